@@ -1,0 +1,1 @@
+"""Admission: objects in, model and verdicts out; pure."""

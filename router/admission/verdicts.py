@@ -1,0 +1,47 @@
+"""The outcome for one Route, and the reasons a Route can be rejected for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from router.resources import ObjectKey
+
+
+class Reason(StrEnum):
+    """Why a Route is rejected; the value is the ``reason`` of its Admitted condition."""
+
+    INVALID_PORT = "InvalidPort"
+    PORT_RESERVED = "PortReserved"
+    PORT_NOT_ALLOWED = "PortNotAllowed"
+    PORT_ALREADY_CLAIMED = "PortAlreadyClaimed"
+    PORT_UNAVAILABLE = "PortUnavailable"
+    INVALID_ANNOTATION = "InvalidAnnotation"
+    INVALID_HOST = "InvalidHost"
+    HOST_ALREADY_CLAIMED = "HostAlreadyClaimed"
+    AMBIGUOUS_TARGET_PORT = "AmbiguousTargetPort"
+    EXTERNAL_NAME_NOT_ALLOWED = "ExternalNameNotAllowed"
+    UNSUPPORTED_TERMINATION = "UnsupportedTermination"
+    CONFIG_REJECTED = "ConfigRejected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of one Route of ours.
+
+    ``port`` and ``host`` are what the Route asked for, where that much could be read: a dedicated or shared external port,
+    and the TLS server name it is reached by. ``reason`` None means admitted. ``warnings`` are sentences about a Route that
+    is served, though not as its owner would expect (no endpoints, dropped addresses, a host lost to another Route).
+    """
+
+    route: ObjectKey
+    port: int | None = None
+    host: str | None = None
+    reason: Reason | None = None
+    message: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the Route is served."""
+        return self.reason is None

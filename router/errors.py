@@ -1,0 +1,77 @@
+"""The exceptions of the router, one tree.
+
+RouterError
+├── SettingsError            an option or environment variable is not of its form
+├── ManifestError            a manifest cannot be used; names file, line and column
+├── TemplateError            a template is broken; names template and line
+└── HaproxyError             something about the HAProxy that we run
+    ├── HaproxyNotFound      no binary that is new enough
+    ├── HaproxyUnreachable   a socket does not answer within its deadline
+    ├── HaproxyStartFailed   the process ended, or did not answer, at its start
+    └── UnexpectedReply      a command was answered by something else than expected
+
+A bad Route is no exception: it is a verdict (``router.admission.verdicts``). A configuration that HAProxy refuses is no
+exception either: it is a result (``router.apply``), because the router goes on with the rest.
+"""
+
+from __future__ import annotations
+
+
+class RouterError(Exception):
+    """Base of everything that the router raises on purpose; its text is fit for a user."""
+
+
+class SettingsError(RouterError):
+    """An option or environment variable is not of its form."""
+
+
+class ManifestError(RouterError):
+    """A manifest cannot be used.
+
+    ``line`` and ``column`` count from 1 and are None where the parser gives none (an object of wrong shape, for example).
+    """
+
+    def __init__(self, path: str, problem: str, line: int | None = None, column: int | None = None) -> None:
+        self.path = path
+        self.problem = problem
+        self.line = line
+        self.column = column
+        place = ":".join(str(part) for part in (path, line, column) if part is not None)
+        super().__init__(f"{place}: {problem}")
+
+
+class TemplateError(RouterError):
+    """A template is broken: it does not parse, or it fails while it renders.
+
+    ``template`` is the file's path (or its name, for a packaged one); ``line`` counts from 1.
+    """
+
+    def __init__(self, template: str, line: int | None, problem: str) -> None:
+        self.template = template
+        self.line = line
+        self.problem = problem
+        super().__init__(f"{template}:{line}: {problem}" if line is not None else f"{template}: {problem}")
+
+
+class HaproxyError(RouterError):
+    """Something about the HAProxy that the router runs."""
+
+
+class HaproxyNotFound(HaproxyError):
+    """No HAProxy binary that is new enough was found."""
+
+
+class HaproxyUnreachable(HaproxyError):
+    """A socket of HAProxy is not there, or does not answer within its deadline."""
+
+
+class HaproxyStartFailed(HaproxyError):
+    """HAProxy ended, or did not answer, while it started; ``log`` is what it printed."""
+
+    def __init__(self, problem: str, log: str) -> None:
+        self.log = log
+        super().__init__(problem)
+
+
+class UnexpectedReply(HaproxyError):
+    """HAProxy answered a command by something else than that command answers when it worked."""

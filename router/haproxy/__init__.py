@@ -1,0 +1,1 @@
+"""The running HAProxy: its binary, process, sockets and their replies."""

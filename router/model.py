@@ -1,0 +1,137 @@
+"""What HAProxy shall serve, as frozen values; no Kubernetes in it.
+
+A ``Model`` is sorted throughout, so that equal inputs give equal models and, rendered, equal bytes. Parts that did not
+change are the same objects from one model to the next; comparing two models is therefore cheap (tuples compare identical
+members without looking into them).
+
+Units: every ``*_ms`` is milliseconds. Strings come from admission, which lets only a closed vocabulary through; nothing
+here needs quoting in haproxy.cfg.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Balance = Literal["roundrobin", "leastconn", "source", "random", "first"]
+ProxyProtocol = Literal["v1", "v2"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Server:
+    """One endpoint. ``weight`` 0 keeps established connections and takes no new ones (draining, or a Service of weight 0)."""
+
+    name: str
+    address: str
+    port: int
+    weight: int
+    check: bool = True
+    """False where a health check would do harm: it would wake an idled Service."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimit:
+    """Limits per source address (``rate-limit-connections``); None is no limit of that kind."""
+
+    concurrent: int | None
+    per_3s: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """Where the connections of one Route go, and on what terms."""
+
+    name: str
+    balance: Balance
+    timeout_connect_ms: int
+    timeout_server_ms: int
+    timeout_tunnel_ms: int
+    check_interval_ms: int
+    """Milliseconds between health checks; 0 is no checks."""
+    shutdown_sessions_on_marked_down: bool
+    tcp_keepalive: bool
+    send_proxy: ProxyProtocol | None
+    server_maxconn: int | None
+    allowlist: tuple[str, ...] | None
+    """Addresses and networks that may connect; None is everybody."""
+    connection_limit: ConnectionLimit | None
+    servers: tuple[Server, ...]
+    """Sorted by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortOptions:
+    """What is a property of a listening port, not of a backend; Routes that share a port share these."""
+
+    timeout_client_ms: int
+    maxconn: int | None
+    """Most connections at a time; None is as many as the process may have."""
+    tcp_keepalive: bool
+    accept_proxy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Frontend:
+    """A port that belongs to one Route alone."""
+
+    port: int
+    options: PortOptions
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSection:
+    """Everything of one Route: its backend and, unless it is reached through shared ports only, its frontend."""
+
+    namespace: str
+    route: str
+    backend: Backend
+    frontend: Frontend | None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SniHost:
+    """A TLS server name and the backend it leads to.
+
+    ``host`` is in lower case. With a leading dot (``.example.com``) it stands for any one label under that domain.
+    """
+
+    host: str
+    backend: str
+    namespace: str
+    route: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFrontend:
+    """A port on which Routes are told apart by SNI: the SNI port, or an ``external-tcp-port-sni`` port."""
+
+    port: int
+    options: PortOptions
+    hosts: tuple[SniHost, ...]
+    """Sorted by host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """All that HAProxy shall serve."""
+
+    routes: tuple[RouteSection, ...] = ()
+    """Sorted by namespace, then route."""
+    shared: tuple[SharedFrontend, ...] = ()
+    """Sorted by port."""
+
+
+def frontend_name(port: int) -> str:
+    """Give the name of the frontend that listens on ``port``, dedicated or shared."""
+    return f"fe_tcp:{port}"
+
+
+def backend_name(namespace: str, route: str) -> str:
+    """Give the backend name of a Route, as OpenShift's router names those of plain TCP, so that dashboards keep working."""
+    return f"be_tcp:{namespace}:{route}"
+
+
+def ports(model: Model) -> frozenset[int]:
+    """Give every port that HAProxy listens on for this model."""
+    dedicated = (section.frontend.port for section in model.routes if section.frontend is not None)
+    return frozenset((*dedicated, *(shared.port for shared in model.shared)))

@@ -1,0 +1,1 @@
+"""What the router tells: metrics, health and the ports it serves."""

@@ -1,0 +1,115 @@
+"""The router's settings: frozen values that ``router.cli`` fills from argv and the environment, and nothing else reads.
+
+Units: every ``*_ms`` is milliseconds, every ``*_s`` seconds. What an option means to a user stands in docs/settings.md.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from router.errors import SettingsError
+from router.model import Balance
+
+IpMode = Literal["v4", "v6", "v4v6"]
+
+MAX_PORT = 65535
+_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class PortRanges:
+    """A set of ports, written as ``1024-65535`` or ``80,443,30000-32767``."""
+
+    ranges: tuple[tuple[int, int], ...]
+
+    def __contains__(self, port: int) -> bool:
+        return any(low <= port <= high for low, high in self.ranges)
+
+    def __str__(self) -> str:
+        return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in self.ranges)
+
+    def __or__(self, other: PortRanges) -> PortRanges:
+        return PortRanges(tuple(sorted({*self.ranges, *other.ranges})))
+
+    @classmethod
+    def of(cls, *ports: int) -> PortRanges:
+        """Give the set of just these ports."""
+        return cls(tuple((port, port) for port in sorted(set(ports))))
+
+    @classmethod
+    def parse(cls, text: str) -> PortRanges:
+        """Read a comma-separated list of ports and ranges; the empty text is the empty set.
+
+        Raises:
+            SettingsError: a part is no port (1-65535) and no range of them.
+        """
+        ranges = []
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            match = _RANGE.fullmatch(part)
+            low = int(match[1]) if match else 0
+            high = int(match[2]) if match and match[2] else low
+            if not 1 <= low <= high <= MAX_PORT:
+                raise SettingsError(f"{part!r} is neither a port (1-65535) nor a range of ports such as 1024-65535")
+            ranges.append((low, high))
+        return cls(tuple(sorted(ranges)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteDefaults:
+    """What a Route gets that does not say otherwise by an annotation."""
+
+    balance: Balance = "leastconn"
+    timeout_tunnel_ms: int = 3_600_000
+    timeout_connect_ms: int = 5_000
+    timeout_client_ms: int = 30_000
+    timeout_server_ms: int = 30_000
+    check_interval_ms: int = 5_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdmissionSettings:
+    """What admission needs to know of the router; everything else it takes from the objects."""
+
+    router_name: str = "tcp-router"
+    ports: PortRanges = PortRanges(((1024, 65535),))
+    reserved_ports: PortRanges = PortRanges(())
+    sni_port: int = 8443
+    """The port shared by passthrough Routes with a host; 0 is none."""
+    allow_loopback_endpoints: bool = False
+    defaults: RouteDefaults = field(default_factory=RouteDefaults)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderSettings:
+    """What the templates get as ``settings``, beside the model."""
+
+    state_dir: Path = Path("/var/lib/tcp-router")
+    """Where the sockets and the map files are, as HAProxy sees it."""
+    ip_mode: IpMode = "v4v6"
+    bind_addresses: tuple[str, ...] = ()
+    """Addresses to listen on; none is all of those that ``ip_mode`` allows."""
+    log_address: str = "stdout"
+    """``stdout``, ``stderr``, a path of a syslog socket, or ``address:port`` of a syslog server."""
+    log_json: bool = False
+    hard_stop_after_ms: int | None = None
+    mworker_max_reloads: int | None = None
+    maxconn: int | None = None
+    nbthread: int | None = None
+
+    @property
+    def stats_socket(self) -> Path:
+        """The worker's stats socket."""
+        return self.state_dir / "run" / "haproxy.sock"
+
+    @property
+    def master_socket(self) -> Path:
+        """The master's command socket."""
+        return self.state_dir / "run" / "master.sock"
+
+    @property
+    def maps_dir(self) -> Path:
+        """Where map and ACL files are."""
+        return self.state_dir / "maps"

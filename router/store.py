@@ -1,0 +1,153 @@
+"""The current objects, and which of them changed since last asked.
+
+Inputs write from threads of their own; one reconcile thread reads. What inputs write waits in an inbox until the reconcile
+thread takes it, so that ``objects`` never changes under its reader and needs no lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from router.resources import EndpointSlice, KubernetesObject, ObjectKey, Route, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Keys of what may be different. A changed slice counts as a change of its Service."""
+
+    routes: frozenset[ObjectKey] = frozenset()
+    services: frozenset[ObjectKey] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.routes or self.services)
+
+
+@dataclass(slots=True)
+class Objects:
+    """The objects as the reconcile thread sees them; only ``Store.take`` writes here."""
+
+    routes: dict[ObjectKey, Route] = field(default_factory=dict)
+    services: dict[ObjectKey, Service] = field(default_factory=dict)
+    slices: dict[ObjectKey, dict[str, EndpointSlice]] = field(default_factory=dict)
+    """By the key of their Service, then by their own name."""
+
+    def everything(self) -> Changes:
+        """Give the changes that name every object, for a full rebuild."""
+        return Changes(frozenset(self.routes), frozenset(self.services) | frozenset(self.slices))
+
+
+_Slot = tuple[type, ObjectKey]
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class Store:
+    """Where inputs put objects and the reconcile thread finds them.
+
+    Args:
+        sources: the names of the inputs that must each report ``synced`` before ``is_synced``.
+    """
+
+    def __init__(self, sources: frozenset[str] = frozenset()) -> None:
+        self.objects = Objects()
+        self._inbox: dict[_Slot, KubernetesObject | None] = {}
+        self._oldest_arrival_s: float | None = None
+        self._unsynced = set(sources)
+        self._woken = False
+        self._condition = threading.Condition()
+        self._slice_owner: dict[ObjectKey, ObjectKey] = {}
+
+    def put(self, *objects: KubernetesObject) -> None:
+        """Add objects or replace those of the same kind and key."""
+        self._receive({(type(obj), obj.key): obj for obj in objects})
+
+    def delete(self, kind: type[KubernetesObject], *keys: ObjectKey) -> None:
+        """Remove objects; those that are not there are passed over."""
+        self._receive({(kind, key): None for key in keys})
+
+    def apply(self, present: Mapping[_Slot, KubernetesObject], absent: frozenset[_Slot]) -> None:
+        """Put and delete in one step, so that no reader sees half of it."""
+        self._receive({**dict.fromkeys(absent), **present})
+
+    def mark_synced(self, source: str) -> None:
+        """Say that this input has put everything that there was when it started."""
+        with self._condition:
+            self._unsynced.discard(source)
+            self._condition.notify_all()
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether every input has put everything that there was when it started."""
+        return not self._unsynced
+
+    def wake(self) -> None:
+        """End the current or the next ``wait`` early."""
+        with self._condition:
+            self._woken = True
+            self._condition.notify_all()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until something arrived or ``wake`` was called, at most ``timeout_s`` seconds."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._woken or bool(self._inbox), timeout_s)
+            self._woken = False
+
+    def take(self) -> tuple[Changes, float | None]:
+        """Move what arrived into ``objects``.
+
+        Returns:
+            The keys that changed, and when the oldest of these changes arrived (``time.monotonic``), None without any.
+        """
+        with self._condition:
+            inbox, self._inbox = self._inbox, {}
+            arrived_s, self._oldest_arrival_s = self._oldest_arrival_s, None
+        routes: set[ObjectKey] = set()
+        services: set[ObjectKey] = set()
+        for (kind, key), obj in inbox.items():
+            if kind is Route:
+                if _set(self.objects.routes, key, obj if isinstance(obj, Route) else None):
+                    routes.add(key)
+            elif kind is Service:
+                if _set(self.objects.services, key, obj if isinstance(obj, Service) else None):
+                    services.add(key)
+            else:
+                services.update(self._take_slice(key, obj))
+        return Changes(frozenset(routes), frozenset(services)), arrived_s
+
+    def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> set[ObjectKey]:
+        touched = set()
+        former = self._slice_owner.get(key)
+        current = obj.service if isinstance(obj, EndpointSlice) else None
+        if former is not None and former != current:
+            slices = self.objects.slices[former]
+            del slices[key.name], self._slice_owner[key]
+            if not slices:
+                del self.objects.slices[former]
+            touched.add(former)
+        if current is not None and isinstance(obj, EndpointSlice):
+            self._slice_owner[key] = current
+            if _set(self.objects.slices.setdefault(current, {}), key.name, obj):
+                touched.add(current)
+        return touched
+
+    def _receive(self, arrivals: Mapping[_Slot, KubernetesObject | None]) -> None:
+        if not arrivals:
+            return
+        with self._condition:
+            self._inbox.update(arrivals)
+            if self._oldest_arrival_s is None:
+                self._oldest_arrival_s = time.monotonic()
+            self._condition.notify_all()
+
+
+def _set(mapping: dict[_Key, _Value], key: _Key, value: _Value | None) -> bool:
+    """Set or, for None, delete; say whether that changed anything."""
+    former = mapping.get(key)
+    if value is None:
+        return mapping.pop(key, None) is not None
+    mapping[key] = value
+    return former != value
