@@ -1,1 +1,6 @@
 """Admission: objects in, model and verdicts out; pure."""
+
+from router.admission.decide import Admission, Outcome
+from router.admission.verdicts import Reason, Verdict
+
+__all__ = ["Admission", "Outcome", "Reason", "Verdict"]

@@ -29,9 +29,11 @@ class Reason(StrEnum):
 class Verdict:
     """What became of one Route of ours.
 
-    ``port`` and ``host`` are what the Route asked for, where that much could be read: a dedicated or shared external port,
-    and the TLS server name it is reached by. ``reason`` None means admitted. ``warnings`` are sentences about a Route that
-    is served, though not as its owner would expect (no endpoints, dropped addresses, a host lost to another Route).
+    ``port`` is the external port that the Route asked for, dedicated or shared, where that much could be read. ``host`` is,
+    for an admitted Route, the TLS server name that it is reached by (None where it lost its host to another Route and is
+    reached by its port alone); for a rejected one, the server name that it asked for. A wildcard reads ``*.example.com``.
+    ``reason`` None means admitted. ``warnings`` are sentences about a Route that is served, though not as its owner would
+    expect (no endpoints, dropped addresses, a host lost to another Route).
     """
 
     route: ObjectKey
@@ -45,3 +47,20 @@ class Verdict:
     def admitted(self) -> bool:
         """Whether the Route is served."""
         return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a Route is not served: the part of a verdict that one rule decides."""
+
+    reason: Reason
+    message: str
+
+
+class Refused(Exception):
+    """A Route is not acceptable by itself; ends the reading of it and never leaves ``router.admission``."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        self.reason = reason
+        self.message = message
+        super().__init__(message)

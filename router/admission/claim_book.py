@@ -1,0 +1,175 @@
+"""All claims at a time, kept decided: after a change, only the ports and hosts that it concerns are decided again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from router.admission.claims import Claim, decide_host, decide_port, host_loss
+from router.admission.sorted_map import SortedMap
+from router.admission.verdicts import Reason, Rejection
+from router.model import PortOptions, SharedFrontend, SniHost, backend_name
+from router.resources import ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimOutcome:
+    """What became of one claim."""
+
+    rejection: Rejection | None = None
+    host_loss: str = ""
+    """Who has its host on the SNI port, where the Route is served by its external port all the same."""
+
+
+_UNDECIDED = ClaimOutcome()
+
+
+class ClaimBook:
+    """The claims of all Routes that may be served.
+
+    Args:
+        sni_port: the port shared by all passthrough Routes with a host; 0 is none.
+        sni_options: its options.
+    """
+
+    def __init__(self, sni_port: int, sni_options: PortOptions) -> None:
+        self._sni_port = sni_port
+        self._claims: dict[ObjectKey, Claim] = {}
+        self._by_port: dict[int, dict[ObjectKey, Claim]] = {}
+        self._by_host: dict[str, dict[ObjectKey, Claim]] = {}
+        """Claims to the SNI port: of those only that were not rejected for their external port."""
+        self._port_rejections: dict[ObjectKey, Rejection] = {}
+        self._host_losses: dict[ObjectKey, ObjectKey] = {}
+        self._shared: SortedMap[int, SharedFrontend] = SortedMap()
+        self._sni_options = sni_options
+        self._sni_hosts: SortedMap[str, SniHost] = SortedMap()
+        self._dirty_claims: set[ObjectKey] = set()
+        self._dirty_ports: set[int] = set()
+        self._dirty_hosts: set[str] = set()
+        self._publish_sni_port()
+
+    def put(self, key: ObjectKey, claim: Claim | None) -> None:
+        """Put a Route's claim, None if it has none (any more). Nothing is decided before ``settle``."""
+        former = self._claims.get(key)
+        if former == claim:
+            return
+        if former is not None and former.port is not None:
+            del self._by_port[former.port][key]
+            self._dirty_ports.add(former.port)
+        # Wherever its host takes it on the SNI port, it has to go through its own port first.
+        self._leave_host(key, former)
+        self._port_rejections.pop(key, None)
+        self._host_losses.pop(key, None)
+        if claim is None:
+            del self._claims[key]
+        else:
+            self._claims[key] = claim
+            if claim.port is not None:
+                self._by_port.setdefault(claim.port, {})[key] = claim
+                self._dirty_ports.add(claim.port)
+        self._dirty_claims.add(key)
+
+    def settle(self) -> set[ObjectKey]:
+        """Decide what changed since the last time, and say whose outcome may be another now."""
+        changed, self._dirty_claims = self._dirty_claims, set()
+        ports, self._dirty_ports = self._dirty_ports, set()
+        for port in ports:
+            changed |= self._settle_port(port)
+        if self._sni_port:
+            for key in changed:
+                self._seek_host(key)
+            hosts, self._dirty_hosts = self._dirty_hosts, set()
+            for host in hosts:
+                changed |= self._settle_host(host)
+            self._publish_sni_port()
+        return changed
+
+    def outcome(self, key: ObjectKey) -> ClaimOutcome:
+        """Give what became of a Route's claim."""
+        rejection = self._port_rejections.get(key)
+        if rejection is not None:
+            return ClaimOutcome(rejection=rejection)
+        holder = self._host_losses.get(key)
+        if holder is None:
+            return _UNDECIDED
+        claim = self._claims[key]
+        loss = host_loss(claim, holder, self._sni_port)
+        if claim.port is None:
+            return ClaimOutcome(rejection=Rejection(Reason.HOST_ALREADY_CLAIMED, loss))
+        return ClaimOutcome(host_loss=loss)
+
+    def shared_frontends(self) -> tuple[SharedFrontend, ...]:
+        """Give the SNI port and the shared external ports, sorted; the same objects where nothing changed."""
+        return self._shared.values()
+
+    def _settle_port(self, port: int) -> set[ObjectKey]:
+        claims = self._by_port[port]
+        changed = set()
+        for key, rejection in decide_port(claims.values()).items():
+            if self._port_rejections.get(key) != rejection:
+                changed.add(key)
+                if rejection is None:
+                    del self._port_rejections[key]
+                else:
+                    self._port_rejections[key] = rejection
+        served = [claim for key, claim in claims.items() if key not in self._port_rejections]
+        if not claims:
+            del self._by_port[port]
+        if not served or not served[0].shares_port:
+            self._shared.put(port, None)
+            return changed
+        hosts = sorted((_sni_host(claim) for claim in served), key=lambda each: each.host)
+        self._publish(SharedFrontend(port, served[0].port_options, tuple(hosts)))
+        return changed
+
+    def _seek_host(self, key: ObjectKey) -> None:
+        """Put a claim to its host in line, or take it out where its port was lost."""
+        claim = self._claims.get(key)
+        if claim is None or claim.host is None:
+            return
+        if key in self._port_rejections:
+            self._leave_host(key, claim)
+        elif self._by_host.setdefault(claim.host, {}).get(key) is not claim:
+            self._by_host[claim.host][key] = claim
+            self._dirty_hosts.add(claim.host)
+
+    def _leave_host(self, key: ObjectKey, claim: Claim | None) -> None:
+        if (
+            claim is not None
+            and claim.host is not None
+            and self._by_host.get(claim.host, {}).pop(key, None) is not None
+        ):
+            self._dirty_hosts.add(claim.host)
+
+    def _settle_host(self, host: str) -> set[ObjectKey]:
+        claims = self._by_host[host]
+        winner = decide_host(claims.values())
+        if winner is None:
+            del self._by_host[host]
+            self._sni_hosts.put(host, None)
+            return set()
+        entry = _sni_host(winner)
+        if self._sni_hosts.get(host) != entry:
+            self._sni_hosts.put(host, entry)
+        changed = set()
+        for key in claims:
+            holder = None if key == winner.key else winner.key
+            if self._host_losses.get(key) != holder:
+                changed.add(key)
+                if holder is None:
+                    del self._host_losses[key]
+                else:
+                    self._host_losses[key] = holder
+        return changed
+
+    def _publish_sni_port(self) -> None:
+        if self._sni_port:
+            self._publish(SharedFrontend(self._sni_port, self._sni_options, self._sni_hosts.values()))
+
+    def _publish(self, frontend: SharedFrontend) -> None:
+        """Put a shared frontend, unless it is what was there."""
+        if self._shared.get(frontend.port) != frontend:
+            self._shared.put(frontend.port, frontend)
+
+
+def _sni_host(claim: Claim) -> SniHost:
+    return SniHost(claim.host or "", backend_name(*claim.key), *claim.key)

@@ -1,0 +1,116 @@
+"""Where a Route leads to: the servers of all its Services, with their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from router.admission.endpoints import Found, ServiceEndpoints, find_endpoints
+from router.admission.request import MAX_WEIGHT, Request, Target
+from router.admission.target_port import shown_name
+from router.admission.verdicts import Rejection
+from router.model import Server
+from router.store import Objects
+
+_NOTHING = ServiceEndpoints((), (), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a Route leads to."""
+
+    servers: tuple[Server, ...]
+    """Sorted by name; names are unique."""
+    sticks_to_source: bool
+    """The Service of ``spec.to`` has sessionAffinity ClientIP."""
+    warnings: tuple[str, ...]
+
+
+NOWHERE = Destination((), sticks_to_source=False, warnings=())
+
+
+def find_destination(request: Request, objects: Objects, *, allow_loopback: bool) -> Destination | Rejection:
+    """Find the servers of a Route.
+
+    Args:
+        request: what the Route asks for.
+        objects: where its Services and their slices are.
+        allow_loopback: let endpoints on loopback addresses through.
+
+    Returns:
+        The destination, or why the Route may not lead to one of its Services.
+    """
+    shares: list[tuple[Target, ServiceEndpoints]] = []
+    warnings: list[str] = []
+    for target in request.targets:
+        service = objects.services.get(target.service)
+        if service is None:
+            warnings.append(f"Service {shown_name(*target.service)} does not exist")
+            shares.append((target, _NOTHING))
+            continue
+        slices = objects.slices.get(target.service, {})
+        endpoints = find_endpoints(service, slices, request.target_port, allow_loopback=allow_loopback)
+        if isinstance(endpoints, Rejection):
+            return endpoints
+        warnings.extend(endpoints.warnings)
+        shares.append((target, endpoints))
+    primary = objects.services.get(request.targets[0].service)
+    return Destination(
+        servers=_servers(shares),
+        sticks_to_source=primary is not None and primary.spec.session_affinity == "ClientIP",
+        warnings=tuple(warnings),
+    )
+
+
+def server_weights(shares: Sequence[tuple[int, int]]) -> list[int]:
+    """Share the weights of Services over their endpoints, as OpenShift's router does (calculateServiceWeights).
+
+    Each endpoint gets its part of the Service's weight; all are scaled so that the largest becomes 256. One Service alone
+    has nothing to be weighed against: its endpoints get 1, or 0 where its weight is 0.
+
+    Args:
+        shares: weight and number of ready endpoints of each Service.
+
+    Returns:
+        The weight of one endpoint of each Service: 0 where the Service's weight is 0, else 1 to 256.
+    """
+    if len(shares) == 1:
+        return [min(shares[0][0], 1)]
+    # Exact fractions weight/count, compared and scaled in integers: the same on every machine.
+    largest, count_of_largest = 0, 1
+    for weight, count in shares:
+        if count and weight * count_of_largest > largest * count:
+            largest, count_of_largest = weight, count
+    return [
+        max(1, MAX_WEIGHT * weight * count_of_largest // (largest * count)) if weight and count else 0
+        for weight, count in shares
+    ]
+
+
+def _servers(shares: Sequence[tuple[Target, ServiceEndpoints]]) -> tuple[Server, ...]:
+    weights = server_weights([(target.weight, len(endpoints.ready)) for target, endpoints in shares])
+    return _uniquely_named(
+        server
+        for (_, endpoints), weight in zip(shares, weights, strict=True)
+        for server in (*_weighted(endpoints.ready, weight), *_weighted(endpoints.draining, 0))
+    )
+
+
+def _weighted(found: Iterable[Found], weight: int) -> list[Server]:
+    return [Server(each.name, each.address, each.port, weight, each.check) for each in found]
+
+
+def _uniquely_named(servers: Iterable[Server]) -> tuple[Server, ...]:
+    """Sort by name, and number those whose names became equal when they were made fit for HAProxy."""
+    by_name: dict[str, Server] = {}
+    for server in sorted(servers, key=_name):
+        name, number = server.name, 1
+        while name in by_name:
+            number += 1
+            name = f"{server.name}:{number}"
+        by_name[name] = server if number == 1 else replace(server, name=name)
+    return tuple(sorted(by_name.values(), key=_name))
+
+
+def _name(server: Server) -> str:
+    return server.name

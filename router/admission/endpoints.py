@@ -1,0 +1,180 @@
+"""The endpoints of one Service that a Route leads to: ready ones, draining ones, and what was dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from router.admission.addresses import LOOPBACK, judge_address
+from router.admission.target_port import PortChoice, choose_port, is_tcp, shown_key
+from router.admission.text import is_dns_label, is_dns_subdomain, sanitised, shown
+from router.admission.verdicts import Reason, Rejection
+from router.resources import Endpoint, EndpointSlice, Service
+from router.settings import MAX_PORT
+
+IDLED_AT = "idling.alpha.openshift.io/idled-at"
+"""Set by ``oc idle`` on a Service, removed when the first connection wakes it (openshift/api, unidling annotations)."""
+
+_MAX_LISTED = 3
+
+
+class Found(NamedTuple):
+    """A usable endpoint. Sorts so that of two with the same address and port the better one comes first."""
+
+    draining: bool
+    name: str
+    """The server name that it shall have."""
+    address: str
+    port: int
+    check: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEndpoints:
+    """What one Service leads to."""
+
+    ready: tuple[Found, ...]
+    draining: tuple[Found, ...]
+    warnings: tuple[str, ...]
+
+
+def find_endpoints(
+    service: Service,
+    slices: Mapping[str, EndpointSlice],
+    target_port: int | str | None,
+    *,
+    allow_loopback: bool,
+) -> ServiceEndpoints | Rejection:
+    """Find the endpoints of a Service for a Route's target port.
+
+    Args:
+        service: the Service.
+        slices: its EndpointSlices by name.
+        target_port: ``spec.port.targetPort``, None where the Route has none.
+        allow_loopback: let endpoints on loopback addresses through.
+
+    Returns:
+        The endpoints, each address and port once, sorted by name; or why no Route may lead to this Service.
+    """
+    if service.spec.type == "ExternalName":
+        return Rejection(
+            Reason.EXTERNAL_NAME_NOT_ALLOWED,
+            f"Service {shown_key(service)} is of type ExternalName; a Route leads to pods only",
+        )
+    choice = choose_port(service, slices.values(), target_port)
+    if isinstance(choice, Rejection):
+        return choice
+    if choice.problem:
+        return ServiceEndpoints((), (), (choice.problem,))
+    dropped: set[str] = set()
+    best: dict[tuple[str, int], Found] = {}
+    for found in _usable(service, slices, choice, dropped, allow_loopback=allow_loopback):
+        place = (found.address, found.port)
+        best[place] = min(found, best.get(place, found))
+    ready = tuple(sorted(found for found in best.values() if not found.draining))
+    draining = tuple(sorted(found for found in best.values() if found.draining))
+    if not ready and IDLED_AT in (service.metadata.annotations or {}):
+        ready = tuple(_waker(service, choice, dropped, allow_loopback=allow_loopback))
+    warnings = [_dropped_warning(service, dropped)] if dropped else []
+    if not ready:
+        warnings.append(_nothing_ready_warning(service, slices, len(draining)))
+    return ServiceEndpoints(ready, draining, tuple(warnings))
+
+
+def _usable(
+    service: Service,
+    slices: Mapping[str, EndpointSlice],
+    choice: PortChoice,
+    dropped: set[str],
+    *,
+    allow_loopback: bool,
+) -> Iterator[Found]:
+    """Give every endpoint that may be connected to, and put what may not into ``dropped``."""
+    for each in slices.values():
+        ports = [
+            (port.port, port.name or "") for port in each.ports or () if choice.matches(port) and port.port is not None
+        ]
+        if not ports:
+            continue
+        for endpoint in each.endpoints or ():
+            draining = _is_draining(endpoint)
+            if draining is None or not endpoint.addresses:
+                continue
+            # The addresses of one endpoint are alternatives, the first is as good as any (discovery.k8s.io/v1, Endpoint).
+            address = _accepted(each.address_type, endpoint.addresses[0], dropped, allow_loopback=allow_loopback)
+            if address is None:
+                continue
+            for port, port_name in ports:
+                if not 1 <= port <= MAX_PORT:
+                    dropped.add(f"{address} (port {shown(port)})")
+                    continue
+                name = _server_name(_pod(endpoint) or address, service, port_name, address, port)
+                yield Found(draining, name, address, port, check=True)
+
+
+def _is_draining(endpoint: Endpoint) -> bool | None:
+    """Say whether an endpoint drains (True) or serves (False); None is neither.
+
+    Conditions that are not told read as ready, serving, not terminating (discovery.k8s.io/v1, EndpointConditions).
+    """
+    conditions = endpoint.conditions
+    if conditions.ready is not False:
+        return False
+    return True if conditions.terminating and conditions.serving is not False else None
+
+
+def _accepted(address_type: str, text: str, dropped: set[str], *, allow_loopback: bool) -> str | None:
+    if address_type == "FQDN":
+        dropped.add(f"{shown(text)} (a name, not an address)")
+        return None
+    address, problem = judge_address(text)
+    if problem is None or (problem == LOOPBACK and allow_loopback):
+        return address
+    dropped.add(f"{shown(text)} ({problem})")
+    return None
+
+
+def _pod(endpoint: Endpoint) -> str | None:
+    target = endpoint.target_ref
+    return target.name if target is not None and target.kind == "Pod" and is_dns_subdomain(target.name) else None
+
+
+def _server_name(pod: str, service: Service, port_name: str, address: str, port: int) -> str:
+    name = service.metadata.name
+    service_name = name if is_dns_label(name) else sanitised(name)
+    return f"pod:{pod}:{service_name}:{sanitised(port_name) if port_name else ''}:{address}:{port}"
+
+
+def _waker(service: Service, choice: PortChoice, dropped: set[str], *, allow_loopback: bool) -> Iterator[Found]:
+    """Give the ClusterIP of an idled Service: connections to it make OpenShift start the pods.
+
+    It is not checked, for the check would wake the pods too.
+    """
+    port = choice.service_port
+    cluster_ip = service.spec.cluster_ip
+    if cluster_ip in ("", "None") or port is None or not is_tcp(port.protocol):
+        return
+    address = _accepted("", cluster_ip, dropped, allow_loopback=allow_loopback)
+    if address is not None and 1 <= port.port <= MAX_PORT:
+        yield Found(
+            draining=False,
+            name=_server_name("idled", service, port.name, address, port.port),
+            address=address,
+            port=port.port,
+            check=False,
+        )
+
+
+def _dropped_warning(service: Service, dropped: set[str]) -> str:
+    listed = ", ".join(sorted(dropped)[:_MAX_LISTED])
+    more = f" and {len(dropped) - _MAX_LISTED} more" if len(dropped) > _MAX_LISTED else ""
+    return f"endpoints of Service {shown_key(service)} were dropped: {listed}{more}"
+
+
+def _nothing_ready_warning(service: Service, slices: Mapping[str, EndpointSlice], draining: int) -> str:
+    if draining:
+        return f"Service {shown_key(service)} has no ready endpoints; {draining} drain"
+    if any(each.endpoints for each in slices.values()):
+        return f"Service {shown_key(service)} has no ready endpoints on this port"
+    return f"Service {shown_key(service)} has no endpoints"

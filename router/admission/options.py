@@ -1,0 +1,172 @@
+"""The annotations that say how a Route is served: read into the options of its backend and of its port.
+
+docs/annotations.md is the users' table of what is read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar, get_args
+
+from router.admission.allowlist import read_allowlist
+from router.admission.forms import BOOLEAN, INTERVAL, TIME, choice, integer, read
+from router.admission.verdicts import Reason, Refused
+from router.model import Backend, Balance, ConnectionLimit, PortOptions, ProxyProtocol
+from router.settings import RouteDefaults
+
+T = TypeVar("T")
+
+PREFIX = "haproxy.router.openshift.io/"
+
+EXTERNAL_TCP_PORT = f"{PREFIX}external-tcp-port"
+EXTERNAL_TCP_PORT_SNI = f"{PREFIX}external-tcp-port-sni"
+ROUTER_NAME = f"{PREFIX}router-name"
+WZH_ROUTER_NAME = f"{PREFIX}wzh-router-name"
+BALANCE = f"{PREFIX}balance"
+TIMEOUT = f"{PREFIX}timeout"
+TIMEOUT_TUNNEL = f"{PREFIX}timeout-tunnel"
+TIMEOUT_CONNECT = f"{PREFIX}timeout-connect"
+TIMEOUT_CLIENT = f"{PREFIX}timeout-client"
+TIMEOUT_SERVER = f"{PREFIX}timeout-server"
+IP_ALLOWLIST = f"{PREFIX}ip_allowlist"
+IP_WHITELIST = f"{PREFIX}ip_whitelist"
+RATE_LIMIT = f"{PREFIX}rate-limit-connections"
+RATE_LIMIT_CONCURRENT = f"{RATE_LIMIT}.concurrent-tcp"
+RATE_LIMIT_RATE = f"{RATE_LIMIT}.rate-tcp"
+MAX_CONNECTIONS = f"{PREFIX}max-connections"
+POD_CONCURRENT_CONNECTIONS = f"{PREFIX}pod-concurrent-connections"
+CHECK_INTERVAL = "router.openshift.io/haproxy.health.check.interval"
+ON_MARKED_DOWN = f"{PREFIX}on-marked-down"
+TCP_KEEPALIVE = f"{PREFIX}tcp-keepalive"
+SEND_PROXY = f"{PREFIX}send-proxy"
+ACCEPT_PROXY = f"{PREFIX}accept-proxy"
+
+PORT_ONLY = (ACCEPT_PROXY, TIMEOUT_CLIENT, MAX_CONNECTIONS)
+"""What has a meaning only on a port that the Route claims."""
+
+MAX_CONNECTION_COUNT = 10_000_000
+"""Far above what a process can hold, far below where HAProxy's integers wrap around without a word."""
+
+_BALANCE_FORM = choice(get_args(Balance))
+_PROXY_FORM = choice(get_args(ProxyProtocol))
+_ON_MARKED_DOWN_FORM = choice(("shutdown-sessions",))
+_LIMIT_FORM = integer(1, MAX_CONNECTION_COUNT)
+_POD_LIMIT_FORM = integer(0, MAX_CONNECTION_COUNT)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteOptions:
+    """How a Route is served, before it is known by which endpoints."""
+
+    backend: Backend
+    """Everything but the servers; its balance is the default's where ``balance_chosen`` is False."""
+    balance_chosen: bool
+    port: PortOptions
+
+
+def read_options(
+    annotations: Mapping[str, str], defaults: RouteDefaults, backend: str, *, claims_port: bool
+) -> RouteOptions:
+    """Read the annotations of one Route.
+
+    Args:
+        annotations: all of the Route's; those that are not in our table are other routers' and passed over.
+        defaults: what holds where an annotation is absent.
+        backend: the name of the Route's backend.
+        claims_port: whether the Route has an external port, dedicated or shared.
+
+    Raises:
+        Refused: a value is not of its form, or makes no sense beside the others.
+    """
+    if not claims_port:
+        _refuse_port_options(annotations)
+    balance = read(annotations, BALANCE, _BALANCE_FORM)
+    timeout = read(annotations, TIMEOUT, TIME)
+    timeout_tunnel = read(annotations, TIMEOUT_TUNNEL, TIME)
+    keepalive = _or(read(annotations, TCP_KEEPALIVE, BOOLEAN), default=True)
+    return RouteOptions(
+        backend=Backend(
+            name=backend,
+            balance=balance or defaults.balance,
+            timeout_connect_ms=read(annotations, TIMEOUT_CONNECT, TIME) or defaults.timeout_connect_ms,
+            timeout_server_ms=read(annotations, TIMEOUT_SERVER, TIME) or defaults.timeout_server_ms,
+            timeout_tunnel_ms=timeout_tunnel or timeout or defaults.timeout_tunnel_ms,
+            check_interval_ms=_or(read(annotations, CHECK_INTERVAL, INTERVAL), default=defaults.check_interval_ms),
+            shutdown_sessions_on_marked_down=read(annotations, ON_MARKED_DOWN, _ON_MARKED_DOWN_FORM) is not None,
+            tcp_keepalive=keepalive,
+            send_proxy=read(annotations, SEND_PROXY, _PROXY_FORM),
+            # 0 is no limit, in HAProxy and so in OpenShift's router, which hands the number through.
+            server_maxconn=read(annotations, POD_CONCURRENT_CONNECTIONS, _POD_LIMIT_FORM) or None,
+            allowlist=_read_allowlist(annotations),
+            connection_limit=_read_connection_limit(annotations),
+            servers=(),
+        ),
+        balance_chosen=balance is not None,
+        port=PortOptions(
+            timeout_client_ms=read(annotations, TIMEOUT_CLIENT, TIME) or defaults.timeout_client_ms,
+            maxconn=read(annotations, MAX_CONNECTIONS, _LIMIT_FORM),
+            tcp_keepalive=keepalive,
+            accept_proxy=_or(read(annotations, ACCEPT_PROXY, BOOLEAN), default=False),
+        ),
+    )
+
+
+def sni_port_options(defaults: RouteDefaults) -> PortOptions:
+    """Give the options of the SNI port, which belongs to no Route and takes no annotations."""
+    return PortOptions(
+        timeout_client_ms=defaults.timeout_client_ms, maxconn=None, tcp_keepalive=True, accept_proxy=False
+    )
+
+
+def port_option_difference(wanted: PortOptions, held: PortOptions) -> tuple[str, str, str]:
+    """Name the first option in which two unequal PortOptions differ.
+
+    Returns:
+        The annotation's key, and the values wanted and held as an annotation would spell them.
+    """
+    pairs = (
+        (TIMEOUT_CLIENT, f"{wanted.timeout_client_ms}ms", f"{held.timeout_client_ms}ms"),
+        (MAX_CONNECTIONS, str(wanted.maxconn or "absent"), str(held.maxconn or "absent")),
+        (TCP_KEEPALIVE, str(wanted.tcp_keepalive).lower(), str(held.tcp_keepalive).lower()),
+        (ACCEPT_PROXY, str(wanted.accept_proxy).lower(), str(held.accept_proxy).lower()),
+    )
+    return next(pair for pair in pairs if pair[1] != pair[2])
+
+
+def _refuse_port_options(annotations: Mapping[str, str]) -> None:
+    for key in PORT_ONLY:
+        if key in annotations:
+            raise Refused(
+                Reason.INVALID_ANNOTATION,
+                f"annotation {key} is a property of the port and needs {EXTERNAL_TCP_PORT}: "
+                "on the SNI port it would hold for the Routes of others too",
+            )
+
+
+def _read_allowlist(annotations: Mapping[str, str]) -> tuple[str, ...] | None:
+    # The newer spelling wins; the other one is checked all the same, so that a typo in it does not wait for its day.
+    lists = [read_allowlist(key, annotations[key]) for key in (IP_ALLOWLIST, IP_WHITELIST) if key in annotations]
+    return lists[0] if lists else None
+
+
+def _read_connection_limit(annotations: Mapping[str, str]) -> ConnectionLimit | None:
+    enabled = read(annotations, RATE_LIMIT, BOOLEAN)
+    limit = ConnectionLimit(
+        concurrent=read(annotations, RATE_LIMIT_CONCURRENT, _LIMIT_FORM),
+        per_3s=read(annotations, RATE_LIMIT_RATE, _LIMIT_FORM),
+    )
+    if not enabled:
+        return None
+    if limit.concurrent is None and limit.per_3s is None:
+        raise Refused(
+            Reason.INVALID_ANNOTATION,
+            f"annotation {RATE_LIMIT} is true, but nothing is limited; "
+            f"add {RATE_LIMIT_CONCURRENT} or {RATE_LIMIT_RATE}",
+        )
+    return limit
+
+
+def _or(value: T | None, *, default: T) -> T:
+    """Give the default for None only: False and 0 are values."""
+    return default if value is None else value

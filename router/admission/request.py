@@ -1,0 +1,260 @@
+"""What one Route asks for, read from that Route alone, or why it cannot be had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from router.admission.forms import BOOLEAN, integer, read
+from router.admission.options import (
+    EXTERNAL_TCP_PORT,
+    EXTERNAL_TCP_PORT_SNI,
+    ROUTER_NAME,
+    WZH_ROUTER_NAME,
+    RouteOptions,
+    read_options,
+)
+from router.admission.text import is_dns_label, is_dns_subdomain, is_host, shown
+from router.admission.verdicts import Reason, Refused, Verdict
+from router.model import backend_name
+from router.resources import ObjectKey, Route, RouteIngress, RouteTarget
+from router.settings import MAX_PORT, AdmissionSettings
+
+MAX_WEIGHT = 256
+_DEFAULT_WEIGHT = 100
+_PORT_FORM = integer(1, MAX_PORT)
+_NO_ANNOTATIONS: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A Service that a Route leads to, and its share of the connections."""
+
+    service: ObjectKey
+    weight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A Route that is acceptable by itself; whether it is served depends on other Routes and on its Services."""
+
+    key: ObjectKey
+    port: int | None
+    """The external port that it claims."""
+    shares_port: bool
+    host: str | None
+    """The TLS server name that it claims, as ``SniHost.host`` spells it."""
+    created: str | None
+    holds_port: bool
+    """Its status says that it has this port already."""
+    holds_host: bool
+    """Its status says that it has this host already."""
+    options: RouteOptions
+    targets: tuple[Target, ...]
+    """``spec.to`` first; each Service once."""
+    target_port: int | str | None
+
+
+def is_ours(route: Route, router_name: str) -> bool:
+    """Say whether the Route asks for this router."""
+    annotations = route.metadata.annotations or _NO_ANNOTATIONS
+    return annotations.get(ROUTER_NAME, annotations.get(WZH_ROUTER_NAME)) == router_name
+
+
+def read_request(route: Route, settings: AdmissionSettings) -> Request | Verdict:
+    """Read a Route of ours; a Verdict is the rejection of one that is not acceptable whatever else there is."""
+    port: int | None = None
+    host: str | None = None
+    try:
+        _check_names(route.key)
+        annotations = route.metadata.annotations or _NO_ANNOTATIONS
+        port = read(annotations, EXTERNAL_TCP_PORT, _PORT_FORM, Reason.INVALID_PORT)
+        host = _read_host(route)
+        _check_port(port, settings)
+        passthrough = _is_passthrough(route)
+        shares_port = _read_shares_port(annotations, port, host, passthrough=passthrough)
+        if not (passthrough and (shares_port or settings.sni_port)):
+            # The name is for HTTP routers, or for nobody: without TLS there is none that a client could tell.
+            host = None
+        _check_something_is_asked_for(port, host, settings)
+        backend = backend_name(*route.key)
+        options = read_options(annotations, settings.defaults, backend, claims_port=port is not None)
+        targets = _read_targets(route)
+        target_port = _read_target_port(route)
+    except Refused as refused:
+        asked_host = displayed_host(host) if host is not None else None
+        return Verdict(route=route.key, port=port, host=asked_host, reason=refused.reason, message=refused.message)
+    return Request(
+        key=route.key,
+        port=port,
+        shares_port=shares_port,
+        host=host,
+        # "null" in a manifest may arrive as the empty text.
+        created=route.metadata.creation_timestamp or None,
+        holds_port=port is not None and _holds_port(route, settings.router_name, port),
+        holds_host=host is not None and _holds_host(route, settings.router_name),
+        options=options,
+        targets=targets,
+        target_port=target_port,
+    )
+
+
+def displayed_host(host: str) -> str:
+    """Write a claimed host as people do: ``*.example.com`` for ``.example.com``."""
+    return f"*{host}" if host.startswith(".") else host
+
+
+def _check_names(key: ObjectKey) -> None:
+    if not is_dns_label(key.namespace):
+        raise Refused(
+            Reason.CONFIG_REJECTED,
+            f"namespace {shown(key.namespace)} is no DNS label and cannot stand in HAProxy's configuration",
+        )
+    if not is_dns_subdomain(key.name):
+        raise Refused(
+            Reason.CONFIG_REJECTED,
+            f"Route name {shown(key.name)} is no DNS name and cannot stand in HAProxy's configuration",
+        )
+
+
+def _check_port(port: int | None, settings: AdmissionSettings) -> None:
+    if port is None:
+        return
+    if port == settings.sni_port:
+        raise Refused(Reason.PORT_RESERVED, f"port {port} is the router's own, for Routes that are told apart by SNI")
+    if port in settings.reserved_ports:
+        raise Refused(
+            Reason.PORT_RESERVED, f"port {port} is reserved, for the router itself or for the node that it runs on"
+        )
+    if port not in settings.ports:
+        allowed = str(settings.ports) or "none"
+        raise Refused(Reason.PORT_NOT_ALLOWED, f"port {port} is not allowed; allowed are {allowed}")
+
+
+def _is_passthrough(route: Route) -> bool:
+    termination = route.spec.tls.termination if route.spec.tls is not None else ""
+    if termination not in ("", "passthrough"):
+        raise Refused(
+            Reason.UNSUPPORTED_TERMINATION,
+            f"spec.tls.termination is {shown(termination)}; this router does not end TLS: use passthrough, or no tls",
+        )
+    return termination == "passthrough"
+
+
+def _read_host(route: Route) -> str | None:
+    """Give the server name that ``spec.host`` and ``spec.wildcardPolicy`` stand for, None without a host.
+
+    ``Subdomain`` with the host ``www.example.com`` serves every name directly under ``example.com``, as in OpenShift
+    (openshift/api, route/v1: WildcardPolicySubdomain).
+    """
+    policy = route.spec.wildcard_policy
+    if policy not in ("", "None", "Subdomain"):
+        raise Refused(Reason.INVALID_HOST, f"spec.wildcardPolicy is {shown(policy)}; accepted is None or Subdomain")
+    host = _ascii_lower(route.spec.host)
+    if not host:
+        if policy == "Subdomain":
+            raise Refused(Reason.INVALID_HOST, "spec.wildcardPolicy is Subdomain; that needs a spec.host")
+        return None
+    if not is_host(host):
+        hint = "; for a wildcard set spec.wildcardPolicy to Subdomain" if host.startswith("*.") else ""
+        raise Refused(Reason.INVALID_HOST, f"spec.host is {shown(route.spec.host)}, which is no DNS name{hint}")
+    if policy != "Subdomain":
+        return host
+    _, dot, domain = host.partition(".")
+    if not dot:
+        raise Refused(
+            Reason.INVALID_HOST,
+            f"spec.wildcardPolicy is Subdomain; that needs a domain in spec.host, not just {shown(host)}",
+        )
+    return f".{domain}"
+
+
+def _ascii_lower(text: str) -> str:
+    """Lower ASCII letters only: ``str.lower`` makes a plain k of the Kelvin sign."""
+    return text.lower() if text.isascii() else text
+
+
+def _read_shares_port(annotations: Mapping[str, str], port: int | None, host: str | None, *, passthrough: bool) -> bool:
+    if not read(annotations, EXTERNAL_TCP_PORT_SNI, BOOLEAN):
+        return False
+    needed = {
+        EXTERNAL_TCP_PORT: port is not None,
+        "spec.tls.termination passthrough": passthrough,
+        "spec.host": host is not None,
+    }
+    missing = [need for need, there in needed.items() if not there]
+    if missing:
+        raise Refused(
+            Reason.INVALID_ANNOTATION,
+            f"annotation {EXTERNAL_TCP_PORT_SNI} is true; that needs {' and '.join(missing)}",
+        )
+    return True
+
+
+def _check_something_is_asked_for(port: int | None, host: str | None, settings: AdmissionSettings) -> None:
+    if port is not None or host is not None:
+        return
+    message = f"the Route asks for no port: add the annotation {EXTERNAL_TCP_PORT}"
+    if settings.sni_port:
+        message += f", or passthrough TLS and a spec.host to be reached on the SNI port {settings.sni_port}"
+    raise Refused(Reason.INVALID_PORT, message)
+
+
+def _read_targets(route: Route) -> tuple[Target, ...]:
+    weights: dict[str, int] = {}
+    named = [("spec.to", route.spec.to)]
+    named += [
+        (f"spec.alternateBackends[{index}]", each) for index, each in enumerate(route.spec.alternate_backends or ())
+    ]
+    for path, target in named:
+        # A Service that is named twice gets both shares.
+        weights[target.name] = weights.get(target.name, 0) + _read_weight(path, target)
+    return tuple(Target(ObjectKey(route.key.namespace, name), weight) for name, weight in weights.items())
+
+
+def _read_weight(path: str, target: RouteTarget) -> int:
+    if target.kind not in ("", "Service"):
+        raise Refused(Reason.CONFIG_REJECTED, f"{path}.kind is {shown(target.kind)}; only a Service can be served")
+    if not target.name:
+        raise Refused(Reason.CONFIG_REJECTED, f"{path}.name is empty; it must name a Service")
+    weight = _DEFAULT_WEIGHT if target.weight is None else target.weight
+    if not 0 <= weight <= MAX_WEIGHT:
+        raise Refused(Reason.CONFIG_REJECTED, f"{path}.weight is {shown(weight)}; accepted is 0 to {MAX_WEIGHT}")
+    return weight
+
+
+def _read_target_port(route: Route) -> int | str | None:
+    """Give the target port; digits are a number however they are written, for no port can have such a name."""
+    target = route.spec.port.target_port if route.spec.port is not None else None
+    if target is None or target == "":
+        return None
+    number = _PORT_FORM.parse(target) if isinstance(target, str) else target
+    if number is None:
+        return target
+    if not 1 <= number <= MAX_PORT:
+        raise Refused(
+            Reason.INVALID_PORT, f"spec.port.targetPort is {shown(number)}; accepted is 1 to {MAX_PORT}, or a name"
+        )
+    return number
+
+
+def _holds_port(route: Route, router_name: str, port: int) -> bool:
+    return any(
+        condition.type == "PortClaimed" and condition.status == "True" and condition.message == str(port)
+        for entry in _entries(route, router_name)
+        for condition in entry.conditions or ()
+    )
+
+
+def _holds_host(route: Route, router_name: str) -> bool:
+    policy = route.spec.wildcard_policy or "None"
+    return any(
+        _ascii_lower(entry.host) == _ascii_lower(route.spec.host)
+        and (entry.wildcard_policy or "None") == policy
+        and any(condition.type == "Admitted" and condition.status == "True" for condition in entry.conditions or ())
+        for entry in _entries(route, router_name)
+    )
+
+
+def _entries(route: Route, router_name: str) -> tuple[RouteIngress, ...]:
+    return tuple(entry for entry in route.status.ingress or () if entry.router_name == router_name)

@@ -1,0 +1,113 @@
+"""Which port of its endpoints a Route means by ``spec.port.targetPort``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from router.admission.text import shown
+from router.admission.verdicts import Reason, Rejection
+from router.resources import EndpointPort, EndpointSlice, Service, ServicePort
+
+_MAX_LISTED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PortChoice:
+    """The port of a slice that is meant, by its number or by its name; neither where there is none."""
+
+    number: int | None = None
+    name: str | None = None
+    service_port: ServicePort | None = None
+    """The port of the Service that leads there: where an idled Service is woken."""
+    problem: str = ""
+    """Why there is none, as a warning."""
+
+    def matches(self, port: EndpointPort) -> bool:
+        """Say whether a slice's port is the one that is meant."""
+        if not is_tcp(port.protocol) or port.port is None:
+            return False
+        if self.number is not None:
+            return port.port == self.number
+        return self.name is not None and (port.name or "") == self.name
+
+
+def is_tcp(protocol: str | None) -> bool:
+    """Say whether a port is TCP, which it is too where it does not say."""
+    return protocol in (None, "", "TCP")
+
+
+def choose_port(service: Service, slices: Iterable[EndpointSlice], target: int | str | None) -> PortChoice | Rejection:
+    """Decide which port of a Service's endpoints is meant.
+
+    Args:
+        service: the Service.
+        slices: its EndpointSlices.
+        target: ``spec.port.targetPort``, None where the Route has none.
+    """
+    ports = service.spec.ports or ()
+    if target is None:
+        return _only_port(service, ports)
+    if isinstance(target, str):
+        named = [port for port in ports if port.name == target]
+        absent = f"Service {shown_key(service)} has no port named {shown(target)}"
+        return _through_service(service, named, shown(target), absent)
+    endpoint_ports = [port for each in slices for port in each.ports or () if port.port == target]
+    leading = [port for port in ports if _pod_port(port) == target and is_tcp(port.protocol)]
+    numbered = [port for port in ports if port.port == target]
+    if any(is_tcp(port.protocol) for port in endpoint_ports):
+        tcp = [*leading, *(port for port in numbered if is_tcp(port.protocol))]
+        return PortChoice(number=target, service_port=tcp[0] if tcp else None)
+    if leading and not numbered:
+        # No endpoint has it now, the Service says that they will.
+        return PortChoice(number=target, service_port=leading[0])
+    if not numbered and endpoint_ports:
+        return PortChoice(problem=_not_tcp(service, str(target), endpoint_ports[0].protocol))
+    absent = f"neither Service {shown_key(service)} nor its endpoints have a port {target}"
+    return _through_service(service, numbered, str(target), absent)
+
+
+def _only_port(service: Service, ports: tuple[ServicePort, ...]) -> PortChoice | Rejection:
+    tcp = [port for port in ports if is_tcp(port.protocol)]
+    if len(tcp) > 1:
+        listed = [f"{shown(port.name)} ({shown(port.port)})" for port in tcp[:_MAX_LISTED]]
+        more = f" and {len(tcp) - _MAX_LISTED} more" if len(tcp) > _MAX_LISTED else ""
+        return Rejection(
+            Reason.AMBIGUOUS_TARGET_PORT,
+            f"Service {shown_key(service)} has the TCP ports {', '.join(listed)}{more}; "
+            "say which in spec.port.targetPort",
+        )
+    if not tcp:
+        problem = "has no TCP port; UDP and SCTP cannot be served" if ports else "has no ports"
+        return PortChoice(problem=f"Service {shown_key(service)} {problem}")
+    return PortChoice(name=tcp[0].name, service_port=tcp[0])
+
+
+def _through_service(service: Service, candidates: list[ServicePort], described: str, absent: str) -> PortChoice:
+    tcp = [port for port in candidates if is_tcp(port.protocol)]
+    if tcp:
+        return PortChoice(name=tcp[0].name, service_port=tcp[0])
+    if candidates:
+        return PortChoice(problem=_not_tcp(service, described, candidates[0].protocol))
+    return PortChoice(problem=absent)
+
+
+def _pod_port(port: ServicePort) -> int | str:
+    """Give the port that a Service port leads to, which is its own number where it does not say."""
+    return port.port if port.target_port is None else port.target_port
+
+
+def _not_tcp(service: Service, described: str, protocol: str | None) -> str:
+    return f"port {described} of Service {shown_key(service)} is {shown(protocol or '')}; only TCP can be served"
+
+
+def shown_key(service: Service) -> str:
+    """Name a Service in a message; a name that Kubernetes would not take is quoted."""
+    return shown_name(service.metadata.namespace, service.metadata.name)
+
+
+def shown_name(namespace: str, name: str) -> str:
+    """Name an object in a message; a name that Kubernetes would not take is quoted."""
+    text = f"{namespace}/{name}"
+    quoted = shown(text)
+    return text if quoted == f"'{text}'" else quoted

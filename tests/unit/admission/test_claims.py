@@ -1,0 +1,332 @@
+"""Who gets a port and a host: the holder, then the oldest, then by name; whatever the order of arrival."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.admission import Outcome
+from router.admission.options import PREFIX
+from router.admission.verdicts import Reason
+from router.resources import Route, RouteCondition, RouteIngress, RouteStatus
+from tests.unit.admission.builders import DB, admit, holding, key, route, service, shared_of, sni_route
+
+OLD, MIDDLE, NEW = (f"202{year}-01-01T00:00:00Z" for year in (0, 1, 2))
+HOST = "db.example.com"
+
+
+def winners(outcome: Outcome) -> set[str]:
+    """Name the Routes that are admitted."""
+    return {route.name for route, verdict in outcome.verdicts.items() if verdict.admitted}
+
+
+QUEUES: dict[str, tuple[Sequence[Route], str]] = {
+    "the oldest": ((route("a", created=NEW), route("b", created=OLD)), "b"),
+    "the holder, though younger": ((route("a", created=OLD), route("b", created=NEW, status=holding(6620))), "b"),
+    "the oldest of two holders": (
+        (route("a", created=NEW, status=holding(6620)), route("b", created=OLD, status=holding(6620))),
+        "b",
+    ),
+    "by name": ((route("b"), route("a")), "a"),
+    "by namespace before name": ((route("a", namespace="z"), route("b")), "b"),
+    "without a time comes last": ((route("a", created=None), route("b", created=NEW)), "b"),
+    "an empty time is none": ((route("a", created=""), route("b", created=NEW)), "b"),
+    "a holder of another port is none": ((route("a"), route("b", status=holding(7000))), "a"),
+    "a holder at another router is none": ((route("a"), route("b", status=holding(6620, router_name="default"))), "a"),
+    "a port that was lost is none": (
+        (
+            route("a"),
+            route(
+                "b",
+                status=RouteStatus(
+                    ingress=(
+                        RouteIngress(
+                            router_name="tcp-router",
+                            conditions=(RouteCondition(type="PortClaimed", status="False", message="6620"),),
+                        ),
+                    )
+                ),
+            ),
+        ),
+        "a",
+    ),
+    "Admitted alone is no proof": ((route("a"), route("b", status=holding())), "a"),
+}
+
+
+@pytest.mark.parametrize(("routes", "winner"), QUEUES.values(), ids=QUEUES)
+def test_who_gets_a_port(routes: Sequence[Route], winner: str) -> None:
+    """Holder by status, then age, then name; the loser is told who holds it."""
+    outcome = admit(*routes, *DB, service(namespace="z"))
+    assert winners(outcome) == {winner}
+    (loser,) = (verdict for verdict in outcome.verdicts.values() if not verdict.admitted)
+    assert (loser.reason, loser.port) == (Reason.PORT_ALREADY_CLAIMED, 6620)
+    assert loser.message == f"port 6620 is held by Route shop/{winner}"
+    assert [section.route for section in outcome.model.routes] == [winner]
+
+
+def test_the_loser_gets_the_port_when_it_is_free() -> None:
+    """Nothing but the claim of the other kept it out."""
+    assert winners(admit(route("b"), *DB)) == {"b"}
+
+
+REJECTED_FIRST = {
+    "by an annotation": route("a", created=OLD, balance="nonsense"),
+    "by its host": route("a", created=OLD, host="-"),
+    "by its Service": route("a", created=OLD, to="outside"),
+}
+
+
+@pytest.mark.parametrize("rejected", REJECTED_FIRST.values(), ids=REJECTED_FIRST)
+def test_a_rejected_route_claims_nothing(rejected: Route) -> None:
+    """What is not served must not keep others out."""
+    outcome = admit(rejected, route("b", created=NEW), service("outside", kind="ExternalName"), *DB)
+    assert winners(outcome) == {"b"}
+
+
+def test_routes_without_endpoints_keep_their_claim() -> None:
+    """A port is not lost because its pods are gone for a while."""
+    outcome = admit(route("a", created=OLD, to="nowhere"), route("b", created=NEW), *DB)
+    assert winners(outcome) == {"a"}
+
+
+def test_different_hosts_share_a_port() -> None:
+    """Routes that share a port are told apart by SNI; each has its backend, none a frontend of its own."""
+    outcome = admit(sni_route("a", "a.example.com", 7000), sni_route("b", "b.example.com", 7000), *DB)
+    assert winners(outcome) == {"a", "b"}
+    shared = shared_of(outcome, 7000)
+    assert shared is not None
+    assert [(host.host, host.route) for host in shared.hosts] == [("a.example.com", "a"), ("b.example.com", "b")]
+    assert all(section.frontend is None for section in outcome.model.routes)
+    sni = shared_of(outcome, 8443)
+    assert sni is not None
+    assert sni.hosts == shared.hosts
+    assert [frontend.port for frontend in outcome.model.shared] == [7000, 8443]
+
+
+def test_one_host_on_one_shared_port_goes_to_one_route() -> None:
+    """The second is rejected for the host, as the port would have room."""
+    outcome = admit(sni_route("a", HOST, 7000), sni_route("b", HOST.upper(), 7000, created=NEW), *DB)
+    assert winners(outcome) == {"a"} or winners(outcome) == {"b"}
+    verdict = outcome.verdicts[key("b")] if "a" in winners(outcome) else outcome.verdicts[key("a")]
+    assert verdict.reason is Reason.HOST_ALREADY_CLAIMED
+    assert verdict.message.startswith(f"host {HOST} on port 7000 is held by Route shop/")
+
+
+def test_one_host_on_two_shared_ports_is_two_claims() -> None:
+    """Each is reached on its port; on the SNI port the first in the queue, and the other is warned."""
+    outcome = admit(sni_route("a", HOST, 7000, created=OLD), sni_route("b", HOST, 7001, created=NEW), *DB)
+    assert winners(outcome) == {"a", "b"}
+    assert outcome.verdicts[key("a")].warnings == ()
+    assert outcome.verdicts[key("b")].host == HOST
+    assert outcome.verdicts[key("b")].warnings == (
+        f"host {HOST} is held by Route shop/a on the SNI port 8443; this Route is reached on port 7001 only",
+    )
+
+
+def test_dedicated_and_shared_claims_exclude_each_other() -> None:
+    """The first in the queue decides which kind the port is."""
+    shared_first = admit(sni_route("a", HOST, 7000, created=OLD), route("b", 7000, created=NEW), *DB)
+    assert winners(shared_first) == {"a"}
+    assert shared_first.verdicts[key("b")].reason is Reason.PORT_ALREADY_CLAIMED
+    assert f"shares it with Routes that have the annotation {PREFIX}external-tcp-port-sni" in (
+        shared_first.verdicts[key("b")].message
+    )
+    dedicated_first = admit(sni_route("a", HOST, 7000, created=NEW), route("b", 7000, created=OLD), *DB)
+    assert winners(dedicated_first) == {"b"}
+    assert dedicated_first.verdicts[key("a")].reason is Reason.PORT_ALREADY_CLAIMED
+    assert shared_of(dedicated_first, 7000) is None
+
+
+DIFFERENCES = {
+    "timeout-client": ("1m", "annotation {key} is 60000ms, but 30000ms on Route shop/a, which holds port 7000"),
+    "max-connections": ("5", "annotation {key} is 5, but absent on Route shop/a, which holds port 7000"),
+    "tcp-keepalive": ("false", "annotation {key} is false, but true on Route shop/a, which holds port 7000"),
+    "accept-proxy": ("true", "annotation {key} is true, but false on Route shop/a, which holds port 7000"),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"), [(name, *rest) for name, rest in DIFFERENCES.items()], ids=DIFFERENCES
+)
+def test_routes_that_share_a_port_agree_on_its_options(name: str, value: str, said: str) -> None:
+    """The holder's options count; one that differs is told key, value and holder, and costs nobody else."""
+    odd = sni_route("b", "b.example.com", 7000, created=MIDDLE, annotations={PREFIX + name: value})
+    outcome = admit(
+        sni_route("a", "a.example.com", 7000, created=OLD), odd, sni_route("c", "c.example.com", 7000, created=NEW), *DB
+    )
+    assert winners(outcome) == {"a", "c"}
+    verdict = outcome.verdicts[key("b")]
+    assert verdict.reason is Reason.INVALID_ANNOTATION
+    assert said.format(key=PREFIX + name) in verdict.message
+
+
+def test_what_the_holder_has_must_be_said_by_those_who_join() -> None:
+    """Equal options share, also other ones than the defaults."""
+    options = {f"{PREFIX}max-connections": "5", f"{PREFIX}timeout-client": "60s"}
+    same = {f"{PREFIX}max-connections": "5", f"{PREFIX}timeout-client": "1m"}
+    outcome = admit(
+        sni_route("a", "a.example.com", 7000, annotations=options),
+        sni_route("b", "b.example.com", 7000, annotations=same),
+        *DB,
+    )
+    assert winners(outcome) == {"a", "b"}
+    shared = shared_of(outcome, 7000)
+    assert shared is not None
+    assert (shared.options.maxconn, shared.options.timeout_client_ms) == (5, 60_000)
+
+
+HOST_QUEUES: dict[str, tuple[Sequence[Route], str]] = {
+    "the oldest": ((sni_route("a", HOST, created=NEW), sni_route("b", HOST, created=OLD)), "b"),
+    "the holder, though younger": (
+        (sni_route("a", HOST, created=OLD), sni_route("b", HOST, created=NEW, status=holding(host=HOST))),
+        "b",
+    ),
+    "the holder in capitals": (
+        (sni_route("a", HOST, created=OLD), sni_route("b", HOST, created=NEW, status=holding(host="DB.example.com"))),
+        "b",
+    ),
+    "a holder of another host is none": (
+        (sni_route("a", HOST, created=OLD), sni_route("b", HOST, created=NEW, status=holding(host="x.example.com"))),
+        "a",
+    ),
+    "a holder of the exact host holds no wildcard": (
+        (
+            sni_route("a", "a.example.com", wildcard="Subdomain", created=OLD),
+            sni_route("b", "b.example.com", wildcard="Subdomain", created=NEW, status=holding(host="b.example.com")),
+        ),
+        "a",
+    ),
+    "one with a shared port is no holder here": (
+        (
+            sni_route("a", HOST, created=MIDDLE, status=holding(host=HOST)),
+            sni_route("b", HOST, 7000, created=OLD, status=holding(7000, HOST)),
+        ),
+        "a",
+    ),
+    "one without status on a dedicated port": (
+        (sni_route("a", HOST, created=NEW), route("b", 7000, host=HOST, termination="passthrough", created=OLD)),
+        "b",
+    ),
+}
+
+
+@pytest.mark.parametrize(("routes", "winner"), HOST_QUEUES.values(), ids=HOST_QUEUES)
+def test_who_gets_a_host_on_the_sni_port(routes: Sequence[Route], winner: str) -> None:
+    """Holder by status, then age, then name."""
+    sni = shared_of(admit(*routes, *DB), 8443)
+    assert sni is not None
+    assert [host.route for host in sni.hosts] == [winner]
+
+
+def test_a_route_that_had_its_host_alone_is_rejected_without_it() -> None:
+    """It could not be reached any more; the message names the holder."""
+    outcome = admit(sni_route("a", HOST, created=OLD), sni_route("b", HOST, created=NEW), *DB)
+    verdict = outcome.verdicts[key("b")]
+    assert (verdict.reason, verdict.host) == (Reason.HOST_ALREADY_CLAIMED, HOST)
+    assert verdict.message == f"host {HOST} is held by Route shop/a on the SNI port 8443"
+    assert [section.route for section in outcome.model.routes] == ["a"]
+
+
+def test_a_route_with_a_port_of_its_own_stays_without_its_host() -> None:
+    """The port is what it asked for; a warning names who has the host, and its verdict claims none."""
+    loser = route("b", host=HOST, termination="passthrough", created=NEW)
+    outcome = admit(sni_route("a", HOST, created=OLD), loser, *DB)
+    verdict = outcome.verdicts[key("b")]
+    assert (verdict.admitted, verdict.port, verdict.host) == (True, 6620, None)
+    assert verdict.warnings == (
+        f"host {HOST} is held by Route shop/a on the SNI port 8443; this Route is reached on port 6620 only",
+    )
+
+
+def test_an_exact_host_and_its_wildcard_are_two_claims() -> None:
+    """Exact names go first when a connection comes."""
+    outcome = admit(sni_route("a", "www.example.com", wildcard="Subdomain"), sni_route("b", "www.example.com"), *DB)
+    assert winners(outcome) == {"a", "b"}
+    assert [outcome.verdicts[key(name)].host for name in "ab"] == ["*.example.com", "www.example.com"]
+
+
+def test_a_route_that_lost_its_port_claims_no_host() -> None:
+    """Port first, then host: its host is free for others."""
+    loser = route("b", host=HOST, termination="passthrough", created=MIDDLE)
+    outcome = admit(route("a", created=OLD), loser, sni_route("c", HOST, created=NEW), *DB)
+    assert winners(outcome) == {"a", "c"}
+
+
+def served(routes: Sequence[Route], outcome: Outcome) -> list[Route]:
+    """Give the Routes with the status that a router would write after this outcome."""
+    written = []
+    for each in routes:
+        verdict = outcome.verdicts[each.key]
+        status = holding(verdict.port, verdict.host or "") if verdict.admitted else RouteStatus()
+        written.append(msgspec.structs.replace(each, status=status))
+    return written
+
+
+CLAIMANTS = st.lists(
+    st.builds(
+        lambda name, port, host, shares, created: (
+            sni_route(name, host, port, created=created)
+            if shares or port is None
+            else route(name, port, host=host, termination="passthrough", created=created)
+        ),
+        name=st.sampled_from("abcdefgh"),
+        port=st.sampled_from([None, 7000, 7001]),
+        host=st.sampled_from(["x.example.com", "y.example.com"]),
+        shares=st.booleans(),
+        created=st.sampled_from([OLD, MIDDLE, NEW, None]),
+    ),
+    max_size=8,
+    unique_by=lambda each: each.metadata.name,
+)
+
+
+@given(CLAIMANTS, st.randoms(use_true_random=False))
+def test_the_order_of_arrival_does_not_matter(routes: list[Route], random: object) -> None:
+    """Equal objects give an equal outcome, however they came in."""
+    shuffled = list(routes)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # Hypothesis gives random.Random and types it away
+    assert admit(*routes, *DB) == admit(*shuffled, *DB)
+
+
+@given(CLAIMANTS)
+def test_what_is_served_stays_served(routes: list[Route]) -> None:
+    """Once statuses are written, deciding again gives the same: nobody takes anything from a holder in two steps."""
+    outcome = admit(*routes, *DB)
+    assert admit(*served(routes, outcome), *DB) == outcome
+
+
+@given(CLAIMANTS, CLAIMANTS)
+def test_newcomers_take_nothing_from_holders(holders: list[Route], newcomers: list[Route]) -> None:
+    """However old a newcomer is, the ports of holders stay theirs, and so do hosts where a Route has nothing else."""
+    outcome = admit(*holders, *DB)
+    renamed = [
+        msgspec.structs.replace(each, metadata=msgspec.structs.replace(each.metadata, name=f"n{each.key.name}"))
+        for each in newcomers
+    ]
+    after = admit(*served(holders, outcome), *renamed, *DB)
+    for each in holders:
+        before = outcome.verdicts[each.key]
+        if before.admitted:
+            assert after.verdicts[each.key].admitted
+            assert after.verdicts[each.key].port == before.port
+
+
+@given(CLAIMANTS)
+def test_every_port_and_host_has_one_owner(routes: list[Route]) -> None:
+    """No port is dedicated to two Routes or both dedicated and shared, no host stands twice on a port."""
+    outcome = admit(*routes, *DB)
+    dedicated = [section.frontend.port for section in outcome.model.routes if section.frontend is not None]
+    shared = [frontend.port for frontend in outcome.model.shared]
+    assert len({*dedicated, *shared}) == len(dedicated) + len(shared)
+    backends = {section.backend.name for section in outcome.model.routes}
+    for frontend in outcome.model.shared:
+        hosts = [host.host for host in frontend.hosts]
+        assert hosts == sorted(set(hosts))
+        assert {host.backend for host in frontend.hosts} <= backends
+    for verdict in outcome.verdicts.values():
+        assert verdict.admitted or verdict.message

@@ -1,0 +1,455 @@
+"""Which endpoints a Route leads to, with which weights, and what is said about the others."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.admission.destination import server_weights
+from router.admission.endpoints import IDLED_AT
+from router.admission.options import PREFIX
+from router.admission.verdicts import Reason
+from router.model import Server
+from router.resources import (
+    Endpoint,
+    EndpointConditions,
+    EndpointPort,
+    EndpointSlice,
+    RouteTarget,
+    Service,
+    ServicePort,
+    TargetRef,
+)
+from router.settings import AdmissionSettings
+from tests.unit.admission.builders import (
+    DB,
+    admit,
+    backend_of,
+    endpoint,
+    endpoint_slice,
+    key,
+    route,
+    section_of,
+    service,
+    verdict_of,
+)
+
+PG = EndpointPort(name="pg", port=5432, protocol="TCP")
+METRICS = EndpointPort(name="metrics", port=9187, protocol="TCP")
+DNS = EndpointPort(name="dns", port=5353, protocol="UDP")
+TWO = service(
+    "db",
+    ServicePort(port=6000, name="pg", target_port="postgres"),
+    ServicePort(port=9187, name="metrics", target_port=9187),
+    ServicePort(port=5353, name="dns", protocol="UDP", target_port=5353),
+)
+TWO_SLICE = endpoint_slice("10.1.0.1", ports=(PG, METRICS, DNS))
+
+
+def places(*objects: Service | EndpointSlice, target_port: int | str | None = 5432) -> list[tuple[str, int, int]]:
+    """Give address, port and weight of each server."""
+    servers = backend_of(route(target_port=target_port), *objects).servers
+    return [(server.address, server.port, server.weight) for server in servers]
+
+
+TARGET_PORTS: dict[str, tuple[int | str | None, list[tuple[str, int, int]]]] = {
+    "number of the endpoints": (5432, [("10.1.0.1", 5432, 1)]),
+    "number of the Service, followed": (6000, [("10.1.0.1", 5432, 1)]),
+    "digits in a text": ("5432", [("10.1.0.1", 5432, 1)]),
+    "name": ("pg", [("10.1.0.1", 5432, 1)]),
+    "another name": ("metrics", [("10.1.0.1", 9187, 1)]),
+    "name of the pod's port": ("postgres", []),
+    "no such name": ("nope", []),
+    "no such number": (1, []),
+    "UDP by name": ("dns", []),
+    "UDP by number": (5353, []),
+}
+
+
+@pytest.mark.parametrize(("target_port", "expected"), TARGET_PORTS.values(), ids=TARGET_PORTS)
+def test_target_ports_of_a_service_with_several(target_port: int | str, expected: list[tuple[str, int, int]]) -> None:
+    """A number is the endpoints' port first and the Service's second; a name is the Service's."""
+    assert places(TWO, TWO_SLICE, target_port=target_port) == expected
+
+
+def test_the_endpoints_number_goes_before_the_services() -> None:
+    """Where both have the number, the pods' own port is meant."""
+    crossed = service(
+        "db", ServicePort(port=5432, name="a", target_port=9187), ServicePort(port=9187, name="b", target_port=5432)
+    )
+    ports = (EndpointPort(name="a", port=9187), EndpointPort(name="b", port=5432))
+    assert places(crossed, endpoint_slice("10.1.0.1", ports=ports), target_port=5432) == [("10.1.0.1", 5432, 1)]
+
+
+def test_without_a_target_port_the_only_tcp_port_is_meant() -> None:
+    """UDP ports do not make it ambiguous."""
+    mixed = service("db", ServicePort(port=1, name="pg"), ServicePort(port=2, name="dns", protocol="UDP"))
+    assert places(mixed, TWO_SLICE, target_port=None) == [("10.1.0.1", 5432, 1)]
+
+
+def test_a_port_without_name_is_followed() -> None:
+    """A Service's only port needs no name, and its slices then have none either."""
+    unnamed = service("db", ServicePort(port=80))
+    for name in (None, ""):
+        slices = endpoint_slice("10.1.0.1", ports=(EndpointPort(name=name, port=8080, protocol=None),))
+        assert places(unnamed, slices, target_port=None) == [("10.1.0.1", 8080, 1)]
+        assert places(unnamed, slices, target_port=80) == [("10.1.0.1", 8080, 1)]
+
+
+def test_several_tcp_ports_without_a_target_port_are_ambiguous() -> None:
+    """The Route is rejected, and the message lists the ports."""
+    verdict = verdict_of(route(target_port=None), TWO, TWO_SLICE)
+    assert verdict.reason is Reason.AMBIGUOUS_TARGET_PORT
+    assert verdict.message == (
+        "Service shop/db has the TCP ports 'pg' (6000), 'metrics' (9187); say which in spec.port.targetPort"
+    )
+
+
+def test_an_ambiguous_alternate_rejects_the_route_too() -> None:
+    """The rule is the same for every Service of the Route."""
+    verdict = verdict_of(
+        route(target_port=None, to="web", alternates=(RouteTarget(name="db"),)), service("web"), TWO, TWO_SLICE
+    )
+    assert verdict.reason is Reason.AMBIGUOUS_TARGET_PORT
+
+
+def test_different_pod_ports_of_one_name_are_followed() -> None:
+    """During a rollout that changes a container's port, each slice has its own number."""
+    slices = (
+        endpoint_slice("10.1.0.1", name="old"),
+        endpoint_slice("10.1.0.2", name="new", ports=(EndpointPort(name="pg", port=5433),)),
+    )
+    assert places(service(), *slices, target_port="pg") == [("10.1.0.1", 5432, 1), ("10.1.0.2", 5433, 1)]
+
+
+def test_external_names_are_refused() -> None:
+    """A Route must not lead out of the cluster, be it by its first Service or by another."""
+    outside = service("db", kind="ExternalName")
+    assert verdict_of(route(), outside).reason is Reason.EXTERNAL_NAME_NOT_ALLOWED
+    both = (route(to="web", alternates=(RouteTarget(name="db", weight=0),)), service("web"), outside)
+    assert verdict_of(*both).reason is Reason.EXTERNAL_NAME_NOT_ALLOWED
+    assert "shop/db" in verdict_of(*both).message
+
+
+STATES: dict[str, tuple[EndpointConditions, int | None]] = {
+    "ready": (EndpointConditions(ready=True), 1),
+    "nothing told": (EndpointConditions(), 1),
+    "ready though terminating (publishNotReadyAddresses)": (EndpointConditions(ready=True, terminating=True), 1),
+    "not ready": (EndpointConditions(ready=False), None),
+    "not ready, serving": (EndpointConditions(ready=False, serving=True), None),
+    "draining": (EndpointConditions(ready=False, serving=True, terminating=True), 0),
+    "terminating, serving not told": (EndpointConditions(ready=False, terminating=True), 0),
+    "terminating, not serving": (EndpointConditions(ready=False, serving=False, terminating=True), None),
+}
+
+
+@pytest.mark.parametrize(("conditions", "weight"), STATES.values(), ids=STATES)
+def test_conditions_of_endpoints(conditions: EndpointConditions, weight: int | None) -> None:
+    """Ready endpoints serve, serving and terminating ones drain, others are absent."""
+    slices = endpoint_slice(Endpoint(addresses=("10.1.0.1",), conditions=conditions))
+    assert places(service(), slices) == ([("10.1.0.1", 5432, weight)] if weight is not None else [])
+
+
+DROPPED = {
+    "127.0.0.1": "loopback",
+    "127.8.9.1": "loopback",
+    "0.0.0.0": "unspecified",  # noqa: S104  # an address to refuse, not one to bind
+    "0.1.2.3": "unspecified",
+    "169.254.169.254": "link-local",
+    "169.254.1.1": "link-local",
+    "224.0.0.1": "multicast",
+    "255.255.255.255": "broadcast",
+    "100.100.100.200": "cloud metadata",
+    "168.63.129.16": "cloud metadata",
+    "192.0.0.192": "cloud metadata",
+    "::1": "loopback",
+    "::": "unspecified",
+    "fe80::1": "link-local",
+    "fe80::a9fe:a9fe": "link-local",
+    "ff02::1": "multicast",
+    "fd00:ec2::254": "cloud metadata",
+    "fd20:ce::254": "cloud metadata",
+    "FD00:C1::A9FE:A9FE": "cloud metadata",
+    "::ffff:127.0.0.1": "loopback",
+    "::ffff:a9fe:a9fe": "link-local",
+    "64:ff9b::a9fe:a9fe": "link-local",
+    "64:ff9b::127.0.0.1": "loopback",
+    "fe80::1%eth0": "with a zone",
+    "fd00::1%eth0": "with a zone",
+    "010.0.0.1": "no IP address",
+    "10.0.0.1 ": "no IP address",
+    "10.0.0.1:80": "no IP address",
+    "db.example.com": "no IP address",
+    "\u0661.1.1.1": "no IP address",
+    "": "no IP address",
+    "x\n": "no IP address",
+}
+
+
+@pytest.mark.parametrize(("address", "kind"), DROPPED.items(), ids=[ascii(address) for address in DROPPED])
+def test_addresses_that_nobody_may_be_led_to(address: str, kind: str) -> None:
+    """They are dropped and reported, in words that are safe to print; the Route's other endpoints stay."""
+    outcome = admit(route(), service(), endpoint_slice(address, "10.1.0.1"))
+    assert [server.address for server in section_of(outcome).backend.servers] == ["10.1.0.1"]
+    (warning,) = outcome.verdicts[key("db")].warnings
+    assert warning == f"endpoints of Service shop/db were dropped: {address!a} ({kind})"
+
+
+def test_loopback_alone_may_be_let_through() -> None:
+    """--allow-loopback-endpoints is for demos, and opens nothing else."""
+    slices = endpoint_slice("127.0.0.1", "::1", "::ffff:127.0.0.2", "169.254.169.254", "0.0.0.0")  # noqa: S104  # dropped
+    outcome = admit(route(), service(), slices, settings=AdmissionSettings(allow_loopback_endpoints=True))
+    assert sorted(server.address for server in section_of(outcome).backend.servers) == ["127.0.0.1", "127.0.0.2", "::1"]
+    (warning,) = outcome.verdicts[key("db")].warnings
+    assert "'0.0.0.0' (unspecified), '169.254.169.254' (link-local)" in warning
+
+
+CANONICAL = {
+    "2001:DB8:0:0::0001": "2001:db8::1",
+    "::ffff:10.1.0.1": "10.1.0.1",
+    "::FFFF:a01:1": "10.1.0.1",
+    "10.1.0.1": "10.1.0.1",
+}
+
+
+@pytest.mark.parametrize(("address", "canonical"), CANONICAL.items(), ids=CANONICAL)
+def test_addresses_have_one_spelling(address: str, canonical: str) -> None:
+    """The same endpoint is the same bytes, however its slice spells it."""
+    (server,) = backend_of(route(), service(), endpoint_slice(address)).servers
+    assert server == Server(f"pod:{canonical}:db:pg:{canonical}:5432", canonical, 5432, 1)
+
+
+def test_many_dropped_addresses_are_counted() -> None:
+    """A warning names a few and counts the rest."""
+    (warning, nothing_left) = verdict_of(
+        route(), service(), endpoint_slice(*(f"127.0.0.{number}" for number in range(1, 101)))
+    ).warnings
+    assert warning.endswith("'127.0.0.1' (loopback), '127.0.0.10' (loopback), '127.0.0.100' (loopback) and 97 more")
+    assert nothing_left == "Service shop/db has no ready endpoints on this port"
+
+
+def test_names_instead_of_addresses_are_dropped() -> None:
+    """FQDN slices would make HAProxy resolve names that a team chose."""
+    slices = endpoint_slice("10.9.9.9", address_type="FQDN")
+    assert places(service(), slices) == []
+    assert "'10.9.9.9' (a name, not an address)" in verdict_of(route(), service(), slices).warnings[0]
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536, 10**40])
+def test_ports_that_are_none_are_dropped(port: int) -> None:
+    """A slice that was written by hand may say anything."""
+    slices = endpoint_slice("10.1.0.1", ports=(EndpointPort(name="pg", port=port),))
+    assert places(service(), slices, target_port="pg") == []
+    assert "dropped" in verdict_of(route(target_port="pg"), service(), slices).warnings[0]
+
+
+def test_a_slice_that_means_all_ports_leads_nowhere() -> None:
+    """A port without number stands for all, of which none can be chosen."""
+    assert places(service(), endpoint_slice("10.1.0.1", ports=(EndpointPort(name="pg"),)), target_port="pg") == []
+
+
+def test_the_first_of_several_addresses_is_taken() -> None:
+    """The addresses of one endpoint are alternatives to each other."""
+    slices = endpoint_slice(Endpoint(addresses=("10.1.0.7", "10.1.0.1")), Endpoint(addresses=()))
+    assert places(service(), slices) == [("10.1.0.7", 5432, 1)]
+
+
+def test_an_endpoint_in_two_slices_is_one_server() -> None:
+    """While the control plane moves endpoints between slices, both have them; ready goes before draining."""
+    ready, draining = endpoint("10.1.0.1", "ready", "db-0"), endpoint("10.1.0.1", "draining", "db-0")
+    for first, second in ((ready, draining), (draining, ready), (ready, ready)):
+        slices = (endpoint_slice(first, name="a"), endpoint_slice(second, name="b"))
+        assert places(service(), *slices) == [("10.1.0.1", 5432, 1)]
+
+
+SERVER_NAMES: dict[str, tuple[TargetRef | None, str, str, str]] = {
+    "pod": (TargetRef(kind="Pod", name="db-0"), "db", "pg", "pod:db-0:db:pg:10.1.0.1:5432"),
+    "no pod": (None, "db", "pg", "pod:10.1.0.1:db:pg:10.1.0.1:5432"),
+    "no Pod": (TargetRef(kind="VirtualMachine", name="vm"), "db", "pg", "pod:10.1.0.1:db:pg:10.1.0.1:5432"),
+    "hostile pod": (TargetRef(kind="Pod", name="x\n  bad"), "db", "pg", "pod:10.1.0.1:db:pg:10.1.0.1:5432"),
+    "hostile Service": (None, "d b\n", "pg", "pod:10.1.0.1:d_b_:pg:10.1.0.1:5432"),
+    "hostile port": (None, "db", "p:g #", "pod:10.1.0.1:db:p_g__:10.1.0.1:5432"),
+    "unicode": (None, "db\u0661", "\u0661", "pod:10.1.0.1:db_:_:10.1.0.1:5432"),
+    "long": (None, "d" * 5000, "p" * 5000, f"pod:10.1.0.1:{'d' * 63}:{'p' * 63}:10.1.0.1:5432"),
+}
+
+
+@pytest.mark.parametrize(("target", "service_name", "port_name", "expected"), SERVER_NAMES.values(), ids=SERVER_NAMES)
+def test_server_names(target: TargetRef | None, service_name: str, port_name: str, expected: str) -> None:
+    """Servers are named as OpenShift's router names them; what Kubernetes would not take is made fit."""
+    slices = endpoint_slice(
+        Endpoint(addresses=("10.1.0.1",), target_ref=target),
+        service=service_name,
+        ports=(EndpointPort(name=port_name, port=5432),),
+    )
+    backend = backend_of(route(to=service_name), service(service_name), slices)
+    assert [server.name for server in backend.servers] == [expected]
+
+
+def test_server_names_are_unique_in_their_backend() -> None:
+    """Two Services whose names become one when they are made fit, with the same pod behind them."""
+    objects = [each for name in ("a b", "a_b") for each in (service(name), endpoint_slice("10.1.0.1", service=name))]
+    servers = backend_of(route(to="a b", alternates=(RouteTarget(name="a_b"),)), *objects).servers
+    assert [server.name for server in servers] == [
+        "pod:10.1.0.1:a_b:pg:10.1.0.1:5432",
+        "pod:10.1.0.1:a_b:pg:10.1.0.1:5432:2",
+    ]
+
+
+WEIGHTS: dict[str, tuple[list[tuple[int, int]], list[int]]] = {
+    "one": ([(100, 3)], [1]),
+    "one, off": ([(0, 3)], [0]),
+    "one, empty": ([(100, 0)], [1]),
+    "even": ([(100, 1), (100, 1)], [256, 256]),
+    "shared over endpoints": ([(20, 2), (10, 4)], [256, 64]),
+    "one off": ([(100, 1), (0, 5)], [256, 0]),
+    "all off": ([(0, 1), (0, 5)], [0, 0]),
+    "never scaled to nothing": ([(256, 1), (1, 200)], [256, 1]),
+    "largest without endpoints": ([(256, 0), (1, 1)], [0, 256]),
+    "nobody there": ([(1, 0), (1, 0)], [0, 0]),
+    "thirds": ([(1, 3), (1, 1)], [85, 256]),
+}
+
+
+@pytest.mark.parametrize(("shares", "expected"), WEIGHTS.values(), ids=WEIGHTS)
+def test_weights(shares: list[tuple[int, int]], expected: list[int]) -> None:
+    """A Service's weight is shared over its endpoints, the largest becomes 256."""
+    assert server_weights(shares) == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 256), st.integers(0, 50)), min_size=2, max_size=4))
+def test_weights_are_what_haproxy_takes(shares: list[tuple[int, int]]) -> None:
+    """Every weight is 0 to 256; it is 0 exactly for Services that get nothing, and the largest is 256."""
+    weights = server_weights(shares)
+    assert all(
+        (weight == 0) == (not share or not count) for weight, (share, count) in zip(weights, shares, strict=True)
+    )
+    assert max(weights) in (0, 256)
+
+
+def test_weights_of_several_services_reach_the_servers() -> None:
+    """Draining endpoints get nothing and do not count in the sharing."""
+    blue = endpoint_slice("10.1.0.1", endpoint("10.1.0.2", "draining"), endpoint("10.1.0.3", "gone"))
+    green = (service("green"), endpoint_slice("10.2.0.1", "10.2.0.2", service="green"))
+    split = route(to=RouteTarget(name="db", weight=50), alternates=(RouteTarget(name="green", weight=50),))
+    servers = backend_of(split, service(), blue, *green).servers
+    assert {server.address: server.weight for server in servers} == {
+        "10.1.0.1": 256,
+        "10.1.0.2": 0,
+        "10.2.0.1": 128,
+        "10.2.0.2": 128,
+    }
+
+
+def test_an_absent_weight_is_100() -> None:
+    """As the API defines it."""
+    green = (service("green"), endpoint_slice("10.2.0.1", service="green"))
+    servers = backend_of(route(alternates=(RouteTarget(name="green", weight=50),)), *DB, *green).servers
+    assert [server.weight for server in servers] == [128, 256]
+
+
+WARNINGS: dict[str, tuple[tuple[Service | EndpointSlice, ...], int | str | None, str]] = {
+    "no Service": ((), 5432, "Service shop/db does not exist"),
+    "slices without a Service": ((DB[1],), 5432, "Service shop/db does not exist"),
+    "no slices": ((service(),), 5432, "Service shop/db has no endpoints"),
+    "an empty slice": ((service(), endpoint_slice()), 5432, "Service shop/db has no endpoints"),
+    "none ready": (
+        (service(), endpoint_slice(endpoint("10.1.0.1", "gone"))),
+        5432,
+        "Service shop/db has no ready endpoints on this port",
+    ),
+    "all drain": (
+        (service(), endpoint_slice(endpoint("10.1.0.1", "draining"))),
+        5432,
+        "Service shop/db has no ready endpoints; 1 drain",
+    ),
+    "no such name": (DB, "amqp", "Service shop/db has no port named 'amqp'"),
+    "no such number": (DB, 5, "neither Service shop/db nor its endpoints have a port 5"),
+    "UDP by name": ((TWO, TWO_SLICE), "dns", "port 'dns' of Service shop/db is 'UDP'; only TCP can be served"),
+    "UDP by number": ((TWO, TWO_SLICE), 5353, "port 5353 of Service shop/db is 'UDP'; only TCP can be served"),
+    "UDP of the endpoints": (
+        (service(), endpoint_slice("10.1.0.1", ports=(EndpointPort(name="x", port=53, protocol="SCTP"),))),
+        53,
+        "port 53 of Service shop/db is 'SCTP'; only TCP can be served",
+    ),
+    "UDP alone": (
+        (service("db", ServicePort(port=53, protocol="UDP")),),
+        None,
+        "Service shop/db has no TCP port; UDP and SCTP cannot be served",
+    ),
+    "pods' number, no endpoints yet": (
+        (service("db", ServicePort(port=80, name="web", target_port=8080)),),
+        8080,
+        "Service shop/db has no endpoints",
+    ),
+}
+
+
+@pytest.mark.parametrize(("objects", "target_port", "warning"), WARNINGS.values(), ids=WARNINGS)
+def test_a_route_without_servers_keeps_its_port_and_says_why(
+    objects: tuple[Service | EndpointSlice, ...], target_port: int | str | None, warning: str
+) -> None:
+    """The Route stays admitted, and the warning names what is missing."""
+    outcome = admit(route(target_port=target_port), *objects)
+    verdict = outcome.verdicts[key("db")]
+    assert (verdict.admitted, verdict.warnings) == (True, (warning,))
+    assert all(server.weight == 0 for server in section_of(outcome).backend.servers)
+
+
+def idled(cluster_ip: str = "172.30.0.10") -> Service:
+    """Make a Service that ``oc idle`` put to sleep."""
+    return service(
+        "db",
+        ServicePort(port=80, name="pg", target_port=5432),
+        cluster_ip=cluster_ip,
+        annotations={IDLED_AT: "2024-01-01T00:00:00Z"},
+    )
+
+
+@pytest.mark.parametrize("target_port", [5432, 80, "pg", None])
+def test_an_idled_service_is_woken_through_its_cluster_ip(target_port: int | str | None) -> None:
+    """Connections go to ClusterIP and Service port, without checks, which would wake it too."""
+    outcome = admit(route(target_port=target_port), idled())
+    assert section_of(outcome).backend.servers == (
+        Server("pod:idled:db:pg:172.30.0.10:80", "172.30.0.10", 80, 1, check=False),
+    )
+    assert outcome.verdicts[key("db")].warnings == ()
+
+
+def test_an_idled_service_that_woke_leads_to_its_pods() -> None:
+    """The annotation may outlive the sleep."""
+    assert places(idled(), endpoint_slice("10.1.0.1")) == [("10.1.0.1", 5432, 1)]
+
+
+def test_pods_of_an_idled_service_may_still_drain() -> None:
+    """New connections wake it, established ones end in peace."""
+    slices = endpoint_slice(endpoint("10.1.0.1", "draining"))
+    assert places(idled(), slices) == [("10.1.0.1", 5432, 0), ("172.30.0.10", 80, 1)]
+
+
+@pytest.mark.parametrize("cluster_ip", ["", "None", "127.0.0.1", "169.254.169.254", "nonsense"])
+def test_a_cluster_ip_passes_the_same_filter(cluster_ip: str) -> None:
+    """A headless Service cannot be woken, and a ClusterIP in a manifest may say anything."""
+    outcome = admit(route(), idled(cluster_ip))
+    assert section_of(outcome).backend.servers == ()
+    assert "Service shop/db has no endpoints" in outcome.verdicts[key("db")].warnings
+
+
+def test_v4_and_v6_endpoints_are_served_together() -> None:
+    """A dual-stack Service has a slice for each."""
+    slices = (endpoint_slice("10.1.0.1", name="four"), endpoint_slice("fd00::1", name="six", address_type="IPv6"))
+    assert [address for address, _, _ in places(service(), *slices)] == ["10.1.0.1", "fd00::1"]
+
+
+def test_slices_of_another_namespace_are_not_followed() -> None:
+    """A Service is looked for beside its Route only."""
+    elsewhere = endpoint_slice("10.9.0.1", namespace="other")
+    assert places(service(), elsewhere) == []
+    assert verdict_of(route(), service(namespace="other"), elsewhere).warnings == ("Service shop/db does not exist",)
+
+
+def test_hostile_service_names_are_quoted_in_warnings() -> None:
+    """A manifest may name a Service anything."""
+    (warning,) = verdict_of(route(to="x\n\x1b[31m", annotations={f"{PREFIX}balance": "first"})).warnings
+    assert warning == r"Service 'shop/x\n\x1b[31m' does not exist"
