@@ -1,0 +1,31 @@
+"""Map and ACL files: made by code, not by templates, because what runs depends on their exact form.
+
+A file's name is a digest of its content, so that a new list is a new file: writing it does not disturb the HAProxy that
+reads the old one. The content names its owner, so that two Routes with the same list still have a file each, and HAProxy,
+which keeps one copy per file name, can be told of a change to one of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from router.model import RouteSection, SniHost
+
+
+def allowlist_file(section: RouteSection) -> tuple[str, bytes] | None:
+    """Give name and content of a Route's ACL file; None without an allowlist. An empty list is a file that matches nobody."""
+    networks = section.backend.allowlist
+    if networks is None:
+        return None
+    return _named("allow", "acl", [f"# Route {section.namespace}/{section.route}", *networks])
+
+
+def hosts_file(port: int, hosts: Iterable[SniHost]) -> tuple[str, bytes]:
+    """Give name and content of a shared port's map file: a TLS server name and its backend in each line."""
+    return _named("sni", "map", [f"# Port {port}", *(f"{host.host} {host.backend}" for host in hosts)])
+
+
+def _named(kind: str, suffix: str, lines: Iterable[str]) -> tuple[str, bytes]:
+    content = "".join(f"{line}\n" for line in lines).encode()
+    return f"{kind}-{hashlib.sha256(content).hexdigest()[:16]}.{suffix}", content

@@ -1,0 +1,55 @@
+"""On which addresses ports listen, from ``--ip-mode`` and ``--bind-address``."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from router.errors import SettingsError
+from router.settings import IpMode, RenderSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """One ``bind`` line: ``bind <host>:<port><options>``."""
+
+    host: str
+    options: str = ""
+
+
+_EVERYWHERE: dict[IpMode, ListenAddress] = {
+    "v4": ListenAddress("ipv4@*"),
+    "v6": ListenAddress("[::]", " v6only"),
+    # One socket for both families: at thousands of ports, half the file descriptors of two.
+    "v4v6": ListenAddress("[::]", " v4v6"),
+}
+
+
+def listen_addresses(settings: RenderSettings) -> tuple[ListenAddress, ...]:
+    """Give the addresses to listen on, in a fixed order without repetitions.
+
+    Named addresses are taken as they are: ``::`` is then IPv6 alone, and ``0.0.0.0`` beside it is no conflict.
+
+    Raises:
+        SettingsError: an address is none, or of a family that ``ip_mode`` excludes.
+    """
+    if not settings.bind_addresses:
+        return (_EVERYWHERE[settings.ip_mode],)
+    addresses = sorted({_parse(text) for text in settings.bind_addresses}, key=lambda each: (each.version, each))
+    for address in addresses:
+        if f"v{address.version}" not in settings.ip_mode:
+            raise SettingsError(f"bind address {address} does not go with IP mode {settings.ip_mode}")
+    return tuple(
+        ListenAddress(str(address)) if address.version == 4 else ListenAddress(f"[{address}]", " v6only")  # noqa: PLR2004 - IPv4
+        for address in addresses
+    )
+
+
+def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError as error:
+        raise SettingsError(f"bind address {text!r} is not an IP address") from error
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise SettingsError(f"bind address {text!r} has a zone, which HAProxy does not take")
+    return address

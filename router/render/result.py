@@ -1,0 +1,94 @@
+"""What rendering gives: the configuration, its files, and where each line of it came from."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from router.errors import TemplateError
+from router.model import RouteSection, SharedFrontend
+
+
+@dataclass(frozen=True, slots=True)
+class RouteOwner:
+    """A Route, as the owner of lines."""
+
+    namespace: str
+    route: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.route}"
+
+
+@dataclass(frozen=True, slots=True)
+class PortOwner:
+    """A shared port, as the owner of lines."""
+
+    port: int
+
+    def __str__(self) -> str:
+        return f"port {self.port}"
+
+
+Owner = RouteOwner | PortOwner
+
+
+@dataclass(frozen=True, slots=True)
+class SectionFailure:
+    """A section that its template could not render; it is left out of the configuration."""
+
+    owner: Owner
+    error: TemplateError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One rendered section, of ``subject`` (None: the global part); ``text`` ends with a newline unless it is empty."""
+
+    subject: RouteSection | SharedFrontend | None
+    owner: Owner | None
+    text: bytes
+    lines: int
+    files: Mapping[str, bytes]
+    failure: SectionFailure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A configuration, whole."""
+
+    config: bytes
+    """haproxy.cfg."""
+    files: Mapping[str, bytes]
+    """File name to content, to be written into ``settings.maps_dir`` before HAProxy reads ``config``."""
+    failures: tuple[SectionFailure, ...]
+    """What was left out because its template failed on it."""
+    _parts: tuple[Part, ...] = field(repr=False, compare=False)
+    _origins: Callable[[Part], Sequence[str]] = field(repr=False, compare=False)
+
+    def owner(self, line: int) -> Owner | None:
+        """Give the Route or shared port that a line of ``config`` (from 1) is about; None for the global part."""
+        part, _ = self._locate(line)
+        return part.owner
+
+    def origin(self, line: int) -> str:
+        """Give the template and the line in it that wrote a line of ``config`` (from 1), as ``route.cfg.j2:12``.
+
+        An overridden template is given by its path. This renders the section once more: meant for messages.
+        """
+        part, offset = self._locate(line)
+        return self._origins(part)[offset]
+
+    def _locate(self, line: int) -> tuple[Part, int]:
+        """Find the part that has a line, and the line's index (from 0) in that part.
+
+        Raises:
+            IndexError: the configuration has no such line.
+        """
+        ends = list(accumulate(part.lines for part in self._parts))
+        if not 1 <= line <= ends[-1]:
+            raise IndexError(f"the configuration has lines 1 to {ends[-1]}, not {line}")
+        index = bisect_right(ends, line - 1)
+        return self._parts[index], line - 1 - (ends[index] - self._parts[index].lines)

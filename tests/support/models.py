@@ -1,0 +1,65 @@
+"""Parts of models with the defaults that admission gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router.model import (
+    Backend,
+    Frontend,
+    PortOptions,
+    RouteSection,
+    Server,
+    SharedFrontend,
+    SniHost,
+    backend_name,
+)
+
+
+def port_options(**changes: Any) -> PortOptions:
+    """Make options of a port."""
+    values: dict[str, Any] = {
+        "timeout_client_ms": 30_000,
+        "maxconn": None,
+        "tcp_keepalive": True,
+        "accept_proxy": False,
+    }
+    return PortOptions(**{**values, **changes})
+
+
+def server(port: int, address: str = "127.0.0.1", *, weight: int = 1, check: bool = True, pod: str = "pod-1") -> Server:
+    """Make a server, named as admission names it."""
+    return Server(f"pod:{pod}:svc:tcp:{address}:{port}", address, port, weight, check)
+
+
+def section(
+    route: str,
+    port: int | None,
+    *servers: Server,
+    namespace: str = "team",
+    options: PortOptions | None = None,
+    **of_backend: Any,
+) -> RouteSection:
+    """Make the section of a Route; ``port`` None is one that is reached through shared ports only."""
+    values: dict[str, Any] = {
+        "balance": "leastconn",
+        "timeout_connect_ms": 5_000,
+        "timeout_server_ms": 30_000,
+        "timeout_tunnel_ms": 3_600_000,
+        "check_interval_ms": 5_000,
+        "shutdown_sessions_on_marked_down": False,
+        "tcp_keepalive": True,
+        "send_proxy": None,
+        "server_maxconn": None,
+        "allowlist": None,
+        "connection_limit": None,
+    }
+    backend = Backend(name=backend_name(namespace, route), servers=tuple(sorted(servers)), **{**values, **of_backend})
+    frontend = Frontend(port, options or port_options()) if port is not None else None
+    return RouteSection(namespace, route, backend, frontend)
+
+
+def shared(port: int, hosts: dict[str, RouteSection], options: PortOptions | None = None) -> SharedFrontend:
+    """Make a shared port that leads host names to Routes."""
+    leads = (SniHost(host, to.backend.name, to.namespace, to.route) for host, to in hosts.items())
+    return SharedFrontend(port, options or port_options(), tuple(sorted(leads)))

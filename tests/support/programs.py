@@ -1,0 +1,50 @@
+"""Programs that some tests need and that the project does not bring along: database servers, TLS and TCP clients.
+
+On a developer's machine a test without its program is skipped and says what to install. In CI (``CI=true``) it fails:
+what CI leaves out, nobody checks.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+_DEBIAN_PACKAGES = {
+    "initdb": "postgresql",
+    "mariadb": "mariadb-client",
+    "mariadb-install-db": "mariadb-server",
+    "mariadbd": "mariadb-server",
+    "mysql": "mariadb-client",
+    "nc": "netcat-openbsd",
+    "openssl": "openssl",
+    "pg_ctl": "postgresql",
+    "postgres": "postgresql",
+    "psql": "postgresql-client",
+}
+# Debian keeps servers out of a user's PATH, and PostgreSQL's beside those of its other versions.
+_FURTHER_PLACES = ("usr/lib/postgresql/*/bin", "usr/local/sbin", "usr/sbin", "sbin")
+
+
+def find_program(name: str) -> Path | None:
+    """Give the path of a program of PATH or of the places where Debian keeps servers; None where there is none."""
+    further = (str(place) for pattern in _FURTHER_PLACES for place in sorted(Path("/").glob(pattern)))
+    places = [os.environ.get("PATH", ""), *further]
+    found = shutil.which(name, path=os.pathsep.join(places))
+    return Path(found) if found is not None else None
+
+
+def requires_program(name: str) -> Path:
+    """Give the path of a program that the calling test needs.
+
+    Without it the test is skipped, or fails where ``CI`` is ``true``; the message names Debian's package.
+    """
+    path = find_program(name)
+    if path is not None:
+        return path
+    message = f"needs {name} (Debian: apt-get install {_DEBIAN_PACKAGES.get(name, name)})"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
