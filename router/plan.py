@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from router.model import Model, RouteSection, SharedFrontend
+from router.model import Model, RouteSection
 
 
 class ReloadCause(StrEnum):

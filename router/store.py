@@ -77,11 +77,15 @@ class Store:
         """Say that this input has put everything that there was when it started."""
         with self._condition:
             self._unsynced.discard(source)
+            self._woken = True
             self._condition.notify_all()
 
     @property
     def is_synced(self) -> bool:
-        """Whether every input has put everything that there was when it started."""
+        """Whether every input has put everything that there was when it started.
+
+        A reader who wants to act on all of it asks this first and takes then: what an input put, it put before.
+        """
         return not self._unsynced
 
     def wake(self) -> None:
@@ -91,9 +95,9 @@ class Store:
             self._condition.notify_all()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until something arrived or ``wake`` was called, at most ``timeout_s`` seconds."""
+        """Wait until something arrived since the last ``wait``, or ``wake`` was called, at most ``timeout_s`` seconds."""
         with self._condition:
-            self._condition.wait_for(lambda: self._woken or bool(self._inbox), timeout_s)
+            self._condition.wait_for(lambda: self._woken, timeout_s)
             self._woken = False
 
     def take(self) -> tuple[Changes, float | None]:
@@ -116,7 +120,8 @@ class Store:
                     services.add(key)
             else:
                 services.update(self._take_slice(key, obj))
-        return Changes(frozenset(routes), frozenset(services)), arrived_s
+        changes = Changes(frozenset(routes), frozenset(services))
+        return changes, arrived_s if changes else None
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> set[ObjectKey]:
         touched = set()
@@ -141,13 +146,16 @@ class Store:
             self._inbox.update(arrivals)
             if self._oldest_arrival_s is None:
                 self._oldest_arrival_s = time.monotonic()
+            self._woken = True
             self._condition.notify_all()
 
 
 def _set(mapping: dict[_Key, _Value], key: _Key, value: _Value | None) -> bool:
     """Set or, for None, delete; say whether that changed anything."""
-    former = mapping.get(key)
     if value is None:
         return mapping.pop(key, None) is not None
+    if mapping.get(key) == value:
+        # The former object stays: who sees the same one again knows without a look that nothing changed.
+        return False
     mapping[key] = value
-    return former != value
+    return True

@@ -1,0 +1,250 @@
+"""Manifests: the Kubernetes objects that stand in files.
+
+Nothing is watched or remembered here; ``router.inputs.files`` does that. What cannot be used is not raised but returned as
+problems, beside what can, so that one bad object costs only itself.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from router.decode import API_VERSIONS, FieldPath, Refusal, decode, kind_of, shown
+from router.documents import Document, Mark, Marks, read_json, read_yaml
+from router.errors import ManifestError
+from router.manifest_files import find, read_bytes
+from router.resources import KubernetesObject, ObjectKey
+
+Slot = tuple[type[KubernetesObject], ObjectKey]
+"""What an object is known by: its kind and key."""
+
+_LISTS = {"List": None, **{f"{kind}List": kind for kind in API_VERSIONS}}
+"""Kinds that hold others in ``items``, and the kind of an item that does not tell."""
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_MAX_LABEL = 63
+_SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
+_MAX_SUBDOMAIN = 253
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An object and where it stands: ``line`` is the first of its document, ``document`` counts from 1 in its file."""
+
+    obj: KubernetesObject
+    slot: Slot
+    path: str
+    line: int
+    document: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """What stands in one file."""
+
+    manifests: tuple[Manifest, ...] = ()
+    problems: tuple[ManifestError, ...] = ()
+    refused: frozenset[Slot] = frozenset()
+    """Objects that are in the file, but cannot be used."""
+    is_readable: bool = True
+    """False where the file told nothing: it could not be opened, or is neither YAML nor JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What stands in several files: the objects that count, sorted by path and place, and what could not be used."""
+
+    manifests: tuple[Manifest, ...]
+    problems: tuple[ManifestError, ...]
+
+    @property
+    def objects(self) -> tuple[KubernetesObject, ...]:
+        """The objects alone."""
+        return tuple(manifest.obj for manifest in self.manifests)
+
+
+def load(paths: Iterable[Path]) -> Loaded:
+    """Read manifests once, for commands that look at them and end.
+
+    Args:
+        paths: files, whatever their names, and directories, of which the manifests are read.
+    """
+    files: dict[str, str] = {}
+    problems: list[ManifestError] = []
+    for path in paths:
+        if path.is_dir():
+            found = find(path)
+            problems.extend(found.problems)
+            names: Iterable[str] = found.files
+        else:
+            names = (str(path),)
+        for name in names:
+            files.setdefault(os.path.abspath(name), name)  # noqa: PTH100 - thousands of names, looked at as text
+    merged = merge(read(name) for name in sorted(files.values()))
+    return Loaded(merged.manifests, (*problems, *merged.problems))
+
+
+def read(path: str) -> FileContent:
+    """Read one file; what hinders it becomes a problem of the content."""
+    try:
+        return parse(path, read_bytes(path))
+    except ManifestError as error:
+        return FileContent(problems=(error,), is_readable=False)
+
+
+def parse(path: str, data: bytes) -> FileContent:
+    """Find the objects in the bytes of a file; ``path`` says by its end whether they are JSON, and is named in problems."""
+    manifests: list[Manifest] = []
+    refusals: list[_Refused] = []
+    try:
+        documents = read_json(path, data) if path.endswith(".json") else read_yaml(path, data)
+        for number, document in enumerate(documents, 1):
+            for where, value in _expanded(document.value, ()):
+                obj = _object(value)
+                if isinstance(obj, Refusal):
+                    refusals.append(_Refused(number, document.line, where, value, obj))
+                elif obj is not None:
+                    manifests.append(Manifest(obj, (type(obj), obj.key), path, document.line, number))
+    except ManifestError as error:
+        return FileContent(problems=(error,), is_readable=False)
+    problems = _placed(path, data, refusals) if refusals else ()
+    return FileContent(tuple(manifests), problems, frozenset(filter(None, (refused.slot for refused in refusals))))
+
+
+def merge(contents: Iterable[FileContent]) -> Loaded:
+    """Put the contents of files together.
+
+    Of an object that stands in several places the first counts, in the order of ``contents`` and within a file; each other
+    place is a problem that names the first.
+    """
+    first: dict[Slot, Manifest] = {}
+    problems: list[ManifestError] = []
+    for content in contents:
+        problems.extend(content.problems)
+        for manifest in content.manifests:
+            holder = first.setdefault(manifest.slot, manifest)
+            if holder is not manifest:
+                kind, key = manifest.slot
+                problem = f"{kind.__name__} {key} is in {holder.path}:{holder.line} already; that one counts"
+                problems.append(ManifestError(manifest.path, problem, manifest.line))
+    return Loaded(tuple(first.values()), tuple(problems))
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A value that is no usable object, and where it stands: ``where`` leads to it within its document."""
+
+    document: int
+    line: int
+    where: FieldPath
+    value: object
+    refusal: Refusal
+
+    @property
+    def slot(self) -> Slot | None:
+        """What the object would be known by, where that much can be read."""
+        if not isinstance(self.value, dict) or not isinstance(self.value.get("metadata"), dict):
+            return None
+        kind = self.value.get("kind")
+        name, namespace = (self.value["metadata"].get(key) for key in ("name", "namespace"))
+        if not isinstance(kind, str) or kind not in API_VERSIONS:
+            return None
+        if not isinstance(name, str) or not name or not isinstance(namespace or "", str):
+            return None
+        return API_VERSIONS[kind][1], ObjectKey(namespace or "default", name)
+
+    def problem(self, path: str, mark: Mark | None) -> ManifestError:
+        """Make the problem: the refusal with the object that it concerns, at ``mark`` or, without one, at the document."""
+        subject = ""
+        if isinstance(self.value, dict) and isinstance(self.value.get("kind"), str):
+            subject = self.value["kind"]
+        if slot := self.slot:
+            key = str(slot[1])
+            subject = f"{subject} {key if _is_name(slot[1].name, _SUBDOMAIN, _MAX_SUBDOMAIN) else shown(key)}"
+        refusal = self.refusal
+        if refusal.unquoted is not None and mark is not None and mark.text is not None and len(mark.text) <= _MAX_LABEL:
+            refusal = replace(refusal, unquoted=mark.text)
+        line, column = (mark.line, mark.column) if mark is not None else (self.line, None)
+        return ManifestError(path, f"{subject}: {refusal}" if subject else str(refusal), line, column)
+
+
+def _expanded(value: object, where: FieldPath) -> Iterator[tuple[FieldPath, object]]:
+    """Give a value, or, where it is a list of objects, its items; each with the path to it."""
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(kind, str) or kind not in _LISTS:
+        yield where, value
+        return
+    items = value.get("items")
+    if not isinstance(items, list):
+        if items is not None:
+            yield where, Refusal("is no list", ("items",))
+        return
+    for index, item in enumerate(items):
+        typed = _LISTS[kind]
+        if typed is not None and isinstance(item, dict) and "kind" not in item:
+            # In typed lists API servers leave out what the list says already.
+            item = {"kind": typed, "apiVersion": value.get("apiVersion"), **item}  # noqa: PLW2901 - the item, completed
+        yield from _expanded(item, (*where, "items", index))
+
+
+def _object(value: object) -> KubernetesObject | Refusal | None:
+    """Make the object of a value; None where it is of a kind that the router does not read."""
+    if isinstance(value, Refusal):
+        return value
+    if not isinstance(value, dict):
+        return Refusal("not an object: a mapping with apiVersion, kind and metadata was expected")
+    kind = kind_of(value)
+    if kind is None or isinstance(kind, Refusal):
+        return kind
+    obj = decode(kind, value)
+    return obj if isinstance(obj, Refusal) else _misnamed(obj) or obj
+
+
+def _misnamed(obj: KubernetesObject) -> Refusal | None:
+    """Refuse names that no API server would accept, so that all that follows may rely on their form."""
+    if not _is_name(obj.metadata.namespace, _LABEL, _MAX_LABEL):
+        return Refusal("not a DNS label (a-z, 0-9 and -)", ("metadata", "namespace"))
+    if not _is_name(obj.metadata.name, _SUBDOMAIN, _MAX_SUBDOMAIN):
+        return Refusal("not a DNS name (a-z, 0-9, - and dots)", ("metadata", "name"))
+    return None
+
+
+def _is_name(text: str, form: re.Pattern[str], longest: int) -> bool:
+    return len(text) <= longest and form.fullmatch(text) is not None
+
+
+def _placed(path: str, data: bytes, refusals: list[_Refused]) -> tuple[ManifestError, ...]:
+    """Make problems of refusals, with the line and column of the field where they can be found.
+
+    The file is read once more for it: to note the place of every value in every file would cost more.
+    """
+    found: dict[int, Mark | None] = {}
+    indices: dict[int, list[int]] = {}
+    for index, refused in enumerate(refusals):
+        indices.setdefault(refused.document, []).append(index)
+    marks: Marks = {}
+    try:
+        for number, document in enumerate(read_yaml(path, data, marks), 1):
+            for index in indices.get(number, ()):
+                refused = refusals[index]
+                found[index] = _mark(document, marks, (*refused.where, *refused.refusal.path))
+            # The ids of a document's values may come again in the next one.
+            marks.clear()
+    except ManifestError:
+        pass  # JSON that is not quite YAML: the document's line has to do
+    return tuple(refused.problem(path, found.get(index)) for index, refused in enumerate(refusals))
+
+
+def _mark(document: Document, marks: Marks, path: FieldPath) -> Mark | None:
+    """Give the mark of a field, or of what is nearest above it."""
+    nearest = None
+    value = document.value
+    for step in path:
+        mark = marks.get((id(value), step))
+        if mark is None:
+            return nearest._replace(text=None) if nearest is not None else None
+        nearest = mark
+        value = value[step] if isinstance(value, list) else value.get(step)  # type: ignore[attr-defined, index]
+    return nearest
