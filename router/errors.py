@@ -4,6 +4,7 @@ RouterError
 ├── SettingsError            an option or environment variable is not of its form
 ├── ManifestError            a manifest cannot be used; names file, line and column
 ├── TemplateError            a template is broken; names template and line
+├── DemoFailed               the demo cannot start, or its self-test saw something else than it should
 └── HaproxyError             something about the HAProxy that we run
     ├── HaproxyNotFound      no binary that is new enough
     ├── HaproxyUnreachable   a socket does not answer within its deadline
@@ -51,6 +52,10 @@ class TemplateError(RouterError):
         self.line = line
         self.problem = problem
         super().__init__(f"{template}:{line}: {problem}" if line is not None else f"{template}: {problem}")
+
+
+class DemoFailed(RouterError):
+    """The demo cannot start, or its self-test saw something else than it should."""
 
 
 class HaproxyError(RouterError):

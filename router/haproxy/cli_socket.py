@@ -1,0 +1,93 @@
+"""One command to one of HAProxy's UNIX sockets, and its answer (management guide, section 9.3)."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+from router.errors import HaproxyUnreachable
+
+_LONGEST_PATH = 107  # sun_path of unix(7), less the byte that ends it
+_PIECE = 1 << 18
+_RETRY_S = 0.005
+
+
+def command(socket_path: Path, text: str, timeout_s: float) -> str:
+    """Send one line and give the whole answer.
+
+    Args:
+        socket_path: a worker's stats socket, or the master's.
+        text: one command, or several with ``;`` between them; no line break.
+        timeout_s: seconds for everything together, from connecting to the end of the answer.
+
+    Raises:
+        HaproxyUnreachable: nobody listens there, or the answer did not end in time.
+    """
+    ends_s = time.monotonic() + timeout_s
+    pieces = []
+    try:
+        with connect(socket_path, ends_s) as connection:
+            connection.settimeout(_left_s(ends_s))
+            connection.sendall(f"{text}\n".encode())
+            # The master answers when it knows that no further command comes.
+            connection.shutdown(socket.SHUT_WR)
+            while True:
+                connection.settimeout(_left_s(ends_s))
+                piece = connection.recv(_PIECE)
+                if not piece:
+                    break
+                pieces.append(piece)
+    except TimeoutError:
+        raise HaproxyUnreachable(
+            f"HAProxy did not answer {_shown(text)} on {socket_path} within {timeout_s:g} s"
+        ) from None
+    except OSError as error:
+        raise HaproxyUnreachable(
+            f"HAProxy cannot be asked {_shown(text)} on {socket_path}: {error.strerror}"
+        ) from error
+    return b"".join(pieces).decode(errors="replace")
+
+
+def connect(socket_path: Path, ends_s: float) -> socket.socket:
+    """Open a connection, which the caller closes.
+
+    Args:
+        socket_path: where HAProxy listens.
+        ends_s: ``time.monotonic`` until which to try, where its queue of connections is full.
+
+    Raises:
+        HaproxyUnreachable: the path is longer than the kernel takes.
+        OSError: nobody listens there; TimeoutError where the queue stayed full.
+    """
+    if len(bytes(socket_path)) > _LONGEST_PATH:
+        raise HaproxyUnreachable(
+            f"the path {socket_path} is too long for a socket (more than {_LONGEST_PATH} bytes); "
+            "choose a state directory with a shorter path"
+        )
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        while True:
+            connection.settimeout(_left_s(ends_s))
+            try:
+                connection.connect(bytes(socket_path))
+            except BlockingIOError:
+                # The queue of a UNIX socket is full: the kernel says so at once instead of waiting (connect(2), EAGAIN).
+                time.sleep(min(_RETRY_S, _left_s(ends_s)))
+            else:
+                return connection
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _left_s(ends_s: float) -> float:
+    left_s = ends_s - time.monotonic()
+    if left_s <= 0:
+        raise TimeoutError
+    return left_s
+
+
+def _shown(text: str) -> str:
+    few = 60
+    return repr(text if len(text) <= few else f"{text[:few]}...")

@@ -1,0 +1,48 @@
+"""What the router asks of its HAProxy, however that is started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from router.haproxy.check import CheckResult
+from router.haproxy.master import ReloadResult
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What the worker says it serves: names of frontends, and (backend, server) pairs."""
+
+    frontends: frozenset[str]
+    servers: frozenset[tuple[str, str]]
+
+
+class Control(Protocol):
+    """The HAProxy that is ours. Every call has a deadline; HaproxyError is what they raise."""
+
+    def check(self, config: Path) -> CheckResult:
+        """Let ``haproxy -c`` judge a configuration."""
+
+    def taken(self, wanted: Iterable[int]) -> Mapping[int, str]:
+        """Say which of these ports cannot be bound, and why, without disturbing any."""
+
+    def load(self) -> ReloadResult:
+        """Make HAProxy take up haproxy.cfg: reload it, or start it where it is ours to start and does not run."""
+
+    def serving(self) -> Serving:
+        """Ask the newest worker what it serves."""
+
+    def ended(self) -> int | None:
+        """Give the exit code of a HAProxy that ended unasked since the last call, else None."""
+
+    def restart(self) -> None:
+        """Start it again, after it ended, on the configuration it had.
+
+        Raises:
+            HaproxyError: it does not start.
+        """
+
+    def stop(self) -> None:
+        """Take it down, softly and then by force; nothing of it is left afterwards."""

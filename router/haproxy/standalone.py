@@ -1,0 +1,163 @@
+"""HAProxy as our own child: a ``Control`` put together from this package's parts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from router.errors import HaproxyStartFailed
+from router.haproxy import master, stats
+from router.haproxy.alerts import bind_failures
+from router.haproxy.binary import HaproxyBinary
+from router.haproxy.check import CheckResult, check_config
+from router.haproxy.control import Serving
+from router.haproxy.liveness import WorkerWatch
+from router.haproxy.master import ReloadResult
+from router.haproxy.ports import taken
+from router.haproxy.process import HaproxyProcess
+from router.settings import RenderSettings
+
+log = structlog.get_logger()
+
+_LATELY_S = 3.0
+"""The worker is asked every second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """How long HAProxy may take; seconds. Generous: 10,000 ports take about one."""
+
+    check_s: float = 60.0
+    load_s: float = 60.0
+    command_s: float = 10.0
+    drain_s: float = 30.0
+    """How long connections may go on after a soft stop."""
+
+
+class StandaloneHaproxy:
+    """Starts HAProxy as a child, and takes it down.
+
+    ``load`` and ``restart`` must be called from one thread that lives as long as HAProxy shall.
+
+    Args:
+        binary: the HAProxy to run.
+        config: its configuration file.
+        settings: where its sockets are and which addresses it binds.
+        deadlines: how long things may take.
+        wake: called, on another thread, when HAProxy ended.
+        stdout: file descriptor for its lines about connections; None is our own standard output.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a process needs
+        self,
+        binary: HaproxyBinary,
+        config: Path,
+        settings: RenderSettings,
+        deadlines: Deadlines,
+        *,
+        wake: Callable[[], None],
+        stdout: int | None = None,
+    ) -> None:
+        self._binary = binary
+        self._settings = settings
+        self._deadlines = deadlines
+        self._wake = wake
+        self._exit_code: int | None = None
+        self._hurry = threading.Event()
+        self._process = HaproxyProcess(
+            binary,
+            config,
+            master_socket=settings.master_socket,
+            stats_socket=settings.stats_socket,
+            on_line=_pass_on,
+            on_exit=self._note_exit,
+            stdout=stdout,
+        )
+        self._watch = WorkerWatch(settings.stats_socket, on_gone=wake)
+        self._is_watching = False
+
+    @property
+    def last_answer_s(self) -> float | None:
+        """When HAProxy last answered (``time.monotonic``), None if it never did; any thread."""
+        return self._watch.last_answer_s
+
+    @property
+    def is_up(self) -> bool:
+        """Whether HAProxy runs and answered lately; any thread."""
+        answered_s = self._watch.last_answer_s
+        return self._process.is_running and answered_s is not None and time.monotonic() - answered_s < _LATELY_S
+
+    def check(self, config: Path) -> CheckResult:
+        """Let ``haproxy -c`` judge a configuration."""
+        return check_config(self._binary, config, self._deadlines.check_s)
+
+    def taken(self, wanted: Iterable[int]) -> Mapping[int, str]:
+        """Say which of these ports cannot be bound, and why, without disturbing any."""
+        return taken(wanted, self._settings.ip_mode, self._settings.bind_addresses)
+
+    def load(self) -> ReloadResult:
+        """Reload, or start."""
+        if self._process.is_running:
+            result = master.reload(self._settings.master_socket, self._deadlines.load_s)
+        else:
+            result = self._start()
+        if result.success:
+            self._follow()
+        return result
+
+    def serving(self) -> Serving:
+        """Ask the newest worker what it serves."""
+        socket, deadline_s = self._settings.stats_socket, self._deadlines.command_s
+        return Serving(stats.frontends(socket, deadline_s), stats.servers(socket, deadline_s))
+
+    def ended(self) -> int | None:
+        """Give the exit code of a HAProxy that ended unasked since the last call, else None."""
+        code, self._exit_code = self._exit_code, None
+        return code
+
+    def restart(self) -> None:
+        """Start it again on the configuration it had."""
+        self._process.start(self._deadlines.load_s)
+        self._follow()
+
+    def hurry(self) -> None:
+        """Make a ``stop`` under way, or to come, wait for no connection; any thread."""
+        self._hurry.set()
+
+    def stop(self) -> None:
+        """Take it down: connections may end within the drain deadline, then it is ended."""
+        self._watch.stop()
+        result = self._process.stop(self._deadlines.drain_s, self._hurry)
+        log.info("haproxy stopped", how=str(result))
+
+    def _follow(self) -> None:
+        if not self._is_watching:
+            self._is_watching = True
+            self._watch.start()
+        self._watch.follow()
+
+    def _start(self) -> ReloadResult:
+        try:
+            self._process.start(self._deadlines.load_s)
+        except HaproxyStartFailed as error:
+            return ReloadResult(success=False, log=error.log, bind_failures=bind_failures(error.log))
+        return ReloadResult(success=True, log="", bind_failures=())
+
+    def _note_exit(self, code: int) -> None:
+        self._exit_code = code
+        self._wake()
+
+
+def _pass_on(line: str) -> None:
+    """Log a line of HAProxy's, as grave as HAProxy means it."""
+    if line.startswith("[ALERT]"):
+        log.error("haproxy", line=line)
+    elif line.startswith("[WARNING]"):
+        log.warning("haproxy", line=line)
+    else:
+        log.info("haproxy", line=line)

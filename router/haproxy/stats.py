@@ -1,0 +1,91 @@
+"""Ask a worker, on its stats socket, who it is and what it serves (management guide, section 9.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from router.errors import UnexpectedReply
+from router.haproxy.cli_socket import command
+
+_STATUS = 17  # column of "show stat"
+_FRONTENDS = 1  # type of "show stat"
+_NOT_LISTENING = frozenset({"STOP", "PAUSED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """A worker, by its own account (``show info``)."""
+
+    pid: int
+    version: str
+    uptime_s: int
+    stopping: bool
+    """It was replaced, or told to stop, and only waits for its last connections."""
+    connections: int
+    """Open now."""
+    max_connections: int
+
+
+def info(stats_socket: Path, timeout_s: float) -> Info:
+    """Ask a worker who it is.
+
+    Raises:
+        HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
+        UnexpectedReply: it answers something else.
+    """
+    return parse_info(command(stats_socket, "show info", timeout_s))
+
+
+def parse_info(answer: str) -> Info:
+    """Read the answer to ``show info``.
+
+    Raises:
+        UnexpectedReply: it is none.
+    """
+    fields = dict(line.split(": ", 1) for line in answer.splitlines() if ": " in line)
+    try:
+        return Info(
+            pid=int(fields["Pid"]),
+            version=fields["Version"],
+            uptime_s=int(fields["Uptime_sec"]),
+            stopping=fields["Stopping"] != "0",
+            connections=int(fields["CurrConns"]),
+            max_connections=int(fields["Maxconn"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise UnexpectedReply(f"HAProxy answered 'show info' by {answer[:200]!r}") from error
+
+
+def servers(stats_socket: Path, timeout_s: float) -> frozenset[tuple[str, str]]:
+    """Give the worker's servers, each with its backend: (backend, server).
+
+    Raises:
+        HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
+        UnexpectedReply: it answers something else.
+    """
+    # A third of the size of "show stat", and names in columns of their own, unlike "show servers conn".
+    answer = command(stats_socket, "show servers state", timeout_s)
+    # 1
+    # # be_id be_name srv_id srv_name srv_addr ...
+    lines = answer.splitlines()[1:]
+    if not lines or not lines[0].startswith("# be_id be_name srv_id srv_name "):
+        raise UnexpectedReply(f"HAProxy answered 'show servers state' by {answer[:200]!r}")
+    columns = (line.split(" ", 4) for line in lines[1:] if line)
+    return frozenset((backend, server) for _, backend, _, server, _ in columns)
+
+
+def frontends(stats_socket: Path, timeout_s: float) -> frozenset[str]:
+    """Give the names of the worker's frontends that listen.
+
+    Raises:
+        HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
+        UnexpectedReply: it answers something else.
+    """
+    answer = command(stats_socket, f"show stat -1 {_FRONTENDS} -1", timeout_s)
+    lines = answer.splitlines()
+    if not lines or not lines[0].startswith("# pxname,svname,"):
+        raise UnexpectedReply(f"HAProxy answered 'show stat' by {answer[:200]!r}")
+    columns = (line.split(",", _STATUS + 1) for line in lines[1:] if line)
+    # Names hold no comma: HAProxy takes letters, digits and "-_.:" only.
+    return frozenset(row[0] for row in columns if row[_STATUS] not in _NOT_LISTENING)
