@@ -1,0 +1,342 @@
+"""The loop: wait, coalesce, decide, apply, publish.
+
+One thread runs ``Controller.run`` and owns everything from the store to HAProxy. Other threads only set flags here and wake
+it. What is decided is in ``admission``, ``set_aside`` and ``plan``; how it is carried out is in ``apply``; when it is done,
+and tried again, is here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from router.admission import Admission, Outcome
+from router.admission.verdicts import Reason
+from router.apply import Applied, Applier
+from router.errors import HaproxyError, TemplateError
+from router.haproxy.control import Control
+from router.judge import Failed, Refused
+from router.model import Model, ports
+from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, plan
+from router.render import Renderer
+from router.retries import Backoff, SetAside
+from router.set_aside import Refusals, without
+from router.snapshot import Snapshot
+from router.store import Changes, Store
+from router.verdict_log import log_verdicts
+
+log = structlog.get_logger()
+
+_IDLE_S = 1.0
+"""The loop turns at least this often, so that /healthz can tell that it does."""
+_NAMED = 5
+"""How many of many things a log line names."""
+_STABLE_S = 60.0
+"""A HAProxy that ran this long counts as well again: its next restart is immediate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """When things are tried again; seconds."""
+
+    reload_interval_s: float = 1.0
+    port_retry_s: float = 2.0
+    """Between looks at whether a taken port is free again; a look disturbs nobody."""
+    refused_retry_s: tuple[float, float] = (5.0, 300.0)
+    """First and longest pause before HAProxy is asked again about a Route that it refused."""
+    failure_retry_s: tuple[float, float] = (1.0, 30.0)
+    """First and longest pause after a failure that no Route is to blame for, and between restarts of HAProxy."""
+
+
+class Observer(Protocol):
+    """Who wants to know what the controller does; called on its thread, must not block."""
+
+    def changes_seen(self, changes: Changes) -> None:
+        """Count objects that changed."""
+
+    def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:
+        """Tell of a reload: ``success``, ``refused`` or ``failed``, why it was made and how long it took."""
+
+    def haproxy_ended(self) -> None:
+        """Tell that HAProxy ended unasked."""
+
+    def published(self, snapshot: Snapshot) -> None:
+        """Take the outcome of a turn, if it is another than before."""
+
+
+class Controller:
+    """Keeps HAProxy level with the store.
+
+    Args:
+        store: the objects.
+        admission: decides what is served.
+        applier: changes what HAProxy serves.
+        haproxy: the process behind it.
+        renderer: renders with the templates in use.
+        load_templates: reads the templates anew, after ``templates_changed``; raises TemplateError.
+        observer: is told what happens.
+        timing: when things are tried again.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts that meet here, and nowhere else
+        self,
+        *,
+        store: Store,
+        admission: Admission,
+        applier: Applier,
+        haproxy: Control,
+        renderer: Renderer,
+        load_templates: Callable[[], Renderer],
+        observer: Observer,
+        timing: Timing,
+    ) -> None:
+        self._store = store
+        self._admission = admission
+        self._applier = applier
+        self._haproxy = haproxy
+        self._renderer = renderer
+        self._load_templates = load_templates
+        self._observer = observer
+        self._reload_interval_s = timing.reload_interval_s
+
+        self._templates_changed = threading.Event()
+        self._stopping = threading.Event()
+        self._end = threading.Event()
+
+        self._outcome: Outcome | None = None
+        self._served: Outcome | None = None
+        self._applied: Model | None = None
+        self._new_renderer: Renderer | None = None
+        self._set_aside = SetAside(timing.refused_retry_s, timing.port_retry_s)
+        self._apply_backoff = Backoff(*timing.failure_retry_s)
+        self._restart_backoff = Backoff(*timing.failure_retry_s)
+        self._apply_not_before_s = 0.0
+        self._pending = False
+        self._restart_s: float | None = None
+        self._started_s = float("-inf")
+        self._problem = ""
+        self._template_problem = ""
+        self._last_success_s: float | None = None
+        self._snapshot = Snapshot()
+        self._last_turn_s = time.monotonic()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The outcome of the last turn; any thread."""
+        return self._snapshot
+
+    @property
+    def last_turn_s(self) -> float:
+        """When the loop last turned (``time.monotonic``); any thread."""
+        return self._last_turn_s
+
+    def templates_changed(self) -> None:
+        """Say that the template directory is different; any thread."""
+        self._templates_changed.set()
+        self._store.wake()
+
+    def begin_stop(self) -> None:
+        """Say that the router will end: it is not ready any more, but goes on applying changes; any thread."""
+        self._stopping.set()
+        self._store.wake()
+
+    def end(self) -> None:
+        """Make ``run`` take HAProxy down and return; any thread."""
+        self._end.set()
+        self._store.wake()
+
+    def run(self) -> None:
+        """Turn until ``end`` is called, then take HAProxy down.
+
+        A HAProxy that is our child dies with the thread that started it, which is this one.
+        """
+        try:
+            while not self._end.is_set():
+                self.turn()
+                self._store.wait(self._pause_s())
+        finally:
+            self._haproxy.stop()
+
+    def turn(self) -> None:
+        """Bring everything level once, as far as it can be done now."""
+        self._last_turn_s = time.monotonic()
+        self._revive_haproxy()
+        if self._templates_changed.is_set():
+            self._read_templates()
+        if self._store.is_synced and self._restart_s is None:
+            self._apply_changes(self._take_changes())
+        self._publish()
+
+    def _take_changes(self) -> Outcome:
+        changes, _ = self._store.take()
+        if changes:
+            self._observer.changes_seen(changes)
+        if changes or self._outcome is None:
+            self._outcome = self._admission.update(self._store.objects, changes)
+        return self._outcome
+
+    def _apply_changes(self, outcome: Outcome) -> None:
+        self._set_aside.review(self._store.objects.routes, ports(outcome.model), self._haproxy.taken, time.monotonic())
+        self._pending = True
+        while self._pending and time.monotonic() >= self._apply_not_before_s:
+            wanted = without(outcome, self._set_aside.in_force())
+            todo = self._plan(wanted.model)
+            if isinstance(todo, NoChange):
+                self._serves(wanted)
+            elif not self._reload(todo, wanted):
+                break
+
+    def _plan(self, desired: Model) -> Plan:
+        todo = plan(self._applied, desired)
+        if self._new_renderer is None:
+            return todo
+        reasons = todo.reasons if isinstance(todo, Reload) else ()
+        return Reload((*reasons, ReloadReason(ReloadCause.TEMPLATES_CHANGED)))
+
+    def _reload(self, todo: Reload, wanted: Outcome) -> bool:
+        """Carry out a reload.
+
+        Returns:
+            Whether to go on at once: false after a failure, which is tried again later.
+        """
+        renderer = self._new_renderer or self._renderer
+        began_s = time.monotonic()
+        result = self._applier.apply(renderer, wanted.model)
+        seconds = time.monotonic() - began_s
+        causes = frozenset(reason.cause for reason in todo.reasons)
+        match result:
+            case Applied():
+                self._observer.reload_finished("success", causes, seconds)
+                log.info("reloaded", reasons=_few(todo.reasons), seconds=round(seconds, 3))
+                self._applied = wanted.model
+                self._last_success_s = time.time()
+                self._apply_backoff.reset()
+                self._apply_not_before_s = time.monotonic() + self._reload_interval_s
+                if renderer is self._new_renderer:
+                    self._renderer, self._new_renderer = renderer, None
+                    self._template_problem = ""
+                    self._set_aside.retry_routes_now(time.monotonic())
+                self._serves(wanted)
+            case Refused(refusals):
+                self._observer.reload_finished("refused", causes, seconds)
+                rejected = [r.message for r in refusals.all() if r.reason is Reason.CONFIG_REJECTED]
+                if self._new_renderer is not None and rejected:
+                    self._drop_new_templates("; ".join(rejected[:_NAMED]))
+                else:
+                    self._leave_out(refusals)
+            case Failed(problem, certain):
+                self._observer.reload_finished("failed", causes, seconds)
+                if self._new_renderer is not None and certain:
+                    self._drop_new_templates(problem)
+                    return True
+                pause_s = self._apply_backoff.pause_s()
+                self._apply_not_before_s = time.monotonic() + pause_s
+                self._problem = problem
+                log.error("not applied", reasons=_few(todo.reasons), problem=problem, retry_in_seconds=pause_s)
+                if not certain:
+                    self._applied = None
+                return False
+        return True
+
+    def _serves(self, outcome: Outcome) -> None:
+        self._served = outcome
+        self._pending = False
+        self._problem = ""
+        self._set_aside.acquit()
+
+    def _leave_out(self, refusals: Refusals) -> None:
+        news = self._set_aside.add(refusals, self._store.objects.routes, time.monotonic())
+        for key, refusal in news.routes.items():
+            log.error(
+                "route set aside",
+                namespace=key.namespace,
+                route=key.name,
+                reason=refusal.reason,
+                problem=refusal.message,
+            )
+        for port, refusal in news.ports.items():
+            log.error("port set aside", port=port, reason=refusal.reason, problem=refusal.message)
+
+    # Templates
+
+    def _read_templates(self) -> None:
+        self._templates_changed.clear()
+        try:
+            self._new_renderer = self._load_templates()
+        except TemplateError as error:
+            self._drop_new_templates(str(error))
+
+    def _drop_new_templates(self, problem: str) -> None:
+        self._new_renderer = None
+        self._template_problem = problem
+        log.error("templates not taken up", problem=problem, consequence="the former templates stay in use")
+
+    # The process
+
+    def _revive_haproxy(self) -> None:
+        now_s = time.monotonic()
+        code = self._haproxy.ended()
+        if code is not None:
+            self._observer.haproxy_ended()
+            self._applier.haproxy_ended()
+            if now_s - self._started_s > _STABLE_S:
+                self._restart_backoff.reset()
+                self._restart_s = now_s
+            else:
+                self._restart_s = now_s + self._restart_backoff.pause_s()
+            log.error("haproxy ended", exit_code=code, restart_in_seconds=round(self._restart_s - now_s, 3))
+        if self._restart_s is not None and now_s >= self._restart_s:
+            self._restart_s = None
+            self._restart_haproxy(now_s)
+
+    def _restart_haproxy(self, now_s: float) -> None:
+        if self._applied is None:
+            return  # it had no configuration that is known to be good; the next one that is applied starts it
+        self._started_s = now_s
+        try:
+            self._haproxy.restart()
+        except HaproxyError as error:
+            # Perhaps a port was taken meanwhile. The way of a first start finds out, and leaves out what must be.
+            self._applied = None
+            self._apply_not_before_s = now_s
+            log.error("haproxy not restarted", problem=str(error), consequence="starting it on a new configuration")
+        else:
+            self._applier.haproxy_serves(self._applied)
+            log.info("haproxy restarted", seconds=round(time.monotonic() - now_s, 3))
+
+    # What others see
+
+    def _publish(self) -> None:
+        snapshot = Snapshot(
+            synced=self._store.is_synced,
+            stopping=self._stopping.is_set(),
+            verdicts=self._served.verdicts if self._served is not None else {},
+            applied=self._applied if self._restart_s is None else None,
+            configured=self._served is not None,
+            problem=self._problem,
+            template_problem=self._template_problem,
+            last_success_s=self._last_success_s,
+        )
+        if snapshot != self._snapshot:
+            log_verdicts(self._snapshot.verdicts, snapshot.verdicts)
+            self._snapshot = snapshot
+            self._observer.published(snapshot)
+
+    def _pause_s(self) -> float:
+        waiting_for = [self._set_aside.due_s()]
+        if self._restart_s is not None:
+            waiting_for.append(self._restart_s)
+        if self._pending:
+            waiting_for.append(self._apply_not_before_s)
+        return min(max(min(waiting_for) - time.monotonic(), 0.0), _IDLE_S)
+
+
+def _few(reasons: tuple[ReloadReason, ...]) -> list[str]:
+    """Name the first reasons of many, for a log line that can still be read."""
+    named = [str(reason) for reason in reasons[:_NAMED]]
+    return named if len(reasons) <= _NAMED else [*named, f"and {len(reasons) - _NAMED} more"]

@@ -1,0 +1,149 @@
+"""Let HAProxy judge a configuration before it is used, and find whose doing it is if it refuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from router.admission.verdicts import Reason
+from router.haproxy.alerts import Diagnostic
+from router.haproxy.check import CheckResult
+from router.model import Model, RouteSection
+from router.render import Owner, PortOwner, Rendered, Renderer, RouteOwner
+from router.resources import ObjectKey
+from router.set_aside import Refusal, Refusals
+from router.state_dir import StateDir
+
+FRONTEND_PORT = re.compile(r"fe_tcp:([0-9]+)")
+_BACKEND_ROUTE = re.compile(r"be_tcp:([^:'\s]+):([^:'\s/]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """HAProxy would take the configuration; it is the candidate in the state directory now."""
+
+    rendered: Rendered
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """HAProxy would not serve the whole model, because of these; what ran before runs on."""
+
+    refusals: Refusals
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It did not work and no Route or port is to blame. ``certain`` says that what ran before runs on."""
+
+    problem: str
+    certain: bool = True
+
+
+class Judge:
+    """Renders, checks and, where HAProxy refuses, finds out why.
+
+    Args:
+        check: ``haproxy -c`` on a file.
+        state: where candidates are written.
+    """
+
+    def __init__(self, check: Callable[[Path], CheckResult], state: StateDir) -> None:
+        self._check_file = check
+        self._state = state
+
+    def judge(self, renderer: Renderer, desired: Model) -> Accepted | Refused | Failed:
+        """Render ``desired`` and let HAProxy judge it.
+
+        Raises:
+            TemplateError: a template is broken for all.
+            HaproxyError: HAProxy cannot be asked.
+            OSError: the candidate cannot be written.
+        """
+        rendered = renderer.render(desired)
+        if rendered.failures:
+            return Refused(_refusals((failure.owner, str(failure.error)) for failure in rendered.failures))
+        check = self._check(rendered)
+        if check.accepted:
+            return Accepted(rendered)
+        return self._blame(renderer, rendered, desired, check)
+
+    def _check(self, rendered: Rendered) -> CheckResult:
+        return self._check_file(self._state.write_candidate(rendered.config, rendered.files))
+
+    def _blame(self, renderer: Renderer, rendered: Rendered, desired: Model, check: CheckResult) -> Refused | Failed:
+        alerts = [diagnostic for diagnostic in check.diagnostics if diagnostic.severity == "alert"]
+        blamed = _refusals(
+            (owner, _explain(alert, rendered))
+            for alert in alerts
+            if (owner := _owner(alert, rendered, desired)) is not None
+        )
+        if blamed:
+            return Refused(blamed)
+        in_global = [alert for alert in alerts if alert.line is not None]
+        if in_global:
+            return Failed("HAProxy refuses the configuration: " + "; ".join(_explain(a, rendered) for a in in_global))
+        culprits = self._bisect(renderer, desired, desired.routes)
+        problem = "; ".join(alert.message for alert in alerts) or check.log
+        if culprits:
+            return Refused(_refusals((RouteOwner(c.namespace, c.route), problem) for c in culprits))
+        return Failed(f"HAProxy refuses the configuration: {problem}")
+
+    def _bisect(self, renderer: Renderer, desired: Model, suspects: tuple[RouteSection, ...]) -> list[RouteSection]:
+        """Find Routes that HAProxy refuses even when few others are there; none if it is only all of them together."""
+        if not suspects or self._check(renderer.render(_only(desired, suspects))).accepted:
+            return []
+        if len(suspects) == 1:
+            # Not this Route's doing if HAProxy refuses even a configuration without any.
+            return list(suspects) if self._check(renderer.render(_only(desired, ()))).accepted else []
+        half = len(suspects) // 2
+        return [
+            *self._bisect(renderer, desired, suspects[:half]),
+            *self._bisect(renderer, desired, suspects[half:]),
+        ]
+
+
+def _owner(alert: Diagnostic, rendered: Rendered, desired: Model) -> Owner | None:
+    if alert.line is not None:
+        return rendered.owner(alert.line)
+    if route := _BACKEND_ROUTE.search(alert.message):
+        return RouteOwner(route[1], route[2])
+    if port := FRONTEND_PORT.search(alert.message):
+        return _owner_of_port(desired, int(port[1]))
+    return None
+
+
+def _owner_of_port(model: Model, port: int) -> Owner:
+    for section in model.routes:
+        if section.frontend is not None and section.frontend.port == port:
+            return RouteOwner(section.namespace, section.route)
+    return PortOwner(port)
+
+
+def _explain(alert: Diagnostic, rendered: Rendered) -> str:
+    if alert.line is None:
+        return alert.message
+    return f"{alert.message} (from {rendered.origin(alert.line)})"
+
+
+def _refusals(blamed: Iterable[tuple[Owner, str]]) -> Refusals:
+    routes: dict[ObjectKey, Refusal] = {}
+    at_ports: dict[int, Refusal] = {}
+    for owner, problem in blamed:
+        refusal = Refusal(Reason.CONFIG_REJECTED, f"HAProxy refuses its configuration: {problem}")
+        if isinstance(owner, RouteOwner):
+            routes.setdefault(ObjectKey(owner.namespace, owner.route), refusal)
+        else:
+            at_ports.setdefault(owner.port, refusal)
+    return Refusals(routes, at_ports)
+
+
+def _only(model: Model, sections: tuple[RouteSection, ...]) -> Model:
+    kept = {(section.namespace, section.route) for section in sections}
+    shared = tuple(
+        replace(frontend, hosts=tuple(host for host in frontend.hosts if (host.namespace, host.route) in kept))
+        for frontend in model.shared
+    )
+    return Model(sections, shared)

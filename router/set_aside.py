@@ -1,0 +1,91 @@
+"""Leave out of the model what HAProxy refused or could not bind, so that everything else is served; pure.
+
+A Route or port is set aside after HAProxy, or the kernel, said no to it. It is tried again when its Route changes, and with
+growing pauses; who decides when is the controller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from router.admission import Outcome, Verdict
+from router.admission.verdicts import Reason
+from router.model import Model, RouteSection, SharedFrontend
+from router.resources import ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why something is set aside, as its Route's verdict will say it."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """What is set aside: whole Routes, and ports (a dedicated port costs its Route, a shared one those that need it)."""
+
+    routes: Mapping[ObjectKey, Refusal]
+    ports: Mapping[int, Refusal]
+
+    def __bool__(self) -> bool:
+        return bool(self.routes or self.ports)
+
+    def all(self) -> Iterator[Refusal]:
+        """Give every refusal, those of Routes first."""
+        yield from self.routes.values()
+        yield from self.ports.values()
+
+
+NOTHING = Refusals({}, {})
+
+
+def without(outcome: Outcome, refusals: Refusals) -> Outcome:
+    """Give the outcome as it is with these refusals: less in the model, and their Routes rejected.
+
+    A Route that is set aside keeps its claim, because claims follow from the objects alone (docs/admission.md).
+    """
+    if not refusals:
+        return outcome
+    refused: dict[ObjectKey, Refusal] = {}
+    shared = tuple(frontend for frontend in outcome.model.shared if frontend.port not in refusals.ports)
+    reachable = {(host.namespace, host.route) for frontend in shared for host in frontend.hosts}
+    routes = []
+    for section in outcome.model.routes:
+        refusal = _refusal(section, outcome.verdicts[_key(section)], refusals, reachable)
+        if refusal is None:
+            routes.append(section)
+        else:
+            refused[_key(section)] = refusal
+    if refused:
+        shared = tuple(_less(frontend, refused) for frontend in shared)
+    verdicts: dict[ObjectKey, Verdict] = dict(outcome.verdicts)
+    for key, refusal in refused.items():
+        verdicts[key] = replace(verdicts[key], reason=refusal.reason, message=refusal.message)
+    return Outcome(Model(tuple(routes), shared), verdicts)
+
+
+def _refusal(
+    section: RouteSection, verdict: Verdict, refusals: Refusals, reachable: set[tuple[str, str]]
+) -> Refusal | None:
+    own = refusals.routes.get(_key(section))
+    if own is not None:
+        return own
+    if section.frontend is not None:
+        return refusals.ports.get(section.frontend.port)
+    if (section.namespace, section.route) in reachable:
+        return None
+    # Reached through shared ports only, and none of them is left: its external port, else the SNI port.
+    named = refusals.ports.get(verdict.port) if verdict.port is not None else None
+    return named or next(iter(refusals.ports.values()), None)
+
+
+def _less(frontend: SharedFrontend, refused: Mapping[ObjectKey, Refusal]) -> SharedFrontend:
+    hosts = tuple(host for host in frontend.hosts if ObjectKey(host.namespace, host.route) not in refused)
+    return frontend if len(hosts) == len(frontend.hosts) else replace(frontend, hosts=hosts)
+
+
+def _key(section: RouteSection) -> ObjectKey:
+    return ObjectKey(section.namespace, section.route)

@@ -1,0 +1,422 @@
+"""The loop, turned by hand against a HAProxy that only pretends: what it decides to do, and when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import structlog
+
+from router.admission import Admission
+from router.admission.verdicts import Reason
+from router.apply import Applier
+from router.controller import Controller, Timing
+from router.errors import HaproxyStartFailed, HaproxyUnreachable, TemplateError
+from router.haproxy.alerts import BindFailure, Diagnostic
+from router.haproxy.check import CheckResult
+from router.haproxy.control import Serving
+from router.haproxy.master import ReloadResult
+from router.plan import ReloadCause
+from router.render import Renderer, TemplateSet
+from router.resources import ObjectKey, ObjectMeta, Route, RouteSpec, RouteTarget
+from router.settings import AdmissionSettings, RenderSettings
+from router.snapshot import Snapshot
+from router.state_dir import StateDir
+from router.store import Changes, Store
+
+PREFIX = "haproxy.router.openshift.io/"
+
+
+def route(name: str, port: int) -> Route:
+    """Make a Route without endpoints; those are not this test's matter."""
+    annotations = {f"{PREFIX}router-name": "tcp-router", f"{PREFIX}external-tcp-port": str(port)}
+    return Route(
+        metadata=ObjectMeta(name=name, namespace="team", annotations=annotations),
+        spec=RouteSpec(to=RouteTarget(name="nothing")),
+    )
+
+
+def key(name: str) -> ObjectKey:
+    """Make the key of the Route ``team/<name>``."""
+    return ObjectKey("team", name)
+
+
+class PretendedHaproxy:
+    """Takes a configuration for good unless a line has one of the ``refused`` words; binds all but ``taken_ports``."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        self.loads: list[str] = []
+        self.refused: set[str] = set()
+        self.taken_ports: set[int] = set()
+        self.unnoticed_ports: set[int] = set()
+        self.load_error: HaproxyUnreachable | None = None
+        self.exit_code: int | None = None
+        self.restarts = 0
+        self.restart_fails = False
+        self.is_stopped = False
+
+    def check(self, config: Path) -> CheckResult:
+        """Refuse lines with refused words, by line."""
+        found = tuple(
+            Diagnostic("alert", number, f"unknown keyword in '{line.strip()}'")
+            for number, line in enumerate(config.read_text().splitlines(), 1)
+            if any(word in line for word in self.refused)
+        )
+        return CheckResult(accepted=not found, diagnostics=found, log="")
+
+    def taken(self, wanted: Iterable[int]) -> Mapping[int, str]:
+        """Say which are taken and can be noticed."""
+        return {port: "Address already in use" for port in wanted if port in self.taken_ports - self.unnoticed_ports}
+
+    def load(self) -> ReloadResult:
+        """Take up the configuration, unless a port of it is taken."""
+        if self.load_error is not None:
+            raise self.load_error
+        text = self.config.read_text()
+        self.loads.append(text)
+        failures = tuple(
+            BindFailure(f"fe_tcp:{port}", f"0.0.0.0:{port}", "Address already in use")
+            for port in self.ports(text) & self.taken_ports
+        )
+        return ReloadResult(success=not failures, log="", bind_failures=failures)
+
+    def serving(self) -> Serving:
+        """Serve what the configuration on disk has."""
+        return Serving(frozenset(re.findall(r"^frontend (\S+)", self.config.read_text(), re.MULTILINE)), frozenset())
+
+    def ended(self) -> int | None:
+        """Give the exit code once."""
+        code, self.exit_code = self.exit_code, None
+        return code
+
+    def restart(self) -> None:
+        """Count."""
+        self.restarts += 1
+        if self.restart_fails:
+            raise HaproxyStartFailed("did not start", "log")
+
+    def stop(self) -> None:
+        """Note."""
+        self.is_stopped = True
+
+    @staticmethod
+    def ports(text: str) -> set[int]:
+        """Give the ports of a configuration's frontends."""
+        return {int(port) for port in re.findall(r"^frontend fe_tcp:(\d+)", text, re.MULTILINE)}
+
+    @property
+    def serves(self) -> set[int]:
+        """Give the ports served since the last load."""
+        return self.ports(self.loads[-1])
+
+
+class Witness:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.results: list[tuple[str, frozenset[ReloadCause]]] = []
+        self.snapshots: list[Snapshot] = []
+        self.ends = 0
+        self.changes = 0
+
+    def changes_seen(self, changes: Changes) -> None:
+        """Count Routes."""
+        self.changes += len(changes.routes)
+
+    def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:
+        """Remember result and causes."""
+        assert seconds >= 0
+        self.results.append((result, causes))
+
+    def haproxy_ended(self) -> None:
+        """Count."""
+        self.ends += 1
+
+    def published(self, snapshot: Snapshot) -> None:
+        """Remember."""
+        self.snapshots.append(snapshot)
+
+
+class Stage:
+    """A controller and all that it works with, made for one test."""
+
+    def __init__(self, directory: Path, timing: Timing) -> None:
+        self.store = Store(frozenset({"test"}))
+        state = StateDir(directory / "state")
+        state.open()
+        self.haproxy = PretendedHaproxy(state.config)
+        self.witness = Witness()
+        self.template_dir = directory / "templates"
+        self.template_dir.mkdir()
+        self.settings = RenderSettings(state_dir=state.path)
+        self.controller = Controller(
+            store=self.store,
+            admission=Admission(AdmissionSettings(sni_port=0)),
+            applier=Applier(self.haproxy, state),
+            haproxy=self.haproxy,
+            renderer=self.renderer(),
+            load_templates=self.renderer,
+            observer=self.witness,
+            timing=timing,
+        )
+        self.close = state.close
+
+    def renderer(self) -> Renderer:
+        """Render with the templates as they are now."""
+        return Renderer(TemplateSet.load(self.template_dir), self.settings)
+
+    def turn(self) -> None:
+        """Turn the loop once."""
+        self.controller.turn()
+
+    def verdicts(self) -> dict[str, Reason | None]:
+        """Give reasons by Route name, as published."""
+        return {k.name: verdict.reason for k, verdict in self.controller.snapshot.verdicts.items()}
+
+
+AT_ONCE = Timing(reload_interval_s=0, port_retry_s=0, refused_retry_s=(1000, 1000), failure_retry_s=(0, 0))
+NEVER_AGAIN = Timing(
+    reload_interval_s=1000, port_retry_s=1000, refused_retry_s=(1000, 1000), failure_retry_s=(1000, 1000)
+)
+
+
+@pytest.fixture(autouse=True)
+def logged() -> Iterator[list[structlog.typing.EventDict]]:
+    """Collect log lines instead of printing them."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A stage on which everything is tried again at once, except Routes that HAProxy refused."""
+    stage = Stage(tmp_path, AT_ONCE)
+    yield stage
+    stage.close()
+
+
+@pytest.fixture
+def slow_stage(tmp_path: Path) -> Iterator[Stage]:
+    """A stage on which nothing is done a second time."""
+    stage = Stage(tmp_path, NEVER_AGAIN)
+    yield stage
+    stage.close()
+
+
+def start(stage: Stage, *routes: Route) -> None:
+    """Sync with these Routes and turn once."""
+    stage.store.put(*routes)
+    stage.store.mark_synced("test")
+    stage.turn()
+
+
+def test_nothing_is_applied_before_the_inputs_synced(stage: Stage) -> None:
+    """Objects that arrive before the sync wait; with the sync they are applied."""
+    stage.store.put(route("a", 7001))
+    stage.turn()
+    assert stage.haproxy.loads == []
+    assert not stage.controller.snapshot.ready
+    stage.store.mark_synced("test")
+    stage.turn()
+    assert stage.haproxy.serves == {7001}
+    assert stage.controller.snapshot.ready
+
+
+def test_no_objects_at_all_still_start_haproxy(stage: Stage) -> None:
+    """A router without Routes is ready too."""
+    start(stage)
+    assert stage.haproxy.serves == set()
+    assert stage.controller.snapshot.ready
+
+
+def test_no_difference_no_reload(stage: Stage) -> None:
+    """An object that changed in nothing that matters is no reason for a reload."""
+    start(stage, route("a", 7001))
+    stage.store.put(route("a", 7001))
+    stage.turn()
+    stage.turn()
+    assert len(stage.haproxy.loads) == 1
+
+
+def test_changes_within_the_interval_are_one_reload(slow_stage: Stage) -> None:
+    """The first reload runs at once; what comes after it waits, and is served once, whole."""
+    start(slow_stage, route("a", 7001))
+    slow_stage.store.put(route("b", 7002))
+    slow_stage.turn()
+    slow_stage.store.put(route("c", 7003))
+    slow_stage.turn()
+    assert len(slow_stage.haproxy.loads) == 1
+    assert set(slow_stage.verdicts()) == {"a"}
+
+
+def test_refused_route_costs_only_itself(stage: Stage) -> None:
+    """HAProxy refuses one Route's lines: that Route is rejected, the others are served, in the same turn."""
+    stage.haproxy.refused = {"team:bad"}
+    start(stage, route("good", 7001), route("bad", 7002))
+    assert stage.haproxy.serves == {7001}
+    assert stage.verdicts() == {"good": None, "bad": Reason.CONFIG_REJECTED}
+    assert "unknown keyword" in stage.controller.snapshot.verdicts[key("bad")].message
+    stage.turn()
+    assert len(stage.haproxy.loads) == 1
+
+
+def test_refused_route_is_tried_again_when_it_changes(stage: Stage) -> None:
+    """A new version of the refused Route is tried at once."""
+    stage.haproxy.refused = {"team:bad"}
+    start(stage, route("good", 7001), route("bad", 7002))
+    stage.haproxy.refused = set()
+    stage.turn()
+    assert stage.haproxy.serves == {7001}
+    stage.store.put(route("bad", 7003))
+    stage.turn()
+    assert stage.haproxy.serves == {7001, 7003}
+    assert stage.verdicts() == {"good": None, "bad": None}
+
+
+def test_taken_port_is_never_shown_to_haproxy(stage: Stage) -> None:
+    """A port that another process has costs its Route alone, without a load that fails; freed, it is served."""
+    stage.haproxy.taken_ports = {7002}
+    start(stage, route("good", 7001), route("late", 7002))
+    assert [stage.haproxy.ports(text) for text in stage.haproxy.loads] == [{7001}]
+    assert stage.verdicts() == {"good": None, "late": Reason.PORT_UNAVAILABLE}
+    stage.haproxy.taken_ports = set()
+    stage.turn()
+    assert stage.haproxy.serves == {7001, 7002}
+    assert stage.verdicts() == {"good": None, "late": None}
+
+
+def test_port_taken_in_the_last_moment_is_found_by_the_load(stage: Stage) -> None:
+    """A port that only HAProxy finds taken: the file is restored and the rest is loaded."""
+    start(stage, route("good", 7001))
+    stage.haproxy.taken_ports = stage.haproxy.unnoticed_ports = {7002}
+    stage.store.put(route("late", 7002), route("other", 7003))
+    stage.turn()
+    assert stage.haproxy.serves == {7001, 7003}
+    assert stage.haproxy.ports(stage.haproxy.config.read_text()) == {7001, 7003}
+    assert stage.verdicts()["late"] is Reason.PORT_UNAVAILABLE
+
+
+def test_unheard_load_is_repeated(stage: Stage) -> None:
+    """When nobody knows what HAProxy serves, it is loaded anew until that is known."""
+    start(stage, route("a", 7001))
+    stage.haproxy.load_error = HaproxyUnreachable("master.sock: no answer within 60 seconds")
+    stage.store.put(route("b", 7002))
+    stage.turn()
+    stage.turn()
+    assert "no answer" in stage.controller.snapshot.problem
+    assert stage.controller.snapshot.ready
+    stage.haproxy.load_error = None
+    stage.turn()
+    assert stage.haproxy.serves == {7001, 7002}
+    assert stage.controller.snapshot.problem == ""
+
+
+def test_ended_haproxy_is_restarted_at_once_then_with_pauses(slow_stage: Stage) -> None:
+    """The first end costs no pause; when the restarted one ends too, the next restart waits."""
+    start(slow_stage, route("a", 7001))
+    slow_stage.haproxy.exit_code = 137
+    slow_stage.turn()
+    assert slow_stage.haproxy.restarts == 1
+    slow_stage.haproxy.exit_code = 137
+    slow_stage.turn()
+    slow_stage.turn()
+    assert slow_stage.haproxy.restarts == 1
+    assert slow_stage.witness.ends == 2
+    assert slow_stage.controller.snapshot.applied is None
+
+
+def test_restart_that_fails_becomes_a_start_with_what_can_be_served(stage: Stage) -> None:
+    """A HAProxy that does not come back, because a port was taken meanwhile, is started without that port."""
+    start(stage, route("good", 7001), route("lost", 7002))
+    stage.haproxy.exit_code = 137
+    stage.haproxy.restart_fails = True
+    stage.haproxy.taken_ports = {7002}
+    stage.turn()
+    assert stage.haproxy.serves == {7001}
+    assert stage.verdicts() == {"good": None, "lost": Reason.PORT_UNAVAILABLE}
+
+
+def write_template(stage: Stage, text: str) -> None:
+    """Change the Routes' template as its watcher would notice it."""
+    (stage.template_dir / "route.cfg.j2").write_text(text)
+    stage.controller.templates_changed()
+
+
+GOOD_TEMPLATE = "frontend fe_tcp:{{ route.frontend.port }}\n    # new\n"
+
+
+def test_changed_template_renders_everything_anew(stage: Stage) -> None:
+    """New templates are taken up by a reload with that reason."""
+    start(stage, route("a", 7001))
+    write_template(stage, GOOD_TEMPLATE)
+    stage.turn()
+    assert "# new" in stage.haproxy.loads[-1]
+    assert stage.witness.results[-1] == ("success", frozenset({ReloadCause.TEMPLATES_CHANGED}))
+    stage.turn()
+    assert len(stage.haproxy.loads) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param("{% if %}", "route.cfg.j2:1", id="no template"),
+        pytest.param("x\n{{ nothing }}\n", "route.cfg.j2:2", id="undefined variable"),
+        pytest.param("x\nbogus\n", "route.cfg.j2:2", id="HAProxy refuses"),
+    ],
+)
+def test_broken_template_changes_nothing(stage: Stage, text: str, problem: str) -> None:
+    """A broken template is told with file and line; what ran runs on, and later changes use the former templates."""
+    start(stage, route("a", 7001))
+    stage.haproxy.refused = {"bogus"}
+    write_template(stage, text)
+    stage.turn()
+    assert len(stage.haproxy.loads) == 1
+    assert problem in stage.controller.snapshot.template_problem
+    assert stage.verdicts() == {"a": None}
+    stage.store.put(route("b", 7002))
+    stage.turn()
+    assert stage.haproxy.serves == {7001, 7002}
+    write_template(stage, GOOD_TEMPLATE)
+    stage.turn()
+    assert "# new" in stage.haproxy.loads[-1]
+    assert stage.controller.snapshot.template_problem == ""
+
+
+def test_run_ends_when_told_and_takes_haproxy_down(stage: Stage) -> None:
+    """``end`` ends the loop; HAProxy is stopped even when the loop breaks."""
+    stage.controller.end()
+    stage.controller.run()
+    assert stage.haproxy.is_stopped
+
+
+def test_stopping_is_not_ready_but_goes_on(stage: Stage) -> None:
+    """After ``begin_stop`` changes are still applied, while the router is not ready."""
+    start(stage, route("a", 7001))
+    stage.controller.begin_stop()
+    stage.store.put(route("b", 7002))
+    stage.turn()
+    assert stage.haproxy.serves == {7001, 7002}
+    assert not stage.controller.snapshot.ready
+
+
+def test_verdicts_are_logged_once(stage: Stage, logged: list[structlog.typing.EventDict]) -> None:
+    """Each Route's verdict is one line with its namespace and name, and none when nothing changed."""
+    bad = route("bad", 7002)
+    assert bad.metadata.annotations is not None
+    bad.metadata.annotations[f"{PREFIX}balance"] = "fair"
+    start(stage, route("a", 7001), bad)
+    stage.turn()
+    lines = [line for line in logged if line["event"].startswith("route ")]
+    about = [(line["event"], line["route"]) for line in lines if "warning" not in line["event"]]
+    assert about == [("route admitted", "a"), ("route rejected", "bad")]
+    assert lines[-1]["namespace"] == "team"
+
+
+def test_template_error_at_load_is_a_template_error(stage: Stage) -> None:
+    """The stage itself: loading a broken template raises, as the controller relies on."""
+    (stage.template_dir / "route.cfg.j2").write_text("{% if %}")
+    with pytest.raises(TemplateError):
+        stage.renderer()

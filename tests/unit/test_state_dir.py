@@ -1,0 +1,78 @@
+"""The directory shared with HAProxy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from router.errors import SettingsError
+from router.state_dir import StateDir
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDir:
+    """Open a state directory in a place that does not exist yet."""
+    state = StateDir(tmp_path / "deep" / "state")
+    state.open()
+    return state
+
+
+def names(directory: Path) -> list[str]:
+    """List a directory."""
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_promote_replaces_and_restore_brings_back(state: StateDir) -> None:
+    """What was promoted last can be taken back once."""
+    state.write_candidate(b"first", {})
+    state.promote()
+    state.write_candidate(b"second", {})
+    state.promote()
+    assert state.config.read_bytes() == b"second"
+    state.restore()
+    assert state.config.read_bytes() == b"first"
+
+
+def test_restore_of_the_first_leaves_none(state: StateDir) -> None:
+    """A first configuration that is taken back leaves no file to start a HAProxy with."""
+    state.write_candidate(b"first", {})
+    state.promote()
+    state.restore()
+    assert not state.config.exists()
+
+
+def test_promoted_configuration_is_another_file(state: StateDir) -> None:
+    """A reader that has the former file open keeps reading the former content."""
+    state.write_candidate(b"first", {})
+    state.promote()
+    with state.config.open("rb") as former:
+        state.write_candidate(b"second", {})
+        state.promote()
+        assert former.read() == b"first"
+
+
+def test_sweep_keeps_what_is_used(state: StateDir) -> None:
+    """Only map files that the configuration names stay."""
+    state.write_candidate(b"", {"a.map": b"1", "b.map": b"2"})
+    state.write_candidate(b"", {"b.map": b"2", "c.acl": b"3"})
+    state.sweep({"b.map", "c.acl"})
+    assert names(state.path / "maps") == ["b.map", "c.acl"]
+    assert (state.path / "maps" / "b.map").read_bytes() == b"2"
+
+
+def test_two_routers_cannot_share_it(state: StateDir) -> None:
+    """The second router is told what to do; after the first left it may."""
+    second = StateDir(state.path)
+    with pytest.raises(SettingsError, match=r"in use by another router.*--state-dir"):
+        second.open()
+    state.close()
+    second.open()
+    second.close()
+
+
+def test_unusable_place_is_named(tmp_path: Path) -> None:
+    """A place that is a file is refused with its name and the option that helps."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match=r"file.*--state-dir"):
+        StateDir(tmp_path / "file" / "state").open()
