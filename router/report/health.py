@@ -1,0 +1,53 @@
+"""Whether the router is alive, and whether it is ready; decided from times and the snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from router.snapshot import Snapshot
+
+_LOOP_DEADLINE_S = 60.0
+"""A turn may take a large reload's time; far beyond that the loop hangs."""
+_ANSWER_DEADLINE_S = 10.0
+"""HAProxy is asked every second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """An answer to a probe. ``problems`` is empty when all is well."""
+
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the probe succeeds."""
+        return not self.problems
+
+
+def alive(snapshot: Snapshot, *, turned_ago_s: float, answered_ago_s: float | None) -> Health:
+    """Judge liveness: the loop turns and HAProxy answers.
+
+    Args:
+        snapshot: the controller's last.
+        turned_ago_s: seconds since the loop last turned.
+        answered_ago_s: seconds since HAProxy last answered, None if it never did.
+    """
+    problems = []
+    if turned_ago_s > _LOOP_DEADLINE_S:
+        problems.append(f"the reconcile loop has not turned for {turned_ago_s:.0f} seconds")
+    if snapshot.configured and (answered_ago_s is None or answered_ago_s > _ANSWER_DEADLINE_S):
+        since = "yet" if answered_ago_s is None else f"for {answered_ago_s:.0f} seconds"
+        problems.append(f"HAProxy has not answered {since}")
+    return Health(tuple(problems))
+
+
+def ready(snapshot: Snapshot) -> Health:
+    """Judge readiness: inputs synced, a configuration applied, not shutting down."""
+    problems = []
+    if not snapshot.synced:
+        problems.append("the inputs have not synced yet")
+    elif not snapshot.configured:
+        problems.append(f"no configuration has been applied yet: {snapshot.problem or 'in progress'}")
+    if snapshot.stopping:
+        problems.append("the router is shutting down")
+    return Health(tuple(problems))

@@ -1,0 +1,117 @@
+"""The router's one HTTP port: /healthz, /readyz, /metrics, /ports."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from socket import AF_INET6
+from typing import ClassVar
+
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from router.errors import SettingsError
+from router.report.health import Health
+
+_REQUEST_DEADLINE_S = 5.0
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+METRICS = CONTENT_TYPE_LATEST
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one request is answered with."""
+
+    body: bytes
+    content_type: str = TEXT
+    status: HTTPStatus = HTTPStatus.OK
+
+
+def health_page(health: Health) -> Page:
+    """Give a probe's answer: 200 ``ok``, or 503 with a line for each problem."""
+    if health.ok:
+        return Page(b"ok\n")
+    body = "".join(f"{problem}\n" for problem in health.problems).encode()
+    return Page(body, status=HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+class HttpServer:
+    """Serves pages until ``stop``.
+
+    Args:
+        address: IP address to listen on.
+        port: port to listen on.
+        pages: for each path, what makes its page; called on a thread per request.
+
+    Raises:
+        SettingsError: the address cannot be bound.
+    """
+
+    def __init__(self, address: str, port: int, pages: Mapping[str, Callable[[], Page]]) -> None:
+        handler = type("Handler", (_Handler,), {"pages": pages})
+        server = _Server6 if ip_address(address).version == 6 else _Server  # noqa: PLR2004 - the protocol's own number
+        try:
+            self._server = server((address, port), handler)
+        except OSError as error:
+            raise SettingsError(
+                f"cannot listen on {address}:{port} ({error.strerror}); choose another address with --listen"
+            ) from error
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", kwargs={"poll_interval": 0.2})
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # A client that never ends its request must not keep the router from ending.
+    block_on_close = False
+
+
+class _Server6(_Server):
+    address_family = AF_INET6
+
+
+class _Handler(BaseHTTPRequestHandler):
+    pages: ClassVar[Mapping[str, Callable[[], Page]]] = {}
+    timeout = _REQUEST_DEADLINE_S
+    server_version = "tcp-router"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        make = self.pages.get(self.path.partition("?")[0])
+        if make is None:
+            known = ", ".join(sorted(self.pages))
+            self._answer(Page(f"not found; there is {known}\n".encode(), status=HTTPStatus.NOT_FOUND))
+        else:
+            self._answer(make())
+
+    do_HEAD = do_GET  # noqa: N815 - likewise
+
+    def _answer(self, page: Page) -> None:
+        self.send_response(page.status)
+        self.send_header("Content-Type", page.content_type)
+        self.send_header("Content-Length", str(len(page.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(page.body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: probes and scrapes come every few seconds."""

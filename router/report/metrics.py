@@ -1,0 +1,134 @@
+"""What Prometheus scrapes of the router itself; docs/metrics.md lists every name."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from router import __version__
+from router.plan import ReloadCause
+from router.snapshot import Snapshot
+from router.store import Changes
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The router's metrics, in a registry of their own; implements ``controller.Observer``.
+
+    Args:
+        haproxy_version: version of the HAProxy that is run, for the build information.
+        haproxy_up: says whether HAProxy answers, at each scrape.
+        input_problems: says how many manifests cannot be used, at each scrape.
+    """
+
+    def __init__(self, haproxy_version: str, haproxy_up: Callable[[], bool], input_problems: Callable[[], int]) -> None:
+        self.registry = CollectorRegistry()
+        self._snapshot = Snapshot()
+        build = Info("tcp_router_build", "Versions in use.", registry=self.registry)
+        build.info({"version": __version__, "haproxy": haproxy_version, "python": platform.python_version()})
+        self._changes = Counter(
+            "tcp_router_changes_seen", "Kubernetes objects seen to change.", ["kind"], registry=self.registry
+        )
+        self._reloads = Counter(
+            "tcp_router_reloads", "Reloads and starts of HAProxy, by result.", ["result"], registry=self.registry
+        )
+        self._reload_causes = Counter(
+            "tcp_router_reload_causes",
+            "Reasons for reloads; one reload can have several.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self._apply = Histogram(
+            "tcp_router_apply_seconds",
+            "Time from a decided change to HAProxy serving it, or refusing it.",
+            ["result"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._ends = Counter("tcp_router_haproxy_ends", "Times that HAProxy ended unasked.", registry=self.registry)
+        self._last_success = Gauge(
+            "tcp_router_last_success_timestamp_seconds",
+            "When a configuration was last applied, seconds since the epoch.",
+            registry=self.registry,
+        )
+        for result in ("success", "refused", "failed"):
+            self._reloads.labels(result)
+        self.registry.register(_Present(self, haproxy_up, input_problems))
+
+    def changes_seen(self, changes: Changes) -> None:
+        """Count objects that changed."""
+        self._changes.labels("Route").inc(len(changes.routes))
+        self._changes.labels("Service").inc(len(changes.services))
+
+    def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:
+        """Count a reload and its time."""
+        self._reloads.labels(result).inc()
+        self._apply.labels(result).observe(seconds)
+        for cause in causes:
+            self._reload_causes.labels(str(cause)).inc()
+
+    def haproxy_ended(self) -> None:
+        """Count an unasked end of HAProxy."""
+        self._ends.inc()
+
+    def published(self, snapshot: Snapshot) -> None:
+        """Take what the gauges show from now on."""
+        self._snapshot = snapshot
+        if snapshot.last_success_s is not None:
+            self._last_success.set(snapshot.last_success_s)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshot last published."""
+        return self._snapshot
+
+    def exposition(self) -> bytes:
+        """Give the text that Prometheus reads."""
+        return generate_latest(self.registry)
+
+
+class _Present(Collector):
+    """Gauges that are read off the snapshot, and asked for, when Prometheus scrapes."""
+
+    def __init__(self, metrics: Metrics, haproxy_up: Callable[[], bool], input_problems: Callable[[], int]) -> None:
+        self._metrics = metrics
+        self._haproxy_up = haproxy_up
+        self._input_problems = input_problems
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the gauges as they are now."""
+        snapshot = self._metrics.snapshot
+        verdicts = GaugeMetricFamily(
+            "tcp_router_routes",
+            "Routes of ours by verdict; the reason is empty for admitted ones.",
+            labels=["verdict", "reason"],
+        )
+        tally = Tally(
+            ("admitted", "") if v.admitted else ("rejected", str(v.reason)) for v in snapshot.verdicts.values()
+        )
+        for (verdict, reason), count in sorted({("admitted", ""): 0, **tally}.items()):
+            verdicts.add_metric([verdict, reason], count)
+        yield verdicts
+        warned = sum(bool(verdict.warnings) for verdict in snapshot.verdicts.values())
+        yield _gauge(
+            "tcp_router_routes_with_warnings", "Routes served otherwise than their owner would expect.", warned
+        )
+        yield _gauge("tcp_router_haproxy_up", "1 while HAProxy answers on its socket.", self._haproxy_up())
+        yield _gauge("tcp_router_ready", "1 while the router is ready for traffic.", snapshot.ready)
+        yield _gauge("tcp_router_level", "1 while HAProxy serves what the objects say.", not snapshot.problem)
+        yield _gauge(
+            "tcp_router_templates_taken_up",
+            "1 while the templates on disk are those in use.",
+            not snapshot.template_problem,
+        )
+        yield _gauge("tcp_router_input_problems", "Manifests or objects that cannot be used.", self._input_problems())
+
+
+def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, value=value)
