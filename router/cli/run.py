@@ -1,0 +1,203 @@
+"""``tcp-router run``: the router."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+
+from router import __version__, logs
+from router.admission import Admission
+from router.apply import Applier
+from router.cli.exits import clear_errors
+from router.cli.options import (
+    ADMISSION,
+    HAPROXY,
+    HTTP,
+    RENDER,
+    admission_settings,
+    option,
+    render_settings,
+    with_options,
+)
+from router.cli.types import TimeType
+from router.controller import Controller, Timing
+from router.haproxy.binary import find_binary
+from router.haproxy.standalone import Deadlines, StandaloneHaproxy
+from router.inputs.files import FilesInput
+from router.inputs.watching import DirectoryWatcher
+from router.render import Renderer, TemplateSet
+from router.report.health import alive, ready
+from router.report.http import JSON, METRICS, HttpServer, Page, health_page
+from router.report.metrics import Metrics
+from router.report.ports import port_rows
+from router.state_dir import StateDir
+from router.store import Store
+
+log = structlog.get_logger()
+
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_CRASHED = 1
+
+RUN = (
+    option("--manifests", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True,
+           help="Folder with Routes, Services and EndpointSlices as YAML or JSON; followed live."),
+    option("--reload-interval", env="RELOAD_INTERVAL", type=TimeType(zero=True), default="1s",
+           help="Least time between two reloads; the first runs at once."),
+    option("--shutdown-delay", type=TimeType(zero=True), default="0",
+           help="How long to go on routing, not ready, after the signal to stop: for load balancers to notice."),
+    option("--drain-timeout", type=TimeType(zero=True), default="30s",
+           help="How long connections may go on after that; a second signal ends them at once."),
+    option("--canonical-hostname", env="ROUTER_CANONICAL_HOSTNAME", default=None, show_default="none",
+           help="The name by which clients reach this router; /ports gives it with each port."),
+    option("--log-format", type=click.Choice(["auto", "json", "text"]), default="auto",
+           help="Log lines as JSON or for people; auto is for people on a terminal."),
+)  # fmt: skip
+
+
+@click.command()
+@with_options(RUN, HTTP, (HAPROXY,), ADMISSION, RENDER)
+@clear_errors
+def run(**values: Any) -> None:
+    r"""Run the router: HAProxy serves the Routes in a folder of manifests, and follows their changes.
+
+    Log lines go to standard error, HAProxy's lines about connections to --log-address. SIGTERM and SIGINT stop the router:
+    after --shutdown-delay new connections are refused, and those that are open have --drain-timeout to end.
+
+    \b
+    Exit status: 0 stopped by a signal; 1 crashed; 2 an option cannot be used, or HAProxy is missing.
+    """
+    as_json = logs.is_json(values["log_format"])
+    logs.configure(json=as_json)
+    # Blocked in every thread, and waited for in the main one: no handler runs in the middle of something else.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    with ExitStack() as stack:
+        router = _assemble(values, stack, log_json=as_json)
+        raise SystemExit(_supervise(router, values["shutdown_delay"] / 1000))
+
+
+@dataclass(frozen=True, slots=True)
+class _Router:
+    """The parts that the main thread starts and stops."""
+
+    controller: Controller
+    haproxy: StandaloneHaproxy
+    files: FilesInput
+
+
+def _assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> _Router:
+    """Make the parts and put them together; what must be undone at the end goes on the stack."""
+    listen: tuple[str, int] = values["listen"] or ("127.0.0.1", values["stats_port"])
+    admission = Admission(admission_settings(values, own_ports=(listen[1],)))
+    settings = render_settings(values, log_json=log_json)
+    template_dir: Path | None = values["template_dir"]
+    renderer = Renderer(TemplateSet.load(template_dir), settings)
+    binary = find_binary(values["haproxy"])
+    state = StateDir(settings.state_dir)
+    state.open()
+    stack.callback(state.close)
+
+    store = Store(frozenset({FilesInput.SOURCE}))
+    files = FilesInput(values["manifests"], store)
+    haproxy = StandaloneHaproxy(
+        binary, state.config, settings, Deadlines(drain_s=values["drain_timeout"] / 1000), wake=store.wake
+    )
+    metrics = Metrics(binary.build, lambda: haproxy.is_up, lambda: len(files.problems))
+    controller = Controller(
+        store=store,
+        admission=admission,
+        applier=Applier(haproxy, state),
+        haproxy=haproxy,
+        renderer=renderer,
+        load_templates=lambda: Renderer(TemplateSet.load(template_dir), settings),
+        observer=metrics,
+        timing=Timing(reload_interval_s=values["reload_interval"] / 1000),
+    )
+    http = HttpServer(*listen, _pages(controller, haproxy, metrics, values["canonical_hostname"]))
+    stack.callback(http.stop)
+    http.start()
+    if template_dir is not None:
+        watcher = DirectoryWatcher(template_dir, controller.templates_changed)
+        stack.callback(watcher.stop)
+        watcher.start()
+    log.info(
+        "router started",
+        version=__version__,
+        haproxy=binary.build,
+        haproxy_path=str(binary.path),
+        router_name=values["router_name"],
+        http=f"{listen[0]}:{http.port}",
+        state_dir=str(settings.state_dir),
+    )
+    return _Router(controller, haproxy, files)
+
+
+def _pages(
+    controller: Controller, haproxy: StandaloneHaproxy, metrics: Metrics, canonical_hostname: str | None
+) -> dict[str, Any]:
+    def healthz() -> Page:
+        now_s = time.monotonic()
+        answered_s = haproxy.last_answer_s
+        return health_page(
+            alive(
+                controller.snapshot,
+                turned_ago_s=now_s - controller.last_turn_s,
+                answered_ago_s=now_s - answered_s if answered_s is not None else None,
+            )
+        )
+
+    def ports() -> Page:
+        snapshot = controller.snapshot
+        rows = port_rows(snapshot.verdicts, snapshot.applied, canonical_hostname)
+        return Page(json.dumps(rows, indent=1).encode() + b"\n", JSON)
+
+    return {
+        "/healthz": healthz,
+        "/readyz": lambda: health_page(ready(controller.snapshot)),
+        "/metrics": lambda: Page(metrics.exposition(), METRICS),
+        "/ports": ports,
+    }
+
+
+def _supervise(router: _Router, shutdown_delay_s: float) -> int:
+    """Run until a signal, then stop in order; a further signal hurries.
+
+    Returns:
+        The exit code.
+    """
+    reconcile = threading.Thread(target=router.controller.run, name="reconcile")
+    reconcile.start()
+    try:
+        router.files.start()
+        while reconcile.is_alive():
+            if _signal_within(1.0) is not None:
+                break
+        else:
+            log.critical("the reconcile loop ended unasked; the router stops")
+            return _CRASHED
+        router.controller.begin_stop()
+        log.info("stopping", shutdown_delay_seconds=shutdown_delay_s)
+        if _signal_within(shutdown_delay_s) is not None:
+            router.haproxy.hurry()
+    finally:
+        router.controller.end()
+        while reconcile.is_alive():
+            if _signal_within(0.1) is not None:
+                router.haproxy.hurry()
+        router.files.stop()
+    log.info("stopped")
+    return 0
+
+
+def _signal_within(seconds: float) -> signal.Signals | None:
+    """Wait for a signal to stop, at most so long."""
+    received = signal.sigtimedwait(_STOP_SIGNALS, seconds)
+    return signal.Signals(received.si_signo) if received is not None else None

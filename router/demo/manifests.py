@@ -1,0 +1,167 @@
+"""The demo's manifests, as text for people to read and edit; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ROUTER_NAME = "wzh-router-1"
+TLS_HOST = "vault.example.com"
+
+CACHE = "cache.yaml"
+MAIL = "mail.yaml"
+VAULT = "vault.yaml"
+CONFLICTING = "conflicting.yaml"
+MISTYPED = "mistyped.yaml"
+FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """All ports of a demo, and what the Routes say of them."""
+
+    cache_port: int
+    """External port of the echo, and of the Route that wants the same."""
+    mail_port: int
+    """External port of the service that speaks first."""
+    spare_port: int
+    """External port of the mistyped Route."""
+    cache_endpoint: int | None
+    """Where the echo listens; None is no Route to it."""
+    mail_endpoint: int
+    vault_endpoint: int
+    spare_balance: str = "leastconns"
+    """Mistyped, until somebody corrects it."""
+
+
+def manifests(layout: Layout) -> dict[str, str]:
+    """Give the text of each file by its name."""
+    files = {
+        MAIL: _MAIL.format(port=layout.mail_port, router_name=ROUTER_NAME)
+        + _service("mail-service", layout.mail_port, layout.mail_endpoint),
+        VAULT: _VAULT.format(host=TLS_HOST, router_name=ROUTER_NAME)
+        + _service("vault-service", 8200, layout.vault_endpoint),
+        CONFLICTING: _CONFLICTING.format(port=layout.cache_port, router_name=ROUTER_NAME),
+        MISTYPED: _MISTYPED.format(port=layout.spare_port, router_name=ROUTER_NAME, balance=layout.spare_balance),
+    }
+    if layout.cache_endpoint is not None:
+        files[CACHE] = _CACHE.format(port=layout.cache_port, router_name=ROUTER_NAME) + _service(
+            "ottcache-002-service", layout.cache_port, layout.cache_endpoint
+        )
+    return files
+
+
+def _service(name: str, port: int, endpoint: int) -> str:
+    return _SERVICE.format(name=name, port=port, endpoint=endpoint)
+
+
+_CACHE = """\
+# An echo on a port of its own. With the router's name and the port that it shows, this is the Route of the document that
+# the project started from.
+kind: Route
+apiVersion: route.openshift.io/v1
+metadata:
+  name: ottcache-002
+  annotations:
+    haproxy.router.openshift.io/wzh-router-name: "{router_name}"
+    haproxy.router.openshift.io/external-tcp-port: "{port}"
+spec:
+  to:
+    kind: Service
+    name: ottcache-002-service
+  port:
+    targetPort: {port}
+  tls:
+    termination: passthrough
+    insecureEdgeTerminationPolicy: None
+"""
+
+_MAIL = """\
+# A service that speaks first. Change external-tcp-port, save, and see the port move.
+kind: Route
+apiVersion: route.openshift.io/v1
+metadata:
+  name: mail
+  annotations:
+    haproxy.router.openshift.io/router-name: "{router_name}"
+    haproxy.router.openshift.io/external-tcp-port: "{port}"
+spec:
+  to:
+    kind: Service
+    name: mail-service
+"""
+
+_VAULT = """\
+# TLS that the service itself ends: no port of its own, clients find it on the SNI port by the name that they ask for.
+kind: Route
+apiVersion: route.openshift.io/v1
+metadata:
+  name: vault
+  annotations:
+    haproxy.router.openshift.io/router-name: "{router_name}"
+spec:
+  host: {host}
+  to:
+    kind: Service
+    name: vault-service
+  tls:
+    termination: passthrough
+"""
+
+_CONFLICTING = """\
+# Wants the port that ottcache-002 has, and gets it when that Route is deleted.
+kind: Route
+apiVersion: route.openshift.io/v1
+metadata:
+  name: ottcache-003
+  annotations:
+    haproxy.router.openshift.io/router-name: "{router_name}"
+    haproxy.router.openshift.io/external-tcp-port: "{port}"
+spec:
+  to:
+    kind: Service
+    name: mail-service
+"""
+
+_MISTYPED = """\
+# There is no such balance algorithm. Correct it to leastconn, save, and the port opens.
+kind: Route
+apiVersion: route.openshift.io/v1
+metadata:
+  name: typo
+  annotations:
+    haproxy.router.openshift.io/router-name: "{router_name}"
+    haproxy.router.openshift.io/external-tcp-port: "{port}"
+    haproxy.router.openshift.io/balance: "{balance}"
+spec:
+  to:
+    kind: Service
+    name: mail-service
+"""
+
+_SERVICE = """\
+---
+kind: Service
+apiVersion: v1
+metadata:
+  name: {name}
+spec:
+  ports:
+    - name: tcp
+      port: {port}
+      targetPort: {endpoint}
+---
+# In a cluster Kubernetes writes this, with the addresses of the pods.
+kind: EndpointSlice
+apiVersion: discovery.k8s.io/v1
+metadata:
+  name: {name}-1
+  labels:
+    kubernetes.io/service-name: {name}
+addressType: IPv4
+ports:
+  - name: tcp
+    port: {endpoint}
+endpoints:
+  - addresses: ["127.0.0.1"]
+    conditions: {{ready: true}}
+"""

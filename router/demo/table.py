@@ -1,0 +1,77 @@
+"""What ``/ports`` says, as a table for people, with a command to try each port; pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+
+class PortEntry(msgspec.Struct, frozen=True):
+    """The members of a ``/ports`` object that the demo reads."""
+
+    namespace: str
+    name: str
+    verdict: str
+    port: int | None = None
+    host: str | None = None
+    reason: str | None = None
+    message: str = ""
+
+    @property
+    def route(self) -> str:
+        """Namespace and name of the Route."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def admitted(self) -> bool:
+        """Whether the Route is served."""
+        return self.verdict == "admitted"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach what has no port of its own."""
+
+    sni_port: int
+    certificate_file: Path
+
+
+def table(entries: Iterable[PortEntry], access: Access) -> str:
+    """Give a line per Route: port, Route, verdict, and how to try it or why it is rejected."""
+    rows = [("PORT", "ROUTE", "VERDICT", "TRY IT, OR WHY NOT")]
+    rows += [
+        (
+            str(_port(entry, access)),
+            entry.route,
+            entry.verdict,
+            try_command(entry, access) if entry.admitted else f"{entry.reason}: {entry.message}",
+        )
+        for entry in entries
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "".join(f"{_line(row, widths)}\n" for row in rows)
+
+
+def try_command(entry: PortEntry, access: Access) -> str:
+    """Give a shell command that reaches an admitted Route as a client would; it ends by itself."""
+    if entry.port is not None:
+        return f"printf 'hello\\n' | nc -w 2 127.0.0.1 {entry.port}"
+    return (
+        f"openssl s_client -brief -connect 127.0.0.1:{access.sni_port} -servername {shlex.quote(entry.host or '')}"
+        f" -CAfile {shlex.quote(str(access.certificate_file))} </dev/null"
+    )
+
+
+def _port(entry: PortEntry, access: Access) -> int | str:
+    if entry.port is not None:
+        return entry.port
+    return access.sni_port if entry.host else "-"
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    *columns, last = row
+    return "  ".join([*(cell.ljust(width) for cell, width in zip(columns, widths, strict=True)), last])

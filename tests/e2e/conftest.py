@@ -1,0 +1,46 @@
+"""The router as a user runs it, for each test its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.router_process import RouterProcess, processes_with
+from tests.support.servers import TcpServer, echo_server
+from tests.support.waiting import wait_for
+
+Make = Callable[..., RouterProcess]
+
+
+@pytest.fixture
+def make_router(tmp_path: Path) -> Iterator[Make]:
+    """Make routers that are stopped, with all that they started, after the test; nothing of them may be left then."""
+    made: list[RouterProcess] = []
+
+    def make(*options: str, sni_port: int = 0) -> RouterProcess:
+        directory = tmp_path / f"router-{len(made)}"
+        directory.mkdir()
+        made.append(RouterProcess(directory, *options, sni_port=sni_port))
+        return made[-1]
+
+    yield make
+    for router in made:
+        if router.process is not None:
+            router.stop()
+            wait_for(lambda r=router: not r.haproxy_pids(), "every HAProxy process to be gone")  # type: ignore[misc]
+            assert processes_with(str(router.state)) == ()
+
+
+@pytest.fixture
+def router(make_router: Make) -> RouterProcess:
+    """One router with the options of tests, not started yet."""
+    return make_router()
+
+
+@pytest.fixture
+def echo() -> Iterator[TcpServer]:
+    """A pod that echoes."""
+    with echo_server() as server:
+        yield server

@@ -1,0 +1,96 @@
+"""What the demo writes into its folder and what it prints, as text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from router.demo.manifests import CACHE, FILES, MAIL, Layout, manifests
+from router.demo.stage import write_manifests
+from router.demo.table import Access, PortEntry, table
+
+LAYOUT = Layout(
+    cache_port=6620, mail_port=6621, spare_port=6622, cache_endpoint=40001, mail_endpoint=40002, vault_endpoint=40003
+)
+ACCESS = Access(8443, Path("/tmp/a b/vault.pem"))  # noqa: S108 - a path that is only printed
+
+SEED = """\
+kind: Route
+apiVersion: route.openshift.io/v1
+metadata:
+  name: ottcache-002
+  annotations:
+    haproxy.router.openshift.io/wzh-router-name: "wzh-router-1"
+    haproxy.router.openshift.io/external-tcp-port: "6620"
+spec:
+  to:
+    kind: Service
+    name: ottcache-002-service
+  port:
+    targetPort: 6620
+  tls:
+    termination: passthrough
+    insecureEdgeTerminationPolicy: None
+"""
+
+
+def test_first_route_is_the_one_the_project_started_from() -> None:
+    """The demo shows the seed's Route, to the letter."""
+    assert SEED in manifests(LAYOUT)[CACHE]
+
+
+def test_every_file_is_yaml_with_one_route() -> None:
+    """Each file has one Route, and a Service with its EndpointSlice where it leads to one of its own."""
+    for text in manifests(LAYOUT).values():
+        kinds = [document["kind"] for document in yaml.safe_load_all(text)]
+        assert kinds in (["Route"], ["Route", "Service", "EndpointSlice"])
+
+
+def test_without_the_echo_its_file_is_gone() -> None:
+    """A layout without an endpoint of the echo has no Route to it."""
+    assert set(manifests(replace(LAYOUT, cache_endpoint=None))) == set(FILES) - {CACHE}
+
+
+def test_writing_touches_only_what_changed(tmp_path: Path) -> None:
+    """An edit rewrites one file, leaves the others and foreign ones alone, and no draft behind."""
+    (tmp_path / "mine.yaml").write_text("kind: List\n")
+    write_manifests(tmp_path, LAYOUT)
+    inodes = {name: (tmp_path / name).stat().st_ino for name in FILES}
+    write_manifests(tmp_path, replace(LAYOUT, mail_port=6623))
+    assert {name for name in FILES if (tmp_path / name).stat().st_ino != inodes[name]} == {MAIL}
+    write_manifests(tmp_path, replace(LAYOUT, cache_endpoint=None))
+    assert {path.name for path in tmp_path.iterdir()} == {*FILES, "mine.yaml"} - {CACHE}
+
+
+@pytest.mark.parametrize(
+    ("entry", "line"),
+    [
+        pytest.param(
+            PortEntry(namespace="a", name="b", verdict="admitted", port=6620),
+            "6620  a/b    admitted  printf 'hello\\n' | nc -w 2 127.0.0.1 6620",
+            id="port of its own",
+        ),
+        pytest.param(
+            PortEntry(namespace="a", name="b", verdict="admitted", host="x.example.com"),
+            "8443  a/b    admitted  openssl s_client -brief -connect 127.0.0.1:8443 -servername x.example.com"
+            " -CAfile '/tmp/a b/vault.pem' </dev/null",
+            id="SNI port",
+        ),
+        pytest.param(
+            PortEntry(namespace="a", name="b", verdict="rejected", port=1, reason="PortReserved", message="no"),
+            "1     a/b    rejected  PortReserved: no",
+            id="rejected",
+        ),
+        pytest.param(
+            PortEntry(namespace="a", name="b", verdict="rejected", reason="InvalidPort", message="no"),
+            "-     a/b    rejected  InvalidPort: no",
+            id="rejected without a port",
+        ),
+    ],
+)
+def test_table_line(entry: PortEntry, line: str) -> None:
+    """A line says how to try the Route, or why it is rejected."""
+    assert table([entry], ACCESS).splitlines()[1] == line

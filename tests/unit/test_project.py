@@ -1,0 +1,138 @@
+"""What the project ships and says of itself."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import click
+import pytest
+
+from router import __version__
+from router.cli import main
+from router.demo.manifests import CACHE, Layout, manifests
+from router.report.metrics import Metrics
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS]
+TEXT = [
+    *PAGES,
+    ROOT / "pyproject.toml",
+    *(ROOT / "scripts").glob("*"),
+    *ROOT.glob("router/**/*.py"),
+    *ROOT.glob("tests/**/*.py"),
+]
+
+_LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+
+
+def test_version_is_the_installed_one() -> None:
+    """The version stands in one place, router/__init__.py."""
+    assert importlib.metadata.version("openshift-tcp-router") == __version__
+
+
+def test_wheel_has_all_that_runs(tmp_path: Path) -> None:
+    """The wheel has every module and every template, and nothing of the tests."""
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--quiet",
+            "--no-deps",
+            "--no-build-isolation",
+            "--wheel-dir",
+            tmp_path,
+            ROOT,
+        ],
+        check=True,
+        timeout=100,
+    )
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    for module in ROOT.glob("router/**/*.py"):
+        assert str(module.relative_to(ROOT)) in names
+    templates = [path.name for path in (ROOT / "templates").iterdir()]
+    assert templates
+    assert {f"router/templates/{name}" for name in templates} <= names
+    assert not [name for name in names if name.startswith(("tests", "scripts", "docs"))]
+
+
+def _commands() -> list[click.Command]:
+    return list(main.commands.values())
+
+
+@pytest.mark.parametrize("command", _commands(), ids=lambda command: command.name)
+def test_every_option_is_documented(command: click.Command) -> None:
+    """docs/settings.md has each option of each command, and the environment variables that stand for it."""
+    text = (ROOT / "docs" / "settings.md").read_text()
+    missing = []
+    for option in command.params:
+        if isinstance(option, click.Option) and "--help" not in option.opts:
+            names = max(option.opts, key=len), *_variables(option)
+            missing += [name for name in names if not re.search(rf"`{re.escape(name)}\b", text)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("command", _commands(), ids=lambda command: command.name)
+def test_every_option_has_help(command: click.Command) -> None:
+    """`--help` says something about each option."""
+    assert [option.name for option in command.params if isinstance(option, click.Option) and not option.help] == []
+
+
+def test_every_metric_is_documented() -> None:
+    """docs/metrics.md has each metric by its name."""
+    exposition = Metrics("2.8.0", lambda: True, lambda: 0).exposition().decode()
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    names = re.findall(r"^# HELP (\S+)", exposition, re.MULTILINE)
+    assert names
+    assert [name for name in names if f"`{name}" not in text and not name.endswith("_created")] == []
+
+
+def _variables(option: click.Option) -> tuple[str, ...]:
+    if option.envvar is None:
+        return ()
+    return (option.envvar,) if isinstance(option.envvar, str) else tuple(option.envvar)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """A link between pages, or to a file of the project, has its file."""
+    broken = [target for target in _LINK.findall(page.read_text()) if not (page.parent / target).exists()]
+    assert broken == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    """No page of docs/ is without a link from the README."""
+    readme = (ROOT / "README.md").read_text()
+    assert [page.name for page in DOCS if f"docs/{page.name}" not in readme] == []
+
+
+def test_readme_shows_the_route_of_the_demo() -> None:
+    """The first example of the README and the first Route of the demo are the same."""
+    layout = Layout(
+        cache_port=6620, mail_port=6621, spare_port=6622, cache_endpoint=1, mail_endpoint=2, vault_endpoint=3
+    )
+    route = manifests(layout)[CACHE].partition("---")[0]
+    manifest = "".join(line for line in route.splitlines(keepends=True) if not line.startswith("#"))
+    assert f"```yaml\n{manifest}```" in (ROOT / "README.md").read_text()
+
+
+def test_extras_are_those_that_messages_name() -> None:
+    """An extra that a message or page tells users to install exists."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {
+        extra
+        for path in TEXT
+        for extras in re.findall(r"openshift-tcp-router\[([a-z,]+)\]", path.read_text())
+        for extra in extras.split(",")
+    }
+    assert named <= set(project["optional-dependencies"])
