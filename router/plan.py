@@ -20,7 +20,6 @@ class ReloadCause(StrEnum):
     SERVERS_CHANGED = "servers-changed"
     HOSTS_CHANGED = "hosts-changed"
     TEMPLATES_CHANGED = "templates-changed"
-    HAPROXY_RESTARTED = "haproxy-restarted"
 
 
 @dataclass(frozen=True, slots=True, order=True)

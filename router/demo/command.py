@@ -25,11 +25,17 @@ _END_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 @click.command()
 @click.option(
-    "--self-test", is_flag=True, help="Use every port, edit the manifests, see traffic follow, and exit 0 or 1."
+    "--self-test",
+    is_flag=True,
+    envvar="TCP_ROUTER_SELF_TEST",
+    show_envvar=True,
+    help="Use every port, edit the manifests, see traffic follow, and exit 0 or 1.",
 )
 @click.option(
     "--dir",
     "directory",
+    envvar="TCP_ROUTER_DIR",
+    show_envvar=True,
     type=click.Path(path_type=Path, file_okay=False),
     help="Put the manifests into this new or empty folder and leave them there.  [default: a temporary folder]",
 )

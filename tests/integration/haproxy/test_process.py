@@ -43,14 +43,18 @@ def pod() -> Iterator[TcpServer]:
         yield server
 
 
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 @pytest.fixture
 def haproxy(tmp_path: Path) -> Iterator[Controlled]:
     """Give a HAProxy that is not started yet, and see that it leaves no thread and no file descriptor."""
-    threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    threads, descriptors = threading.active_count(), _descriptors()
     with controlled(tmp_path) as each:
         yield each
     wait_for(lambda: threading.active_count() <= threads, "our threads to end")
-    assert len(os.listdir("/proc/self/fd")) <= descriptors
+    assert _descriptors() <= descriptors
 
 
 def _started(haproxy: Controlled, pod: TcpServer) -> int:
@@ -124,7 +128,7 @@ def test_a_start_that_takes_too_long_is_given_up(haproxy: Controlled) -> None:
     text = haproxy.config.read_text(encoding="utf-8").replace("haproxy.sock", "elsewhere.sock")
     haproxy.config.write_text(text, encoding="utf-8")
     began_s = time.monotonic()
-    with pytest.raises(HaproxyStartFailed, match="did not serve in time.*haproxy.sock"):
+    with pytest.raises(HaproxyStartFailed, match=r"did not serve in time.*haproxy\.sock"):
         haproxy.process.start(0.7)
     assert time.monotonic() - began_s < 5
     assert not haproxy.process.is_running
