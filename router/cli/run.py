@@ -46,6 +46,7 @@ log = structlog.get_logger()
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _CRASHED = 1
+_SAME_SIGNAL_S = 0.2
 
 RUN = (
     option("--manifests", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True,
@@ -185,16 +186,26 @@ def _supervise(router: _Router, shutdown_delay_s: float) -> int:
             return _CRASHED
         router.controller.begin_stop()
         log.info("stopping", shutdown_delay_seconds=shutdown_delay_s)
+        _discard_signals(_SAME_SIGNAL_S)
         if _signal_within(shutdown_delay_s) is not None:
+            log.info("hurrying")
             router.haproxy.hurry()
     finally:
         router.controller.end()
         while reconcile.is_alive():
             if _signal_within(0.1) is not None:
+                log.info("hurrying")
                 router.haproxy.hurry()
         router.files.stop()
     log.info("stopped")
     return 0
+
+
+def _discard_signals(seconds: float) -> None:
+    """Pass over what arrives so soon after a signal that it is the same: sent to the process and to its group, say."""
+    ends_s = time.monotonic() + seconds
+    while (left_s := ends_s - time.monotonic()) > 0:
+        _signal_within(left_s)
 
 
 def _signal_within(seconds: float) -> signal.Signals | None:

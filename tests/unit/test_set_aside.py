@@ -60,7 +60,7 @@ def outcome() -> Outcome:
     )
     verdicts = {
         key("both"): Verdict(route=key("both"), port=7001, host="b.example.com"),
-        key("plain"): Verdict(route=key("plain"), port=7002),
+        key("plain"): Verdict(route=key("plain"), port=7002, warnings=("no endpoints",)),
         key("shared"): Verdict(route=key("shared"), port=7443, host="s.example.com"),
         key("sni"): Verdict(route=key("sni"), host="n.example.com"),
     }
@@ -92,6 +92,7 @@ def test_refused_dedicated_port_costs_its_route(outcome: Outcome) -> None:
     less = without(outcome, Refusals({}, {7002: TAKEN}))
     assert rejected(less) == {"plain": Reason.PORT_UNAVAILABLE}
     assert less.verdicts[key("plain")].message == "taken"
+    assert less.verdicts[key("plain")].warnings == ()
 
 
 def test_refused_shared_port_costs_those_that_have_no_other(outcome: Outcome) -> None:
