@@ -46,7 +46,7 @@ log = structlog.get_logger()
 
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _CRASHED = 1
-_SAME_SIGNAL_S = 0.2
+_SAME_SIGNAL_S = 0.05
 
 RUN = (
     option("--manifests", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True,
