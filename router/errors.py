@@ -5,6 +5,15 @@ RouterError
 ├── ManifestError            a manifest cannot be used; names file, line and column
 ├── TemplateError            a template is broken; names template and line
 ├── DemoFailed               the demo cannot start, or its self-test saw something else than it should
+├── ApiError                 the Kubernetes API server could not be used; carries what was asked
+│   ├── ApiUnreachable       no connection, no answer within the deadline, or TLS does not verify
+│   ├── ApiUnauthorized      401: the credentials are not (any more) accepted
+│   ├── ApiForbidden         403: the credentials lack a permission; names verb and resource
+│   ├── ApiNotFound          404: no such object, or no such resource (its CRD is not installed)
+│   ├── ApiConflict          409: the object was changed meanwhile, or exists already
+│   ├── ApiGone              410: the resourceVersion or continue token is too old; list again
+│   ├── ApiInvalid           422: the server's validation refuses the object
+│   └── ApiBusy              429 or 5xx: try again, not before ``retry_after_s``
 └── HaproxyError             something about the HAProxy that we run
     ├── HaproxyNotFound      no binary that is new enough
     ├── HaproxyUnreachable   a socket does not answer within its deadline
@@ -56,6 +65,53 @@ class TemplateError(RouterError):
 
 class DemoFailed(RouterError):
     """The demo cannot start, or its self-test saw something else than it should."""
+
+
+class ApiError(RouterError):
+    """The Kubernetes API server could not be used.
+
+    ``status`` is the HTTP status, None where there was none.
+    """
+
+    def __init__(self, problem: str, status: int | None = None) -> None:
+        self.status = status
+        super().__init__(problem)
+
+
+class ApiUnreachable(ApiError):
+    """No connection, no answer within the deadline, or the server's certificate does not verify."""
+
+
+class ApiUnauthorized(ApiError):
+    """The credentials are not accepted, or not any more."""
+
+
+class ApiForbidden(ApiError):
+    """The credentials lack a permission; the text names verb, resource and the file that would grant it."""
+
+
+class ApiNotFound(ApiError):
+    """There is no such object, or no such resource: its CRD is not installed."""
+
+
+class ApiConflict(ApiError):
+    """The object was changed meanwhile, or exists already."""
+
+
+class ApiGone(ApiError):
+    """The resourceVersion or the continue token is too old; list again."""
+
+
+class ApiInvalid(ApiError):
+    """The server's validation refuses the object."""
+
+
+class ApiBusy(ApiError):
+    """The server cannot now. ``retry_after_s`` is what it asks to wait, seconds, None if it does not say."""
+
+    def __init__(self, problem: str, status: int | None = None, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(problem, status)
 
 
 class HaproxyError(RouterError):

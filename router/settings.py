@@ -113,3 +113,20 @@ class RenderSettings:
     def maps_dir(self) -> Path:
         """Where map and ACL files are."""
         return self.state_dir / "maps"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KubeSettings:
+    """Which API server to follow, and which part of it."""
+
+    kubeconfig: Path | None = None
+    """None: in a pod its service account, else the usual kubeconfig (KUBECONFIG, ~/.kube/config)."""
+    context: str | None = None
+    """Of the kubeconfig; None is its current one."""
+    namespaces: tuple[str, ...] = ()
+    """Routes of these namespaces only; none is all."""
+    namespace_selector: str = ""
+    """Label selector: Routes of namespaces that match it only."""
+    route_selector: str = ""
+    """Label selector: Routes that match it only."""
+    endpoints: Literal["endpointslices", "endpoints"] = "endpointslices"

@@ -136,16 +136,20 @@ class Member:
     alive: bool
 
 
-def group_members(group: int) -> Iterator[Member]:
+def group_members(group: int) -> tuple[Member, ...]:
     """Give the processes of a process group (proc(5), /proc/pid/stat)."""
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdecimal():
+    return tuple(_members(group))
+
+
+def _members(group: int) -> Iterator[Member]:
+    for name in os.listdir("/proc"):  # noqa: PTH208 - thousands of Path objects that nobody needs
+        if not name.isdecimal():
             continue
         try:
-            stat = Path(entry.path, "stat").read_text(encoding="utf-8", errors="replace")
+            stat = Path("/proc", name, "stat").read_text(encoding="utf-8", errors="replace")
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended meanwhile
         # The program's name is in parentheses and may hold any character.
         state, parent, its_group = stat.rpartition(")")[2].split()[:3]
         if int(its_group) == group:
-            yield Member(int(entry.name), int(parent), alive=state not in "ZX")
+            yield Member(int(name), int(parent), alive=state not in "ZX")

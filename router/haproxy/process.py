@@ -63,6 +63,8 @@ class HaproxyProcess:
         self._command = [
             str(binary.path.absolute()),
             "-W",
+            # Neither "daemon" nor "quiet" of somebody's template shall take it out of our hands.
+            "-db",
             "-S",
             f"{master_socket.absolute()},mode,600",
             "-f",

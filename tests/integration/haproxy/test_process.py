@@ -90,6 +90,18 @@ def test_it_is_in_a_session_of_its_own_with_signals_as_new(haproxy: Controlled, 
             assert int(line.split()[1], 16) == 0
 
 
+def test_a_template_cannot_send_it_into_the_background(haproxy: Controlled, pod: TcpServer) -> None:
+    """With ``daemon`` and ``quiet`` in the configuration HAProxy is our child all the same, and tells what it does."""
+    port = free_port()
+    haproxy.configure([port], pod.port, "global\n  daemon\n  quiet\n")
+    haproxy.process.start(DEADLINE_S)
+    with open_connection(port):
+        pass
+    assert haproxy.process.stop(DEADLINE_S, threading.Event()) is StopResult.DRAINED
+    assert not serves(port)
+    assert any("Loading success" in line for line in haproxy.lines)
+
+
 def test_a_second_start_is_a_mistake(haproxy: Controlled, pod: TcpServer) -> None:
     """There is one HAProxy at a time."""
     _started(haproxy, pod)
@@ -262,6 +274,11 @@ threading.Thread(target=run).start()
 """
 
 
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
 @pytest.mark.parametrize("reloads", [0, 2])
 def test_haproxy_does_not_outlive_a_killed_router(tmp_path: Path, pod: TcpServer, reloads: int) -> None:
     """After kill -9 of the router, master and workers end, also old ones with an open connection."""
@@ -275,6 +292,7 @@ def test_haproxy_does_not_outlive_a_killed_router(tmp_path: Path, pod: TcpServer
         stack.callback(router.kill)
         assert router.stdout is not None
         group = int(router.stdout.readline())
+        stack.callback(_kill_group, group)
         for _ in range(reloads):
             stack.enter_context(open_connection(port))
             assert master.reload(tmp_path / "master.sock", DEADLINE_S).success

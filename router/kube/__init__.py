@@ -1,0 +1,1 @@
+"""Access to a Kubernetes API server: configuration, authentication, transport, and its errors as our own."""

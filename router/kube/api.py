@@ -1,0 +1,45 @@
+"""What the rest of the router asks of an API server; ``router.kube.connection`` does it with the kubernetes client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+Query = Mapping[str, str]
+
+
+class Stream(Protocol):
+    """The body of an answer that does not end soon: a watch."""
+
+    def lines(self) -> Iterator[bytes]:
+        """Give whole lines as they come, until the server ends the stream.
+
+        Raises:
+            ApiUnreachable: cut, or silent for longer than the read deadline.
+        """
+
+    def close(self) -> None:
+        """End it from any thread; a reader that waits for a line wakes at once."""
+
+
+class Api(Protocol):
+    """One API server. Calls have deadlines, may come from any thread, and raise ``ApiError`` and those below it."""
+
+    def get(self, path: str, query: Query | None = None) -> bytes:
+        """GET a path such as ``/api/v1/services``; give the body."""
+
+    def watch(self, path: str, query: Query, read_timeout_s: float) -> AbstractContextManager[Stream]:
+        """GET a path as a stream, silent for at most ``read_timeout_s`` seconds; the query has ``watch=true`` and more."""
+
+    def patch(self, path: str, body: bytes, content_type: str) -> bytes:
+        """PATCH an object or its ``/status``; ``content_type`` says which kind of patch the body is."""
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """POST a new object as JSON."""
+
+    def put(self, path: str, body: bytes) -> bytes:
+        """PUT an object as JSON."""
+
+    def refresh_credentials(self) -> None:
+        """Read the token (or run what gives one) again, after ``ApiUnauthorized``."""
