@@ -185,6 +185,7 @@ def test_traffic_log_names_the_route(router: RouterProcess, echo: TcpServer) -> 
     line = wait_for(
         lambda: re.search(r'^\{.*"namespace":"team","route":"db".*\}$', router.traffic(), re.MULTILINE), "a line"
     )
+    assert line is not None
     assert json.loads(line[0])["port"] == port
 
 

@@ -58,5 +58,5 @@ def reached(port: int, host: str | None) -> bytes | None:
     try:
         with tls(port, host) as connection:
             return asked(connection)
-    except (ConnectionResetError, ssl.SSLEOFError, BrokenPipeError):
+    except (ConnectionResetError, ssl.SSLEOFError, ssl.SSLZeroReturnError, BrokenPipeError):
         return None
