@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +24,7 @@ from router.judge import Failed, Refused
 from router.model import Model, ports
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, plan
 from router.render import Renderer
+from router.resources import ObjectKey, Route
 from router.retries import Backoff, SetAside
 from router.set_aside import Refusals, without
 from router.snapshot import Snapshot
@@ -65,8 +66,24 @@ class Observer(Protocol):
     def haproxy_ended(self) -> None:
         """Tell that HAProxy ended unasked."""
 
+    def changes_served(self, seconds: float) -> None:
+        """Tell that HAProxy serves what changed, so long after the oldest of these changes arrived."""
+
     def published(self, snapshot: Snapshot) -> None:
         """Take the outcome of a turn, if it is another than before."""
+
+
+class Reporter(Protocol):
+    """Who tells Routes what became of them; called on the controller's thread, must not block."""
+
+    def update(self, snapshot: Snapshot, routes: Mapping[ObjectKey, Route], changed: frozenset[ObjectKey]) -> None:
+        """Take the outcome of a turn.
+
+        Args:
+            snapshot: the outcome.
+            routes: every Route that the inputs give, ours or not; to be read during the call only.
+            changed: the Routes that are other objects than at the last call, or gone.
+        """
 
 
 class Controller:
@@ -81,6 +98,7 @@ class Controller:
         load_templates: reads the templates anew, after ``templates_changed``; raises TemplateError.
         observer: is told what happens.
         timing: when things are tried again.
+        reporter: tells Routes what became of them, where that is possible.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that meet here, and nowhere else
@@ -94,6 +112,7 @@ class Controller:
         load_templates: Callable[[], Renderer],
         observer: Observer,
         timing: Timing,
+        reporter: Reporter | None = None,
     ) -> None:
         self._store = store
         self._admission = admission
@@ -102,6 +121,7 @@ class Controller:
         self._renderer = renderer
         self._load_templates = load_templates
         self._observer = observer
+        self._reporter = reporter
         self._reload_interval_s = timing.reload_interval_s
 
         self._templates_changed = threading.Event()
@@ -117,6 +137,8 @@ class Controller:
         self._restart_backoff = Backoff(*timing.failure_retry_s)
         self._apply_not_before_s = 0.0
         self._pending = False
+        self._unserved_since_s: float | None = None
+        self._unreported: frozenset[ObjectKey] = frozenset()
         self._restart_s: float | None = None
         self._started_s = float("-inf")
         self._problem = ""
@@ -173,9 +195,12 @@ class Controller:
         self._publish()
 
     def _take_changes(self) -> Outcome:
-        changes, _ = self._store.take()
+        changes, arrived_s = self._store.take()
         if changes:
             self._observer.changes_seen(changes)
+            self._unreported |= changes.routes
+            if self._unserved_since_s is None:
+                self._unserved_since_s = arrived_s
         if changes or self._outcome is None:
             self._outcome = self._admission.update(self._store.objects, changes)
         return self._outcome
@@ -247,6 +272,9 @@ class Controller:
         self._served = outcome
         self._pending = False
         self._problem = ""
+        if self._unserved_since_s is not None:
+            self._observer.changes_served(time.monotonic() - self._unserved_since_s)
+            self._unserved_since_s = None
         self._set_aside.acquit()
 
     def _leave_out(self, refusals: Refusals) -> None:
@@ -326,6 +354,11 @@ class Controller:
             log_verdicts(self._snapshot.verdicts, snapshot.verdicts)
             self._snapshot = snapshot
             self._observer.published(snapshot)
+        elif not self._unreported:
+            return
+        if self._reporter is not None:
+            self._reporter.update(snapshot, self._store.objects.routes, self._unreported)
+        self._unreported = frozenset()
 
     def _pause_s(self) -> float:
         waiting_for = [self._set_aside.due_s()]

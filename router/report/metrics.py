@@ -51,6 +51,12 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self._served = Histogram(
+            "tcp_router_change_to_served_seconds",
+            "Time from the arrival of the oldest of some changes to HAProxy serving them.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         self._ends = Counter("tcp_router_haproxy_ends", "Times that HAProxy ended unasked.", registry=self.registry)
         self._last_success = Gauge(
             "tcp_router_last_success_timestamp_seconds",
@@ -76,6 +82,10 @@ class Metrics:
     def haproxy_ended(self) -> None:
         """Count an unasked end of HAProxy."""
         self._ends.inc()
+
+    def changes_served(self, seconds: float) -> None:
+        """Count changes that are served now, and their time."""
+        self._served.observe(seconds)
 
     def published(self, snapshot: Snapshot) -> None:
         """Take what the gauges show from now on."""

@@ -121,6 +121,18 @@ class Witness:
         self.snapshots: list[Snapshot] = []
         self.ends = 0
         self.changes = 0
+        self.served = 0
+        self.reported: list[tuple[Snapshot, frozenset[ObjectKey]]] = []
+
+    def update(self, snapshot: Snapshot, routes: Mapping[ObjectKey, Route], changed: frozenset[ObjectKey]) -> None:
+        """Remember, as a reporter."""
+        assert all(key in routes for key in snapshot.verdicts)
+        self.reported.append((snapshot, changed))
+
+    def changes_served(self, seconds: float) -> None:
+        """Count."""
+        assert seconds >= 0
+        self.served += 1
 
     def changes_seen(self, changes: Changes) -> None:
         """Count Routes."""
@@ -161,6 +173,7 @@ class Stage:
             load_templates=self.renderer,
             observer=self.witness,
             timing=timing,
+            reporter=self.witness,
         )
         self.close = state.close
 
@@ -413,6 +426,23 @@ def test_verdicts_are_logged_once(stage: Stage, logged: list[structlog.typing.Ev
     about = [(line["event"], line["route"]) for line in lines if "warning" not in line["event"]]
     assert about == [("route admitted", "a"), ("route rejected", "bad")]
     assert lines[-1]["namespace"] == "team"
+
+
+def test_reporter_is_told_what_changed(stage: Stage) -> None:
+    """Each turn in which a Route changed is reported once, with the Routes that did, and turns without change are not."""
+    start(stage, route("a", 7001))
+    stage.turn()
+    foreign = Route(metadata=ObjectMeta(name="foreign", namespace="team"))
+    stage.store.put(foreign)
+    stage.turn()
+    stage.store.delete(Route, key("a"))
+    stage.turn()
+    stage.turn()
+    told = [
+        ({k.name for k in snapshot.verdicts}, {k.name for k in changed}) for snapshot, changed in stage.witness.reported
+    ]
+    assert told == [({"a"}, {"a"}), ({"a"}, {"foreign"}), (set(), {"a"})]
+    assert stage.witness.served == 3
 
 
 def test_template_error_at_load_is_a_template_error(stage: Stage) -> None:
