@@ -4,6 +4,7 @@ RouterError
 ├── SettingsError            an option or environment variable is not of its form
 ├── ManifestError            a manifest cannot be used; names file, line and column
 ├── TemplateError            a template is broken; names template and line
+├── RouterUnreachable        a running router's HTTP port cannot be asked, or is no router's
 ├── DemoFailed               the demo cannot start, or its self-test saw something else than it should
 ├── ApiError                 the Kubernetes API server could not be used; carries what was asked
 │   ├── ApiUnreachable       no connection, no answer within the deadline, or TLS does not verify
@@ -61,6 +62,10 @@ class TemplateError(RouterError):
         self.line = line
         self.problem = problem
         super().__init__(f"{template}:{line}: {problem}" if line is not None else f"{template}: {problem}")
+
+
+class RouterUnreachable(RouterError):
+    """A running router's HTTP port cannot be asked, or what answers there is no router."""
 
 
 class DemoFailed(RouterError):

@@ -43,3 +43,10 @@ class Api(Protocol):
 
     def refresh_credentials(self) -> None:
         """Read the token (or run what gives one) again, after ``ApiUnauthorized``."""
+
+
+class StoppableApi(Api, Protocol):
+    """An ``Api`` of one's own, for who must be able to end calls that are under way."""
+
+    def close(self) -> None:
+        """End the calls that are under way, from any thread; later ones raise ApiUnreachable."""

@@ -1,0 +1,169 @@
+"""From the bytes of lists and watch events to the structs of ``router.resources``.
+
+Objects stay undecoded (``msgspec.Raw``) until their metadata says that they are wanted.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, TypeVar
+
+import msgspec
+
+from router.decode import Refusal, decode
+from router.resources import (
+    Endpoint,
+    EndpointConditions,
+    EndpointPort,
+    EndpointSlice,
+    KubernetesObject,
+    ObjectKey,
+    ObjectMeta,
+    TargetRef,
+)
+
+_Kind = TypeVar("_Kind", bound=KubernetesObject)
+
+
+class _Fields(msgspec.Struct, frozen=True, rename="camel"):
+    """Base: frozen, and camelCase outside."""
+
+
+class HeadMeta(_Fields, frozen=True):
+    """The metadata by which an object is told from others."""
+
+    name: str = ""
+    namespace: str = ""
+    resource_version: str = ""
+    labels: dict[str, str] | None = None
+
+
+class Head(_Fields, frozen=True):
+    """An object of which only the metadata is read."""
+
+    metadata: HeadMeta = HeadMeta()
+
+    @property
+    def key(self) -> ObjectKey:
+        """Namespace and name."""
+        return ObjectKey(self.metadata.namespace, self.metadata.name)
+
+
+class PageMeta(_Fields, frozen=True):
+    """meta/v1 ListMeta."""
+
+    resource_version: str = ""
+    continue_: str = msgspec.field(name="continue", default="")
+
+
+class Page(_Fields, frozen=True):
+    """One page of a list."""
+
+    metadata: PageMeta = PageMeta()
+    items: tuple[msgspec.Raw, ...] | None = None
+
+
+class WatchEvent(_Fields, frozen=True):
+    """meta/v1 WatchEvent."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class EventStatus(_Fields, frozen=True):
+    """The Status of an ``ERROR`` event."""
+
+    code: int = 500
+
+
+class _EndpointAddress(_Fields, frozen=True):
+    ip: str = ""
+    hostname: str | None = None
+    target_ref: TargetRef | None = None
+
+
+class _EndpointSubset(_Fields, frozen=True):
+    addresses: tuple[_EndpointAddress, ...] | None = None
+    not_ready_addresses: tuple[_EndpointAddress, ...] | None = None
+    ports: tuple[EndpointPort, ...] | None = None
+
+
+class _Endpoints(_Fields, frozen=True):
+    """v1 Endpoints."""
+
+    metadata: ObjectMeta
+    subsets: tuple[_EndpointSubset, ...] | None = None
+
+
+decode_page = msgspec.json.Decoder(Page).decode
+decode_event = msgspec.json.Decoder(WatchEvent).decode
+decode_head = msgspec.json.Decoder(Head).decode
+decode_status = msgspec.json.Decoder(EventStatus).decode
+_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
+_decode_any = msgspec.json.Decoder().decode
+_decode_endpoints = msgspec.json.Decoder(_Endpoints).decode
+
+
+def decode_object(kind: type[_Kind], raw: bytes) -> _Kind | Refusal:
+    """Make the struct of an object from its JSON, or say what is wrong with it."""
+    try:
+        return _decoder(kind).decode(raw)
+    except msgspec.DecodeError:
+        pass
+    # Once more the slow way, which takes nulls for absent fields as the API does, and finds words.
+    try:
+        value = _decode_any(raw)
+    except msgspec.DecodeError as error:
+        return Refusal(f"is no JSON: {error}")
+    return decode(kind, value) if isinstance(value, dict) else Refusal("is no object")
+
+
+def decode_endpoints(raw: bytes) -> tuple[EndpointSlice, ...] | Refusal:
+    """Make of an Endpoints object what the endpointslice controller would: a slice for each subset and address family.
+
+    The slices' names have a slash, so that they are none of another object's. Endpoints do not tell whether an address that is
+    not ready serves on while it ends, so such an address gets no connections at all.
+    """
+    try:
+        endpoints = _decode_endpoints(raw)
+    except msgspec.DecodeError as error:
+        return Refusal(str(error))
+    slices: list[EndpointSlice] = []
+    for subset in endpoints.subsets or ():
+        by_family: dict[str, list[Endpoint]] = {}
+        for is_ready, addresses in ((True, subset.addresses), (False, subset.not_ready_addresses)):
+            conditions = EndpointConditions(ready=is_ready, serving=is_ready, terminating=False)
+            for address in addresses or ():
+                endpoint = Endpoint((address.ip,), conditions, address.target_ref, address.hostname)
+                by_family.setdefault(_family(address.ip), []).append(endpoint)
+        for family, members in sorted(by_family.items()):
+            metadata = ObjectMeta(
+                name=f"{endpoints.metadata.name}/{len(slices)}",
+                namespace=endpoints.metadata.namespace,
+                resource_version=endpoints.metadata.resource_version,
+                labels={"kubernetes.io/service-name": endpoints.metadata.name},
+            )
+            slices.append(EndpointSlice(metadata, family, tuple(members), subset.ports))
+    return tuple(slices)
+
+
+def version_number(resource_version: str) -> int | None:
+    """Give a resourceVersion as a number, to tell older from newer within one resource; None if it is none.
+
+    https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+    """
+    return int(resource_version) if resource_version.isdecimal() else None
+
+
+def _decoder(kind: type[_Kind]) -> msgspec.json.Decoder[_Kind]:
+    decoder: msgspec.json.Decoder[_Kind] | None = _DECODERS.get(kind)
+    if decoder is None:
+        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
+    return decoder
+
+
+def _family(ip: str) -> str:
+    try:
+        return f"IPv{ipaddress.ip_address(ip).version}"
+    except ValueError:
+        return "IPv4"  # admission refuses the address, and says so

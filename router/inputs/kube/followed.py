@@ -1,0 +1,302 @@
+"""Holds the objects of those Services that Routes of ours refer to, and of no others.
+
+Two ways lead here. The watch brings every change of the collection, in order, and what belongs to no wanted Service is passed
+over by its metadata. When a Service becomes wanted, its objects are fetched by a list of their own, which may be newer or older than
+what the watch has brought so far. So the resourceVersion of that list is a floor: of this Service, events up to it are part of the
+list and are passed over, and events after it that came while the list was under way were noted and are applied on top of it.
+
+When the whole collection is listed again, the watch goes on from that list, and what happened before is never brought. So that list
+must win over a fetch that is older. It covers the Services that were wanted when its first page came: whoever is wanted later is
+fetched later than that page was made, and thus newer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import msgspec
+import structlog
+
+from router.decode import Refusal
+from router.errors import ApiError
+from router.inputs.kube.decoding import Head, decode_head, decode_page, version_number
+from router.inputs.kube.kinds import FollowedKind
+from router.kube.api import Api
+from router.resources import KubernetesObject, ObjectKey
+from router.store import Store
+
+log = structlog.get_logger()
+
+_ONE_BY_ONE = 4
+"""Of so many Services of a namespace the objects are fetched one by one; of more, all of the namespace are listed."""
+_PAGE_SIZE = 500
+
+_Objects = tuple[KubernetesObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What the store has of one object of the API; of Endpoints that can be several slices, or none."""
+
+    service: ObjectKey
+    objects: _Objects
+
+
+@dataclass(slots=True)
+class _Fetch:
+    """A list of some Services' objects that is under way, and what the watch brought meanwhile."""
+
+    services: set[ObjectKey]
+    events: dict[ObjectKey, tuple[int | None, _Held | None]] = field(default_factory=dict)
+
+
+class Followed:
+    """The sink of one watch over one such collection.
+
+    Args:
+        kind: of the objects.
+        api: to fetch with.
+        store: is told of every change.
+    """
+
+    def __init__(self, kind: FollowedKind, api: Api, store: Store) -> None:
+        self.kind = kind
+        self._api = api
+        self._store = store
+        self._log = log.bind(kind=kind.resource.name)
+        self._lock = threading.Lock()
+        self._wanted: set[ObjectKey] = set()
+        self._held: dict[ObjectKey, _Held] = {}
+        self._keys: dict[ObjectKey, set[ObjectKey]] = {}
+        """Of what is held, by Service."""
+        self._floors: dict[ObjectKey, int] = {}
+        self._fetches: list[_Fetch] = []
+        self._has_begun = False
+        self._to_list: set[ObjectKey] | None = None
+        """The Services that the list under way will bring; None before its first page."""
+        self._fetched: set[ObjectKey] = set()
+        """The Services that were fetched since the list began."""
+        self._listed: dict[ObjectKey, _Held] = {}
+        self._undecodable: set[ObjectKey] = set()
+
+    @property
+    def held(self) -> int:
+        """How many objects of the API are kept."""
+        return len(self._held)
+
+    def want(self, services: Iterable[ObjectKey], *, may_fetch: bool = True) -> bool:
+        """Keep the objects of these Services from now on; when this returns, the store has them.
+
+        Args:
+            services: keys of Services.
+            may_fetch: whether it is any use to ask the API server now.
+
+        Returns:
+            Whether that worked. If not, the collection must be listed again.
+        """
+        with self._lock:
+            new = set(services) - self._wanted
+            self._wanted |= new
+            if not new or not self._has_begun:
+                return True
+            if not may_fetch:
+                return False
+        is_complete = True
+        for namespace, group in groupby(sorted(new), key=lambda service: service.namespace):
+            members = set(group)
+            if len(members) > _ONE_BY_ONE:
+                is_complete &= self._fetch(members, namespace, {})
+            else:
+                for service in sorted(members):
+                    is_complete &= self._fetch({service}, namespace, self.kind.selector(service.name))
+        return is_complete
+
+    def drop(self, services: Iterable[ObjectKey]) -> None:
+        """Keep the objects of these Services no longer; the store loses them."""
+        absent: set[tuple[type[KubernetesObject], ObjectKey]] = set()
+        with self._lock:
+            for service in services:
+                self._wanted.discard(service)
+                self._fetched.discard(service)
+                if self._to_list is not None:
+                    self._to_list.discard(service)
+                self._floors.pop(service, None)
+                for fetch in self._fetches:
+                    fetch.services.discard(service)
+                for key in tuple(self._keys.get(service, ())):
+                    absent |= self._set(key, None)
+            self._store.apply({}, frozenset(absent))
+
+    def begin_list(self) -> None:
+        """Begin to list; forget a list that did not come to its end."""
+        with self._lock:
+            self._to_list = None
+            self._fetched = set()
+            self._listed = {}
+            self._undecodable = set()
+
+    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
+        """Take objects of the list."""
+        with self._lock:
+            self._has_begun = True
+            if self._to_list is None:
+                self._to_list = set(self._wanted)
+            to_list = frozenset(self._to_list)
+        listed, undecodable = self._decode_all(items, to_list)
+        self._listed.update(listed)
+        self._undecodable |= undecodable
+
+    def end_list(self, resource_version: str) -> None:
+        """Take what was listed for all that there is of the Services that were wanted when its first page came."""
+        version = version_number(resource_version)
+        with self._lock:
+            to_list, self._to_list = self._to_list or set(), None
+            for fetch in self._fetches:
+                fetch.services -= to_list
+            newer = {service for service in to_list & self._fetched if self._is_old(service, version)}
+            self._replace(to_list - newer, self._listed, self._undecodable, version)
+            self._listed = {}
+
+    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
+        """Take an object that was added or changed, or (None) deleted."""
+        key, service = head.key, self.kind.service_of(head)
+        version = version_number(head.metadata.resource_version)
+        with self._lock:
+            is_wanted = service in self._wanted and raw is not None
+            if not is_wanted and key not in self._held and not self._fetches:
+                return
+            current: _Held | None = None
+            if is_wanted and raw is not None:
+                objects = self._decode(key, raw)
+                if objects is None:
+                    return
+                current = _Held(service, objects)
+            for fetch in self._fetches:
+                fetch.events[key] = (version, current)
+            self._apply_event(key, version, current)
+
+    def _apply_event(self, key: ObjectKey, version: int | None, current: _Held | None) -> None:
+        former = self._held.get(key)
+        if former is not None and self._is_old(former.service, version):
+            return
+        if current is not None and (
+            self._is_old(current.service, version) or any(current.service in fetch.services for fetch in self._fetches)
+        ):
+            current = None
+            if former is None:
+                return
+        self._publish({key: current})
+
+    def _is_old(self, service: ObjectKey, version: int | None) -> bool:
+        floor = self._floors.get(service)
+        return version is not None and floor is not None and version <= floor
+
+    def _fetch(self, services: set[ObjectKey], namespace: str, selector: Mapping[str, str]) -> bool:
+        """List the objects of some Services of a namespace and take them; say whether that worked."""
+        fetch = _Fetch(set(services))
+        with self._lock:
+            self._fetches.append(fetch)
+        try:
+            version, listed, undecodable = self._list(namespace, selector, frozenset(services))
+        except (ApiError, msgspec.DecodeError) as error:
+            self._log.info("objects not fetched", services=[str(key) for key in sorted(services)], problem=str(error))
+            with self._lock:
+                self._fetches.remove(fetch)
+            return False
+        with self._lock:
+            self._fetches.remove(fetch)
+            for key, (event_version, held) in fetch.events.items():
+                if version is None or event_version is None or event_version > version:
+                    listed.pop(key, None)
+                    undecodable.discard(key)
+                    if held is not None and held.service in fetch.services:
+                        listed[key] = held
+            self._replace(fetch.services, listed, undecodable, version)
+            self._fetched |= fetch.services
+        return True
+
+    def _list(
+        self, namespace: str, selector: Mapping[str, str], services: frozenset[ObjectKey]
+    ) -> tuple[int | None, dict[ObjectKey, _Held], set[ObjectKey]]:
+        path = self.kind.resource.path(namespace)
+        query = {**selector, "limit": str(_PAGE_SIZE)}
+        listed: dict[ObjectKey, _Held] = {}
+        undecodable: set[ObjectKey] = set()
+        while True:
+            page = decode_page(self._api.get(path, query))
+            of_page, bad = self._decode_all(page.items or (), services)
+            listed.update(of_page)
+            undecodable |= bad
+            if not page.metadata.continue_:
+                return version_number(page.metadata.resource_version), listed, undecodable
+            query["continue"] = page.metadata.continue_
+
+    def _decode_all(
+        self, items: tuple[msgspec.Raw, ...], services: frozenset[ObjectKey]
+    ) -> tuple[dict[ObjectKey, _Held], set[ObjectKey]]:
+        """Decode the objects that belong to these Services; give them, and the keys of those that cannot be."""
+        listed: dict[ObjectKey, _Held] = {}
+        undecodable: set[ObjectKey] = set()
+        for raw in items:
+            try:
+                head = decode_head(raw)
+            except msgspec.DecodeError as error:
+                self._log.warning("object not decoded", problem=f"metadata: {error}")
+                continue
+            service = self.kind.service_of(head)
+            if service in services:
+                objects = self._decode(head.key, raw)
+                if objects is None:
+                    undecodable.add(head.key)
+                else:
+                    listed[head.key] = _Held(service, objects)
+        return listed, undecodable
+
+    def _decode(self, key: ObjectKey, raw: msgspec.Raw) -> _Objects | None:
+        decoded = self.kind.decode(raw)
+        if isinstance(decoded, Refusal):
+            self._log.warning("object not decoded", namespace=key.namespace, name=key.name, problem=str(decoded))
+            return None
+        return decoded
+
+    def _replace(
+        self,
+        services: Iterable[ObjectKey],
+        listed: Mapping[ObjectKey, _Held],
+        kept: set[ObjectKey],
+        version: int | None,
+    ) -> None:
+        """Take this for all objects of these Services; those of ``kept`` stay as they are."""
+        changes: dict[ObjectKey, _Held | None] = {}
+        among = set(services)
+        for service in among:
+            changes.update(dict.fromkeys(self._keys.get(service, set()) - kept))
+            if version is not None:
+                self._floors[service] = version
+        changes.update({key: held for key, held in listed.items() if held.service in among})
+        self._publish(changes)
+
+    def _publish(self, changes: Mapping[ObjectKey, _Held | None]) -> None:
+        present: dict[tuple[type[KubernetesObject], ObjectKey], KubernetesObject] = {}
+        absent: set[tuple[type[KubernetesObject], ObjectKey]] = set()
+        for key, current in changes.items():
+            absent |= self._set(key, current)
+            if current is not None:
+                present.update({(type(obj), obj.key): obj for obj in current.objects})
+        self._store.apply(present, frozenset(absent - present.keys()))
+
+    def _set(self, key: ObjectKey, current: _Held | None) -> set[tuple[type[KubernetesObject], ObjectKey]]:
+        """Hold this; give the slots that the store has of what was held before."""
+        former = self._held.pop(key, None)
+        if former is not None:
+            keys = self._keys[former.service]
+            keys.discard(key)
+            if not keys:
+                del self._keys[former.service]
+        if current is not None:
+            self._held[key] = current
+            self._keys.setdefault(current.service, set()).add(key)
+        return {(type(obj), obj.key) for obj in former.objects} if former is not None else set()

@@ -1,0 +1,245 @@
+"""Keeps the store equal to an API server: the threads, and how the kinds depend on each other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import msgspec
+
+from router.inputs.kube.decoding import Head
+from router.inputs.kube.followed import Followed
+from router.inputs.kube.handle import Handle
+from router.inputs.kube.kinds import ENDPOINTS, NAMESPACES, ROUTES, SERVICES, SLICES, FollowedKind, Resource
+from router.inputs.kube.reflector import Pace, Reflector, Sink, WatchObserver
+from router.inputs.kube.shard import NamespaceSink, RouteSink, Shard
+from router.kube.api import StoppableApi
+from router.resources import ObjectKey, Route
+from router.settings import KubeSettings
+from router.store import Store
+
+_JOIN_S = 0.9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindState:
+    """How it stands with one kind, over all of its watches."""
+
+    is_synced: bool
+    """It was listed to its end, once."""
+    is_connected: bool
+    """The API server answered as it should when last asked."""
+    held: int
+    """Objects kept in memory."""
+    last_event_s: float | None
+    """When the server last sent something (``time.monotonic``)."""
+    problem: str
+    """Why it is not connected, for a user."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """One watch and its thread."""
+
+    resource: Resource
+    reflector: Reflector
+    handle: Handle
+    thread: threading.Thread
+    source: str
+
+
+class KubeInput:
+    """Reads an API server into the store, and follows its changes; on an outage the store keeps what it has.
+
+    Routes are read first, as Services and endpoints are kept only of those that a Route of ours refers to.
+
+    Args:
+        api: the API server, by a connection of this input's own: ``stop`` closes it.
+        store: is told with each change; made with ``sources_of(settings)``.
+        settings: what to watch.
+        is_ours: whether a Route is this router's.
+        observer: counts.
+        pace: how often and how long things are done.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parts that meet here
+        self,
+        api: StoppableApi,
+        store: Store,
+        settings: KubeSettings,
+        is_ours: Callable[[Route], bool],
+        observer: WatchObserver,
+        *,
+        pace: Pace | None = None,
+    ) -> None:
+        self._api = api
+        self._store = store
+        self._observer = observer
+        self._pace = pace or Pace()
+        self._settings = settings
+        self._executor = ThreadPoolExecutor(2, thread_name_prefix="kube fetch")
+        self._routes_known = threading.Event()
+        self._followed: list[tuple[_Scoped, tuple[Followed, ...]]] = []
+        self._watches: list[_Watch] = []
+
+        scopes = settings.namespaces or ("",)
+        followers = tuple(self._follow(kind, scopes) for kind in _followed_kinds(settings))
+        self._shard = Shard(
+            store, is_ours, followers, self._executor, selects_namespaces=bool(settings.namespace_selector)
+        )
+        for namespace in scopes:
+            self._add(ROUTES, RouteSink(self._shard, namespace), Handle(), namespace, settings.route_selector)
+        self._namespaces = NamespaceSink(self._shard)
+        if settings.namespace_selector:
+            self._add(NAMESPACES, self._namespaces, Handle(), "", settings.namespace_selector)
+        self._unknown = {watch.source for watch in self._watches if watch.resource in {ROUTES, NAMESPACES}}
+        self._sources_lock = threading.Lock()
+
+    @property
+    def kinds(self) -> Mapping[str, KindState]:
+        """How it stands with each kind, by its plural; any thread."""
+        return {name: self._state(name) for name in sorted({watch.resource.name for watch in self._watches})}
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether every watch had an answer as it should be when last asked; any thread."""
+        return all(watch.reflector.is_connected and watch.thread.is_alive() for watch in self._watches)
+
+    def start(self) -> None:
+        """Begin to watch, on threads of their own."""
+        for watch in self._watches:
+            watch.thread.start()
+
+    def stop(self) -> None:
+        """End the threads, and the calls that they wait in; the store keeps what it has."""
+        for watch in self._watches:
+            watch.handle.stop()
+        self._routes_known.set()
+        self._api.close()
+        ends_s = time.monotonic() + _JOIN_S
+        for watch in self._watches:
+            if watch.thread.is_alive():
+                watch.thread.join(max(0.0, ends_s - time.monotonic()))
+        # After those who give it work.
+        self._executor.shutdown(wait=False)
+
+    def _follow(self, kind: FollowedKind, scopes: tuple[str, ...]) -> _Scoped:
+        """Make the watches of a kind of which only some objects are kept."""
+        members: dict[str, tuple[Followed, Reflector, Handle]] = {}
+        for namespace in scopes:
+            followed, handle = Followed(kind, self._api, self._store), Handle()
+            members[namespace] = (followed, self._add(kind.resource, followed, handle, namespace, ""), handle)
+        scoped = _Scoped(members)
+        self._followed.append((scoped, tuple(followed for followed, _, _ in members.values())))
+        return scoped
+
+    def _add(self, resource: Resource, sink: Sink, handle: Handle, namespace: str, label_selector: str) -> Reflector:
+        source = _source(resource, namespace)
+        is_first = resource in {ROUTES, NAMESPACES}
+        reflector = Reflector(
+            self._api,
+            resource,
+            _Announcing(sink, lambda: self._listed(source, is_first=is_first)),
+            handle=handle,
+            observer=self._observer,
+            pace=self._pace,
+            namespace=namespace,
+            label_selector=label_selector,
+        )
+        target = reflector.run if is_first else lambda: self._run_after_routes(reflector)
+        thread = threading.Thread(target=target, name=f"watch {source}", daemon=True)
+        self._watches.append(_Watch(resource, reflector, handle, thread, source))
+        return reflector
+
+    def _run_after_routes(self, reflector: Reflector) -> None:
+        self._routes_known.wait()
+        reflector.run()
+
+    def _listed(self, source: str, *, is_first: bool) -> None:
+        """Take note that a list is in the store."""
+        if is_first:
+            with self._sources_lock:
+                self._unknown.discard(source)
+                if not self._unknown:
+                    self._routes_known.set()
+        self._store.mark_synced(source)
+
+    def _state(self, name: str) -> KindState:
+        reflectors = [watch.reflector for watch in self._watches if watch.resource.name == name]
+        events_s = [reflector.last_event_s for reflector in reflectors if reflector.last_event_s is not None]
+        return KindState(
+            is_synced=all(reflector.is_listed for reflector in reflectors),
+            is_connected=all(reflector.is_connected for reflector in reflectors),
+            held=self._held(name),
+            last_event_s=max(events_s, default=None),
+            problem=next((reflector.problem for reflector in reflectors if reflector.problem), ""),
+        )
+
+    def _held(self, name: str) -> int:
+        if name == ROUTES.name:
+            return self._shard.held
+        if name == NAMESPACES.name:
+            return self._namespaces.held
+        return sum(
+            followed.held
+            for _, members in self._followed
+            for followed in members
+            if followed.kind.resource.name == name
+        )
+
+
+class _Announcing:
+    """A sink that tells, too, when a list is in."""
+
+    def __init__(self, sink: Sink, listed: Callable[[], None]) -> None:
+        self.begin_list = sink.begin_list
+        self.add_page = sink.add_page
+        self._sink = sink
+        self._listed = listed
+
+    def end_list(self, resource_version: str) -> None:
+        """Pass it on, and tell."""
+        self._sink.end_list(resource_version)
+        self._listed()
+
+    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
+        """Pass it on."""
+        self._sink.apply(head, raw)
+
+
+class _Scoped:
+    """One kind's followers: one for all namespaces (named by the empty text), or one for each; a ``shard.Follower``."""
+
+    def __init__(self, members: Mapping[str, tuple[Followed, Reflector, Handle]]) -> None:
+        self._members = members
+
+    def want(self, services: frozenset[ObjectKey]) -> None:
+        """Have the objects of these Services in the store when this returns, if the API server lets."""
+        for namespace, (followed, reflector, handle) in self._members.items():
+            within = [service for service in services if namespace in {"", service.namespace}]
+            if within and not followed.want(within, may_fetch=reflector.is_connected):
+                handle.request_list()
+
+    def drop(self, services: frozenset[ObjectKey]) -> None:
+        """Have them there no longer."""
+        for namespace, (followed, _, _) in self._members.items():
+            followed.drop(service for service in services if namespace in {"", service.namespace})
+
+
+def sources_of(settings: KubeSettings) -> frozenset[str]:
+    """Give the names by which a store knows the watches: it is synced when each was listed."""
+    scopes = settings.namespaces or ("",)
+    names = {_source(kind.resource, scope) for kind in _followed_kinds(settings) for scope in scopes}
+    names |= {_source(ROUTES, scope) for scope in scopes}
+    return frozenset(names | ({NAMESPACES.name} if settings.namespace_selector else set()))
+
+
+def _followed_kinds(settings: KubeSettings) -> tuple[FollowedKind, ...]:
+    return (SERVICES, ENDPOINTS if settings.endpoints == "endpoints" else SLICES)
+
+
+def _source(resource: Resource, namespace: str) -> str:
+    return f"{resource.name} in {namespace}" if namespace else resource.name

@@ -1,0 +1,311 @@
+"""Keeps a sink equal to one collection of the API: list in pages, watch from there, and begin again as the API demands."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from router.errors import (
+    ApiBusy,
+    ApiError,
+    ApiForbidden,
+    ApiGone,
+    ApiNotFound,
+    ApiUnauthorized,
+    ApiUnreachable,
+)
+from router.inputs.kube.decoding import Head, decode_event, decode_head, decode_page, decode_status
+from router.inputs.kube.handle import Handle
+from router.inputs.kube.kinds import Resource
+from router.kube.api import Api
+from router.kube.problems import error_of
+
+log = structlog.get_logger()
+
+_CAUSES: tuple[tuple[type[ApiError], str], ...] = (
+    (ApiGone, "gone"),
+    (ApiUnauthorized, "unauthorized"),
+    (ApiForbidden, "forbidden"),
+    (ApiNotFound, "absent"),
+    (ApiUnreachable, "unreachable"),
+    (ApiBusy, "busy"),
+)
+_LONGEST_ASKED_S = 120.0
+"""A Retry-After that is longer is taken for this."""
+_FAILURES_TO_RELIST = 3
+"""A resourceVersion that the server cannot serve (after a restore of etcd, say) is given up after so many failures."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often and how long things are done; seconds but for ``page_size``."""
+
+    page_size: int = 500
+    pauses_s: tuple[float, float] = (0.2, 15.0)
+    """First and longest pause after a failure; each is shortened at random, by up to a half."""
+    well_after_s: float = 5.0
+    """A stream that lasted this long counts as success, whatever its end."""
+    watch_s: tuple[float, float] = (300.0, 600.0)
+    """What the server is told to end a stream after, at random between these."""
+    bookmark_silence_s: float = 150.0
+    """Servers that send bookmarks do so about each minute; without any for this long, the stream is dead."""
+    unproven_watch_s: tuple[float, float] = (60.0, 90.0)
+    """The same as ``watch_s`` before the first bookmark: nothing tells a dead stream from a quiet one but its end."""
+    grace_s: float = 15.0
+    """How much later than the server's own end of a stream silence counts as a failure."""
+
+
+class Sink(Protocol):
+    """What a reflector feeds; called on its thread."""
+
+    def begin_list(self) -> None:
+        """Begin to list; forget a list that did not come to its end."""
+
+    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
+        """Take objects of the list."""
+
+    def end_list(self, resource_version: str) -> None:
+        """Take what was listed for all that there is."""
+
+    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
+        """Take an object that was added or changed, or (None) deleted."""
+
+
+class WatchObserver(Protocol):
+    """Who counts; may be called from any thread, must not block. The rest is in ``KubeInput.kinds``."""
+
+    def watch_restarted(self, kind: str, cause: str) -> None:
+        """Count a stream or list of this kind that has to be begun again.
+
+        The causes: ended (as it should), gone, error_event, unauthorized, forbidden, absent, unreachable (cut and silent
+        too), busy, undecodable, wanted (objects of more Services are needed), refused (any other status).
+        """
+
+
+class _Undecodable(ApiError):
+    """An answer is not what an API server answers."""
+
+
+class _ErrorEvent(ApiError):
+    """The stream said ERROR, other than gone."""
+
+
+class Reflector:
+    """Lists and watches one collection until it is stopped.
+
+    Args:
+        api: the API server.
+        resource: what to watch.
+        namespace: of these objects only; empty is all.
+        label_selector: of these objects only; empty is all.
+        sink: takes the objects.
+        handle: stops it.
+        observer: counts.
+        pace: how often and how long.
+    """
+
+    def __init__(  # noqa: PLR0913 - what there is to say about a watch
+        self,
+        api: Api,
+        resource: Resource,
+        sink: Sink,
+        *,
+        handle: Handle,
+        observer: WatchObserver,
+        pace: Pace,
+        namespace: str = "",
+        label_selector: str = "",
+    ) -> None:
+        self._api = api
+        self._resource = resource
+        self._path = resource.path(namespace)
+        self._selector: Mapping[str, str] = {"labelSelector": label_selector} if label_selector else {}
+        self._sink = sink
+        self._handle = handle
+        self._observer = observer
+        self._pace = pace
+        self._log = log.bind(kind=resource.name, **({"in_namespace": namespace} if namespace else {}))
+        self._resume_at: str | None = None
+        self._gets_bookmarks = False
+        self._failures = 0
+        self._pause_s = pace.pauses_s[0]
+        self._stream_opened_s: float | None = None
+        self._made_progress = False
+        self.is_listed = False
+        """Whether a list came to its end, ever."""
+        self.is_connected = False
+        """Whether the API server answered as it should when last asked."""
+        self.problem = ""
+        """Why not, for a user."""
+        self.last_event_s: float | None = None
+        """When the server last sent something, bookmarks too (``time.monotonic``)."""
+
+    def run(self) -> None:
+        """Keep the sink equal to the collection until the handle is stopped."""
+        while not self._handle.is_stopping:
+            self._stream_opened_s = None
+            self._made_progress = False
+            error = self._turn()
+            if self._handle.is_stopping:
+                break
+            self._rest(error)
+
+    def _turn(self) -> ApiError | None:
+        """List if need be, then watch until the stream ends; give what ended it, None for an end as it should be."""
+        try:
+            if self._handle.take_list_request() or self._resume_at is None:
+                self._resume_at = None
+                self._resume_at = self._list()
+                self.is_listed = True
+            if not self._handle.is_list_wanted:
+                self._watch(self._resume_at)
+        except ApiError as error:
+            if isinstance(error, ApiGone | _ErrorEvent | _Undecodable):
+                self._resume_at = None
+            return error
+        return None
+
+    def _list(self) -> str:
+        """Give all objects to the sink; return the list's resourceVersion."""
+        self._sink.begin_list()
+        query = {**self._selector, "limit": str(self._pace.page_size)}
+        while True:
+            try:
+                page = decode_page(self._api.get(self._path, query))
+            except ApiGone:
+                if "continue" not in query:
+                    raise
+                # Pages took longer than the server remembers. Without a limit there is but one.
+                self._sink.begin_list()
+                query = dict(self._selector)
+                continue
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                raise _Undecodable(f"GET {self._path}: the answer is no list: {error}") from error
+            self._answered()
+            self._sink.add_page(page.items or ())
+            if not page.metadata.continue_:
+                break
+            query["continue"] = page.metadata.continue_
+        self._sink.end_list(page.metadata.resource_version)
+        return page.metadata.resource_version
+
+    def _watch(self, resource_version: str) -> None:
+        """Give changes to the sink until the stream ends."""
+        watch_s = random.uniform(*(self._pace.watch_s if self._gets_bookmarks else self._pace.unproven_watch_s))  # noqa: S311 - to spread load
+        silence_s = watch_s + self._pace.grace_s
+        if self._gets_bookmarks:
+            silence_s = min(silence_s, self._pace.bookmark_silence_s)
+        query = {
+            **self._selector,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(max(1, round(watch_s))),
+        }
+        with self._api.watch(self._path, query, silence_s) as stream:
+            try:
+                if not self._handle.attach(stream):
+                    return
+                self._stream_opened_s = time.monotonic()
+                self._answered()
+                for line in stream.lines():
+                    self._take(line)
+            except ApiUnreachable:
+                if self._handle.is_list_wanted:
+                    return  # closed for that
+                raise
+            finally:
+                self._handle.attach(None)
+
+    def _take(self, line: bytes) -> None:
+        """Take one event of the stream."""
+        self.last_event_s = time.monotonic()
+        try:
+            event = decode_event(line)
+            if event.type == "ERROR":
+                self._raise_error(event.object)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise _Undecodable(f"WATCH {self._path}: an event cannot be read: {error}") from error
+        try:
+            head = decode_head(event.object)
+        except msgspec.DecodeError as error:
+            self._log.warning("object not decoded", problem=f"metadata: {error}")
+            return
+        if event.type == "BOOKMARK":
+            self._gets_bookmarks = True
+        elif event.type in {"ADDED", "MODIFIED", "DELETED"}:
+            self._sink.apply(head, None if event.type == "DELETED" else event.object)
+        # After the object is taken: what is not taken must come again.
+        if head.metadata.resource_version:
+            self._made_progress = self._made_progress or head.metadata.resource_version != self._resume_at
+            self._resume_at = head.metadata.resource_version
+
+    def _raise_error(self, status: bytes) -> None:
+        error = error_of("GET", self._path, decode_status(status).code, status, is_watch=True)
+        if isinstance(error, ApiGone):
+            raise error
+        raise _ErrorEvent(str(error), error.status) from error
+
+    def _answered(self) -> None:
+        """Take note that the server answers as it should."""
+        self.last_event_s = time.monotonic()
+        self._failures = 0
+        if self.problem:
+            self._log.info("watch recovered")
+        self.problem = ""
+        self.is_connected = True
+
+    def _rest(self, error: ApiError | None) -> None:
+        """Report how a turn ended, and pause before the next."""
+        cause = self._cause(error)
+        self._observer.watch_restarted(self._resource.name, cause)
+        now_s = time.monotonic()
+        lasted = self._stream_opened_s is not None and now_s - self._stream_opened_s >= self._pace.well_after_s
+        if lasted or self._made_progress:
+            self._pause_s = self._pace.pauses_s[0]
+        if lasted and error is None:
+            return
+        pause_s = self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - to spread load
+        self._pause_s = min(self._pause_s * 2, self._pace.pauses_s[1])
+        if isinstance(error, ApiBusy) and error.retry_after_s is not None:
+            pause_s = max(pause_s, min(error.retry_after_s, _LONGEST_ASKED_S))
+        if error is not None:
+            self._failed(error, cause, pause_s)
+        self._handle.pause(pause_s)
+
+    def _failed(self, error: ApiError, cause: str, pause_s: float) -> None:
+        if self._stream_opened_s is not None:
+            # Streams end in many ways; whether the server is there, the next request tells.
+            self._log.info("watch restarts", cause=cause, problem=str(error))
+            return
+        self.is_connected = False
+        self._failures += 1
+        if self._failures >= _FAILURES_TO_RELIST:
+            self._resume_at = None
+        problem = f"{self._resource.absent} ({error})" if isinstance(error, ApiNotFound) else str(error)
+        if problem != self.problem:
+            self._log.warning("watch failed", cause=cause, problem=problem, retry_in_seconds=round(pause_s, 1))
+            self.problem = problem
+        if isinstance(error, ApiUnauthorized):
+            self._refresh_credentials()
+
+    def _refresh_credentials(self) -> None:
+        try:
+            self._api.refresh_credentials()
+        except ApiError as error:
+            self._log.warning("credentials not read", problem=str(error))
+
+    def _cause(self, error: ApiError | None) -> str:
+        if error is None:
+            return "wanted" if self._handle.is_list_wanted else "ended"
+        if isinstance(error, _ErrorEvent):
+            return "error_event"
+        if isinstance(error, _Undecodable):
+            return "undecodable"
+        return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), "refused")

@@ -1,0 +1,247 @@
+"""The Routes of this router's shard: which of those that the API has go into the store, and what else they make wanted.
+
+Every Route that the watches bring is kept here, also of namespaces that ``--namespace-selector`` does not take now, so that a
+namespace that gains the label comes at once, and as it is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from router.decode import Refusal
+from router.inputs.kube.decoding import Head, decode_head, decode_object
+from router.resources import ObjectKey, Route
+from router.store import Store
+
+log = structlog.get_logger()
+
+
+class Follower(Protocol):
+    """Who keeps objects of the Services that Routes refer to."""
+
+    def want(self, services: frozenset[ObjectKey]) -> None:
+        """Have the objects of these Services in the store when this returns, if the API server lets."""
+
+    def drop(self, services: frozenset[ObjectKey]) -> None:
+        """Have them there no longer."""
+
+
+class Shard:
+    """Brings Routes into the store, after the objects that they refer to.
+
+    Args:
+        store: is told of every change.
+        is_ours: whether a Route is this router's; only what such Routes refer to is followed.
+        followers: of Services and of their endpoints.
+        executor: to ask several followers at a time.
+        selects_namespaces: whether only Routes of the namespaces that ``select`` names go into the store.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        is_ours: Callable[[Route], bool],
+        followers: tuple[Follower, ...],
+        executor: Executor,
+        *,
+        selects_namespaces: bool,
+    ) -> None:
+        self._store = store
+        self._is_ours = is_ours
+        self._followers = followers
+        self._executor = executor
+        self._lock = threading.Lock()
+        self._routes: dict[str, dict[ObjectKey, Route]] = {}
+        """By namespace."""
+        self._selected: frozenset[str] | None = frozenset() if selects_namespaces else None
+        self._references: dict[ObjectKey, frozenset[ObjectKey]] = {}
+        """Of Routes in the store that are ours."""
+        self._users: Counter[ObjectKey] = Counter()
+        """How many Routes refer to a Service."""
+
+    @property
+    def held(self) -> int:
+        """How many Routes are kept."""
+        return sum(map(len, tuple(self._routes.values())))
+
+    def put(self, route: Route) -> None:
+        """Take a Route that was added or changed."""
+        with self._lock:
+            self._routes.setdefault(route.metadata.namespace, {})[route.key] = route
+            if self._is_selected(route.metadata.namespace):
+                self._publish({route.key: route})
+
+    def delete(self, key: ObjectKey) -> None:
+        """Take note that a Route is gone."""
+        with self._lock:
+            self._forget(key)
+            if self._is_selected(key.namespace):
+                self._publish({key: None})
+
+    def replace(self, namespace: str, routes: Mapping[ObjectKey, Route], kept: frozenset[ObjectKey]) -> None:
+        """Take these for all Routes of a namespace (empty: of all); those of ``kept`` stay as they are."""
+        with self._lock:
+            there = {
+                key for name, members in self._routes.items() if not namespace or name == namespace for key in members
+            }
+            gone = there - routes.keys() - kept
+            for key in gone:
+                self._forget(key)
+            for key, route in routes.items():
+                self._routes.setdefault(key.namespace, {})[key] = route
+            changes: dict[ObjectKey, Route | None] = {**dict.fromkeys(gone), **routes}
+            self._publish({key: route for key, route in changes.items() if self._is_selected(key.namespace)})
+
+    def select(self, namespaces: frozenset[str]) -> None:
+        """Take Routes of these namespaces only from now on."""
+        with self._lock:
+            former = self._selected or frozenset()
+            self._selected = namespaces
+            changes: dict[ObjectKey, Route | None] = {}
+            for name in former - namespaces:
+                changes.update(dict.fromkeys(self._routes.get(name, ())))
+            for name in namespaces - former:
+                changes.update(self._routes.get(name, {}))
+            self._publish(changes)
+
+    def _is_selected(self, namespace: str) -> bool:
+        return self._selected is None or namespace in self._selected
+
+    def _forget(self, key: ObjectKey) -> None:
+        members = self._routes.get(key.namespace, {})
+        members.pop(key, None)
+        if not members:
+            self._routes.pop(key.namespace, None)
+
+    def _publish(self, changes: Mapping[ObjectKey, Route | None]) -> None:
+        """Bring Routes into the store, or out of it: first what they newly refer to, at last what nobody refers to now."""
+        if not changes:
+            return
+        before = {service for key in changes for service in self._references.get(key, ())}
+        for key, route in changes.items():
+            self._users.subtract(self._references.pop(key, ()))
+            if route is not None and self._is_ours(route):
+                references = services_of(route)
+                self._references[key] = references
+                self._users.update(references)
+        after = {service for key in changes for service in self._references.get(key, ())}
+        unused = frozenset(service for service in before if self._users[service] <= 0)
+        for service in unused:
+            del self._users[service]
+        wanted = frozenset(after - before)
+        if wanted:
+            # The wait is for all of them together, and it raises what they raise.
+            tuple(self._executor.map(lambda follower: follower.want(wanted), self._followers))
+        self._store.apply(
+            {(Route, key): route for key, route in changes.items() if route is not None},
+            frozenset((Route, key) for key, route in changes.items() if route is None),
+        )
+        if unused:
+            for follower in self._followers:
+                follower.drop(unused)
+
+
+class RouteSink:
+    """The sink of one watch over Routes; ``namespace`` is empty if over all."""
+
+    def __init__(self, shard: Shard, namespace: str) -> None:
+        self._shard = shard
+        self._namespace = namespace
+        self._log = log.bind(kind="routes")
+        self._listed: dict[ObjectKey, Route] = {}
+        self._undecodable: set[ObjectKey] = set()
+
+    def begin_list(self) -> None:
+        """Begin to list."""
+        self._listed = {}
+        self._undecodable = set()
+
+    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
+        """Take Routes of the list."""
+        for raw in items:
+            route = self._decode(raw)
+            if route is not None:
+                self._listed[route.key] = route
+
+    def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
+        """Take what was listed for all that there is."""
+        self._shard.replace(self._namespace, self._listed, frozenset(self._undecodable))
+        self._listed = {}
+
+    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
+        """Take a Route that was added or changed, or (None) deleted."""
+        if raw is None:
+            self._shard.delete(head.key)
+        elif (route := self._decode(raw)) is not None:
+            self._shard.put(route)
+
+    def _decode(self, raw: msgspec.Raw) -> Route | None:
+        decoded = decode_object(Route, raw)
+        if not isinstance(decoded, Refusal):
+            return decoded
+        try:
+            key = decode_head(raw).key
+        except msgspec.DecodeError:
+            key = ObjectKey("", "")
+        self._undecodable.add(key)
+        self._log.warning("object not decoded", namespace=key.namespace, route=key.name, problem=str(decoded))
+        return None
+
+
+class NamespaceSink:
+    """The sink of the watch over namespaces that have the label."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+        self._names: set[str] = set()
+        self._listed: set[str] = set()
+
+    @property
+    def held(self) -> int:
+        """How many namespaces are selected."""
+        return len(self._names)
+
+    def begin_list(self) -> None:
+        """Begin to list."""
+        self._listed = set()
+
+    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
+        """Take namespaces of the list."""
+        self._listed.update(_names(items))
+
+    def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - as above
+        """Take what was listed for all that there is."""
+        self._names = self._listed
+        self._shard.select(frozenset(self._names))
+
+    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
+        """Take a namespace that gained the label, or (None) lost it or is gone."""
+        name = head.metadata.name
+        if (raw is not None) != (name in self._names):
+            self._names = self._names | {name} if raw is not None else self._names - {name}
+            self._shard.select(frozenset(self._names))
+
+
+def services_of(route: Route) -> frozenset[ObjectKey]:
+    """Give the Services that a Route refers to."""
+    targets = (route.spec.to, *(route.spec.alternate_backends or ()))
+    return frozenset(
+        ObjectKey(route.metadata.namespace, target.name)
+        for target in targets
+        if target.kind in {"", "Service"} and target.name
+    )
+
+
+def _names(items: Iterable[msgspec.Raw]) -> Iterable[str]:
+    for raw in items:
+        try:
+            yield decode_head(raw).metadata.name
+        except msgspec.DecodeError as error:
+            log.warning("object not decoded", kind="namespaces", problem=f"metadata: {error}")

@@ -1,0 +1,121 @@
+"""What an API server's refusal means: from an HTTP status and body to an ``ApiError`` that tells what to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+import msgspec
+
+from router.errors import (
+    ApiBusy,
+    ApiConflict,
+    ApiError,
+    ApiForbidden,
+    ApiGone,
+    ApiInvalid,
+    ApiNotFound,
+    ApiUnauthorized,
+)
+
+GRANTING_FILE = "manifests/base/rbac.yaml"
+"""Where the ClusterRole of the router stands."""
+
+_KINDS: Mapping[int, type[ApiError]] = {
+    401: ApiUnauthorized,
+    403: ApiForbidden,
+    404: ApiNotFound,
+    409: ApiConflict,
+    410: ApiGone,
+    422: ApiInvalid,
+}
+_FORBIDDEN = 403
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERRORS = 500
+_MAX_SHOWN = 300
+_WRITING_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The fields read of meta/v1 Status, which API servers answer with when they refuse."""
+
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+
+
+def error_of(  # noqa: PLR0913 - what is asked and what is answered
+    method: str, path: str, status: int, body: bytes, *, retry_after: str | None = None, is_watch: bool = False
+) -> ApiError:
+    """Give the exception for an answer that is none of success.
+
+    Args:
+        method: of the request.
+        path: of the request, without the query.
+        status: of HTTP, or the ``code`` of an ``ERROR`` event.
+        body: a Status as JSON, or whatever a proxy wrote.
+        retry_after: the header of that name.
+        is_watch: whether the request was a watch, which needs a permission of its own.
+    """
+    asked = f"{'WATCH' if is_watch else method} {path}"
+    answer = f"{asked}: {status} {_said(body)}".rstrip()
+    if status == _TOO_MANY_REQUESTS or status >= _SERVER_ERRORS:
+        return ApiBusy(answer, status, retry_after_s(retry_after))
+    if status == _FORBIDDEN:
+        verb, resource = permission(method, path, is_watch=is_watch)
+        return ApiForbidden(
+            f"{asked}: 403, the permission to {verb} {resource} is missing; {GRANTING_FILE} grants it ({_said(body)})",
+            status,
+        )
+    return _KINDS.get(status, ApiError)(answer, status)
+
+
+def permission(method: str, path: str, *, is_watch: bool) -> tuple[str, str]:
+    """Give verb and resource of the RBAC rule that a request needs.
+
+    The resource is written as RBAC messages write it, ``routes.route.openshift.io/status in namespace x``
+    (https://kubernetes.io/docs/reference/access-authn-authz/authorization/#determine-the-request-verb).
+    """
+    parts = path.strip("/").split("/")
+    group, parts = ("", parts[2:]) if parts[0] == "api" else (parts[1] if len(parts) > 1 else "", parts[3:])
+    namespace = ""
+    if len(parts) > 2 and parts[0] == "namespaces":  # noqa: PLR2004 - /namespaces/x/RESOURCE, not /namespaces/x
+        namespace, parts = parts[1], parts[2:]
+    resource, name, subresource = (*parts, "", "", "")[:3]
+    verb = _WRITING_VERBS.get(method) or ("watch" if is_watch else "get" if name else "list")
+    written = resource + (f".{group}" if group else "") + (f"/{subresource}" if subresource else "")
+    return verb, f"{written} in namespace {namespace}" if namespace else written
+
+
+def retry_after_s(value: str | None, now_s: float | None = None) -> float | None:
+    """Read a Retry-After header (RFC 9110, 10.2.3): seconds, or a date.
+
+    Args:
+        value: of the header; None where there is none.
+        now_s: seconds since the epoch; None is the clock's.
+
+    Returns:
+        Seconds from now, at least 0; None where the header is absent or has no such form.
+    """
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        at_s = parsedate_to_datetime(value).timestamp()
+    except ValueError:
+        return None
+    return max(0.0, at_s - (time.time() if now_s is None else now_s))
+
+
+def _said(body: bytes) -> str:
+    """Give the message of a Status; of anything else, its beginning on one line."""
+    try:
+        status = msgspec.json.decode(body, type=Status)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = body[:_MAX_SHOWN].decode(errors="replace")
+    else:
+        text = status.message or status.reason
+    text = " ".join(text.split())
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 3] + "..."
