@@ -63,7 +63,9 @@ def without(outcome: Outcome, refusals: Refusals) -> Outcome:
         shared = tuple(_less(frontend, refused) for frontend in shared)
     verdicts: dict[ObjectKey, Verdict] = dict(outcome.verdicts)
     for key, refusal in refused.items():
-        verdicts[key] = replace(verdicts[key], reason=refusal.reason, message=refusal.message, warnings=())
+        verdicts[key] = replace(
+            verdicts[key], reason=refusal.reason, message=refusal.message, warnings=(), set_aside=True
+        )
     return Outcome(Model(tuple(routes), shared), verdicts)
 
 

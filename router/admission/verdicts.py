@@ -33,7 +33,8 @@ class Verdict:
     for an admitted Route, the TLS server name that it is reached by (None where it lost its host to another Route and is
     reached by its port alone); for a rejected one, the server name that it asked for. A wildcard reads ``*.example.com``.
     ``reason`` None means admitted. ``warnings`` are sentences about a Route that is served, though not as its owner would
-    expect (no endpoints, dropped addresses, a host lost to another Route).
+    expect (no endpoints, dropped addresses, a host lost to another Route). ``set_aside`` tells a Route that has what it
+    claims, but that HAProxy cannot serve now, from one whose claim was rejected: the former keeps its claim.
     """
 
     route: ObjectKey
@@ -42,6 +43,7 @@ class Verdict:
     reason: Reason | None = None
     message: str = ""
     warnings: tuple[str, ...] = ()
+    set_aside: bool = False
 
     @property
     def admitted(self) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
-from socket import AF_INET6
+from socket import AF_INET6, socket
 from typing import ClassVar
 
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -83,6 +84,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     # A client that never ends its request must not keep the router from ending.
     block_on_close = False
+
+    def handle_error(self, request: socket | tuple[bytes, socket], client_address: object) -> None:
+        """Pass over clients that hang up before they have their answer; tell of everything else."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Server6(_Server):

@@ -24,10 +24,9 @@ class Metrics:
     Args:
         haproxy_version: version of the HAProxy that is run, for the build information.
         haproxy_up: says whether HAProxy answers, at each scrape.
-        input_problems: says how many manifests cannot be used, at each scrape.
     """
 
-    def __init__(self, haproxy_version: str, haproxy_up: Callable[[], bool], input_problems: Callable[[], int]) -> None:
+    def __init__(self, haproxy_version: str, haproxy_up: Callable[[], bool]) -> None:
         self.registry = CollectorRegistry()
         self._snapshot = Snapshot()
         build = Info("tcp_router_build", "Versions in use.", registry=self.registry)
@@ -65,7 +64,12 @@ class Metrics:
         )
         for result in ("success", "refused", "failed"):
             self._reloads.labels(result)
-        self.registry.register(_Present(self, haproxy_up, input_problems))
+        self.registry.register(_Present(self, haproxy_up))
+
+    def count_problems(self, problems: Callable[[], int]) -> None:
+        """Show from now on how many manifests cannot be used, as ``problems`` says at each scrape."""
+        gauge = Gauge("tcp_router_input_problems", "Manifests or objects that cannot be used.", registry=self.registry)
+        gauge.set_function(problems)
 
     def changes_seen(self, changes: Changes) -> None:
         """Count objects that changed."""
@@ -106,10 +110,9 @@ class Metrics:
 class _Present(Collector):
     """Gauges that are read off the snapshot, and asked for, when Prometheus scrapes."""
 
-    def __init__(self, metrics: Metrics, haproxy_up: Callable[[], bool], input_problems: Callable[[], int]) -> None:
+    def __init__(self, metrics: Metrics, haproxy_up: Callable[[], bool]) -> None:
         self._metrics = metrics
         self._haproxy_up = haproxy_up
-        self._input_problems = input_problems
 
     def collect(self) -> Iterator[Metric]:
         """Give the gauges as they are now."""
@@ -137,7 +140,6 @@ class _Present(Collector):
             "1 while the templates on disk are those in use.",
             not snapshot.template_problem,
         )
-        yield _gauge("tcp_router_input_problems", "Manifests or objects that cannot be used.", self._input_problems())
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

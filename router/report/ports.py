@@ -33,10 +33,15 @@ class PortRow(TypedDict):
     message: str
     warnings: list[str]
     servers: list[ServerRow]
+    sessions: int | None
+    """Connections that are open now, as the HAProxy worker in charge counts them; None if it is not known."""
 
 
 def port_rows(
-    verdicts: Mapping[ObjectKey, Verdict], model: Model | None, canonical_hostname: str | None = None
+    verdicts: Mapping[ObjectKey, Verdict],
+    model: Model | None,
+    canonical_hostname: str | None = None,
+    sessions: Mapping[str, int] | None = None,
 ) -> list[PortRow]:
     """Give a row per Route of ours, sorted by port (those without one last), then namespace and name.
 
@@ -44,6 +49,7 @@ def port_rows(
         verdicts: what became of each Route.
         model: what HAProxy serves; None while it serves nothing, and then no row has servers.
         canonical_hostname: the name by which clients reach the router, if it is known.
+        sessions: how many connections each backend has; None if HAProxy does not say.
     """
     backends = {(section.namespace, section.route): section.backend for section in model.routes} if model else {}
     rows = []
@@ -62,6 +68,7 @@ def port_rows(
                 message=verdict.message,
                 warnings=list(verdict.warnings),
                 servers=[ServerRow(name=s.name, address=s.address, port=s.port, weight=s.weight) for s in servers],
+                sessions=sessions.get(backend.name) if sessions is not None and backend is not None else None,
             )
         )
     return sorted(rows, key=lambda row: (row["port"] is None, row["port"] or 0, row["namespace"], row["name"]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ from router.report.ports import port_rows
 from router.resources import ObjectKey
 from router.snapshot import Snapshot
 from router.store import Changes
+from tests.support.waiting import wait_for
 
 RUNNING = Snapshot(synced=True, configured=True, applied=Model())
 
@@ -91,7 +94,8 @@ def values(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], flo
 
 def test_metrics_tell_what_happened() -> None:
     """Counters follow the observer's calls, gauges the snapshot."""
-    metrics = Metrics("3.0.11", haproxy_up=lambda: True, input_problems=lambda: 2)
+    metrics = Metrics("3.0.11", haproxy_up=lambda: True)
+    metrics.count_problems(lambda: 2)
     metrics.changes_seen(Changes(frozenset({ObjectKey("a", "b")}), frozenset()))
     metrics.reload_finished("success", frozenset({ReloadCause.ROUTE_ADDED, ReloadCause.SERVERS_CHANGED}), 0.02)
     metrics.reload_finished("refused", frozenset({ReloadCause.ROUTE_ADDED}), 0.02)
@@ -121,10 +125,22 @@ def test_metrics_tell_what_happened() -> None:
     assert value("tcp_router_last_success_timestamp_seconds") == 1234.5
 
 
+ASKED = threading.Event()
+HUNG_UP = threading.Event()
+
+
+def slow_page() -> Page:
+    """Say that it was asked for, and wait."""
+    ASKED.set()
+    HUNG_UP.wait(5)
+    return Page(b"x" * (1 << 20))
+
+
 @pytest.fixture
 def server() -> Iterator[HttpServer]:
-    """Serve two pages on a free port of loopback."""
+    """Serve pages on a free port of loopback."""
     pages = {
+        "/slow": slow_page,
         "/good": lambda: Page(b"[]", JSON),
         "/bad": lambda: health_page(Health(("first", "second"))),
     }
@@ -142,7 +158,8 @@ def test_http_answers(server: HttpServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "body"), [("/bad", 503, "first\nsecond\n"), ("/none", 404, "not found; there is /bad, /good\n")]
+    ("path", "status", "body"),
+    [("/bad", 503, "first\nsecond\n"), ("/none", 404, "not found; there is /bad, /good, /slow\n")],
 )
 def test_http_says_what_is_wrong(server: HttpServer, path: str, status: int, body: str) -> None:
     """A failed probe lists its problems; an unknown path the known ones."""
@@ -159,6 +176,19 @@ def test_http_silent_client_delays_nobody(server: HttpServer) -> None:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/good", timeout=5) as reply:
             assert reply.status == 200
         server.stop()
+
+
+def test_http_client_that_hangs_up_is_no_news(server: HttpServer, capfd: pytest.CaptureFixture[str]) -> None:
+    """A client that resets its connection before the answer leaves no traceback on standard error."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(b"GET /slow HTTP/1.0\r\n\r\n")
+        assert ASKED.wait(5)
+    HUNG_UP.set()
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/good", timeout=5) as reply:
+        assert reply.status == 200
+    wait_for(lambda: not [thread for thread in threading.enumerate() if "process_request" in thread.name], "the answer")
+    assert capfd.readouterr().err == ""
 
 
 def test_http_taken_port_is_named(server: HttpServer) -> None:

@@ -1,0 +1,129 @@
+"""The Routes whose status is to be looked at: put in by the reconcile thread, taken out by the writing thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from router.admission import Verdict
+from router.admission.request import is_ours
+from router.report.pacing import WorkQueue
+from router.report.status import has_entry
+from router.resources import ObjectKey, Route
+
+_GONE_KEPT = 1000
+"""So many Routes that went away are remembered by a replica that does not lead, in case that it will."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is known of one Route; whether its status must be written is decided when its turn comes."""
+
+    route: Route | None
+    """None for a Route that is not among ours any more, and must be read: it is deleted, or belongs to another shard."""
+    verdict: Verdict | None
+    conflicts: int = 0
+
+
+class Backlog:
+    """What a replica that leads has to look at, and what it would have to, were it to lead. All calls from any thread.
+
+    Args:
+        router_name: which Routes, and entries in a status, are ours.
+    """
+
+    def __init__(self, router_name: str) -> None:
+        self._router_name = router_name
+        self._condition = threading.Condition()
+        self._known: dict[ObjectKey, Work] = {}
+        """Every Route that is ours, or has an entry of ours."""
+        self._gone: dict[ObjectKey, None] = {}
+        """Routes that went out of sight while another replica led."""
+        self._queue: WorkQueue[ObjectKey, Work] = WorkQueue()
+        self._is_open = False
+        self._woken = False
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def note(
+        self, keys: Iterable[ObjectKey], routes: Mapping[ObjectKey, Route], verdicts: Mapping[ObjectKey, Verdict]
+    ) -> None:
+        """Take note of Routes that may be different now."""
+        with self._condition:
+            for key in keys:
+                self._note(key, routes.get(key), verdicts.get(key))
+            self._woken = True
+            self._condition.notify_all()
+
+    def open(self) -> None:
+        """Queue everything: this replica leads now, and the former leader may have left any of it undone."""
+        with self._condition:
+            self._is_open = True
+            for key, work in self._known.items():
+                self._queue.put(key, work)
+            for key in self._gone:
+                self._queue.put(key, Work(None, None))
+            self._gone.clear()
+
+    def close(self) -> None:
+        """Queue nothing any more."""
+        with self._condition:
+            self._is_open = False
+            self._queue.clear()
+
+    def pop(self, now_s: float) -> tuple[ObjectKey, Work] | None:
+        """Take the next that is due; None if nothing is."""
+        with self._condition:
+            return self._queue.pop(now_s)
+
+    def put_back(self, key: ObjectKey, work: Work, due_s: float) -> None:
+        """Queue what failed again, unless there is newer work for its Route."""
+        with self._condition:
+            if self._is_open:
+                self._queue.put_later(key, work, due_s)
+
+    def due_s(self) -> float:
+        """Give when the next is due; minus infinity for now, infinity for never."""
+        with self._condition:
+            return self._queue.due_s()
+
+    def knows(self, key: ObjectKey) -> bool:
+        """Say whether the Route is in sight: ours, or with an entry of ours."""
+        with self._condition:
+            return key in self._known
+
+    def wake(self) -> None:
+        """End the current or the next ``wait`` early."""
+        with self._condition:
+            self._woken = True
+            self._condition.notify_all()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until something was noted since the last ``wait``, or ``wake`` was called, at most ``timeout_s`` seconds."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._woken, timeout_s)
+            self._woken = False
+
+    def _note(self, key: ObjectKey, route: Route | None, verdict: Verdict | None) -> None:
+        if route is not None and (verdict is not None or self._concerns(route)):
+            work = self._known[key] = Work(route, verdict)
+            self._gone.pop(key, None)
+        elif self._known.pop(key, None) is None:
+            return
+        elif route is not None:
+            # Not ours any more, and our entry is gone too.
+            self._queue.discard(key)
+            return
+        else:
+            work = Work(None, None)
+        if self._is_open:
+            self._queue.put(key, work)
+        elif work.route is None:
+            self._gone[key] = None
+            if len(self._gone) > _GONE_KEPT:
+                del self._gone[next(iter(self._gone))]
+
+    def _concerns(self, route: Route) -> bool:
+        return is_ours(route, self._router_name) or has_entry(route, self._router_name)

@@ -1,0 +1,337 @@
+"""Events about Routes (events.k8s.io/v1): what to say, and saying it once, counting what happens again."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import msgspec
+import structlog
+
+from router.admission import Verdict
+from router.errors import (
+    ApiBusy,
+    ApiConflict,
+    ApiError,
+    ApiForbidden,
+    ApiNotFound,
+    ApiUnauthorized,
+    ApiUnreachable,
+)
+from router.kube.api import Api
+from router.report.status import ADMITTED, MERGE_PATCH, PORT_CLAIMED, Identity, condition_of
+from router.resources import Route, RouteIngress
+
+log = structlog.get_logger()
+
+MAX_NOTE = 1024
+"""Bytes; this and the next: kubernetes, pkg/apis/core/validation/events.go."""
+_MAX_INSTANCE = 128
+_MAX_NAME = 253
+SERIES_PAUSE_S = 30.0
+"""Least time between two counts of the same Event."""
+SERIES_ENDS_S = 1800.0
+"""What is silent for so long begins a new Event; API servers keep Events for an hour."""
+MAX_WAITING = 1000
+MAX_SERIES = 4096
+MUTE_S = 60.0
+"""After a 403 nothing is told in that namespace for so long: it may be about to be deleted, or the permission is missing."""
+
+
+_PAUSE_S = 5.0
+"""After a failure that is not the Event's own. What is written of the status tells sooner that the API server is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What an Event says; equal notices are one Event, counted."""
+
+    namespace: str
+    route: str
+    uid: str
+    kind: Literal["Normal", "Warning"]
+    action: str
+    reason: str
+    note: str
+
+
+def status_notice(route: Route, verdict: Verdict, former: RouteIngress | None, entry: RouteIngress) -> Notice | None:
+    """Give the notice that goes with a written status, None if the Route's owner learns nothing new by it.
+
+    What a Route's status said before is what its owner has been told, by whichever replica; therefore a restarted router
+    does not say everything again.
+    """
+    before, after = condition_of(former, ADMITTED), condition_of(entry, ADMITTED)
+    if after is None:
+        return None
+    told = before is not None and (before.status, before.reason, before.message) == (
+        after.status,
+        after.reason,
+        after.message,
+    )
+    if verdict.reason is not None:
+        action = "SetAside" if verdict.set_aside else "Reject"
+        return None if told else _notice(route, "Warning", action, str(verdict.reason), verdict.message)
+    claim_before, claim_after = condition_of(former, PORT_CLAIMED), condition_of(entry, PORT_CLAIMED)
+    same_place = (claim_before.message if claim_before else None, former.host if former else None) == (
+        claim_after.message if claim_after else None,
+        entry.host,
+    )
+    return None if told and same_place else _notice(route, "Normal", "Admit", "Admitted", _where(verdict, entry))
+
+
+def warning_notice(route: Route, warning: str) -> Notice:
+    """Give the notice of one warning about a Route that is served."""
+    reason = "NoEndpoints" if _leads_nowhere(warning) else "ServedWithWarning"
+    return _notice(route, "Warning", "Serve", reason, warning)
+
+
+def _leads_nowhere(warning: str) -> bool:
+    """Tell the warnings of docs/admission.md after which a Service has nothing that serves from the others."""
+    return warning.startswith("Service ") and ("endpoints" in warning or warning.endswith("does not exist"))
+
+
+def _where(verdict: Verdict, entry: RouteIngress) -> str:
+    name = entry.router_canonical_hostname
+    parts = []
+    if verdict.port is not None:
+        parts.append(f"on {name}:{verdict.port}" if name else f"on port {verdict.port}")
+    if verdict.host is not None:
+        parts.append(f"for TLS connections to {verdict.host}")
+    return f"served {', '.join(parts)}" if parts else "served"
+
+
+def _notice(route: Route, kind: Literal["Normal", "Warning"], action: str, reason: str, note: str) -> Notice:
+    metadata = route.metadata
+    return Notice(metadata.namespace, metadata.name, metadata.uid, kind, action, reason, _cut(note))
+
+
+def _cut(note: str) -> str:
+    return note.encode()[:MAX_NOTE].decode(errors="ignore")
+
+
+@dataclass(slots=True)
+class _Series:
+    """An Event that exists, or waits for being created (``name`` is empty)."""
+
+    name: str = ""
+    count: int = 0
+    observed_s: float = 0.0
+    """When it last happened, of the clock for pauses."""
+    observed_at_s: float = 0.0
+    """The same, since the epoch."""
+    written_s: float = float("-inf")
+
+
+class EventSender:
+    """Sends notices as Events, one request at a time; all calls but ``counts`` come from one thread.
+
+    Memory is bounded: the oldest of more than 1,000 waiting notices is dropped, and counted so.
+
+    Args:
+        api: the API server.
+        identity: whose Events they are.
+        instance: the replica, as a rule the pod's name.
+        clock: seconds of a clock that never goes back.
+        wall_clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        identity: Identity,
+        instance: str,
+        *,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+    ) -> None:
+        self._api = api
+        # A qualified name: kubectl shows it as the source.
+        self._controller = f"tcp-router/{identity.router_name}"
+        self._instance = instance[:_MAX_INSTANCE] or "unknown"
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._series: OrderedDict[Notice, _Series] = OrderedDict()
+        self._waiting: OrderedDict[Notice, None] = OrderedDict()
+        self._muted: dict[str, float] = {}
+        self._resume_s = float("-inf")
+        self._complained = False
+        self._counts: Counter[str] = Counter()
+
+    def counts(self) -> Mapping[str, int]:
+        """Give how many requests and notices there were, by result; any thread."""
+        return dict(self._counts)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, notice: Notice) -> None:
+        """Take a notice; it is sent by a later ``send_one``."""
+        now_s = self._clock()
+        series = self._series.get(notice)
+        if series is None or now_s - series.observed_s > SERIES_ENDS_S:
+            series = self._series[notice] = _Series()
+        self._series.move_to_end(notice)
+        series.count += 1
+        series.observed_s, series.observed_at_s = now_s, self._wall_clock()
+        self._waiting.setdefault(notice)
+        if len(self._waiting) > MAX_WAITING:
+            dropped, _ = self._waiting.popitem(last=False)
+            self._series.pop(dropped, None)
+            self._counts["dropped"] += 1
+        while len(self._series) > MAX_SERIES:
+            self._forget(next(iter(self._series)))
+
+    def clear(self) -> None:
+        """Forget what waits: another replica leads, and tells."""
+        self._waiting.clear()
+        self._series.clear()
+
+    def due_s(self) -> float:
+        """Give when the next one may be sent (of ``clock``); infinity if nothing waits."""
+        times = (self._notice_due_s(notice) for notice in self._waiting)
+        return max(min(times, default=float("inf")), self._resume_s)
+
+    def send_one(self, may_send: Callable[[], bool]) -> bool:
+        """Send the first notice that is due.
+
+        Args:
+            may_send: is asked at the very moment of sending.
+
+        Returns:
+            Whether a request was made.
+        """
+        now_s = self._clock()
+        if now_s < self._resume_s:
+            return False
+        notice = next((each for each in self._waiting if self._notice_due_s(each) <= now_s), None)
+        if notice is None or not may_send():
+            return False
+        del self._waiting[notice]
+        series = self._series[notice]
+        series.written_s = now_s
+        try:
+            if series.name:
+                self._api.patch(self._path(notice, series.name), _count_patch(series), MERGE_PATCH)
+                result = "counted"
+            else:
+                name = _event_name(notice.route)
+                self._api.post(self._path(notice), self._new_event(notice, series, name))
+                series.name = name
+                result = "created"
+        except ApiError as error:
+            result = self._failed(notice, series, error)
+        else:
+            self._complained = False
+        self._counts[result] += 1
+        return True
+
+    def _notice_due_s(self, notice: Notice) -> float:
+        series = self._series[notice]
+        counted_s = series.written_s + SERIES_PAUSE_S if series.name else float("-inf")
+        return max(counted_s, self._muted.get(notice.namespace, float("-inf")))
+
+    def _failed(self, notice: Notice, series: _Series, error: ApiError) -> str:
+        now_s = self._clock()
+        match error:
+            case ApiNotFound() if series.name:
+                # It has expired; say it anew.
+                self._series[notice] = _Series("", 1, series.observed_s, series.observed_at_s)
+                self._waiting[notice] = None
+                result = "expired"
+            case ApiConflict():
+                self._waiting[notice] = None
+                result = "conflict"
+            case ApiUnauthorized():
+                self._refresh()
+                self._again(notice, now_s + _PAUSE_S)
+                result = "unauthorized"
+            case ApiBusy(retry_after_s=retry_after_s):
+                self._again(notice, now_s + (retry_after_s if retry_after_s is not None else _PAUSE_S))
+                result = "busy"
+            case ApiUnreachable():
+                self._again(notice, now_s + _PAUSE_S)
+                result = "unreachable"
+            case _:
+                self._forget(notice)
+                self._complain(notice, error)
+                result = "refused"
+                if isinstance(error, ApiForbidden):
+                    self._mute(notice.namespace, now_s)
+                    result = "forbidden"
+        return result
+
+    def _again(self, notice: Notice, when_s: float) -> None:
+        self._waiting[notice] = None
+        self._waiting.move_to_end(notice, last=False)
+        self._resume_s = when_s
+
+    def _refresh(self) -> None:
+        try:
+            self._api.refresh_credentials()
+        except ApiError as error:
+            log.warning("credentials not refreshed", problem=str(error))
+
+    def _mute(self, namespace: str, now_s: float) -> None:
+        self._muted = {name: until_s for name, until_s in self._muted.items() if until_s > now_s}
+        self._muted[namespace] = now_s + MUTE_S
+
+    def _complain(self, notice: Notice, error: ApiError) -> None:
+        if not self._complained:
+            log.warning("event not sent", namespace=notice.namespace, route=notice.route, problem=str(error))
+        self._complained = True
+
+    def _forget(self, notice: Notice) -> None:
+        self._series.pop(notice, None)
+        self._waiting.pop(notice, None)
+
+    def _path(self, notice: Notice, name: str = "") -> str:
+        base = f"/apis/events.k8s.io/v1/namespaces/{notice.namespace}/events"
+        return f"{base}/{name}" if name else base
+
+    def _new_event(self, notice: Notice, series: _Series, name: str) -> bytes:
+        event: dict[str, Any] = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": notice.namespace},
+            "eventTime": _micro_time(series.observed_at_s),
+            "reportingController": self._controller,
+            "reportingInstance": self._instance,
+            "action": notice.action,
+            "reason": notice.reason,
+            "regarding": {
+                "apiVersion": "route.openshift.io/v1",
+                "kind": "Route",
+                "namespace": notice.namespace,
+                "name": notice.route,
+                "uid": notice.uid,
+            },
+            "note": notice.note,
+            "type": notice.kind,
+        }
+        if series.count > 1:
+            event["series"] = _series(series)
+        return msgspec.json.encode(event)
+
+
+def _count_patch(series: _Series) -> bytes:
+    return msgspec.json.encode({"series": _series(series)})
+
+
+def _series(series: _Series) -> dict[str, Any]:
+    return {"count": series.count, "lastObservedTime": _micro_time(series.observed_at_s)}
+
+
+def _micro_time(seconds: float) -> str:
+    """Write seconds since the epoch as ``metav1.MicroTime`` does."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _event_name(route: str) -> str:
+    """Give a name that no other Event has, and that tells the Route in a listing."""
+    suffix = uuid.uuid4().hex[:16]
+    return f"{route[: _MAX_NAME - len(suffix) - 1].rstrip('-.')}.{suffix}"

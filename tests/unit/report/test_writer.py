@@ -1,0 +1,546 @@
+"""Writing statuses and Events: when, how often, and what happens when the API server says no."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from router.admission import Reason, Verdict
+from router.errors import (
+    ApiBusy,
+    ApiConflict,
+    ApiError,
+    ApiForbidden,
+    ApiInvalid,
+    ApiUnauthorized,
+    ApiUnreachable,
+)
+from router.report.events import MAX_WAITING, SERIES_PAUSE_S
+from router.report.writer import Rate, StatusWriter
+from router.resources import ObjectKey, Route
+from router.snapshot import Snapshot
+from tests.support.fake_api import FakeApi, entries
+from tests.support.objects import route as route_value
+from tests.support.waiting import wait_for
+
+FAST = Rate(1000.0, 1000)
+OTHERS = {"routerName": "default", "host": "x.example.com", "unknown": True}
+
+
+def key(name: str) -> ObjectKey:
+    """Make the key of ``team/<name>``."""
+    return ObjectKey("team", name)
+
+
+@dataclass
+class Bench:
+    """A writer whose time is ours, and the part of the router around it."""
+
+    rate: Rate = FAST
+    name: str = "tcp-router"
+    api: FakeApi = field(default_factory=FakeApi)
+    leads: bool = True
+    now_s: float = 0.0
+    routes: dict[ObjectKey, Route] = field(default_factory=dict)
+    verdicts: dict[ObjectKey, Verdict] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.writer = StatusWriter(
+            self.api,
+            self.name,
+            "tcp.example.com",
+            lambda: self.leads,
+            instance="pod-1",
+            rate=self.rate,
+            clock=lambda: self.now_s,
+            wall_clock=lambda: 1767229200.0 + self.now_s,
+        )
+
+    def put(self, name: str, port: int = 6620, **changes: Any) -> ObjectKey:
+        """Create or change a Route, as users do; it is seen by the next ``tell``."""
+        value = {**route_value(name, port, router_name=self.name), **changes}
+        self.api.put_route(value)
+        return key(name)
+
+    def see(self, *names: str) -> frozenset[ObjectKey]:
+        """Bring what the router knows level with the API server."""
+        keys = frozenset(key(name) for name in names) or frozenset(self.api.routes) | frozenset(self.routes)
+        for each in keys:
+            if each in self.api.routes:
+                self.routes[each] = self.api.route(each)
+            else:
+                self.routes.pop(each, None)
+        return keys
+
+    def tell(self, *verdicts: Verdict, changed: frozenset[ObjectKey] = frozenset(), **snapshot: Any) -> None:
+        """Publish verdicts, in the place of former ones of their Routes."""
+        self.verdicts = {**self.verdicts, **{verdict.route: verdict for verdict in verdicts}}
+        state = {"synced": True, "configured": True, **snapshot}
+        self.writer.update(Snapshot(verdicts=self.verdicts, **state), self.routes, changed)
+
+    def forget(self, name: str) -> None:
+        """Have no verdict about a Route any more."""
+        self.verdicts = {each: verdict for each, verdict in self.verdicts.items() if each != key(name)}
+
+    def work(self, seconds: float = 0.0) -> None:
+        """Let the writer do all that is due until so much time has passed."""
+        ends_s = self.now_s + seconds
+        while True:
+            pause_s = self.writer.step()
+            if pause_s <= 0:
+                continue
+            if self.now_s >= ends_s:
+                return
+            self.now_s = min(self.now_s + pause_s, ends_s)
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """Give the one entry of this router."""
+        (entry,) = entries(self.api.routes[key(name)], self.name)
+        return entry
+
+    def conditions(self, name: str) -> dict[str, str]:
+        """Give the conditions of this router's entry: status and, for others than True, reason; message for a port."""
+        return {c["type"]: c.get("message") or c["status"] for c in self.entry(name)["conditions"]}
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """A leader with one Route, ``db``, admitted on 6620 and not yet reported on."""
+    made = Bench()
+    made.put("db")
+    made.tell(Verdict(route=key("db"), port=6620), changed=made.see())
+    return made
+
+
+def test_admitted_route_is_told(bench: Bench) -> None:
+    """Status is written once; the Event is sent after it."""
+    bench.work()
+    assert bench.conditions("db") == {"Admitted": "True", "PortClaimed": "6620"}
+    (event,) = bench.api.events.values()
+    assert (event["type"], event["action"], event["reason"]) == ("Normal", "Admit", "Admitted")
+    assert event["note"] == "served on tcp.example.com:6620"
+    assert event["reportingController"] == "tcp-router/tcp-router"
+    assert [method for method, _ in bench.api.requests] == ["PATCH", "POST"]
+    assert bench.writer.writes() == {"written": 1}
+
+
+def test_own_write_comes_back_without_another(bench: Bench) -> None:
+    """The watch brings our own write as a changed Route; nothing is written again."""
+    bench.work()
+    for _ in range(3):
+        bench.tell(changed=bench.see())
+        bench.work(60.0)
+    assert len(bench.api.requests) == 2
+
+
+def test_nothing_before_haproxy_serves() -> None:
+    """Before a first configuration, and while changes cannot be applied, held claims stay as they are; nothing is lost."""
+    bench = Bench()
+    bench.put("db", status={"ingress": [{"routerName": "tcp-router", "conditions": []}]})
+    bench.tell(changed=bench.see(), configured=False)
+    bench.tell(problem="no space left on device")
+    bench.work(10.0)
+    assert bench.api.requests == []
+    bench.tell(Verdict(route=key("db"), port=6620))
+    bench.work()
+    assert bench.conditions("db") == {"Admitted": "True", "PortClaimed": "6620"}
+
+
+def test_stale_replica_reports_nothing(bench: Bench) -> None:
+    """A leader that cannot apply changes serves what was; it does not write that over what a former leader wrote."""
+    bench.work()
+    bench.put(
+        "db", 6621, status={"ingress": [{**bench.entry("db"), "conditions": [{"type": "Admitted", "status": "True"}]}]}
+    )
+    bench.tell(changed=bench.see(), problem="no space left on device")
+    bench.work(10.0)
+    assert len(bench.api.writes()) == 1
+    bench.tell(Verdict(route=key("db"), port=6621))
+    bench.work()
+    assert bench.conditions("db") == {"Admitted": "True", "PortClaimed": "6621"}
+
+
+def test_undecided_route_keeps_its_entry(bench: Bench) -> None:
+    """A Route of ours without a verdict (it waits for a reload) is left alone, its claim above all."""
+    bench.work()
+    bench.forget("db")
+    bench.tell(changed=bench.see())
+    bench.work(10.0)
+    assert bench.conditions("db") == {"Admitted": "True", "PortClaimed": "6620"}
+
+
+def test_route_that_stops_being_ours_loses_the_entry(bench: Bench) -> None:
+    """Only when HAProxy does not serve it any more, and others' entries stay."""
+    bench.work()
+    stored = bench.api.routes[key("db")]
+    stored["status"]["ingress"].insert(0, OTHERS)
+    bench.api.put_route({**stored, "metadata": {**stored["metadata"], "annotations": {}}})
+    bench.tell(changed=bench.see())
+    bench.work(1.0)
+    assert len(bench.api.writes()) == 1
+    bench.forget("db")
+    bench.tell()
+    bench.work(1.0)
+    assert bench.api.routes[key("db")]["status"]["ingress"] == [OTHERS]
+    bench.tell(changed=bench.see())
+    bench.work(60.0)
+    assert len(bench.api.writes()) == 2
+
+
+def test_route_that_left_the_shard_loses_the_entry(bench: Bench) -> None:
+    """A Route that the input gives no more, though it exists, is read and our entry removed."""
+    bench.work()
+    del bench.routes[key("db")]
+    bench.forget("db")
+    bench.tell(changed=frozenset({key("db")}))
+    bench.work()
+    assert bench.api.routes[key("db")]["status"]["ingress"] == []
+    assert bench.writer.writes()["removed"] == 1
+
+
+def test_route_that_comes_back_keeps_the_entry(bench: Bench) -> None:
+    """A Route that is back in the shard by the time that it is read keeps what it has."""
+    bench.work()
+    del bench.routes[key("db")]
+    bench.tell(changed=frozenset({key("db")}))
+    bench.api.before = lambda method, _: bench.tell(changed=bench.see()) if method == "GET" else None
+    bench.work(10.0)
+    assert bench.conditions("db") == {"Admitted": "True", "PortClaimed": "6620"}
+    assert len(bench.api.writes()) == 1
+
+
+def test_deleted_route_is_forgotten(bench: Bench) -> None:
+    """A deleted Route costs one read."""
+    bench.work()
+    del bench.api.routes[key("db")]
+    bench.forget("db")
+    bench.tell(changed=bench.see())
+    bench.work(60.0)
+    assert bench.api.requests[2:] == [("GET", "/apis/route.openshift.io/v1/namespaces/team/routes/db")]
+    assert bench.writer.queued == 0
+
+
+def test_foreign_routes_cost_nothing() -> None:
+    """Routes of other routers cause no request, whatever happens to them."""
+    bench = Bench()
+    value = route_value("web", 7000, router_name="other")
+    bench.api.put_route({**value, "status": {"ingress": [OTHERS]}})
+    bench.tell(changed=bench.see())
+    bench.work(1.0)
+    del bench.api.routes[key("web")]
+    bench.tell(changed=bench.see())
+    bench.work(1.0)
+    assert bench.api.requests == []
+
+
+def test_conflict_is_read_and_decided_again(bench: Bench) -> None:
+    """Another router wrote meanwhile: its entry stays, ours is added at the next try."""
+    stored = bench.api.routes[key("db")]
+    bench.api.put_route({**stored, "status": {"ingress": [OTHERS]}})
+    bench.work(1.0)
+    assert [method for method, _ in bench.api.requests[:3]] == ["PATCH", "GET", "PATCH"]
+    assert bench.api.routes[key("db")]["status"]["ingress"][0] == OTHERS
+    assert bench.conditions("db")["PortClaimed"] == "6620"
+    assert bench.writer.writes() == {"conflict": 1, "written": 1}
+
+
+def test_conflict_after_conflict_backs_off(bench: Bench) -> None:
+    """Endless conflicts are tried less and less often."""
+    bench.api.before = lambda method, _: (
+        None if method == "GET" else bench.api.faults.append(ApiConflict("modified", 409))
+    )
+    bench.work(60.0)
+    assert 10 < len(bench.api.writes()) < 40
+
+
+def test_conflict_with_another_request_waits_for_its_verdict(bench: Bench) -> None:
+    """The Route asks for another port now; what was decided for the old one is not written on it."""
+    bench.put("db", 6621)
+    bench.work(60.0)
+    assert "status" not in bench.api.routes[key("db")]
+    assert bench.writer.writes() == {"conflict": 1, "superseded": 1}
+    bench.tell(Verdict(route=key("db"), port=6621), changed=bench.see())
+    bench.work()
+    assert bench.conditions("db") == {"Admitted": "True", "PortClaimed": "6621"}
+
+
+def test_latest_verdict_wins(bench: Bench) -> None:
+    """What changes several times before its turn is written once."""
+    bench.tell(Verdict(route=key("db"), port=6620, reason=Reason.PORT_NOT_ALLOWED, message="no"))
+    bench.tell(Verdict(route=key("db"), port=6620, reason=Reason.PORT_RESERVED, message="reserved"))
+    bench.work()
+    assert bench.conditions("db") == {"Admitted": "reserved"}
+    assert len(bench.api.writes()) == 1
+
+
+def test_rate_is_kept() -> None:
+    """500 Routes at 50 a second with a burst of 20: no window has more requests than that."""
+    bench = Bench(Rate(50.0, 20))
+    names = [f"r{number}" for number in range(500)]
+    for number, name in enumerate(names):
+        bench.put(name, 7000 + number)
+    times: list[float] = []
+    bench.api.before = lambda _method, _path: times.append(bench.now_s)
+    bench.tell(*(Verdict(route=key(name), port=7000 + n) for n, name in enumerate(names)), changed=bench.see())
+    bench.work(30.0)
+    assert len(times) == 1000, "a status and an Event for each"
+    for start, first in enumerate(times):
+        assert sum(1 for each in times[start:] if each < first + 1.0) <= 20 + 50 + 1
+    assert times[-1] >= (1000 - 21) / 50.0
+    kinds = [method for method, _ in bench.api.requests]
+    assert kinds == ["PATCH"] * 500 + ["POST"] * 500, "statuses go before Events"
+
+
+def test_only_the_leader_writes(bench: Bench) -> None:
+    """Without the Lease nothing is sent; with it, everything is looked at again."""
+    bench.leads = False
+    bench.work(5.0)
+    assert bench.api.requests == []
+    assert bench.writer.queued == 0
+    bench.leads = True
+    bench.work()
+    assert bench.conditions("db")["Admitted"] == "True"
+
+
+def test_lease_lost_between_read_and_write(bench: Bench) -> None:
+    """Leadership is asked for at the moment of each request, not only at the beginning of a turn."""
+    bench.put("db")
+    bench.api.before = lambda method, _: setattr(bench, "leads", method != "GET")
+    bench.work(5.0)
+    assert [method for method, _ in bench.api.requests] == ["PATCH", "GET"]
+
+
+def test_what_happened_while_another_led(bench: Bench) -> None:
+    """A Route that went out of sight while another replica led is cleaned up by who leads next."""
+    bench.work()
+    bench.leads = False
+    bench.work(1.0)
+    del bench.routes[key("db")]
+    bench.forget("db")
+    bench.tell(changed=frozenset({key("db")}))
+    bench.leads = True
+    bench.work()
+    assert bench.api.routes[key("db")]["status"]["ingress"] == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "result", "pause_s"),
+    [
+        pytest.param(ApiBusy("busy", 429, 7.0), "busy", 7.0, id="429 with Retry-After"),
+        pytest.param(ApiBusy("broken", 500), "busy", 1.0, id="500"),
+        pytest.param(ApiUnreachable("refused"), "unreachable", 1.0, id="unreachable"),
+        pytest.param(ApiUnauthorized("expired", 401), "unauthorized", 1.0, id="401"),
+        pytest.param(ApiForbidden("patch routes/status", 403), "forbidden", 60.0, id="403"),
+        pytest.param(ApiError("odd", 418), "failed", 1.0, id="anything else"),
+    ],
+)
+def test_failure_is_tried_again_later(bench: Bench, fault: ApiError, result: str, pause_s: float) -> None:
+    """Each failure has its pause, after which the same is tried again and works."""
+    bench.api.faults.append(fault)
+    bench.work(pause_s - 0.3)
+    assert len(bench.api.requests) == 1
+    bench.work(0.6)
+    assert bench.conditions("db")["Admitted"] == "True"
+    assert bench.writer.writes() == {result: 1, "written": 1}
+    assert bench.api.refreshed == (1 if result == "unauthorized" else 0)
+
+
+def test_outage_is_tried_less_and_less_often(bench: Bench) -> None:
+    """Half an hour without an API server costs a request every half minute."""
+    bench.api.before = lambda _method, _path: bench.api.faults.append(ApiUnreachable("refused"))
+    bench.work(1800.0)
+    assert 60 <= len(bench.api.requests) <= 70
+
+
+def test_forbidden_namespace_costs_only_itself(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """One namespace's missing permission is told once, and keeps nobody else waiting."""
+    for number in range(50):
+        bench.put(f"f{number}", 7000 + number)
+    team = [Verdict(route=key(f"f{number}"), port=7000 + number) for number in range(50)]
+    other = replace(team[0], route=ObjectKey("other", "x"))
+    value = route_value("x", 7000, namespace="other")
+    bench.api.put_route(value)
+
+    def forbid(_: str, path: str) -> None:
+        if "/team/" in path:
+            bench.api.faults.append(ApiForbidden("needs patch of routes/status", 403))
+
+    bench.api.before = forbid
+    bench.tell(*team, other, changed=bench.see())
+    bench.work(30.0)
+    assert len([path for path in bench.api.writes() if "/team/" in path]) == 1
+    assert entries(bench.api.routes[ObjectKey("other", "x")], "tcp-router")
+    bench.work(600.0)
+    assert len([path for path in bench.api.writes() if "/team/" in path]) < 15
+    assert capsys.readouterr().out.count("status not permitted") == 1
+
+
+def test_refused_status_is_not_sent_again(bench: Bench) -> None:
+    """What the server's validation refuses waits for another change."""
+    bench.api.faults.append(ApiInvalid("422", 422))
+    bench.work(300.0)
+    assert len(bench.api.requests) == 1
+    bench.tell(changed=bench.see())
+    bench.work()
+    assert bench.conditions("db")["Admitted"] == "True"
+
+
+def test_two_routers_do_not_fight() -> None:
+    """Two routers with different names write on one Route, once each."""
+    one = Bench()
+    two = Bench(name="other", api=one.api)
+    value = route_value("db", 6620)
+    value["metadata"]["annotations"]["haproxy.router.openshift.io/router-name"] = "other"
+    value["status"] = {"ingress": [{"routerName": "tcp-router"}, OTHERS]}
+    one.api.put_route(value)
+    for _ in range(5):
+        one.tell(changed=one.see())
+        two.tell(Verdict(route=key("db"), port=6620), changed=two.see())
+        one.work(10.0)
+        two.work(10.0)
+    assert [entry["routerName"] for entry in one.api.routes[key("db")]["status"]["ingress"]] == ["default", "other"]
+    assert one.writer.writes()["removed"] == two.writer.writes()["written"] == 1
+
+
+# Events
+
+
+def test_rejection_event(bench: Bench) -> None:
+    """A rejected Route gets an Event with reason and message; one that is set aside says so."""
+    bench.tell(Verdict(route=key("db"), port=6620, reason=Reason.PORT_RESERVED, message="port 6620 is reserved"))
+    bench.work()
+    aside = Verdict(route=key("db"), port=6620, reason=Reason.PORT_UNAVAILABLE, message="taken", set_aside=True)
+    bench.tell(aside, changed=bench.see())
+    bench.work()
+    told = [(e["type"], e["action"], e["reason"], e["note"]) for e in bench.api.events.values()]
+    assert told == [
+        ("Warning", "Reject", "PortReserved", "port 6620 is reserved"),
+        ("Warning", "SetAside", "PortUnavailable", "taken"),
+    ]
+
+
+def test_another_port_is_news(bench: Bench) -> None:
+    """A Route that is served on another port than before says so, though it was and is admitted."""
+    bench.work()
+    bench.put("db", 6621, status=bench.api.routes[key("db")]["status"])
+    bench.tell(Verdict(route=key("db"), port=6621), changed=bench.see())
+    bench.work()
+    notes = [event["note"] for event in bench.api.events.values()]
+    assert notes == ["served on tcp.example.com:6620", "served on tcp.example.com:6621"]
+
+
+def test_warnings_are_events(bench: Bench) -> None:
+    """A Route without endpoints says so, once for as long as it lasts."""
+    verdict = Verdict(route=key("db"), port=6620, warnings=("Service team/db has no endpoints",))
+    bench.tell(verdict)
+    bench.work(60.0)
+    bench.tell(changed=bench.see())
+    bench.work(60.0)
+    warned = [e for e in bench.api.events.values() if e["type"] == "Warning"]
+    assert [(e["reason"], e["note"], e.get("series")) for e in warned] == [
+        ("NoEndpoints", "Service team/db has no endpoints", None)
+    ]
+
+
+def test_repeated_events_are_counted(bench: Bench) -> None:
+    """A Route that loses its endpoints 100 times in 100 seconds has one Event with the count, written now and then."""
+    bad = Verdict(route=key("db"), port=6620, warnings=("Service team/db has no endpoints",))
+    for _ in range(100):
+        bench.tell(bad)
+        bench.work(0.5)
+        bench.tell(replace(bad, warnings=()))
+        bench.work(0.5)
+    bench.work(SERIES_PAUSE_S)
+    (event,) = [e for e in bench.api.events.values() if e["type"] == "Warning"]
+    assert event["series"]["count"] == 100
+    counted = [path for method, path in bench.api.requests if method == "PATCH" and "/events/" in path]
+    assert 1 <= len(counted) <= 5
+
+
+def test_expired_event_is_said_anew(bench: Bench) -> None:
+    """Where the API server has dropped the Event, its next count becomes a new one."""
+    bad = Verdict(route=key("db"), port=6620, warnings=("Service team/db has no endpoints",))
+    bench.tell(bad)
+    bench.work()
+    bench.api.events.clear()
+    bench.tell(replace(bad, warnings=()))
+    bench.work()
+    bench.tell(bad)
+    bench.work(2 * SERIES_PAUSE_S)
+    (event,) = bench.api.events.values()
+    assert "series" not in event
+
+
+def test_waiting_events_are_bounded() -> None:
+    """A flood of news drops the oldest of it, and counts that."""
+    bench = Bench()
+    count = MAX_WAITING + 50
+    for number in range(count):
+        bench.put(f"r{number}", 7000 + number)
+    bench.rate = Rate(10_000.0, 10_000)
+    bench.__post_init__()
+    bench.tell(*(Verdict(route=key(f"r{n}"), port=7000 + n) for n in range(count)), changed=bench.see())
+    bench.work(2.0)
+    assert bench.writer.events() == {"created": MAX_WAITING, "dropped": 50}
+    assert len(bench.api.events) == MAX_WAITING
+
+
+def test_event_failures_do_not_touch_the_status(bench: Bench) -> None:
+    """A forbidden Event is dropped; statuses go on."""
+
+    def forbid(method: str, _: str) -> None:
+        if method == "POST":
+            bench.api.faults.append(ApiForbidden("namespace is being terminated", 403))
+
+    bench.api.before = forbid
+    bench.work(1.0)
+    bench.tell(Verdict(route=key("db"), port=6620, reason=Reason.PORT_RESERVED, message="no"), changed=bench.see())
+    bench.work(200.0)
+    assert bench.conditions("db")["Admitted"] == "no"
+    assert bench.writer.events()["forbidden"] == 2
+
+
+# The thread
+
+
+def test_thread_writes_and_stops() -> None:
+    """Started, the writer does its work by itself; stopped, nothing more is sent."""
+    api = FakeApi()
+    routes = {key("db"): api.put_route(route_value("db", 6620))}
+    writer = StatusWriter(api, "tcp-router", "", lambda: True)
+    writer.start()
+    verdicts = {key("db"): Verdict(route=key("db"), port=6620)}
+    writer.update(Snapshot(configured=True, verdicts=verdicts), routes, frozenset(routes))
+    wait_for(lambda: len(api.requests) == 2, "status and Event")
+    writer.stop()
+    writer.update(Snapshot(configured=True, verdicts={}), routes, frozenset(routes))
+    assert not any(thread.name == "status" for thread in threading.enumerate())
+    assert len(api.requests) == 2
+
+
+def test_stop_does_not_wait_for_a_hanging_server() -> None:
+    """An API server that does not answer keeps nobody from ending; what it still says leads to no further request."""
+    api = FakeApi()
+    routes = {key(f"r{n}"): api.put_route(route_value(f"r{n}", 7000 + n)) for n in range(3)}
+    hangs, release = threading.Event(), threading.Event()
+
+    def hang(_method: str, _path: str) -> None:
+        hangs.set()
+        release.wait(20.0)
+
+    api.before = hang
+    writer = StatusWriter(api, "tcp-router", "", lambda: True)
+    writer.start()
+    verdicts = {each: Verdict(route=each, port=7000) for each in routes}
+    writer.update(Snapshot(configured=True, verdicts=verdicts), routes, frozenset(routes))
+    assert hangs.wait(10.0)
+    began_s = time.monotonic()
+    writer.stop()
+    assert time.monotonic() - began_s < 1.0
+    release.set()
+    wait_for(lambda: not any(t.name == "status" for t in threading.enumerate()), "the thread ends")
+    assert len(api.requests) == 1
