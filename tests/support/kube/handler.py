@@ -1,0 +1,249 @@
+"""What the API server of tests does with a request."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tests.support.crd import route_schema
+from tests.support.kube.connection import Connection, Cut
+from tests.support.kube.listing import Snapshots
+from tests.support.kube.patches import PatchFailed, PatchMalformed, json_patch, merge_patch
+from tests.support.kube.resources import RESOURCES, ROUTES, SERVICE_ACCOUNTS, Target, parse
+from tests.support.kube.selectors import Matcher, by_fields, by_labels
+from tests.support.kube.statuses import StatusError, failure, forbidden, not_found, unauthorized
+from tests.support.kube.storage import Object, utc_now
+from tests.support.kube.watching import Watch
+
+_CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+_ROUTE_CRD = f"{_CRDS}/routes.route.openshift.io"
+_HEALTH = {"/healthz", "/livez", "/readyz"}
+_VERSION = {"major": "1", "minor": "31", "gitVersion": "v1.31.0", "platform": "linux/amd64"}
+_PATCHES = {"application/json-patch+json": json_patch, "application/merge-patch+json": merge_patch}
+
+
+class Handler(Connection):
+    """One client's requests, one after another."""
+
+    snapshots: Snapshots
+
+    def _handle(self) -> None:
+        try:
+            self._handle_or_fail()
+        except StatusError as error:
+            self.answer_failure(error)
+        except (Cut, OSError):
+            self.cut()
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 -- the names that http.server looks for
+
+    def _handle_or_fail(self) -> None:
+        body = self.read_body()
+        path, query = self.path_and_query
+        faults, changed = self.state.faults, self.state.storage.changed
+        with changed:
+            changed.wait_for(lambda: self.state.stopping.is_set() or not faults.silent_to_all)
+        if self.state.stopping.is_set():
+            raise Cut
+        ordered = faults.failure_for(self.command, path)
+        if ordered is not None:
+            raise ordered
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        access = self.state.access
+        if not access.accepts(token):
+            raise unauthorized()
+        target = parse(path)
+        if target is None or (target.resource is ROUTES and not self.state.has_routes):
+            self._answer_other(path)
+            return
+        verb = self._verb(target, query)
+        plural = "/".join(filter(None, (target.resource.plural, target.subresource)))
+        if faults.forbids(verb, plural) or not access.may(token, verb, target):
+            raise forbidden(target, verb, access.user(token))
+        self._answer(verb, target, query, body)
+
+    def _verb(self, target: Target, query: dict[str, str]) -> str:
+        if self.command == "GET":
+            if query.get("watch") in {"true", "1"}:
+                return "watch"
+            return "get" if target.name else "list"
+        if self.command == "DELETE" and not target.name:
+            return "deletecollection"
+        return {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}[self.command]
+
+    def _answer(self, verb: str, target: Target, query: dict[str, str], body: bytes) -> None:
+        resource, namespace, name, subresource = target
+        if resource is SERVICE_ACCOUNTS and subresource and verb == "create":
+            self.state.storage.get(resource, namespace, name)
+            token = self.state.access.issue(namespace, name)
+            self.answer_object(201, {**_parsed(body), "status": {"token": token, "expirationTimestamp": utc_now()}})
+            return
+        if (verb == "create" and name) or (verb == "update" and not name) or (verb == "patch" and not name):
+            raise failure(405, "the server does not allow this method on the requested resource")
+        if verb == "create":
+            obj = self._object(target, body, query)
+            self.answer(201, self.state.storage.create(resource, obj, self._manager()).body)
+        elif verb == "update":
+            self._answer_update(target, self._object(target, body, query))
+        elif verb == "patch":
+            self._answer_patch(target, query, body)
+        elif subresource and verb != "get":
+            raise failure(405, "the server does not allow this method on the requested resource")
+        elif verb == "delete":
+            self._answer_delete(target, body)
+        elif verb == "deletecollection":
+            self._answer_delete_all(target, query)
+        else:
+            self._answer_read(verb, target, query)
+
+    def _answer_read(self, verb: str, target: Target, query: dict[str, str]) -> None:
+        resource, namespace, name, _ = target
+        if verb == "get":
+            self.answer(200, self.state.storage.get(resource, namespace, name).body)
+        elif verb == "list":
+            page = self.snapshots.page(target, query, _matcher(query))
+            self.answer(200, page, cut=self.state.faults.cut_for(resource, "list"))
+        else:
+            matches = _matcher({"fieldSelector": f"metadata.name={name}"} if name else query)
+            with self.state.storage.changed:
+                watch = Watch(self.state, target, query, matches)
+            watch.serve(self)
+
+    def _answer_delete(self, target: Target, body: bytes) -> None:
+        resource, namespace, name, _ = target
+        options = _parsed(body) if body else {}
+        gone = self.state.storage.delete(resource, namespace, name, options.get("preconditions"))
+        if gone.obj["metadata"].get("deletionTimestamp"):
+            self.answer(200, gone.body)
+        else:
+            details = {"name": name, "kind": resource.plural, "uid": gone.obj["metadata"]["uid"]}
+            self.answer_object(200, {**_SUCCESS, "details": details})
+
+    def _answer_delete_all(self, target: Target, query: dict[str, str]) -> None:
+        storage, matches = self.state.storage, _matcher(query)
+        with storage.changed:
+            for stored in storage.list(target.resource, target.namespace):
+                if matches(stored.obj):
+                    metadata = stored.obj["metadata"]
+                    storage.delete(target.resource, metadata.get("namespace", ""), metadata["name"])
+        self.answer_object(200, _SUCCESS)
+
+    def _answer_update(self, target: Target, obj: Object) -> None:
+        resource, namespace, name, subresource = target
+        storage, manager = self.state.storage, self._manager()
+        if (obj.get("metadata") or {}).get("name") != name:
+            raise failure(
+                400, f"the name of the object ({obj.get('metadata')}) does not match the name on the URL ({name})"
+            )
+        try:
+            stored = storage.update(resource, namespace, name, lambda _: obj, manager=manager, subresource=subresource)
+        except StatusError as error:
+            if error.code != 404 or not resource.create_on_update or subresource:
+                raise
+            if obj["metadata"].get("resourceVersion"):
+                raise not_found(resource, name) from None
+            self.answer(201, storage.create(resource, obj, manager).body)
+        else:
+            self.answer(200, stored.body)
+
+    def _answer_patch(self, target: Target, query: dict[str, str], body: bytes) -> None:
+        resource, namespace, name, subresource = target
+        content_type = (self.headers.get("Content-Type") or "").split(";")[0].strip()
+        apply = _PATCHES.get(content_type)
+        if apply is None:
+            accepted = ", ".join(_PATCHES)
+            said = f"the body of the request was in an unknown format - accepted media types include: {accepted}"
+            raise failure(415, said)
+        patch = _parsed(body)
+
+        def changed(obj: Object) -> Object:
+            try:
+                patched = apply(obj, patch)
+            except PatchFailed as error:
+                said = f"the server rejected our request due to an error in our request: {error}"
+                raise failure(422, said) from None
+            except PatchMalformed as error:
+                raise failure(400, f"error decoding patch: {error}") from None
+            return self._checked(target, patched, query)
+
+        stored = self.state.storage.update(
+            resource, namespace, name, changed, manager=self._manager(), subresource=subresource
+        )
+        self.answer(200, stored.body)
+
+    def _object(self, target: Target, body: bytes, query: dict[str, str]) -> Object:
+        return self._checked(target, _parsed(body), query)
+
+    def _checked(self, target: Target, obj: Any, query: dict[str, str]) -> Object:
+        """Give a decoded body as an object of the path's kind and namespace."""
+        resource = target.resource
+        if not isinstance(obj, dict) or not isinstance(obj.get("metadata", {}), dict):
+            raise failure(400, "json: cannot unmarshal into Go value of type map[string]interface {}")
+        if (
+            obj.get("kind", resource.kind) != resource.kind
+            or obj.get("apiVersion", resource.api_version) != resource.api_version
+        ):
+            said = f"{obj.get('apiVersion')}, Kind={obj.get('kind')}"
+            raise failure(400, f"the object provided is unrecognized (must be of type {resource.kind}): {said}")
+        metadata = dict(obj.get("metadata") or {})
+        if resource.namespaced:
+            if not target.namespace and self.command == "POST":
+                raise failure(405, "the server does not allow this method on the requested resource")
+            if metadata.get("namespace", target.namespace) != target.namespace:
+                said = "the namespace of the provided object does not match the namespace sent on the request"
+                raise failure(400, said)
+            metadata["namespace"] = target.namespace
+        checked: Object = {**obj, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+        if resource is ROUTES and query.get("fieldValidation") == "Strict":
+            unknown = route_schema().unknown_fields(checked)
+            if unknown:
+                said = ", ".join(f'unknown field "{path}"' for path in unknown)
+                raise failure(400, f"strict decoding error: {said}")
+        return checked
+
+    def _manager(self) -> str:
+        return re.split(r"[/ ]", self.headers.get("User-Agent") or "unknown")[0]
+
+    def _answer_other(self, path: str) -> None:
+        """Answer what is about no object: health, the version, and the CRD of Routes."""
+        if path in _HEALTH and self.command == "GET":
+            self.answer(200, b"ok", "text/plain; charset=utf-8")
+        elif path == "/version" and self.command == "GET":
+            self.answer_object(200, _VERSION)
+        elif path == _CRDS and self.command == "POST":
+            if self.state.has_routes:
+                said = 'customresourcedefinitions.apiextensions.k8s.io "routes.route.openshift.io" already exists'
+                raise failure(409, said, "AlreadyExists")
+            self.state.has_routes = True
+            self.answer_object(201, _established())
+        elif path == _ROUTE_CRD and self.command in {"GET", "DELETE"} and self.state.has_routes:
+            self.state.has_routes = self.command == "GET"
+            self.answer_object(200, _established())
+        elif path == "/apis" and self.command == "GET":
+            groups = sorted({known.group for known in RESOURCES if known is not ROUTES or self.state.has_routes} - {""})
+            self.answer_object(
+                200, {"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": name} for name in groups]}
+            )
+        else:
+            self.answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
+
+
+_SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+
+
+def _established() -> Object:
+    conditions = [{"type": kind, "status": "True"} for kind in ("NamesAccepted", "Established")]
+    return {**route_schema().document, "status": {"conditions": conditions}}
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise failure(400, f"couldn't get version/kind; json parse error: {error}") from None
+
+
+def _matcher(query: dict[str, str]) -> Matcher:
+    labels, fields = by_labels(query.get("labelSelector", "")), by_fields(query.get("fieldSelector", ""))
+    return lambda obj: labels(obj) and fields(obj)

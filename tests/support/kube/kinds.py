@@ -1,0 +1,237 @@
+"""What an API server fills in and refuses, kind by kind, as far as the router and its tests can come across it.
+
+Followed: kubernetes/pkg/apis/core/validation/{validation,events}.go, pkg/apis/discovery/validation and
+pkg/apis/coordination/validation; Routes go by the schema of their CRD.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tests.support.crd import route_schema
+from tests.support.kube.resources import Resource
+from tests.support.kube.statuses import Cause, failure, invalid
+
+Object = dict[str, Any]
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_QUALIFIED = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
+_MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
+_MICRO_TIMES = {
+    "Event": (("eventTime",), ("series", "lastObservedTime")),
+    "Lease": (("spec", "acquireTime"), ("spec", "renewTime")),
+}
+_EVENT_FIXED = (
+    "regarding", "reason", "note", "type", "action", "related", "reportingController", "reportingInstance", "eventTime",
+)  # fmt: skip
+_MAX_LENGTHS = {"action": 128, "reason": 128, "reportingInstance": 128, "note": 1024}
+
+
+def completed(obj: Object) -> Object:
+    """Give an object with the defaults of its kind, as it would be stored.
+
+    Raises:
+        StatusError: 400, where a field has a JSON type that the kind does not know.
+    """
+    kind = obj["kind"]
+    _check_types(obj, kind)
+    if kind == "Route":
+        return route_schema().completed(obj)
+    obj = copy.deepcopy(obj)
+    if kind == "Service":
+        _complete_service(obj)
+    elif kind == "EndpointSlice":
+        for port in obj.get("ports") or ():
+            port.setdefault("name", "")
+            port.setdefault("protocol", "TCP")
+    elif kind == "Namespace":
+        obj["metadata"]["labels"] = {
+            **(obj["metadata"].get("labels") or {}),
+            "kubernetes.io/metadata.name": obj["metadata"]["name"],
+        }
+        obj.setdefault("spec", {"finalizers": ["kubernetes"]})
+        obj["status"] = {"phase": "Active"}
+    return obj
+
+
+def check(resource: Resource, new: Object, old: Object | None, *, refuse_loopback: bool) -> None:
+    """Refuse a completed object that breaks the rules of its kind.
+
+    Raises:
+        StatusError: 422, with a cause for each broken rule.
+    """
+    causes = list(_name_problems(resource, new["metadata"]["name"]))
+    if resource.kind == "Route":
+        causes += route_schema().problems(new)
+    elif resource.kind == "Event":
+        causes += _event_problems(new, old)
+    elif resource.kind == "Lease":
+        causes += _lease_problems(new)
+    elif resource.kind == "Service":
+        causes += _service_problems(new)
+    elif resource.kind == "EndpointSlice":
+        causes += _slice_problems(new, old, refuse_loopback=refuse_loopback)
+    if causes:
+        raise invalid(resource, new["metadata"]["name"], causes)
+
+
+def _check_types(obj: Object, kind: str) -> None:
+    metadata = obj.get("metadata")
+    if not isinstance(metadata, dict):
+        raise _unreadable(kind, "json: cannot unmarshal into Go struct field .metadata of type v1.ObjectMeta")
+    for field in ("annotations", "labels"):
+        members = metadata.get(field)
+        if members is not None and not (
+            isinstance(members, dict) and all(isinstance(value, str) for value in members.values())
+        ):
+            raise _unreadable(
+                kind, f"json: cannot unmarshal into Go struct field ObjectMeta.metadata.{field} of type string"
+            )
+    for path in _MICRO_TIMES.get(kind, ()):
+        value: Any = obj
+        for step in path:
+            value = value.get(step) if isinstance(value, dict) else None
+        # MicroTime is parsed with the layout 2006-01-02T15:04:05.000000Z07:00, which wants exactly six digits.
+        if value is not None and not (isinstance(value, str) and _MICRO_TIME.fullmatch(value)):
+            raise _unreadable(kind, f'parsing time "{value}" as "2006-01-02T15:04:05.000000Z07:00": cannot parse')
+
+
+def _unreadable(kind: str, problem: str) -> Exception:
+    return failure(400, f'{kind} in version "v1" cannot be handled as a {kind}: {problem}')
+
+
+_cluster_ips = (str(address) for address in itertools.islice(ipaddress.ip_network("10.96.0.0/12").hosts(), 10, None))
+
+
+def _complete_service(obj: Object) -> None:
+    spec = obj.setdefault("spec", {})
+    spec.setdefault("type", "ClusterIP")
+    spec.setdefault("sessionAffinity", "None")
+    for port in spec.get("ports") or ():
+        port.setdefault("protocol", "TCP")
+        port.setdefault("targetPort", port.get("port"))
+    if spec["type"] != "ExternalName":
+        if not spec.get("clusterIP"):
+            spec["clusterIP"] = next(_cluster_ips)
+        spec.setdefault("clusterIPs", [spec["clusterIP"]])
+        spec.setdefault("ipFamilies", ["IPv4"])
+        spec.setdefault("ipFamilyPolicy", "SingleStack")
+        spec.setdefault("internalTrafficPolicy", "Cluster")
+    obj.setdefault("status", {"loadBalancer": {}})
+
+
+def _required(path: str) -> Cause:
+    return Cause(path, "FieldValueRequired", "Required value")
+
+
+def _wrong(path: str, value: object, problem: str) -> Cause:
+    return Cause(path, "FieldValueInvalid", f'Invalid value: "{value}": {problem}')
+
+
+def _name_problems(resource: Resource, name: str) -> Iterator[Cause]:
+    form = _LABEL if resource.kind == "Service" else _SUBDOMAIN
+    if not form.fullmatch(name) or len(name) > 253:
+        yield _wrong("metadata.name", name, "must consist of lower case alphanumeric characters, '-' or '.'")
+
+
+def _event_problems(new: Object, old: Object | None) -> Iterator[Cause]:
+    yield from _event_field_problems(new)
+    series = new.get("series")
+    if series is not None:
+        if series.get("count", 0) < 2:
+            yield _wrong("series.count", "", "should be at least 2")
+        if not series.get("lastObservedTime"):
+            yield _required("series.lastObservedTime")
+    for field in _EVENT_FIXED if old is not None else ():
+        if old is not None and new.get(field) != old.get(field):
+            yield _wrong(field, new.get(field), "field is immutable")
+
+
+def _event_field_problems(new: Object) -> Iterator[Cause]:
+    if (new.get("regarding") or {}).get("namespace", "default") != new["metadata"]["namespace"]:
+        yield _wrong("involvedObject.namespace", new.get("regarding"), "does not match event.namespace")
+    for field in ("eventTime", "reportingController", "reportingInstance", "action", "reason"):
+        if not new.get(field):
+            yield _required(field)
+    if new.get("reportingController") and not _QUALIFIED.fullmatch(new["reportingController"]):
+        yield _wrong("reportingController", new["reportingController"], "must be a qualified name")
+    for field, limit in _MAX_LENGTHS.items():
+        if len((new.get(field) or "").encode()) > limit:
+            yield Cause(field, "FieldValueInvalid", f'Invalid value: "": can have at most {limit} characters')
+    if new.get("type") not in {"Normal", "Warning"}:
+        yield _wrong("type", "", f"has invalid value: {new.get('type')}")
+    for field in ("deprecatedFirstTimestamp", "deprecatedLastTimestamp", "deprecatedCount", "deprecatedSource"):
+        if new.get(field):
+            yield _wrong(field.removeprefix("deprecated"), new[field], "needs to be unset")
+
+
+def _lease_problems(new: Object) -> Iterator[Cause]:
+    spec = new.get("spec") or {}
+    if spec.get("leaseDurationSeconds") is not None and spec["leaseDurationSeconds"] <= 0:
+        yield _wrong("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0")
+    if spec.get("leaseTransitions") is not None and spec["leaseTransitions"] < 0:
+        yield _wrong("spec.leaseTransitions", spec["leaseTransitions"], "must be greater than or equal to 0")
+    # Servers that know coordinated leader election refuse it; others take it.
+    if spec.get("holderIdentity") == "":
+        yield _wrong("spec.holderIdentity", "", "must not be empty")
+
+
+def _port_problems(path: str, port: object) -> Iterator[Cause]:
+    if not isinstance(port, int) or not 1 <= port <= 65535:
+        yield _wrong(path, port, "must be between 1 and 65535, inclusive")
+
+
+def _service_problems(new: Object) -> Iterator[Cause]:
+    ports = new["spec"].get("ports") or []
+    if not ports and new["spec"]["type"] != "ExternalName" and new["spec"].get("clusterIP") != "None":
+        yield _required("spec.ports")
+    for index, port in enumerate(ports):
+        if len(ports) > 1 and not port.get("name"):
+            yield _required(f"spec.ports[{index}].name")
+        yield from _port_problems(f"spec.ports[{index}].port", port.get("port"))
+
+
+def _slice_problems(new: Object, old: Object | None, *, refuse_loopback: bool) -> Iterator[Cause]:
+    kind = new.get("addressType")
+    if kind not in {"IPv4", "IPv6", "FQDN"}:
+        known = 'supported values: "FQDN", "IPv4", "IPv6"'
+        yield Cause("addressType", "FieldValueNotSupported", f'Unsupported value: "{kind or ""}": {known}')
+        return
+    if old is not None and old["addressType"] != kind:
+        yield _wrong("addressType", kind, "field is immutable")
+    for index, port in enumerate(new.get("ports") or ()):
+        if port.get("port") is not None:
+            yield from _port_problems(f"ports[{index}].port", port["port"])
+    for index, endpoint in enumerate(new.get("endpoints") or ()):
+        addresses = endpoint.get("addresses") or []
+        if not addresses:
+            yield Cause(
+                f"endpoints[{index}].addresses", "FieldValueRequired", "Required value: must contain at least 1 address"
+            )
+        for number, text in enumerate(addresses if kind != "FQDN" else ()):
+            path = f"endpoints[{index}].addresses[{number}]"
+            yield from _address_problems(path, text, kind, refuse_loopback=refuse_loopback)
+
+
+def _address_problems(path: str, text: str, kind: str, *, refuse_loopback: bool) -> Iterator[Cause]:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        yield _wrong(path, text, "must be a valid IP address")
+        return
+    if address.version != (4 if kind == "IPv4" else 6):
+        yield _wrong(path, text, f"must be a valid {kind} address")
+    if address.is_unspecified:
+        yield _wrong(path, text, f"may not be unspecified ({text})")
+    if refuse_loopback and address.is_loopback:
+        yield _wrong(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
+    if address.is_link_local:
+        yield _wrong(path, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
+    if address.is_multicast:
+        yield _wrong(path, text, "may not be in the multicast range (224.0.0.0/4, ff00::/10)")

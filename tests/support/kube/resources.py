@@ -1,0 +1,115 @@
+"""The kinds that the API server of tests has, and where they are in its paths."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One kind, and how the API server treats it (the ``Strategy`` of each kind in kubernetes/pkg/registry)."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+    subresources: tuple[str, ...] = ()
+    unconditional_update: bool = True
+    """Whether a PUT may leave out the resourceVersion."""
+    create_on_update: bool = False
+    """Whether a PUT of an object that does not exist creates it."""
+    counts_generations: bool = False
+
+    @property
+    def has_status(self) -> bool:
+        """Whether the status is written apart."""
+        return "status" in self.subresources
+
+    @property
+    def api_version(self) -> str:
+        """Group and version as objects have it."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def qualified(self) -> str:
+        """Plural and group, as in messages."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def prefix(self) -> str:
+        """What its paths begin with."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+
+ROUTES = Resource(
+    "route.openshift.io",
+    "v1",
+    "Route",
+    "routes",
+    subresources=("status",),
+    unconditional_update=False,
+    counts_generations=True,
+)
+SERVICES = Resource("", "v1", "Service", "services", subresources=("status",), create_on_update=True)
+ENDPOINTS = Resource("", "v1", "Endpoints", "endpoints", create_on_update=True)
+NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False, subresources=("status",))
+ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", counts_generations=True)
+EVENTS = Resource("events.k8s.io", "v1", "Event", "events", create_on_update=True)
+LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", unconditional_update=False, create_on_update=True)
+SERVICE_ACCOUNTS = Resource("", "v1", "ServiceAccount", "serviceaccounts", subresources=("token",))
+ROLES, ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS = (
+    Resource("rbac.authorization.k8s.io", "v1", kind, f"{kind.lower()}s", namespaced=not kind.startswith("Cluster"))
+    for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+)
+
+RESOURCES = (
+    ROUTES,
+    SERVICES,
+    ENDPOINTS,
+    NAMESPACES,
+    ENDPOINT_SLICES,
+    EVENTS,
+    LEASES,
+    SERVICE_ACCOUNTS,
+    ROLES,
+    ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    CLUSTER_ROLE_BINDINGS,
+)
+_BY_KIND = {resource.kind: resource for resource in RESOURCES}
+_BY_PLURAL = {(resource.prefix, resource.plural): resource for resource in RESOURCES}
+_PATH = re.compile(r"(/api/[^/]+|/apis/[^/]+/[^/]+)(?:/namespaces/([^/]+))?/([^/]+)(?:/([^/]+))?(?:/([^/]+))?")
+_NAMESPACE = re.compile(r"/api/v1/namespaces/([^/]+)(/status)?")
+
+
+def of_kind(kind: str) -> Resource:
+    """Give the resource of a kind, as ``Route``."""
+    return _BY_KIND[kind]
+
+
+class Target(NamedTuple):
+    """What a path is about; empty where the path does not say."""
+
+    resource: Resource
+    namespace: str
+    name: str
+    subresource: str
+
+
+def parse(path: str) -> Target | None:
+    """Say what a path is about; None where there is nothing of the kind."""
+    if match := _NAMESPACE.fullmatch(path):
+        return Target(NAMESPACES, "", match[1], "status" if match[2] else "")
+    match = _PATH.fullmatch(path)
+    resource = _BY_PLURAL.get((match[1], match[3])) if match else None
+    if match is None or resource is None:
+        return None
+    target = Target(resource, match[2] or "", match[4] or "", match[5] or "")
+    if target.subresource and target.subresource not in resource.subresources:
+        return None
+    if resource.namespaced and target.name and not target.namespace:
+        return None
+    return None if target.namespace and not resource.namespaced else target
