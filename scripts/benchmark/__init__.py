@@ -1,0 +1,1 @@
+"""``scripts/bench``: how long the router and its HAProxy take, measured on this machine. docs/benchmarks.md explains each figure."""

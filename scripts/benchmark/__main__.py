@@ -1,0 +1,5 @@
+"""``python -m scripts.benchmark``, which ``scripts/bench`` runs."""
+
+from scripts.benchmark.command import main
+
+main()

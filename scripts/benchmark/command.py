@@ -1,0 +1,88 @@
+"""The command: options, the temporary folder, and that nothing is left however it ends."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from router.errors import RouterError
+from router.haproxy.binary import find_binary
+from scripts.benchmark.failure import BenchFailed
+from scripts.benchmark.figures import Figure
+from scripts.benchmark.measure import measure
+from scripts.benchmark.output import as_json, as_table, this_machine
+
+_ROUTES = (100, 1_000, 5_000)
+_RUNS = 10
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _writable(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Find out now, not when everything has been measured."""
+    if path is not None and not path.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {path.parent}")
+    return path
+
+
+@click.command()
+@click.option(
+    "--routes",
+    "sizes",
+    type=click.IntRange(1, 10_000),
+    multiple=True,
+    default=_ROUTES,
+    show_default=True,
+    help="How many Routes to measure with; repeatable.",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(1, 1_000),
+    default=_RUNS,
+    show_default=True,
+    help="Runs of each figure; those of a few milliseconds get ten times as many.",
+)
+@click.option(
+    "--json",
+    "json_path",
+    type=click.Path(path_type=Path, dir_okay=False, writable=True),
+    callback=_writable,
+    help="Write the figures as JSON to this file too.",
+)
+@click.option(
+    "--haproxy", default=None, show_default="as the router finds it", help="The HAProxy binary, 2.8 or newer."
+)
+def main(sizes: tuple[int, ...], runs: int, json_path: Path | None, haproxy: str | None) -> None:
+    """Measure how long the router and its HAProxy take, from manifests in a folder to traffic.
+
+    Prints a table on standard output, and what is being measured on standard error. docs/benchmarks.md says what each figure
+    means. Everything happens on loopback addresses and in a temporary folder.
+    """
+    for number in _STOP_SIGNALS:
+        signal.signal(number, _interrupt)
+    began_s = time.monotonic()
+    figures: list[Figure] = []
+    try:
+        binary = find_binary(haproxy)
+        machine = this_machine(binary)
+        for routes in dict.fromkeys(sizes):
+            # A short path, for the sockets in it.
+            with tempfile.TemporaryDirectory(prefix="tcp-router-bench-") as directory:
+                figures += measure(routes, runs, binary, Path(directory), lambda text: click.echo(text, err=True))
+    except (BenchFailed, RouterError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    seconds = time.monotonic() - began_s
+    click.echo(as_table(machine, figures, seconds))
+    if json_path is not None:
+        json_path.write_text(as_json(machine, figures, seconds))
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    """End what was started, in order; a second signal does not get in between."""
+    for each in _STOP_SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise KeyboardInterrupt(signal.strsignal(number))

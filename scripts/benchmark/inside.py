@@ -1,0 +1,136 @@
+"""Our own share, measured in this process: reading manifests, and the way from the store to rendered bytes."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from router.admission import Admission
+from router.manifests import Loaded, load, parse
+from router.model import Model, ports
+from router.plan import Reload, plan
+from router.render import Rendered, Renderer, TemplateSet
+from router.resources import EndpointSlice, KubernetesObject
+from router.retries import SetAside
+from router.set_aside import without
+from router.settings import AdmissionSettings, RenderSettings, RouteDefaults
+from router.store import Store
+from scripts.benchmark.failure import BenchFailed
+from scripts.benchmark.workload import Workload
+
+_Result = TypeVar("_Result")
+
+ADMISSION = AdmissionSettings(sni_port=0, allow_loopback_endpoints=True, defaults=RouteDefaults(check_interval_ms=0))
+"""As the options in ``scripts.benchmark.router`` make them."""
+
+
+class Decider:
+    """Everything that the controller does from the store to rendered bytes, and nothing that leaves the process."""
+
+    def __init__(self, settings: RenderSettings) -> None:
+        self.store = Store()
+        self._admission = Admission(ADMISSION)
+        self._renderer = Renderer(TemplateSet.load(), settings)
+        self._set_aside = SetAside((1.0, 1.0), 1.0)
+        self._applied: Model | None = None
+
+    def turn(self) -> Rendered:
+        """Decide and render what arrived in the store."""
+        changes, _ = self.store.take()
+        outcome = self._admission.update(self.store.objects, changes)
+        self._set_aside.review(self.store.objects.routes, ports(outcome.model), lambda _: {}, time.monotonic())
+        wanted = without(outcome, self._set_aside.in_force())
+        todo = plan(self._applied, wanted.model)
+        rendered = self._renderer.render(wanted.model)
+        if not isinstance(todo, Reload):
+            raise BenchFailed("a change of the objects was none of the model, so nothing was measured")
+        self._applied = wanted.model
+        return rendered
+
+
+def parse_ms(folder: Path, runs: int) -> tuple[list[float], Loaded]:
+    """Time the reading of all manifests; give the objects too.
+
+    Raises:
+        BenchFailed: a manifest cannot be used.
+    """
+    samples = []
+    loaded = Loaded((), ())
+    gc.collect()
+    for _ in range(runs):
+        elapsed_ms, loaded = _timed(lambda: load([folder]))
+        samples.append(elapsed_ms)
+    if loaded.problems:
+        raise BenchFailed(f"the manifests cannot be used: {loaded.problems[0]}")
+    return samples, loaded
+
+
+def cold_ms(objects: Sequence[KubernetesObject], settings: RenderSettings, runs: int) -> tuple[list[float], Rendered]:
+    """Time the way of all objects at once, in a router that knows nothing yet; give what is rendered too."""
+
+    def decide() -> Rendered:
+        return _settled(objects, settings)[1]
+
+    gc.collect()
+    timed = [_timed(decide) for _ in range(runs)]
+    return [elapsed_ms for elapsed_ms, _ in timed], timed[-1][1]
+
+
+def endpoint_moved_ms(objects: Sequence[KubernetesObject], settings: RenderSettings, runs: int) -> list[float]:
+    """Time the way of a change: one endpoint of one Route has another address; another Route each time."""
+    decider, _ = _settled(objects, settings)
+    gc.collect()
+    slices = [obj for obj in objects if isinstance(obj, EndpointSlice)]
+    samples = []
+    for run in range(runs):
+        address = f"10.0.{run // 250}.{run % 250 + 1}"
+        decider.store.put(_moved(slices[run * len(slices) // runs], address))
+        elapsed_ms, rendered = _timed(decider.turn)
+        if f" {address}:".encode() not in rendered.config:
+            raise BenchFailed("a moved endpoint is not in the configuration")
+        samples.append(elapsed_ms)
+    return samples
+
+
+def new_route_ms(
+    objects: Sequence[KubernetesObject], workload: Workload, settings: RenderSettings, runs: int
+) -> list[float]:
+    """Time the way of a change: one Route comes, with Service and endpoints; it goes again between the runs."""
+    decider, _ = _settled(objects, settings)
+    gc.collect()
+    number = workload.routes
+    text = workload.manifest(number).encode()
+    samples = []
+    for _ in range(runs):
+        new = [manifest.obj for manifest in parse("new.yaml", text).manifests]
+        decider.store.put(*new)
+        elapsed_ms, rendered = _timed(decider.turn)
+        if f":{workload.external_ports[number]}\n".encode() not in rendered.config:
+            raise BenchFailed("a new Route is not in the configuration")
+        samples.append(elapsed_ms)
+        for obj in new:
+            decider.store.delete(type(obj), obj.key)
+        decider.turn()
+    return samples
+
+
+def _settled(objects: Sequence[KubernetesObject], settings: RenderSettings) -> tuple[Decider, Rendered]:
+    decider = Decider(settings)
+    decider.store.put(*objects)
+    return decider, decider.turn()
+
+
+def _moved(former: EndpointSlice, address: str) -> EndpointSlice:
+    first, *others = former.endpoints or ()
+    return msgspec.structs.replace(former, endpoints=(msgspec.structs.replace(first, addresses=(address,)), *others))
+
+
+def _timed(work: Callable[[], _Result]) -> tuple[float, _Result]:
+    began_s = time.perf_counter()
+    result = work()
+    return (time.perf_counter() - began_s) * 1000, result

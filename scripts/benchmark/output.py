@@ -1,0 +1,113 @@
+"""The figures as a table for people and as JSON for programs, with the machine that they are of."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from router import __version__
+from router.haproxy.binary import HaproxyBinary
+from scripts.benchmark.figures import TARGET, Figure
+
+CONDITIONS = (
+    "one file for each Route, 3 endpoints each; files are changed by a rename; no pause between reloads "
+    "(--reload-interval 0); no health checks (--check-interval 0); everything on loopback"
+)
+"""What all figures have in common."""
+
+_CPU_NAME = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
+_HEAD = ("", "median", "p99", "min", "max", "unit", "runs", "beside it")
+_NUMBERS = range(1, 5)
+_TWO_DIGITS_BELOW, _ONE_DIGIT_BELOW = 10, 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where the figures were measured. ``load`` is the system's load in the minute before: of others, mostly."""
+
+    cores: int
+    cpu: str
+    kernel: str
+    python: str
+    haproxy: str
+    router: str
+    load: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cores} cores ({self.cpu}), {self.kernel}, Python {self.python}, HAProxy {self.haproxy}, "
+            f"router {self.router}, load before {self.load:.2f}"
+        )
+
+
+def this_machine(binary: HaproxyBinary) -> Machine:
+    """Describe the machine and the programs that are measured on it."""
+    try:
+        found = _CPU_NAME.search(Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return Machine(
+        cores=len(os.sched_getaffinity(0)),
+        cpu=found[1].strip() if found is not None else platform.machine(),
+        kernel=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        haproxy=binary.build,
+        router=__version__,
+        load=round(os.getloadavg()[0], 2),
+    )
+
+
+def as_json(machine: Machine, figures: Iterable[Figure], seconds: float) -> str:
+    """Give everything as one JSON object; ``seconds`` is how long the measuring took."""
+    values = {
+        "machine": asdict(machine),
+        "conditions": CONDITIONS,
+        "seconds": round(seconds, 1),
+        "figures": [{**asdict(figure), "meets_target": figure.meets_target} for figure in figures],
+    }
+    return json.dumps(values, indent=2) + "\n"
+
+
+def as_table(machine: Machine, figures: Sequence[Figure], seconds: float) -> str:
+    """Give a block of lines for each number of Routes."""
+    blocks = [f"{machine}\n{CONDITIONS}"]
+    for routes in sorted({figure.routes for figure in figures}):
+        rows = [_HEAD, *(_row(figure) for figure in figures if figure.routes == routes)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+        lines = [_line(row, widths) for row in rows]
+        blocks.append("\n".join([f"{routes:,} Routes", *lines]))
+    return "\n\n".join([*blocks, f"measured in {seconds:.0f} s"])
+
+
+def _row(figure: Figure) -> tuple[str, ...]:
+    p99 = _shown(figure.p99) if figure.p99 is not None else "-"
+    numbers = (_shown(figure.median), p99, _shown(figure.min), _shown(figure.max))
+    return (figure.name, *numbers, figure.unit, str(figure.runs), _beside(figure.compared_with, figure.meets_target))
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    cells = (
+        cell.rjust(width) if column in _NUMBERS else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    )
+    return "  " + "  ".join(cells).rstrip()
+
+
+def _beside(compared_with: Mapping[str, float], meets_target: bool | None) -> str:  # noqa: FBT001 - a figure's own
+    parts = []
+    for name, value in compared_with.items():
+        outcome = "" if name != TARGET else ": met" if meets_target else ": MISSED"
+        parts.append(f"{name} {_shown(value)}{outcome}")
+    return "; ".join(parts)
+
+
+def _shown(value: float) -> str:
+    """Write a value with about three digits."""
+    if value < _TWO_DIGITS_BELOW:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if value < _ONE_DIGIT_BELOW else f"{value:,.0f}"

@@ -1,0 +1,108 @@
+"""The manifests that are measured: many Routes, each with a port of its own, a Service and three endpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ENDPOINT_ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+"""Of the three endpoints of every Route; all of 127.0.0.0/8 is loopback."""
+
+_NAMESPACES = 20
+
+_MANIFEST = """\
+apiVersion: route.openshift.io/v1
+kind: Route
+metadata:
+  name: {name}
+  namespace: {namespace}
+  annotations:
+    haproxy.router.openshift.io/router-name: tcp-router
+    haproxy.router.openshift.io/external-tcp-port: "{external_port}"
+spec:
+  to: {{kind: Service, name: {name}}}
+  port: {{targetPort: tcp}}
+---
+apiVersion: v1
+kind: Service
+metadata:
+  name: {name}
+  namespace: {namespace}
+spec:
+  ports:
+    - {{name: tcp, port: 5432, targetPort: {endpoint_port}, protocol: TCP}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata:
+  name: {name}-x7k2p
+  namespace: {namespace}
+  labels:
+    kubernetes.io/service-name: {name}
+addressType: IPv4
+ports:
+  - {{name: tcp, port: {endpoint_port}, protocol: TCP}}
+endpoints:
+"""
+_ENDPOINT = """\
+  - addresses: [{address}]
+    conditions: {{ready: true, serving: true, terminating: false}}
+    targetRef: {{kind: Pod, name: {name}-{number}, namespace: {namespace}}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Routes by number: 0 to ``routes`` - 1 are there from the beginning, those from ``routes`` on come later.
+
+    ``external_ports`` are those of the Routes, in the order of their numbers; ``endpoint_port`` is the port of all endpoints,
+    and ``other_endpoint_port`` the one that they move to.
+    """
+
+    routes: int
+    external_ports: tuple[int, ...]
+    endpoint_port: int
+    other_endpoint_port: int
+
+    @property
+    def last(self) -> int:
+        """The Route that comes last in the configuration, where Routes are sorted by namespace and name."""
+        return max(range(self.routes), key=lambda number: (_namespace(number), _name(number)))
+
+    def manifest(self, number: int, *, moved: bool = False) -> str:
+        """Give Route, Service and EndpointSlice as YAML; ``moved``, the endpoints are on the other port."""
+        names = {"name": _name(number), "namespace": _namespace(number)}
+        endpoint_port = self.other_endpoint_port if moved else self.endpoint_port
+        external_port = self.external_ports[number]
+        endpoints = (
+            _ENDPOINT.format(**names, address=address, number=each) for each, address in enumerate(ENDPOINT_ADDRESSES)
+        )
+        return _MANIFEST.format(**names, external_port=external_port, endpoint_port=endpoint_port) + "".join(endpoints)
+
+    def write_all(self, folder: Path) -> None:
+        """Write the manifests of the Routes that are there from the beginning: one file for each Route, as teams keep them."""
+        folder.mkdir(parents=True)
+        for number in range(self.routes):
+            self._path(folder, number).write_text(self.manifest(number))
+
+    def prepare(self, folder: Path, number: int, *, moved: bool = False) -> tuple[Path, Path]:
+        """Write one Route's manifests under a name that is no manifest's.
+
+        Returns:
+            Where they are, and where to rename them to.
+        """
+        path = self._path(folder, number)
+        beside = path.with_name(f".{path.name}.new")
+        beside.write_text(self.manifest(number, moved=moved))
+        return beside, path
+
+    def _path(self, folder: Path, number: int) -> Path:
+        return folder / f"{_namespace(number)}-{_name(number)}.yaml"
+
+
+def _name(number: int) -> str:
+    return f"app-{number:05}"
+
+
+def _namespace(number: int) -> str:
+    return f"team-{number % _NAMESPACES:02}"

@@ -1,0 +1,152 @@
+"""The benchmark as a user starts it, at a size that takes a moment: its shape and its end, never its times."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-m", "scripts.benchmark")
+IN_PARTS = [
+    "parse",
+    "own share, cold",
+    "own share, endpoint moved",
+    "own share, new Route",
+    "haproxy -c",
+    "reload",
+]
+AS_A_WHOLE = [
+    "start to traffic",
+    "memory of the router",
+    "file to traffic, endpoints moved",
+    "the router's reload, endpoints moved",
+    "file to traffic, new Route",
+    "the router's reload, new Route",
+]
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files, with a path that is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="bench ") as path:
+        yield Path(path)
+
+
+def _environment(temporary: Path) -> dict[str, str]:
+    # A variable of the router's would change what is measured, so the benchmark's router must not see it.
+    return {**os.environ, "TMPDIR": str(temporary), "ROUTER_MAX_CONNECTIONS": "no number"}
+
+
+def _run(temporary: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+        cwd=ROOT,
+        env=_environment(temporary),
+    )
+
+
+def test_every_figure_is_measured(tmp_path: Path, temporary: Path) -> None:
+    """Two sizes: each figure of each stands in the table and in the JSON, and nothing is left in the temporary folder."""
+    path = tmp_path / "figures.json"
+    result = _run(temporary, "--routes", "5", "--routes", "3", "--runs", "2", "--json", str(path))
+    assert result.returncode == 0, result.stderr
+    assert list(temporary.iterdir()) == []
+
+    values = json.loads(path.read_text())
+    assert set(values["machine"]) == {"cores", "cpu", "kernel", "python", "haproxy", "router", "load"}
+    figures = values["figures"]
+    expected = [(routes, name) for routes in (5, 3) for name in (*IN_PARTS, *AS_A_WHOLE)]
+    assert [(figure["routes"], figure["name"]) for figure in figures] == expected
+    for figure in figures:
+        assert figure["runs"] == (20 if figure["name"] in IN_PARTS[2:4] else 2)
+        assert 0 < figure["min"] <= figure["median"] <= figure["max"]
+        assert figure["unit"] == ("MiB" if figure["name"].startswith("memory") else "ms")
+        assert ("HAProxy's share (-c, reload)" in figure["compared_with"]) == (
+            figure["name"] in AS_A_WHOLE and figure["unit"] == "ms"
+        )
+
+    lines = result.stdout.splitlines()
+    assert "HAProxy 2." in lines[0] or "HAProxy 3." in lines[0]
+    assert [line for line in lines if line.endswith(" Routes")] == ["3 Routes", "5 Routes"]
+    assert [sum(line.startswith(f"  {name}  ") for line in lines) for name in (*IN_PARTS, *AS_A_WHOLE)] == [2] * 12
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+@pytest.mark.parametrize("at", ["reload", "start to traffic"])
+def test_nothing_is_left_however_it_ends(temporary: Path, how: signal.Signals, at: str) -> None:
+    """Ended in the middle, by a signal that comes again and again: no process is left over, and no file unless it was killed."""
+    with (
+        (temporary / "notes").open("wb") as notes,
+        subprocess.Popen(
+            [*COMMAND, "--routes", "3", "--runs", "150"],
+            stdout=subprocess.DEVNULL,
+            stderr=notes,
+            cwd=ROOT,
+            env=_environment(temporary),
+        ) as process,
+    ):
+        try:
+            wait_for(lambda: _is_at(temporary, at), f"the benchmark to measure {at}", 60)
+            wait_for(lambda: _has_ended(process, how), "the benchmark to end", 30)
+            assert process.returncode != 0
+        finally:
+            process.kill()
+    wait_for(lambda: not _processes_below(temporary), "every process to be gone")
+    if how != signal.SIGKILL:
+        assert [path.name for path in temporary.iterdir()] == ["notes"]
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        pytest.param(("--haproxy", "no-such-haproxy"), 1, "no-such-haproxy", id="no HAProxy"),
+        pytest.param(("--json", "no-such-folder/figures.json"), 2, "no-such-folder", id="no folder"),
+        pytest.param(("--routes", "0"), 2, "--routes", id="no Routes"),
+    ],
+)
+def test_what_cannot_be_is_said(temporary: Path, options: tuple[str, ...], status: int, said: str) -> None:
+    """An option that cannot be used ends it at once, with a message."""
+    result = _run(temporary, *options)
+    assert result.returncode == status
+    assert said in result.stderr
+    assert result.stdout == ""
+
+
+def _is_at(temporary: Path, name: str) -> bool:
+    notes = (temporary / "notes").read_text().splitlines()
+    # The first of these figures is of a HAProxy that the benchmark starts, the second of a router that does.
+    return notes[-1:] == [f"3 Routes: {name}"] and bool(_processes_below(temporary))
+
+
+def _has_ended(process: subprocess.Popen[bytes], how: signal.Signals) -> bool:
+    process.send_signal(how)
+    return process.poll() is not None
+
+
+def _processes_below(directory: Path) -> list[int]:
+    """Give the processes, the benchmark's own apart, that have a path in this folder on their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            arguments = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if str(directory).encode() in arguments:
+            found.append(int(entry.name))
+    return found
