@@ -58,7 +58,7 @@ class Applier:
         try:
             return self._apply(renderer, desired)
         except TemplateError as error:
-            return Failed(f"template broken: {error}")
+            return Failed(f"template broken: {error}", config_refused=True)
         except OSError as error:
             return Failed(f"the state directory cannot be written: {error}")
         except HaproxyError as error:
@@ -87,20 +87,25 @@ class Applier:
         if not loaded.success:
             self._state.restore()
             self._bound = formerly_bound
-            refusals = _bind_refusals(loaded.bind_failures)
-            return Refused(refusals) if refusals else Failed(f"HAProxy did not load the configuration: {loaded.log}")
+            refusals = _bind_refusals(loaded.bind_failures, ports(desired))
+            if refusals:
+                return Refused(refusals)
+            return Failed(f"HAProxy did not load the configuration: {loaded.log}", config_refused=True)
         if missing:
-            return Failed(f"HAProxy's new worker does not serve what its configuration says: {missing}", certain=False)
+            # As a rule a template that renamed or left out what the model has.
+            problem = f"HAProxy's new worker does not serve what its configuration says: {missing}"
+            return Failed(problem, certain=False, config_refused=True)
         self._bound = ports(desired)
         self._state.sweep(rendered.files)
         return Applied()
 
 
-def _bind_refusals(failures: Iterable[BindFailure]) -> Refusals:
+def _bind_refusals(failures: Iterable[BindFailure], wanted: frozenset[int]) -> Refusals:
     at_ports = {}
     for failure in failures:
-        if port := FRONTEND_PORT.fullmatch(failure.frontend):
-            at_ports[int(port[1])] = _unavailable(int(port[1]), f"{failure.problem} for {failure.address}")
+        # A template may bind more than the model has; leaving a port out does not help against that.
+        if (frontend := FRONTEND_PORT.fullmatch(failure.frontend)) and (port := int(frontend[1])) in wanted:
+            at_ports[port] = _unavailable(port, f"{failure.problem} for {failure.address}")
     return Refusals({}, at_ports)
 
 

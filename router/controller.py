@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import structlog
@@ -139,6 +139,7 @@ class Controller:
         self._pending = False
         self._unserved_since_s: float | None = None
         self._unreported: frozenset[ObjectKey] = frozenset()
+        self._reported: Snapshot | None = None
         self._restart_s: float | None = None
         self._started_s = float("-inf")
         self._problem = ""
@@ -180,8 +181,14 @@ class Controller:
         try:
             while not self._end.is_set():
                 self.turn()
-                self._store.wait(self._pause_s())
+                self._store.wait(self.pause_s())
+        except BaseException as error:
+            # Its traceback follows when the thread ends, which may take as long as connections may drain.
+            log.critical("reconcile loop broken", problem=repr(error), consequence="the router ends")
+            raise
         finally:
+            # Perhaps no turn came after begin_stop: from here on new connections are refused.
+            self._snapshot = replace(self._snapshot, stopping=True)
             self._haproxy.stop()
 
     def turn(self) -> None:
@@ -206,7 +213,7 @@ class Controller:
         return self._outcome
 
     def _apply_changes(self, outcome: Outcome) -> None:
-        self._set_aside.review(self._store.objects.routes, ports(outcome.model), self._haproxy.taken, time.monotonic())
+        self._set_aside.review(self._store.objects.routes, ports(outcome.model), self._look, time.monotonic())
         self._pending = True
         while self._pending and time.monotonic() >= self._apply_not_before_s:
             wanted = without(outcome, self._set_aside.in_force())
@@ -215,6 +222,13 @@ class Controller:
                 self._serves(wanted)
             elif not self._reload(todo, wanted):
                 break
+
+    def _look(self, at_ports: tuple[int, ...]) -> Mapping[int, str]:
+        try:
+            return self._haproxy.taken(at_ports)
+        except HaproxyError as error:
+            log.warning("ports not tried", ports=at_ports[:_NAMED], problem=str(error))
+            return dict.fromkeys(at_ports, str(error))
 
     def _plan(self, desired: Model) -> Plan:
         todo = plan(self._applied, desired)
@@ -243,28 +257,25 @@ class Controller:
                 self._apply_backoff.reset()
                 self._apply_not_before_s = time.monotonic() + self._reload_interval_s
                 if renderer is self._new_renderer:
-                    self._renderer, self._new_renderer = renderer, None
-                    self._template_problem = ""
-                    self._set_aside.retry_routes_now(time.monotonic())
+                    self._take_up(renderer)
                 self._serves(wanted)
             case Refused(refusals):
                 self._observer.reload_finished("refused", causes, seconds)
-                rejected = [r.message for r in refusals.all() if r.reason is Reason.CONFIG_REJECTED]
-                if self._new_renderer is not None and rejected:
-                    self._drop_new_templates("; ".join(rejected[:_NAMED]))
+                if self._new_renderer is not None and (lost := self._served_but_rejected(refusals)):
+                    self._drop_new_templates("; ".join(lost[:_NAMED]))
                 else:
                     self._leave_out(refusals)
-            case Failed(problem, certain):
+            case Failed(problem, certain, config_refused):
                 self._observer.reload_finished("failed", causes, seconds)
-                if self._new_renderer is not None and certain:
+                if not certain:
+                    self._applied = None
+                if self._new_renderer is not None and config_refused:
                     self._drop_new_templates(problem)
                     return True
                 pause_s = self._apply_backoff.pause_s()
                 self._apply_not_before_s = time.monotonic() + pause_s
                 self._problem = problem
                 log.error("not applied", reasons=_few(todo.reasons), problem=problem, retry_in_seconds=pause_s)
-                if not certain:
-                    self._applied = None
                 return False
         return True
 
@@ -295,9 +306,29 @@ class Controller:
     def _read_templates(self) -> None:
         self._templates_changed.clear()
         try:
-            self._new_renderer = self._load_templates()
+            renderer = self._load_templates()
+            if self._applied is not None and renderer.render(self._applied) == self._renderer.render(self._applied):
+                self._take_up(renderer)
+            else:
+                self._new_renderer = renderer
         except TemplateError as error:
             self._drop_new_templates(str(error))
+
+    def _take_up(self, renderer: Renderer) -> None:
+        self._renderer, self._new_renderer = renderer, None
+        self._template_problem = ""
+        self._set_aside.retry_routes_now(time.monotonic())
+        log.info("templates taken up")
+
+    def _served_but_rejected(self, refusals: Refusals) -> list[str]:
+        """Give what HAProxy says of Routes and shared ports that are served now, and would not be any more."""
+        if self._served is None:
+            return []
+        routes = {ObjectKey(section.namespace, section.route) for section in self._served.model.routes}
+        shared = {frontend.port for frontend in self._served.model.shared}
+        lost = [refusal for key, refusal in refusals.routes.items() if key in routes]
+        lost += [refusal for port, refusal in refusals.ports.items() if port in shared]
+        return [refusal.message for refusal in lost if refusal.reason is Reason.CONFIG_REJECTED]
 
     def _drop_new_templates(self, problem: str) -> None:
         self._new_renderer = None
@@ -323,9 +354,11 @@ class Controller:
             self._restart_haproxy(now_s)
 
     def _restart_haproxy(self, now_s: float) -> None:
-        if self._applied is None:
-            return  # it had no configuration that is known to be good; the next one that is applied starts it
         self._started_s = now_s
+        if self._applied is None:
+            # It had no configuration that is known to be good; the one that is applied now starts it.
+            self._apply_not_before_s = now_s
+            return
         try:
             self._haproxy.restart()
         except HaproxyError as error:
@@ -354,19 +387,21 @@ class Controller:
             log_verdicts(self._snapshot.verdicts, snapshot.verdicts)
             self._snapshot = snapshot
             self._observer.published(snapshot)
-        elif not self._unreported:
-            return
-        if self._reporter is not None:
-            self._reporter.update(snapshot, self._store.objects.routes, self._unreported)
-        self._unreported = frozenset()
+        is_news = self._snapshot is not self._reported or bool(self._unreported)
+        # While changes wait, the verdicts are of other objects than those in the store.
+        if self._reporter is not None and is_news and not self._pending and self._outcome is not None:
+            self._reporter.update(self._snapshot, self._store.objects.routes, self._unreported)
+            self._reported, self._unreported = self._snapshot, frozenset()
 
-    def _pause_s(self) -> float:
-        waiting_for = [self._set_aside.due_s()]
+    def pause_s(self) -> float:
+        """Give how long the next turn has nothing to do, unless the store wakes it; seconds."""
         if self._restart_s is not None:
-            waiting_for.append(self._restart_s)
-        if self._pending:
-            waiting_for.append(self._apply_not_before_s)
-        return min(max(min(waiting_for) - time.monotonic(), 0.0), _IDLE_S)
+            due_s = self._restart_s
+        elif self._pending:
+            due_s = min(self._set_aside.due_s(), self._apply_not_before_s)
+        else:
+            due_s = self._set_aside.due_s()
+        return min(max(due_s - time.monotonic(), 0.0), _IDLE_S)
 
 
 def _few(reasons: tuple[ReloadReason, ...]) -> list[str]:

@@ -36,10 +36,13 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """It did not work and no Route or port is to blame. ``certain`` says that what ran before runs on."""
+    """It did not work and no Route or port is to blame."""
 
     problem: str
     certain: bool = True
+    """What ran before runs on."""
+    config_refused: bool = False
+    """The configuration itself is at fault, whatever is in it; with other templates it may be good."""
 
 
 class Judge:
@@ -82,44 +85,59 @@ class Judge:
         )
         if blamed:
             return Refused(blamed)
-        in_global = [alert for alert in alerts if alert.line is not None]
-        if in_global:
-            return Failed("HAProxy refuses the configuration: " + "; ".join(_explain(a, rendered) for a in in_global))
-        culprits = self._bisect(renderer, desired, desired.routes)
-        problem = "; ".join(alert.message for alert in alerts) or check.log
-        if culprits:
-            return Refused(_refusals((RouteOwner(c.namespace, c.route), problem) for c in culprits))
-        return Failed(f"HAProxy refuses the configuration: {problem}")
+        problem = "; ".join(_explain(alert, rendered) for alert in alerts) or check.log
+        if all(alert.line is None for alert in alerts) and self._accepts(renderer, desired, ()):
+            culprits = self._bisect(renderer, desired)
+            if culprits:
+                return Refused(_refusals((RouteOwner(c.namespace, c.route), problem) for c in culprits))
+        return Failed(f"HAProxy refuses the configuration: {problem}", config_refused=True)
 
-    def _bisect(self, renderer: Renderer, desired: Model, suspects: tuple[RouteSection, ...]) -> list[RouteSection]:
-        """Find Routes that HAProxy refuses even when few others are there; none if it is only all of them together."""
-        if not suspects or self._check(renderer.render(_only(desired, suspects))).accepted:
-            return []
-        if len(suspects) == 1:
-            # Not this Route's doing if HAProxy refuses even a configuration without any.
-            return list(suspects) if self._check(renderer.render(_only(desired, ()))).accepted else []
-        half = len(suspects) // 2
-        return [
-            *self._bisect(renderer, desired, suspects[:half]),
-            *self._bisect(renderer, desired, suspects[half:]),
-        ]
+    def _bisect(self, renderer: Renderer, desired: Model) -> list[RouteSection]:
+        """Find Routes without which HAProxy takes the rest; of some that it refuses only together, the last.
+
+        None of them at all is known to be accepted.
+        """
+        kept: tuple[RouteSection, ...] = ()
+        rest = desired.routes
+        culprits = []
+        while rest and not self._accepts(renderer, desired, kept + rest):
+            # How many of the rest may be added, and how many are too many.
+            fine, too_many = 0, len(rest)
+            while too_many - fine > 1:
+                half = (fine + too_many) // 2
+                if self._accepts(renderer, desired, kept + rest[:half]):
+                    fine = half
+                else:
+                    too_many = half
+            culprits.append(rest[fine])
+            kept, rest = kept + rest[:fine], rest[too_many:]
+        return culprits
+
+    def _accepts(self, renderer: Renderer, desired: Model, sections: tuple[RouteSection, ...]) -> bool:
+        return self._check(renderer.render(_only(desired, sections))).accepted
 
 
 def _owner(alert: Diagnostic, rendered: Rendered, desired: Model) -> Owner | None:
+    """Find who is to blame among those who are in the model: to leave out anybody else would change nothing."""
     if alert.line is not None:
         return rendered.owner(alert.line)
     if route := _BACKEND_ROUTE.search(alert.message):
-        return RouteOwner(route[1], route[2])
+        return _owner_of_backend(desired, route[1], route[2])
     if port := FRONTEND_PORT.search(alert.message):
         return _owner_of_port(desired, int(port[1]))
     return None
 
 
-def _owner_of_port(model: Model, port: int) -> Owner:
+def _owner_of_backend(model: Model, namespace: str, route: str) -> Owner | None:
+    known = any((section.namespace, section.route) == (namespace, route) for section in model.routes)
+    return RouteOwner(namespace, route) if known else None
+
+
+def _owner_of_port(model: Model, port: int) -> Owner | None:
     for section in model.routes:
         if section.frontend is not None and section.frontend.port == port:
             return RouteOwner(section.namespace, section.route)
-    return PortOwner(port)
+    return PortOwner(port) if any(shared.port == port for shared in model.shared) else None
 
 
 def _explain(alert: Diagnostic, rendered: Rendered) -> str:

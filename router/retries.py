@@ -41,15 +41,16 @@ class SetAside:
     """What is set aside, and when each is tried again.
 
     A refused Route is tried again when it is another object than the one refused, and after pauses that grow. A port that
-    could not be bound is tried again as soon as a look says that it is free.
+    could not be bound is tried again as soon as a look says that it is free; where HAProxy refuses it all the same, after
+    pauses that grow, because a load that fails costs all.
 
     Args:
-        route_pauses_s: first and longest pause before HAProxy is asked again about a Route.
+        refused_pauses_s: first and longest pause before HAProxy is asked again about what it refused.
         port_pause_s: pause between looks at a port.
     """
 
-    def __init__(self, route_pauses_s: tuple[float, float], port_pause_s: float) -> None:
-        self._route_pauses_s = route_pauses_s
+    def __init__(self, refused_pauses_s: tuple[float, float], port_pause_s: float) -> None:
+        self._refused_pauses_s = refused_pauses_s
         self._port_pause_s = port_pause_s
         self._routes: dict[ObjectKey, _Entry] = {}
         self._ports: dict[int, _Entry] = {}
@@ -78,12 +79,15 @@ class SetAside:
         )
         for key, refusal in refusals.routes.items():
             entry = self._routes.get(key)
-            backoff = entry.backoff if entry is not None else Backoff(*self._route_pauses_s)
+            backoff = entry.backoff if entry is not None else Backoff(*self._refused_pauses_s)
             self._routes[key] = _Entry(refusal, backoff, now_s + backoff.pause_s(), routes.get(key))
         for port, refusal in refusals.ports.items():
-            self._ports[port] = _Entry(
-                refusal, Backoff(self._port_pause_s, self._port_pause_s), now_s + self._port_pause_s
-            )
+            entry = self._ports.get(port)
+            if entry is not None:
+                # It looked free.
+                self._ports[port] = _Entry(refusal, entry.backoff, now_s + entry.backoff.pause_s())
+            else:
+                self._ports[port] = _Entry(refusal, Backoff(*self._refused_pauses_s), now_s + self._port_pause_s)
         return news
 
     def review(

@@ -35,7 +35,7 @@ class Control(Protocol):
         """Ask the newest worker what it serves."""
 
     def ended(self) -> int | None:
-        """Give the exit code of a HAProxy that ended unasked since the last call, else None."""
+        """Give the exit code of a HAProxy that ended unasked since the last call and does not run; else None."""
 
     def restart(self) -> None:
         """Start it again, after it ended, on the configuration it had.

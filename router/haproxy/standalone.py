@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
 
 import structlog
 
@@ -24,6 +26,8 @@ from router.settings import RenderSettings
 
 log = structlog.get_logger()
 
+# A worker that was replaced says so of every frontend and backend: two lines for each Route at each reload.
+_OF_EACH_PROXY = re.compile(r" : Proxy \S+ stopped \(cumulated conns: ")
 _LATELY_S = 3.0
 """The worker is asked every second."""
 
@@ -67,7 +71,7 @@ class StandaloneHaproxy:
         self._settings = settings
         self._deadlines = deadlines
         self._wake = wake
-        self._exit_code: int | None = None
+        self._exit_codes: SimpleQueue[int] = SimpleQueue()
         self._hurry = threading.Event()
         self._process = HaproxyProcess(
             binary,
@@ -116,9 +120,13 @@ class StandaloneHaproxy:
         return Serving(stats.frontends(socket, deadline_s), stats.servers(socket, deadline_s))
 
     def ended(self) -> int | None:
-        """Give the exit code of a HAProxy that ended unasked since the last call, else None."""
-        code, self._exit_code = self._exit_code, None
-        return code
+        """Give the exit code of a HAProxy that ended unasked since the last call, unless ``load`` started it again; else None."""
+        while not self._exit_codes.empty():
+            code = self._exit_codes.get()
+            if not self._process.is_running:
+                return code
+            log.error("haproxy ended", exit_code=code, consequence="the change under way started it again")
+        return None
 
     def restart(self) -> None:
         """Start it again on the configuration it had."""
@@ -149,12 +157,14 @@ class StandaloneHaproxy:
         return ReloadResult(success=True, log="", bind_failures=())
 
     def _note_exit(self, code: int) -> None:
-        self._exit_code = code
+        self._exit_codes.put(code)
         self._wake()
 
 
 def _pass_on(line: str) -> None:
     """Log a line of HAProxy's, as grave as HAProxy means it."""
+    if _OF_EACH_PROXY.search(line):
+        return
     if line.startswith("[ALERT]"):
         log.error("haproxy", line=line)
     elif line.startswith("[WARNING]"):

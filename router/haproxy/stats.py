@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from router.haproxy.cli_socket import command
 
 _STATUS = 17  # column of "show stat"
 _FRONTENDS = 1  # type of "show stat"
+_BACKENDS = 2
+_SESSIONS = 4  # column "scur"
 _NOT_LISTENING = frozenset({"STOP", "PAUSED"})
 
 
@@ -82,10 +85,30 @@ def frontends(stats_socket: Path, timeout_s: float) -> frozenset[str]:
         HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
         UnexpectedReply: it answers something else.
     """
-    answer = command(stats_socket, f"show stat -1 {_FRONTENDS} -1", timeout_s)
+    # Names hold no comma: HAProxy takes letters, digits and "-_.:" only.
+    return frozenset(
+        row[0] for row in _statistics(stats_socket, _FRONTENDS, timeout_s) if row[_STATUS] not in _NOT_LISTENING
+    )
+
+
+def sessions(stats_socket: Path, timeout_s: float) -> Mapping[str, int]:
+    """Give how many sessions each of the worker's backends has now; those of replaced workers are not in it.
+
+    Raises:
+        HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
+        UnexpectedReply: it answers something else.
+    """
+    rows = _statistics(stats_socket, _BACKENDS, timeout_s)
+    try:
+        return {row[0]: int(row[_SESSIONS]) for row in rows}
+    except (IndexError, ValueError) as error:
+        raise UnexpectedReply("HAProxy answered 'show stat' by rows without sessions") from error
+
+
+def _statistics(stats_socket: Path, of_type: int, timeout_s: float) -> Iterator[list[str]]:
+    """Give the first columns of ``show stat`` for all objects of a type."""
+    answer = command(stats_socket, f"show stat -1 {of_type} -1", timeout_s)
     lines = answer.splitlines()
     if not lines or not lines[0].startswith("# pxname,svname,"):
         raise UnexpectedReply(f"HAProxy answered 'show stat' by {answer[:200]!r}")
-    columns = (line.split(",", _STATUS + 1) for line in lines[1:] if line)
-    # Names hold no comma: HAProxy takes letters, digits and "-_.:" only.
-    return frozenset(row[0] for row in columns if row[_STATUS] not in _NOT_LISTENING)
+    return (line.split(",", _STATUS + 1) for line in lines[1:] if line)

@@ -1,0 +1,217 @@
+"""A controller and all that it works with, turned by hand, with a HAProxy that only pretends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from router.admission import Admission
+from router.admission.verdicts import Reason
+from router.apply import Applier
+from router.controller import Controller, Timing
+from router.errors import HaproxyError, HaproxyStartFailed, HaproxyUnreachable
+from router.haproxy.alerts import BindFailure, Diagnostic
+from router.haproxy.check import CheckResult
+from router.haproxy.control import Serving
+from router.haproxy.master import ReloadResult
+from router.plan import ReloadCause
+from router.render import Renderer, TemplateSet
+from router.resources import ObjectKey, ObjectMeta, Route, RouteSpec, RouteTarget
+from router.settings import AdmissionSettings, RenderSettings
+from router.snapshot import Snapshot
+from router.state_dir import StateDir
+from router.store import Changes, Store
+
+PREFIX = "haproxy.router.openshift.io/"
+
+
+def route(name: str, port: int) -> Route:
+    """Make a Route without endpoints; those are not this test's matter."""
+    annotations = {f"{PREFIX}router-name": "tcp-router", f"{PREFIX}external-tcp-port": str(port)}
+    return Route(
+        metadata=ObjectMeta(name=name, namespace="team", annotations=annotations),
+        spec=RouteSpec(to=RouteTarget(name="nothing")),
+    )
+
+
+def key(name: str) -> ObjectKey:
+    """Make the key of the Route ``team/<name>``."""
+    return ObjectKey("team", name)
+
+
+class PretendedHaproxy:
+    """Takes a configuration for good unless a line has one of the ``refused`` words; binds all but ``taken_ports``.
+
+    ``refused_together`` are sets of words: where all of one stand in a configuration it is refused without naming a line.
+    """
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        self.loads: list[str] = []
+        self.refused: set[str] = set()
+        self.refused_together: tuple[frozenset[str], ...] = ()
+        self.complaint = "something is wrong"
+        self.checks = 0
+        self.check_error: HaproxyUnreachable | None = None
+        self.look_error: HaproxyError | None = None
+        self.bind_failures: tuple[BindFailure, ...] = ()
+        self.taken_ports: set[int] = set()
+        self.unnoticed_ports: set[int] = set()
+        self.load_error: HaproxyUnreachable | None = None
+        self.exit_code: int | None = None
+        self.restarts = 0
+        self.restart_fails = False
+        self.is_stopped = False
+
+    def check(self, config: Path) -> CheckResult:
+        """Refuse lines with refused words, by line, and words that stand together, without."""
+        self.checks += 1
+        if self.check_error is not None:
+            raise self.check_error
+        found = tuple(
+            Diagnostic("alert", number, f"unknown keyword in '{line.strip()}'")
+            for number, line in enumerate(config.read_text().splitlines(), 1)
+            if any(word in line for word in self.refused)
+        )
+        text = config.read_text()
+        if any(all(word in text for word in words) for words in self.refused_together):
+            found += (Diagnostic("alert", None, self.complaint),)
+        return CheckResult(accepted=not found, diagnostics=found, log="")
+
+    def taken(self, wanted: Iterable[int]) -> Mapping[int, str]:
+        """Say which are taken and can be noticed."""
+        if self.look_error is not None:
+            raise self.look_error
+        return {port: "Address already in use" for port in wanted if port in self.taken_ports - self.unnoticed_ports}
+
+    def load(self) -> ReloadResult:
+        """Take up the configuration, unless a port of it is taken."""
+        if self.load_error is not None:
+            raise self.load_error
+        text = self.config.read_text()
+        self.loads.append(text)
+        failures = self.bind_failures + tuple(
+            BindFailure(f"fe_tcp:{port}", f"0.0.0.0:{port}", "Address already in use")
+            for port in self.ports(text) & self.taken_ports
+        )
+        return ReloadResult(success=not failures, log="", bind_failures=failures)
+
+    def serving(self) -> Serving:
+        """Serve what the configuration on disk has."""
+        return Serving(frozenset(re.findall(r"^frontend (\S+)", self.config.read_text(), re.MULTILINE)), frozenset())
+
+    def ended(self) -> int | None:
+        """Give the exit code once."""
+        code, self.exit_code = self.exit_code, None
+        return code
+
+    def restart(self) -> None:
+        """Count."""
+        self.restarts += 1
+        if self.restart_fails:
+            raise HaproxyStartFailed("did not start", "log")
+
+    def stop(self) -> None:
+        """Note."""
+        self.is_stopped = True
+
+    @staticmethod
+    def ports(text: str) -> set[int]:
+        """Give the ports of a configuration's frontends."""
+        return {int(port) for port in re.findall(r"^frontend fe_tcp:(\d+)", text, re.MULTILINE)}
+
+    @property
+    def serves(self) -> set[int]:
+        """Give the ports served since the last load."""
+        return self.ports(self.loads[-1])
+
+
+class Witness:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.results: list[tuple[str, frozenset[ReloadCause]]] = []
+        self.snapshots: list[Snapshot] = []
+        self.ends = 0
+        self.changes = 0
+        self.served = 0
+        self.reported: list[tuple[Snapshot, frozenset[ObjectKey]]] = []
+
+    def update(self, snapshot: Snapshot, routes: Mapping[ObjectKey, Route], changed: frozenset[ObjectKey]) -> None:
+        """Remember, as a reporter."""
+        assert all(key in routes for key in snapshot.verdicts)
+        self.reported.append((snapshot, changed))
+
+    def changes_served(self, seconds: float) -> None:
+        """Count."""
+        assert seconds >= 0
+        self.served += 1
+
+    def changes_seen(self, changes: Changes) -> None:
+        """Count Routes."""
+        self.changes += len(changes.routes)
+
+    def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:
+        """Remember result and causes."""
+        assert seconds >= 0
+        self.results.append((result, causes))
+
+    def haproxy_ended(self) -> None:
+        """Count."""
+        self.ends += 1
+
+    def published(self, snapshot: Snapshot) -> None:
+        """Remember."""
+        self.snapshots.append(snapshot)
+
+
+class Stage:
+    """A controller and all that it works with, made for one test."""
+
+    def __init__(self, directory: Path, timing: Timing) -> None:
+        self.store = Store(frozenset({"test"}))
+        state = StateDir(directory / "state")
+        state.open()
+        self.haproxy = PretendedHaproxy(state.config)
+        self.witness = Witness()
+        self.template_dir = directory / "templates"
+        self.template_dir.mkdir()
+        self.settings = RenderSettings(state_dir=state.path)
+        self.controller = Controller(
+            store=self.store,
+            admission=Admission(AdmissionSettings(sni_port=0)),
+            applier=Applier(self.haproxy, state),
+            haproxy=self.haproxy,
+            renderer=self.renderer(),
+            load_templates=self.renderer,
+            observer=self.witness,
+            timing=timing,
+            reporter=self.witness,
+        )
+        self.close = state.close
+
+    def renderer(self) -> Renderer:
+        """Render with the templates as they are now."""
+        return Renderer(TemplateSet.load(self.template_dir), self.settings)
+
+    def turn(self) -> None:
+        """Turn the loop once."""
+        self.controller.turn()
+
+    def verdicts(self) -> dict[str, Reason | None]:
+        """Give reasons by Route name, as published."""
+        return {k.name: verdict.reason for k, verdict in self.controller.snapshot.verdicts.items()}
+
+
+AT_ONCE = Timing(reload_interval_s=0, port_retry_s=0, refused_retry_s=(1000, 1000), failure_retry_s=(0, 0))
+NEVER_AGAIN = Timing(
+    reload_interval_s=1000, port_retry_s=1000, refused_retry_s=(1000, 1000), failure_retry_s=(1000, 1000)
+)
+
+
+def start(stage: Stage, *routes: Route) -> None:
+    """Sync with these Routes and turn once."""
+    stage.store.put(*routes)
+    stage.store.mark_synced("test")
+    stage.turn()
