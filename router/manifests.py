@@ -161,8 +161,9 @@ class _Refused:
         if isinstance(self.value, dict) and isinstance(self.value.get("kind"), str):
             subject = self.value["kind"]
         if slot := self.slot:
-            key = str(slot[1])
-            subject = f"{subject} {key if _is_name(slot[1].name, _SUBDOMAIN, _MAX_SUBDOMAIN) else shown(key)}"
+            key = slot[1]
+            has_form = _is_object_name(key.namespace) and _is_object_name(key.name)
+            subject = f"{subject} {key if has_form else shown(str(key))}"
         refusal = self.refusal
         if refusal.unquoted is not None and mark is not None and mark.text is not None and len(mark.text) <= _MAX_LABEL:
             refusal = replace(refusal, unquoted=mark.text)
@@ -204,15 +205,19 @@ def _object(value: object) -> KubernetesObject | Refusal | None:
 
 def _misnamed(obj: KubernetesObject) -> Refusal | None:
     """Refuse names that no API server would accept, so that all that follows may rely on their form."""
-    if not _is_name(obj.metadata.namespace, _LABEL, _MAX_LABEL):
+    if not _is_namespace(obj.metadata.namespace):
         return Refusal("not a DNS label (a-z, 0-9 and -)", ("metadata", "namespace"))
-    if not _is_name(obj.metadata.name, _SUBDOMAIN, _MAX_SUBDOMAIN):
+    if not _is_object_name(obj.metadata.name):
         return Refusal("not a DNS name (a-z, 0-9, - and dots)", ("metadata", "name"))
     return None
 
 
-def _is_name(text: str, form: re.Pattern[str], longest: int) -> bool:
-    return len(text) <= longest and form.fullmatch(text) is not None
+def _is_namespace(text: str) -> bool:
+    return len(text) <= _MAX_LABEL and _LABEL.fullmatch(text) is not None
+
+
+def _is_object_name(text: str) -> bool:
+    return len(text) <= _MAX_SUBDOMAIN and _SUBDOMAIN.fullmatch(text) is not None
 
 
 def _placed(path: str, data: bytes, refusals: list[_Refused]) -> tuple[ManifestError, ...]:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib import import_module
+
 import click
 
 from router import __version__
-from router.cli.check import check
-from router.cli.render import render
-from router.cli.run import run
-from router.demo.command import demo
 
+_MODULES: Mapping[str, str] = {
+    "check": "router.cli.check",
+    "demo": "router.demo.command",
+    "ports": "router.cli.ports",
+    "render": "router.cli.render",
+    "run": "router.cli.run",
+}
 _HELP = """\
 Give Routes of OpenShift external TCP ports, through HAProxy, straight to the pods.
 
@@ -26,16 +32,30 @@ To see it work on this machine:         tcp-router demo
 To judge manifests in a pull request:   tcp-router check DIR
 To see the configuration they make:     tcp-router render DIR
 To route, from manifests in a folder:   tcp-router run --manifests DIR
+To route, from an API server:           tcp-router run
+To see what a running router serves:    tcp-router ports
 
 Each option can also be given as the environment variable that its help names.
 """
 
 
-@click.group(help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+class _Commands(click.Group):
+    """Imports a command when it is named: the kubernetes client alone takes as long, and as much memory, as all the rest."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
+        """Give the names of the commands."""
+        return sorted(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
+        """Give a command, None for a name that is none."""
+        module = _MODULES.get(cmd_name)
+        command = getattr(import_module(module), cmd_name) if module is not None else None
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(
+    cls=_Commands, help=_HELP, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120}
+)
 @click.version_option(__version__, prog_name="tcp-router")
 def main() -> None:
     """Run the command that argv names."""
-
-
-for _command in (run, render, check, demo):
-    main.add_command(_command)

@@ -13,7 +13,16 @@ import click
 from router.admission import Admission, Outcome
 from router.cli.exits import NOT_ALL_ADMITTED, UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import load_objects
-from router.cli.options import ADMISSION, HAPROXY, RENDER, admission_settings, option, render_settings, with_options
+from router.cli.options import (
+    ADMISSION,
+    HAPROXY,
+    HTTP,
+    RENDER,
+    admission_settings,
+    option,
+    render_settings,
+    with_options,
+)
 from router.errors import HaproxyError
 from router.haproxy.binary import HaproxyBinary, find_binary
 from router.haproxy.check import check_config
@@ -25,26 +34,34 @@ from router.settings import RenderSettings
 from router.state_dir import StateDir
 
 _CHECK_DEADLINE_S = 120.0
+_LONGEST_SCRATCH = 50
+"""Characters of a temporary folder's path with which the path of the socket in it is not too long for one."""
+_HELP = """\
+Judge the Routes in PATHS (files or folders) as the router would, and let HAProxy check the result.
+
+Prints one line per Route of this router with its verdict and, where it is rejected, the reason and a message. Give the
+options that the router has: they decide what it admits.
+
+\b
+Exit status:
+  0  all Routes are admitted
+  1  some are not
+  2  a manifest or an option cannot be used
+"""
 
 
-@click.command()
+@click.command(help=_HELP)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @option(
     "--output", type=click.Choice(["table", "json"]), default="table", help="A line per Route, or an array of objects."
 )
-@with_options((HAPROXY,), ADMISSION, RENDER)
+@with_options((HAPROXY,), ADMISSION, RENDER, HTTP)
 @clear_errors
 def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: Any) -> None:
-    r"""Judge the Routes in PATHS (files or folders) as the router would, and let HAProxy check the result.
-
-    Prints one line per Route of this router with its verdict and, where it is rejected, the reason and a message.
-
-    \b
-    Exit status: 0 all Routes are admitted; 1 some are not; 2 a manifest or an option cannot be used.
-    """
+    """Print a verdict for each Route."""
     objects, problems = load_objects(paths)
     outcome = Admission(admission_settings(values)).update(objects, objects.everything())
-    with tempfile.TemporaryDirectory(prefix="tcp-router-check-") as directory:
+    with tempfile.TemporaryDirectory(prefix="tcp-router-check-", dir=_scratch()) as directory:
         settings = replace(render_settings(values), state_dir=Path(directory))
         outcome = _judged(outcome, TemplateSet.load(values["template_dir"]), settings, find_binary(haproxy))
     rows = port_rows(outcome.verdicts, outcome.model)
@@ -53,6 +70,12 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
         raise SystemExit(UNUSABLE_INPUT)
     if any(row["verdict"] != "admitted" for row in rows):
         raise SystemExit(NOT_ALL_ADMITTED)
+
+
+def _scratch() -> str | None:
+    """Give the folder for temporary files: TMPDIR's, unless paths below it would be none for a socket."""
+    usual = tempfile.gettempdir()
+    return None if len(usual) <= _LONGEST_SCRATCH and not set("$,") & set(usual) else "/tmp"  # noqa: S108 - the name below it is random
 
 
 def _judged(outcome: Outcome, templates: TemplateSet, settings: RenderSettings, binary: HaproxyBinary) -> Outcome:

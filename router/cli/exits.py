@@ -11,6 +11,7 @@ import click
 from router.errors import RouterError
 
 NOT_ALL_ADMITTED = 1
+UNREACHABLE = 1
 UNUSABLE_INPUT = 2
 
 _Parameters = ParamSpec("_Parameters")

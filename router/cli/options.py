@@ -12,7 +12,15 @@ from typing import Any, TypeVar
 
 import click
 
-from router.cli.types import AddressType, LabelType, ListenType, PortRangesType, TimeType
+from router.cli.types import (
+    AddressType,
+    CountType,
+    LabelType,
+    ListenType,
+    LogAddressType,
+    PortRangesType,
+    TimeType,
+)
 from router.errors import SettingsError
 from router.reserved_ports import HOST_NETWORK_PORTS
 from router.settings import MAX_PORT, AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
@@ -54,7 +62,8 @@ ADMISSION = (
 )  # fmt: skip
 
 RENDER = (
-    option("--state-dir", type=click.Path(path_type=Path, file_okay=False), default="/var/lib/tcp-router",
+    # Whether it can be used is for run to find out: render and check only write its path into the configuration.
+    option("--state-dir", type=click.Path(path_type=Path, file_okay=False, readable=False), default="/var/lib/tcp-router",
            help="Directory for haproxy.cfg, its maps and the sockets."),
     option("--template-dir", type=click.Path(path_type=Path, file_okay=False, exists=True), default=None,
            help="Directory with templates that replace those of the same name (docs/templates.md)."),
@@ -62,21 +71,38 @@ RENDER = (
            help="Listen on IPv4, IPv6, or both."),
     option("--bind-address", "bind_addresses", type=AddressType(), multiple=True, show_default="all addresses",
            help="Address to listen on; repeatable."),
-    option("--log-address", env="ROUTER_SYSLOG_ADDRESS", default="stdout",
+    option("--log-address", env="ROUTER_SYSLOG_ADDRESS", type=LogAddressType(), default="stdout",
            help="Where HAProxy logs connections: stdout, stderr, address:port of a syslog server, or a syslog socket's path."),
     option("--hard-stop-after", env="ROUTER_HARD_STOP_AFTER", type=TimeType(), default=None, show_default="never",
            help="How long a replaced HAProxy worker may keep its connections."),
     option("--mworker-max-reloads", type=click.IntRange(1, 2**31 - 1), default=None, show_default="unlimited",
            help="How many reloads a worker may outlive before it is ended, with its connections."),
-    option("--max-connections", env="ROUTER_MAX_CONNECTIONS", type=click.IntRange(1, 10_000_000), default=None,
-           show_default="as many as file descriptors allow", help="Most connections at a time, of all Routes together."),
-    option("--threads", env="ROUTER_THREADS", type=click.IntRange(1, 256), default=None, show_default="one for each core",
-           help="HAProxy's threads."),
+    option("--max-connections", env="ROUTER_MAX_CONNECTIONS", type=CountType(10_000_000, "auto", "-1"), default="auto",
+           help="Most connections at a time, of all Routes together; auto: as many as file descriptors allow."),
+    option("--threads", env="ROUTER_THREADS", type=CountType(256, "0"), default="0", help="HAProxy's threads; 0: one for each core."),
+)  # fmt: skip
+
+CLUSTER = (
+    option("--kubeconfig", type=click.Path(path_type=Path, dir_okay=False), default=None,
+           show_default="in a pod its service account, else KUBECONFIG or ~/.kube/config",
+           help="The API server to follow, without --manifests."),
+    option("--context", default=None, show_default="the current one", help="The kubeconfig's context to use."),
+    option("--namespace", "namespaces", type=LabelType(), multiple=True, show_default="all",
+           help="Follow Routes of this namespace only; repeatable."),
+    option("--namespace-selector", env="NAMESPACE_LABELS", default="", show_default="all",
+           help="Follow Routes of namespaces with these labels only (a label selector)."),
+    option("--route-selector", env="ROUTE_LABELS", default="", show_default="all",
+           help="Follow Routes with these labels only (a label selector)."),
+    option("--endpoints", type=click.Choice(["endpointslices", "endpoints"]), default="endpointslices",
+           help="Where to read the pods' addresses."),
+    option("--lease-namespace", env="POD_NAMESPACE", type=LabelType(), default="openshift-ingress",
+           help="Namespace of the Lease by which replicas agree on who writes; its name is the router's."),
 )  # fmt: skip
 
 HTTP = (
     option("--listen", type=ListenType(), default=None,
-           help="Address and port for /healthz, /readyz, /metrics and /ports; without it 127.0.0.1 and --stats-port."),
+           help="Address and port for /healthz, /readyz, /metrics and /ports; without it 127.0.0.1 and --stats-port. "
+                "No Route gets this port."),
     option("--stats-port", env="STATS_PORT", type=click.IntRange(0, MAX_PORT), default=1936,
            help="The port of that, where --listen is not given."),
 )  # fmt: skip
@@ -96,20 +122,22 @@ def with_options(*groups: tuple[Callable[[_Command], _Command], ...]) -> Callabl
     return decorate
 
 
-def admission_settings(values: dict[str, Any], own_ports: tuple[int, ...] = ()) -> AdmissionSettings:
-    """Make settings of option values.
+def http_address(values: dict[str, Any]) -> tuple[str, int]:
+    """Give address and port of the router's HTTP; port 0 is one that the system chooses."""
+    listen: tuple[str, int] | None = values["listen"]
+    return listen or ("127.0.0.1", values["stats_port"])
 
-    Args:
-        values: what click made of argv and the environment.
-        own_ports: ports that the router itself listens on, beside the SNI port.
-    """
+
+def admission_settings(values: dict[str, Any]) -> AdmissionSettings:
+    """Make settings of option values; the router's own ports are reserved, whatever the options say."""
+    _, http_port = http_address(values)
     reserved: PortRanges | None = values["reserved_ports"]
     if reserved is None:
         reserved = HOST_NETWORK_PORTS if values["host_network"] else PortRanges(())
     return AdmissionSettings(
         router_name=values["router_name"],
         ports=values["ports"],
-        reserved_ports=reserved | PortRanges.of(*(port for port in own_ports if port)),
+        reserved_ports=reserved | PortRanges.of(*filter(None, (http_port,))),
         sni_port=values["sni_port"],
         allow_loopback_endpoints=values["allow_loopback_endpoints"],
         defaults=RouteDefaults(

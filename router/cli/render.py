@@ -10,23 +10,28 @@ import click
 from router.admission import Admission
 from router.cli.exits import UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import load_objects
-from router.cli.options import ADMISSION, RENDER, admission_settings, render_settings, with_options
+from router.cli.options import ADMISSION, HTTP, RENDER, admission_settings, render_settings, with_options
 from router.render import Renderer, TemplateSet
 
+_HELP = """\
+Print the haproxy.cfg that the manifests in PATHS (files or folders) make.
 
-@click.command()
+Only the configuration goes to standard output; verdicts, and what is wrong with manifests, go to standard error. The map
+and ACL files that it names are not written.
+
+\b
+Exit status:
+  0  done
+  2  a manifest or an option cannot be used
+"""
+
+
+@click.command(help=_HELP)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@with_options(ADMISSION, RENDER)
+@with_options(ADMISSION, RENDER, HTTP)
 @clear_errors
 def render(paths: tuple[Path, ...], **values: Any) -> None:
-    r"""Print the haproxy.cfg that the manifests in PATHS (files or folders) make.
-
-    Only the configuration goes to standard output; verdicts, and what is wrong with manifests, go to standard error. The map
-    and ACL files that it names are not written.
-
-    \b
-    Exit status: 0 done; 2 a manifest or an option cannot be used.
-    """
+    """Print haproxy.cfg."""
     objects, problems = load_objects(paths)
     outcome = Admission(admission_settings(values)).update(objects, objects.everything())
     rendered = Renderer(TemplateSet.load(values["template_dir"]), render_settings(values)).render(outcome.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import threading
@@ -9,7 +10,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 import structlog
@@ -20,21 +21,25 @@ from router.apply import Applier
 from router.cli.exits import clear_errors
 from router.cli.options import (
     ADMISSION,
+    CLUSTER,
     HAPROXY,
     HTTP,
     RENDER,
     admission_settings,
+    http_address,
     option,
     render_settings,
     with_options,
 )
-from router.cli.types import TimeType
+from router.cli.types import HostnameType, TimeType
 from router.controller import Controller, Timing
 from router.haproxy.binary import find_binary
+from router.haproxy.sessions import SessionCounts
 from router.haproxy.standalone import Deadlines, StandaloneHaproxy
 from router.inputs.files import FilesInput
 from router.inputs.watching import DirectoryWatcher
 from router.render import Renderer, TemplateSet
+from router.report.api_metrics import ApiMetrics
 from router.report.health import alive, ready
 from router.report.http import JSON, METRICS, HttpServer, Page, health_page
 from router.report.metrics import Metrics
@@ -42,47 +47,70 @@ from router.report.ports import port_rows
 from router.state_dir import StateDir
 from router.store import Store
 
+if TYPE_CHECKING:
+    from router.cli.cluster import Cluster
+
 log = structlog.get_logger()
 
+_YOUNG_OBJECTS = 50_000
+"""Before Python looks for garbage in cycles. There is next to none, and with thousands of Routes each look takes long."""
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _CRASHED = 1
 _SAME_SIGNAL_S = 0.05
 
 RUN = (
-    option("--manifests", type=click.Path(path_type=Path, exists=True, file_okay=False), required=True,
-           help="Folder with Routes, Services and EndpointSlices as YAML or JSON; followed live."),
+    option("--manifests", type=click.Path(path_type=Path, exists=True, file_okay=False), default=None,
+           show_default="none: an API server is followed",
+           help="Folder with Routes, Services and EndpointSlices as YAML or JSON; followed live, in the place of an API server."),
     option("--reload-interval", env="RELOAD_INTERVAL", type=TimeType(zero=True), default="1s",
            help="Least time between two reloads; the first runs at once."),
     option("--shutdown-delay", type=TimeType(zero=True), default="0",
            help="How long to go on routing, not ready, after the signal to stop: for load balancers to notice."),
     option("--drain-timeout", type=TimeType(zero=True), default="30s",
            help="How long connections may go on after that; a second signal ends them at once."),
-    option("--canonical-hostname", env="ROUTER_CANONICAL_HOSTNAME", default=None, show_default="none",
+    option("--canonical-hostname", env="ROUTER_CANONICAL_HOSTNAME", type=HostnameType(), default=None, show_default="none",
            help="The name by which clients reach this router; /ports gives it with each port."),
     option("--log-format", type=click.Choice(["auto", "json", "text"]), default="auto",
            help="Log lines as JSON or for people; auto is for people on a terminal."),
 )  # fmt: skip
 
+_HELP = """\
+Run the router: HAProxy serves the Routes in a folder of manifests, and follows their changes.
 
-@click.command()
-@with_options(RUN, HTTP, (HAPROXY,), ADMISSION, RENDER)
+Log lines go to standard error, HAProxy's lines about connections to --log-address. SIGTERM and SIGINT stop the router:
+after --shutdown-delay new connections are refused, and those that are open have --drain-timeout to end.
+
+\b
+Exit status:
+  0  stopped by a signal
+  1  crashed
+  2  an option cannot be used, or HAProxy is missing
+"""
+
+
+@click.command(help=_HELP)
+@with_options(RUN, CLUSTER, HTTP, (HAPROXY,), ADMISSION, RENDER)
 @clear_errors
 def run(**values: Any) -> None:
-    r"""Run the router: HAProxy serves the Routes in a folder of manifests, and follows their changes.
-
-    Log lines go to standard error, HAProxy's lines about connections to --log-address. SIGTERM and SIGINT stop the router:
-    after --shutdown-delay new connections are refused, and those that are open have --drain-timeout to end.
-
-    \b
-    Exit status: 0 stopped by a signal; 1 crashed; 2 an option cannot be used, or HAProxy is missing.
-    """
+    """Run the router until a signal stops it."""
     as_json = logs.is_json(values["log_format"])
     logs.configure(json=as_json)
+    gc.set_threshold(_YOUNG_OBJECTS, 20, 20)
     # Blocked in every thread, and waited for in the main one: no handler runs in the middle of something else.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     with ExitStack() as stack:
         router = _assemble(values, stack, log_json=as_json)
         raise SystemExit(_supervise(router, values["shutdown_delay"] / 1000))
+
+
+class Source(Protocol):
+    """What keeps the store level, on threads of its own."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End, within about a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +119,13 @@ class _Router:
 
     controller: Controller
     haproxy: StandaloneHaproxy
-    files: FilesInput
+    source: Source
 
 
 def _assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> _Router:
     """Make the parts and put them together; what must be undone at the end goes on the stack."""
-    listen: tuple[str, int] = values["listen"] or ("127.0.0.1", values["stats_port"])
-    admission = Admission(admission_settings(values, own_ports=(listen[1],)))
+    listen = http_address(values)
+    admission = Admission(admission_settings(values))
     settings = render_settings(values, log_json=log_json)
     template_dir: Path | None = values["template_dir"]
     renderer = Renderer(TemplateSet.load(template_dir), settings)
@@ -106,12 +134,12 @@ def _assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> _R
     state.open()
     stack.callback(state.close)
 
-    store = Store(frozenset({FilesInput.SOURCE}))
-    files = FilesInput(values["manifests"], store)
+    cluster = _connect(values) if values["manifests"] is None else None
+    store = cluster.store() if cluster is not None else Store(frozenset({FilesInput.SOURCE}))
     haproxy = StandaloneHaproxy(
         binary, state.config, settings, Deadlines(drain_s=values["drain_timeout"] / 1000), wake=store.wake
     )
-    metrics = Metrics(binary.build, lambda: haproxy.is_up, lambda: len(files.problems))
+    metrics = Metrics(binary.build, lambda: haproxy.is_up)
     controller = Controller(
         store=store,
         admission=admission,
@@ -121,14 +149,26 @@ def _assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> _R
         load_templates=lambda: Renderer(TemplateSet.load(template_dir), settings),
         observer=metrics,
         timing=Timing(reload_interval_s=values["reload_interval"] / 1000),
+        reporter=cluster.writer if cluster is not None else None,
     )
-    http = HttpServer(*listen, _pages(controller, haproxy, metrics, values["canonical_hostname"]))
+    http = HttpServer(
+        *listen,
+        _pages(controller, haproxy, metrics, SessionCounts(settings.stats_socket), values["canonical_hostname"]),
+    )
     stack.callback(http.stop)
     http.start()
     if template_dir is not None:
         watcher = DirectoryWatcher(template_dir, controller.templates_changed)
         stack.callback(watcher.stop)
         watcher.start()
+    source: Source
+    if cluster is not None:
+        source = cluster.source(store, values["router_name"], ApiMetrics(metrics.registry))
+        log.info("following an api server", server=cluster.connection.server)
+    else:
+        files = FilesInput(values["manifests"], store)
+        metrics.count_problems(lambda: len(files.problems))
+        source = files
     log.info(
         "router started",
         version=__version__,
@@ -138,11 +178,22 @@ def _assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> _R
         http=f"{listen[0]}:{http.port}",
         state_dir=str(settings.state_dir),
     )
-    return _Router(controller, haproxy, files)
+    return _Router(controller, haproxy, source)
+
+
+def _connect(values: dict[str, Any]) -> Cluster:
+    # Not at the top: the kubernetes client takes as long to import, and as much memory, as all the rest.
+    from router.cli.cluster import Cluster  # noqa: PLC0415
+
+    return Cluster.connect(values)
 
 
 def _pages(
-    controller: Controller, haproxy: StandaloneHaproxy, metrics: Metrics, canonical_hostname: str | None
+    controller: Controller,
+    haproxy: StandaloneHaproxy,
+    metrics: Metrics,
+    sessions: SessionCounts,
+    canonical_hostname: str | None,
 ) -> dict[str, Any]:
     def healthz() -> Page:
         now_s = time.monotonic()
@@ -157,7 +208,7 @@ def _pages(
 
     def ports() -> Page:
         snapshot = controller.snapshot
-        rows = port_rows(snapshot.verdicts, snapshot.applied, canonical_hostname)
+        rows = port_rows(snapshot.verdicts, snapshot.applied, canonical_hostname, sessions.current())
         return Page(json.dumps(rows, indent=1).encode() + b"\n", JSON)
 
     return {
@@ -177,7 +228,7 @@ def _supervise(router: _Router, shutdown_delay_s: float) -> int:
     reconcile = threading.Thread(target=router.controller.run, name="reconcile")
     reconcile.start()
     try:
-        router.files.start()
+        router.source.start()
         while reconcile.is_alive():
             if _signal_within(1.0) is not None:
                 break
@@ -196,7 +247,7 @@ def _supervise(router: _Router, shutdown_delay_s: float) -> int:
             if _signal_within(0.1) is not None:
                 log.info("hurrying")
                 router.haproxy.hurry()
-        router.files.stop()
+        router.source.stop()
     log.info("stopped")
     return 0
 

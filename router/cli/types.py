@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import re
-from ipaddress import ip_address
+from fractions import Fraction
+from ipaddress import IPv6Address, ip_address
 from typing import NoReturn
 
 import click
 
-from router.admission.forms import INTERVAL, TIME
+from router.admission.text import is_dns_label, is_dns_subdomain, shown
 from router.errors import SettingsError
 from router.settings import MAX_PORT, PortRanges
 
-_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+MAX_TIME_MS = 2**31 - 1
+"""The longest time of HAProxy, nearly 25 days; OpenShift's ingress operator writes it where it was told a longer one."""
+
 _LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})")
+_LOG_SERVER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
+_TIME_PART = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)(us|\N{MICRO SIGN}s|ms|s|m|h|d)")
+_TIME_MS = re.compile(r"[0-9]{1,19}")
+_UNIT_MS = {
+    "us": Fraction(1, 1000), "\N{MICRO SIGN}s": Fraction(1, 1000), "ms": Fraction(1), "s": Fraction(1000),
+    "m": Fraction(60_000), "h": Fraction(3_600_000), "d": Fraction(86_400_000),
+}  # fmt: skip
 
 
 class PortRangesType(click.ParamType[PortRanges]):
@@ -32,7 +43,9 @@ class PortRangesType(click.ParamType[PortRanges]):
 
 
 class TimeType(click.ParamType[int]):
-    """A time as annotations and HAProxy write it, to milliseconds.
+    """A time, to milliseconds: as HAProxy writes it (``5s``, ``5000``), or as Go does (``1m30s``, ``1.5s``).
+
+    OpenShift's router reads some of its variables in one way and some in the other.
 
     Args:
         zero: whether 0 is a time too.
@@ -41,20 +54,103 @@ class TimeType(click.ParamType[int]):
     name = "time"
 
     def __init__(self, *, zero: bool = False) -> None:
-        self._form = INTERVAL if zero else TIME
         self._zero = zero
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read the text; a number is a value already."""
         if isinstance(value, int):
             return value
-        milliseconds = self._form.parse(str(value))
-        if milliseconds is None:
+        time_ms = _read_time(str(value))
+        if time_ms is None or (time_ms == 0 and not self._zero) or 0 < time_ms < 1 or time_ms > MAX_TIME_MS:
             zero = "0, or " if self._zero else ""
             self.fail(
-                f"{value!r} is no time; write {zero}a number with the unit ms, s, m, h or d, up to 24d", param, ctx
+                f"{shown(str(value))} is no time; write {zero}a number with the unit ms, s, m, h or d, up to {MAX_TIME_MS}ms "
+                "(24 days)",
+                param,
+                ctx,
             )
-        return milliseconds
+        # HAProxy rounds times up to its resolution of a millisecond.
+        return math.ceil(time_ms)
+
+
+def _read_time(text: str) -> Fraction | None:
+    """Give milliseconds; None for what is no time."""
+    if _TIME_MS.fullmatch(text):
+        return Fraction(text)
+    parts = list(_TIME_PART.finditer(text))
+    if not parts or "".join(part[0] for part in parts) != text:
+        return None
+    return sum((Fraction(part[1]) * _UNIT_MS[part[2]] for part in parts), Fraction(0))
+
+
+class CountType(click.ParamType[int | None]):
+    """A whole number; some words, and numbers that mean the same, are None: HAProxy decides.
+
+    Args:
+        most: the largest number.
+        undecided: what stands for None.
+    """
+
+    name = "number"
+
+    def __init__(self, most: int, *undecided: str) -> None:
+        self._most = most
+        self._undecided = undecided
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """Read the text."""
+        text = str(value)
+        if text in self._undecided:
+            return None
+        if not re.fullmatch(r"[0-9]{1,10}", text) or not 1 <= int(text) <= self._most:
+            words = " or ".join(self._undecided)
+            self.fail(
+                f"{shown(str(value))} is not a number from 1 to {self._most}, nor {words} for HAProxy's own choice",
+                param,
+                ctx,
+            )
+        return int(text)
+
+
+class HostnameType(click.ParamType[str]):
+    """A DNS name in lower case, as OpenShift's router demands it, or an IPv4 address, which looks alike."""
+
+    name = "hostname"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read the text."""
+        if not is_dns_subdomain(str(value)):
+            self.fail(f"{shown(str(value))} is no DNS name in lower case, such as tcp.apps.example.com", param, ctx)
+        return str(value)
+
+
+class LogAddressType(click.ParamType[str]):
+    """Where HAProxy logs to; an address with HAProxy's own prefix (``fd@3``, ``udp6@logs:514``) is passed on as it is."""
+
+    name = "log address"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read the text."""
+        text = str(value)
+        if text.startswith("/") or re.fullmatch(r"[a-z0-9]+@\S+", text):
+            return text
+        match = _LOG_SERVER.fullmatch(text)
+        if match is None or int(match[3] or 0) > MAX_PORT or (match[1] and not _is_ipv6(match[1])):
+            self.fail(
+                f"{shown(str(value))} is nothing to log to; write stdout, stderr, the address or name of a syslog server with its "
+                "port, such as 192.0.2.1:514 or [2001:db8::1]:514, or the path of a syslog socket",
+                param,
+                ctx,
+            )
+        return text
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 class LabelType(click.ParamType[str]):
@@ -64,9 +160,11 @@ class LabelType(click.ParamType[str]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read the text."""
-        if not _LABEL.fullmatch(str(value)):
+        if not is_dns_label(str(value)):
             self.fail(
-                f"{value!r} is no DNS label: at most 63 of a-z, 0-9 and '-', none of them '-' at an end", param, ctx
+                f"{shown(str(value))} is no DNS label: at most 63 of a-z, 0-9 and '-', none of them '-' at an end",
+                param,
+                ctx,
             )
         return str(value)
 
@@ -81,7 +179,7 @@ class AddressType(click.ParamType[str]):
         try:
             address = ip_address(str(value))
         except ValueError:
-            self.fail(f"{value!r} is no IP address", param, ctx)
+            self.fail(f"{shown(str(value))} is no IP address", param, ctx)
         return str(address)
 
 
@@ -104,4 +202,4 @@ class ListenType(click.ParamType[tuple[str, int]]):
         return str(address), int(match[3])
 
     def _refuse(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> NoReturn:
-        self.fail(f"{value!r} is no address with a port, such as 127.0.0.1:1936 or [::]:1936", param, ctx)
+        self.fail(f"{shown(str(value))} is no address with a port, such as 127.0.0.1:1936 or [::]:1936", param, ctx)

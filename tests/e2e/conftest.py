@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.commands import write_manifests
+from tests.support.objects import app, endpoint_slice, route, service
 from tests.support.router_process import RouterProcess, processes_with
 from tests.support.servers import TcpServer, echo_server
 from tests.support.waiting import wait_for
@@ -44,3 +46,16 @@ def echo() -> Iterator[TcpServer]:
     """A pod that echoes."""
     with echo_server() as server:
         yield server
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with one Route ``team/db`` that is served, and one ``team/web`` on the SNI port."""
+    web = route("web", host="web.example.com", passthrough=True)
+    return write_manifests(
+        tmp_path / "manifests",
+        *app("db", 6620, ("10.1.0.1", 5432)),
+        web,
+        service("web", 443),
+        *endpoint_slice("web", ("10.1.0.2", 443)),
+    )

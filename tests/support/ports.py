@@ -13,3 +13,11 @@ def free_port() -> int:
     with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as probe:
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Give so many different ones."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return tuple(ports)

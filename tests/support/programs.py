@@ -23,6 +23,7 @@ _DEBIAN_PACKAGES = {
     "pg_ctl": "postgresql",
     "postgres": "postgresql",
     "psql": "postgresql-client",
+    "stunnel": "stunnel4",
 }
 # Debian keeps servers out of a user's PATH, and PostgreSQL's beside those of its other versions.
 _FURTHER_PLACES = ("usr/lib/postgresql/*/bin", "usr/local/sbin", "usr/sbin", "sbin")

@@ -56,15 +56,19 @@ class RouterProcess:
         wait_for(self.is_ready, "the router to be ready")
         return self
 
-    def launch(self) -> None:
-        """Start it, and wait until its HTTP port is known."""
-        command = [
+    def command(self) -> list[str]:
+        """Give the command line."""
+        return [
             *self._launcher, sys.executable, "-m", "router", "run",
             "--manifests", str(self.manifests), "--state-dir", str(self.state), "--listen", "127.0.0.1:0",
             "--sni-port", str(self._sni_port), "--log-format", self.log_format, "--allow-loopback-endpoints",
             "--ports", "1-65535", "--bind-address", "127.0.0.1", "--reload-interval", "100ms", "--drain-timeout", "2s",
             *self._options,
         ]  # fmt: skip
+
+    def launch(self) -> None:
+        """Start it, and wait until its HTTP port is known."""
+        command = self.command()
         with (self.directory / "log").open("ab") as log, (self.directory / "traffic").open("ab") as traffic:
             self._log_start = log.tell()
             self.process = subprocess.Popen(command, stderr=log, stdout=traffic, stdin=subprocess.DEVNULL)

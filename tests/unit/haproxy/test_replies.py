@@ -11,6 +11,7 @@ from router.errors import UnexpectedReply
 from router.haproxy import master, stats
 from router.haproxy.alerts import BindFailure
 from router.haproxy.master import Processes, ReloadResult
+from router.haproxy.sessions import SessionCounts
 from tests.support.haproxy_sockets import saying
 
 _TAKEN = (
@@ -56,6 +57,7 @@ def test_a_reload_is_read(tmp_path: Path, answer: str, expected: ReloadResult) -
         pytest.param(stats.info, id="show info"),
         pytest.param(stats.servers, id="show servers state"),
         pytest.param(stats.frontends, id="show stat"),
+        pytest.param(stats.sessions, id="show stat for sessions"),
     ],
 )
 @pytest.mark.parametrize(
@@ -102,3 +104,37 @@ def test_paused_and_stopped_frontends_do_not_count(tmp_path: Path) -> None:
     )
     with saying(tmp_path / "s", answer):
         assert stats.frontends(tmp_path / "s", 10) == frozenset({"a"})
+
+
+def test_sessions_are_read(tmp_path: Path) -> None:
+    """The sessions of each backend are in the column scur."""
+    answer = "# pxname,svname,qcur,qmax,scur,smax,\nbe_tcp:a:b,BACKEND,0,0,3,9,\nbe_tcp:a:c,BACKEND,0,0,0,1,\n\n"
+    with saying(tmp_path / "s", answer) as commands:
+        assert stats.sessions(tmp_path / "s", 10) == {"be_tcp:a:b": 3, "be_tcp:a:c": 0}
+    assert commands == ["show stat -1 2 -1\n"]
+
+
+@pytest.mark.parametrize("row", ["be_tcp:a:b,BACKEND,0,0", "be_tcp:a:b,BACKEND,0,0,,9", "be_tcp:a:b,BACKEND,0,0,x,9"])
+def test_rows_without_sessions_are_unexpected(tmp_path: Path, row: str) -> None:
+    """What has no number of sessions is not taken for none."""
+    with saying(tmp_path / "s", f"# pxname,svname,qcur,qmax,scur\n{row}\n"), pytest.raises(UnexpectedReply):
+        stats.sessions(tmp_path / "s", 10)
+
+
+def test_sessions_are_asked_once_a_second(tmp_path: Path) -> None:
+    """However many want to know, HAProxy is asked once a second; while it does not answer nothing is known."""
+    now_s = 100.0
+    counts = SessionCounts(tmp_path / "s", clock=lambda: now_s)
+    assert counts.current() is None
+    now_s += 1
+    with saying(tmp_path / "s", "# pxname,svname,qcur,qmax,scur\nb,BACKEND,0,0,3\n") as commands:
+        assert [counts.current() for _ in range(3)] == [{"b": 3}] * 3
+        assert len(commands) == 1
+        now_s += 0.9
+        counts.current()
+        assert len(commands) == 1
+        now_s += 0.1
+        counts.current()
+        assert len(commands) == 2
+    now_s += 1
+    assert counts.current() is None

@@ -1,0 +1,114 @@
+"""The parts of ``tcp-router run`` that speak to an API server, put together."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+from router.admission.request import is_ours
+from router.inputs.kube import KubeInput, sources_of
+from router.kube.connection import Connection, Deadlines
+from router.kube.leader import LeaderElection, unique_identity
+from router.report.api_metrics import ApiMetrics, ApiReadings
+from router.report.writer import StatusWriter
+from router.settings import KubeSettings
+from router.store import Store
+
+_LEASE_DEADLINES = Deadlines(connect_s=2.0, read_s=3.0, total_s=4.0)
+"""Short: one slow answer must not cost the lead."""
+
+_WRITE_DEADLINES = Deadlines(connect_s=2.0, read_s=4.0, total_s=5.0)
+"""What is lost of a Lease's 15 seconds after the 10 in which its leader must have renewed it: no write outlives the lead."""
+
+
+class _Wakes:
+    """Tells the writer at once that it may write, or may not any more."""
+
+    def __init__(self, writer: StatusWriter) -> None:
+        self._writer = writer
+
+    def leading(self, leads: bool) -> None:  # noqa: ARG002, FBT001 - the writer asks for itself
+        """Wake the writer."""
+        self._writer.wake()
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What follows one API server and reports to it."""
+
+    settings: KubeSettings
+    connection: Connection
+    to_write: Connection
+    writer: StatusWriter
+    election: LeaderElection
+
+    @classmethod
+    def connect(cls, values: dict[str, Any]) -> Cluster:
+        """Find the API server; nothing is asked of it yet.
+
+        Raises:
+            SettingsError: there is no usable configuration.
+        """
+        settings = KubeSettings(
+            kubeconfig=values["kubeconfig"],
+            context=values["context"],
+            namespaces=tuple(dict.fromkeys(values["namespaces"])),
+            namespace_selector=values["namespace_selector"],
+            route_selector=values["route_selector"],
+            endpoints=values["endpoints"],
+        )
+        connection = Connection.open(settings)
+        name, pod = values["router_name"], socket.gethostname()
+        to_write = connection.sibling(_WRITE_DEADLINES)
+        hostname = values["canonical_hostname"] or ""
+        writer = StatusWriter(to_write, name, hostname, lambda: election.is_leader(), instance=pod)  # noqa: PLW0108 - it is made next
+        election = LeaderElection(
+            connection.sibling(_LEASE_DEADLINES),
+            values["lease_namespace"],
+            name,
+            unique_identity(pod),
+            observer=_Wakes(writer),
+        )
+        return cls(settings, connection, to_write, writer, election)
+
+    def store(self) -> Store:
+        """Make the store that is synced once all of this was listed."""
+        return Store(sources_of(self.settings))
+
+    def source(self, store: Store, router_name: str, metrics: ApiMetrics) -> ClusterSource:
+        """Make what keeps the store level, and show how it stands."""
+        followed = KubeInput(self.connection, store, self.settings, lambda route: is_ours(route, router_name), metrics)
+        metrics.read(
+            ApiReadings(
+                kinds=lambda: followed.kinds,
+                is_leader=self.election.is_leader,
+                status_writes=self.writer.writes,
+                events=self.writer.events,
+                queued=lambda: self.writer.queued,
+            )
+        )
+        return ClusterSource(followed, self.to_write, self.writer, self.election)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSource:
+    """The threads, in the order in which they begin and end."""
+
+    followed: KubeInput
+    to_write: Connection
+    writer: StatusWriter
+    election: LeaderElection
+
+    def start(self) -> None:
+        """Begin to follow, to stand for election and to report."""
+        self.followed.start()
+        self.election.start()
+        self.writer.start()
+
+    def stop(self) -> None:
+        """End all of it; the Lease is released last, when nothing is written any more."""
+        self.followed.stop()
+        self.writer.stop()
+        self.to_write.close()
+        self.election.stop()

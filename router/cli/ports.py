@@ -1,0 +1,216 @@
+"""``tcp-router ports``: the table of ports of a running router."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from click.core import ParameterSource
+
+from router.cli.ask import Reply, ask
+from router.cli.exits import UNREACHABLE, clear_errors
+from router.cli.options import option
+from router.errors import ApiError, RouterUnreachable
+from router.kube.configuration import SERVICE_ACCOUNT, Credentials, loader
+from router.kube.connection import Connection, Deadlines
+from router.kube.pods import ready_pod
+from router.kube.portforward import forwarded
+from router.settings import MAX_PORT, KubeSettings
+
+_DEADLINE_S = 10.0
+_OK = 200
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
+_OF_CLUSTER = ("kubeconfig", "context", "namespace", "deployment", "port")
+_HELP = """\
+Print the ports of a running router: which Route has which, whether it is admitted, and how much it is used.
+
+Asks the router at --address; or, where one of --kubeconfig, --context, --namespace, --deployment and --port is given, the
+first ready pod of its Deployment, by a port-forward through the API server. SESSIONS are the connections that are open now
+in that one router; each replica has its own.
+
+\b
+Exit status:
+  0  printed
+  1  the router cannot be reached, or is not ready; what it has is printed all the same
+  2  an option, or the kubeconfig, cannot be used
+"""
+
+
+class _Host(click.ParamType[tuple[str, int]]):
+    """``host:port``, the host a name or an address, an IPv6 address in brackets."""
+
+    name = "host:port"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """Read the text; a pair is a value already."""
+        if isinstance(value, tuple):
+            return value
+        match = _ADDRESS.fullmatch(str(value))
+        if match is None or not 1 <= int(match[3]) <= MAX_PORT:
+            self.fail(f"{value!r} is no host with a port, such as 127.0.0.1:1936 or [::1]:1936", param, ctx)
+        return match[1] or match[2], int(match[3])
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """What the table shows of an object of ``/ports`` (docs/settings.md); older routers lack some."""
+
+    namespace: str
+    name: str
+    port: int | None
+    host: str | None
+    verdict: str
+    reason: str | None
+    servers: tuple[Any, ...]
+    sessions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where the router is: ``ask`` gets a path's answer from it."""
+
+    name: str
+    ask: Callable[[str], Reply]
+
+
+@click.command(help=_HELP)
+@option("--address", type=_Host(), default="127.0.0.1:1936", help="Host and port of the router's HTTP.")
+@option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path),
+    default=None,
+    show_default="KUBECONFIG, else ~/.kube/config",
+    help="The kubeconfig of the cluster that the router is in.",
+)
+@option("--context", default=None, show_default="the current one", help="Context of the kubeconfig.")
+@option(
+    "--namespace",
+    env="TCP_ROUTER_DEPLOYMENT_NAMESPACE",
+    default="openshift-ingress",
+    help="Namespace of the Deployment.",
+)
+@option("--deployment", default="tcp-router", help="The router's Deployment.")
+@option(
+    "--port",
+    env="TCP_ROUTER_DEPLOYMENT_PORT",
+    type=click.IntRange(1, MAX_PORT),
+    default=1936,
+    help="Port of the router's HTTP in its pods.",
+)
+@option(
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    help="A line per Route, or the array of objects that /ports gives.",
+)
+@clear_errors
+def ports(**values: Any) -> None:
+    """Print the table of ports."""
+    try:
+        source = _source(click.get_current_context(), values)
+        status, body = source.ask("/ports")
+        rows, objects = _read(source.name, status, body)
+        ready, why = source.ask("/readyz")
+    except (RouterUnreachable, ApiError) as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(UNREACHABLE) from error
+    click.echo(json.dumps(objects, indent=2) if values["output"] == "json" else _table(rows))
+    if ready != _OK:
+        said = "; ".join(why.decode(errors="replace").split("\n")).strip("; ")
+        click.echo(f"Warning: the router at {source.name} is not ready: {said}", err=True)
+        raise SystemExit(UNREACHABLE)
+
+
+def _source(command: click.Context, values: dict[str, Any]) -> _Source:
+    """Choose between an address and a Deployment: what is on the command line wins over variables, an address over the rest."""
+    given = {name: command.get_parameter_source(name) for name in (*_OF_CLUSTER, "address")}
+    typed = {name for name, source in given.items() if source == ParameterSource.COMMANDLINE}
+    if "address" in typed and len(typed) > 1:
+        others = ", ".join(f"--{name}" for name in _OF_CLUSTER if name in typed)
+        raise click.UsageError(f"--address names one router, and {others} another; give only one of them")
+    named = typed or {name for name, source in given.items() if source == ParameterSource.ENVIRONMENT}
+    if "address" in named or not named:
+        return _at(*values["address"])
+    return _in_cluster(values)
+
+
+def _at(host: str, port: int) -> _Source:
+    name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def get(path: str) -> Reply:
+        try:
+            sock = socket.create_connection((host, port), _DEADLINE_S)
+        except OSError as error:
+            said = "no answer within the deadline" if isinstance(error, TimeoutError) else error.strerror or str(error)
+            raise RouterUnreachable(
+                f"no router can be reached at {name}: {said}. Is it running there, with this --listen? "
+                "For one in a cluster, name its --deployment"
+            ) from error
+        try:
+            return ask(sock, path)
+        except RouterUnreachable as error:
+            raise RouterUnreachable(f"what listens at {name} does not answer as a router does: {error}") from error
+
+    return _Source(name, get)
+
+
+def _in_cluster(values: dict[str, Any]) -> _Source:
+    namespace, port = values["namespace"], values["port"]
+    settings = KubeSettings(kubeconfig=values["kubeconfig"], context=values["context"])
+    credentials = Credentials(loader(settings, os.environ, SERVICE_ACCOUNT))
+    api = Connection(credentials, Deadlines(total_s=_DEADLINE_S))
+    try:
+        pod = ready_pod(api, namespace, values["deployment"])
+    finally:
+        api.close()
+    name = f"port {port} of pod {namespace}/{pod}"
+
+    def get(path: str) -> Reply:
+        with forwarded(credentials, namespace, pod, port, _DEADLINE_S) as forward:
+            try:
+                return ask(forward.sock, path, problem=lambda: forward.problem)
+            except RouterUnreachable as error:
+                raise RouterUnreachable(f"{name} does not answer: {error}") from error
+
+    return _Source(name, get)
+
+
+def _read(name: str, status: int, body: bytes) -> tuple[list[_Row], list[dict[str, Any]]]:
+    """Give rows and objects, sorted as the router sorts them: by port, those without one last, then namespace and name."""
+    if status != _OK:
+        raise RouterUnreachable(f"what listens at {name} is no router: it answers /ports by {status}")
+    try:
+        objects = msgspec.json.decode(body, type=list[dict[str, Any]])
+        pairs = [(msgspec.convert(each, _Row), each) for each in objects]
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise RouterUnreachable(f"what listens at {name} is no router: {error}") from error
+    pairs.sort(key=lambda pair: (pair[0].port is None, pair[0].port or 0, pair[0].namespace, pair[0].name))
+    return [row for row, _ in pairs], [each for _, each in pairs]
+
+
+def _table(rows: list[_Row]) -> str:
+    if not rows:
+        return "the router has no Route of its own yet"
+    lines = [("PORT", "HOST", "ROUTE", "VERDICT", "REASON", "SERVERS", "SESSIONS")]
+    for row in rows:
+        sessions = "-" if row.sessions is None else str(row.sessions)
+        route = f"{row.namespace}/{row.name}"
+        port = str(row.port or "-")
+        lines.append((port, row.host or "-", route, row.verdict, row.reason or "-", str(len(row.servers)), sessions))
+    shown = [tuple(_printable(cell) for cell in line) for line in lines]
+    widths = [max(len(line[column]) for line in shown) for column in range(len(shown[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in shown
+    )
+
+
+def _printable(text: str) -> str:
+    """Give the text without what would move a terminal's cursor: whatever listens there wrote it."""
+    return "".join(char if char.isprintable() else "?" for char in text)
