@@ -12,7 +12,7 @@ from router.admission.verdicts import Reason
 from router.errors import HaproxyError, TemplateError
 from router.haproxy.alerts import BindFailure
 from router.haproxy.control import Control, Serving
-from router.judge import FRONTEND_PORT, Accepted, Failed, Judge, Refused
+from router.judge import FRONTEND_PORT, Accepted, Failed, Judge, Refused, one_line
 from router.model import Model, frontend_name, ports
 from router.render import Rendered, Renderer
 from router.set_aside import Refusal, Refusals
@@ -90,7 +90,7 @@ class Applier:
             refusals = _bind_refusals(loaded.bind_failures, ports(desired))
             if refusals:
                 return Refused(refusals)
-            return Failed(f"HAProxy did not load the configuration: {loaded.log}", config_refused=True)
+            return Failed(f"HAProxy did not load the configuration: {one_line(loaded.log)}", config_refused=True)
         if missing:
             # As a rule a template that renamed or left out what the model has.
             problem = f"HAProxy's new worker does not serve what its configuration says: {missing}"

@@ -16,6 +16,9 @@ from router.resources import ObjectKey
 from router.set_aside import Refusal, Refusals
 from router.state_dir import StateDir
 
+_NAMED = 5
+"""How many complaints about no Route in particular a message has."""
+_LONGEST = 500
 FRONTEND_PORT = re.compile(r"fe_tcp:([0-9]+)")
 _BACKEND_ROUTE = re.compile(r"be_tcp:([^:'\s]+):([^:'\s/]+)")
 
@@ -85,7 +88,7 @@ class Judge:
         )
         if blamed:
             return Refused(blamed)
-        problem = "; ".join(_explain(alert, rendered) for alert in alerts) or check.log
+        problem = "; ".join(_explain(alert, rendered) for alert in alerts[:_NAMED]) or one_line(check.log)
         if all(alert.line is None for alert in alerts) and self._accepts(renderer, desired, ()):
             culprits = self._bisect(renderer, desired)
             if culprits:
@@ -140,10 +143,15 @@ def _owner_of_port(model: Model, port: int) -> Owner | None:
     return PortOwner(port) if any(shared.port == port for shared in model.shared) else None
 
 
+def one_line(text: str) -> str:
+    """Give what HAProxy said as a message can have it: on one line, and not without end."""
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _LONGEST else f"{flat[:_LONGEST]}..."
+
+
 def _explain(alert: Diagnostic, rendered: Rendered) -> str:
-    if alert.line is None:
-        return alert.message
-    return f"{alert.message} (from {rendered.origin(alert.line)})"
+    said = one_line(alert.message)
+    return said if alert.line is None else f"{said} (from {rendered.origin(alert.line)})"
 
 
 def _refusals(blamed: Iterable[tuple[Owner, str]]) -> Refusals:

@@ -130,11 +130,11 @@ def _assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> _R
     template_dir: Path | None = values["template_dir"]
     renderer = Renderer(TemplateSet.load(template_dir), settings)
     binary = find_binary(values["haproxy"])
+    cluster = _connect(values) if values["manifests"] is None else None
     state = StateDir(settings.state_dir)
     state.open()
     stack.callback(state.close)
 
-    cluster = _connect(values) if values["manifests"] is None else None
     store = cluster.store() if cluster is not None else Store(frozenset({FilesInput.SOURCE}))
     haproxy = StandaloneHaproxy(
         binary, state.config, settings, Deadlines(drain_s=values["drain_timeout"] / 1000), wake=store.wake

@@ -15,7 +15,7 @@ Severity = Literal["alert", "warning", "notice"]
 _SEVERITIES: dict[str, Severity] = {"ALERT": "alert", "WARNING": "warning", "NOTICE": "notice"}
 _MESSAGE = re.compile(r"\[(ALERT|WARNING|NOTICE)\] +\(\d+\) : (.*)")
 _CONFIG = re.compile(r"config : ")
-_PLACE = re.compile(r"(?:[Pp]arsing )?\[.*?:(\d+)\] ?: ?")
+_PLACE = re.compile(r"(?:[Pp]arsing )?\[(.*?):(\d+)\] ?: ?")
 # What ends every list of complaints, and complains of nothing itself.
 _SUMMARY = re.compile(r"Error\(s\) found in configuration file|Fatal errors found in configuration")
 # 2.8: cannot bind socket (Address already in use) for [:::80]
@@ -42,13 +42,19 @@ class BindFailure:
     problem: str
 
 
-def diagnostics(log: str) -> tuple[Diagnostic, ...]:
-    """Give the messages of a log, in their order, without their prefixes and without the closing summaries."""
+def diagnostics(log: str, config: str | None = None) -> tuple[Diagnostic, ...]:
+    """Give the messages of a log, in their order, without their prefixes and without the closing summaries.
+
+    Args:
+        log: what HAProxy printed.
+        config: the file that lines are given of, as HAProxy was told its name; a line of another file (one that a template
+            makes HAProxy read, say) is none of its lines, and stays in the message. None takes every line for its own.
+    """
     found: list[Diagnostic] = []
     for text in log.splitlines():
         message = _MESSAGE.match(text)
         if message is not None:
-            found.append(_diagnostic(_SEVERITIES[message[1]], message[2]))
+            found.append(_diagnostic(_SEVERITIES[message[1]], message[2], config))
         elif found and text[:1].isspace():
             found[-1] = replace(found[-1], message=f"{found[-1].message}\n{text.rstrip()}")
     return tuple(each for each in found if not _SUMMARY.match(each.message))
@@ -61,10 +67,10 @@ def bind_failures(log: str) -> tuple[BindFailure, ...]:
     return tuple(BindFailure(match[1], match[3], match[2]) for match in matches if match)
 
 
-def _diagnostic(severity: Severity, text: str) -> Diagnostic:
-    if config := _CONFIG.match(text):
-        text = text[config.end() :]
+def _diagnostic(severity: Severity, text: str, config: str | None) -> Diagnostic:
+    if prefix := _CONFIG.match(text):
+        text = text[prefix.end() :]
     place = _PLACE.match(text)
-    if place is None:
+    if place is None or config not in {None, place[1]}:
         return Diagnostic(severity, None, text)
-    return Diagnostic(severity, int(place[1]), text[place.end() :])
+    return Diagnostic(severity, int(place[2]), text[place.end() :])

@@ -53,4 +53,4 @@ def check_config(binary: HaproxyBinary, config: Path, timeout_s: float) -> Check
     if ended.returncode < 0:
         # A crash is a refusal: what made it crash is in the file, and must not come to the HAProxy that runs.
         log += f"{binary.path} -c was ended by signal {-ended.returncode}\n"
-    return CheckResult(ended.returncode == 0, diagnostics(log), log)
+    return CheckResult(ended.returncode == 0, diagnostics(log, str(config)), log)

@@ -35,7 +35,12 @@ def alive(snapshot: Snapshot, *, turned_ago_s: float, answered_ago_s: float | No
     problems = []
     if turned_ago_s > _LOOP_DEADLINE_S:
         problems.append(f"the reconcile loop has not turned for {turned_ago_s:.0f} seconds")
-    if snapshot.configured and (answered_ago_s is None or answered_ago_s > _ANSWER_DEADLINE_S):
+    # A HAProxy that drains is left alone: whoever asks it something keeps it from ending.
+    if (
+        snapshot.configured
+        and not snapshot.stopping
+        and (answered_ago_s is None or answered_ago_s > _ANSWER_DEADLINE_S)
+    ):
         since = "yet" if answered_ago_s is None else f"for {answered_ago_s:.0f} seconds"
         problems.append(f"HAProxy has not answered {since}")
     return Health(tuple(problems))

@@ -9,6 +9,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -38,6 +39,7 @@ RUNNING = Snapshot(synced=True, configured=True, applied=Model())
         pytest.param(RUNNING, 61.0, 0.5, "loop", id="loop hangs"),
         pytest.param(RUNNING, 0.5, 11.0, "HAProxy has not answered for 11", id="HAProxy silent"),
         pytest.param(RUNNING, 0.5, None, "HAProxy has not answered yet", id="HAProxy never answered"),
+        pytest.param(replace(RUNNING, stopping=True), 0.5, 11.0, None, id="HAProxy drains"),
     ],
 )
 def test_alive(snapshot: Snapshot, turned: float, answered: float | None, problem: str | None) -> None:

@@ -83,6 +83,14 @@ def test_a_message_is_read(log: str, expected: Diagnostic) -> None:
     assert diagnostics(log) == (expected,)
 
 
+def test_a_line_of_another_file_is_no_line_of_ours() -> None:
+    """What HAProxy says of a file that the configuration makes it read is not blamed on the line of that number."""
+    log = "[ALERT]    (1) : config : parsing [/x/errors.http:900] : bad\n[ALERT]    (1) : config : parsing [/x/c.cfg:9] : worse\n"
+    found = diagnostics(log, "/x/c.cfg")
+    assert found[0] == Diagnostic("alert", None, "parsing [/x/errors.http:900] : bad")
+    assert found[1] == Diagnostic("alert", 9, "worse")
+
+
 def test_summaries_and_bare_lines_are_left_out() -> None:
     """What only says that there were messages is none, and lines without severity do not run into the one before."""
     log = (
