@@ -18,7 +18,7 @@ import structlog
 from router.admission import Admission, Outcome
 from router.admission.verdicts import Reason
 from router.apply import Applied, Applier
-from router.errors import HaproxyError, TemplateError
+from router.errors import HaproxyError
 from router.haproxy.control import Control
 from router.judge import Failed, Refused
 from router.model import Model, ports
@@ -29,6 +29,7 @@ from router.retries import Backoff, SetAside
 from router.set_aside import Refusals, without
 from router.snapshot import Snapshot
 from router.store import Changes, Store
+from router.template_choice import TemplateChoice
 from router.verdict_log import log_verdicts
 
 log = structlog.get_logger()
@@ -118,8 +119,7 @@ class Controller:
         self._admission = admission
         self._applier = applier
         self._haproxy = haproxy
-        self._renderer = renderer
-        self._load_templates = load_templates
+        self._templates = TemplateChoice(renderer, load_templates)
         self._observer = observer
         self._reporter = reporter
         self._reload_interval_s = timing.reload_interval_s
@@ -131,7 +131,6 @@ class Controller:
         self._outcome: Outcome | None = None
         self._served: Outcome | None = None
         self._applied: Model | None = None
-        self._new_renderer: Renderer | None = None
         self._set_aside = SetAside(timing.refused_retry_s, timing.port_retry_s)
         self._apply_backoff = Backoff(*timing.failure_retry_s)
         self._restart_backoff = Backoff(*timing.failure_retry_s)
@@ -143,7 +142,6 @@ class Controller:
         self._restart_s: float | None = None
         self._started_s = float("-inf")
         self._problem = ""
-        self._template_problem = ""
         self._last_success_s: float | None = None
         self._snapshot = Snapshot()
         self._last_turn_s = time.monotonic()
@@ -196,7 +194,9 @@ class Controller:
         self._last_turn_s = time.monotonic()
         self._revive_haproxy()
         if self._templates_changed.is_set():
-            self._read_templates()
+            self._templates_changed.clear()
+            if self._templates.read(self._applied):
+                self._set_aside.retry_routes_now(time.monotonic())
         if self._store.is_synced and self._restart_s is None:
             self._apply_changes(self._take_changes())
         self._publish()
@@ -232,7 +232,7 @@ class Controller:
 
     def _plan(self, desired: Model) -> Plan:
         todo = plan(self._applied, desired)
-        if self._new_renderer is None:
+        if not self._templates.is_trying_new:
             return todo
         reasons = todo.reasons if isinstance(todo, Reload) else ()
         return Reload((*reasons, ReloadReason(ReloadCause.TEMPLATES_CHANGED)))
@@ -243,9 +243,8 @@ class Controller:
         Returns:
             Whether to go on at once: false after a failure, which is tried again later.
         """
-        renderer = self._new_renderer or self._renderer
         began_s = time.monotonic()
-        result = self._applier.apply(renderer, wanted.model)
+        result = self._applier.apply(self._templates.renderer, wanted.model)
         seconds = time.monotonic() - began_s
         causes = frozenset(reason.cause for reason in todo.reasons)
         match result:
@@ -256,21 +255,22 @@ class Controller:
                 self._last_success_s = time.time()
                 self._apply_backoff.reset()
                 self._apply_not_before_s = time.monotonic() + self._reload_interval_s
-                if renderer is self._new_renderer:
-                    self._take_up(renderer)
+                if self._templates.is_trying_new:
+                    self._templates.take_up()
+                    self._set_aside.retry_routes_now(time.monotonic())
                 self._serves(wanted)
             case Refused(refusals):
                 self._observer.reload_finished("refused", causes, seconds)
-                if self._new_renderer is not None and (lost := self._served_but_rejected(refusals)):
-                    self._drop_new_templates("; ".join(lost[:_NAMED]))
+                if self._templates.is_trying_new and (lost := self._served_but_rejected(refusals)):
+                    self._templates.drop("; ".join(lost[:_NAMED]))
                 else:
                     self._leave_out(refusals)
             case Failed(problem, certain, config_refused):
                 self._observer.reload_finished("failed", causes, seconds)
                 if not certain:
                     self._applied = None
-                if self._new_renderer is not None and config_refused:
-                    self._drop_new_templates(problem)
+                if self._templates.is_trying_new and config_refused:
+                    self._templates.drop(problem)
                     return True
                 pause_s = self._apply_backoff.pause_s()
                 self._apply_not_before_s = time.monotonic() + pause_s
@@ -301,25 +301,6 @@ class Controller:
         for port, refusal in news.ports.items():
             log.error("port set aside", port=port, reason=refusal.reason, problem=refusal.message)
 
-    # Templates
-
-    def _read_templates(self) -> None:
-        self._templates_changed.clear()
-        try:
-            renderer = self._load_templates()
-            if self._applied is not None and renderer.render(self._applied) == self._renderer.render(self._applied):
-                self._take_up(renderer)
-            else:
-                self._new_renderer = renderer
-        except TemplateError as error:
-            self._drop_new_templates(str(error))
-
-    def _take_up(self, renderer: Renderer) -> None:
-        self._renderer, self._new_renderer = renderer, None
-        self._template_problem = ""
-        self._set_aside.retry_routes_now(time.monotonic())
-        log.info("templates taken up")
-
     def _served_but_rejected(self, refusals: Refusals) -> list[str]:
         """Give what HAProxy says of Routes and shared ports that are served now, and would not be any more."""
         if self._served is None:
@@ -329,11 +310,6 @@ class Controller:
         lost = [refusal for key, refusal in refusals.routes.items() if key in routes]
         lost += [refusal for port, refusal in refusals.ports.items() if port in shared]
         return [refusal.message for refusal in lost if refusal.reason is Reason.CONFIG_REJECTED]
-
-    def _drop_new_templates(self, problem: str) -> None:
-        self._new_renderer = None
-        self._template_problem = problem
-        log.error("templates not taken up", problem=problem, consequence="the former templates stay in use")
 
     # The process
 
@@ -380,7 +356,7 @@ class Controller:
             applied=self._applied if self._restart_s is None else None,
             configured=self._served is not None,
             problem=self._problem,
-            template_problem=self._template_problem,
+            template_problem=self._templates.problem,
             last_success_s=self._last_success_s,
         )
         if snapshot != self._snapshot:
