@@ -68,7 +68,7 @@ class Cluster:
         directory.mkdir()
         self._routers += 1
         kubeconfig = write_kubeconfig(directory / "kubeconfig", self.client, self._token_with_rights(name))
-        router = _Router(
+        router = ClusterRouter(
             directory, "--kubeconfig", str(kubeconfig), "--namespace", self.namespace,
             "--lease-namespace", self.namespace, "--router-name", name, *options,
         )  # fmt: skip
@@ -106,7 +106,7 @@ class Cluster:
             raise AssertionError(f"{error}; there are {self.conditions(route, router_name)}") from None
 
 
-class _Router(RouterProcess):
+class ClusterRouter(RouterProcess):
     """One that follows an API server, and so no folder."""
 
     def command(self) -> list[str]:
