@@ -21,8 +21,8 @@ class ObjectKey(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
-class _Fields(msgspec.Struct, frozen=True, rename="camel", gc=True):
-    """Base: frozen, and camelCase outside."""
+class _Fields(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Base: frozen, and camelCase outside. Made of JSON, so no cycle can lead through it, and nobody needs to look for one."""
 
 
 class ObjectMeta(_Fields, frozen=True):

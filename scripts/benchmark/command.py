@@ -14,7 +14,7 @@ from router.errors import RouterError
 from router.haproxy.binary import find_binary
 from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.figures import Figure
-from scripts.benchmark.measure import measure
+from scripts.benchmark.measure import PARTS, measure
 from scripts.benchmark.output import as_json, as_table, this_machine
 
 _ROUTES = (100, 1_000, 5_000)
@@ -47,6 +47,15 @@ def _writable(_context: click.Context, _parameter: click.Parameter, path: Path |
     help="Runs of each figure; those of a few milliseconds get ten times as many.",
 )
 @click.option(
+    "--part",
+    "parts",
+    type=click.Choice(PARTS),
+    multiple=True,
+    default=PARTS,
+    show_default="all",
+    help="What to measure: the parts by themselves, the router on manifests, the router on an API server; repeatable.",
+)
+@click.option(
     "--json",
     "json_path",
     type=click.Path(path_type=Path, dir_okay=False, writable=True),
@@ -56,8 +65,10 @@ def _writable(_context: click.Context, _parameter: click.Parameter, path: Path |
 @click.option(
     "--haproxy", default=None, show_default="as the router finds it", help="The HAProxy binary, 2.8 or newer."
 )
-def main(sizes: tuple[int, ...], runs: int, json_path: Path | None, haproxy: str | None) -> None:
-    """Measure how long the router and its HAProxy take, from manifests in a folder to traffic.
+def main(
+    sizes: tuple[int, ...], runs: int, parts: tuple[str, ...], json_path: Path | None, haproxy: str | None
+) -> None:
+    """Measure how long the router and its HAProxy take, from manifests or an API server to traffic.
 
     Prints a table on standard output, and what is being measured on standard error. docs/benchmarks.md says what each figure
     means. Everything happens on loopback addresses and in a temporary folder.
@@ -72,7 +83,9 @@ def main(sizes: tuple[int, ...], runs: int, json_path: Path | None, haproxy: str
         for routes in dict.fromkeys(sizes):
             # A short path, for the sockets in it.
             with tempfile.TemporaryDirectory(prefix="tcp-router-bench-") as directory:
-                figures += measure(routes, runs, binary, Path(directory), lambda text: click.echo(text, err=True))
+                figures += measure(
+                    routes, runs, parts, binary, Path(directory), lambda text: click.echo(text, err=True)
+                )
     except (BenchFailed, RouterError, OSError) as error:
         raise click.ClickException(str(error)) from error
     seconds = time.monotonic() - began_s

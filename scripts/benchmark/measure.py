@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from router.haproxy.binary import HaproxyBinary
@@ -10,6 +11,7 @@ from router.settings import RenderSettings
 from router.state_dir import StateDir
 from scripts.benchmark import haproxy, inside
 from scripts.benchmark.figures import TARGET, Figure, Unit, summarize
+from scripts.benchmark.inputs import Api, Folder, Input
 from scripts.benchmark.ports import free_ports
 from scripts.benchmark.router import AFTER, BEFORE, ColdStart, running
 from scripts.benchmark.services import HOST, Services
@@ -23,10 +25,22 @@ CHECK = "haproxy -c"
 RELOAD = "reload"
 START = "start to traffic"
 MEMORY = "memory of the router"
+PEAK = "its peak"
 ENDPOINT_TRAFFIC = "file to traffic, endpoints moved"
 ENDPOINT_RELOAD = "the router's reload, endpoints moved"
 ROUTE_TRAFFIC = "file to traffic, new Route"
 ROUTE_RELOAD = "the router's reload, new Route"
+API_SYNCED = "start to synced, from an API server"
+API_START = "start to traffic, from an API server"
+API_MEMORY = "memory of the router, from an API server"
+API_PEAK = "its peak, from an API server"
+API_ENDPOINT_TRAFFIC = "API to traffic, endpoints moved"
+API_ENDPOINT_RELOAD = "the router's reload, endpoints moved, API"
+API_ROUTE_TRAFFIC = "API to traffic, new Route"
+API_ROUTE_RELOAD = "the router's reload, new Route, API"
+
+PARTS = ("parts", "manifests", "api")
+"""What can be measured by itself."""
 
 Share = Mapping[str, float]
 """HAProxy's part in a change, by the name that is printed with it; milliseconds."""
@@ -40,8 +54,13 @@ MORE_RUNS = 10
 _MANIFESTS = "manifests"
 """The folder in ours."""
 
-_TARGETS = {1_000: 10.0, 5_000: 30.0}
+_OWN_TARGETS = {1_000: 10.0, 5_000: 30.0}
 """Milliseconds that our own share may take after one change, by the number of Routes."""
+_TARGETS = {
+    **{(routes, name): target for routes, target in _OWN_TARGETS.items() for name in (ENDPOINT_OWN, ROUTE_OWN)},
+    (5_000, API_START): 1_700.0,
+    (5_000, API_MEMORY): 120.0,
+}
 _OPENSHIFT = {
     (1_000, ENDPOINT_TRAFFIC): {OPENSHIFT: 310.0, OPENSHIFT_DYNAMIC: 3.6},
     (1_000, ROUTE_TRAFFIC): {OPENSHIFT: 271.0},
@@ -50,17 +69,36 @@ _OPENSHIFT = {
     (5_000, START): {OPENSHIFT: 1_700.0},
     (5_000, MEMORY): {OPENSHIFT: 308.0},
 }
+_OPENSHIFT.update(
+    {
+        (routes, of_api): _OPENSHIFT[routes, of_files]
+        for routes in (1_000, 5_000)
+        for of_files, of_api in (
+            (ENDPOINT_TRAFFIC, API_ENDPOINT_TRAFFIC),
+            (ROUTE_TRAFFIC, API_ROUTE_TRAFFIC),
+            (START, API_START),
+            (MEMORY, API_MEMORY),
+        )
+        if (routes, of_files) in _OPENSHIFT
+    }
+)
 """What OpenShift's router needed for the same work; not measured by this script (docs/benchmarks.md)."""
 
 
-def measure(
-    routes: int, runs: int, binary: HaproxyBinary, directory: Path, note: Callable[[str], None]
+def measure(  # noqa: PLR0913, PLR0917 - what there is to choose
+    routes: int,
+    runs: int,
+    parts: Collection[str],
+    binary: HaproxyBinary,
+    directory: Path,
+    note: Callable[[str], None],
 ) -> list[Figure]:
-    """Measure everything for so many Routes.
+    """Measure everything, or some of it, for so many Routes.
 
     Args:
         routes: how many, 1 at least.
         runs: of each figure, 1 at least.
+        parts: of ``PARTS``.
         binary: the HAProxy to run.
         directory: an empty one, with a path that is short enough for sockets.
         note: is told what is being measured.
@@ -73,9 +111,14 @@ def measure(
     behind, other, *external = free_ports(routes + runs + 2, ENDPOINT_ADDRESSES)
     workload = Workload(routes, tuple(external), behind, other)
     workload.write_all(directory / _MANIFESTS)
-    share = _in_parts(series, workload, binary, directory)
+    share = _in_parts(series, workload, binary, directory) if "parts" in parts else {}
     with Services({behind: BEFORE, other: AFTER}):
-        _as_a_whole(series, workload, binary, directory, share)
+        if "manifests" in parts:
+            source = Folder(workload, directory / _MANIFESTS)
+            _as_a_whole(series, workload, _Whole(binary, source, _OF_FILES, share), directory / "from-files")
+        if "api" in parts:
+            with Api(workload, directory / "objects") as api:
+                _as_a_whole(series, workload, _Whole(binary, api, _OF_API, share), directory / "from-api")
     return series.figures
 
 
@@ -93,8 +136,8 @@ class _Series:
 
     def add(self, name: str, samples: Sequence[float], share: Share | None = None, unit: Unit = "ms") -> Figure:
         compared_with = dict(share or {})
-        if name in {ENDPOINT_OWN, ROUTE_OWN} and self._routes in _TARGETS:
-            compared_with[TARGET] = _TARGETS[self._routes]
+        if (self._routes, name) in _TARGETS:
+            compared_with[TARGET] = _TARGETS[self._routes, name]
         compared_with.update(_OPENSHIFT.get((self._routes, name), {}))
         figure = summarize(self._routes, name, samples, compared_with, unit)
         self.figures.append(figure)
@@ -129,26 +172,75 @@ def _in_parts(series: _Series, workload: Workload, binary: HaproxyBinary, direct
     return {HAPROXY_SHARE: check.median + reload.median}
 
 
-def _as_a_whole(series: _Series, workload: Workload, binary: HaproxyBinary, directory: Path, share: Share) -> None:
-    """Measure the router as a process: its starts, and changes of files under the one that was started last."""
-    folder = directory / _MANIFESTS
-    series.begin(START)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Names:
+    """What the figures of a router as a whole are called; those that nobody can take have no name."""
+
+    synced: str = ""
+    start: str
+    memory: str
+    peak: str
+    endpoint_traffic: str
+    endpoint_reload: str
+    route_traffic: str
+    route_reload: str
+
+
+_OF_FILES = _Names(
+    start=START,
+    memory=MEMORY,
+    peak=PEAK,
+    endpoint_traffic=ENDPOINT_TRAFFIC,
+    endpoint_reload=ENDPOINT_RELOAD,
+    route_traffic=ROUTE_TRAFFIC,
+    route_reload=ROUTE_RELOAD,
+)
+_OF_API = _Names(
+    synced=API_SYNCED,
+    start=API_START,
+    memory=API_MEMORY,
+    peak=API_PEAK,
+    endpoint_traffic=API_ENDPOINT_TRAFFIC,
+    endpoint_reload=API_ENDPOINT_RELOAD,
+    route_traffic=API_ROUTE_TRAFFIC,
+    route_reload=API_ROUTE_RELOAD,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A router as a process: what it runs and reads, and what that is called; HAProxy's share to print beside it."""
+
+    binary: HaproxyBinary
+    source: Input
+    names: _Names
+    share: Share
+
+
+def _as_a_whole(series: _Series, workload: Workload, whole: _Whole, directory: Path) -> None:
+    """Measure the router as a process: its starts, and changes under the one that was started last."""
+    names, share = whole.names, whole.share
+    directory.mkdir()
+    series.begin(names.start)
     starts: list[ColdStart] = []
     for run in range(series.runs - 1):
-        with running(binary, workload, folder, directory / f"router-{run}") as (_, start):
+        with running(whole.binary, workload, whole.source, directory / f"{run}") as (_, start):
             starts.append(start)
-    with running(binary, workload, folder, directory / "router") as (router, start):
+    with running(whole.binary, workload, whole.source, directory / "last") as (router, start):
         starts.append(start)
-        series.add(START, [each.elapsed_ms for each in starts], share)
-        series.add(MEMORY, [each.resident_mib for each in starts], unit="MiB")
+        if names.synced:
+            series.add(names.synced, [each.synced_ms for each in starts if each.synced_ms is not None])
+        series.add(names.start, [each.elapsed_ms for each in starts], share)
+        series.add(names.memory, [each.resident_mib for each in starts], unit="MiB")
+        series.add(names.peak, [each.peak_mib for each in starts], unit="MiB")
 
-        series.begin(ENDPOINT_TRAFFIC)
+        series.begin(names.endpoint_traffic)
         middle = workload.routes // 2
         moves = [router.change(middle, BEFORE if run % 2 else AFTER) for run in range(series.runs)]
-        series.add(ENDPOINT_TRAFFIC, [each.elapsed_ms for each in moves], share)
-        series.add(ENDPOINT_RELOAD, [each.reload_ms for each in moves], share)
+        series.add(names.endpoint_traffic, [each.elapsed_ms for each in moves], share)
+        series.add(names.endpoint_reload, [each.reload_ms for each in moves], share)
 
-        series.begin(ROUTE_TRAFFIC)
+        series.begin(names.route_traffic)
         additions = [router.change(workload.routes + run, BEFORE) for run in range(series.runs)]
-        series.add(ROUTE_TRAFFIC, [each.elapsed_ms for each in additions], share)
-        series.add(ROUTE_RELOAD, [each.reload_ms for each in additions], share)
+        series.add(names.route_traffic, [each.elapsed_ms for each in additions], share)
+        series.add(names.route_reload, [each.reload_ms for each in additions], share)

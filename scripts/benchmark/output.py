@@ -15,7 +15,7 @@ from router.haproxy.binary import HaproxyBinary
 from scripts.benchmark.figures import TARGET, Figure
 
 CONDITIONS = (
-    "one file for each Route, 3 endpoints each; files are changed by a rename; no pause between reloads "
+    "3 endpoints for each Route; manifests in one file for each Route, changed by a rename; no pause between reloads "
     "(--reload-interval 0); no health checks (--check-interval 0); everything on loopback"
 )
 """What all figures have in common."""

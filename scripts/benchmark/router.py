@@ -1,4 +1,4 @@
-"""The router as a user runs it: how long from its start, and from a changed file, to traffic."""
+"""The router as a user runs it: how long from its start, and from a change, to traffic."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from router.haproxy import launch
 from router.haproxy.binary import HaproxyBinary
 from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.haproxy import wait_for_old_workers
+from scripts.benchmark.inputs import Input
 from scripts.benchmark.services import HOST, answer, wait_for_answer
 from scripts.benchmark.workload import Workload
 
@@ -31,21 +32,26 @@ _STOP_S = 20.0
 _LOOK_EVERY_S = 0.002
 # Nothing else of the environment: variables of the router would change what is measured.
 _VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TMPDIR")
-_RESIDENT = re.compile(r"^VmRSS:\s*(\d+) kB$", re.MULTILINE)
+_MEMORY = re.compile(r"^(VmRSS|VmHWM):\s*(\d+) kB$", re.MULTILINE)
 _LAST_LINES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """One start: milliseconds from the process's start until the last port served, and the router's memory then."""
+    """One start: milliseconds from the process's start until the last port served, and the router's memory then.
+
+    ``synced_ms`` is until everything was listed; None where that cannot be seen.
+    """
 
     elapsed_ms: float
     resident_mib: float
+    peak_mib: float
+    synced_ms: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change: milliseconds from the changed file to traffic, and of the router's reload, as it logs it."""
+    """One change: milliseconds from the change to traffic, and of the router's reload, as it logs it."""
 
     elapsed_ms: float
     reload_ms: float
@@ -57,17 +63,17 @@ class RunningRouter:
     Args:
         process: the process.
         workload: what it serves.
-        folder: of the manifests.
+        source: what it reads.
         state_dir: its state directory.
         log: the file it logs to.
     """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], workload: Workload, folder: Path, state_dir: Path, log: Path
+        self, process: subprocess.Popen[bytes], workload: Workload, source: Input, state_dir: Path, log: Path
     ) -> None:
         self._process = process
         self._workload = workload
-        self._folder = folder
+        self._source = source
         self._master_socket = state_dir / "run" / "master.sock"
         self._log = log
         self._log_read = 0
@@ -84,13 +90,20 @@ class RunningRouter:
         for port in ports[: self._workload.routes]:
             if answer(port) != BEFORE:
                 raise BenchFailed(f"port {port} did not serve when the last port did")
-        return ColdStart((served_s - started_s) * 1000, self._resident_mib())
+        synced_s = self._source.synced_s()
+        memory = self._memory_mib()
+        return ColdStart(
+            (served_s - started_s) * 1000,
+            memory["VmRSS"],
+            memory["VmHWM"],
+            (synced_s - started_s) * 1000 if synced_s is not None else None,
+        )
 
     def change(self, number: int, letter: bytes) -> Change:
-        """Write one Route's manifests and wait for traffic: from then on its port leads to the service of this letter."""
-        prepared, path = self._workload.prepare(self._folder, number, moved=letter == AFTER)
+        """Change one Route's objects and wait for traffic: from then on its port leads to the service of this letter."""
+        make_it_happen = self._source.prepare(number, moved=letter == AFTER)
         began_s = time.perf_counter()
-        prepared.rename(path)
+        make_it_happen()
         served_s = wait_for_answer(self._workload.external_ports[number], letter, self.check, _DEADLINE_S)
         return Change((served_s - began_s) * 1000, self._settle())
 
@@ -127,32 +140,34 @@ class RunningRouter:
                 if line.startswith(b"{"):
                     yield json.loads(line)
 
-    def _resident_mib(self) -> float:
-        found = _RESIDENT.search(Path(f"/proc/{self._process.pid}/status").read_text())
-        if found is None:
+    def _memory_mib(self) -> dict[str, float]:
+        found = _MEMORY.findall(Path(f"/proc/{self._process.pid}/status").read_text())
+        memory = {name: int(kib) / 1024 for name, kib in found}
+        if len(memory) != len(found) or not memory:
             raise BenchFailed("the kernel does not tell the router's memory")
-        return int(found[1]) / 1024
+        return memory
 
 
 @contextmanager
 def running(
-    binary: HaproxyBinary, workload: Workload, folder: Path, directory: Path
+    binary: HaproxyBinary, workload: Workload, source: Input, directory: Path
 ) -> Iterator[tuple[RunningRouter, ColdStart]]:
-    """Start the router on the manifests and wait for traffic; leaving the block ends it, and HAProxy with it.
+    """Start the router and wait for traffic; leaving the block ends it, and HAProxy with it.
 
     Args:
         binary: the HAProxy that it shall run.
-        workload: what is in the manifests.
-        folder: of the manifests.
+        workload: the Routes.
+        source: what it reads.
         directory: for the router's state and log; does not exist yet.
 
     Raises:
         BenchFailed: the router ends, or there is no traffic.
     """
     directory.mkdir()
+    source.forget()
     state_dir, log = directory / "state", directory / "log"
     # Tied to us: it ends even if we are killed.
-    command = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *_command(binary, folder, state_dir)]
+    command = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *_command(binary, source, state_dir)]
     environment = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     with log.open("wb") as errors:
         started_s = time.perf_counter()
@@ -167,15 +182,15 @@ def running(
             process_group=0,
         )
     try:
-        running_router = RunningRouter(process, workload, folder, state_dir, log)
+        running_router = RunningRouter(process, workload, source, state_dir, log)
         yield running_router, running_router.wait_for_traffic(started_s)
     finally:
         _stop(process)
 
 
-def _command(binary: HaproxyBinary, folder: Path, state_dir: Path) -> list[str]:
+def _command(binary: HaproxyBinary, source: Input, state_dir: Path) -> list[str]:
     return [
-        sys.executable, "-m", "router", "run", "--manifests", str(folder), "--state-dir", str(state_dir),
+        sys.executable, "-m", "router", "run", *source.options, "--state-dir", str(state_dir),
         "--haproxy", str(binary.path.absolute()), "--listen", f"{HOST}:0", "--bind-address", HOST, "--ip-mode", "v4",
         "--sni-port", "0", "--log-format", "json", "--allow-loopback-endpoints", "--drain-timeout", "0",
         # Not the interval is to be measured, nor thousands of health checks of a handful of services.

@@ -67,11 +67,19 @@ class Workload:
     @property
     def last(self) -> int:
         """The Route that comes last in the configuration, where Routes are sorted by namespace and name."""
-        return max(range(self.routes), key=lambda number: (_namespace(number), _name(number)))
+        return max(range(self.routes), key=lambda number: (self.namespace(number), self.name(number)))
+
+    def name(self, number: int) -> str:
+        """Give the name of a Route and of its Service."""
+        return f"app-{number:05}"
+
+    def namespace(self, number: int) -> str:
+        """Give the namespace that both are in."""
+        return f"team-{number % _NAMESPACES:02}"
 
     def manifest(self, number: int, *, moved: bool = False) -> str:
         """Give Route, Service and EndpointSlice as YAML; ``moved``, the endpoints are on the other port."""
-        names = {"name": _name(number), "namespace": _namespace(number)}
+        names = {"name": self.name(number), "namespace": self.namespace(number)}
         endpoint_port = self.other_endpoint_port if moved else self.endpoint_port
         external_port = self.external_ports[number]
         endpoints = (
@@ -97,12 +105,4 @@ class Workload:
         return beside, path
 
     def _path(self, folder: Path, number: int) -> Path:
-        return folder / f"{_namespace(number)}-{_name(number)}.yaml"
-
-
-def _name(number: int) -> str:
-    return f"app-{number:05}"
-
-
-def _namespace(number: int) -> str:
-    return f"team-{number % _NAMESPACES:02}"
+        return folder / f"{self.namespace(number)}-{self.name(number)}.yaml"

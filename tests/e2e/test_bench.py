@@ -28,11 +28,23 @@ IN_PARTS = [
 AS_A_WHOLE = [
     "start to traffic",
     "memory of the router",
+    "its peak",
     "file to traffic, endpoints moved",
     "the router's reload, endpoints moved",
     "file to traffic, new Route",
     "the router's reload, new Route",
 ]
+FROM_API = [
+    "start to synced, from an API server",
+    "start to traffic, from an API server",
+    "memory of the router, from an API server",
+    "its peak, from an API server",
+    "API to traffic, endpoints moved",
+    "the router's reload, endpoints moved, API",
+    "API to traffic, new Route",
+    "the router's reload, new Route, API",
+]
+EVERYTHING = [*IN_PARTS, *AS_A_WHOLE, *FROM_API]
 
 
 @pytest.fixture
@@ -69,30 +81,39 @@ def test_every_figure_is_measured(tmp_path: Path, temporary: Path) -> None:
     values = json.loads(path.read_text())
     assert set(values["machine"]) == {"cores", "cpu", "kernel", "python", "haproxy", "router", "load"}
     figures = values["figures"]
-    expected = [(routes, name) for routes in (5, 3) for name in (*IN_PARTS, *AS_A_WHOLE)]
+    expected = [(routes, name) for routes in (5, 3) for name in EVERYTHING]
     assert [(figure["routes"], figure["name"]) for figure in figures] == expected
     for figure in figures:
         assert figure["runs"] == (20 if figure["name"] in IN_PARTS[2:4] else 2)
         assert 0 < figure["min"] <= figure["median"] <= figure["max"]
-        assert figure["unit"] == ("MiB" if figure["name"].startswith("memory") else "ms")
+        assert figure["unit"] == ("MiB" if "memory" in figure["name"] or "peak" in figure["name"] else "ms")
         assert ("HAProxy's share (-c, reload)" in figure["compared_with"]) == (
-            figure["name"] in AS_A_WHOLE and figure["unit"] == "ms"
+            figure["name"] in {*AS_A_WHOLE, *FROM_API} - {"start to synced, from an API server"}
+            and figure["unit"] == "ms"
         )
 
     lines = result.stdout.splitlines()
     assert "HAProxy 2." in lines[0] or "HAProxy 3." in lines[0]
     assert [line for line in lines if line.endswith(" Routes")] == ["3 Routes", "5 Routes"]
-    assert [sum(line.startswith(f"  {name}  ") for line in lines) for name in (*IN_PARTS, *AS_A_WHOLE)] == [2] * 12
+    assert [sum(line.startswith(f"  {name}  ") for line in lines) for name in EVERYTHING] == [2] * len(EVERYTHING)
+
+
+def test_what_is_asked_for_is_measured(temporary: Path) -> None:
+    """One part by itself: its figures and no others."""
+    result = _run(temporary, "--routes", "1", "--runs", "2", "--part", "api")
+    assert result.returncode == 0, result.stderr
+    rows = [line for line in result.stdout.splitlines() if line.startswith("  ") and "  median" not in line]
+    assert [line.split("  ")[1] for line in rows] == FROM_API
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
-@pytest.mark.parametrize("at", ["reload", "start to traffic"])
+@pytest.mark.parametrize("at", ["reload", "start to traffic", "start to traffic, from an API server"])
 def test_nothing_is_left_however_it_ends(temporary: Path, how: signal.Signals, at: str) -> None:
     """Ended in the middle, by a signal that comes again and again: no process is left over, and no file unless it was killed."""
     with (
         (temporary / "notes").open("wb") as notes,
         subprocess.Popen(
-            [*COMMAND, "--routes", "3", "--runs", "150"],
+            [*COMMAND, "--routes", "3", "--runs", "150", *(("--part", "api") if "API" in at else ())],
             stdout=subprocess.DEVNULL,
             stderr=notes,
             cwd=ROOT,
@@ -115,6 +136,7 @@ def test_nothing_is_left_however_it_ends(temporary: Path, how: signal.Signals, a
     [
         pytest.param(("--haproxy", "no-such-haproxy"), 1, "no-such-haproxy", id="no HAProxy"),
         pytest.param(("--json", "no-such-folder/figures.json"), 2, "no-such-folder", id="no folder"),
+        pytest.param(("--part", "whole"), 2, "--part", id="no such part"),
         pytest.param(("--routes", "0"), 2, "--routes", id="no Routes"),
     ],
 )
@@ -128,7 +150,7 @@ def test_what_cannot_be_is_said(temporary: Path, options: tuple[str, ...], statu
 
 def _is_at(temporary: Path, name: str) -> bool:
     notes = (temporary / "notes").read_text().splitlines()
-    # The first of these figures is of a HAProxy that the benchmark starts, the second of a router that does.
+    # The first of these figures is of a HAProxy that the benchmark starts, the others of a router that does.
     return notes[-1:] == [f"3 Routes: {name}"] and bool(_processes_below(temporary))
 
 

@@ -25,8 +25,8 @@ from router.resources import (
 _Kind = TypeVar("_Kind", bound=KubernetesObject)
 
 
-class _Fields(msgspec.Struct, frozen=True, rename="camel"):
-    """Base: frozen, and camelCase outside."""
+class _Fields(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Base: frozen, and camelCase outside; no cycle can lead through it."""
 
 
 class HeadMeta(_Fields, frozen=True):
@@ -97,23 +97,35 @@ class _Endpoints(_Fields, frozen=True):
 
 decode_page = msgspec.json.Decoder(Page).decode
 decode_event = msgspec.json.Decoder(WatchEvent).decode
-decode_head = msgspec.json.Decoder(Head).decode
 decode_status = msgspec.json.Decoder(EventStatus).decode
 _DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
 _decode_any = msgspec.json.Decoder().decode
 _decode_endpoints = msgspec.json.Decoder(_Endpoints).decode
+_decode_head = msgspec.json.Decoder(Head).decode
+
+
+def decode_head(raw: bytes | msgspec.Raw) -> Head:
+    """Read the metadata of an object.
+
+    Raises:
+        msgspec.DecodeError: it cannot be read; here also for bytes that are not UTF-8, which msgspec has another exception for.
+    """
+    try:
+        return _decode_head(raw)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def decode_object(kind: type[_Kind], raw: bytes) -> _Kind | Refusal:
     """Make the struct of an object from its JSON, or say what is wrong with it."""
     try:
         return _decoder(kind).decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     # Once more the slow way, which takes nulls for absent fields as the API does, and finds words.
     try:
         value = _decode_any(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Refusal(f"is no JSON: {error}")
     return decode(kind, value) if isinstance(value, dict) else Refusal("is no object")
 
@@ -126,7 +138,7 @@ def decode_endpoints(raw: bytes) -> tuple[EndpointSlice, ...] | Refusal:
     """
     try:
         endpoints = _decode_endpoints(raw)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Refusal(str(error))
     slices: list[EndpointSlice] = []
     for subset in endpoints.subsets or ():

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from router.decode import Refusal
 from router.inputs.kube.decoding import Head, decode_endpoints, decode_object
+from router.inputs.kube.kept import SERVICE_LABEL, kept_service, kept_slice
 from router.resources import EndpointSlice, KubernetesObject, ObjectKey, Service
-
-_SERVICE_LABEL = "kubernetes.io/service-name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +58,25 @@ class FollowedKind:
     """Gives the query that lists the objects of the Service of this name."""
 
 
-def _one(kind: type[KubernetesObject]) -> Callable[[bytes], tuple[KubernetesObject, ...] | Refusal]:
-    def decode(raw: bytes) -> tuple[KubernetesObject, ...] | Refusal:
-        obj = decode_object(kind, raw)
-        return obj if isinstance(obj, Refusal) else (obj,)
+def _decode_service(raw: bytes) -> tuple[Service] | Refusal:
+    service = decode_object(Service, raw)
+    return service if isinstance(service, Refusal) else (kept_service(service),)
 
-    return decode
+
+def _decode_slice(raw: bytes) -> tuple[EndpointSlice] | Refusal:
+    endpoint_slice = decode_object(EndpointSlice, raw)
+    return endpoint_slice if isinstance(endpoint_slice, Refusal) else (kept_slice(endpoint_slice),)
 
 
 def _by_name(name: str) -> Mapping[str, str]:
     return {"fieldSelector": f"metadata.name={name}"}
 
 
-SERVICES = FollowedKind(_SERVICES, _one(Service), lambda head: head.key, _by_name)
+SERVICES = FollowedKind(_SERVICES, _decode_service, lambda head: head.key, _by_name)
 ENDPOINTS = FollowedKind(_ENDPOINTS, decode_endpoints, lambda head: head.key, _by_name)
 SLICES = FollowedKind(
     _SLICES,
-    _one(EndpointSlice),
-    lambda head: ObjectKey(head.metadata.namespace, (head.metadata.labels or {}).get(_SERVICE_LABEL, "")),
-    lambda name: {"labelSelector": f"{_SERVICE_LABEL}={name}"},
+    _decode_slice,
+    lambda head: ObjectKey(head.metadata.namespace, (head.metadata.labels or {}).get(SERVICE_LABEL, "")),
+    lambda name: {"labelSelector": f"{SERVICE_LABEL}={name}"},
 )

@@ -36,8 +36,6 @@ _CAUSES: tuple[tuple[type[ApiError], str], ...] = (
     (ApiUnreachable, "unreachable"),
     (ApiBusy, "busy"),
 )
-_LONGEST_ASKED_S = 120.0
-"""A Retry-After that is longer is taken for this."""
 _FAILURES_TO_RELIST = 3
 """A resourceVersion that the server cannot serve (after a restore of etcd, say) is given up after so many failures."""
 
@@ -274,7 +272,7 @@ class Reflector:
         pause_s = self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - to spread load
         self._pause_s = min(self._pause_s * 2, self._pace.pauses_s[1])
         if isinstance(error, ApiBusy) and error.retry_after_s is not None:
-            pause_s = max(pause_s, min(error.retry_after_s, _LONGEST_ASKED_S))
+            pause_s = max(pause_s, error.retry_after_s)
         if error is not None:
             self._failed(error, cause, pause_s)
         self._handle.pause(pause_s)

@@ -1,0 +1,171 @@
+"""Where the measured router reads its objects from: a folder of manifests, or an API server. Both have the same Routes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+from scripts.benchmark import api_server
+from scripts.benchmark.failure import BenchFailed
+from scripts.benchmark.objects import RESOURCES, SERVICES, objects_of, write_all
+from scripts.benchmark.workload import Workload
+
+_START_S = 60.0
+_STOP_S = 10.0
+
+
+class Input(Protocol):
+    """What a router reads."""
+
+    @property
+    def options(self) -> Sequence[str]:
+        """Those of ``tcp-router run``."""
+
+    def prepare(self, number: int, *, moved: bool) -> Callable[[], None]:
+        """Prepare one Route that is new, or whose endpoints move to the other port; give what makes it happen."""
+
+    def forget(self) -> None:
+        """Forget former routers."""
+
+    def synced_s(self) -> float | None:
+        """Give when the router had listed everything (``time.perf_counter``); None where that cannot be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of manifests."""
+
+    workload: Workload
+    path: Path
+
+    @property
+    def options(self) -> Sequence[str]:
+        """Those of ``tcp-router run``."""
+        return ("--manifests", str(self.path))
+
+    def prepare(self, number: int, *, moved: bool) -> Callable[[], None]:
+        """Write one Route's manifests beside; what is given renames the file."""
+        prepared, path = self.workload.prepare(self.path, number, moved=moved)
+
+        def rename() -> None:
+            prepared.rename(path)
+
+        return rename
+
+    def forget(self) -> None:
+        """Nothing is kept of a router."""
+
+    def synced_s(self) -> float | None:
+        """It cannot be seen from outside."""
+        return None
+
+
+class Api:
+    """An API server as a process of its own, as a context manager.
+
+    Args:
+        workload: what it has.
+        directory: for its files; does not exist yet.
+    """
+
+    def __init__(self, workload: Workload, directory: Path) -> None:
+        self._workload = workload
+        self._kubeconfig = directory / "kubeconfig"
+        files = write_all(workload, directory)
+        self._watched: dict[str, float] = {}
+        self._command = [sys.executable, "-P", "-m", api_server.__name__, *map(str, files)]
+
+    def __enter__(self) -> Self:
+        # It ends with its standard input, thus with us. Ctrl-C is for us alone.
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
+        )
+        self._port = ""
+        self._has_port = threading.Event()
+        self._reader = threading.Thread(target=self._read, name="api server", daemon=True)
+        self._reader.start()
+        if not self._has_port.wait(_START_S) or not self._port:
+            self._stop()
+            raise BenchFailed("the benchmark's API server does not start")
+        self._kubeconfig.write_text(_kubeconfig(f"http://127.0.0.1:{self._port}"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    @property
+    def options(self) -> Sequence[str]:
+        """Those of ``tcp-router run``."""
+        return ("--kubeconfig", str(self._kubeconfig))
+
+    def prepare(self, number: int, *, moved: bool) -> Callable[[], None]:
+        """Make the events; what is given sends them: Service and slices first, or of one that is there the first slice."""
+        objects = objects_of(self._workload, number, moved=moved)
+        slices = RESOURCES[-1]
+        changes = (
+            [("MODIFIED", slices, objects[slices][0])]
+            if number < self._workload.routes
+            else [
+                ("ADDED", resource, obj) for resource in (SERVICES, slices, RESOURCES[0]) for obj in objects[resource]
+            ]
+        )
+        line = json.dumps(changes).encode() + b"\n"
+
+        def send() -> None:
+            if self._process.stdin is None:
+                raise BenchFailed("the benchmark's API server takes no changes")
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+
+        return send
+
+    def forget(self) -> None:
+        """Forget the watches of former routers."""
+        self._watched = {}
+
+    def synced_s(self) -> float | None:
+        """Give when the last of the three first watches began: the lists before them are in the router's store then."""
+        return max(self._watched.values()) if len(self._watched) == len(RESOURCES) else None
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            match line.decode().split():
+                case ["port", port]:
+                    self._port = port
+                    self._has_port.set()
+                case ["watched", resource, began_s]:
+                    self._watched.setdefault(resource, float(began_s))
+        self._has_port.set()
+
+    def _stop(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def _kubeconfig(server: str) -> str:
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "bench", "cluster": {"server": server}}],
+        "users": [{"name": "bench", "user": {}}],
+        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
+        "current-context": "bench",
+    }
+    return json.dumps(config)

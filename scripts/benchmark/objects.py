@@ -1,0 +1,158 @@
+"""The Routes of ``scripts.benchmark.workload`` as an API server has them in a cluster where a router has served them before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from scripts.benchmark.workload import ENDPOINT_ADDRESSES, Workload
+
+ROUTES, SERVICES, SLICES = "routes", "services", "endpointslices"
+RESOURCES = (ROUTES, SERVICES, SLICES)
+"""What the router watches."""
+
+_CREATED = "2025-03-01T08:00:00Z"
+_Object = dict[str, Any]
+
+
+def objects_of(workload: Workload, number: int, *, moved: bool = False) -> dict[str, list[_Object]]:
+    """Give Route, Service and two EndpointSlices of a number, by resource; ``moved``, the endpoints are on the other port.
+
+    The second slice has the pod that is left of an update and not ready: it is read and kept, and gets no connections.
+    """
+    port = workload.other_endpoint_port if moved else workload.endpoint_port
+    name = workload.name(number)
+    service = {
+        **_head(workload, number, 1, "v1", "Service", name, {}),
+        "spec": {
+            "clusterIP": f"172.30.{number // 250}.{number % 250 + 1}",
+            "clusterIPs": [f"172.30.{number // 250}.{number % 250 + 1}"],
+            "internalTrafficPolicy": "Cluster",
+            "ipFamilies": ["IPv4"],
+            "ipFamilyPolicy": "SingleStack",
+            "ports": [{"name": "tcp", "port": 5432, "protocol": "TCP", "targetPort": port}],
+            "selector": {"app": name},
+            "sessionAffinity": "None",
+            "type": "ClusterIP",
+        },
+        "status": {"loadBalancer": {}},
+    }
+    return {
+        SERVICES: [service],
+        SLICES: [
+            _slice(workload, number, 2, port, ENDPOINT_ADDRESSES, is_ready=True),
+            _slice(workload, number, 3, port, ENDPOINT_ADDRESSES[:1], is_ready=False),
+        ],
+        ROUTES: [_route(workload, number)],
+    }
+
+
+def write_all(workload: Workload, folder: Path) -> tuple[Path, ...]:
+    """Write what is there from the beginning: a file for each resource, with an object on each line."""
+    folder.mkdir()
+    paths = tuple(folder / f"{resource}.jsonl" for resource in RESOURCES)
+    everything = [objects_of(workload, number) for number in range(workload.routes)]
+    for path in paths:
+        path.write_text("".join(f"{json.dumps(obj)}\n" for each in everything for obj in each[path.stem]))
+    return paths
+
+
+def _route(workload: Workload, number: int) -> _Object:
+    annotations = {
+        "haproxy.router.openshift.io/router-name": "tcp-router",
+        "haproxy.router.openshift.io/external-tcp-port": str(workload.external_ports[number]),
+    }
+    name = workload.name(number)
+    head = _head(workload, number, 0, "route.openshift.io/v1", "Route", name, {})
+    head["metadata"]["annotations"] = annotations
+    route = {
+        **head,
+        "spec": {
+            "host": f"{name}.apps.example.com",
+            "port": {"targetPort": "tcp"},
+            "to": {"kind": "Service", "name": name, "weight": 100},
+            "wildcardPolicy": "None",
+        },
+    }
+    if number < workload.routes:
+        conditions = [
+            {"type": "Admitted", "status": "True", "lastTransitionTime": _CREATED},
+            {
+                "type": "PortClaimed",
+                "status": "True",
+                "lastTransitionTime": _CREATED,
+                "message": annotations["haproxy.router.openshift.io/external-tcp-port"],
+            },
+        ]
+        route["status"] = {
+            "ingress": [
+                {
+                    "host": f"{name}.apps.example.com",
+                    "routerName": "tcp-router",
+                    "wildcardPolicy": "None",
+                    "conditions": conditions,
+                }
+            ]
+        }
+    return route
+
+
+def _slice(  # noqa: PLR0913 - what a slice has
+    workload: Workload, number: int, index: int, port: int, addresses: tuple[str, ...], *, is_ready: bool
+) -> _Object:
+    name, namespace = workload.name(number), workload.namespace(number)
+    labels = {
+        "app": name,
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
+        "kubernetes.io/service-name": name,
+    }
+    head = _head(workload, number, index, "discovery.k8s.io/v1", "EndpointSlice", f"{name}-x7k{index}p", labels)
+    endpoints = [
+        {
+            "addresses": [address],
+            "conditions": {"ready": is_ready, "serving": is_ready, "terminating": False},
+            "nodeName": f"worker-{each}.example.com",
+            "targetRef": {
+                "kind": "Pod",
+                "name": f"{name}-6d5f8c7b9-{index}{each}",
+                "namespace": namespace,
+                "uid": _uid(number, 16 * index + each),
+            },
+        }
+        for each, address in enumerate(addresses)
+    ]
+    ports = [{"name": "tcp", "port": port, "protocol": "TCP"}]
+    return {**head, "addressType": "IPv4", "endpoints": endpoints, "ports": ports}
+
+
+def _head(  # noqa: PLR0913, PLR0917 - what every object has
+    workload: Workload, number: int, index: int, api_version: str, kind: str, name: str, labels: dict[str, str]
+) -> _Object:
+    owned: dict[str, _Object] = {
+        f"f:{each}": {} for each in ("annotations", "labels", "ports", "host", "to", "weight", "conditions")
+    }
+    metadata = {
+        "name": name,
+        "namespace": workload.namespace(number),
+        "uid": _uid(number, index),
+        "creationTimestamp": _CREATED,
+        "generation": 1,
+        "labels": labels or {"app": name, "app.kubernetes.io/managed-by": "Helm"},
+        "managedFields": [
+            {
+                "apiVersion": api_version,
+                "fieldsType": "FieldsV1",
+                "fieldsV1": {"f:metadata": owned, "f:spec": owned},
+                "manager": "helm",
+                "operation": "Update",
+                "time": _CREATED,
+            }
+        ],
+    }
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
+
+
+def _uid(number: int, index: int) -> str:
+    return str(UUID(int=number << 64 | index))

@@ -1,0 +1,83 @@
+"""What is kept of Services and slices is all that admission reads of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from router.admission import Admission
+from router.inputs.kube.kept import kept_service, kept_slice
+from router.resources import (
+    Endpoint,
+    EndpointConditions,
+    EndpointPort,
+    EndpointSlice,
+    ObjectMeta,
+    Route,
+    RoutePort,
+    RouteSpec,
+    RouteTarget,
+    Service,
+    ServicePort,
+    ServiceSpec,
+    TargetRef,
+)
+from router.settings import AdmissionSettings
+from router.store import Store
+
+PREFIX = "haproxy.router.openshift.io/"
+LABELS = {"kubernetes.io/service-name": "db", "app": "unread"}
+ROUTE = Route(
+    ObjectMeta(
+        name="db",
+        namespace="team",
+        annotations={f"{PREFIX}router-name": "tcp-router", f"{PREFIX}external-tcp-port": "6620"},
+    ),
+    RouteSpec(to=RouteTarget(name="db"), port=RoutePort("tcp")),
+)
+SERVICES = {
+    "plain": Service(
+        ObjectMeta(name="db", namespace="team", uid="unread", resource_version="1", labels={"unread": "x"}),
+        ServiceSpec(cluster_ip="172.30.0.1", ports=(ServicePort(5432, "tcp"),), session_affinity="ClientIP"),
+    ),
+    "idled": Service(
+        ObjectMeta(
+            name="db", namespace="team", annotations={"idling.alpha.openshift.io/idled-at": "2026-01-01T00:00:00Z"}
+        ),
+        ServiceSpec(cluster_ip="172.30.0.1", cluster_ips=("172.30.0.1",), ports=(ServicePort(5432, "tcp"),)),
+    ),
+    "external": Service(ObjectMeta(name="db", namespace="team"), ServiceSpec(type="ExternalName")),
+}
+SLICES = {
+    "serving and draining": EndpointSlice(
+        ObjectMeta(name="db-1", namespace="team", labels=LABELS, resource_version="2"),
+        endpoints=(
+            Endpoint(("10.0.0.1",), target_ref=TargetRef("Pod", "db-0", "team"), hostname="unread"),
+            Endpoint(("10.0.0.2",), EndpointConditions(ready=False, serving=True, terminating=True)),
+        ),
+        ports=(EndpointPort("tcp", 5432, "TCP"),),
+    ),
+    "nothing": EndpointSlice(ObjectMeta(name="db-1", namespace="team", labels=LABELS)),
+}
+
+
+@pytest.mark.parametrize("endpoint_slice", SLICES.values(), ids=SLICES)
+@pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
+def test_admission_decides_the_same(service: Service, endpoint_slice: EndpointSlice) -> None:
+    """From what is kept the same model and verdicts follow as from the whole objects."""
+    outcomes = []
+    for objects in ((service, endpoint_slice), (kept_service(service), kept_slice(endpoint_slice))):
+        store = Store()
+        store.put(ROUTE, *objects)
+        changes, _ = store.take()
+        outcomes.append(Admission(AdmissionSettings()).update(store.objects, changes))
+    whole, kept = outcomes
+    assert kept.model == whole.model
+    assert dict(kept.verdicts) == dict(whole.verdicts)
+
+
+def test_versions_stay_and_the_rest_goes() -> None:
+    """The resourceVersion is needed to order what arrives; what nobody reads is not kept."""
+    service, endpoint_slice = kept_service(SERVICES["plain"]), kept_slice(SLICES["serving and draining"])
+    assert (service.metadata.resource_version, endpoint_slice.metadata.resource_version) == ("1", "2")
+    assert (service.metadata.uid, service.metadata.labels) == ("", None)
+    assert endpoint_slice.metadata.labels == {"kubernetes.io/service-name": "db"}
