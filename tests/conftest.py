@@ -12,12 +12,15 @@ from tests.support.cluster import REAL_CLUSTERS, Cluster, http_cluster, real_clu
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option."""
+    """Add the options."""
     parser.addoption(
         "--cluster",
         action="store_true",
         help="run the tests that have a cluster, and only them, against the API server of KUBECONFIG and against a control "
         "plane started from the binaries in KUBEBUILDER_ASSETS; each is skipped where its variable is not set",
+    )
+    parser.addoption(
+        "--chaos-seconds", type=float, default=25.0, help="how long faults of an API server come at random (default 25)"
     )
 
 

@@ -19,6 +19,7 @@ from router.cli.types import (
     ListenType,
     LogAddressType,
     PortRangesType,
+    SelectorType,
     TimeType,
 )
 from router.errors import SettingsError
@@ -89,9 +90,9 @@ CLUSTER = (
     option("--context", default=None, show_default="the current one", help="The kubeconfig's context to use."),
     option("--namespace", "namespaces", type=LabelType(), multiple=True, show_default="all",
            help="Follow Routes of this namespace only; repeatable."),
-    option("--namespace-selector", env="NAMESPACE_LABELS", default="", show_default="all",
+    option("--namespace-selector", env="NAMESPACE_LABELS", type=SelectorType(), default="", show_default="all",
            help="Follow Routes of namespaces with these labels only (a label selector)."),
-    option("--route-selector", env="ROUTE_LABELS", default="", show_default="all",
+    option("--route-selector", env="ROUTE_LABELS", type=SelectorType(), default="", show_default="all",
            help="Follow Routes with these labels only (a label selector)."),
     option("--endpoints", type=click.Choice(["endpointslices", "endpoints"]), default="endpointslices",
            help="Where to read the pods' addresses."),

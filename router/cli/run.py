@@ -75,7 +75,7 @@ RUN = (
 )  # fmt: skip
 
 _HELP = """\
-Run the router: HAProxy serves the Routes in a folder of manifests, and follows their changes.
+Run the router: HAProxy serves the Routes of a cluster, or of a folder of manifests, and follows their changes.
 
 Log lines go to standard error, HAProxy's lines about connections to --log-address. SIGTERM and SIGINT stop the router:
 after --shutdown-delay new connections are refused, and those that are open have --drain-timeout to end.
@@ -84,7 +84,7 @@ after --shutdown-delay new connections are refused, and those that are open have
 Exit status:
   0  stopped by a signal
   1  crashed
-  2  an option cannot be used, or HAProxy is missing
+  2  an option or the kubeconfig cannot be used, or HAProxy is missing
 """
 
 
@@ -243,11 +243,12 @@ def _supervise(router: _Router, shutdown_delay_s: float) -> int:
             router.haproxy.hurry()
     finally:
         router.controller.end()
+        # Nothing is decided any more: another replica shall lead, and not wait until the last connection has ended.
+        router.source.stop()
         while reconcile.is_alive():
             if _signal_within(0.1) is not None:
                 log.info("hurrying")
                 router.haproxy.hurry()
-        router.source.stop()
     log.info("stopped")
     return 0
 

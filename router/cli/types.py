@@ -21,6 +21,15 @@ _LISTEN = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})")
 _LOG_SERVER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
 _TIME_PART = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)(us|\N{MICRO SIGN}s|ms|s|m|h|d)")
 _TIME_MS = re.compile(r"[0-9]{1,19}")
+_LABEL_NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_LABEL_KEY = rf"(?:[a-z0-9][a-z0-9.-]{{0,252}}/)?{_LABEL_NAME}"
+_LABEL_VALUES = rf"(?:{_LABEL_NAME})?(?:\s*,\s*(?:{_LABEL_NAME})?)*"
+_REQUIREMENT = (
+    rf"(?:{_LABEL_KEY}\s*(?:=|==|!=)\s*(?:{_LABEL_NAME})?|{_LABEL_KEY}\s*[<>]\s*-?[0-9]{{1,19}}"
+    rf"|{_LABEL_KEY}\s+(?:in|notin)\s*\(\s*{_LABEL_VALUES}\s*\)|(?:!\s*)?{_LABEL_KEY})"
+)
+_SELECTOR = re.compile(rf"\s*(?:{_REQUIREMENT}(?:\s*,\s*{_REQUIREMENT})*\s*)?")
+"""Label selectors (kubernetes, apimachinery/pkg/labels/selector.go)."""
 _UNIT_MS = {
     "us": Fraction(1, 1000), "\N{MICRO SIGN}s": Fraction(1, 1000), "ms": Fraction(1), "s": Fraction(1000),
     "m": Fraction(60_000), "h": Fraction(3_600_000), "d": Fraction(86_400_000),
@@ -110,6 +119,20 @@ class CountType(click.ParamType[int | None]):
                 ctx,
             )
         return int(text)
+
+
+class SelectorType(click.ParamType[str]):
+    """A label selector as ``kubectl -l`` has it. An API server refuses a wrong one with each request, for ever."""
+
+    name = "selector"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read the text; of mere spaces, which select everything, nothing is left."""
+        if _SELECTOR.fullmatch(str(value)) is None:
+            self.fail(
+                f"{shown(str(value))} is no label selector, such as team=a,stage in (test, prod),!internal", param, ctx
+            )
+        return str(value).strip()
 
 
 class HostnameType(click.ParamType[str]):

@@ -34,6 +34,8 @@ _FORBIDDEN = 403
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERRORS = 500
 _MAX_SHOWN = 300
+LONGEST_ASKED_S = 120.0
+"""A Retry-After that is longer is taken for this: a proxy's page of maintenance must not keep the router away for hours."""
 _WRITING_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
@@ -96,17 +98,17 @@ def retry_after_s(value: str | None, now_s: float | None = None) -> float | None
         now_s: seconds since the epoch; None is the clock's.
 
     Returns:
-        Seconds from now, at least 0; None where the header is absent or has no such form.
+        Seconds from now, from 0 to ``LONGEST_ASKED_S``; None where the header is absent or has no such form.
     """
     if value is None:
         return None
     if value.strip().isdecimal():
-        return float(value)
+        return min(float(value), LONGEST_ASKED_S)
     try:
         at_s = parsedate_to_datetime(value).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):  # a year or a zone without end
         return None
-    return max(0.0, at_s - (time.time() if now_s is None else now_s))
+    return min(max(0.0, at_s - (time.time() if now_s is None else now_s)), LONGEST_ASKED_S)
 
 
 def _said(body: bytes) -> str:

@@ -187,9 +187,9 @@ class EventSender:
             self._forget(next(iter(self._series)))
 
     def clear(self) -> None:
-        """Forget what waits: another replica leads, and tells."""
+        """Forget what waits: another replica leads, and tells. What was sent is counted, if this one tells it again."""
         self._waiting.clear()
-        self._series.clear()
+        self._series = OrderedDict((notice, series) for notice, series in self._series.items() if series.name)
 
     def due_s(self) -> float:
         """Give when the next one may be sent (of ``clock``); infinity if nothing waits."""

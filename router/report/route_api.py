@@ -45,7 +45,7 @@ def _decoded(body: bytes) -> Route:
     """Read a Route as the input does, so that equal Routes compare as equal."""
     try:
         return _decode_route(body)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         route = _decoded_with_nulls(body)
     if isinstance(route, Refusal):
         raise ApiInvalid(f"the API server gave something that is no Route: {route}")
@@ -55,7 +55,7 @@ def _decoded(body: bytes) -> Route:
 def _decoded_with_nulls(body: bytes) -> Route | Refusal:
     try:
         value = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Refusal(f"is no JSON: {error}")
     return decode(Route, value) if isinstance(value, dict) else Refusal("is no object")
 

@@ -182,7 +182,6 @@ class StatusWriter:
             Seconds until there can be something to do, unless ``update`` brings it earlier.
         """
         if not self._may_write():
-            self._lose()
             return _IDLE_S
         if not self._leads:
             self._gain()
@@ -200,7 +199,11 @@ class StatusWriter:
         return min(max(due_s - now_s, 0.0), _IDLE_S)
 
     def _may_write(self) -> bool:
-        return not self._stopping and self._is_leader()
+        """Say whether to go on; if not, all is forgotten now, and looked at again with the next lead, however soon that is."""
+        if not self._stopping and self._is_leader():
+            return True
+        self._lose()
+        return False
 
     def _gain(self) -> None:
         self._leads = True
@@ -242,6 +245,7 @@ class StatusWriter:
         if work.route is not None and not same_request(fresh, work.route):
             # The verdict is about another Route than this one; the watch brings it, and then its verdict.
             self._counts["superseded"] += 1
+            self._recovered()
             return True
         if work.route is not None:
             self._write(fresh, work.verdict)
@@ -272,7 +276,8 @@ class StatusWriter:
         self._bucket.take(self._clock())
         patch_status(self._api, route.key, change.patch)
         self._counts["written" if change.entry is not None else "removed"] += 1
-        self._recovered(route.key.namespace)
+        self._recovered()
+        self._forbidden.pop(route.key.namespace, None)
         return True
 
     def _tell(self, route: Route, verdict: Verdict | None, change: StatusChange | None) -> None:
@@ -296,12 +301,14 @@ class StatusWriter:
     def _failed(self, key: ObjectKey, work: Work, error: ApiError) -> None:
         now_s = self._clock()
         match error:
-            case ApiConflict():
+            # A patch that addresses an entry which is not there any more is invalid before its version is looked at.
+            case ApiConflict() | ApiInvalid() if isinstance(error, ApiConflict) or not work.conflicts:
                 self._counts["conflict"] += 1
                 pause_s = min(_CONFLICT_S * work.conflicts**2, _LONGEST_CONFLICT_S)
                 self._backlog.put_back(key, replace(work, conflicts=work.conflicts + 1), now_s + pause_s)
             case ApiNotFound():
                 self._counts["gone"] += 1
+                self._recovered()
                 self._warned.pop(key, None)
             case ApiForbidden():
                 self._counts["forbidden"] += 1
@@ -346,9 +353,9 @@ class StatusWriter:
             )
         self._forbidden[namespace] = now_s + _FORBIDDEN_S
 
-    def _recovered(self, namespace: str) -> None:
+    def _recovered(self) -> None:
+        """Take note that the API server does what is asked. A mere read is no sign of it: writes may fail on."""
         self._backoff.reset()
-        self._forbidden.pop(namespace, None)
         if self._problem:
             log.info("status written again")
             self._problem = ""

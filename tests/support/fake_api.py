@@ -58,13 +58,16 @@ def merge_patched(value: Any, patch: Any) -> Any:
 
 
 class FakeApi:
-    """Implements ``router.kube.api.Api``. ``faults`` are raised one after another, before the request does anything."""
+    """Implements ``router.kube.api.Api``.
+
+    ``faults`` are raised one after another, before the request does anything; None lets one through.
+    """
 
     def __init__(self) -> None:
         self.routes: dict[ObjectKey, dict[str, Any]] = {}
         self.events: dict[tuple[str, str], dict[str, Any]] = {}
         self.requests: list[tuple[str, str]] = []
-        self.faults: list[ApiError] = []
+        self.faults: list[ApiError | None] = []
         self.before: Callable[[str, str], None] = lambda _method, _path: None
         self.refreshed = 0
         self._version = 0
@@ -152,8 +155,9 @@ class FakeApi:
     def _begin(self, method: str, path: str) -> None:
         self.before(method, path)
         self.requests.append((method, path))
-        if self.faults:
-            raise self.faults.pop(0)
+        fault = self.faults.pop(0) if self.faults else None
+        if fault is not None:
+            raise fault
 
     def _route(self, path: str) -> dict[str, Any]:
         namespace, name = path.removeprefix(_ROUTES).split("/routes/")

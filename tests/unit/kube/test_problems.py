@@ -48,6 +48,10 @@ def test_the_missing_permission_is_named(method: str, path: str, *, is_watch: bo
     [
         (None, None),
         ("7", 7.0),
+        ("86400", 120.0),
+        ("9" * 400, 120.0),
+        ("Thu, 01 Jan 1970 09:00:00 GMT", 120.0),
+        ("Tue, 01 Jan 999999999999 00:00:00 GMT", None),
         (" 0 ", 0.0),
         ("Thu, 01 Jan 1970 00:01:40 GMT", 40.0),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
@@ -57,7 +61,7 @@ def test_the_missing_permission_is_named(method: str, path: str, *, is_watch: bo
     ],
 )
 def test_retry_after(value: str | None, expected: float | None) -> None:
-    """Both forms of RFC 9110 are read, the past is now, and anything else is as if it were not there."""
+    """Both forms of RFC 9110 are read, the past is now, hours are minutes, and anything else is as if it were not there."""
     assert retry_after_s(value, now_s=60.0) == expected
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,11 +50,12 @@ class Bench:
     verdicts: dict[ObjectKey, Verdict] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.is_leader: Callable[[], bool] = lambda: self.leads
         self.writer = StatusWriter(
             self.api,
             self.name,
             "tcp.example.com",
-            lambda: self.leads,
+            lambda: self.is_leader(),  # noqa: PLW0108 - tests put another in its place
             instance="pod-1",
             rate=self.rate,
             clock=lambda: self.now_s,
@@ -314,6 +316,17 @@ def test_lease_lost_between_read_and_write(bench: Bench) -> None:
     assert [method for method, _ in bench.api.requests] == ["PATCH", "GET"]
 
 
+def test_lease_renewed_late(bench: Bench) -> None:
+    """A lead that ended between two requests, and is back before the writer has turned, leaves nothing unwritten."""
+    bench.work()
+    bench.put("another", 6621)
+    bench.tell(Verdict(route=key("another"), port=6621), changed=bench.see())
+    answers = iter((True, False))
+    bench.is_leader = lambda: next(answers, True)
+    bench.work(1.0)
+    assert bench.conditions("another")["Admitted"] == "True"
+
+
 def test_what_happened_while_another_led(bench: Bench) -> None:
     """A Route that went out of sight while another replica led is cleaned up by who leads next."""
     bench.work()
@@ -356,6 +369,23 @@ def test_outage_is_tried_less_and_less_often(bench: Bench) -> None:
     assert 60 <= len(bench.api.requests) <= 70
 
 
+def test_any_good_answer_ends_an_outage(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also a Route that is gone tells that the API server is well: the next outage is logged, and begins with a short pause."""
+    bench.put("another", 6621)
+    bench.tell(Verdict(route=key("another"), port=6621), changed=bench.see())
+    bench.work()
+    capsys.readouterr()
+    for name in ("db", "another"):
+        bench.forget(name)
+        del bench.routes[key(name)], bench.api.routes[key(name)]
+        bench.api.faults.append(ApiUnreachable("refused"))
+        bench.tell(changed=frozenset({key(name)}))
+        bench.work(1.3)
+        assert "status not written" in capsys.readouterr().out
+        assert bench.api.requests[-1][0] == "GET"
+    assert bench.writer.writes() == {"written": 2, "unreachable": 2, "gone": 2}
+
+
 def test_forbidden_namespace_costs_only_itself(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     """One namespace's missing permission is told once, and keeps nobody else waiting."""
     for number in range(50):
@@ -380,12 +410,19 @@ def test_forbidden_namespace_costs_only_itself(bench: Bench, capsys: pytest.Capt
 
 
 def test_refused_status_is_not_sent_again(bench: Bench) -> None:
-    """What the server's validation refuses waits for another change."""
-    bench.api.faults.append(ApiInvalid("422", 422))
+    """What the server's validation refuses, of the Route as it is now too, waits for another change."""
+    bench.api.faults.extend([ApiInvalid("422", 422), None, ApiInvalid("422", 422)])
     bench.work(300.0)
-    assert len(bench.api.requests) == 1
+    assert [method for method, _ in bench.api.requests] == ["PATCH", "GET", "PATCH"]
     bench.tell(changed=bench.see())
     bench.work()
+    assert bench.conditions("db")["Admitted"] == "True"
+
+
+def test_patch_of_an_entry_that_moved_is_made_anew(bench: Bench) -> None:
+    """A patch that fits the Route no more is 422, as the server applies it before it looks at the version: read, and again."""
+    bench.api.faults.append(ApiInvalid("422", 422))
+    bench.work(300.0)
     assert bench.conditions("db")["Admitted"] == "True"
 
 
@@ -459,6 +496,18 @@ def test_repeated_events_are_counted(bench: Bench) -> None:
     assert event["series"]["count"] == 100
     counted = [path for method, path in bench.api.requests if method == "PATCH" and "/events/" in path]
     assert 1 <= len(counted) <= 5
+
+
+def test_warning_of_a_lead_that_comes_again_is_counted(bench: Bench) -> None:
+    """A lead that is lost and won again, as with a slow API server, makes no second Event of the same warning."""
+    bench.tell(Verdict(route=key("db"), port=6620, warnings=("Service db does not exist",)))
+    bench.work(1.0)
+    bench.leads = False
+    bench.work(1.0)
+    bench.leads = True
+    bench.work(SERIES_PAUSE_S)
+    warnings = [event for event in bench.api.events.values() if event["reason"] == "NoEndpoints"]
+    assert [event.get("series", {}).get("count") for event in warnings] == [2]
 
 
 def test_expired_event_is_said_anew(bench: Bench) -> None:

@@ -1,0 +1,207 @@
+"""Whether a router on a cluster is level with it: what it says, what it serves, and what it wrote on the Routes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from router.admission import Admission, Outcome, Verdict
+from router.decode import Refusal
+from router.inputs.kube.decoding import decode_object
+from router.report.ports import port_rows
+from router.resources import EndpointSlice, KubernetesObject, ObjectKey, Route, Service
+from router.settings import AdmissionSettings, PortRanges
+from router.store import Store
+from tests.support.api_server import ApiServer
+from tests.support.probing import exchange, is_refused, receive
+from tests.support.router_process import RouterProcess, http_get
+
+Address = tuple[str, int]
+
+ROUTER_NAME = "tcp-router"
+_KINDS: Mapping[str, type[KubernetesObject]] = {"Route": Route, "Service": Service, "EndpointSlice": EndpointSlice}
+_SETTINGS = AdmissionSettings(
+    router_name=ROUTER_NAME, ports=PortRanges(((1, 65535),)), sni_port=0, allow_loopback_endpoints=True
+)
+_PING = b"still there?"
+_PAUSE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Compares a router (options as ``RouterProcess`` gives them) with the objects of its API server.
+
+    ``pods`` says what the echo of each address is prefixed with; ``ports`` are all that Routes may ever have asked for.
+    """
+
+    api: ApiServer
+    router: RouterProcess
+    pods: Mapping[Address, bytes]
+    ports: Iterable[int]
+
+    def wait(self, deadline_s: float = 60.0) -> None:
+        """Wait until nothing differs.
+
+        Raises:
+            AssertionError: the deadline passed; the message has the differences.
+        """
+        ends_s = time.monotonic() + deadline_s
+        while found := self._first_differences():
+            assert time.monotonic() < ends_s, "\n".join([f"not level within {deadline_s} s:", *found])
+            time.sleep(_PAUSE_S)
+
+    def _first_differences(self) -> list[str]:
+        outcome = rebuilt(self.api)
+        # What costs most last, and only where the rest is level.
+        return (
+            list(self._of_table(outcome))
+            or list(self._of_status(outcome.verdicts.values()))
+            or list(self._of_traffic(outcome))
+        )
+
+    def _of_table(self, outcome: Outcome) -> Iterator[str]:
+        wanted = {f"{row['namespace']}/{row['name']}": dict(row) for row in port_rows(outcome.verdicts, outcome.model)}
+        found = self.router.ports()
+        for key in sorted(wanted.keys() | found.keys()):
+            was, now = ({**rows.get(key, {}), "sessions": None} for rows in (wanted, found))
+            if was != now:
+                yield f"/ports, {key}: wanted {was}, found {now}"
+
+    def _of_status(self, verdicts: Iterable[Verdict]) -> Iterator[str]:
+        by_name = {verdict.route: verdict for verdict in verdicts}
+        for obj in self.api.list("Route"):
+            metadata = obj["metadata"]
+            verdict = by_name.get(ObjectKey(metadata["namespace"], metadata["name"]))
+            entries = [e for e in obj.get("status", {}).get("ingress") or () if e["routerName"] == ROUTER_NAME]
+            found = [[(c["type"], c["status"], c.get("reason", ""), c.get("message", "")) for c in e["conditions"]]
+                     for e in entries]  # fmt: skip
+            wanted = [_conditions(verdict)] if verdict is not None else []
+            if found != wanted:
+                yield f"status of {metadata['name']}: wanted {wanted}, found {found}"
+
+    def _of_traffic(self, outcome: Outcome) -> Iterator[str]:
+        answers: dict[int, set[bytes]] = {}
+        for section in outcome.model.routes:
+            if section.frontend is not None:
+                servers = section.backend.servers
+                answers[section.frontend.port] = {self.pods[s.address, s.port] + b"ping" for s in servers} or {b""}
+        for port in self.ports:
+            if port not in answers:
+                if not is_refused(port):
+                    yield f"port {port} is open, and no Route has it"
+                continue
+            got = {_answer(port) for _ in range(2)}
+            if not got <= answers[port]:
+                yield f"port {port}: wanted one of {answers[port]}, got {got}"
+
+
+def rebuilt(api: ApiServer) -> Outcome:
+    """Decide about the server's objects from nothing, which is what defines what is right."""
+    store = Store()
+    for kind, struct in _KINDS.items():
+        for obj in api.list(kind):
+            decoded = decode_object(struct, json.dumps(obj).encode())
+            assert not isinstance(decoded, Refusal), decoded
+            store.put(decoded)
+    store.take()
+    return Admission(_SETTINGS).update(store.objects, store.objects.everything())
+
+
+def _conditions(verdict: Verdict) -> list[tuple[str, str, str, str]]:
+    if verdict.reason is not None:
+        return [("Admitted", "False", str(verdict.reason), verdict.message)]
+    return [("Admitted", "True", "", ""), ("PortClaimed", "True", "", str(verdict.port))]
+
+
+def _answer(port: int) -> bytes:
+    """Give what a connection is answered; nothing where it is closed at once."""
+    try:
+        return exchange(port, b"ping")
+    except (ConnectionResetError, BrokenPipeError):
+        return b""
+
+
+def metric(router: RouterProcess, name: str) -> float | None:
+    """Give the value of a metric without labels; None where it is not shown."""
+    lines = http_get(router.http_port, "/metrics")[1].splitlines()
+    return next((float(line.split()[1]) for line in lines if line.startswith(f"{name} ")), None)
+
+
+@dataclass(slots=True)
+class Watchman:
+    """Watches in a thread that the router stays ready and that connections live on; a context manager.
+
+    ``failures`` says what did not; ``failed`` is set by the first of them.
+    """
+
+    router: RouterProcess
+    failures: list[str] = field(default_factory=list)
+    failed: threading.Event = field(default_factory=threading.Event)
+    _held: list[tuple[int, bytes, socket.socket]] = field(default_factory=list)
+    _done: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    looks: int = 0
+    """How often it looked."""
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._watch, name="watchman")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+        for _, _, connection in self._held:
+            connection.close()
+
+    def hold(self, port: int, prefix: bytes) -> None:
+        """Open a connection, and hold it: it must live as long as this."""
+        connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+        with self._lock:
+            self._held.append((port, prefix, connection))
+
+    def check(self) -> None:
+        """Fail if anything did."""
+        assert self.failures == []
+
+    def _watch(self) -> None:
+        while not self._done.wait(_PAUSE_S):
+            self.looks += 1
+            with self._lock:
+                held = list(self._held)
+            found = [*self._unready(), *(problem for each in held for problem in _dead(*each))]
+            if found:
+                self.failures += found
+                self.failed.set()
+                return
+
+    def _unready(self) -> Iterator[str]:
+        try:
+            status, body = http_get(self.router.http_port, "/readyz")
+        except OSError as error:
+            yield f"/readyz: {error!r}"
+        else:
+            if status != 200:
+                yield f"/readyz: {status} {body}"
+
+
+def _dead(port: int, prefix: bytes, connection: socket.socket) -> Iterator[str]:
+    wanted = prefix + _PING
+    try:
+        connection.sendall(_PING)
+        got = receive(connection, len(wanted))
+    except OSError as error:
+        yield f"the connection held to port {port}: {error!r}"
+    else:
+        if got != wanted:
+            yield f"the connection held to port {port}: {got!r}"
