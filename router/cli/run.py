@@ -263,4 +263,8 @@ def _discard_signals(seconds: float) -> None:
 def _signal_within(seconds: float) -> signal.Signals | None:
     """Wait for a signal to stop, at most so long."""
     received = signal.sigtimedwait(_STOP_SIGNALS, seconds)
-    return signal.Signals(received.si_signo) if received is not None else None
+    # A pause (SIGSTOP, a frozen cgroup) that outlasts the time interrupts the call, and CPython then gives a struct that nobody
+    # filled (signal_sigtimedwait_impl in Modules/signalmodule.c).
+    if received is None or received.si_signo not in _STOP_SIGNALS:
+        return None
+    return signal.Signals(received.si_signo)

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from tests.support.kube.state import ServerState
+from tests.support.kube.state import Request, ServerState
 from tests.support.kube.statuses import StatusError
 
 _TIMEOUT_S = 60.0
@@ -35,6 +35,11 @@ class Connection(BaseHTTPRequestHandler):
         """What the request line asks for, decoded."""
         split = urlsplit(self.path)
         return unquote(split.path), dict(parse_qsl(split.query, keep_blank_values=True))
+
+    @property
+    def token(self) -> str:
+        """The bearer token; empty where there is none."""
+        return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
 
     def read_body(self) -> bytes:
         """Read the whole body of the request."""
@@ -104,6 +109,6 @@ class Connection(BaseHTTPRequestHandler):
 
     def _begin(self, status: int, content_type: str) -> None:
         path, query = self.path_and_query
-        self.state.note_request(self.command, path, query, status)
+        self.state.note_request(Request(self.command, path, query, status, self.token))
         self.send_response(status)
         self.send_header("Content-Type", content_type)

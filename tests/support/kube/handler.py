@@ -49,8 +49,7 @@ class Handler(Connection):
         ordered = faults.failure_for(self.command, path)
         if ordered is not None:
             raise ordered
-        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
-        access = self.state.access
+        token, access = self.token, self.state.access
         if not access.accepts(token):
             raise unauthorized()
         target = parse(path)

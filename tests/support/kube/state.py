@@ -18,6 +18,8 @@ class Request(NamedTuple):
     path: str
     query: dict[str, str]
     status: int
+    token: str
+    """The bearer token that the client showed; empty for none."""
 
 
 class ServerState:
@@ -81,10 +83,10 @@ class ServerState:
         self.storage.advance(1)
         self.storage.expire_history()
 
-    def note_request(self, method: str, path: str, query: dict[str, str], status: int) -> None:
+    def note_request(self, request: Request) -> None:
         """Enter a request into the log."""
         with self.storage.changed:
-            self._requests.append(Request(method, path, query, status))
+            self._requests.append(request)
 
     def note_watch(self, difference: int) -> None:
         """Count a watch that begins or ends."""

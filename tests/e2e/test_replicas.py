@@ -1,0 +1,341 @@
+"""Several replicas on one cluster: every one routes, one writes, and another takes over when that one ends.
+
+Each replica has a state directory, an HTTP port and an address of its own, so that all can serve the same ports on one machine.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import signal
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from router.report.status import Identity, decide_status
+from router.resources import Route
+from tests.support.api_server import Request
+from tests.support.cluster import Cluster
+from tests.support.kube.client import KubeClient, Refused, path_of
+from tests.support.level import metric
+from tests.support.objects import ANNOTATIONS, app, endpoint_slice, route, service
+from tests.support.ports import free_port
+from tests.support.probing import exchange, is_refused
+from tests.support.router_process import RouterProcess
+from tests.support.waiting import wait_for
+
+ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+ADMITTED = {"Admitted": "True", "PortClaimed": "True"}
+PORT_ANNOTATION = f"{ANNOTATIONS}external-tcp-port"
+LEASE = "tcp-router"
+# Another looks every 2 to 3 seconds: it sees the last renewal that late, waits 15, and notices the end that late.
+LONGEST_TAKEOVER_S = 21.0
+SHORTEST_TAKEOVER_S = 12.0
+
+
+class Replicas:
+    """Replicas of one router, in the order in which they were started; the first leads."""
+
+    def __init__(self, cluster: Cluster, count: int, *options: str) -> None:
+        self.cluster = cluster
+        self.addresses = ADDRESSES[:count]
+        self.routers = tuple(cluster.router("--bind-address", address, *options) for address in self.addresses)
+        self._tokens = tuple(_token(router.directory / "kubeconfig") for router in self.routers)
+
+    def start(self) -> tuple[RouterProcess, ...]:
+        """Start all, the first so early that it leads."""
+        first, *others = self.routers
+        first.start()
+        wait_for(lambda: leads(first), "the first replica to lead")
+        for router in others:
+            router.start()
+        return self.routers
+
+    def serve(self, app_port: int, answer: bytes, *routers: RouterProcess) -> None:
+        """Wait until these replicas, or all of them, serve a port with this answer to a ping."""
+        for address, router in zip(self.addresses, self.routers, strict=True):
+            if router in routers or not routers:
+                wait_for(lambda at=address: exchange(app_port, address=at) == answer, f"an answer by {address}")  # type: ignore[misc]
+
+    def requests(self, router: RouterProcess) -> list[Request]:
+        """Give what a replica asked of the API server so far; only that of tests can tell."""
+        assert self.cluster.server is not None
+        token = self._tokens[self.routers.index(router)]
+        return [request for request in self.cluster.server.requests if request.token == token]
+
+    def looks_at_lease(self, router: RouterProcess, times: int) -> None:
+        """Wait until a replica has asked for the Lease so many times more, every 2 to 3 seconds: a clock of its own."""
+        before = len(self.requests(router))
+        wait_for(
+            lambda: sum("/leases/" in request.path for request in self.requests(router)[before:]) >= times,
+            "a replica to look at the Lease",
+        )
+
+
+def _token(kubeconfig: Path) -> str:
+    token: str = yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]["token"]
+    return token
+
+
+def leads(router: RouterProcess) -> bool:
+    """Whether a replica says that it leads."""
+    return metric(router, "tcp_router_leader") == 1
+
+
+def reports(requests: Iterable[Request]) -> list[Request]:
+    """Give those requests that tell Routes something: their status, and Events; refused ones too."""
+    return [
+        request
+        for request in requests
+        if (request.method == "PATCH" and request.path.endswith("/status"))
+        or (request.method in {"POST", "PATCH"} and "/events" in request.path)
+    ]
+
+
+def lease_spec(cluster: Cluster) -> dict[str, object]:
+    """Give what the Lease says."""
+    spec: dict[str, object] = (cluster.client.get("Lease", cluster.namespace, LEASE) or {}).get("spec") or {}
+    return spec
+
+
+def another_second(cluster: Cluster, name: str) -> None:
+    """Wait until a Route that is created now is younger than this one: creationTimestamp has whole seconds."""
+    created = cluster.route(name)["metadata"]["creationTimestamp"]
+    wait_for(lambda: dt.datetime.now(dt.UTC).isoformat()[:19] > created[:19], "another second to begin")
+
+
+def ask_for(cluster: Cluster, name: str, port: int) -> None:
+    """Edit the port that a Route asks for."""
+    patch = {"metadata": {"annotations": {PORT_ANNOTATION: str(port)}}}
+    cluster.client.patch("Route", cluster.namespace, name, patch)
+
+
+def served_files(router: RouterProcess, address: str) -> dict[str, bytes]:
+    """Give haproxy.cfg and the maps that it names, by name.
+
+    What replicas of one machine must differ in is made alike: the path of the state directory, and the address in ``bind``.
+    """
+    config = (router.state / "haproxy.cfg").read_bytes().replace(str(router.state).encode(), b"<state-dir>")
+    config = re.sub(rb"(?m)^(\s*bind )" + re.escape(address.encode()) + rb":", rb"\1<address>:", config)
+    return {"haproxy.cfg": config} | {path.name: path.read_bytes() for path in (router.state / "maps").iterdir()}
+
+
+@pytest.fixture
+def replicas(cluster: Cluster) -> Callable[..., Replicas]:
+    """Make replicas on the cluster, not started yet."""
+
+    def make(count: int = 2, *options: str) -> Replicas:
+        return Replicas(cluster, count, *options)
+
+    return make
+
+
+@pytest.fixture
+def by_request(cluster: Cluster) -> None:
+    """For tests that must know which replica asked what."""
+    if cluster.server is None:
+        pytest.skip("only the API server of tests tells which replica asked what")
+
+
+def test_every_replica_routes_and_one_writes(cluster: Cluster, replicas: Callable[..., Replicas]) -> None:
+    """Three replicas that saw the objects come in different order serve the same, byte for byte; one of them reports."""
+    sni, own, held, later = (free_port() for _ in range(4))
+    group = replicas(3, "--sni-port", str(sni))
+    first, second, third = group.routers
+    cluster.create(*app("a-old", own, cluster.pod(b"old ")))
+    first.start()
+    cluster.wait_for_conditions("a-old", **ADMITTED)
+    another_second(cluster, "a-old")
+    networks = {f"{ANNOTATIONS}ip_allowlist": "127.0.0.0/8 10.0.0.0/8"}
+    cluster.create(*app("young", held, cluster.pod(b"young "), annotations=networks))
+    cluster.wait_for_conditions("young", **ADMITTED)
+    second.start()
+    web = cluster.pod(b"web ")
+    cluster.create(route("web", host="web.example.com", passthrough=True), service("web"), *endpoint_slice("web", web))
+    ask_for(cluster, "a-old", held)
+    refused = cluster.wait_for_conditions("a-old", Admitted="False")["Admitted"]
+    assert refused["reason"] == "PortAlreadyClaimed"
+    third.start()
+    cluster.create(*app("last", later, cluster.pod(b"last "), cluster.pod(b"last ")))
+    cluster.wait_for_conditions("last", **ADMITTED)
+    group.serve(held, b"young ping")
+    group.serve(later, b"last ping")
+
+    def same() -> bool:
+        files = [served_files(router, address) for router, address in zip(group.routers, group.addresses, strict=True)]
+        return all(len(found) > 1 for found in files) and files[0] == files[1] == files[2]
+
+    wait_for(same, "the same configuration, and maps, on all replicas")
+    assert f"127.0.0.1:{later}" in (first.state / "haproxy.cfg").read_text()
+    assert [leads(router) for router in group.routers] == [True, False, False]
+    if cluster.server is not None:
+        assert reports(group.requests(first))
+        assert reports(group.requests(second) + group.requests(third)) == []
+        paths = {request.path for request in cluster.server.requests if "/leases/" in request.path}
+        assert paths == {f"/apis/coordination.k8s.io/v1/namespaces/{cluster.namespace}/leases/{LEASE}"}
+
+
+def test_leader_that_stops_hands_over(cluster: Cluster, replicas: Callable[..., Replicas]) -> None:
+    """SIGTERM of the leader releases the Lease: the other one reports a few seconds later, with a Lease of its own."""
+    port = free_port()
+    first, second = replicas().start()
+    former = lease_spec(cluster)["holderIdentity"]
+    first.stop()
+    begun_s = time.monotonic()
+    assert lease_spec(cluster).get("holderIdentity") != former
+    cluster.create(*app("db", port, cluster.pod()))
+    cluster.wait_for_conditions("db", **ADMITTED)
+    # 3 seconds until it looks, and as many for a busy machine; the Lease would have run out after 15.
+    assert time.monotonic() - begun_s < 6
+    assert leads(second)
+    assert lease_spec(cluster)["holderIdentity"] not in {None, former}
+
+
+def test_killed_leader_is_followed(cluster: Cluster, replicas: Callable[..., Replicas]) -> None:
+    """After kill -9 of the leader the other one reports when the Lease's time is over; late writes do no harm."""
+    before, after = free_port(), free_port()
+    group = replicas()
+    first, second = group.start()
+    cluster.create(*app("db", before, cluster.pod()))
+    cluster.wait_for_conditions("db", **ADMITTED)
+    late = _removal(cluster, "db")
+    group.serve(before, b"ping")
+    first.stop(signal.SIGKILL)
+    killed_s = time.monotonic()
+    cluster.create(*app("new", after, cluster.pod()))
+    ask_for(cluster, "db", 0)
+    group.serve(after, b"ping", second)
+    assert cluster.conditions("new") == {}
+    wait_for(lambda: cluster.conditions("new"), "the other replica to report", LONGEST_TAKEOVER_S + 5)
+    took_s = time.monotonic() - killed_s
+    assert SHORTEST_TAKEOVER_S < took_s < LONGEST_TAKEOVER_S + 2
+    assert leads(second)
+    conditions = cluster.wait_for_conditions("db", Admitted="False")
+    # What the killed one may have sent last, with its own rights, arrives now.
+    client = KubeClient(first.directory / "kubeconfig")
+    cluster.stack.callback(client.close)
+    with pytest.raises(Refused) as refused:
+        _send(client, cluster, "db", late)
+    assert refused.value.status in {409, 422}
+    assert cluster.conditions("db") == conditions
+    # Of a Route that nobody changed since it is not refused, and the new leader sets it right.
+    version = cluster.route("new")["metadata"]["resourceVersion"]
+    _send(client, cluster, "new", _removal(cluster, "new"))
+    cluster.wait_for_conditions("new", **ADMITTED)
+    assert cluster.route("new")["metadata"]["resourceVersion"] != version
+    assert exchange(after, address=group.addresses[1]) == b"ping"
+
+
+def _removal(cluster: Cluster, name: str) -> tuple[str, bytes]:
+    """Give the PATCH by which a replica takes its entry off a Route as it is now: content type and body."""
+    seen = msgspec.json.decode(json.dumps(cluster.route(name)).encode(), type=Route)
+    change = decide_status(seen, None, Identity("tcp-router", ""), time.time())
+    assert change is not None
+    return change.patch.content_type, change.patch.body
+
+
+def _send(client: KubeClient, cluster: Cluster, name: str, patch: tuple[str, bytes]) -> None:
+    content_type, body = patch
+    client.ask("PATCH", f"{path_of('Route', cluster.namespace, name)}/status", json.loads(body), content_type)
+
+
+@pytest.mark.usefixtures("by_request")
+def test_paused_leader_does_not_write_when_it_wakes(cluster: Cluster, replicas: Callable[..., Replicas]) -> None:
+    """A leader that was stopped for longer than its Lease routes on, and when it goes on it does not even try to write."""
+    assert cluster.server is not None
+    port = free_port()
+    group = replicas()
+    first, second = group.start()
+    cluster.create(*app("db", port, cluster.pod()))
+    cluster.wait_for_conditions("db", **ADMITTED)
+    assert first.process is not None
+    first.process.send_signal(signal.SIGSTOP)
+    try:
+        group.serve(port, b"ping", first)
+        wait_for(lambda: leads(second), "the other replica to lead", LONGEST_TAKEOVER_S + 5)
+        # So that there is still something to write when it wakes.
+        cluster.server.faults.forbid("patch", "routes/status")
+        pending = free_port()
+        cluster.create(*app("pending", pending, cluster.pod()))
+        wait_for(lambda: reports(group.requests(second)), "the other replica to try")
+        written = reports(group.requests(first))
+    finally:
+        first.process.send_signal(signal.SIGCONT)
+    group.serve(pending, b"ping")
+    group.looks_at_lease(first, 2)
+    assert reports(group.requests(first)) == written
+    assert not leads(first)
+    assert leads(second)
+
+
+@pytest.mark.usefixtures("by_request")
+def test_leader_whose_lease_is_stolen_stops_writing(cluster: Cluster, replicas: Callable[..., Replicas]) -> None:
+    """From the first renewal that is refused the leader writes no more, with work that waits; all go on routing."""
+    group = replicas()
+    first, second = group.start()
+    pod = cluster.pod()
+    ports: dict[str, int] = {}
+
+    def add_one() -> None:
+        name = f"app-{len(ports)}"
+        ports[name] = free_port()
+        cluster.create(*app(name, ports[name], pod))
+
+    def refused_renewal() -> int | None:
+        """Give where in the leader's requests its refused renewal is."""
+        found = (place for place, r in enumerate(group.requests(first)) if (r.method, r.status) == ("PUT", 409))
+        return next(found, None)
+
+    add_one()
+    cluster.wait_for_conditions("app-0", **ADMITTED)
+    stolen = {"holderIdentity": "thief", "leaseDurationSeconds": 3600}
+    cluster.client.patch("Lease", cluster.namespace, LEASE, {"spec": stolen})
+    while (place := refused_renewal()) is None:
+        assert len(ports) < 500
+        add_one()
+    known = tuple(ports)
+    for _ in range(5):
+        add_one()
+    for port in tuple(ports.values())[-5:]:
+        group.serve(port, b"ping")
+    group.looks_at_lease(first, 1)
+    # One request may have been on its way in that moment.
+    assert len(reports(group.requests(first)[place:])) <= 1
+    assert reports(group.requests(second)) == []
+    assert [cluster.conditions(name) for name in ports if name not in known] == [{}] * 5
+    assert lease_spec(cluster)["holderIdentity"] == "thief"
+    released = {"holderIdentity": None, "leaseDurationSeconds": 1}
+    cluster.client.patch("Lease", cluster.namespace, LEASE, {"spec": released})
+    for name in ports:
+        cluster.wait_for_conditions(name, **ADMITTED)
+    assert sorted(map(leads, group.routers)) == [False, True]
+
+
+def test_claims_outlive_all_replicas(cluster: Cluster, replicas: Callable[..., Replicas]) -> None:
+    """A port stays with its holder when all replicas were killed, though an older Route came to want it meanwhile."""
+    own, held = free_port(), free_port()
+    group = replicas()
+    routers = group.start()
+    cluster.create(*app("a-old", own, cluster.pod(b"old ")))
+    another_second(cluster, "a-old")
+    cluster.create(*app("young", held, cluster.pod(b"young ")))
+    cluster.wait_for_conditions("a-old", **ADMITTED)
+    claimed = cluster.wait_for_conditions("young", **ADMITTED)["PortClaimed"]
+    for router in routers:
+        router.stop(signal.SIGKILL)
+    for address in group.addresses:
+        wait_for(lambda at=address: is_refused(held, at), "HAProxy to go with its router")  # type: ignore[misc]
+    ask_for(cluster, "a-old", held)
+    for router in routers:
+        router.start()
+        rejected = router.wait_for_row(
+            f"{cluster.namespace}/a-old", lambda row: row["verdict"] == "rejected", "to be rejected"
+        )
+        assert rejected["reason"] == "PortAlreadyClaimed"
+    group.serve(held, b"young ping")
+    assert cluster.conditions("young")["PortClaimed"] == claimed
