@@ -110,7 +110,6 @@ class ClusterRouter(RouterProcess):
     """One that follows an API server, and so no folder."""
 
     def command(self) -> list[str]:
-        """Give the command line."""
         """Give the command line, without the folder of manifests."""
         command = super().command()
         position = command.index("--manifests")
