@@ -39,9 +39,6 @@ class Refusals:
         yield from self.ports.values()
 
 
-NOTHING = Refusals({}, {})
-
-
 def without(outcome: Outcome, refusals: Refusals) -> Outcome:
     """Give the outcome as it is with these refusals: less in the model, and their Routes rejected.
 

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from router.admission import Admission, Outcome
+from router.cli.columns import columns
 from router.cli.exits import NOT_ALL_ADMITTED, UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import load_objects
 from router.cli.options import (
@@ -108,7 +109,4 @@ def _table(rows: list[PortRow], router_name: str) -> str:
         lines.append(
             (row["namespace"], row["name"], port, row["host"] or "-", row["verdict"], row["reason"] or "-", said)
         )
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+    return columns(lines)

@@ -27,7 +27,6 @@ from router.reserved_ports import HOST_NETWORK_PORTS
 from router.settings import MAX_PORT, AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-Decorator = Callable[[_Command], _Command]
 
 
 def option(*names: str, env: str | list[str] | None = None, **attributes: Any) -> Callable[[_Command], _Command]:

@@ -16,6 +16,7 @@ import msgspec
 from click.core import ParameterSource
 
 from router.cli.ask import Reply, ask
+from router.cli.columns import columns
 from router.cli.exits import UNREACHABLE, clear_errors
 from router.cli.options import option
 from router.errors import ApiError, RouterUnreachable
@@ -204,11 +205,7 @@ def _table(rows: list[_Row]) -> str:
         route = f"{row.namespace}/{row.name}"
         port = str(row.port or "-")
         lines.append((port, row.host or "-", route, row.verdict, row.reason or "-", str(len(row.servers)), sessions))
-    shown = [tuple(_printable(cell) for cell in line) for line in lines]
-    widths = [max(len(line[column]) for line in shown) for column in range(len(shown[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in shown
-    )
+    return columns([[_printable(cell) for cell in line] for line in lines])
 
 
 def _printable(text: str) -> str:
