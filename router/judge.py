@@ -70,7 +70,11 @@ class Judge:
         """
         rendered = renderer.render(desired)
         if rendered.failures:
-            return Refused(_refusals((failure.owner, str(failure.error)) for failure in rendered.failures))
+            return Refused(
+                _refusals(
+                    (failure.owner, str(failure.error)) for failure in rendered.failures if failure.owner is not None
+                )
+            )
         check = self._check(rendered)
         if check.accepted:
             return Accepted(rendered)

@@ -119,6 +119,8 @@ class Model:
     """Sorted by namespace, then route."""
     shared: tuple[SharedFrontend, ...] = ()
     """Sorted by port."""
+    pool: tuple[RouteSection, ...] = ()
+    """Sections that are nobody's, declared in advance: their ports are kept closed (see ``router.pool``)."""
 
 
 def frontend_name(port: int) -> str:
@@ -131,7 +133,12 @@ def backend_name(namespace: str, route: str) -> str:
     return f"be_tcp:{namespace}:{route}"
 
 
+def pool_backend_name(place: int | str) -> str:
+    """Give the name of a backend of the pool: that of a port, or of one of the places ``sni:1``, ``sni:2``, ..."""
+    return f"pool:{place}"
+
+
 def ports(model: Model) -> frozenset[int]:
-    """Give every port that HAProxy listens on for this model."""
+    """Give every port that is open for this model; those of the pool are closed."""
     dedicated = (section.frontend.port for section in model.routes if section.frontend is not None)
     return frozenset((*dedicated, *(shared.port for shared in model.shared)))

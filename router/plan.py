@@ -1,12 +1,22 @@
-"""How to get HAProxy from what it serves to what it shall serve: decided here, carried out by ``router.apply``."""
+"""How to get HAProxy from what it serves to what it shall serve: decided here, carried out by ``router.apply``; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import compress, count
+from operator import is_not
+from typing import Protocol, TypeVar
 
-from router.model import Model, RouteSection
+from router import commands
+from router.commands import Command
+from router.model import Model, RouteSection, SharedFrontend, SniHost, backend_name, frontend_name
+from router.resources import ObjectKey
+from router.running import Running, ServerName
+from router.section_text import SectionText, ServerLine
+
+T = TypeVar("T")
 
 
 class ReloadCause(StrEnum):
@@ -20,6 +30,8 @@ class ReloadCause(StrEnum):
     SERVERS_CHANGED = "servers-changed"
     HOSTS_CHANGED = "hosts-changed"
     TEMPLATES_CHANGED = "templates-changed"
+    RUNTIME_REFUSED = "runtime-refused"
+    """HAProxy did not answer to a command as it does when that worked."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,40 +51,387 @@ class NoChange:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeUpdate:
+    """Commands for the HAProxy that runs, in their order, and what it has when all of them worked."""
+
+    commands: tuple[Command, ...]
+    after: Running
+    new_sections: bool
+    """On disk, the configuration that goes with it has more than other servers."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reload:
     """A new configuration file and a new worker, for these reasons (sorted, at least one)."""
 
     reasons: tuple[ReloadReason, ...]
+    meanwhile: RuntimeUpdate | None = None
+    """What can be done without it, should it have to wait."""
 
 
-Plan = NoChange | Reload
+Plan = NoChange | RuntimeUpdate | Reload
 
 
-def plan(applied: Model | None, desired: Model) -> Plan:
+class Texts(Protocol):
+    """Rendered sections, taken apart; the same answer for the same section."""
+
+    def text(self, section: RouteSection) -> SectionText | None:
+        """Give a section; None where only a reload can be trusted to change it."""
+
+    def text_in_place(self, section: RouteSection, place: RouteSection) -> SectionText | None:
+        """Give what a Route's section would be, were it served by ``place``, which is of the pool."""
+
+
+def plan(running: Running | None, desired: Model, texts: Texts, unknown: ReloadReason | None = None) -> Plan:
     """Compare what HAProxy serves with what it shall serve.
 
     Args:
-        applied: the model that the running HAProxy is known to serve; None if nothing is known of it.
-        desired: the model that it shall serve.
+        running: what the HAProxy that runs is known to have; None if nothing is known of it.
+        desired: what it shall serve.
+        texts: what the templates make of sections.
+        unknown: why nothing is known of it; None is that it starts.
     """
-    if applied is None:
-        return Reload((ReloadReason(ReloadCause.START),))
-    if applied == desired:
-        return NoChange()
-    return Reload(tuple(sorted({*_route_reasons(applied, desired), *_shared_reasons(applied, desired)})))
+    if running is None:
+        return Reload((unknown or ReloadReason(ReloadCause.START),))
+    update = _Update(running, texts)
+    update.routes(desired.routes)
+    update.shared(desired.shared)
+    return update.result(desired)
 
 
-def _route_reasons(applied: Model, desired: Model) -> Iterator[ReloadReason]:
-    before = {(section.namespace, section.route): section for section in applied.routes}
-    after = {(section.namespace, section.route): section for section in desired.routes}
-    for key in before.keys() - after.keys():
-        yield ReloadReason(ReloadCause.ROUTE_REMOVED, "/".join(key))
-    for key, section in after.items():
-        former = before.get(key)
+@dataclass(slots=True)
+class _Step:
+    """What one Route needs; it is taken whole or not at all."""
+
+    opening: list[Command] = field(default_factory=list)
+    leading: list[Command] = field(default_factory=list)
+    retiring: list[Command] = field(default_factory=list)
+    leaving: dict[ServerName, ServerLine] = field(default_factory=dict)
+    back: list[ServerName] = field(default_factory=list)
+    networks: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class _Update:
+    """One plan in the making.
+
+    Commands come in this order: Routes that are gone are closed; new servers are added; connections are led to them; servers
+    that others took the place of are retired. So a Route that only changes is without a server at no moment, and none ever
+    meets another Route's connections.
+    """
+
+    def __init__(self, running: Running, texts: Texts) -> None:
+        self._running = running
+        self._texts = texts
+        self._moved = dict(running.moved)
+        self._used = {section.backend.name for section in running.moved.values()}
+        self._closed = set(running.closed)
+        self._leaving = dict(running.leaving)
+        self._networks = dict(running.networks)
+        self._closing: list[Command] = []
+        self._unmapping: list[Command] = []
+        self._opening: list[Command] = []
+        self._leading: list[Command] = []
+        self._retiring: list[Command] = []
+        self._relocated: set[ObjectKey] = set()
+        self._kept: dict[ObjectKey, RouteSection | None] = {}
+        """Routes that need a reload, and the sections by which they are served until then."""
+        self._kept_shared: dict[int, SharedFrontend | None] = {}
+        self._hosts: dict[int, tuple[SniHost, ...]] = {}
+        self._reasons: set[ReloadReason] = set()
+        self._new_sections = False
+        self._changed = False
+
+    # Routes
+
+    def routes(self, desired: tuple[RouteSection, ...]) -> None:
+        """Plan for the Routes."""
+        before, after = _differences(self._running.model.routes, desired)
+        former = {_key(section): section for section in before}
+        wanted = {_key(section): section for section in after}
+        for key, section in former.items():
+            if key not in wanted:
+                self._changed = True
+                self._remove(key, section)
+        for key, section in wanted.items():
+            there = former.get(key)
+            if there is None:
+                self._changed = True
+                self._add(key, section)
+            elif there != section:
+                self._changed = True
+                self._change(key, there, section)
+
+    def _remove(self, key: ObjectKey, section: RouteSection) -> None:
+        step = self._closed_step(key, section)
+        if step is None:
+            self._keep(key, section, ReloadCause.ROUTE_REMOVED)
+            return
+        self._closing += step.leading + step.retiring
+        self._leaving.update(step.leaving)
+        self._used.discard(self._forget(key))
+
+    def _closed_step(self, key: ObjectKey, section: RouteSection) -> _Step | None:
+        """Give what takes a Route out of the place that serves it."""
+        text, place = self._texts.text(section), self._running.place(key)
+        if text is None or place is None:
+            return None
+        step = _Step()
+        if place.frontend is not None:
+            step.leading.append(commands.close_frontend(frontend_name(place.frontend.port)))
+        if key in self._running.moved:
+            step.retiring.append(commands.delete_entry(self._running.owners_file, place.backend.name))
+        for name, line in text.servers.items():
+            _retire(step, place.backend.name, name, line)
+        return step
+
+    def _forget(self, key: ObjectKey) -> str:
+        """Let go of the place that serves a Route; give its backend."""
+        moved = self._moved.pop(key, None)
+        if moved is not None:
+            return moved.backend.name
+        self._closed.add(key)
+        return ""
+
+    def _add(self, key: ObjectKey, section: RouteSection) -> None:
+        if not self._open(key, section):
+            self._keep(key, None, ReloadCause.ROUTE_ADDED)
+
+    def _open(self, key: ObjectKey, section: RouteSection) -> bool:
+        """Serve a Route by a place that nobody uses, if there is one that is just as the Route's own would be."""
+        own = self._running.named.get(key) if key in self._closed else None
+        if own is not None and own.frontend == section.frontend:
+            place_text, text = self._texts.text(own), self._texts.text(section)
+            step = self._opened_step(own, place_text, text)
+            if step is not None:
+                self._closed.discard(key)
+                self._take(step)
+                return True
+        place = self._free_place(section)
+        if place is None:
+            return False
+        step = self._opened_step(place, self._texts.text(place), self._texts.text_in_place(section, place))
+        if step is None:
+            return False
+        step.opening.append(
+            commands.add_entry(self._running.owners_file, place.backend.name, backend_name(key.namespace, key.name))
+        )
+        self._moved[key] = place
+        self._used.add(place.backend.name)
+        self._take(step)
+        return True
+
+    def _free_place(self, section: RouteSection) -> RouteSection | None:
+        if section.frontend is not None:
+            place = self._running.pool.get(section.frontend.port)
+            return place if place is not None and place.backend.name not in self._used else None
+        return next((place for place in self._running.sni_pool if place.backend.name not in self._used), None)
+
+    def _opened_step(
+        self, place: RouteSection, place_text: SectionText | None, text: SectionText | None
+    ) -> _Step | None:
+        if place_text is None or text is None or place_text.fixed != text.fixed:
+            return None
+        step = _Step()
+        backend = place.backend.name
+        fits = self._set_networks(step, backend, place_text, text)
+        for name, line in text.servers.items():
+            fits = fits and self._add_server(step, backend, name, line)
+        if not fits:
+            return None
+        if place.frontend is not None:
+            step.leading.append(commands.open_frontend(frontend_name(place.frontend.port)))
+        self._new_sections = True
+        return step
+
+    def _change(self, key: ObjectKey, before: RouteSection, after: RouteSection) -> None:
+        if self._change_in_place(key, before, after):
+            return
+        # It keeps its place until it is served by another one.
+        closed = self._closed_step(key, before) if before.frontend != after.frontend else None
+        former_moved, former_closed = self._moved.get(key), set(self._closed)
+        if closed is not None:
+            self._forget(key)
+            if self._open(key, after):
+                self._retiring += closed.leading + closed.retiring
+                self._leaving.update(closed.leaving)
+                self._relocated.add(key)
+                return
+            self._closed = former_closed
+            if former_moved is not None:
+                self._moved[key] = former_moved
+        self._keep(key, before, _difference(before, after))
+
+    def _change_in_place(self, key: ObjectKey, before: RouteSection, after: RouteSection) -> bool:
+        place = self._running.place(key)
+        text_before, text = self._texts.text(before), self._texts.text(after)
+        if place is None or text_before is None or text is None or before.frontend != after.frontend:
+            return False
+        place_text: SectionText | None = None
+        if text.fixed != text_before.fixed or _networks(text) != _networks(text_before):
+            place_text = self._texts.text(place)
+            if key in self._running.moved:
+                text = self._texts.text_in_place(after, place)
+            if place_text is None or text is None or text.fixed != place_text.fixed:
+                return False
+        step = _Step()
+        if place_text is not None and not self._set_networks(step, place.backend.name, place_text, text):
+            return False
+        if not self._change_servers(step, place.backend.name, text_before.servers, text.servers):
+            return False
+        self._take(step)
+        return True
+
+    def _set_networks(self, step: _Step, backend: str, place: SectionText, wanted: SectionText) -> bool:
+        current, networks = self._networks.get(backend, _networks(place)), _networks(wanted)
+        if current == networks:
+            return True
+        if place.allowlist is None:
+            return False
+        step.opening += commands.change_networks(place.allowlist.path, current, networks)
+        step.networks[backend] = networks
+        return True
+
+    def _change_servers(
+        self, step: _Step, backend: str, before: Mapping[str, ServerLine], after: Mapping[str, ServerLine]
+    ) -> bool:
+        for name, line in after.items():
+            former = before.get(name)
+            if former is None:
+                if not self._add_server(step, backend, name, line):
+                    return False
+            elif former.options != line.options:
+                return False
+            else:
+                step.opening += commands.change_server(backend, name, former, line)
+        for name, line in before.items():
+            if name not in after:
+                _retire(step, backend, name, line)
+        return True
+
+    def _add_server(self, step: _Step, backend: str, name: str, line: ServerLine) -> bool:
+        former = self._leaving.get((backend, name))
         if former is None:
-            yield ReloadReason(ReloadCause.ROUTE_ADDED, "/".join(key))
-        elif former is not section and former != section:
-            yield ReloadReason(_difference(former, section), "/".join(key))
+            step.opening += commands.add_server(backend, name, line)
+            return True
+        if former.options != line.options:
+            return False
+        step.opening += commands.change_server(backend, name, former, line)
+        step.opening.append(commands.revive_server(backend, name))
+        step.back.append((backend, name))
+        return True
+
+    def _take(self, step: _Step) -> None:
+        self._opening += step.opening
+        self._leading += step.leading
+        self._retiring += step.retiring
+        for name in step.back:
+            del self._leaving[name]
+        self._leaving.update(step.leaving)
+        self._networks.update(step.networks)
+
+    def _keep(self, key: ObjectKey, section: RouteSection | None, cause: ReloadCause) -> None:
+        self._kept[key] = section
+        self._reasons.add(ReloadReason(cause, str(key)))
+
+    # Shared ports
+
+    def shared(self, desired: tuple[SharedFrontend, ...]) -> None:
+        """Plan for the shared ports, after the Routes."""
+        if desired is self._running.model.shared and not self._relocated:
+            return
+        before = {shared.port: shared for shared in self._running.model.shared}
+        after = {shared.port: shared for shared in desired}
+        for port in before.keys() ^ after.keys():
+            self._keep_shared(port, before.get(port), ReloadCause.PORT_CHANGED)
+        for port in before.keys() & after.keys():
+            if before[port].options != after[port].options:
+                self._keep_shared(port, before[port], ReloadCause.OPTIONS_CHANGED)
+            else:
+                self._change_hosts(port, before[port].hosts, after[port].hosts)
+
+    def _keep_shared(self, port: int, shared: SharedFrontend | None, cause: ReloadCause) -> None:
+        self._kept_shared[port] = shared
+        self._reasons.add(ReloadReason(cause, str(port)))
+
+    def _change_hosts(self, port: int, before: tuple[SniHost, ...], after: tuple[SniHost, ...]) -> None:
+        if self._kept:
+            after = self._hosts_that_can_be(before, after)
+        self._hosts[port] = after
+        removed, added = _differences(before, after)
+        former = {host.host: host for host in removed}
+        wanted = {host.host: host for host in added}
+        file = self._running.hosts_files[port]
+        if former != wanted:
+            self._changed = True
+        for name in former.keys() - wanted.keys():
+            self._unmapping.append(commands.delete_entry(file, name))
+        for name, host in wanted.items():
+            there = former.get(name)
+            if there is None:
+                self._leading.append(commands.add_entry(file, name, self._backend(host)))
+            elif _host_key(there) != _host_key(host) or _host_key(host) in self._relocated:
+                self._leading.append(commands.set_entry(file, name, self._backend(host)))
+        if self._relocated:
+            unchanged = (host for host in after if host.host not in wanted and _host_key(host) in self._relocated)
+            self._leading += [commands.set_entry(file, host.host, self._backend(host)) for host in unchanged]
+
+    def _hosts_that_can_be(self, before: Iterable[SniHost], after: Iterable[SniHost]) -> tuple[SniHost, ...]:
+        """Give the hosts that can be served before the reload: those of Routes that wait for it stay as they are."""
+        hosts = {host.host: host for host in before if self._kept.get(_host_key(host)) is not None}
+        hosts.update({host.host: host for host in after if _host_key(host) not in self._kept})
+        return tuple(sorted(hosts.values()))
+
+    def _backend(self, host: SniHost) -> str:
+        moved = self._moved.get(_host_key(host))
+        return moved.backend.name if moved is not None else host.backend
+
+    # The outcome
+
+    def result(self, desired: Model) -> Plan:
+        """Give the plan."""
+        reasons = tuple(sorted(self._reasons))
+        todo = (*self._unmapping, *self._closing, *self._opening, *self._leading, *self._retiring)
+        if not reasons and not self._changed:
+            return NoChange()
+        after = replace(
+            self._running,
+            model=self._partly(desired) if reasons else replace(desired, pool=self._running.model.pool),
+            moved=self._moved,
+            closed=frozenset(self._closed),
+            leaving=self._leaving,
+            networks=self._networks,
+        )
+        update = RuntimeUpdate(todo, after, self._new_sections)
+        if not reasons:
+            return update
+        return Reload(reasons, update if todo else None)
+
+    def _partly(self, desired: Model) -> Model:
+        """Give what is served when all is done that can be done without the reload."""
+        routes = {_key(section): section for section in desired.routes if _key(section) not in self._kept}
+        routes.update({key: section for key, section in self._kept.items() if section is not None})
+        shared = {shared.port: shared for shared in desired.shared}
+        for port, hosts in self._hosts.items():
+            shared[port] = replace(shared[port], hosts=hosts)
+        for port, kept in self._kept_shared.items():
+            if kept is not None:
+                shared[port] = kept
+            else:
+                del shared[port]
+        return Model(
+            tuple(routes[key] for key in sorted(routes)),
+            tuple(shared[port] for port in sorted(shared)),
+            self._running.model.pool,
+        )
+
+
+def _networks(text: SectionText) -> tuple[str, ...]:
+    return text.allowlist.networks if text.allowlist is not None else ()
+
+
+def _retire(step: _Step, backend: str, name: str, line: ServerLine) -> None:
+    step.retiring.append(commands.retire_server(backend, name, line))
+    step.leaving[backend, name] = line
 
 
 def _difference(before: RouteSection, after: RouteSection) -> ReloadCause:
@@ -83,17 +442,35 @@ def _difference(before: RouteSection, after: RouteSection) -> ReloadCause:
     return ReloadCause.OPTIONS_CHANGED
 
 
+def _differences(before: tuple[T, ...], after: tuple[T, ...]) -> tuple[tuple[T, ...], tuple[T, ...]]:
+    """Give what lies between the members that both have in common at their beginning and at their end.
+
+    Of thousands of Routes one changes: this finds it at the speed of C.
+    """
+    if before is after:
+        return (), ()
+    shorter = min(len(before), len(after))
+    first = next(compress(count(), map(is_not, before, after)), shorter)
+    last = next(compress(count(), map(is_not, reversed(before), reversed(after))), shorter)
+    last = min(last, shorter - first)
+    if len(before) == len(after):
+        # Each in its place: of those in between, only the ones that differ.
+        pairs = [
+            (a, b)
+            for a, b in zip(before[first : len(before) - last], after[first : len(after) - last], strict=True)
+            if a is not b
+        ]
+        return tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
+    return before[first : len(before) - last], after[first : len(after) - last]
+
+
 def _port(section: RouteSection) -> int | None:
     return section.frontend.port if section.frontend is not None else None
 
 
-def _shared_reasons(applied: Model, desired: Model) -> Iterator[ReloadReason]:
-    before = {shared.port: shared for shared in applied.shared}
-    after = {shared.port: shared for shared in desired.shared}
-    for port in before.keys() ^ after.keys():
-        yield ReloadReason(ReloadCause.PORT_CHANGED, str(port))
-    for port in before.keys() & after.keys():
-        if before[port].hosts != after[port].hosts:
-            yield ReloadReason(ReloadCause.HOSTS_CHANGED, str(port))
-        elif before[port] != after[port]:
-            yield ReloadReason(ReloadCause.OPTIONS_CHANGED, str(port))
+def _key(section: RouteSection) -> ObjectKey:
+    return ObjectKey(section.namespace, section.route)
+
+
+def _host_key(host: SniHost) -> ObjectKey:
+    return ObjectKey(host.namespace, host.route)

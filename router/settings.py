@@ -110,6 +110,11 @@ class RenderSettings:
         return self.state_dir / "run" / "master.sock"
 
     @property
+    def server_state_file(self) -> Path:
+        """Where a new worker reads which servers the former one knew to be down."""
+        return self.state_dir / "servers.state"
+
+    @property
     def maps_dir(self) -> Path:
         """Where map and ACL files are."""
         return self.state_dir / "maps"

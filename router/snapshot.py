@@ -23,6 +23,8 @@ class Snapshot:
     """The verdicts that go with ``applied``."""
     applied: Model | None = None
     """What HAProxy is known to serve; None before the first configuration and while HAProxy is down."""
+    owners: Mapping[str, ObjectKey] = field(default_factory=lambda: MappingProxyType({}))
+    """By backend of the port pool, the Route that it serves now."""
     configured: bool = False
     """A configuration has been applied since the router started."""
     problem: str = ""

@@ -12,18 +12,27 @@ from collections.abc import Iterable
 
 from router.model import RouteSection, SniHost
 
+ALLOWLIST, HOSTS, OWNERS = "allow", "sni", "owners"
+"""How the names of the files of each kind begin."""
+
 
 def allowlist_file(section: RouteSection) -> tuple[str, bytes] | None:
     """Give name and content of a Route's ACL file; None without an allowlist. An empty list is a file that matches nobody."""
     networks = section.backend.allowlist
     if networks is None:
         return None
-    return _named("allow", "acl", [f"# Route {section.namespace}/{section.route}", *networks])
+    owner = f"Route {section.namespace}/{section.route}" if section.route else section.backend.name
+    return _named(ALLOWLIST, "acl", [f"# {owner}", *networks])
+
+
+def owners_file() -> tuple[str, bytes]:
+    """Give name and content of the map that leads from a backend of the pool to the Route it serves; a reload empties it."""
+    return _named(OWNERS, "map", ["# Backends of the pool, and the Routes that they serve"])
 
 
 def hosts_file(port: int, hosts: Iterable[SniHost]) -> tuple[str, bytes]:
     """Give name and content of a shared port's map file: a TLS server name and its backend in each line."""
-    return _named("sni", "map", [f"# Port {port}", *(f"{host.host} {host.backend}" for host in hosts)])
+    return _named(HOSTS, "map", [f"# Port {port}", *(f"{host.host} {host.backend}" for host in hosts)])
 
 
 def _named(kind: str, suffix: str, lines: Iterable[str]) -> tuple[str, bytes]:

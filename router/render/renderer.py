@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from functools import cached_property
 from itertools import chain
 
 from router.errors import SettingsError, TemplateError
@@ -14,6 +16,7 @@ from router.render.listen import listen_addresses
 from router.render.quoting import quoted
 from router.render.result import Owner, Part, PortOwner, Rendered, RouteOwner, SectionFailure
 from router.render.templates import GLOBAL, ROUTE, SHARED, TemplateSet
+from router.section_text import Allowlist, SectionText, default_server_words, read_section
 from router.settings import RenderSettings
 
 # An address, which is what a socket's path is to HAProxy, ends at a comma and has variables expanded, quoted or not.
@@ -26,7 +29,8 @@ class Renderer:
     """Renders models that follow each other with one set of templates and settings.
 
     A Route's section is remembered as long as the model holds the same ``RouteSection`` object, and forgotten with it.
-    Not for use by several threads.
+
+    Several threads may use one: what they remember at the same time may be forgotten, and is then rendered again.
     """
 
     def __init__(self, templates: TemplateSet, settings: RenderSettings) -> None:
@@ -39,10 +43,10 @@ class Renderer:
         self._templates = templates
         self._settings = settings
         self._listen = listen_addresses(settings)
-        self._global: Part | None = None
         # By identity of the section; the part holds the section, so its id is not given to another object meanwhile.
         self._routes: dict[int, Part] = {}
         self._shared: dict[int, Part] = {}
+        self._pool: dict[int, Part] = {}
 
     def render(self, model: Model) -> Rendered:
         """Give the configuration for a model.
@@ -53,21 +57,86 @@ class Renderer:
         Raises:
             TemplateError: the global template failed; without it there is no configuration.
         """
-        if self._global is None:
-            text = self._templates.render(GLOBAL, self._variables(None)).encode()
-            self._global = Part(None, None, text, text.count(b"\n"), {})
         remembered = self._routes
-        self._routes = {id(section): remembered.get(id(section)) or self._route(section) for section in model.routes}
-        failed = {part.owner for part in self._routes.values() if part.failure is not None}
+        routes = {id(section): remembered.get(id(section)) or self._route(section) for section in model.routes}
+        remembered = self._pool
+        pool = {id(section): remembered.get(id(section)) or self._route(section) for section in model.pool}
+        self._routes, self._pool = routes, pool
+        failed = {part.owner for part in routes.values() if part.failure is not None}
         shared = self._shared_parts(model.shared, failed)
-        parts = (self._global, *shared, *self._routes.values())
+        parts = (self._global, *shared, *routes.values(), *pool.values())
         return Rendered(
             config=b"".join([part.text for part in parts]),
             files=dict(chain.from_iterable([part.files.items() for part in parts if part.files])),
-            failures=tuple([part.failure for part in parts if part.failure is not None]),
+            failures=tuple([part.failure for part in chain(shared, routes.values()) if part.failure is not None]),
             _parts=parts,
             _origins=self._origins,
         )
+
+    def renders(self, section: RouteSection) -> bool:
+        """Say whether the template has no fault with a section of the pool; it is rendered and remembered."""
+        part = self._pool.get(id(section))
+        if part is None:
+            part = self._pool[id(section)] = self._route(section)
+        return part.failure is None
+
+    def text(self, section: RouteSection) -> SectionText | None:
+        """Give a Route's section taken apart; None where only a reload can be trusted to change it."""
+        remembered = self._routes.get(id(section)) or self._pool.get(id(section))
+        if remembered is None:
+            remembered = self._route(section)
+            (self._routes if section.route else self._pool)[id(section)] = remembered
+        if remembered.failure is not None:
+            return None
+        return self._read(section, remembered)
+
+    def text_in_place(self, section: RouteSection, place: RouteSection) -> SectionText | None:
+        """Give what a Route's section would be, were it served by a backend of the pool; as ``text``."""
+        moved = replace(
+            section,
+            backend=replace(
+                section.backend,
+                name=place.backend.name,
+                allowlist=section.backend.allowlist
+                if section.backend.allowlist is not None
+                else place.backend.allowlist,
+            ),
+        )
+        part = self._part(ROUTE, moved, None, files.allowlist_file(place), files.owners_file())
+        return self._read(moved, part) if part.failure is None else None
+
+    @property
+    def owners_file(self) -> str:
+        """Give the path of the map that tells whom the backends of the pool serve."""
+        return str(self._settings.maps_dir / files.owners_file()[0])
+
+    def hosts_file(self, shared: SharedFrontend) -> str:
+        """Give the path of the map that a shared port was rendered with."""
+        return str(self._settings.maps_dir / files.hosts_file(shared.port, shared.hosts)[0])
+
+    @cached_property
+    def _global(self) -> Part:
+        text = self._templates.render(GLOBAL, self._variables(None)).encode()
+        return Part(None, None, text, text.count(b"\n"), {})
+
+    @cached_property
+    def _default_server(self) -> tuple[str, ...]:
+        return default_server_words(self._global.text.decode())
+
+    def _read(self, section: RouteSection, part: Part) -> SectionText | None:
+        if part.read is None:
+            name = next((name for name in part.files if name.startswith(files.ALLOWLIST)), None)
+            path = str(self._settings.maps_dir / name) if name is not None else ""
+            part.read = (
+                read_section(
+                    part.text.decode(),
+                    frontend=frontend_name(section.frontend.port) if section.frontend is not None else None,
+                    backend=section.backend.name,
+                    defaults=self._default_server,
+                    allowlist=Allowlist(path, quoted(path), section.backend.allowlist or ()) if path else None,
+                ),
+            )
+        return part.read[0]
 
     def _shared_parts(self, frontends: Iterable[SharedFrontend], failed: set[Owner | None]) -> tuple[Part, ...]:
         # With failed Routes, what a shared port leads to depends on more than the object itself.
@@ -79,8 +148,10 @@ class Renderer:
         return tuple(parts.values())
 
     def _route(self, section: RouteSection) -> Part:
-        made = files.allowlist_file(section)
-        return self._part(ROUTE, section, RouteOwner(section.namespace, section.route), made)
+        allowlist = files.allowlist_file(section)
+        if not section.route:
+            return self._part(ROUTE, section, None, allowlist, files.owners_file())
+        return self._part(ROUTE, section, RouteOwner(section.namespace, section.route), allowlist)
 
     def _shared_part(self, frontend: SharedFrontend, failed: set[Owner | None]) -> Part:
         made = files.hosts_file(frontend.port, _served(frontend.hosts, failed))
@@ -90,21 +161,19 @@ class Renderer:
         self,
         template: str,
         subject: RouteSection | SharedFrontend,
-        owner: Owner,
-        made: tuple[str, bytes] | None,
+        owner: Owner | None,
+        *made: tuple[str, bytes] | None,
     ) -> Part:
-        file_name = made[0] if made is not None else None
+        made_files = dict(each for each in made if each is not None)
         try:
-            text = self._templates.render(template, self._variables(subject, file_name)).encode()
+            text = self._templates.render(template, self._variables(subject, made_files)).encode()
         except TemplateError as error:
             return Part(subject, owner, b"", 0, {}, SectionFailure(owner, error))
-        return Part(subject, owner, text, text.count(b"\n"), dict([made]) if made is not None else {})
+        return Part(subject, owner, text, text.count(b"\n"), made_files)
 
-    def _variables(
-        self, subject: RouteSection | SharedFrontend | None, file_name: str | None = None
-    ) -> dict[str, object]:
+    def _variables(self, subject: RouteSection | SharedFrontend | None, made: Iterable[str] = ()) -> dict[str, object]:
         """Give what the template of a section gets; docs/templates.md lists it."""
-        path = str(self._settings.maps_dir / file_name) if file_name is not None else None
+        paths = {name.partition("-")[0]: str(self._settings.maps_dir / name) for name in made}
         if subject is None:
             return {"settings": self._settings}
         if isinstance(subject, RouteSection):
@@ -113,19 +182,20 @@ class Renderer:
                 "listen": self._listen,
                 "route": subject,
                 "frontend_name": frontend_name(subject.frontend.port) if subject.frontend is not None else None,
-                "allowlist_file": path,
+                "allowlist_file": paths.get(files.ALLOWLIST),
+                "owners_file": paths.get(files.OWNERS),
             }
         return {
             "settings": self._settings,
             "listen": self._listen,
             "shared": subject,
             "frontend_name": frontend_name(subject.port),
-            "hosts_file": path,
+            "hosts_file": paths.get(files.HOSTS),
         }
 
     def _origins(self, part: Part) -> Sequence[str]:
         name = GLOBAL if part.subject is None else ROUTE if isinstance(part.subject, RouteSection) else SHARED
-        return self._templates.origins(name, self._variables(part.subject, next(iter(part.files), None)))
+        return self._templates.origins(name, self._variables(part.subject, part.files))
 
 
 def _served(hosts: Iterable[SniHost], failed: set[Owner | None]) -> Iterable[SniHost]:

@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from router.errors import TemplateError
 from router.model import RouteSection, SharedFrontend
+from router.section_text import SectionText
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,12 @@ Owner = RouteOwner | PortOwner
 class SectionFailure:
     """A section that its template could not render; it is left out of the configuration."""
 
-    owner: Owner
+    owner: Owner | None
+    """None for a section of the pool."""
     error: TemplateError
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Part:
     """One rendered section, of ``subject`` (None: the global part); ``text`` ends with a newline unless it is empty."""
 
@@ -53,6 +55,8 @@ class Part:
     lines: int
     files: Mapping[str, bytes]
     failure: SectionFailure | None = None
+    read: tuple[SectionText | None] | None = None
+    """The text taken apart, once somebody asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Rendered:
     files: Mapping[str, bytes]
     """File name to content, to be written into ``settings.maps_dir`` before HAProxy reads ``config``."""
     failures: tuple[SectionFailure, ...]
-    """What was left out because its template failed on it."""
+    """What was left out because its template failed on it; sections of the pool are left out without a word here."""
     _parts: tuple[Part, ...] = field(repr=False, compare=False)
     _origins: Callable[[Part], Sequence[str]] = field(repr=False, compare=False)
 

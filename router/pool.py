@@ -1,0 +1,60 @@
+"""The port pool: sections declared to HAProxy in advance, so that a Route is served without a reload; pure.
+
+Each port of the pool is a frontend with a backend of its own, without servers, and kept closed. A Route that asks for nothing
+out of the ordinary is served by it at once; the next reload, whenever it comes, gives the Route a section of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from router.admission.options import read_options
+from router.model import Frontend, Model, RouteSection, pool_backend_name, ports
+from router.settings import PortRanges, RouteDefaults
+
+EVERYBODY = ("0.0.0.0/0", "::/0")
+"""The allowlist of a section of the pool, so that a Route's own can take its place."""
+
+
+class PortPool:
+    """The sections of the pool; the same objects from one configuration to the next.
+
+    Args:
+        wanted: the ports of the pool.
+        sni_backends: how many Routes that are reached through shared ports only can be served without a reload.
+        defaults: what a Route gets that asks for nothing.
+    """
+
+    def __init__(self, wanted: PortRanges, sni_backends: int, defaults: RouteDefaults) -> None:
+        self._by_port = {
+            port: _section(port, defaults)
+            for port in sorted({port for low, high in wanted.ranges for port in range(low, high + 1)})
+        }
+        self._sni = tuple(_section(None, defaults, f"sni:{number}") for number in range(1, sni_backends + 1))
+
+    def sections(self, model: Model, unavailable: Collection[int] = ()) -> tuple[RouteSection, ...]:
+        """Give the sections to declare beside a model, sorted by port: those of ports that it does not use itself.
+
+        Args:
+            model: what shall be served.
+            unavailable: ports that cannot be had.
+        """
+        if not self._by_port:
+            return self._sni
+        not_ours = ports(model) | set(unavailable)
+        return (*(section for port, section in self._by_port.items() if port not in not_ours), *self._sni)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_port or self._sni)
+
+
+def _section(port: int | None, defaults: RouteDefaults, place: str = "") -> RouteSection:
+    name = pool_backend_name(place or str(port))
+    options = read_options({}, defaults, claims_port=True)
+    return RouteSection(
+        namespace="",
+        route="",
+        backend=replace(options.backend, name=name, allowlist=EVERYBODY),
+        frontend=Frontend(port, options.port) if port is not None else None,
+    )

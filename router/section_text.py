@@ -1,0 +1,151 @@
+"""What a rendered Route section says, taken apart: its servers, which HAProxy can change while it runs, and all the rest.
+
+Runtime updates follow the text and not the model, so that what a template of the admin's makes of a Route holds for a server
+that is added while HAProxy runs just as it does for one that a reload brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+_SECTIONS = frozenset({"frontend", "backend", "listen", "defaults", "global", "resolvers", "peers", "userlist", "ring"})
+_NEEDS_READING = frozenset("\"'\\#$")
+"""What makes a line more than its words."""
+_DEFAULT_WEIGHT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLine:
+    """One ``server`` line, with what ``default-server`` lines add to it."""
+
+    address: str
+    """As the line has it: ``10.0.0.1:80`` or ``[fd00::1]:80``."""
+    weight: int
+    maxconn: int
+    """0 is no limit."""
+    options: tuple[str, ...]
+    """All other words, those of ``default-server`` lines first; of keywords that stand twice the last one counts."""
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether HAProxy checks its health."""
+        return "check" in self.options
+
+    @property
+    def cuts_sessions_when_down(self) -> bool:
+        """Whether maintenance, which to HAProxy is a kind of being down, would end its connections."""
+        return "on-marked-down" in self.options
+
+
+@dataclass(frozen=True, slots=True)
+class Allowlist:
+    """The ACL file of a Route's allowlist."""
+
+    path: str
+    """The path by which HAProxy knows it."""
+    written: str
+    """That path as the configuration has it, in quotes if need be."""
+    networks: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SectionText:
+    """A section of the usual form: at most one frontend of the port's name, and one backend of the Route's."""
+
+    fixed: str
+    """All that only a reload can change; the path of the ACL file left out."""
+    servers: Mapping[str, ServerLine]
+    """By name, in the order of the text."""
+    allowlist: Allowlist | None = None
+
+
+def read_section(
+    text: str,
+    *,
+    frontend: str | None,
+    backend: str,
+    defaults: tuple[str, ...] = (),
+    allowlist: Allowlist | None = None,
+) -> SectionText | None:
+    """Take a rendered section apart.
+
+    Args:
+        text: the section.
+        frontend: the name that its frontend must have; None if there must be none.
+        backend: the name that its backend must have.
+        defaults: the words of ``default-server`` lines that hold for every backend.
+        allowlist: of the Route, if it has one.
+
+    Returns:
+        None if the section has another form, which a template of the admin's may give it: then nothing but a reload can
+        be trusted to change it.
+    """
+    lines = list(_lines(text))
+    # With single spaces, as this module has its lines.
+    written = " ".join(allowlist.written.split()) if allowlist is not None else ""
+    heads = [words for words in lines if words[0] in _SECTIONS]
+    expected = [["frontend", frontend]] if frontend is not None else []
+    if sorted(heads) != sorted([*expected, ["backend", backend]]):
+        return None
+    section = ""
+    options = defaults
+    fixed: list[str] = []
+    servers: dict[str, ServerLine] = {}
+    for words in lines:
+        if words[0] in _SECTIONS:
+            section = words[0]
+        if section == "backend" and words[0] in {"server", "default-server"}:
+            if any(_NEEDS_READING & set(word) for word in words):
+                return None
+            if words[0] == "default-server":
+                options = (*options, *words[1:])
+                continue
+            server = _server(words[3:], options, words[2]) if len(words) > 2 else None  # noqa: PLR2004 - server <name> <address>
+            if server is None or words[1] in servers:
+                return None
+            servers[words[1]] = server
+            continue
+        line = " ".join(words)
+        fixed.append(line.replace(written, "<allowlist>") if written else line)
+    return SectionText("\n".join(fixed), servers, allowlist)
+
+
+def default_server_words(text: str) -> tuple[str, ...]:
+    """Give the words of the ``default-server`` lines in a configuration's ``defaults`` sections."""
+    found: list[str] = []
+    section = ""
+    for words in _lines(text):
+        if words[0] in _SECTIONS:
+            section = words[0]
+        elif section == "defaults" and words[0] == "default-server":
+            found += words[1:]
+    return tuple(found)
+
+
+def _lines(text: str) -> Iterator[list[str]]:
+    for line in text.splitlines():
+        words = line.split()
+        if words and not words[0].startswith("#"):
+            yield words
+
+
+def _server(words: Iterable[str], defaults: tuple[str, ...], address: str) -> ServerLine | None:
+    weight, maxconn = _DEFAULT_WEIGHT, 0
+    options: list[str] = []
+    rest = iter((*defaults, *words))
+    for word in rest:
+        if word in {"weight", "maxconn"}:
+            value = next(rest, "")
+            if not value.isdecimal():
+                return None
+            if word == "weight":
+                weight = int(value)
+            else:
+                maxconn = int(value)
+        elif word == "no-check":
+            # Also said of a server that no default-server line would have checked.
+            options = [option for option in options if option != "check"]
+        else:
+            options.append(word)
+    return ServerLine(address, weight, maxconn, tuple(options))
