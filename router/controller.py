@@ -22,10 +22,11 @@ from router.errors import HaproxyError
 from router.haproxy.control import Control
 from router.judge import Failed, Refused
 from router.model import Model, ports
-from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, plan
+from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.render import Renderer
 from router.resources import ObjectKey, Route
 from router.retries import Backoff, SetAside
+from router.running import Running
 from router.set_aside import Refusals, without
 from router.snapshot import Snapshot
 from router.store import Changes, Store
@@ -38,6 +39,8 @@ _IDLE_S = 1.0
 """The loop turns at least this often, so that /healthz can tell that it does."""
 _NAMED = 5
 """How many of many things a log line names."""
+_DELETE_EVERY_S = 1.0
+"""Between looks whether servers that were retired have lost their last connections."""
 _STABLE_S = 60.0
 """A HAProxy that ran this long counts as well again: its next restart is immediate."""
 
@@ -63,6 +66,9 @@ class Observer(Protocol):
 
     def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:
         """Tell of a reload: ``success``, ``refused`` or ``failed``, why it was made and how long it took."""
+
+    def runtime_updated(self, result: str, commands: int, seconds: float) -> None:
+        """Tell of commands to the HAProxy that runs: ``success`` or ``failed``, how many, and how long they took."""
 
     def haproxy_ended(self) -> None:
         """Tell that HAProxy ended unasked."""
@@ -130,11 +136,14 @@ class Controller:
 
         self._outcome: Outcome | None = None
         self._served: Outcome | None = None
-        self._applied: Model | None = None
+        self._running: Running | None = None
+        self._unknown: ReloadReason | None = None
+        """Why nothing is known of what runs, where that is not that it starts."""
         self._set_aside = SetAside(timing.refused_retry_s, timing.port_retry_s)
         self._apply_backoff = Backoff(*timing.failure_retry_s)
         self._restart_backoff = Backoff(*timing.failure_retry_s)
-        self._apply_not_before_s = 0.0
+        self._reload_not_before_s = 0.0
+        self._delete_not_before_s = 0.0
         self._pending = False
         self._unserved_since_s: float | None = None
         self._unreported: frozenset[ObjectKey] = frozenset()
@@ -195,10 +204,11 @@ class Controller:
         self._revive_haproxy()
         if self._templates_changed.is_set():
             self._templates_changed.clear()
-            if self._templates.read(self._applied):
+            if self._templates.read(self._running.model if self._running is not None else None):
                 self._set_aside.retry_routes_now(time.monotonic())
         if self._store.is_synced and self._restart_s is None:
             self._apply_changes(self._take_changes())
+            self._delete_retired_servers()
         self._publish()
 
     def _take_changes(self) -> Outcome:
@@ -215,13 +225,21 @@ class Controller:
     def _apply_changes(self, outcome: Outcome) -> None:
         self._set_aside.review(self._store.objects.routes, ports(outcome.model), self._look, time.monotonic())
         self._pending = True
-        while self._pending and time.monotonic() >= self._apply_not_before_s:
+        while self._pending:
             wanted = without(outcome, self._set_aside.in_force())
-            todo = self._plan(wanted.model)
-            if isinstance(todo, NoChange):
-                self._serves(wanted)
-            elif not self._reload(todo, wanted):
-                break
+            match self._plan(wanted.model):
+                case NoChange():
+                    self._serves(wanted)
+                case RuntimeUpdate() as todo:
+                    if self._update(todo):
+                        self._serves(wanted)
+                case Reload() as todo:
+                    if time.monotonic() < self._reload_not_before_s:
+                        if todo.meanwhile is not None:
+                            self._update(todo.meanwhile)
+                        break
+                    if not self._reload(todo, wanted):
+                        break
 
     def _look(self, at_ports: tuple[int, ...]) -> Mapping[int, str]:
         try:
@@ -231,11 +249,41 @@ class Controller:
             return dict.fromkeys(at_ports, str(error))
 
     def _plan(self, desired: Model) -> Plan:
-        todo = plan(self._applied, desired)
+        todo = plan(self._running, desired, self._templates.in_use, self._unknown)
         if not self._templates.is_trying_new:
             return todo
         reasons = todo.reasons if isinstance(todo, Reload) else ()
         return Reload((*reasons, ReloadReason(ReloadCause.TEMPLATES_CHANGED)))
+
+    def _update(self, todo: RuntimeUpdate) -> bool:
+        """Carry out a runtime update; say whether it worked. If not, only a reload can tell what runs."""
+        if self._running is None:
+            return False
+        began_s = time.monotonic()
+        try:
+            self._applier.update(self._templates.in_use, self._running, todo)
+        except HaproxyError as error:
+            self._observer.runtime_updated("failed", len(todo.commands), time.monotonic() - began_s)
+            log.warning("runtime update failed", problem=str(error), consequence="reload")
+            self._running, self._unknown = None, ReloadReason(ReloadCause.RUNTIME_REFUSED)
+            return False
+        seconds = time.monotonic() - began_s
+        self._observer.runtime_updated("success", len(todo.commands), seconds)
+        log.debug("updated at runtime", commands=len(todo.commands), seconds=round(seconds, 4))
+        self._running = todo.after
+        self._last_success_s = time.time()
+        return True
+
+    def _delete_retired_servers(self) -> None:
+        now_s = time.monotonic()
+        if self._running is None or not self._running.leaving or now_s < self._delete_not_before_s:
+            return
+        self._delete_not_before_s = now_s + _DELETE_EVERY_S
+        try:
+            self._running = self._applier.delete_leaving(self._running)
+        except HaproxyError as error:
+            # They harm nobody, and are gone at the next reload.
+            log.warning("retired servers not deleted", problem=str(error))
 
     def _reload(self, todo: Reload, wanted: Outcome) -> bool:
         """Carry out a reload.
@@ -244,17 +292,17 @@ class Controller:
             Whether to go on at once: false after a failure, which is tried again later.
         """
         began_s = time.monotonic()
-        result = self._applier.apply(self._templates.renderer, wanted.model)
+        result = self._applier.apply(self._templates.renderer, wanted.model, self._running)
         seconds = time.monotonic() - began_s
         causes = frozenset(reason.cause for reason in todo.reasons)
         match result:
-            case Applied():
+            case Applied(running):
                 self._observer.reload_finished("success", causes, seconds)
                 log.info("reloaded", reasons=_few(todo.reasons), seconds=round(seconds, 3))
-                self._applied = wanted.model
+                self._running, self._unknown = running, None
                 self._last_success_s = time.time()
                 self._apply_backoff.reset()
-                self._apply_not_before_s = time.monotonic() + self._reload_interval_s
+                self._reload_not_before_s = time.monotonic() + self._reload_interval_s
                 if self._templates.is_trying_new:
                     self._templates.take_up()
                     self._set_aside.retry_routes_now(time.monotonic())
@@ -268,12 +316,12 @@ class Controller:
             case Failed(problem, certain, config_refused):
                 self._observer.reload_finished("failed", causes, seconds)
                 if not certain:
-                    self._applied = None
+                    self._running = None
                 if self._templates.is_trying_new and config_refused:
                     self._templates.drop(problem)
                     return True
                 pause_s = self._apply_backoff.pause_s()
-                self._apply_not_before_s = time.monotonic() + pause_s
+                self._reload_not_before_s = time.monotonic() + pause_s
                 self._problem = problem
                 log.error("not applied", reasons=_few(todo.reasons), problem=problem, retry_in_seconds=pause_s)
                 return False
@@ -316,44 +364,55 @@ class Controller:
     def _revive_haproxy(self) -> None:
         now_s = time.monotonic()
         code = self._haproxy.ended()
+        is_awaited = self._haproxy.is_awaited
         if code is not None:
             self._observer.haproxy_ended()
             self._applier.haproxy_ended()
-            if now_s - self._started_s > _STABLE_S:
+            if is_awaited or now_s - self._started_s > _STABLE_S:
                 self._restart_backoff.reset()
                 self._restart_s = now_s
             else:
                 self._restart_s = now_s + self._restart_backoff.pause_s()
             log.error("haproxy ended", exit_code=code, restart_in_seconds=round(self._restart_s - now_s, 3))
+        elif is_awaited and self._restart_s is None:
+            self._restart_s = now_s
         if self._restart_s is not None and now_s >= self._restart_s:
             self._restart_s = None
             self._restart_haproxy(now_s)
 
     def _restart_haproxy(self, now_s: float) -> None:
         self._started_s = now_s
-        if self._applied is None:
+        if not self._applier.can_restart and not self._haproxy.is_awaited:
             # It had no configuration that is known to be good; the one that is applied now starts it.
-            self._apply_not_before_s = now_s
+            self._running = None
+            self._reload_not_before_s = now_s
             return
         try:
             self._haproxy.restart()
+            self._running = self._applier.haproxy_restarted()
         except HaproxyError as error:
+            if self._haproxy.is_awaited:
+                # Whoever starts it has not yet. The call has waited a while; others get their turn, then it is called again.
+                self._restart_s = now_s
+                return
             # Perhaps a port was taken meanwhile. The way of a first start finds out, and leaves out what must be.
-            self._applied = None
-            self._apply_not_before_s = now_s
+            self._running = None
+            self._reload_not_before_s = now_s
             log.error("haproxy not restarted", problem=str(error), consequence="starting it on a new configuration")
         else:
-            self._applier.haproxy_serves(self._applied)
+            self._reload_not_before_s = now_s
             log.info("haproxy restarted", seconds=round(time.monotonic() - now_s, 3))
 
     # What others see
 
     def _publish(self) -> None:
+        running = self._running if self._restart_s is None else None
         snapshot = Snapshot(
             synced=self._store.is_synced,
             stopping=self._stopping.is_set(),
             verdicts=self._served.verdicts if self._served is not None else {},
-            applied=self._applied if self._restart_s is None else None,
+            applied=running.model if running is not None else None,
+            owners=running.owners if running is not None else {},
             configured=self._served is not None,
             problem=self._problem,
             template_problem=self._templates.problem,
@@ -374,9 +433,11 @@ class Controller:
         if self._restart_s is not None:
             due_s = self._restart_s
         elif self._pending:
-            due_s = min(self._set_aside.due_s(), self._apply_not_before_s)
+            due_s = min(self._set_aside.due_s(), self._reload_not_before_s)
         else:
             due_s = self._set_aside.due_s()
+        if self._running is not None and self._running.leaving:
+            due_s = min(due_s, self._delete_not_before_s)
         return min(max(due_s - time.monotonic(), 0.0), _IDLE_S)
 
 

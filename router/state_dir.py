@@ -3,6 +3,8 @@
 haproxy.cfg             what HAProxy starts with; replaced by a rename, never written in place
 haproxy.cfg.candidate   what is about to be checked
 haproxy.cfg.previous    what haproxy.cfg was before the reload under way
+haproxy.cfg.level       what haproxy.cfg is to be after changes that needed no reload
+servers.state           which servers the last worker knew to be down, for the next one
 maps/                   map and ACL files, named by their content; unused ones are swept after a success
 run/                    the sockets
 lock                    held while a router uses the directory
@@ -13,7 +15,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from router.errors import SettingsError
@@ -31,8 +34,14 @@ class StateDir:
         self.config = path / "haproxy.cfg"
         self.candidate = path / "haproxy.cfg.candidate"
         self._previous = path / "haproxy.cfg.previous"
+        self._level = path / "haproxy.cfg.level"
+        self._server_states = path / "servers.state"
         self._maps = path / "maps"
         self._lock: int | None = None
+        self._changing = threading.Lock()
+        self._ours: os.stat_result | None = None
+        self._formerly_ours: os.stat_result | None = None
+        self._changes = 0
 
     def open(self) -> None:
         """Make the directory and take it for this process.
@@ -63,6 +72,62 @@ class StateDir:
             os.close(self._lock)
             self._lock = None
 
+    @property
+    def config_is_ours(self) -> bool:
+        """Whether haproxy.cfg is the file that this router put there last, not what somebody else put in its place."""
+        try:
+            there = self.config.stat()
+        except FileNotFoundError:
+            return False
+        return (
+            self._ours is not None
+            and os.path.samestat(there, self._ours)
+            and there.st_mtime_ns == self._ours.st_mtime_ns
+        )
+
+    @property
+    def changes(self) -> int:
+        """How often a change was begun; any thread."""
+        return self._changes
+
+    def begin_change(self) -> None:
+        """Say that a candidate will be written: what ``write_level`` wrote before is out of date."""
+        with self._changing:
+            self._changes += 1
+
+    def write_level(self, config: bytes, files: Mapping[str, bytes]) -> Path:
+        """Write what the configuration is to be, for ``promote_level``; any thread.
+
+        Returns:
+            Its path.
+
+        Raises:
+            OSError: the directory cannot be written.
+        """
+        self._write_files(files, ".level")
+        _write(self._level, config)
+        return self._level
+
+    def promote_level(self, changes: int, used: Iterable[str], done: Callable[[], None]) -> None:
+        """Make it the configuration, atomically, unless a change was begun since there were so many; any thread.
+
+        Args:
+            changes: how many there were when it was made.
+            used: the map and ACL files that it names.
+            done: called when it is the configuration, before any further change can begin.
+        """
+        with self._changing:
+            if changes == self._changes:
+                self._level.rename(self.config)
+                self._ours = self.config.stat()
+                _sync_directory(self.path)
+                self._sweep_maps(used)
+                done()
+
+    def write_server_states(self, content: bytes) -> None:
+        """Write what the next worker is told of its servers."""
+        _write(self._server_states, content)
+
     def write_candidate(self, config: bytes, files: Mapping[str, bytes]) -> Path:
         """Write a configuration beside the one in use, and the files that it names.
 
@@ -74,14 +139,19 @@ class StateDir:
         Raises:
             OSError: the directory cannot be written.
         """
-        for name, content in files.items():
-            path = self._maps / name
-            if not path.exists():
-                _write(path.with_suffix(".new"), content)
-                path.with_suffix(".new").rename(path)
-        _sync_directory(self._maps)
+        self._write_files(files, ".new")
         _write(self.candidate, config)
         return self.candidate
+
+    def _write_files(self, files: Mapping[str, bytes], suffix: str) -> None:
+        there = {path.name for path in self._maps.iterdir()}
+        for name, content in files.items():
+            if name not in there:
+                path = self._maps / name
+                # With a name of its own, so that two threads that write the same file do not meet.
+                _write(path.with_suffix(suffix), content)
+                path.with_suffix(suffix).rename(path)
+        _sync_directory(self._maps)
 
     def promote(self) -> None:
         """Make the candidate the configuration, atomically; what it replaces can be had back by ``restore``."""
@@ -89,12 +159,14 @@ class StateDir:
         with contextlib.suppress(FileNotFoundError):
             os.link(self.config, self._previous)
         self.candidate.rename(self.config)
+        self._formerly_ours, self._ours = self._ours, self.config.stat()
         _sync_directory(self.path)
 
     def restore(self) -> None:
         """Take the last ``promote`` back; without a configuration before it there is none afterwards."""
         try:
             self._previous.rename(self.config)
+            self._ours = self._formerly_ours
         except FileNotFoundError:
             self.config.unlink(missing_ok=True)
         _sync_directory(self.path)
@@ -102,6 +174,9 @@ class StateDir:
     def sweep(self, used: Iterable[str]) -> None:
         """Remove map and ACL files that the configuration in use does not name, and the previous configuration."""
         self._previous.unlink(missing_ok=True)
+        self._sweep_maps(used)
+
+    def _sweep_maps(self, used: Iterable[str]) -> None:
         keep = set(used)
         for path in self._maps.iterdir():
             if path.name not in keep:

@@ -33,6 +33,11 @@ class TemplateChoice:
         return self._new or self._in_use
 
     @property
+    def in_use(self) -> Renderer:
+        """What HAProxy was loaded with."""
+        return self._in_use
+
+    @property
     def is_trying_new(self) -> bool:
         """Whether there are new templates that have not proved good yet."""
         return self._new is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from router.haproxy.binary import find_binary
+from router.haproxy.server_states import NOTHING_DOWN
 from router.model import Model
 from router.render import Rendered, Renderer, TemplateSet
 from router.settings import RenderSettings
@@ -26,6 +27,7 @@ def write(rendered: Rendered, settings: RenderSettings) -> Path:
     settings.stats_socket.parent.mkdir(parents=True, exist_ok=True)
     for name, content in rendered.files.items():
         (settings.maps_dir / name).write_bytes(content)
+    settings.server_state_file.write_bytes(NOTHING_DOWN)
     path = settings.state_dir / "haproxy.cfg"
     path.write_bytes(rendered.config)
     return path

@@ -9,16 +9,20 @@ from pathlib import Path
 from router.admission import Admission
 from router.admission.verdicts import Reason
 from router.apply import Applier
+from router.commands import Command
 from router.controller import Controller, Timing
 from router.errors import HaproxyError, HaproxyStartFailed, HaproxyUnreachable
 from router.haproxy.alerts import BindFailure, Diagnostic
 from router.haproxy.check import CheckResult
 from router.haproxy.control import Serving
 from router.haproxy.master import ReloadResult
+from router.level import Leveler
 from router.plan import ReloadCause
+from router.pool import PortPool
 from router.render import Renderer, TemplateSet
 from router.resources import ObjectKey, ObjectMeta, Route, RouteSpec, RouteTarget
-from router.settings import AdmissionSettings, RenderSettings
+from router.running import ServerName
+from router.settings import AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
 from router.snapshot import Snapshot
 from router.state_dir import StateDir
 from router.store import Changes, Store
@@ -63,6 +67,11 @@ class PretendedHaproxy:
         self.restarts = 0
         self.restart_fails = False
         self.is_stopped = False
+        self.is_awaited = False
+        self.is_down = False
+        self.commands: list[str] = []
+        self.command_error: HaproxyError | None = None
+        self.busy: set[ServerName] = set()
 
     def check(self, config: Path) -> CheckResult:
         """Refuse lines with refused words, by line, and words that stand together, without."""
@@ -116,6 +125,21 @@ class PretendedHaproxy:
         """Note."""
         self.is_stopped = True
 
+    def run(self, commands: Iterable[Command]) -> None:
+        """Note commands, unless they are to fail."""
+        sent = [command.text for command in commands]
+        if self.command_error is not None and sent:
+            raise self.command_error
+        self.commands += sent
+
+    def delete_servers(self, servers: Iterable[ServerName], drained: Iterable[ServerName]) -> frozenset[ServerName]:
+        """Have all connections of retired servers ended, unless they are held."""
+        return frozenset({*servers, *drained} - self.busy)
+
+    def down_servers(self) -> Mapping[ServerName, str]:
+        """Have all servers up."""
+        return {}
+
     @staticmethod
     def ports(text: str) -> set[int]:
         """Give the ports of a configuration's frontends."""
@@ -134,6 +158,7 @@ class Witness:
         self.results: list[tuple[str, frozenset[ReloadCause]]] = []
         self.snapshots: list[Snapshot] = []
         self.ends = 0
+        self.updates: list[str] = []
         self.changes = 0
         self.served = 0
         self.reported: list[tuple[Snapshot, frozenset[ObjectKey]]] = []
@@ -161,6 +186,12 @@ class Witness:
         """Count."""
         self.ends += 1
 
+    def runtime_updated(self, result: str, commands: int, seconds: float) -> None:
+        """Remember the result."""
+        assert commands >= 0
+        assert seconds >= 0
+        self.updates.append(result)
+
     def published(self, snapshot: Snapshot) -> None:
         """Remember."""
         self.snapshots.append(snapshot)
@@ -169,11 +200,12 @@ class Witness:
 class Stage:
     """A controller and all that it works with, made for one test."""
 
-    def __init__(self, directory: Path, timing: Timing) -> None:
+    def __init__(self, directory: Path, timing: Timing, pool: PortRanges = PortRanges(())) -> None:  # noqa: B008 - frozen
         self.store = Store(frozenset({"test"}))
         state = StateDir(directory / "state")
         state.open()
         self.haproxy = PretendedHaproxy(state.config)
+        self.level = Leveler(self.haproxy.check, state, quiet_s=0)
         self.witness = Witness()
         self.template_dir = directory / "templates"
         self.template_dir.mkdir()
@@ -181,7 +213,7 @@ class Stage:
         self.controller = Controller(
             store=self.store,
             admission=Admission(AdmissionSettings(sni_port=0)),
-            applier=Applier(self.haproxy, state),
+            applier=Applier(self.haproxy, state, self.haproxy, PortPool(pool, 0, RouteDefaults()), self.level),
             haproxy=self.haproxy,
             renderer=self.renderer(),
             load_templates=self.renderer,
@@ -189,7 +221,12 @@ class Stage:
             timing=timing,
             reporter=self.witness,
         )
-        self.close = state.close
+
+        def close() -> None:
+            self.level.stop()
+            state.close()
+
+        self.close = close
 
     def renderer(self) -> Renderer:
         """Render with the templates as they are now."""

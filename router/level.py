@@ -1,0 +1,161 @@
+"""Bring haproxy.cfg level with what runs after changes that needed no reload, off the hot path.
+
+A HAProxy that is killed comes back with what is on disk. Within a second after a change that is what was served; what came
+after it is told to the HAProxy that came back, as any other change.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from router.errors import HaproxyError, TemplateError
+from router.haproxy.check import CheckResult
+from router.judge import one_line
+from router.model import Model
+from router.render import Renderer
+from router.retries import Backoff
+from router.running import Running, loaded
+from router.state_dir import StateDir
+
+log = structlog.get_logger()
+
+_QUIET_S = 0.3
+"""How long changes are gathered before the file is written."""
+_STOPS_WITHIN_S = 5.0
+_RETRY_S = (1.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    renderer: Renderer
+    model: Model
+    check: bool
+    changes: int
+
+
+class Leveler:
+    """Writes haproxy.cfg after runtime changes, on a thread of its own.
+
+    Args:
+        check: ``haproxy -c`` on a file.
+        state: where haproxy.cfg is.
+        quiet_s: seconds in which changes are gathered.
+    """
+
+    def __init__(self, check: Callable[[Path], CheckResult], state: StateDir, quiet_s: float = _QUIET_S) -> None:
+        self._check = check
+        self._state = state
+        self._quiet_s = quiet_s
+        self._lock = threading.Lock()
+        self._wanted: _Job | None = None
+        self._unwritten: _Job | None = None
+        """The last that was wanted, while neither it nor a reload since has been written."""
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._backoff = Backoff(*_RETRY_S)
+        self._last_problem = ""
+        self.on_disk: Running | None = None
+        """What a HAProxy has that starts with haproxy.cfg; None while that is not known."""
+
+    def want(self, renderer: Renderer, model: Model, *, check: bool) -> None:
+        """Have this model on disk soon; it takes the place of one that is still waiting.
+
+        Args:
+            renderer: the templates that HAProxy was loaded with.
+            model: what HAProxy serves, as a reload would load it.
+            check: let HAProxy judge the file before it is used: it has more than other servers.
+        """
+        with self._lock:
+            waiting = self._wanted
+            check = check or (waiting is not None and waiting.check and waiting.changes == self._state.changes)
+            self._wanted = self._unwritten = _Job(renderer, model, check, self._state.changes)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="level", daemon=True)
+            self._thread.start()
+        self._wake.set()
+
+    def reloaded(self, on_disk: Running | None) -> None:
+        """Take note of what a reload has written; None where it may or may not be in force."""
+        with self._lock:
+            self._unwritten = None
+        self.on_disk = on_disk
+
+    def not_reloaded(self) -> None:
+        """Take note that a reload that was begun came to nothing: what waited then is to be written after all."""
+        with self._lock:
+            if self._unwritten is None:
+                return
+            self._wanted = self._unwritten = replace(self._unwritten, check=True, changes=self._state.changes)
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Write what is waiting, and end; within some seconds."""
+        self._stopping.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(_STOPS_WITHIN_S)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            self._stopping.wait(self._quiet_s)
+            with self._lock:
+                job, self._wanted = self._wanted, None
+            if job is not None:
+                problem = self._do(job)
+                self._tell(problem)
+                if problem and not self._stopping.is_set():
+                    self._try_again(job)
+            if self._stopping.is_set() and self._wanted is None:
+                return
+
+    def _try_again(self, job: _Job) -> None:
+        with self._lock:
+            if self._wanted is None:
+                self._wanted = job
+        self._stopping.wait(self._backoff.pause_s())
+        self._wake.set()
+
+    def _do(self, job: _Job) -> str:
+        """Write a job's file; give what is wrong if that cannot be done."""
+        if job.changes != self._state.changes:
+            # A reload came between: it has written what is newer, or says by ``not_reloaded`` that it has not.
+            return ""
+        try:
+            rendered = job.renderer.render(job.model)
+            path = self._state.write_level(rendered.config, rendered.files)
+            if job.check and not (judged := self._check(path)).accepted:
+                return f"HAProxy refuses it: {one_line(judged.log)}"
+            with_files = loaded(
+                job.model,
+                {shared.port: job.renderer.hosts_file(shared) for shared in job.model.shared},
+                job.renderer.owners_file,
+            )
+            self._state.promote_level(job.changes, rendered.files, lambda: self._know(job, with_files))
+        except (TemplateError, HaproxyError, OSError) as error:
+            return str(error)
+        return ""
+
+    def _know(self, job: _Job, on_disk: Running) -> None:
+        with self._lock:
+            if self._unwritten is job:
+                self._unwritten = None
+        self.on_disk = on_disk
+
+    def _tell(self, problem: str) -> None:
+        if not problem:
+            self._backoff.reset()
+        elif problem != self._last_problem:
+            log.error(
+                "configuration on disk not level",
+                problem=problem,
+                consequence="a HAProxy that is started anew begins with an older one",
+            )
+        self._last_problem = problem

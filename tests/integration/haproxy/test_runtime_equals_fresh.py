@@ -1,0 +1,93 @@
+"""What a HAProxy has after any sequence of changes equals what one has that was started on the last of them."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from router.model import Frontend, Model, RouteSection, Server, SharedFrontend, SniHost
+from tests.support.models import port_options, section
+from tests.support.ports import free_ports
+from tests.support.runtime import applying, differences, said
+
+_POOL = 3
+_PORTS = free_ports(_POOL + 3)
+"""The first are the pool's; the last is the SNI port."""
+_SNI_PORT = _PORTS[-1]
+_ROUTES = ("a", "b", "c", "d")
+_PHASES = (Phase.explicit, Phase.generate)
+"""Each step starts a HAProxy: to make a counterexample smaller would take minutes."""
+
+_servers = st.lists(
+    st.builds(
+        lambda number, address, port, weight: Server(f"pod:{number}", address, port, weight),
+        st.integers(1, 3),
+        st.sampled_from(("127.0.0.1", "127.0.0.9", "::1")),
+        st.sampled_from((7001, 7002)),
+        st.sampled_from((0, 1, 256)),
+    ),
+    max_size=3,
+    unique_by=lambda server: server.name,
+)
+
+
+@st.composite
+def _section(draw: st.DrawFn, name: str, port: int | None) -> RouteSection:
+    made = section(
+        name,
+        port,
+        *draw(_servers),
+        check_interval_ms=draw(st.sampled_from((0, 5_000, 5_000))),
+        server_maxconn=draw(st.sampled_from((None, None, 7))),
+        allowlist=draw(st.sampled_from((None, None, (), ("10.0.0.0/8", "fd00::/8"), ("10.0.0.0/8",)))),
+        shutdown_sessions_on_marked_down=draw(st.sampled_from((False, False, True))),
+        balance=draw(st.sampled_from(("leastconn", "leastconn", "leastconn", "source"))),
+    )
+    if port is None:
+        return made
+    maxconn = draw(st.sampled_from((None, None, None, 9)))
+    return replace(made, frontend=Frontend(port, port_options(maxconn=maxconn)))
+
+
+@st.composite
+def _model(draw: st.DrawFn) -> Model:
+    free = list(_PORTS[:-1])
+    sections, hosts = [], []
+    for name in draw(st.lists(st.sampled_from(_ROUTES), unique=True)):
+        port = draw(st.sampled_from((None, *free)))
+        if port is not None:
+            free.remove(port)
+        sections.append(draw(_section(name, port)))
+        wanted = draw(st.lists(st.sampled_from(("x", "y", ".z")), unique=True, max_size=2))
+        hosts += [
+            SniHost(f"{name}{host}" if host != ".z" else f".{name}.z", f"be_tcp:team:{name}", "team", name)
+            for host in wanted
+        ]
+    shared = SharedFrontend(_SNI_PORT, port_options(), tuple(sorted(hosts)))
+    return Model(tuple(sorted(sections, key=lambda each: each.route)), (shared,))
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    phases=_PHASES,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(st.lists(_model(), min_size=2, max_size=7))
+def test_state_equals_that_of_a_fresh_haproxy(models: list[Model]) -> None:
+    """Servers, addresses, weights, limits, open ports, hosts and allowlists are the same, whichever way led there."""
+    with tempfile.TemporaryDirectory() as directory:
+        pool = ",".join(str(port) for port in _PORTS[:_POOL])
+        with applying(Path(directory) / "a way", "127.0.0.1", pool, sni_pool=2) as changed:
+            for model in models:
+                changed.bring(model)
+                state = changed.state()
+                with applying(Path(directory) / "fresh", "127.0.0.2", pool, sni_pool=2) as fresh:
+                    fresh.bring(model)
+                    assert not (different := differences(state, fresh.state())), f"{different} after {said(changed.plans)}"
+                changed.running = changed.applier.delete_leaving(changed.running) if changed.running else None

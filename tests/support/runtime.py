@@ -1,0 +1,172 @@
+"""A real HAProxy under the product's own apply, and its state read back in the words of the model."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from router.apply import Applied, Applier
+from router.haproxy.binary import find_binary
+from router.haproxy.cli_socket import command
+from router.haproxy.newest_worker import Deadlines
+from router.haproxy.standalone import StandaloneHaproxy
+from router.haproxy.worker import WorkerSocket
+from router.level import Leveler
+from router.model import Model
+from router.plan import NoChange, Plan, Reload, RuntimeUpdate, plan
+from router.pool import PortPool
+from router.render import Renderer, TemplateSet
+from router.resources import ObjectKey
+from router.running import Running
+from router.settings import PortRanges, RenderSettings, RouteDefaults
+from router.state_dir import StateDir
+
+_NOBODY_ASKED = "0"
+"""Administrative state of a server that is neither in maintenance nor drained."""
+_ANSWER_WITHIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a HAProxy serves, whatever it calls it."""
+
+    servers: Mapping[str, frozenset[tuple[str, ...]]]
+    """By Route: name, address, port, weight and limit of each server that may take connections."""
+    open_ports: frozenset[str]
+    hosts: Mapping[str, Mapping[str, str]]
+    """By shared port: the Route of each host."""
+    networks: Mapping[str, frozenset[str]]
+    """By Route with a port of the pool or an allowlist: who may connect."""
+
+
+@dataclass(slots=True)
+class Applying:
+    """One HAProxy, brought to one model after the other as the controller does it."""
+
+    settings: RenderSettings
+    haproxy: StandaloneHaproxy
+    applier: Applier
+    level: Leveler
+    renderer: Renderer
+    running: Running | None = None
+    plans: list[Plan] = field(default_factory=list)
+
+    def bring(self, desired: Model) -> Plan:
+        """Plan and carry out; give the plan."""
+        todo = plan(self.running, desired, self.renderer)
+        self.plans.append(todo)
+        match todo:
+            case RuntimeUpdate(after=after):
+                assert self.running is not None
+                self.applier.update(self.renderer, self.running, todo)
+                self.running = after
+            case Reload(meanwhile=meanwhile):
+                if meanwhile is not None and self.running is not None:
+                    # As if the reload had to wait.
+                    self.applier.update(self.renderer, self.running, meanwhile)
+                    self.running = meanwhile.after
+                result = self.applier.apply(self.renderer, desired, self.running)
+                assert isinstance(result, Applied), result
+                self.running = result.running
+            case NoChange():
+                pass
+        return todo
+
+    def ask(self, text: str) -> str:
+        """Ask the worker."""
+        return command(self.settings.stats_socket, text, _ANSWER_WITHIN_S)
+
+    def state(self) -> State:
+        """Read the state back from the worker, and give it by Route."""
+        assert self.running is not None
+        moved = {section.backend.name: str(key) for key, section in self.running.moved.items()}
+        closed = self.running.closed | self.running.moved.keys()
+        named = {section.backend.name: str(key) for key, section in self.running.named.items() if key not in closed}
+        owner = {**named, **moved}
+        return State(self._servers(owner), self._open_ports(), self._hosts(owner), self._networks())
+
+    def _servers(self, owner: Mapping[str, str]) -> Mapping[str, frozenset[tuple[str, ...]]]:
+        limits = {}
+        for line in self.ask("show stat -1 4 -1").splitlines()[1:]:
+            columns = line.split(",")
+            if len(columns) > 6:
+                limits[columns[0], columns[1]] = columns[6]
+        found: dict[str, set[tuple[str, ...]]] = {route: set() for route in owner.values()}
+        for line in self.ask("show servers state").splitlines()[2:]:
+            columns = line.split()
+            if not columns or columns[6] != _NOBODY_ASKED:
+                continue
+            backend, name, address, weight, port = (columns[n] for n in (1, 3, 4, 7, 18))
+            assert backend in owner, f"{backend}/{name} takes connections and serves nobody"
+            found[owner[backend]].add((name, address, port, weight, limits[backend, name]))
+        return {route: frozenset(servers) for route, servers in found.items()}
+
+    def _open_ports(self) -> frozenset[str]:
+        rows = [line.split(",") for line in self.ask("show stat -1 1 -1").splitlines()[1:] if line]
+        return frozenset(row[0] for row in rows if row[17] == "OPEN")
+
+    def _hosts(self, owner: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+        assert self.running is not None
+        found = {}
+        for port, path in self.running.hosts_files.items():
+            escaped = path.replace("\\", "\\\\").replace(" ", "\\ ")
+            entries = [line.split() for line in self.ask(f"show map {escaped}").splitlines() if line]
+            found[str(port)] = {host: owner[backend] for _, host, backend in entries}
+        return found
+
+    def _networks(self) -> Mapping[str, frozenset[str]]:
+        assert self.running is not None
+        found = {}
+        for section in self.running.model.routes:
+            key = ObjectKey(section.namespace, section.route)
+            place = self.running.place(key)
+            assert place is not None
+            text = self.renderer.text(place)
+            assert text is not None
+            if text.allowlist is None:
+                continue
+            path = text.allowlist.path.replace("\\", "\\\\").replace(" ", "\\ ")
+            listed = frozenset(line.split()[1] for line in self.ask(f"show acl {path}").splitlines() if line)
+            if listed != {"0.0.0.0/0", "::/0"}:
+                found[str(key)] = listed
+        return found
+
+
+def differences(state: State, expected: State) -> str:
+    """Say in which fields two states differ; empty for none."""
+    pairs = ((each.name, getattr(state, each.name), getattr(expected, each.name)) for each in fields(State))
+    return "; ".join(f"{name}: {one}, not {other}" for name, one, other in pairs if one != other)
+
+
+def said(plans: list[Plan]) -> str:
+    """Give the plans that led somewhere, in short."""
+    return " | ".join(
+        "; ".join(each.text for each in todo.commands) if isinstance(todo, RuntimeUpdate) else str(todo)[:200]
+        for todo in plans
+    )
+
+
+@contextlib.contextmanager
+def applying(directory: Path, address: str, pool: str = "", sni_pool: int = 0) -> Iterator[Applying]:
+    """Give a HAProxy that is not started yet, and what applies models to it; all taken down when left."""
+    settings = RenderSettings(state_dir=directory, bind_addresses=(address,), ip_mode="v4", nbthread=2)
+    state = StateDir(directory)
+    state.open()
+    haproxy = StandaloneHaproxy(find_binary(), state.config, settings, Deadlines(drain_s=0), wake=lambda: None)
+    level = Leveler(haproxy.check, state, quiet_s=0)
+    applier = Applier(
+        haproxy,
+        state,
+        WorkerSocket(settings.stats_socket),
+        PortPool(PortRanges.parse(pool), sni_pool, RouteDefaults()),
+        level,
+    )
+    try:
+        yield Applying(settings, haproxy, applier, level, Renderer(TemplateSet.load(), settings))
+    finally:
+        level.stop()
+        haproxy.hurry()
+        haproxy.stop()
+        state.close()
