@@ -30,7 +30,7 @@ from router.kube.api import StoppableApi
 from router.kube.lease import Candidate, LeaseTimes, Request
 
 _STOP_S = 1.0
-_RELEASE_S = 0.8
+_RELEASE_SHARE = 0.8
 """Of that: for a renewal that is under way to end, and to release the Lease."""
 _VERBS = {"GET": "get", "POST": "create", "PUT": "update"}
 
@@ -103,6 +103,7 @@ class LeaderElection:
         self._clock = clock
         self._wall = wall
         self._stopping = threading.Event()
+        self._release_s = _STOP_S * _RELEASE_SHARE
         # A daemon: a call that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="leader election", daemon=True)
         self._log = structlog.get_logger().bind(lease=f"{namespace}/{name}", identity=identity)
@@ -123,17 +124,18 @@ class LeaderElection:
         """Begin to stand for election."""
         self._thread.start()
 
-    def stop(self) -> None:
+    def stop(self, within_s: float = _STOP_S) -> None:
         """Lead no more, from this moment, and release the Lease, so that the next need not wait for its end.
 
-        Stop what writes first. Returns within a second; where the API server hangs, the Lease runs out by itself.
+        Stop what writes first. Returns within so many seconds; where the API server hangs, the Lease runs out by itself.
         """
+        self._release_s = within_s * _RELEASE_SHARE
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(_RELEASE_S)
+            self._thread.join(self._release_s)
         self._api.close()
         if self._thread.is_alive():
-            self._thread.join(_STOP_S - _RELEASE_S)
+            self._thread.join(within_s - self._release_s)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -187,7 +189,7 @@ class LeaderElection:
                 self._log.warning("the credentials cannot be read again", problem=str(refused))
 
     def _release(self) -> None:
-        ends_s = self._clock() + _RELEASE_S
+        ends_s = self._clock() + self._release_s
         while self._clock() < ends_s:
             request = self._candidate.release(self._wall())
             if request is None:

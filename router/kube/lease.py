@@ -193,7 +193,7 @@ class Candidate:
             return 0.0
         self._leads_until_s = -math.inf
         self._unsure = False
-        return self._pause_s()
+        return self._pause_s(self._free_s() - now_s)
 
     def failed(self, error: ApiError, now_s: float) -> float:
         """Take the failure of the last request; give seconds to wait, as ``answered`` does."""
@@ -284,9 +284,12 @@ class Candidate:
             self._seen_s = now_s
 
     def _is_free(self, now_s: float) -> bool:
-        assert self._record is not None  # noqa: S101 - for the type checker: it was just seen
-        duration_s = self._record.duration_s or self._times.lease_s
-        return not self._record.holder or now_s >= self._seen_s + duration_s
+        return not self.holder or now_s >= self._free_s()
+
+    def _free_s(self) -> float:
+        """Give when the Lease may be taken, if it does not change until then."""
+        duration_s = self._record.duration_s if self._record is not None else 0.0
+        return self._seen_s + (duration_s or self._times.lease_s)
 
     def _found_none(self, now_s: float) -> float:
         """There is no Lease: make one, but not while somebody may still lead by the one that was deleted."""
@@ -297,7 +300,7 @@ class Candidate:
             self._method = "POST"
             return 0.0
         self._method = "GET"
-        return self._pause_s()
+        return self._pause_s(self._absent_s + held_s - now_s)
 
     def _lost_race(self) -> float:
         """Somebody else wrote the Lease. If we led, look at once whether it is stolen; else wait for our next turn."""
@@ -307,6 +310,6 @@ class Candidate:
         self._leads_until_s = -math.inf
         return 0.0 if renewing else self._pause_s()
 
-    def _pause_s(self) -> float:
-        # Candidates that wait for the same Lease must not all ask in the same moment.
-        return self._times.retry_s * (1 + _JITTER * self._random())
+    def _pause_s(self, longest_s: float = math.inf) -> float:
+        # Candidates that wait for the same Lease must not all ask in the same moment; each saw it last at another one.
+        return min(self._times.retry_s * (1 + _JITTER * self._random()), longest_s)

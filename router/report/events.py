@@ -7,6 +7,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any, Literal
 
 import msgspec
@@ -130,7 +131,8 @@ class _Series:
 class EventSender:
     """Sends notices as Events, one request at a time; all calls but ``counts`` come from one thread.
 
-    Memory is bounded: the oldest of more than 1,000 waiting notices is dropped, and counted so.
+    Memory is bounded: of more than 1,000 waiting notices one is dropped, and counted so: the oldest that is no news, or else
+    the oldest. News is sent first.
 
     Args:
         api: the API server.
@@ -156,7 +158,8 @@ class EventSender:
         self._clock = clock
         self._wall_clock = wall_clock
         self._series: OrderedDict[Notice, _Series] = OrderedDict()
-        self._waiting: OrderedDict[Notice, None] = OrderedDict()
+        self._news: OrderedDict[Notice, None] = OrderedDict()
+        self._rest: OrderedDict[Notice, None] = OrderedDict()
         self._muted: dict[str, float] = {}
         self._resume_s = float("-inf")
         self._complained = False
@@ -167,10 +170,10 @@ class EventSender:
         return dict(self._counts)
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._news) + len(self._rest)
 
-    def add(self, notice: Notice) -> None:
-        """Take a notice; it is sent by a later ``send_one``."""
+    def add(self, notice: Notice, *, is_news: bool = True) -> None:
+        """Take a notice, of something that happened just now or (not news) was so at the start; ``send_one`` sends it."""
         now_s = self._clock()
         series = self._series.get(notice)
         if series is None or now_s - series.observed_s > SERIES_ENDS_S:
@@ -178,9 +181,12 @@ class EventSender:
         self._series.move_to_end(notice)
         series.count += 1
         series.observed_s, series.observed_at_s = now_s, self._wall_clock()
-        self._waiting.setdefault(notice)
-        if len(self._waiting) > MAX_WAITING:
-            dropped, _ = self._waiting.popitem(last=False)
+        if is_news:
+            self._rest.pop(notice, None)
+        if notice not in self._news:
+            (self._news if is_news else self._rest).setdefault(notice)
+        if len(self) > MAX_WAITING:
+            dropped, _ = (self._rest or self._news).popitem(last=False)
             self._series.pop(dropped, None)
             self._counts["dropped"] += 1
         while len(self._series) > MAX_SERIES:
@@ -188,19 +194,21 @@ class EventSender:
 
     def clear(self) -> None:
         """Forget what waits: another replica leads, and tells. What was sent is counted, if this one tells it again."""
-        self._waiting.clear()
+        self._news.clear()
+        self._rest.clear()
         self._series = OrderedDict((notice, series) for notice, series in self._series.items() if series.name)
 
     def due_s(self) -> float:
         """Give when the next one may be sent (of ``clock``); infinity if nothing waits."""
-        times = (self._notice_due_s(notice) for notice in self._waiting)
+        times = (self._notice_due_s(notice) for notice in (*self._news, *self._rest))
         return max(min(times, default=float("inf")), self._resume_s)
 
-    def send_one(self, may_send: Callable[[], bool]) -> bool:
-        """Send the first notice that is due.
+    def send_one(self, may_send: Callable[[], bool], *, only_news: bool = False) -> bool:
+        """Send the first notice that is due, news first.
 
         Args:
             may_send: is asked at the very moment of sending.
+            only_news: send nothing else.
 
         Returns:
             Whether a request was made.
@@ -208,10 +216,12 @@ class EventSender:
         now_s = self._clock()
         if now_s < self._resume_s:
             return False
-        notice = next((each for each in self._waiting if self._notice_due_s(each) <= now_s), None)
+        waiting = self._news if only_news else chain(self._news, self._rest)
+        notice = next((each for each in waiting if self._notice_due_s(each) <= now_s), None)
         if notice is None or not may_send():
             return False
-        del self._waiting[notice]
+        self._news.pop(notice, None)
+        self._rest.pop(notice, None)
         series = self._series[notice]
         series.written_s = now_s
         try:
@@ -241,10 +251,10 @@ class EventSender:
             case ApiNotFound() if series.name:
                 # It has expired; say it anew.
                 self._series[notice] = _Series("", 1, series.observed_s, series.observed_at_s)
-                self._waiting[notice] = None
+                self._news[notice] = None
                 result = "expired"
             case ApiConflict():
-                self._waiting[notice] = None
+                self._news[notice] = None
                 result = "conflict"
             case ApiUnauthorized():
                 self._refresh()
@@ -266,8 +276,8 @@ class EventSender:
         return result
 
     def _again(self, notice: Notice, when_s: float) -> None:
-        self._waiting[notice] = None
-        self._waiting.move_to_end(notice, last=False)
+        self._news[notice] = None
+        self._news.move_to_end(notice, last=False)
         self._resume_s = when_s
 
     def _refresh(self) -> None:
@@ -287,7 +297,8 @@ class EventSender:
 
     def _forget(self, notice: Notice) -> None:
         self._series.pop(notice, None)
-        self._waiting.pop(notice, None)
+        self._news.pop(notice, None)
+        self._rest.pop(notice, None)
 
     def _path(self, notice: Notice, name: str = "") -> str:
         base = f"/apis/events.k8s.io/v1/namespaces/{notice.namespace}/events"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from router.snapshot import Snapshot
@@ -46,13 +47,22 @@ def alive(snapshot: Snapshot, *, turned_ago_s: float, answered_ago_s: float | No
     return Health(tuple(problems))
 
 
-def ready(snapshot: Snapshot) -> Health:
-    """Judge readiness: inputs synced, a configuration applied, not shutting down."""
+def ready(snapshot: Snapshot, input_problems: Iterable[str] = (), *, takes_traffic: bool = True) -> Health:
+    """Judge readiness: inputs synced, a configuration applied, HAProxy there, not shutting down.
+
+    Args:
+        snapshot: the controller's last.
+        input_problems: why inputs cannot be read now, and what to do. Once synced they are no reason not to be ready: what
+            is known is served on.
+        takes_traffic: HAProxy is there.
+    """
     problems = []
     if not snapshot.synced:
-        problems.append("the inputs have not synced yet")
+        problems += ["the inputs have not synced yet", *input_problems]
     elif not snapshot.configured:
         problems.append(f"no configuration has been applied yet: {snapshot.problem or 'in progress'}")
+    elif not takes_traffic:
+        problems.append("HAProxy is down")
     if snapshot.stopping:
         problems.append("the router is shutting down")
     return Health(tuple(problems))

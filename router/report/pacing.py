@@ -12,6 +12,9 @@ _NEVER_S = float("inf")
 _ROUNDING = 1e-6
 """Of a token: less than that is missing only because sums of fractions are not exact, and would be waited for in vain."""
 
+_IN_A_ROW = 4
+"""So many pieces of urgent work come one after another while other work is ready."""
+
 
 class TokenBucket:
     """Lets ``burst`` requests through at once and ``per_second`` on average; times are of one clock that never goes back."""
@@ -39,24 +42,40 @@ class TokenBucket:
 
 
 class WorkQueue(Generic[_Key, _Work]):
-    """Work by key: the latest for a key wins. What was put first comes first, unless it was told to wait."""
+    """Work by key: the latest for a key wins. What was put first comes first, but for two things.
+
+    Urgent work overtakes what is not, though not for ever: of ``_IN_A_ROW`` and one, the one is not urgent. And work can be
+    told to wait; when its time has come it is urgent, since it had its turn before.
+    """
 
     def __init__(self) -> None:
-        self._ready: dict[_Key, _Work] = {}
+        self._urgent: dict[_Key, _Work] = {}
+        self._patient: dict[_Key, _Work] = {}
         self._waiting: dict[_Key, tuple[int, _Work]] = {}
         self._heap: list[tuple[float, int, _Key]] = []
         self._tickets = 0
+        self._in_a_row = 0
 
     def __len__(self) -> int:
-        return len(self._ready) + len(self._waiting)
+        return len(self._urgent) + len(self._patient) + len(self._waiting)
 
     def __contains__(self, key: _Key) -> bool:
-        return key in self._ready or key in self._waiting
+        return key in self._urgent or key in self._patient or key in self._waiting
 
-    def put(self, key: _Key, work: _Work) -> None:
+    def get(self, key: _Key) -> _Work | None:
+        """Give the work for a key, None if there is none."""
+        waiting = self._waiting.get(key)
+        return waiting[1] if waiting is not None else self._urgent.get(key, self._patient.get(key))
+
+    def put(self, key: _Key, work: _Work, *, is_urgent: bool = True) -> None:
         """Put work that is due; in the place of former work for the same key, where there is some."""
         self._waiting.pop(key, None)
-        self._ready[key] = work
+        if is_urgent:
+            self._patient.pop(key, None)
+            self._urgent[key] = work
+        else:
+            self._urgent.pop(key, None)
+            self._patient[key] = work
 
     def put_later(self, key: _Key, work: _Work, due_s: float) -> None:
         """Put work that failed back, due at ``due_s``, unless there is newer work for the key."""
@@ -66,14 +85,22 @@ class WorkQueue(Generic[_Key, _Work]):
         self._waiting[key] = (self._tickets, work)
         heapq.heappush(self._heap, (due_s, self._tickets, key))
 
+    def hasten(self) -> None:
+        """Let all that was told to wait be due now."""
+        self._urgent.update((key, work) for key, (_, work) in self._waiting.items())
+        self._waiting.clear()
+        self._heap.clear()
+
     def discard(self, key: _Key) -> None:
         """Take out the work for a key, if there is some."""
-        self._ready.pop(key, None)
+        self._urgent.pop(key, None)
+        self._patient.pop(key, None)
         self._waiting.pop(key, None)
 
     def clear(self) -> None:
         """Take out everything."""
-        self._ready.clear()
+        self._urgent.clear()
+        self._patient.clear()
         self._waiting.clear()
         self._heap.clear()
 
@@ -81,15 +108,22 @@ class WorkQueue(Generic[_Key, _Work]):
         """Take the next work that is due; None if there is none."""
         while self._due_s() <= now_s:
             _, _, key = heapq.heappop(self._heap)
-            self._ready[key] = self._waiting.pop(key)[1]
-        if not self._ready:
+            self._urgent[key] = self._waiting.pop(key)[1]
+        is_turn_of_patient = not self._urgent or (bool(self._patient) and self._in_a_row >= _IN_A_ROW)
+        self._in_a_row = 0 if is_turn_of_patient else self._in_a_row + 1
+        ready = self._patient if is_turn_of_patient else self._urgent
+        if not ready:
             return None
-        key = next(iter(self._ready))
-        return key, self._ready.pop(key)
+        key = next(iter(ready))
+        return key, ready.pop(key)
+
+    def is_urgent(self, now_s: float) -> bool:
+        """Say whether there is urgent work that is due."""
+        return bool(self._urgent) or self._due_s() <= now_s
 
     def due_s(self) -> float:
         """Give when the next work is due; minus infinity for now, infinity for never."""
-        return -_NEVER_S if self._ready else self._due_s()
+        return -_NEVER_S if self._urgent or self._patient else self._due_s()
 
     def _due_s(self) -> float:
         while self._heap and self._waiting.get(self._heap[0][2], (0, None))[0] != self._heap[0][1]:

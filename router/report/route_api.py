@@ -19,7 +19,7 @@ def read_route(api: Api, key: ObjectKey) -> Route:
     Raises:
         ApiError: as the API server answered; ApiInvalid also where the answer is no Route.
     """
-    return _decoded(api.get(_path(key)))
+    return decode_route(api.get(_path(key)))
 
 
 def patch_status(api: Api, key: ObjectKey, patch: Patch) -> None:
@@ -41,8 +41,12 @@ def same_request(one: Route, other: Route) -> bool:
     )
 
 
-def _decoded(body: bytes) -> Route:
-    """Read a Route as the input does, so that equal Routes compare as equal."""
+def decode_route(body: bytes) -> Route:
+    """Read a Route as the input does, so that equal Routes compare as equal.
+
+    Raises:
+        ApiInvalid: it is no Route.
+    """
     try:
         return _decode_route(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -60,5 +64,11 @@ def _decoded_with_nulls(body: bytes) -> Route | Refusal:
     return decode(Route, value) if isinstance(value, dict) else Refusal("is no object")
 
 
+def routes_path(namespace: str = "") -> str:
+    """Give the path of the Routes of a namespace; none is all of them."""
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return f"/apis/route.openshift.io/v1{scope}/routes"
+
+
 def _path(key: ObjectKey) -> str:
-    return f"/apis/route.openshift.io/v1/namespaces/{key.namespace}/routes/{key.name}"
+    return f"{routes_path(key.namespace)}/{key.name}"

@@ -103,6 +103,18 @@ def has_entry(route: Route, router_name: str) -> bool:
     return any(entry.router_name == router_name for entry in _ingress(route))
 
 
+def may_be_anothers(route: Route, identity: Identity, *, was_ours: bool) -> bool:
+    """Say whether an entry with our name on a Route that is out of our sight may be of another router that has our name.
+
+    Two routers may share a name and divide the Routes by labels. Then the name by which clients reach them is another: an
+    entry with another one is not ours. Without any, only a Route that this process has seen for itself (``was_ours``) is
+    known to have been ours.
+    """
+    hostname = identity.canonical_hostname
+    ours = [entry for entry in _ingress(route) if entry.router_name == identity.router_name]
+    return any(entry.router_canonical_hostname != hostname for entry in ours) or not (hostname or was_ours)
+
+
 def condition_of(entry: RouteIngress | None, kind: str) -> RouteCondition | None:
     """Give the condition of this type, None if there is none."""
     conditions = (entry.conditions or ()) if entry is not None else ()

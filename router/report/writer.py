@@ -18,23 +18,23 @@ import structlog
 from router.admission import Verdict
 from router.admission.request import is_ours
 from router.errors import (
-    ApiBusy,
     ApiConflict,
     ApiError,
     ApiForbidden,
     ApiInvalid,
     ApiNotFound,
-    ApiUnauthorized,
-    ApiUnreachable,
 )
 from router.kube.api import Api
 from router.report.backlog import Backlog, Work
-from router.report.events import EventSender, status_notice, warning_notice
+from router.report.events import EventSender
+from router.report.forbidden import Forbidden
+from router.report.outage import Outage
 from router.report.pacing import TokenBucket
 from router.report.route_api import patch_status, read_route, same_request
-from router.report.status import Identity, StatusChange, decide_status
+from router.report.selection import Search, Selection
+from router.report.status import Identity, StatusChange, decide_status, may_be_anothers
+from router.report.telling import Teller
 from router.resources import ObjectKey, Route
-from router.retries import Backoff
 from router.snapshot import Snapshot
 
 log = structlog.get_logger()
@@ -42,11 +42,10 @@ log = structlog.get_logger()
 _IDLE_S = 0.25
 """How long a gained leadership may go unnoticed; a lost one is noticed before each request."""
 _STOP_S = 0.9
-_FORBIDDEN_S = 60.0
 _CONFLICT_S, _LONGEST_CONFLICT_S = 0.05, 5.0
 """The first conflict is read again at once, the others after growing pauses."""
-_TROUBLE_S = (1.0, 30.0)
 _FORBIDDEN_NAMED = 3
+_EVERYTHING = Selection()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,7 @@ class StatusWriter:
         canonical_hostname: the name by which clients reach the router; empty is not known.
         is_leader: says whether this replica may write; is asked before each request, and must not block.
         instance: this replica's name in Events, as a rule the pod's.
+        selection: which Routes are followed.
         rate: of all requests, reads and Events too.
         clock: seconds of a clock that never goes back.
         wall_clock: seconds since the epoch, for the times in what is written.
@@ -83,6 +83,7 @@ class StatusWriter:
         is_leader: Callable[[], bool],
         *,
         instance: str = "",
+        selection: Selection = _EVERYTHING,
         rate: Rate = Rate(),
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -94,8 +95,11 @@ class StatusWriter:
         self._wall_clock = wall_clock
         self._bucket = TokenBucket(rate.per_second, rate.burst)
         self._events = EventSender(api, self._identity, instance or router_name, clock=clock, wall_clock=wall_clock)
+        self._teller = Teller(self._events)
 
-        self._backlog = Backlog(router_name)
+        self._backlog = Backlog(router_name, follows_all=not selection.is_partial)
+        self._selection = selection
+        self._search = Search(api, selection, router_name)
 
         # Of the reconcile thread.
         self._verdicts: Mapping[ObjectKey, Verdict] = {}
@@ -104,12 +108,8 @@ class StatusWriter:
         # Of the writing thread.
         self._leads = False
         self._stopping = False
-        self._warned: dict[ObjectKey, tuple[str, ...]] = {}
-        self._forbidden: dict[str, float] = {}
-        """Namespaces where a permission is missing, and until when nothing is tried there."""
-        self._backoff = Backoff(*_TROUBLE_S)
-        self._resume_s = float("-inf")
-        self._problem = ""
+        self._forbidden = Forbidden()
+        self._outage = Outage(api)
         self._counts: Counter[str] = Counter()
 
         self._thread = threading.Thread(target=self._run, name="status", daemon=True)
@@ -164,7 +164,7 @@ class StatusWriter:
         keys, self._unlooked = self._unlooked, set()
         former, self._verdicts = self._verdicts, snapshot.verdicts
         keys.update(_different(former, snapshot.verdicts))
-        if keys:
+        if keys or not self._backlog.has_begun:
             self._backlog.note(keys, routes, snapshot.verdicts)
 
     # The writing thread
@@ -186,17 +186,41 @@ class StatusWriter:
         if not self._leads:
             self._gain()
         now_s = self._clock()
-        pause_s = max(self._resume_s - now_s, self._bucket.delay_s(now_s))
+        pause_s = max(self._outage.resume_s - now_s, self._bucket.delay_s(now_s))
         if pause_s > 0:
             return min(pause_s, _IDLE_S)
+        # What happened to a Route just now, and the Event of it, goes before all that was there at the start.
+        if not self._backlog.is_urgent(now_s) and self._send_event(now_s, only_news=True):
+            return 0.0
         while (item := self._backlog.pop(now_s)) is not None:
             if self._attend(*item):
                 return 0.0
-        if self._events.send_one(self._may_write):
-            self._bucket.take(now_s)
+        if self._send_event(now_s) or self._look_further():
             return 0.0
         due_s = min(self._backlog.due_s(), self._events.due_s())
         return min(max(due_s - now_s, 0.0), _IDLE_S)
+
+    def _send_event(self, now_s: float, *, only_news: bool = False) -> bool:
+        is_sent = self._events.send_one(self._may_write, only_news=only_news)
+        if is_sent:
+            self._bucket.take(now_s)
+        return is_sent
+
+    def _look_further(self) -> bool:
+        """Look at a page of the Routes that selectors keep out of sight; say whether a request was made."""
+        if self._search.is_over or not self._backlog.has_begun or not self._may_write():
+            return False
+        self._bucket.take(self._clock())
+        try:
+            self._backlog.look_for(self._search.next_page(), self._clock())
+        except (ApiForbidden, ApiNotFound, ApiInvalid) as error:
+            self._search.end()
+            log.info("routes that left the shard are not looked for", problem=str(error))
+        except ApiError as error:
+            self._trouble(error, self._clock())
+        else:
+            self._outage.over()
+        return True
 
     def _may_write(self) -> bool:
         """Say whether to go on; if not, all is forgotten now, and looked at again with the next lead, however soon that is."""
@@ -208,6 +232,7 @@ class StatusWriter:
     def _gain(self) -> None:
         self._leads = True
         self._backlog.open()
+        self._search.begin()
         log.info("reporting on routes", routes=self.queued)
 
     def _lose(self) -> None:
@@ -215,8 +240,8 @@ class StatusWriter:
             return
         self._leads = False
         self._backlog.close()
-        self._events.clear()
-        self._warned.clear()
+        self._search.end()
+        self._teller.clear()
         log.info("reporting no more", reason="another replica leads, or the router stops")
 
     def _attend(self, key: ObjectKey, work: Work) -> bool:
@@ -225,14 +250,14 @@ class StatusWriter:
         Returns:
             Whether a request was made.
         """
-        muted_until_s = self._forbidden.get(key.namespace)
-        if muted_until_s is not None and self._clock() < muted_until_s:
+        muted_until_s = self._forbidden.until_s(key.namespace, self._clock())
+        if muted_until_s is not None:
             self._backlog.put_back(key, work, muted_until_s)
             return False
         try:
             if work.route is None or work.conflicts:
                 return self._read_and_write(key, work)
-            return self._write(work.route, work.verdict)
+            return self._write(work.route, work)
         except ApiError as error:
             self._failed(key, work, error)
             return True
@@ -245,30 +270,43 @@ class StatusWriter:
         if work.route is not None and not same_request(fresh, work.route):
             # The verdict is about another Route than this one; the watch brings it, and then its verdict.
             self._counts["superseded"] += 1
-            self._recovered()
+            self._outage.over()
             return True
         if work.route is not None:
-            self._write(fresh, work.verdict)
-        elif not self._backlog.knows(key):
-            self._remove(fresh)
+            self._write(fresh, work)
+        elif self._backlog.knows(key) or not self._remove(fresh, was_seen=work.was_seen):
+            self._outage.over()
         return True
 
-    def _write(self, route: Route, verdict: Verdict | None) -> bool:
+    def _write(self, route: Route, work: Work) -> bool:
         """Write a Route's status, if it says something else than it shall; says whether a request was made."""
+        verdict = work.verdict
         if (verdict is not None) != is_ours(route, self._identity.router_name):
             # It became ours, or ceases to be, and HAProxy does not serve that yet.
             return False
         change = decide_status(route, verdict, self._identity, self._wall_clock())
         sent = change is not None and self._send(route, change)
         if change is None or sent:
-            self._tell(route, verdict, change)
+            self._teller.tell(route, work, change)
         return sent
 
-    def _remove(self, route: Route) -> None:
-        self._warned.pop(route.key, None)
+    def _remove(self, route: Route, *, was_seen: bool) -> bool:
+        """Take our entry off a Route that is out of sight; not if the Route is on its way back, or another's of our name.
+
+        Returns:
+            Whether there was anything to take off.
+        """
+        self._teller.forget(route.key)
         change = decide_status(route, None, self._identity, self._wall_clock())
-        if change is not None:
-            self._send(route, change)
+        if change is None:
+            return False
+        if is_ours(route, self._identity.router_name):
+            if may_be_anothers(route, self._identity, was_ours=was_seen) or not self._may_write():
+                return False
+            self._bucket.take(self._clock())
+            if self._selection.has(self._api, route.key):
+                return False
+        return self._send(route, change)
 
     def _send(self, route: Route, change: StatusChange) -> bool:
         if not self._may_write():
@@ -276,25 +314,11 @@ class StatusWriter:
         self._bucket.take(self._clock())
         patch_status(self._api, route.key, change.patch)
         self._counts["written" if change.entry is not None else "removed"] += 1
-        self._recovered()
-        self._forbidden.pop(route.key.namespace, None)
+        self._outage.over()
+        if self._forbidden.permitted(route.key.namespace):
+            log.info("status permitted again", namespace=route.key.namespace)
+            self._backlog.hasten()
         return True
-
-    def _tell(self, route: Route, verdict: Verdict | None, change: StatusChange | None) -> None:
-        """Put the Events that go with this into line."""
-        if verdict is None:
-            self._warned.pop(route.key, None)
-            return
-        if change is not None and change.entry is not None:
-            notice = status_notice(route, verdict, change.former, change.entry)
-            if notice is not None:
-                self._events.add(notice)
-        told = self._warned.pop(route.key, ())
-        for warning in verdict.warnings:
-            if warning not in told:
-                self._events.add(warning_notice(route, warning))
-        if verdict.warnings:
-            self._warned[route.key] = verdict.warnings
 
     # When it fails
 
@@ -308,57 +332,31 @@ class StatusWriter:
                 self._backlog.put_back(key, replace(work, conflicts=work.conflicts + 1), now_s + pause_s)
             case ApiNotFound():
                 self._counts["gone"] += 1
-                self._recovered()
-                self._warned.pop(key, None)
+                self._outage.over()
+                self._teller.forget(key)
             case ApiForbidden():
                 self._counts["forbidden"] += 1
-                self._forbid(key.namespace, now_s, error)
-                self._backlog.put_back(key, work, now_s + _FORBIDDEN_S)
+                self._backlog.put_back(key, work, self._forbid(key.namespace, now_s, error))
             case ApiInvalid():
                 # It would be refused again; another change of the Route, or of its verdict, is another try.
                 self._counts["invalid"] += 1
                 log.error("status refused", namespace=key.namespace, route=key.name, problem=str(error))
             case _:
                 self._trouble(error, now_s)
-                self._backlog.put_back(key, work, self._resume_s)
+                self._backlog.put_back(key, work, self._outage.resume_s)
 
     def _trouble(self, error: ApiError, now_s: float) -> None:
-        """Wait with everything: it is the API server, or the way to it."""
-        pause_s = self._backoff.pause_s()
-        result = "failed"
-        if isinstance(error, ApiBusy):
-            result = "busy"
-            pause_s = error.retry_after_s if error.retry_after_s is not None else pause_s
-        elif isinstance(error, ApiUnreachable):
-            result = "unreachable"
-        elif isinstance(error, ApiUnauthorized):
-            result = "unauthorized"
-            self._refresh_credentials()
-        self._counts[result] += 1
-        self._resume_s = now_s + pause_s
-        if not self._problem:
-            log.warning("status not written", problem=str(error), retry_in_seconds=pause_s, waiting=self.queued + 1)
-        self._problem = str(error)
+        """Wait with everything."""
+        self._counts[self._outage.failed(error, now_s, self.queued + 1)] += 1
 
-    def _refresh_credentials(self) -> None:
-        try:
-            self._api.refresh_credentials()
-        except ApiError as error:
-            log.warning("credentials not refreshed", problem=str(error))
-
-    def _forbid(self, namespace: str, now_s: float, error: ApiForbidden) -> None:
-        if namespace not in self._forbidden and len(self._forbidden) < _FORBIDDEN_NAMED:
-            log.error(
-                "status not permitted", namespace=namespace, problem=str(error), retry_in_seconds=int(_FORBIDDEN_S)
-            )
-        self._forbidden[namespace] = now_s + _FORBIDDEN_S
-
-    def _recovered(self) -> None:
-        """Take note that the API server does what is asked. A mere read is no sign of it: writes may fail on."""
-        self._backoff.reset()
-        if self._problem:
-            log.info("status written again")
-            self._problem = ""
+    def _forbid(self, namespace: str, now_s: float, error: ApiForbidden) -> float:
+        """Try no more in a namespace for a while; give until when."""
+        is_new = namespace not in self._forbidden and len(self._forbidden) < _FORBIDDEN_NAMED
+        until_s = self._forbidden.refused(namespace, now_s)
+        if is_new:
+            retry_s = int(until_s - now_s)
+            log.error("status not permitted", namespace=namespace, problem=str(error), retry_in_seconds=retry_s)
+        return until_s
 
 
 def _different(before: Mapping[ObjectKey, Verdict], after: Mapping[ObjectKey, Verdict]) -> Iterator[ObjectKey]:

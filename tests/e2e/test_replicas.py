@@ -33,9 +33,9 @@ ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 ADMITTED = {"Admitted": "True", "PortClaimed": "True"}
 PORT_ANNOTATION = f"{ANNOTATIONS}external-tcp-port"
 LEASE = "tcp-router"
-# Another looks every 2 to 3 seconds: it sees the last renewal that late, waits 15, and notices the end that late.
-LONGEST_TAKEOVER_S = 21.0
-SHORTEST_TAKEOVER_S = 12.0
+# Another looks every 2 to 3 seconds, sees the last renewal that late, and waits 15: 18 at most, on a machine with nothing else to do.
+TAKEOVER_S = 60.0
+LEASE_S = 15.0
 
 
 class Replicas:
@@ -74,6 +74,7 @@ class Replicas:
         wait_for(
             lambda: sum("/leases/" in request.path for request in self.requests(router)[before:]) >= times,
             "a replica to look at the Lease",
+            TAKEOVER_S,
         )
 
 
@@ -101,6 +102,11 @@ def lease_spec(cluster: Cluster) -> dict[str, object]:
     """Give what the Lease says."""
     spec: dict[str, object] = (cluster.client.get("Lease", cluster.namespace, LEASE) or {}).get("spec") or {}
     return spec
+
+
+def moment(micro_time: object) -> dt.datetime:
+    """Read a time of a Lease."""
+    return dt.datetime.fromisoformat(str(micro_time))
 
 
 def another_second(cluster: Cluster, name: str) -> None:
@@ -172,7 +178,8 @@ def test_every_replica_routes_and_one_writes(cluster: Cluster, replicas: Callabl
 
     wait_for(same, "the same configuration, and maps, on all replicas")
     assert f"127.0.0.1:{later}" in (first.state / "haproxy.cfg").read_text()
-    assert [leads(router) for router in group.routers] == [True, False, False]
+    assert sum(leads(router) for router in (second, third)) == 0
+    assert leads(first)
     if cluster.server is not None:
         assert reports(group.requests(first))
         assert reports(group.requests(second) + group.requests(third)) == []
@@ -186,13 +193,11 @@ def test_leader_that_stops_hands_over(cluster: Cluster, replicas: Callable[..., 
     first, second = replicas().start()
     former = lease_spec(cluster)["holderIdentity"]
     first.stop()
-    begun_s = time.monotonic()
+    # It was released, and not run out: nobody has had to wait for its 15 seconds.
     assert lease_spec(cluster).get("holderIdentity") != former
     cluster.create(*app("db", port, cluster.pod()))
     cluster.wait_for_conditions("db", **ADMITTED)
-    # 3 seconds until it looks, and as many for a busy machine; the Lease would have run out after 15.
-    assert time.monotonic() - begun_s < 6
-    assert leads(second)
+    wait_for(lambda: leads(second), "the second to say that it leads")
     assert lease_spec(cluster)["holderIdentity"] not in {None, former}
 
 
@@ -206,15 +211,20 @@ def test_killed_leader_is_followed(cluster: Cluster, replicas: Callable[..., Rep
     late = _removal(cluster, "db")
     group.serve(before, b"ping")
     first.stop(signal.SIGKILL)
-    killed_s = time.monotonic()
+    last = lease_spec(cluster)
     cluster.create(*app("new", after, cluster.pod()))
     ask_for(cluster, "db", 0)
+    # Routing does not wait for a leader.
     group.serve(after, b"ping", second)
-    assert cluster.conditions("new") == {}
-    wait_for(lambda: cluster.conditions("new"), "the other replica to report", LONGEST_TAKEOVER_S + 5)
-    took_s = time.monotonic() - killed_s
-    assert SHORTEST_TAKEOVER_S < took_s < LONGEST_TAKEOVER_S + 2
-    assert leads(second)
+    told = cluster.conditions("new")
+    assert told == {} or lease_spec(cluster)["holderIdentity"] != last["holderIdentity"]
+    wait_for(lambda: cluster.conditions("new"), "the other replica to report", TAKEOVER_S)
+    wait_for(lambda: leads(second), "the second to say that it leads")
+    taken = lease_spec(cluster)
+    assert taken["holderIdentity"] != last["holderIdentity"]
+    passed_s = (moment(taken["acquireTime"]) - moment(last["renewTime"])).total_seconds()
+    # By the time of day, which may be set a little meanwhile.
+    assert passed_s > LEASE_S - 1
     conditions = cluster.wait_for_conditions("db", Admitted="False")
     # What the killed one may have sent last, with its own rights, arrives now.
     client = KubeClient(first.directory / "kubeconfig")
@@ -253,11 +263,14 @@ def test_paused_leader_does_not_write_when_it_wakes(cluster: Cluster, replicas: 
     first, second = group.start()
     cluster.create(*app("db", port, cluster.pod()))
     cluster.wait_for_conditions("db", **ADMITTED)
+    # Nothing is left to say: a request that was decided before the pause would be sent after it, which nobody can prevent.
+    wait_for(lambda: cluster.client.list("Event", cluster.namespace), "the Event of it")
+    wait_for(lambda: metric(first, "tcp_router_status_queue") == 0, "nothing to be left to write")
     assert first.process is not None
     first.process.send_signal(signal.SIGSTOP)
     try:
         group.serve(port, b"ping", first)
-        wait_for(lambda: leads(second), "the other replica to lead", LONGEST_TAKEOVER_S + 5)
+        wait_for(lambda: leads(second), "the other replica to lead", TAKEOVER_S)
         # So that there is still something to write when it wakes.
         cluster.server.faults.forbid("patch", "routes/status")
         pending = free_port()
@@ -281,31 +294,29 @@ def test_leader_whose_lease_is_stolen_stops_writing(cluster: Cluster, replicas: 
     pod = cluster.pod()
     ports: dict[str, int] = {}
 
-    def add_one() -> None:
+    def add_one() -> str:
         name = f"app-{len(ports)}"
         ports[name] = free_port()
         cluster.create(*app(name, ports[name], pod))
-
-    def refused_renewal() -> int | None:
-        """Give where in the leader's requests its refused renewal is."""
-        found = (place for place, r in enumerate(group.requests(first)) if (r.method, r.status) == ("PUT", 409))
-        return next(found, None)
+        return name
 
     add_one()
     cluster.wait_for_conditions("app-0", **ADMITTED)
     stolen = {"holderIdentity": "thief", "leaseDurationSeconds": 3600}
     cluster.client.patch("Lease", cluster.namespace, LEASE, {"spec": stolen})
-    while (place := refused_renewal()) is None:
-        assert len(ports) < 500
-        add_one()
+    while leads(first):
+        name = add_one()
+        wait_for(lambda told=name: cluster.conditions(told) or not leads(first), "a status, or the end of the lead")  # type: ignore[misc]
+    wait_for(lambda: [r.status for r in group.requests(first) if r.method == "PUT"][-1] == 409, "a refused renewal")
+    written = reports(group.requests(first))
     known = tuple(ports)
     for _ in range(5):
         add_one()
     for port in tuple(ports.values())[-5:]:
         group.serve(port, b"ping")
     group.looks_at_lease(first, 1)
-    # One request may have been on its way in that moment.
-    assert len(reports(group.requests(first)[place:])) <= 1
+    # One request may have been on its way in the moment when the lead ended.
+    assert len(reports(group.requests(first))) <= len(written) + 1
     assert reports(group.requests(second)) == []
     assert [cluster.conditions(name) for name in ports if name not in known] == [{}] * 5
     assert lease_spec(cluster)["holderIdentity"] == "thief"
@@ -313,7 +324,7 @@ def test_leader_whose_lease_is_stolen_stops_writing(cluster: Cluster, replicas: 
     cluster.client.patch("Lease", cluster.namespace, LEASE, {"spec": released})
     for name in ports:
         cluster.wait_for_conditions(name, **ADMITTED)
-    assert sorted(map(leads, group.routers)) == [False, True]
+    wait_for(lambda: sorted(map(leads, group.routers)) == [False, True], "one of them to lead")
 
 
 def test_claims_outlive_all_replicas(cluster: Cluster, replicas: Callable[..., Replicas]) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from router.admission import Admission
-from router.inputs.kube.kept import kept_service, kept_slice
+from router.inputs.kube.decoding import decode_object
+from router.inputs.kube.kept import kept_route, kept_service, kept_slice
 from router.resources import (
     Endpoint,
     EndpointConditions,
@@ -75,9 +77,60 @@ def test_admission_decides_the_same(service: Service, endpoint_slice: EndpointSl
     assert dict(kept.verdicts) == dict(whole.verdicts)
 
 
-def test_versions_stay_and_the_rest_goes() -> None:
-    """The resourceVersion is needed to order what arrives; what nobody reads is not kept."""
+def test_what_nobody_reads_goes() -> None:
+    """An object that changed in nothing that is read is the one that is there already, its resourceVersion included."""
     service, endpoint_slice = kept_service(SERVICES["plain"]), kept_slice(SLICES["serving and draining"])
-    assert (service.metadata.resource_version, endpoint_slice.metadata.resource_version) == ("1", "2")
+    assert (service.metadata.resource_version, endpoint_slice.metadata.resource_version) == ("", "")
     assert (service.metadata.uid, service.metadata.labels) == ("", None)
     assert endpoint_slice.metadata.labels == {"kubernetes.io/service-name": "db"}
+
+
+@pytest.mark.parametrize("path", ["", "/x"], ids=["without a path", "with a path"])
+def test_a_route_is_kept_whole(path: str) -> None:
+    """Nothing is lost of a Route, for its status is decided of all of it; parts that others have alike are shared."""
+
+    def decoded(name: str) -> Route:
+        value = {
+            "metadata": {
+                "name": name,
+                "namespace": "team",
+                "uid": "u",
+                "resourceVersion": "3",
+                "generation": 2,
+                "creationTimestamp": "2026-01-01T00:00:00Z",
+                "annotations": {f"{PREFIX}router-name": "tcp-router"},
+                "labels": {"app": "db"},
+            },
+            "spec": {
+                "to": {"kind": "Service", "name": "db", "weight": 7},
+                "alternateBackends": [{"kind": "Service", "name": "other", "weight": 1}],
+                "host": "db.example.com",
+                "path": path,
+                "port": {"targetPort": "tcp"},
+                "tls": {"termination": "passthrough", "insecureEdgeTerminationPolicy": "None"},
+                "wildcardPolicy": "Subdomain",
+            },
+            "status": {
+                "ingress": [
+                    {
+                        "routerName": "default",
+                        "host": "db.example.com",
+                        "routerCanonicalHostname": "router.example.com",
+                        "wildcardPolicy": "None",
+                        "conditions": [
+                            {"type": "Admitted", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"},
+                            {"type": "Other", "status": "False", "reason": "R", "message": "m"},
+                        ],
+                    },
+                    {"routerName": "bare"},
+                ]
+            },
+        }
+        route = decode_object(Route, msgspec.json.encode(value))
+        assert isinstance(route, Route)
+        return route
+
+    first, second = kept_route(decoded("db")), kept_route(decoded("db-2"))
+    assert (first, second) == (decoded("db"), decoded("db-2"))
+    assert first.spec.tls is second.spec.tls
+    assert kept_route(ROUTE) == ROUTE

@@ -17,6 +17,9 @@ from router.kube.lease import Method, Request
 from tests.support.leases import LeaseServer
 from tests.support.waiting import wait_for
 
+_HANGS_S = 20.0
+_LONG = {"lease_s": 300.0, "renew_deadline_s": 200.0}
+"""Times that no test reaches, however slow the machine."""
 _COLLECTION = "/apis/coordination.k8s.io/v1/namespaces/openshift-ingress/leases"
 
 
@@ -66,13 +69,24 @@ class MemoryApi:
     def _do(self, request: Request) -> bytes:
         self.asked.append(request.method)
         if self.hangs.is_set():
-            self._closed.wait(20)
+            self._closed.wait(_HANGS_S)
         if self._closed.is_set():
             raise ApiUnreachable("closed")
         outcome = self.fails or self.server.carry_out(request)
         if isinstance(outcome, ApiError):
             raise outcome
         return outcome
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        """Give the time."""
+        return self.now_s
 
 
 class Witness:
@@ -97,13 +111,13 @@ def server() -> LeaseServer:
 
 @pytest.fixture
 def elect(server: LeaseServer) -> Iterator[Make]:
-    """Start elections with short times; they are stopped after the test."""
+    """Start elections that ask often; they are stopped after the test."""
     made: list[LeaderElection] = []
 
-    def make(identity: str = "a", **times: float) -> tuple[LeaderElection, MemoryApi, Witness]:
+    def make(identity: str = "a", **options: Any) -> tuple[LeaderElection, MemoryApi, Witness]:
         api, witness = MemoryApi(server), Witness()
-        short = {"lease_s": 1.0, "renew_deadline_s": 0.5, "retry_s": 0.02, **times}
-        election = LeaderElection(api, "openshift-ingress", "tcp-router", identity, observer=witness, **short)  # type: ignore[arg-type]
+        options = {**_LONG, "retry_s": 0.02, **options}
+        election = LeaderElection(api, "openshift-ingress", "tcp-router", identity, observer=witness, **options)
         made.append(election)
         election.start()
         return election, api, witness
@@ -111,19 +125,19 @@ def elect(server: LeaseServer) -> Iterator[Make]:
     yield make
     for election in made:
         election.stop()
-    assert [t.name for t in threading.enumerate() if t.name == "leader election"] == []
+    wait_for(lambda: not any(t.name == "leader election" for t in threading.enumerate()), "the threads to end")
 
 
 def test_one_leads_and_the_next_takes_over_at_once(server: LeaseServer, elect: Make) -> None:
     """Gain and loss are told once each; a stopped leader frees the Lease for another that is waiting."""
-    first, _, told = elect("a", lease_s=60.0, renew_deadline_s=40.0)
+    first, _, told = elect("a")
     wait_for(first.is_leader, "the first to lead")
-    second, _, told_second = elect("b", lease_s=60.0, renew_deadline_s=40.0)
+    second, _, told_second = elect("b")
     wait_for(lambda: second.holder == "a", "the second to look")
     assert not second.is_leader()
-    first.stop()
+    first.stop(20.0)
     assert not first.is_leader()
-    wait_for(second.is_leader, "the second to lead", deadline_s=5)
+    wait_for(second.is_leader, "the second to lead")
     assert told.told == [True, False]
     wait_for(lambda: told_second.told == [True], "the second to be told")
     assert (server.spec["holderIdentity"], server.spec["leaseTransitions"]) == ("b", 1)
@@ -131,33 +145,41 @@ def test_one_leads_and_the_next_takes_over_at_once(server: LeaseServer, elect: M
 
 def test_a_leader_whose_api_hangs_leads_no_more_in_time(elect: Make) -> None:
     """The time is over while the renewal still hangs; stop ends it within a second."""
-    election, api, _ = elect()
+    clock = Clock()
+    election, api, _ = elect(clock=clock)
     wait_for(election.is_leader, "it to lead")
+    asked = len(api.asked)
     api.hangs.set()
-    wait_for(lambda: not election.is_leader(), "it to lead no more", deadline_s=2)
+    wait_for(lambda: len(api.asked) > asked, "a renewal to hang")
+    clock.now_s += _LONG["renew_deadline_s"]
+    assert not election.is_leader()
     began_s = time.monotonic()
     election.stop()
-    assert time.monotonic() - began_s < 1.3
+    assert time.monotonic() - began_s < _HANGS_S / 2
 
 
 def test_stop_ends_the_lead_before_it_waits(elect: Make) -> None:
     """From the call of stop on this process does not lead, also while a renewal hangs."""
-    election, api, _ = elect(lease_s=60.0, renew_deadline_s=40.0)
+    election, api, _ = elect()
     wait_for(election.is_leader, "it to lead")
     asked = len(api.asked)
     api.hangs.set()
-    wait_for(lambda: len(api.asked) > asked, "a renewal to hang", deadline_s=1)
-    stopping = threading.Thread(target=election.stop)
+    wait_for(lambda: len(api.asked) > asked, "a renewal to hang")
+    stopping = threading.Thread(target=election.stop, args=(_HANGS_S,))
     stopping.start()
-    wait_for(lambda: not election.is_leader(), "it to lead no more", deadline_s=0.3)
+    wait_for(lambda: not election.is_leader(), "it to lead no more", _HANGS_S / 2)
+    assert stopping.is_alive()
+    api.close()
     stopping.join()
 
 
 def test_a_leader_that_cannot_renew_is_told(elect: Make) -> None:
     """A loss is told, and so is the gain after it."""
-    election, api, witness = elect()
+    clock = Clock()
+    election, api, witness = elect(clock=clock)
     wait_for(lambda: witness.told == [True], "the gain to be told")
     api.fails = ApiUnreachable("no route to host")
+    clock.now_s += _LONG["renew_deadline_s"]
     wait_for(lambda: witness.told == [True, False], "the loss to be told")
     api.fails = None
     wait_for(lambda: witness.told == [True, False, True], "the second gain to be told")

@@ -25,10 +25,10 @@ _UNREACHABLE = ApiUnreachable("no route to host")
 class Replica:
     """A candidate with a clock that the test moves and a server that it shares."""
 
-    def __init__(self, server: LeaseServer, identity: str) -> None:
+    def __init__(self, server: LeaseServer, identity: str, jitter: float = 0.0) -> None:
         self.server = server
         self.now_s = 1000.0
-        self.candidate = Candidate("openshift-ingress", "tcp-router", identity, LeaseTimes(), lambda: 0.0)
+        self.candidate = Candidate("openshift-ingress", "tcp-router", identity, LeaseTimes(), lambda: jitter)
         self.asked: list[str] = []
 
     @property
@@ -117,6 +117,23 @@ def test_another_waits_as_long_as_the_lease_says(server: LeaseServer) -> None:
     other.turn()
     assert other.leads
     assert (server.spec["holderIdentity"], server.spec["leaseTransitions"]) == ("b", 1)
+
+
+@given(jitter=st.floats(0, 1), began_s=st.floats(0, 3), killed_s=st.floats(20, 30))
+def test_a_killed_leader_is_followed_after_13_to_18_seconds(jitter: float, began_s: float, killed_s: float) -> None:
+    """Whenever the leader ends: 15 seconds after another saw its last renewal, and not when that one's pause is over."""
+    server = LeaseServer()
+    first, second = led_by(server, "a"), Replica(server, "b", jitter)
+    start_s = first.now_s
+    next_s, looks_s, ends_s = start_s + 2.0, start_s + began_s, start_s + killed_s
+    while not second.leads:
+        if next_s < min(looks_s, ends_s):
+            first.now_s = next_s
+            next_s += first.turn()
+        else:
+            second.now_s = looks_s
+            looks_s += second.turn()
+    assert 13 - 0.001 <= second.now_s - ends_s <= 18 + 0.001
 
 
 def test_a_living_leader_is_left_alone(server: LeaseServer) -> None:

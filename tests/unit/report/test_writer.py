@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -16,11 +17,14 @@ from router.errors import (
     ApiConflict,
     ApiError,
     ApiForbidden,
+    ApiGone,
     ApiInvalid,
     ApiUnauthorized,
     ApiUnreachable,
 )
+from router.kube.api import Query
 from router.report.events import MAX_WAITING, SERIES_PAUSE_S
+from router.report.selection import Selection
 from router.report.writer import Rate, StatusWriter
 from router.resources import ObjectKey, Route
 from router.snapshot import Snapshot
@@ -28,6 +32,8 @@ from tests.support.fake_api import FakeApi, entries
 from tests.support.objects import route as route_value
 from tests.support.waiting import wait_for
 
+EVERYTHING = Selection()
+SHARD = Selection(route_selector="shard=a")
 FAST = Rate(1000.0, 1000)
 OTHERS = {"routerName": "default", "host": "x.example.com", "unknown": True}
 
@@ -37,13 +43,46 @@ def key(name: str) -> ObjectKey:
     return ObjectKey("team", name)
 
 
+class ListingApi(FakeApi):
+    """One that lists Routes too, and knows a single selector."""
+
+    page_size = 2
+
+    def get(self, path: str, query: Query | None = None) -> bytes:
+        """Give a Route, or a page of Routes."""
+        if query is None:
+            return super().get(path)
+        self._begin("LIST", path)
+        namespace, _, rest = (
+            path.removeprefix("/apis/route.openshift.io/v1/").removeprefix("namespaces/").partition("/")
+        )
+        found = [value for at, value in sorted(self.routes.items()) if not rest or at.namespace == namespace]
+        if "fieldSelector" in query:
+            assert query["labelSelector"] == SHARD.route_selector
+            labels = [value["metadata"].get("labels") or {} for value in found]
+            named = [
+                value["metadata"]["name"] == query["fieldSelector"].removeprefix("metadata.name=") for value in found
+            ]
+            found = [
+                value
+                for value, has, is_it in zip(found, labels, named, strict=True)
+                if is_it and has.get("shard") == "a"
+            ]
+        start = int(query.get("continue", "0"))
+        end = start + self.page_size
+        metadata = {"continue": str(end)} if end < len(found) else {}
+        return json.dumps({"metadata": metadata, "items": found[start:end]}).encode()
+
+
 @dataclass
 class Bench:
     """A writer whose time is ours, and the part of the router around it."""
 
     rate: Rate = FAST
     name: str = "tcp-router"
-    api: FakeApi = field(default_factory=FakeApi)
+    selection: Selection = EVERYTHING
+    hostname: str = "tcp.example.com"
+    api: FakeApi = field(default_factory=ListingApi)
     leads: bool = True
     now_s: float = 0.0
     routes: dict[ObjectKey, Route] = field(default_factory=dict)
@@ -54,9 +93,10 @@ class Bench:
         self.writer = StatusWriter(
             self.api,
             self.name,
-            "tcp.example.com",
+            self.hostname,
             lambda: self.is_leader(),  # noqa: PLW0108 - tests put another in its place
             instance="pod-1",
+            selection=self.selection,
             rate=self.rate,
             clock=lambda: self.now_s,
             wall_clock=lambda: 1767229200.0 + self.now_s,
@@ -115,6 +155,17 @@ def bench() -> Bench:
     made = Bench()
     made.put("db")
     made.tell(Verdict(route=key("db"), port=6620), changed=made.see())
+    return made
+
+
+@pytest.fixture
+def sharded() -> Bench:
+    """The same, where a selector decides which Routes are followed; that nothing is left over of before is known."""
+    made = Bench(selection=SHARD)
+    made.put("db")
+    made.tell(Verdict(route=key("db"), port=6620), changed=made.see())
+    made.work()
+    made.api.requests.clear()
     return made
 
 
@@ -193,37 +244,254 @@ def test_route_that_stops_being_ours_loses_the_entry(bench: Bench) -> None:
     assert len(bench.api.writes()) == 2
 
 
-def test_route_that_left_the_shard_loses_the_entry(bench: Bench) -> None:
+def test_route_that_left_the_shard_loses_the_entry(sharded: Bench) -> None:
     """A Route that the input gives no more, though it exists, is read and our entry removed."""
-    bench.work()
-    del bench.routes[key("db")]
-    bench.forget("db")
-    bench.tell(changed=frozenset({key("db")}))
-    bench.work()
-    assert bench.api.routes[key("db")]["status"]["ingress"] == []
-    assert bench.writer.writes()["removed"] == 1
+    sharded.work()
+    del sharded.routes[key("db")]
+    sharded.forget("db")
+    sharded.tell(changed=frozenset({key("db")}))
+    sharded.work()
+    assert sharded.api.routes[key("db")]["status"]["ingress"] == []
+    assert sharded.writer.writes()["removed"] == 1
 
 
-def test_route_that_comes_back_keeps_the_entry(bench: Bench) -> None:
+def test_route_that_comes_back_keeps_the_entry(sharded: Bench) -> None:
     """A Route that is back in the shard by the time that it is read keeps what it has."""
-    bench.work()
-    del bench.routes[key("db")]
-    bench.tell(changed=frozenset({key("db")}))
-    bench.api.before = lambda method, _: bench.tell(changed=bench.see()) if method == "GET" else None
-    bench.work(10.0)
-    assert bench.conditions("db") == {"Admitted": "True", "PortClaimed": "6620"}
-    assert len(bench.api.writes()) == 1
+    sharded.work()
+    del sharded.routes[key("db")]
+    sharded.tell(changed=frozenset({key("db")}))
+    sharded.api.before = lambda method, _: sharded.tell(changed=sharded.see()) if method == "GET" else None
+    sharded.work(10.0)
+    assert sharded.conditions("db") == {"Admitted": "True", "PortClaimed": "6620"}
+    assert sharded.api.writes() == []
 
 
-def test_deleted_route_is_forgotten(bench: Bench) -> None:
-    """A deleted Route costs one read."""
+def test_deleted_route_is_forgotten(sharded: Bench) -> None:
+    """A deleted Route costs one read where selectors decide what is followed."""
+    sharded.work()
+    del sharded.api.routes[key("db")]
+    sharded.forget("db")
+    sharded.tell(changed=sharded.see())
+    sharded.work(60.0)
+    routes = "/apis/route.openshift.io/v1/namespaces/team/routes"
+    assert [asked for asked in sharded.api.requests if asked[0] == "GET"] == [("GET", f"{routes}/db")]
+    assert sharded.writer.queued == 0
+
+
+def test_deleted_route_costs_nothing_where_all_are_followed() -> None:
+    """Without selectors a Route goes out of sight only by being deleted."""
+    bench = Bench(selection=Selection(namespaces=("team",)))
+    bench.put("db")
+    bench.tell(Verdict(route=key("db"), port=6620), changed=bench.see())
     bench.work()
     del bench.api.routes[key("db")]
     bench.forget("db")
     bench.tell(changed=bench.see())
     bench.work(60.0)
-    assert bench.api.requests[2:] == [("GET", "/apis/route.openshift.io/v1/namespaces/team/routes/db")]
-    assert bench.writer.queued == 0
+    assert [method for method, _ in bench.api.requests] == ["PATCH", "POST"]
+
+
+# What left while nobody ran
+
+
+def left_over(bench: Bench, name: str, *, hostname: str = "tcp.example.com", **changes: Any) -> None:
+    """Put a Route that is not in sight, with an entry that says our name."""
+    ours = {"routerName": "tcp-router", "routerCanonicalHostname": hostname, "conditions": []}
+    bench.put(name, **{"status": {"ingress": [OTHERS, ours]}, **changes})
+
+
+def found_names(bench: Bench) -> dict[str, list[str]]:
+    """Give who has entries in the status of which Route."""
+    return {
+        each.name: [e["routerName"] for e in value["status"]["ingress"]] for each, value in bench.api.routes.items()
+    }
+
+
+def test_entries_of_routes_that_left_while_nobody_ran() -> None:
+    """On gaining the lead all Routes are listed once, in pages: where ours is not ours any more, it goes; others' stay."""
+    bench = Bench(selection=SHARD)
+    for number in range(5):
+        left_over(bench, f"left{number}")
+    annotations = {"metadata": {"name": "given-away", "namespace": "team", "annotations": {}}}
+    left_over(bench, "given-away", hostname="other.example.com", **annotations)
+    bench.put("foreign", status={"ingress": [OTHERS]})
+    bench.tell()
+    bench.work(60.0)
+    assert found_names(bench) == {name: ["default"] for name in found_names(bench)}
+    assert bench.writer.writes() == {"removed": 6}
+    asked = len(bench.api.requests)
+    bench.work(600.0)
+    assert len(bench.api.requests) == asked, "once"
+
+
+def test_nothing_is_looked_for_before_all_is_known() -> None:
+    """Before the first configuration nobody knows which Routes are ours, and nothing is listed."""
+    bench = Bench(selection=SHARD)
+    left_over(bench, "db")
+    bench.tell(configured=False)
+    bench.work(60.0)
+    assert bench.api.requests == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        pytest.param("", "", id="no hostnames"),
+        pytest.param("", "b.example.com", id="a hostname of theirs"),
+        pytest.param("a.example.com", "", id="a hostname of ours"),
+        pytest.param("a.example.com", "b.example.com", id="two hostnames"),
+    ],
+)
+def test_two_routers_of_one_name_do_not_fight(ours: str, theirs: str) -> None:
+    """Two routers that share a name and divide the Routes by labels: neither takes what may be the other's."""
+    bench = Bench(selection=SHARD, hostname=ours)
+    left_over(bench, "of-the-other", hostname=theirs)
+    bench.tell()
+    bench.work(60.0)
+    assert found_names(bench) == {"of-the-other": ["default", "tcp-router"]}
+
+
+def test_route_that_another_router_of_our_name_took_over(sharded: Bench) -> None:
+    """A Route that went from our shard to that of a router with our name keeps the entry which that one wrote."""
+    sharded.work()
+    stored = sharded.api.routes[key("db")]
+    (entry,) = stored["status"]["ingress"]
+    sharded.api.put_route({**stored, "status": {"ingress": [{**entry, "routerCanonicalHostname": "b.example.com"}]}})
+    del sharded.routes[key("db")]
+    sharded.forget("db")
+    sharded.tell(changed=frozenset({key("db")}))
+    sharded.work(60.0)
+    assert sharded.entry("db")["routerCanonicalHostname"] == "b.example.com"
+
+
+def test_route_that_comes_back_while_it_is_looked_for() -> None:
+    """A Route that is selected by the time that it is read keeps its entry, though nobody has told us of it yet."""
+    bench = Bench(selection=SHARD)
+    metadata = route_value("db", 6620)["metadata"]
+    left_over(bench, "db", metadata={**metadata, "labels": {"shard": "a"}})
+    bench.tell()
+    bench.work(60.0)
+    assert found_names(bench) == {"db": ["default", "tcp-router"]}
+
+
+def test_looking_for_what_left_is_given_up_without_permission(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where all Routes may not be listed, nothing is removed, it is said once, and the rest goes on."""
+    bench = Bench(selection=SHARD)
+    left_over(bench, "db")
+    bench.api.faults.append(ApiForbidden("needs list of routes", 403))
+    bench.tell()
+    bench.work(600.0)
+    assert found_names(bench) == {"db": ["default", "tcp-router"]}
+    assert len(bench.api.requests) == 1
+    assert capsys.readouterr().out.count("routes that left the shard are not looked for") == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "counted"),
+    [
+        pytest.param(ApiUnreachable("cut"), {"unreachable": 1}, id="outage"),
+        pytest.param(ApiGone("expired", 410), {}, id="410"),
+    ],
+)
+def test_looking_for_what_left_outlives_faults(fault: ApiError, counted: dict[str, int]) -> None:
+    """The page that failed is asked for again; pages that the server forgot are listed anew."""
+    bench = Bench(selection=SHARD)
+    for number in range(5):
+        left_over(bench, f"left{number}")
+    pages = iter([None, fault])
+
+    def spoil(method: str, path: str) -> None:
+        if method == "LIST" and "/namespaces/" not in path:
+            bench.api.faults.append(next(pages, None))
+
+    bench.api.before = spoil
+    bench.tell()
+    bench.work(60.0)
+    assert bench.writer.writes() == {"removed": 5, **counted}
+
+
+# What goes first
+
+
+def test_change_overtakes_what_was_there_at_the_start() -> None:
+    """At a first start with 5,000 Routes one that changes then, and its Event, do not wait for the others."""
+    bench = Bench(Rate(50.0, 100))
+    for number in range(5000):
+        bench.put(f"r{number}", 7000 + number)
+    bench.tell(*(Verdict(route=key(f"r{n}"), port=7000 + n) for n in range(5000)), changed=bench.see())
+    bench.work(10.0)
+    bench.put("r4999", 30000)
+    bench.tell(Verdict(route=key("r4999"), port=30000), changed=bench.see("r4999"))
+    bench.put("new", 30001)
+    bench.tell(Verdict(route=key("new"), port=30001), changed=bench.see("new"))
+    bench.tell(Verdict(route=key("r4998"), port=11998, reason=Reason.PORT_UNAVAILABLE, message="taken", set_aside=True))
+    bench.work(0.5)
+    assert bench.conditions("r4999") == {"Admitted": "True", "PortClaimed": "30000"}
+    assert bench.conditions("new")["PortClaimed"] == "30001"
+    assert bench.conditions("r4998") == {"Admitted": "taken"}
+    assert {event["regarding"]["name"] for event in bench.api.events.values()} == {"r4999", "r4998", "new"}
+    assert bench.writer.queued > 4000
+    bench.work(300.0)
+    assert bench.writer.writes() == {"written": 5001}
+
+
+def test_what_routers_write_overtakes_nothing() -> None:
+    """Statuses, ours and others', come back as changes of their Routes; these are no news."""
+    bench = Bench(Rate(50.0, 10))
+    for number in range(500):
+        bench.put(f"r{number}", 7000 + number)
+    bench.tell(*(Verdict(route=key(f"r{n}"), port=7000 + n) for n in range(500)), changed=bench.see())
+    bench.work(1.0)
+    for number in range(500):
+        if "status" not in bench.api.routes[key(f"r{number}")]:
+            bench.put(f"r{number}", 7000 + number, status={"ingress": [OTHERS]})
+    bench.tell(changed=bench.see())
+    bench.put("r499", 30000)
+    bench.tell(Verdict(route=key("r499"), port=30000), changed=bench.see("r499"))
+    bench.work(0.2)
+    assert bench.conditions("r499")["PortClaimed"] == "30000"
+    bench.work(30.0)
+    assert bench.writer.writes() == {"written": 500}
+
+
+def test_changes_without_end_do_not_starve_the_start() -> None:
+    """Of what is written while Routes change all the time, a part is of those that were there at the start."""
+    bench = Bench(Rate(50.0, 1))
+    for number in range(300):
+        bench.put(f"r{number}", 7000 + number)
+    bench.tell(*(Verdict(route=key(f"r{n}"), port=7000 + n) for n in range(300)), changed=bench.see())
+    bench.work(0.1)
+    for turn in range(10):
+        names = [f"r{number}" for number in range(200, 300)]
+        for name in names:
+            bench.put(name, 30000 + turn)
+        verdicts = [Verdict(route=key(name), port=30000 + turn) for name in names]
+        bench.tell(*verdicts, changed=bench.see(*names))
+        bench.work(1.0)
+    assert sum("status" in bench.api.routes[key(f"r{number}")] for number in range(200)) >= 50
+
+
+def test_news_is_dropped_last() -> None:
+    """Of more Events than may wait, those of the start are dropped first."""
+    bench = Bench(Rate(10_000.0, 10_000))
+    count = MAX_WAITING + 50
+    for number in range(count):
+        bench.put(f"r{number}", 7000 + number)
+    bench.api.before = lambda method, _path: bench.api.faults.append(
+        ApiBusy("busy", 429, 60.0) if method == "POST" else None
+    )
+    bench.tell(*(Verdict(route=key(f"r{n}"), port=7000 + n) for n in range(count)), changed=bench.see())
+    bench.work(1.0)
+    for number in range(60):
+        bench.put(f"new{number}", 30000 + number)
+    verdicts = [Verdict(route=key(f"new{n}"), port=30000 + n) for n in range(60)]
+    bench.tell(*verdicts, changed=bench.see(*(f"new{n}" for n in range(60))))
+    bench.work(1.0)
+    bench.api.before = lambda _method, _path: None
+    bench.work(200.0)
+    told = {event["regarding"]["name"] for event in bench.api.events.values()}
+    assert {f"new{number}" for number in range(60)} <= told
+    assert bench.writer.events()["dropped"] == 110
 
 
 def test_foreign_routes_cost_nothing() -> None:
@@ -327,17 +595,17 @@ def test_lease_renewed_late(bench: Bench) -> None:
     assert bench.conditions("another")["Admitted"] == "True"
 
 
-def test_what_happened_while_another_led(bench: Bench) -> None:
+def test_what_happened_while_another_led(sharded: Bench) -> None:
     """A Route that went out of sight while another replica led is cleaned up by who leads next."""
-    bench.work()
-    bench.leads = False
-    bench.work(1.0)
-    del bench.routes[key("db")]
-    bench.forget("db")
-    bench.tell(changed=frozenset({key("db")}))
-    bench.leads = True
-    bench.work()
-    assert bench.api.routes[key("db")]["status"]["ingress"] == []
+    sharded.work()
+    sharded.leads = False
+    sharded.work(1.0)
+    del sharded.routes[key("db")]
+    sharded.forget("db")
+    sharded.tell(changed=frozenset({key("db")}))
+    sharded.leads = True
+    sharded.work()
+    assert sharded.api.routes[key("db")]["status"]["ingress"] == []
 
 
 @pytest.mark.parametrize(
@@ -347,7 +615,7 @@ def test_what_happened_while_another_led(bench: Bench) -> None:
         pytest.param(ApiBusy("broken", 500), "busy", 1.0, id="500"),
         pytest.param(ApiUnreachable("refused"), "unreachable", 1.0, id="unreachable"),
         pytest.param(ApiUnauthorized("expired", 401), "unauthorized", 1.0, id="401"),
-        pytest.param(ApiForbidden("patch routes/status", 403), "forbidden", 60.0, id="403"),
+        pytest.param(ApiForbidden("patch routes/status", 403), "forbidden", 5.0, id="403"),
         pytest.param(ApiError("odd", 418), "failed", 1.0, id="anything else"),
     ],
 )
@@ -369,21 +637,21 @@ def test_outage_is_tried_less_and_less_often(bench: Bench) -> None:
     assert 60 <= len(bench.api.requests) <= 70
 
 
-def test_any_good_answer_ends_an_outage(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+def test_any_good_answer_ends_an_outage(sharded: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     """Also a Route that is gone tells that the API server is well: the next outage is logged, and begins with a short pause."""
-    bench.put("another", 6621)
-    bench.tell(Verdict(route=key("another"), port=6621), changed=bench.see())
-    bench.work()
+    sharded.put("another", 6621)
+    sharded.tell(Verdict(route=key("another"), port=6621), changed=sharded.see())
+    sharded.work()
     capsys.readouterr()
     for name in ("db", "another"):
-        bench.forget(name)
-        del bench.routes[key(name)], bench.api.routes[key(name)]
-        bench.api.faults.append(ApiUnreachable("refused"))
-        bench.tell(changed=frozenset({key(name)}))
-        bench.work(1.3)
+        sharded.forget(name)
+        del sharded.routes[key(name)], sharded.api.routes[key(name)]
+        sharded.api.faults.append(ApiUnreachable("refused"))
+        sharded.tell(changed=frozenset({key(name)}))
+        sharded.work(1.3)
         assert "status not written" in capsys.readouterr().out
-        assert bench.api.requests[-1][0] == "GET"
-    assert bench.writer.writes() == {"written": 2, "unreachable": 2, "gone": 2}
+        assert sharded.api.requests[-1][0] == "GET"
+    assert sharded.writer.writes() == {"written": 2, "unreachable": 2, "gone": 2}
 
 
 def test_forbidden_namespace_costs_only_itself(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -401,12 +669,35 @@ def test_forbidden_namespace_costs_only_itself(bench: Bench, capsys: pytest.Capt
 
     bench.api.before = forbid
     bench.tell(*team, other, changed=bench.see())
-    bench.work(30.0)
+    bench.work(1.0)
     assert len([path for path in bench.api.writes() if "/team/" in path]) == 1
     assert entries(bench.api.routes[ObjectKey("other", "x")], "tcp-router")
     bench.work(600.0)
-    assert len([path for path in bench.api.writes() if "/team/" in path]) < 15
+    assert len([path for path in bench.api.writes() if "/team/" in path]) < 125, "one every five seconds"
     assert capsys.readouterr().out.count("status not permitted") == 1
+    bench.api.before = lambda _method, _path: None
+    bench.work(6.0)
+    assert all(bench.conditions(f"f{number}")["Admitted"] == "True" for number in range(50))
+    assert capsys.readouterr().out.count("status permitted again") == 1
+
+
+def test_many_forbidden_namespaces_leave_time_for_others() -> None:
+    """A permission that is missing everywhere is looked for twice a second, not once a namespace every few seconds."""
+    bench = Bench()
+    keys = [ObjectKey(f"n{number}", "db") for number in range(100)]
+    for each in keys:
+        bench.api.put_route(route_value("db", 7000, namespace=each.namespace))
+    bench.api.before = lambda _method, _path: bench.api.faults.append(ApiForbidden("needs patch of routes/status", 403))
+    changed = frozenset(keys)
+    bench.routes = {each: bench.api.route(each) for each in keys}
+    bench.tell(*(Verdict(route=each, port=7000) for each in keys), changed=changed)
+    bench.work(1.0)
+    asked = len(bench.api.writes())
+    bench.work(300.0)
+    assert len(bench.api.writes()) - asked < 2.2 * 300
+    bench.api.before = lambda _method, _path: None
+    bench.work(15.0)
+    assert all(entries(bench.api.routes[each], "tcp-router") for each in keys)
 
 
 def test_refused_status_is_not_sent_again(bench: Bench) -> None:

@@ -1,0 +1,100 @@
+"""How long a watch pauses before it is begun again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from router.errors import ApiUnreachable
+from router.inputs.kube.decoding import Head
+from router.inputs.kube.handle import Handle
+from router.inputs.kube.kinds import ROUTES
+from router.inputs.kube.reflector import Pace, Reflector
+from router.kube.api import Query
+
+PAUSES_S = (0.2, 15.0)
+TURNS = 8
+
+
+class Pauses(Handle):
+    """Notes pauses in the place of making them, and stops after some."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken_s: list[float] = []
+
+    def pause(self, seconds: float) -> None:
+        """Note it."""
+        self.taken_s.append(seconds)
+        if len(self.taken_s) == TURNS:
+            self.stop()
+
+
+class CutStreams:
+    """An API with no objects, of which every stream opens and is cut."""
+
+    def get(self, path: str, query: Query | None = None) -> bytes:  # noqa: ARG002 - as ``Api`` has it
+        """Give an empty list."""
+        return b'{"metadata":{"resourceVersion":"7"},"items":[]}'
+
+    @contextmanager
+    def watch(self, path: str, query: Query, read_timeout_s: float) -> Iterator[CutStreams]:  # noqa: ARG002 - as above
+        """Open a stream."""
+        yield self
+
+    def lines(self) -> Iterator[bytes]:
+        """Be cut."""
+        raise ApiUnreachable("cut")
+        yield b""
+
+    def close(self) -> None:
+        """Nothing waits."""
+
+    def patch(self, path: str, body: bytes, content_type: str) -> bytes:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def put(self, path: str, body: bytes) -> bytes:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def refresh_credentials(self) -> None:
+        """There are none."""
+
+
+class Nobody:
+    """Takes objects, and counts, and does nothing with it."""
+
+    def begin_list(self) -> None:
+        """Begin."""
+
+    def add_page(self, items: object) -> None:
+        """Take nothing."""
+
+    def end_list(self, resource_version: str) -> None:
+        """End."""
+
+    def apply(self, head: Head, raw: object) -> None:
+        """Take nothing."""
+
+    def watch_restarted(self, kind: str, cause: str) -> None:
+        """Count nothing."""
+
+
+@pytest.mark.parametrize(
+    ("well_after_s", "longest_s"),
+    [(0.0, PAUSES_S[0]), (1e9, PAUSES_S[1])],
+    ids=["streams that lasted", "streams that did not"],
+)
+def test_pauses_grow_only_while_streams_do_not_last(well_after_s: float, longest_s: float) -> None:
+    """A stream that brought nothing but lasted is a success: the fault after it is the first of a row, not the next."""
+    handle = Pauses()
+    pace = Pace(pauses_s=PAUSES_S, well_after_s=well_after_s)
+    Reflector(CutStreams(), ROUTES, Nobody(), handle=handle, observer=Nobody(), pace=pace).run()
+    assert longest_s / 2 <= handle.taken_s[-1] <= longest_s
