@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -59,7 +59,8 @@ class Store:
         self._unsynced = set(sources)
         self._woken = False
         self._condition = threading.Condition()
-        self._slice_owner: dict[ObjectKey, ObjectKey] = {}
+        self._slice_owner: dict[ObjectKey, str] = {}
+        """The name of each slice's Service, which is of the same namespace."""
 
     def put(self, *objects: KubernetesObject) -> None:
         """Add objects or replace those of the same kind and key."""
@@ -123,20 +124,22 @@ class Store:
         changes = Changes(frozenset(routes), frozenset(services))
         return changes, arrived_s if changes else None
 
-    def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> set[ObjectKey]:
-        touched = set()
-        former = self._slice_owner.get(key)
+    def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:
+        """Move one slice; give the Services that it changes."""
+        former_name = self._slice_owner.get(key)
         current = obj.service if isinstance(obj, EndpointSlice) else None
-        if former is not None and former != current:
+        touched = []
+        if former_name is not None and (current is None or current.name != former_name):
+            former = ObjectKey(key.namespace, former_name)
             slices = self.objects.slices[former]
             del slices[key.name], self._slice_owner[key]
             if not slices:
                 del self.objects.slices[former]
-            touched.add(former)
+            touched.append(former)
         if current is not None and isinstance(obj, EndpointSlice):
-            self._slice_owner[key] = current
+            self._slice_owner[key] = current.name
             if _set(self.objects.slices.setdefault(current, {}), key.name, obj):
-                touched.add(current)
+                touched.append(current)
         return touched
 
     def _receive(self, arrivals: Mapping[_Slot, KubernetesObject | None]) -> None:

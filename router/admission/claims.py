@@ -7,7 +7,8 @@ on the objects, so that every replica decides alike.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from router.admission.options import EXTERNAL_TCP_PORT_SNI, port_option_difference
 from router.admission.request import Request, displayed_host
@@ -18,8 +19,7 @@ from router.resources import ObjectKey
 _Order = tuple[bool, bool, str, ObjectKey]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one Route claims; equal claims are decided equally, whatever else changed on the Route."""
 
     key: ObjectKey
@@ -65,9 +65,11 @@ def decide_port(claims: Iterable[Claim]) -> dict[ObjectKey, Rejection | None]:
 
     The first in the queue decides whether the port is dedicated or shared and, if shared, with which options.
     """
-    queue = sorted(claims, key=lambda claim: claim.port_order)
+    queue = list(claims)
     if not queue:
         return {}
+    if len(queue) > 1:
+        queue.sort(key=lambda claim: claim.port_order)
     first, *others = queue
     decided: dict[ObjectKey, Rejection | None] = {first.key: None}
     hosts = {first.host: first}

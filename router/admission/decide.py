@@ -17,7 +17,7 @@ from router.admission.options import sni_port_options
 from router.admission.request import Request, displayed_host, is_ours, read_request
 from router.admission.sorted_map import SortedMap
 from router.admission.verdicts import Rejection, Verdict
-from router.model import Frontend, Model, RouteSection
+from router.model import Frontend, Model, RouteSection, backend_name
 from router.resources import ObjectKey, Route
 from router.settings import AdmissionSettings
 from router.store import Changes, Objects
@@ -51,7 +51,7 @@ class Admission:
     def __init__(self, settings: AdmissionSettings) -> None:
         self._settings = settings
         self._entries: dict[ObjectKey, _Entry] = {}
-        self._routes_by_service: dict[ObjectKey, set[ObjectKey]] = {}
+        self._routes_by_service: dict[ObjectKey, tuple[ObjectKey, ...]] = {}
         self._claims = ClaimBook(settings.sni_port, sni_port_options(settings.defaults))
         self._sections: SortedMap[ObjectKey, RouteSection] = SortedMap()
         self._verdicts: SortedMap[ObjectKey, Verdict] = SortedMap()
@@ -69,11 +69,11 @@ class Admission:
         """
         to_find = self._read_routes(objects, changes.routes)
         for service in changes.services:
-            to_find |= self._routes_by_service.get(service, set())
+            to_find.update(self._routes_by_service.get(service, ()))
         for key in to_find:
             self._find_destination(key, objects)
         decided = self._claims.settle()
-        for key in decided | to_find | changes.routes:
+        for key in sorted(decided | to_find | changes.routes):
             self._conclude(key)
         return self._publish()
 
@@ -106,12 +106,11 @@ class Admission:
     def _index(self, key: ObjectKey, former: Request | Verdict | None, current: Request | Verdict | None) -> None:
         """Keep the way from Services to the Routes that lead to them."""
         for service in _services(former):
-            routes = self._routes_by_service[service]
-            routes.discard(key)
-            if not routes:
-                del self._routes_by_service[service]
+            others = _without(key, self._routes_by_service.pop(service))
+            if others:
+                self._routes_by_service[service] = others
         for service in _services(current):
-            self._routes_by_service.setdefault(service, set()).add(key)
+            self._routes_by_service[service] = (*self._routes_by_service.get(service, ()), key)
 
     def _find_destination(self, key: ObjectKey, objects: Objects) -> None:
         entry = self._entries[key]
@@ -148,6 +147,11 @@ class Admission:
         return self._outcome
 
 
+def _without(key: ObjectKey, keys: tuple[ObjectKey, ...]) -> tuple[ObjectKey, ...]:
+    place = keys.index(key)
+    return keys[:place] + keys[place + 1 :]
+
+
 def _services(request: Request | Verdict | None) -> tuple[ObjectKey, ...]:
     return tuple(target.service for target in request.targets) if isinstance(request, Request) else ()
 
@@ -181,6 +185,6 @@ def _section(request: Request, destination: Destination) -> RouteSection:
     return RouteSection(
         namespace=request.key.namespace,
         route=request.key.name,
-        backend=replace(options.backend, balance=balance, servers=destination.servers),
+        backend=replace(options.backend, name=backend_name(*request.key), balance=balance, servers=destination.servers),
         frontend=Frontend(request.port, options.port) if dedicated and request.port is not None else None,
     )

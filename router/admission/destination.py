@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from operator import attrgetter
+
+import msgspec
 
 from router.admission.endpoints import Found, ServiceEndpoints, find_endpoints
 from router.admission.request import MAX_WEIGHT, Request, Target
@@ -12,11 +15,11 @@ from router.admission.verdicts import Rejection
 from router.model import Server
 from router.store import Objects
 
+_name = attrgetter("name")
 _NOTHING = ServiceEndpoints((), (), ())
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(msgspec.Struct, frozen=True, gc=False):
     """Where a Route leads to."""
 
     servers: tuple[Server, ...]
@@ -102,15 +105,14 @@ def _weighted(found: Iterable[Found], weight: int) -> list[Server]:
 
 def _uniquely_named(servers: Iterable[Server]) -> tuple[Server, ...]:
     """Sort by name, and number those whose names became equal when they were made fit for HAProxy."""
+    ordered = sorted(servers, key=_name)
+    if len(ordered) == len(set(map(_name, ordered))):
+        return tuple(ordered)
     by_name: dict[str, Server] = {}
-    for server in sorted(servers, key=_name):
+    for server in ordered:
         name, number = server.name, 1
         while name in by_name:
             number += 1
             name = f"{server.name}:{number}"
         by_name[name] = server if number == 1 else replace(server, name=name)
     return tuple(sorted(by_name.values(), key=_name))
-
-
-def _name(server: Server) -> str:
-    return server.name

@@ -91,6 +91,7 @@ def _usable(
     allow_loopback: bool,
 ) -> Iterator[Found]:
     """Give every endpoint that may be connected to, and put what may not into ``dropped``."""
+    service_name = _service_name(service)
     for each in slices.values():
         ports = [
             (port.port, port.name or "") for port in each.ports or () if choice.matches(port) and port.port is not None
@@ -109,7 +110,7 @@ def _usable(
                 if not 1 <= port <= MAX_PORT:
                     dropped.add(f"{address} (port {shown(port)})")
                     continue
-                name = _server_name(_pod(endpoint) or address, service, port_name, address, port)
+                name = _server_name(_pod(endpoint) or address, service_name, port_name, address, port)
                 yield Found(draining, name, address, port, check=True)
 
 
@@ -140,9 +141,12 @@ def _pod(endpoint: Endpoint) -> str | None:
     return target.name if target is not None and target.kind == "Pod" and is_dns_subdomain(target.name) else None
 
 
-def _server_name(pod: str, service: Service, port_name: str, address: str, port: int) -> str:
+def _service_name(service: Service) -> str:
     name = service.metadata.name
-    service_name = name if is_dns_label(name) else sanitised(name)
+    return name if is_dns_label(name) else sanitised(name)
+
+
+def _server_name(pod: str, service_name: str, port_name: str, address: str, port: int) -> str:
     return f"pod:{pod}:{service_name}:{sanitised(port_name) if port_name else ''}:{address}:{port}"
 
 
@@ -159,7 +163,7 @@ def _waker(service: Service, choice: PortChoice, dropped: set[str], *, allow_loo
     if address is not None and 1 <= port.port <= MAX_PORT:
         yield Found(
             draining=False,
-            name=_server_name("idled", service, port.name, address, port.port),
+            name=_server_name("idled", _service_name(service), port.name, address, port.port),
             address=address,
             port=port.port,
             check=False,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar, get_args
 
 from router.admission.allowlist import read_allowlist
@@ -57,28 +58,41 @@ _POD_LIMIT_FORM = integer(0, MAX_CONNECTION_COUNT)
 
 @dataclass(frozen=True, slots=True)
 class RouteOptions:
-    """How a Route is served, before it is known by which endpoints."""
+    """How a Route is served, before it is known by which endpoints. Routes that say the same share one."""
 
     backend: Backend
-    """Everything but the servers; its balance is the default's where ``balance_chosen`` is False."""
+    """Everything but name and servers; its balance is the default's where ``balance_chosen`` is False."""
     balance_chosen: bool
     port: PortOptions
 
 
-def read_options(
-    annotations: Mapping[str, str], defaults: RouteDefaults, backend: str, *, claims_port: bool
-) -> RouteOptions:
+_KEYS = frozenset({
+    BALANCE, TIMEOUT, TIMEOUT_TUNNEL, TIMEOUT_CONNECT, TIMEOUT_CLIENT, TIMEOUT_SERVER, IP_ALLOWLIST, IP_WHITELIST, RATE_LIMIT,
+    RATE_LIMIT_CONCURRENT, RATE_LIMIT_RATE, MAX_CONNECTIONS, POD_CONCURRENT_CONNECTIONS, CHECK_INTERVAL, ON_MARKED_DOWN,
+    TCP_KEEPALIVE, SEND_PROXY, ACCEPT_PROXY,
+})  # fmt: skip
+"""All that ``read_options`` reads."""
+_REMEMBERED = 256
+
+
+def read_options(annotations: Mapping[str, str], defaults: RouteDefaults, *, claims_port: bool) -> RouteOptions:
     """Read the annotations of one Route.
 
     Args:
         annotations: all of the Route's; those that are not in our table are other routers' and passed over.
         defaults: what holds where an annotation is absent.
-        backend: the name of the Route's backend.
         claims_port: whether the Route has an external port, dedicated or shared.
 
     Raises:
         Refused: a value is not of its form, or makes no sense beside the others.
     """
+    said = tuple((key, annotations[key]) for key in sorted(_KEYS & annotations.keys()))
+    return _options(said, defaults, claims_port)
+
+
+@lru_cache(_REMEMBERED)
+def _options(said: tuple[tuple[str, str], ...], defaults: RouteDefaults, claims_port: bool) -> RouteOptions:  # noqa: FBT001 - lru_cache
+    annotations = dict(said)
     if not claims_port:
         _refuse_port_options(annotations)
     balance = read(annotations, BALANCE, _BALANCE_FORM)
@@ -87,7 +101,7 @@ def read_options(
     keepalive = _or(read(annotations, TCP_KEEPALIVE, BOOLEAN), default=True)
     return RouteOptions(
         backend=Backend(
-            name=backend,
+            name="",
             balance=balance or defaults.balance,
             timeout_connect_ms=read(annotations, TIMEOUT_CONNECT, TIME) or defaults.timeout_connect_ms,
             timeout_server_ms=read(annotations, TIMEOUT_SERVER, TIME) or defaults.timeout_server_ms,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from router.admission.forms import BOOLEAN, integer, read
 from router.admission.options import (
@@ -16,7 +17,6 @@ from router.admission.options import (
 )
 from router.admission.text import is_dns_label, is_dns_subdomain, is_host, shown
 from router.admission.verdicts import Reason, Refused, Verdict
-from router.model import backend_name
 from router.resources import ObjectKey, Route, RouteIngress, RouteTarget
 from router.settings import MAX_PORT, AdmissionSettings
 
@@ -26,16 +26,14 @@ _PORT_FORM = integer(1, MAX_PORT)
 _NO_ANNOTATIONS: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, gc=False):
     """A Service that a Route leads to, and its share of the connections."""
 
     service: ObjectKey
     weight: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A Route that is acceptable by itself; whether it is served depends on other Routes and on its Services."""
 
     key: ObjectKey
@@ -63,10 +61,11 @@ def is_ours(route: Route, router_name: str) -> bool:
 
 def read_request(route: Route, settings: AdmissionSettings) -> Request | Verdict:
     """Read a Route of ours; a Verdict is the rejection of one that is not acceptable whatever else there is."""
+    key = route.key
     port: int | None = None
     host: str | None = None
     try:
-        _check_names(route.key)
+        _check_names(key)
         annotations = route.metadata.annotations or _NO_ANNOTATIONS
         port = read(annotations, EXTERNAL_TCP_PORT, _PORT_FORM, Reason.INVALID_PORT)
         host = _read_host(route)
@@ -77,15 +76,14 @@ def read_request(route: Route, settings: AdmissionSettings) -> Request | Verdict
             # The name is for HTTP routers, or for nobody: without TLS there is none that a client could tell.
             host = None
         _check_something_is_asked_for(port, host, settings)
-        backend = backend_name(*route.key)
-        options = read_options(annotations, settings.defaults, backend, claims_port=port is not None)
+        options = read_options(annotations, settings.defaults, claims_port=port is not None)
         targets = _read_targets(route)
         target_port = _read_target_port(route)
     except Refused as refused:
         asked_host = displayed_host(host) if host is not None else None
-        return Verdict(route=route.key, port=port, host=asked_host, reason=refused.reason, message=refused.message)
+        return Verdict(route=key, port=port, host=asked_host, reason=refused.reason, message=refused.message)
     return Request(
-        key=route.key,
+        key=key,
         port=port,
         shares_port=shares_port,
         host=host,
@@ -201,15 +199,16 @@ def _check_something_is_asked_for(port: int | None, host: str | None, settings: 
 
 
 def _read_targets(route: Route) -> tuple[Target, ...]:
+    namespace = route.metadata.namespace
+    if not route.spec.alternate_backends:
+        return (Target(ObjectKey(namespace, route.spec.to.name), _read_weight("spec.to", route.spec.to)),)
     weights: dict[str, int] = {}
     named = [("spec.to", route.spec.to)]
-    named += [
-        (f"spec.alternateBackends[{index}]", each) for index, each in enumerate(route.spec.alternate_backends or ())
-    ]
+    named += [(f"spec.alternateBackends[{index}]", each) for index, each in enumerate(route.spec.alternate_backends)]
     for path, target in named:
         # A Service that is named twice gets both shares.
         weights[target.name] = weights.get(target.name, 0) + _read_weight(path, target)
-    return tuple(Target(ObjectKey(route.key.namespace, name), weight) for name, weight in weights.items())
+    return tuple(Target(ObjectKey(namespace, name), weight) for name, weight in weights.items())
 
 
 def _read_weight(path: str, target: RouteTarget) -> int:

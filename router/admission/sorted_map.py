@@ -18,30 +18,33 @@ class SortedMap(Generic[K, V]):
     def __init__(self) -> None:
         self._keys: list[K] = []
         self._values: list[V] = []
+        self._by_key: dict[K, V] = {}
+        """In the order of the keys, unless a key is new."""
+        self._is_in_order = True
         self._tuple: tuple[V, ...] | None = ()
         self._mapping: Mapping[K, V] | None = None
 
     def put(self, key: K, value: V | None) -> None:
         """Put a value, or remove the key for None. Putting the same object again is no change."""
+        former = self._by_key.get(key)
+        if value is former:
+            return
         place = bisect_left(self._keys, key)
-        there = place < len(self._keys) and self._keys[place] == key
         if value is None:
-            if not there:
-                return
-            del self._keys[place], self._values[place]
-        elif there:
-            if self._values[place] is value:
-                return
-            self._values[place] = value
+            del self._keys[place], self._values[place], self._by_key[key]
+        elif former is not None:
+            self._values[place] = self._by_key[key] = value
         else:
+            # What comes in order stays in order: all of it does, where the first of everything is put sorted.
+            self._is_in_order = self._is_in_order and place == len(self._keys)
             self._keys.insert(place, key)
             self._values.insert(place, value)
+            self._by_key[key] = value
         self._tuple = self._mapping = None
 
     def get(self, key: K) -> V | None:
         """Give the value of a key."""
-        place = bisect_left(self._keys, key)
-        return self._values[place] if place < len(self._keys) and self._keys[place] == key else None
+        return self._by_key.get(key)
 
     def values(self) -> tuple[V, ...]:
         """Give the values in order; the same tuple until something changes."""
@@ -52,7 +55,11 @@ class SortedMap(Generic[K, V]):
     def mapping(self) -> Mapping[K, V]:
         """Give keys and values in order, read-only; the same mapping until something changes."""
         if self._mapping is None:
-            self._mapping = MappingProxyType(dict(zip(self._keys, self._values, strict=True)))
+            if not self._is_in_order:
+                self._by_key = dict(zip(self._keys, self._values, strict=True))
+                self._is_in_order = True
+            # A copy does not compute the hashes of all keys again, which takes longest.
+            self._mapping = MappingProxyType(self._by_key.copy())
         return self._mapping
 
     def __len__(self) -> int:

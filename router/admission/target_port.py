@@ -49,9 +49,7 @@ def choose_port(service: Service, slices: Iterable[EndpointSlice], target: int |
     if target is None:
         return _only_port(service, ports)
     if isinstance(target, str):
-        named = [port for port in ports if port.name == target]
-        absent = f"Service {shown_key(service)} has no port named {shown(target)}"
-        return _through_service(service, named, shown(target), absent)
+        return _through_service(service, [port for port in ports if port.name == target], target)
     endpoint_ports = [port for each in slices for port in each.ports or () if port.port == target]
     leading = [port for port in ports if _pod_port(port) == target and is_tcp(port.protocol)]
     numbered = [port for port in ports if port.port == target]
@@ -63,8 +61,7 @@ def choose_port(service: Service, slices: Iterable[EndpointSlice], target: int |
         return PortChoice(number=target, service_port=leading[0])
     if not numbered and endpoint_ports:
         return PortChoice(problem=_not_tcp(service, str(target), endpoint_ports[0].protocol))
-    absent = f"neither Service {shown_key(service)} nor its endpoints have a port {target}"
-    return _through_service(service, numbered, str(target), absent)
+    return _through_service(service, numbered, target)
 
 
 def _only_port(service: Service, ports: tuple[ServicePort, ...]) -> PortChoice | Rejection:
@@ -83,13 +80,16 @@ def _only_port(service: Service, ports: tuple[ServicePort, ...]) -> PortChoice |
     return PortChoice(name=tcp[0].name, service_port=tcp[0])
 
 
-def _through_service(service: Service, candidates: list[ServicePort], described: str, absent: str) -> PortChoice:
+def _through_service(service: Service, candidates: list[ServicePort], target: int | str) -> PortChoice:
     tcp = [port for port in candidates if is_tcp(port.protocol)]
     if tcp:
         return PortChoice(name=tcp[0].name, service_port=tcp[0])
     if candidates:
+        described = str(target) if isinstance(target, int) else shown(target)
         return PortChoice(problem=_not_tcp(service, described, candidates[0].protocol))
-    return PortChoice(problem=absent)
+    if isinstance(target, int):
+        return PortChoice(problem=f"neither Service {shown_key(service)} nor its endpoints have a port {target}")
+    return PortChoice(problem=f"Service {shown_key(service)} has no port named {shown(target)}")
 
 
 def _pod_port(port: ServicePort) -> int | str:

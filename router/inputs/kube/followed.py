@@ -35,6 +35,7 @@ _ONE_BY_ONE = 4
 _PAGE_SIZE = 500
 
 _Objects = tuple[KubernetesObject, ...]
+_Slot = tuple[type[KubernetesObject], ObjectKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +69,15 @@ class Followed:
         self._store = store
         self._log = log.bind(kind=kind.resource.name)
         self._lock = threading.Lock()
-        self._wanted: set[ObjectKey] = set()
+        self._wanted: dict[ObjectKey, ObjectKey] = {}
+        """Services, each with itself: there are many objects, and they shall all hold the same key."""
         self._held: dict[ObjectKey, _Held] = {}
-        self._keys: dict[ObjectKey, set[ObjectKey]] = {}
+        self._keys: dict[ObjectKey, tuple[ObjectKey, ...]] = {}
         """Of what is held, by Service."""
         self._floors: dict[ObjectKey, int] = {}
         self._fetches: list[_Fetch] = []
         self._has_begun = False
-        self._to_list: set[ObjectKey] | None = None
+        self._to_list: dict[ObjectKey, ObjectKey] | None = None
         """The Services that the list under way will bring; None before its first page."""
         self._fetched: set[ObjectKey] = set()
         """The Services that were fetched since the list began."""
@@ -98,8 +100,8 @@ class Followed:
             Whether that worked. If not, the collection must be listed again.
         """
         with self._lock:
-            new = set(services) - self._wanted
-            self._wanted |= new
+            new = set(services) - self._wanted.keys()
+            self._wanted.update((service, service) for service in new)
             if not new or not self._has_begun:
                 return True
             if not may_fetch:
@@ -116,18 +118,18 @@ class Followed:
 
     def drop(self, services: Iterable[ObjectKey]) -> None:
         """Keep the objects of these Services no longer; the store loses them."""
-        absent: set[tuple[type[KubernetesObject], ObjectKey]] = set()
+        absent: set[_Slot] = set()
         with self._lock:
             for service in services:
-                self._wanted.discard(service)
+                self._wanted.pop(service, None)
                 self._fetched.discard(service)
                 if self._to_list is not None:
-                    self._to_list.discard(service)
+                    self._to_list.pop(service, None)
                 self._floors.pop(service, None)
                 for fetch in self._fetches:
                     fetch.services.discard(service)
-                for key in tuple(self._keys.get(service, ())):
-                    absent |= self._set(key, None)
+                for key in self._keys.get(service, ()):
+                    absent.update(self._set(key, None))
             self._store.apply({}, frozenset(absent))
 
     def begin_list(self) -> None:
@@ -143,8 +145,9 @@ class Followed:
         with self._lock:
             self._has_begun = True
             if self._to_list is None:
-                self._to_list = set(self._wanted)
-            to_list = frozenset(self._to_list)
+                self._to_list = dict(self._wanted)
+            to_list = self._to_list
+        # What is dropped from it meanwhile is left out at the end.
         listed, undecodable = self._decode_all(items, to_list)
         self._listed.update(listed)
         self._undecodable |= undecodable
@@ -153,7 +156,7 @@ class Followed:
         """Take what was listed for all that there is of the Services that were wanted when its first page came."""
         version = version_number(resource_version)
         with self._lock:
-            to_list, self._to_list = self._to_list or set(), None
+            to_list, self._to_list = set(self._to_list or ()), None
             for fetch in self._fetches:
                 fetch.services -= to_list
             newer = {service for service in to_list & self._fetched if self._is_old(service, version)}
@@ -162,14 +165,14 @@ class Followed:
 
     def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
         """Take an object that was added or changed, or (None) deleted."""
-        key, service = head.key, self.kind.service_of(head)
+        key = head.key
         version = version_number(head.metadata.resource_version)
         with self._lock:
-            is_wanted = service in self._wanted and raw is not None
-            if not is_wanted and key not in self._held and not self._fetches:
+            service = self._wanted.get(self.kind.service_of(head))
+            if (service is None or raw is None) and key not in self._held and not self._fetches:
                 return
             current: _Held | None = None
-            if is_wanted and raw is not None:
+            if service is not None and raw is not None:
                 objects = self._decode(key, raw)
                 if objects is None:
                     return
@@ -200,7 +203,7 @@ class Followed:
         with self._lock:
             self._fetches.append(fetch)
         try:
-            version, listed, undecodable = self._list(namespace, selector, frozenset(services))
+            version, listed, undecodable = self._list(namespace, selector, {service: service for service in services})
         except (ApiError, msgspec.DecodeError) as error:
             self._log.info("objects not fetched", services=[str(key) for key in sorted(services)], problem=str(error))
             with self._lock:
@@ -219,7 +222,7 @@ class Followed:
         return True
 
     def _list(
-        self, namespace: str, selector: Mapping[str, str], services: frozenset[ObjectKey]
+        self, namespace: str, selector: Mapping[str, str], services: Mapping[ObjectKey, ObjectKey]
     ) -> tuple[int | None, dict[ObjectKey, _Held], set[ObjectKey]]:
         path = self.kind.resource.path(namespace)
         query = {**selector, "limit": str(_PAGE_SIZE)}
@@ -235,7 +238,7 @@ class Followed:
             query["continue"] = page.metadata.continue_
 
     def _decode_all(
-        self, items: tuple[msgspec.Raw, ...], services: frozenset[ObjectKey]
+        self, items: tuple[msgspec.Raw, ...], services: Mapping[ObjectKey, ObjectKey]
     ) -> tuple[dict[ObjectKey, _Held], set[ObjectKey]]:
         """Decode the objects that belong to these Services; give them, and the keys of those that cannot be."""
         listed: dict[ObjectKey, _Held] = {}
@@ -246,13 +249,15 @@ class Followed:
             except msgspec.DecodeError as error:
                 self._log.warning("object not decoded", problem=f"metadata: {error}")
                 continue
-            service = self.kind.service_of(head)
-            if service in services:
-                objects = self._decode(head.key, raw)
-                if objects is None:
-                    undecodable.add(head.key)
-                else:
-                    listed[head.key] = _Held(service, objects)
+            service = services.get(self.kind.service_of(head))
+            if service is None:
+                continue
+            key = head.key
+            objects = self._decode(key, raw)
+            if objects is None:
+                undecodable.add(key)
+            else:
+                listed[service if key == service else key] = _Held(service, objects)
         return listed, undecodable
 
     def _decode(self, key: ObjectKey, raw: msgspec.Raw) -> _Objects | None:
@@ -273,30 +278,38 @@ class Followed:
         changes: dict[ObjectKey, _Held | None] = {}
         among = set(services)
         for service in among:
-            changes.update(dict.fromkeys(self._keys.get(service, set()) - kept))
+            changes.update(dict.fromkeys(key for key in self._keys.get(service, ()) if key not in kept))
             if version is not None:
                 self._floors[service] = version
         changes.update({key: held for key, held in listed.items() if held.service in among})
         self._publish(changes)
 
     def _publish(self, changes: Mapping[ObjectKey, _Held | None]) -> None:
-        present: dict[tuple[type[KubernetesObject], ObjectKey], KubernetesObject] = {}
-        absent: set[tuple[type[KubernetesObject], ObjectKey]] = set()
+        present: dict[_Slot, KubernetesObject] = {}
+        absent: set[_Slot] = set()
         for key, current in changes.items():
-            absent |= self._set(key, current)
+            absent.update(self._set(key, current))
             if current is not None:
-                present.update({(type(obj), obj.key): obj for obj in current.objects})
+                present.update(zip(_slots(key, current), current.objects, strict=True))
         self._store.apply(present, frozenset(absent - present.keys()))
 
-    def _set(self, key: ObjectKey, current: _Held | None) -> set[tuple[type[KubernetesObject], ObjectKey]]:
+    def _set(self, key: ObjectKey, current: _Held | None) -> tuple[_Slot, ...]:
         """Hold this; give the slots that the store has of what was held before."""
         former = self._held.pop(key, None)
-        if former is not None:
-            keys = self._keys[former.service]
-            keys.discard(key)
-            if not keys:
-                del self._keys[former.service]
         if current is not None:
             self._held[key] = current
-            self._keys.setdefault(current.service, set()).add(key)
-        return {(type(obj), obj.key) for obj in former.objects} if former is not None else set()
+        before = former.service if former is not None else None
+        after = current.service if current is not None else None
+        if before != after:
+            if before is not None:
+                others = tuple(each for each in self._keys.pop(before) if each != key)
+                if others:
+                    self._keys[before] = others
+            if after is not None:
+                self._keys[after] = (*self._keys.get(after, ()), key)
+        return _slots(key, former) if former is not None else ()
+
+
+def _slots(key: ObjectKey, held: _Held) -> tuple[_Slot, ...]:
+    """Give where the store has what was made of the object of this key, which is most often one of the same name."""
+    return tuple((type(obj), key if obj.metadata.name == key.name else obj.key) for obj in held.objects)

@@ -1,7 +1,9 @@
-"""What is kept of Services and EndpointSlices: what the router reads of them, and equal parts once for all.
+"""What is kept of Routes, Services and EndpointSlices: what the router reads of them, and equal parts once for all.
 
 A cluster has tens of thousands of these objects, most of which say the same: "tcp", 8080, ready. Of a slice with three endpoints
-this keeps about half of what the bytes decode to.
+this keeps about half of what the bytes decode to. A Route is kept whole, for its status is decided of it too.
+
+Of Services and slices the resourceVersion goes too: one that changed in nothing else is the object that the store has already.
 """
 
 from __future__ import annotations
@@ -10,26 +12,67 @@ from functools import lru_cache
 from sys import intern
 from typing import TypeVar
 
-from router.resources import Endpoint, EndpointSlice, ObjectMeta, Service, ServiceSpec, TargetRef
+from router.admission.endpoints import IDLED_AT
+from router.resources import (
+    Endpoint,
+    EndpointSlice,
+    ObjectMeta,
+    Route,
+    RouteCondition,
+    RouteIngress,
+    RouteSpec,
+    RouteStatus,
+    RouteTarget,
+    Service,
+    ServiceSpec,
+    TargetRef,
+)
 
 _Part = TypeVar("_Part")
 
 SERVICE_LABEL = "kubernetes.io/service-name"
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-"""The whole object once more, as text."""
 _DISTINCT = 4096
+
+
+def kept_route(route: Route) -> Route:
+    """Give an equal Route of which the parts that many Routes have alike are shared."""
+    metadata, spec = route.metadata, route.spec
+    annotations = metadata.annotations
+    return Route(
+        ObjectMeta(
+            name=metadata.name,
+            namespace=intern(metadata.namespace),
+            uid=metadata.uid,
+            resource_version=metadata.resource_version,
+            generation=metadata.generation,
+            creation_timestamp=metadata.creation_timestamp,
+            annotations={intern(key): value for key, value in annotations.items()} if annotations is not None else None,
+            labels=metadata.labels,
+        ),
+        RouteSpec(
+            to=_target(spec.to, metadata.name),
+            host=spec.host,
+            path=spec.path,
+            alternate_backends=spec.alternate_backends,
+            port=_shared(spec.port),
+            tls=_shared(spec.tls),
+            wildcard_policy=intern(spec.wildcard_policy),
+        ),
+        RouteStatus(tuple(_ingress(entry, spec.host) for entry in route.status.ingress))
+        if route.status.ingress
+        else route.status,
+    )
 
 
 def kept_service(service: Service) -> Service:
     """Give a Service without what nobody reads."""
     metadata, spec = service.metadata, service.spec
-    annotations = {name: value for name, value in (metadata.annotations or {}).items() if name != _LAST_APPLIED}
+    annotations = metadata.annotations
     return Service(
         ObjectMeta(
             name=metadata.name,
             namespace=intern(metadata.namespace),
-            resource_version=metadata.resource_version,
-            annotations=annotations or None,
+            annotations={IDLED_AT: annotations[IDLED_AT]} if annotations and IDLED_AT in annotations else None,
         ),
         ServiceSpec(
             type=intern(spec.type),
@@ -47,12 +90,39 @@ def kept_slice(endpoint_slice: EndpointSlice) -> EndpointSlice:
         ObjectMeta(
             name=metadata.name,
             namespace=intern(metadata.namespace),
-            resource_version=metadata.resource_version,
             labels=_labels(endpoint_slice.service.name),
         ),
         intern(endpoint_slice.address_type),
         tuple(map(_endpoint, endpoints)) if endpoints is not None else None,
         _shared(endpoint_slice.ports),
+    )
+
+
+def _target(target: RouteTarget, route_name: str) -> RouteTarget:
+    name = route_name if target.name == route_name else target.name
+    return RouteTarget(name, intern(target.kind), target.weight)
+
+
+def _ingress(entry: RouteIngress, host: str) -> RouteIngress:
+    return RouteIngress(
+        router_name=intern(entry.router_name),
+        host=host if entry.host == host else entry.host,
+        router_canonical_hostname=intern(entry.router_canonical_hostname),
+        wildcard_policy=intern(entry.wildcard_policy),
+        conditions=tuple(map(_condition, entry.conditions)) if entry.conditions is not None else None,
+    )
+
+
+def _condition(condition: RouteCondition) -> RouteCondition:
+    if not condition.message:
+        shared: RouteCondition = _shared(condition)
+        return shared
+    return RouteCondition(
+        intern(condition.type),
+        intern(condition.status),
+        intern(condition.reason),
+        condition.message,
+        _shared(condition.last_transition_time),
     )
 
 

@@ -38,6 +38,8 @@ _CAUSES: tuple[tuple[type[ApiError], str], ...] = (
 )
 _FAILURES_TO_RELIST = 3
 """A resourceVersion that the server cannot serve (after a restore of etcd, say) is given up after so many failures."""
+_GONE_AT_MOST = 2
+"""So often in a row a server may answer that a resourceVersion is too old before that counts as an outage."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +49,8 @@ class Pace:
     page_size: int = 500
     pauses_s: tuple[float, float] = (0.2, 15.0)
     """First and longest pause after a failure; each is shortened at random, by up to a half."""
-    well_after_s: float = 5.0
-    """A stream that lasted this long counts as success, whatever its end."""
+    well_after_s: float = 1.0
+    """A stream that lasted this long counts as success, whatever its end: pauses after it are short again."""
     watch_s: tuple[float, float] = (300.0, 600.0)
     """What the server is told to end a stream after, at random between these."""
     bookmark_silence_s: float = 150.0
@@ -132,7 +134,11 @@ class Reflector:
         self._resume_at: str | None = None
         self._gets_bookmarks = False
         self._failures = 0
+        self._gone_in_a_row = 0
         self._pause_s = pace.pauses_s[0]
+        self._is_watching = False
+        self._cannot_watch = False
+        """What went wrong was a watch. A list that goes well says nothing about that: each needs a permission of its own."""
         self._stream_opened_s: float | None = None
         self._made_progress = False
         self.is_listed = False
@@ -148,6 +154,7 @@ class Reflector:
         """Keep the sink equal to the collection until the handle is stopped."""
         while not self._handle.is_stopping:
             self._stream_opened_s = None
+            self._is_watching = False
             self._made_progress = False
             error = self._turn()
             if self._handle.is_stopping:
@@ -162,6 +169,7 @@ class Reflector:
                 self._resume_at = self._list()
                 self.is_listed = True
             if not self._handle.is_list_wanted:
+                self._is_watching = True
                 self._watch(self._resume_at)
         except ApiError as error:
             if isinstance(error, ApiGone | _ErrorEvent | _Undecodable):
@@ -254,6 +262,11 @@ class Reflector:
         """Take note that the server answers as it should."""
         self.last_event_s = time.monotonic()
         self._failures = 0
+        if self._cannot_watch and not self._is_watching:
+            return
+        self._cannot_watch = False
+        if self._is_watching:
+            self._gone_in_a_row = 0
         if self.problem:
             self._log.info("watch recovered")
         self.problem = ""
@@ -278,11 +291,15 @@ class Reflector:
         self._handle.pause(pause_s)
 
     def _failed(self, error: ApiError, cause: str, pause_s: float) -> None:
-        if self._stream_opened_s is not None:
-            # Streams end in many ways; whether the server is there, the next request tells.
+        if isinstance(error, ApiGone):
+            self._gone_in_a_row += 1
+        is_gone = isinstance(error, ApiGone) and self._gone_in_a_row <= _GONE_AT_MOST
+        if self._stream_opened_s is not None or is_gone:
+            # Streams end in many ways; whether the server is there, the next request tells. One who says "gone" is there.
             self._log.info("watch restarts", cause=cause, problem=str(error))
             return
         self.is_connected = False
+        self._cannot_watch = self._is_watching
         self._failures += 1
         if self._failures >= _FAILURES_TO_RELIST:
             self._resume_at = None

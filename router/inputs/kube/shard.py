@@ -17,6 +17,7 @@ import structlog
 
 from router.decode import Refusal
 from router.inputs.kube.decoding import Head, decode_head, decode_object
+from router.inputs.kube.kept import kept_route
 from router.resources import ObjectKey, Route
 from router.store import Store
 
@@ -74,9 +75,10 @@ class Shard:
     def put(self, route: Route) -> None:
         """Take a Route that was added or changed."""
         with self._lock:
-            self._routes.setdefault(route.metadata.namespace, {})[route.key] = route
-            if self._is_selected(route.metadata.namespace):
-                self._publish({route.key: route})
+            key = route.key
+            self._routes.setdefault(key.namespace, {})[key] = route
+            if self._is_selected(key.namespace):
+                self._publish({key: route})
 
     def delete(self, key: ObjectKey) -> None:
         """Take note that a Route is gone."""
@@ -185,7 +187,7 @@ class RouteSink:
     def _decode(self, raw: msgspec.Raw) -> Route | None:
         decoded = decode_object(Route, raw)
         if not isinstance(decoded, Refusal):
-            return decoded
+            return kept_route(decoded)
         try:
             key = decode_head(raw).key
         except msgspec.DecodeError:

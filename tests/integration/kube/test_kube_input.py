@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from router.inputs.kube import KubeInput, Pace, sources_of
 from router.kube.connection import Connection, Deadlines
@@ -562,4 +563,91 @@ def test_an_undecodable_object_costs_only_itself(watch: Watch) -> None:
     with ScriptedApi(script) as server:
         world = watch(server).synced()
         wait_for(lambda: world.routes() == {"team/better", "team/good"}, "the good ones")
+        world.input.stop()
+
+
+class Log:
+    """What was logged about Routes."""
+
+    def __init__(self, lines: list[MutableMapping[str, Any]]) -> None:
+        self._lines = lines
+
+    def count(self, event: str) -> int:
+        """Say how often this was logged."""
+        return sum(line["event"] == event and line.get("kind") == "routes" for line in tuple(self._lines))
+
+
+def _listing(asked: Asked, reply: Reply) -> bool:
+    """Answer lists, with no objects; say whether that was one."""
+    if not asked.is_watch:
+        reply.json({"metadata": {"resourceVersion": "7"}, "items": []})
+    return not asked.is_watch
+
+
+def _watches(server: ScriptedApi) -> int:
+    return sum(asked.is_watch and asked.path.endswith("/routes") for asked in tuple(server.asked))
+
+
+def test_a_forbidden_watch_is_one_outage_though_lists_are_allowed(watch: Watch) -> None:
+    """The lists that go well between do not take the problem back; a watch that goes well does."""
+    is_granted = threading.Event()
+
+    def script(asked: Asked, reply: Reply) -> None:
+        if _listing(asked, reply):
+            return
+        if asked.path.endswith("/routes") and not is_granted.is_set():
+            reply.json({"kind": "Status", "code": 403, "message": "no"}, 403)
+            return
+        reply.begin_stream()
+        reply.stay()
+
+    with capture_logs() as lines, ScriptedApi(script) as server:
+        logged = Log(lines)
+        world = watch(server)
+        wait_for(lambda: _watches(server) > 8, "several refusals")
+        assert sum(asked.path.endswith("/routes") and not asked.is_watch for asked in server.asked) > 1
+        assert not world.input.kinds["routes"].is_connected
+        assert "permission to watch routes" in world.input.kinds["routes"].problem
+        assert (logged.count("watch failed"), logged.count("watch recovered")) == (1, 0)
+
+        is_granted.set()
+        wait_for(lambda: world.input.is_connected, "the watch")
+        assert logged.count("watch recovered") == 1
+        world.input.stop()
+
+
+def test_gone_as_a_status_is_no_outage(watch: Watch) -> None:
+    """A server that says that a resourceVersion is too old is there: a list, and no more ado."""
+    asked_before = threading.Event()
+
+    def script(asked: Asked, reply: Reply) -> None:
+        if _listing(asked, reply):
+            return
+        if asked.path.endswith("/routes") and not asked_before.is_set():
+            asked_before.set()
+            reply.json({"kind": "Status", "code": 410, "message": "too old"}, 410)
+            return
+        reply.begin_stream()
+        reply.stay()
+
+    with capture_logs() as lines, ScriptedApi(script) as server:
+        world = watch(server)
+        wait_for(lambda: _watches(server) == 2, "a second watch")
+        wait_for(lambda: world.input.is_connected, "the streams")
+        assert world.restarts.counts["routes", "gone"] == 1
+        assert (Log(lines).count("watch failed"), Log(lines).count("watch restarts")) == (0, 1)
+        world.input.stop()
+
+
+def test_gone_again_and_again_is_an_outage(watch: Watch) -> None:
+    """A server that finds every resourceVersion too old never lets the router follow it."""
+
+    def script(asked: Asked, reply: Reply) -> None:
+        if not _listing(asked, reply):
+            reply.json({"kind": "Status", "code": 410, "message": "too old"}, 410)
+
+    with capture_logs() as lines, ScriptedApi(script) as server:
+        world = watch(server)
+        wait_for(lambda: not world.input.kinds["routes"].is_connected and _watches(server) > 6, "the outage")
+        assert Log(lines).count("watch failed") == 1
         world.input.stop()

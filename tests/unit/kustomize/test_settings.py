@@ -1,0 +1,136 @@
+"""The manifests agree with themselves and with the router: images, ports, times, variables, labels."""
+
+from __future__ import annotations
+
+import click
+import pytest
+import yaml
+
+from router import __version__
+from router.cli import main
+from router.cli.types import PortRangesType, TimeType
+from router.settings import PortRanges
+from tests.support.kustomize import MANIFESTS, ROUTER_TREES, TREES, containers, environment, one, render, router_pod
+
+
+def test_image_is_set_in_one_place() -> None:
+    """One line names the image of both containers in every tree; the build on the cluster makes the one of this version."""
+    entries = [
+        image
+        for path in MANIFESTS.rglob("kustomization.yaml")
+        for image in yaml.safe_load(path.read_text()).get("images", ())
+    ]
+    (entry,) = entries
+    image = f"{entry['newName']}:{entry['newTag']}"
+    for tree in ROUTER_TREES:
+        assert {each["image"] for each in containers(router_pod(tree)).values()} == {image}
+    build = one(render("build"), "BuildConfig")
+    stream, _, tag = build["spec"]["output"]["to"]["name"].partition(":")
+    assert image.endswith(f":5000/{build['metadata']['namespace']}/{stream}:{tag}")
+    assert stream == one(render("build"), "ImageStream")["metadata"]["name"]
+    assert tag == __version__
+    containerfile = build["spec"]["strategy"]["dockerStrategy"]["dockerfilePath"]
+    assert (MANIFESTS.parent / containerfile).is_file()
+
+
+@pytest.mark.parametrize("tree", ROUTER_TREES)
+def test_variables_are_options(tree: str) -> None:
+    """Each variable is one of ``tcp-router run``, and its value is of the option's form."""
+    command = main.get_command(click.Context(main), "run") if isinstance(main, click.Group) else None
+    assert command is not None
+    known = {variable: option for option in command.params for variable in _variables(option)}
+    for name, value in environment(tree).items():
+        assert name in known, f"{name} is no variable of tcp-router run"
+        known[name].type_cast_value(click.Context(command), value)
+
+
+def _variables(parameter: click.Parameter) -> list[str]:
+    named = parameter.envvar or []
+    return [named] if isinstance(named, str) else list(named)
+
+
+@pytest.mark.parametrize("tree", ROUTER_TREES)
+def test_kubelet_waits_for_the_drain(tree: str) -> None:
+    """The pod's grace is the router's delay, five minutes for connections, and time to end; what hangs does not get it."""
+    delay_ms = _milliseconds(environment(tree)["TCP_ROUTER_SHUTDOWN_DELAY"])
+    assert router_pod(tree)["terminationGracePeriodSeconds"] * 1000 >= delay_ms + 300_000 + 30_000
+    for container in containers(router_pod(tree)).values():
+        assert container["livenessProbe"]["terminationGracePeriodSeconds"] <= 30
+
+
+def test_delay_outlasts_the_checks_in_front() -> None:
+    """The router goes on serving until three checks at 10 s, usual in load balancers, have seen that it is not ready."""
+    assert _milliseconds(environment("base")["TCP_ROUTER_SHUTDOWN_DELAY"]) >= 3 * 10_000
+
+
+def _milliseconds(value: str) -> int:
+    converted: int = TimeType(zero=True).convert(value, None, None)
+    return converted
+
+
+@pytest.mark.parametrize("tree", ROUTER_TREES)
+def test_probes_ask_the_port_that_listens(tree: str) -> None:
+    """The container's port has the number that the router listens on, and the probes name it."""
+    router = containers(router_pod(tree))["router"]
+    (http,) = router["ports"]
+    assert environment(tree)["TCP_ROUTER_LISTEN"] == f"[::]:{http['containerPort']}"
+    probes = {kind: router[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
+    assert {probe["port"] for probe in probes.values()} == {http["name"]}
+    assert [probes[kind]["path"] for kind in ("startup", "liveness", "readiness")] == [
+        "/healthz",
+        "/healthz",
+        "/readyz",
+    ]
+
+
+@pytest.mark.parametrize(("tree", "sni"), [("overlays/load-balancer", {8443}), ("overlays/node-port", set())])
+def test_ports_of_the_service_are_those_of_routes(tree: str, sni: set[int]) -> None:
+    """What a Service opens is what Routes may have, so that no Route is admitted to a port that nobody can reach."""
+    ports = one(render(tree), "Service", "tcp-router")["spec"]["ports"]
+    allowed: PortRanges = PortRangesType().convert(environment(tree)["TCP_ROUTER_PORTS"], None, None)
+    assert {port["port"] for port in ports} - sni == {port for port in range(1, 65536) if port in allowed}
+    assert environment(tree)["TCP_ROUTER_PORT_POOL"] == environment(tree)["TCP_ROUTER_PORTS"]
+    for port in ports:
+        assert port["targetPort"] == port["port"] == port.get("nodePort", port["port"])
+
+
+@pytest.mark.parametrize("tree", ["overlays/load-balancer", "overlays/node-port"])
+def test_services_keep_clients_addresses(tree: str) -> None:
+    """Traffic goes to replicas on the node where it arrives, so that addresses of clients are seen and allowlists hold."""
+    assert one(render(tree), "Service")["spec"]["externalTrafficPolicy"] == "Local"
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_selectors_find_their_pods(tree: str) -> None:
+    """Whatever selects pods of a tree selects those that its Deployments make."""
+    objects = render(tree)
+    made = [obj["spec"]["template"]["metadata"]["labels"] for obj in objects if obj["kind"] == "Deployment"]
+    for obj in objects:
+        spec = obj.get("spec", {})
+        selector = spec.get("selector", spec.get("podSelector"))
+        if obj["kind"] in {"BuildConfig", "ImageStream"} or selector is None:
+            continue
+        wanted = selector if obj["kind"] == "Service" else selector["matchLabels"]
+        assert any(wanted.items() <= labels.items() for labels in made), obj["kind"]
+
+
+@pytest.mark.parametrize(("tree", "unavailable", "surge"), [("base", 0, 1), ("overlays/host-network", 1, 0)])
+def test_updates_leave_a_replica(tree: str, unavailable: int, surge: int) -> None:
+    """There are two replicas on two nodes, and of them one serves at any time of an update and of a drain of nodes."""
+    objects = render(tree)
+    spec = one(objects, "Deployment")["spec"]
+    assert spec["replicas"] > unavailable
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": unavailable, "maxSurge": surge}
+    assert one(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] < spec["replicas"]
+    spread = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert [(each["topologyKey"], each["whenUnsatisfiable"]) for each in spread] == [
+        ("kubernetes.io/hostname", "DoNotSchedule"),
+        ("topology.kubernetes.io/zone", "ScheduleAnyway"),
+    ]
+
+
+@pytest.mark.parametrize("tree", ROUTER_TREES)
+def test_everything_bears_the_label_of_uninstalling(tree: str) -> None:
+    """Each object says what it is part of, which finds it again when a tree is not at hand."""
+    for obj in render(tree):
+        assert obj["metadata"]["labels"]["app.kubernetes.io/part-of"] == "openshift-tcp-router"
