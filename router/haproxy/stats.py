@@ -23,6 +23,8 @@ class Info:
     pid: int
     version: str
     uptime_s: int
+    started_s: int
+    """Seconds since the epoch; with ``pid`` it tells two workers apart, also where process ids come again and again."""
     stopping: bool
     """It was replaced, or told to stop, and only waits for its last connections."""
     connections: int
@@ -52,6 +54,7 @@ def parse_info(answer: str) -> Info:
             pid=int(fields["Pid"]),
             version=fields["Version"],
             uptime_s=int(fields["Uptime_sec"]),
+            started_s=int(fields["Start_time_sec"]),
             stopping=fields["Stopping"] != "0",
             connections=int(fields["CurrConns"]),
             max_connections=int(fields["Maxconn"]),

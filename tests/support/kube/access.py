@@ -78,6 +78,10 @@ class Access:
             grants = self._bound(self._accounts[token])
         return grants is None or any(grant.allows(verb, target) for grant in grants)
 
+    def user_may(self, user: str, verb: str, target: Target) -> bool:
+        """Whether somebody may do this, by the roles that are bound to him."""
+        return any(grant.allows(verb, target) for grant in self._bound(user))
+
     def _bound(self, user: str) -> Iterator[Grant]:
         for kind in (CLUSTER_ROLE_BINDINGS, ROLE_BINDINGS):
             for binding in self._storage.list(kind):

@@ -39,7 +39,9 @@ class Connection(BaseHTTPRequestHandler):
     @property
     def token(self) -> str:
         """The bearer token; empty where there is none."""
-        return (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        # The scheme in any case, as the API server takes it (bearertoken.go): pods' clients write it small.
+        scheme, _, token = (self.headers.get("Authorization") or "").partition(" ")
+        return token if scheme.lower() == "bearer" else ""
 
     def read_body(self) -> bytes:
         """Read the whole body of the request."""

@@ -10,7 +10,8 @@ from tests.support.crd import route_schema
 from tests.support.kube.connection import Connection, Cut
 from tests.support.kube.listing import Snapshots
 from tests.support.kube.patches import PatchFailed, PatchMalformed, json_patch, merge_patch
-from tests.support.kube.resources import RESOURCES, ROUTES, SERVICE_ACCOUNTS, Target, parse
+from tests.support.kube.resources import RESOURCES, REVIEWS, ROUTES, SERVICE_ACCOUNTS, Target, parse
+from tests.support.kube.reviews import review
 from tests.support.kube.selectors import Matcher, by_fields, by_labels
 from tests.support.kube.statuses import StatusError, failure, forbidden, not_found, unauthorized
 from tests.support.kube.storage import Object, utc_now
@@ -60,7 +61,13 @@ class Handler(Connection):
         plural = "/".join(filter(None, (target.resource.plural, target.subresource)))
         if faults.forbids(verb, plural) or not access.may(token, verb, target):
             raise forbidden(target, verb, access.user(token))
-        self._answer(verb, target, query, body)
+        answer = self._answer_review if target.resource in REVIEWS else self._answer
+        answer(verb, target, query, body)
+
+    def _answer_review(self, verb: str, target: Target, query: dict[str, str], body: bytes) -> None:
+        if verb != "create" or target.name:
+            raise failure(405, "the server does not allow this method on the requested resource")
+        self.answer_object(201, review(self.state.access, self._object(target, body, query)))
 
     def _verb(self, target: Target, query: dict[str, str]) -> str:
         if self.command == "GET":

@@ -64,6 +64,10 @@ ROLES, ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS = (
     Resource("rbac.authorization.k8s.io", "v1", kind, f"{kind.lower()}s", namespaced=not kind.startswith("Cluster"))
     for kind in ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
 )
+TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "TokenReview", "tokenreviews", namespaced=False)
+ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "SubjectAccessReview", "subjectaccessreviews", namespaced=False)
+REVIEWS = (TOKEN_REVIEWS, ACCESS_REVIEWS)
+"""Kinds that are answered and not stored."""
 
 RESOURCES = (
     ROUTES,
@@ -78,6 +82,7 @@ RESOURCES = (
     ROLE_BINDINGS,
     CLUSTER_ROLES,
     CLUSTER_ROLE_BINDINGS,
+    *REVIEWS,
 )
 _BY_KIND = {resource.kind: resource for resource in RESOURCES}
 _BY_PLURAL = {(resource.prefix, resource.plural): resource for resource in RESOURCES}

@@ -1,0 +1,78 @@
+"""The metrics of a running router: their options, and the parts behind ``/metrics`` put together."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from router.cli.options import option
+from router.errors import SettingsError
+from router.haproxy.workers import Workers
+from router.report.access import MetricsAccess, needs_tls
+from router.report.certificate import CertificateFiles
+from router.report.haproxy_metrics import DEFAULT_SERVER_LIMIT, HaproxyMetrics
+from router.report.http import Guard
+from router.report.metrics import Metrics
+from router.settings import RenderSettings
+
+if TYPE_CHECKING:
+    from router.cli.cluster import Cluster
+
+_COMMAND_S = 2.0
+
+METRICS_OPTIONS = (
+    option("--metrics-server-limit", env="ROUTER_METRICS_HAPROXY_SERVER_THRESHOLD", type=click.IntRange(min=0),
+           default=DEFAULT_SERVER_LIMIT,
+           help="While all Routes together have more servers than this, /metrics counts by Route only, not by server."),
+    option("--metrics-tls-cert", env="ROUTER_METRICS_TLS_CERT_FILE", type=click.Path(path_type=Path, dir_okay=False), default=None,
+           show_default="none: plain HTTP",
+           help="Certificate (PEM) with which /metrics is given, by https only, on the port of --listen; read again when it changes."),
+    option("--metrics-tls-key", env="ROUTER_METRICS_TLS_KEY_FILE", type=click.Path(path_type=Path, dir_okay=False), default=None,
+           show_default="none", help="The certificate's key (PEM)."),
+    option("--metrics-auth", type=click.Choice(["none", "kubernetes"]), default="none",
+           help="Who may read /metrics: everybody, or bearers of a token that may get routers/metrics (group route.openshift.io)."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What the HTTP port needs to protect the metrics."""
+
+    guards: dict[str, Guard]
+    tls_context: Callable[[], ssl.SSLContext] | None
+
+
+def haproxy_metrics(values: dict[str, Any], settings: RenderSettings, metrics: Metrics) -> HaproxyMetrics:
+    """Make what counts for HAProxy, and show it among the metrics; it is not started."""
+    workers = Workers(settings.stats_socket, settings.master_socket, _COMMAND_S)
+    of_haproxy = HaproxyMetrics(workers, lambda: metrics.owners, values["metrics_server_limit"])
+    metrics.show_haproxy(of_haproxy)
+    return of_haproxy
+
+
+def protection(values: dict[str, Any], cluster: Cluster | None, stack: ExitStack) -> Protection:
+    """Make what the options say of TLS and of who may read the metrics; what must be undone goes on the stack.
+
+    Raises:
+        SettingsError: the options do not go together, or the certificate cannot be used.
+    """
+    certificate, key = values["metrics_tls_cert"], values["metrics_tls_key"]
+    if (certificate is None) != (key is None):
+        raise SettingsError("--metrics-tls-cert and --metrics-tls-key go together: give both or neither")
+    guard: Guard | None = None
+    if values["metrics_auth"] == "kubernetes":
+        if cluster is None:
+            raise SettingsError("--metrics-auth kubernetes needs an API server, and --manifests has none")
+        to_review = cluster.to_review()
+        stack.callback(to_review.close)
+        guard = MetricsAccess(to_review, values["router_name"])
+    if certificate is not None:
+        files = CertificateFiles(certificate, key)
+        return Protection({"/metrics": needs_tls(guard)}, files.context)
+    return Protection({} if guard is None else {"/metrics": guard}, None)

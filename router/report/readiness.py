@@ -1,0 +1,41 @@
+"""Whether traffic may be sent here at this moment, for everyone who asks: /readyz, and the port of TCP checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from router.report.health import Health, ready
+from router.snapshot import Snapshot
+
+
+class Readiness:
+    """Judges readiness when asked; any thread.
+
+    Args:
+        snapshot: gives the controller's last.
+        takes_traffic: says whether HAProxy is there.
+        input_problems: gives why inputs cannot be read now.
+    """
+
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot],
+        takes_traffic: Callable[[], bool],
+        input_problems: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        self._snapshot = snapshot
+        self._takes_traffic = takes_traffic
+        self._input_problems = input_problems
+        self._is_withdrawn = False
+
+    def withdraw(self) -> None:
+        """Be not ready from now on, for the router will end; the controller may be busy, and say so later."""
+        self._is_withdrawn = True
+
+    def now(self) -> Health:
+        """Judge."""
+        snapshot = self._snapshot()
+        if self._is_withdrawn:
+            snapshot = replace(snapshot, stopping=True)
+        return ready(snapshot, self._input_problems(), takes_traffic=self._takes_traffic())
