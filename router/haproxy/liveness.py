@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
+from typing import NamedTuple
 
 from router.errors import HaproxyUnreachable, UnexpectedReply
 from router.haproxy.cli_socket import connect
@@ -40,6 +41,14 @@ class _Seen(Enum):
     INTERRUPTED = auto()
 
 
+class WorkerId(NamedTuple):
+    """One life of one worker: a container gives the same process ids again and again."""
+
+    pid: int
+    started_s: int
+    """Seconds since the epoch, by HAProxy's account."""
+
+
 class WorkerWatch:
     """Watches one worker after another, on a thread of its own.
 
@@ -57,10 +66,13 @@ class WorkerWatch:
         self._on_gone = on_gone
         self._stopping = False
         self._follow = False
+        self._follow_known = False
         self._following = False
         self._known = False
-        """Whether the worker answered since we follow it; only then its loss is news."""
+        """Whether the worker answered since we follow it, or is known to have; only then its loss is news."""
         self._last_answer_s: float | None = None
+        self._worker: WorkerId | None = None
+        self._lock = threading.Lock()
         self._connection: socket.socket | None = None
         self._waker, self._woken = socket.socketpair()
         self._waker.settimeout(0)
@@ -72,13 +84,25 @@ class WorkerWatch:
         """When a worker last answered (``time.monotonic``); None if none ever did."""
         return self._last_answer_s
 
+    @property
+    def worker(self) -> WorkerId | None:
+        """The worker that answered last, since ``follow`` was called; None if none has yet."""
+        return self._worker
+
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
-    def follow(self) -> None:
-        """Let go of the worker that was watched, and watch the one that listens now."""
-        self._follow = True
+    def follow(self, *, is_known: bool = False) -> None:
+        """Let go of the worker that was watched, and watch the one that listens now.
+
+        Args:
+            is_known: it has answered the caller, so that its loss is news even before it answers here.
+        """
+        with self._lock:
+            self._follow = True
+            self._follow_known = is_known
+            self._worker = None
         self._wake()
 
     def stop(self) -> None:
@@ -99,9 +123,11 @@ class WorkerWatch:
         suspected = False
         while not self._stopping:
             if self._follow:
-                self._follow = False
+                with self._lock:
+                    self._follow = False
+                    self._known = self._follow_known
                 self._following = True
-                self._known = suspected = False
+                suspected = False
                 self._let_go()
             seen = self._ask() if self._following else _Seen.INTERRUPTED
             match seen:
@@ -146,11 +172,17 @@ class WorkerWatch:
             answer = self._read()
             if isinstance(answer, _Seen):
                 return answer
-            return _Seen.STOPPING if parse_info(answer).stopping else _Seen.SERVING
+            told = parse_info(answer)
+            if not told.stopping:
+                with self._lock:
+                    # Asked to follow meanwhile, it may have heard from the former one.
+                    if not self._follow:
+                        self._worker = WorkerId(told.pid, told.started_s)
         except (TimeoutError, BlockingIOError, UnexpectedReply):
             return _Seen.SILENT
         except (OSError, HaproxyUnreachable):
             return _Seen.GONE
+        return _Seen.STOPPING if told.stopping else _Seen.SERVING
 
     def _read(self) -> str | _Seen:
         """Read up to the next prompt; where that does not come, say why."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from router.errors import HaproxyStartFailed, HaproxyUnreachable, UnexpectedReply
+from router.haproxy.arguments import master_worker
 from router.haproxy.binary import HaproxyBinary
 from router.haproxy.child import Child
 from router.haproxy.master import processes
@@ -60,16 +61,7 @@ class HaproxyProcess:
         on_exit: Callable[[int], None],
         stdout: int | None = None,
     ) -> None:
-        self._command = [
-            str(binary.path.absolute()),
-            "-W",
-            # Neither "daemon" nor "quiet" of somebody's template shall take it out of our hands.
-            "-db",
-            "-S",
-            f"{master_socket.absolute()},mode,600",
-            "-f",
-            str(config.absolute()),
-        ]
+        self._command = master_worker(binary, config, master_socket)
         self._master_socket = master_socket
         self._stats_socket = stats_socket
         self._on_line = on_line

@@ -5,45 +5,37 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
 
 import structlog
 
 from router.errors import HaproxyStartFailed
-from router.haproxy import master, stats
+from router.haproxy import master
 from router.haproxy.alerts import bind_failures
 from router.haproxy.binary import HaproxyBinary
-from router.haproxy.check import CheckResult, check_config
-from router.haproxy.control import Serving
 from router.haproxy.liveness import WorkerWatch
 from router.haproxy.master import ReloadResult
-from router.haproxy.ports import taken
+from router.haproxy.newest_worker import Deadlines, NewestWorker
 from router.haproxy.process import HaproxyProcess
 from router.settings import RenderSettings
 
 log = structlog.get_logger()
 
-# A worker that was replaced says so of every frontend and backend: two lines for each Route at each reload.
-_OF_EACH_PROXY = re.compile(r" : Proxy \S+ stopped \(cumulated conns: ")
+# What the router told it to do, or what follows from it: lines for each Route at each reload, for each port of the pool, and
+# for each endpoint that comes or goes. That a server failed its check, and how many are left, has a line of its own.
+_ASKED_FOR = re.compile(
+    r" : (Proxy \S+ stopped \(cumulated conns: |(Paused|Resumed) frontend |Server deleted\.|CLI : 'server .* New server registered"
+    r"|Server \S+ (is going DOWN for maintenance|was DOWN and now enters maintenance|is UP/READY|enters drain state)"
+    r"|backend '\S+' has no server available!)"
+)
 _LATELY_S = 3.0
 """The worker is asked every second."""
+_HANGS_AFTER_S = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deadlines:
-    """How long HAProxy may take; seconds. Generous: 10,000 ports take about one."""
-
-    check_s: float = 60.0
-    load_s: float = 60.0
-    command_s: float = 10.0
-    drain_s: float = 30.0
-    """How long connections may go on after a soft stop."""
-
-
-class StandaloneHaproxy:
+class StandaloneHaproxy(NewestWorker):
     """Starts HAProxy as a child, and takes it down.
 
     ``load`` and ``restart`` must be called from one thread that lives as long as HAProxy shall.
@@ -67,9 +59,7 @@ class StandaloneHaproxy:
         wake: Callable[[], None],
         stdout: int | None = None,
     ) -> None:
-        self._binary = binary
-        self._settings = settings
-        self._deadlines = deadlines
+        super().__init__(binary, settings, deadlines)
         self._wake = wake
         self._exit_codes: SimpleQueue[int] = SimpleQueue()
         self._hurry = threading.Event()
@@ -85,6 +75,10 @@ class StandaloneHaproxy:
         self._watch = WorkerWatch(settings.stats_socket, on_gone=wake)
         self._is_watching = False
 
+    is_child = True
+    other_version = ""
+    """What runs is the binary that judges."""
+
     @property
     def last_answer_s(self) -> float | None:
         """When HAProxy last answered (``time.monotonic``), None if it never did; any thread."""
@@ -96,13 +90,21 @@ class StandaloneHaproxy:
         answered_s = self._watch.last_answer_s
         return self._process.is_running and answered_s is not None and time.monotonic() - answered_s < _LATELY_S
 
-    def check(self, config: Path) -> CheckResult:
-        """Let ``haproxy -c`` judge a configuration."""
-        return check_config(self._binary, config, self._deadlines.check_s)
+    @property
+    def takes_traffic(self) -> bool:
+        """Whether clients can be sent to it: it runs, and is not known to hang; any thread."""
+        answered_s = self._watch.last_answer_s
+        return self._process.is_running and answered_s is not None and time.monotonic() - answered_s < _HANGS_AFTER_S
 
-    def taken(self, wanted: Iterable[int]) -> Mapping[int, str]:
-        """Say which of these ports cannot be bound, and why, without disturbing any."""
-        return taken(wanted, self._settings.ip_mode, self._settings.bind_addresses)
+    @property
+    def is_down(self) -> bool:
+        """Whether it does not run; ``load`` then starts it."""
+        return not self._process.is_running
+
+    @property
+    def is_awaited(self) -> bool:
+        """False: it is ours to start."""
+        return False
 
     def load(self) -> ReloadResult:
         """Reload, or start."""
@@ -113,11 +115,6 @@ class StandaloneHaproxy:
         if result.success:
             self._follow()
         return result
-
-    def serving(self) -> Serving:
-        """Ask the newest worker what it serves."""
-        socket, deadline_s = self._settings.stats_socket, self._deadlines.command_s
-        return Serving(stats.frontends(socket, deadline_s), stats.servers(socket, deadline_s))
 
     def ended(self) -> int | None:
         """Give the exit code of a HAProxy that ended unasked since the last call, unless ``load`` started it again; else None."""
@@ -163,7 +160,7 @@ class StandaloneHaproxy:
 
 def _pass_on(line: str) -> None:
     """Log a line of HAProxy's, as grave as HAProxy means it."""
-    if _OF_EACH_PROXY.search(line):
+    if _ASKED_FOR.search(line):
         return
     if line.startswith("[ALERT]"):
         log.error("haproxy", line=line)

@@ -67,7 +67,7 @@ class Cluster:
         directory = self.directory / f"router-{self._routers}"
         directory.mkdir()
         self._routers += 1
-        kubeconfig = write_kubeconfig(directory / "kubeconfig", self.client, self._token_with_rights(name))
+        kubeconfig = write_kubeconfig(directory / "kubeconfig", self.client, self.token_with_rights(name))
         router = ClusterRouter(
             directory, "--kubeconfig", str(kubeconfig), "--namespace", self.namespace,
             "--lease-namespace", self.namespace, "--router-name", name, *options,
@@ -75,7 +75,7 @@ class Cluster:
         self.stack.callback(lambda: router.process is not None and router.stop())
         return router
 
-    def _token_with_rights(self, router_name: str) -> str:
+    def token_with_rights(self, router_name: str) -> str:
         """Create what manifests/base/rbac.yaml says, and give a token of its service account."""
         for obj in rbac_objects(self.namespace, router_name):
             kind, where, name = obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"]

@@ -77,9 +77,9 @@ def configuration(stats_socket: Path, ports: Iterable[int], pod_port: int, furth
 
 
 @contextlib.contextmanager
-def controlled(directory: Path) -> Iterator[Controlled]:
+def controlled(directory: Path, kind: type[Controlled] = Controlled) -> Iterator[Controlled]:
     """Give a HAProxy that is not started yet; taken down when left."""
-    haproxy = Controlled(directory)
+    haproxy = kind(directory)
     hurry = threading.Event()
     hurry.set()
     try:

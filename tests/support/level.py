@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import socket
 import threading
@@ -14,12 +15,14 @@ from typing import Self
 from router.admission import Admission, Outcome, Verdict
 from router.decode import Refusal
 from router.inputs.kube.decoding import decode_object
+from router.model import RouteSection
 from router.report.ports import port_rows
 from router.resources import EndpointSlice, KubernetesObject, ObjectKey, Route, Service
 from router.settings import AdmissionSettings, PortRanges
 from router.store import Store
 from tests.support.api_server import ApiServer
-from tests.support.probing import exchange, is_refused, receive
+from tests.support.certificates import client_context
+from tests.support.probing import is_refused, receive
 from tests.support.router_process import RouterProcess, http_get
 
 Address = tuple[str, int]
@@ -31,6 +34,9 @@ _SETTINGS = AdmissionSettings(
 )
 _PING = b"still there?"
 _PAUSE_S = 0.1
+_TIMEOUT_S = 5.0
+CLIENT_ADDRESSES = ("127.0.0.1", "127.0.0.3")
+"""Where connections come from, to see whom an allowlist lets in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +50,7 @@ class Level:
     router: RouterProcess
     pods: Mapping[Address, bytes]
     ports: Iterable[int]
+    settings: AdmissionSettings = _SETTINGS
 
     def wait(self, deadline_s: float = 60.0) -> None:
         """Wait until nothing differs.
@@ -57,7 +64,7 @@ class Level:
             time.sleep(_PAUSE_S)
 
     def _first_differences(self) -> list[str]:
-        outcome = rebuilt(self.api)
+        outcome = rebuilt(self.api, self.settings)
         # What costs most last, and only where the rest is level.
         return (
             list(self._of_table(outcome))
@@ -86,22 +93,32 @@ class Level:
                 yield f"status of {metadata['name']}: wanted {wanted}, found {found}"
 
     def _of_traffic(self, outcome: Outcome) -> Iterator[str]:
-        answers: dict[int, set[bytes]] = {}
-        for section in outcome.model.routes:
-            if section.frontend is not None:
-                servers = section.backend.servers
-                answers[section.frontend.port] = {self.pods[s.address, s.port] + b"ping" for s in servers} or {b""}
-        for port in self.ports:
-            if port not in answers:
-                if not is_refused(port):
-                    yield f"port {port} is open, and no Route has it"
-                continue
-            got = {_answer(port) for _ in range(2)}
-            if not got <= answers[port]:
-                yield f"port {port}: wanted one of {answers[port]}, got {got}"
+        sections = {section.backend.name: section for section in outcome.model.routes}
+        own = {section.frontend.port: section for section in sections.values() if section.frontend is not None}
+        shared = {frontend.port: frontend for frontend in outcome.model.shared}
+        for port in sorted({*self.ports} - own.keys() - shared.keys()):
+            if not is_refused(port):
+                yield f"port {port} is open, and no Route has it"
+        for port, section in own.items():
+            yield from self._of_section(section, port)
+        for port, frontend in shared.items():
+            for host in frontend.hosts:
+                name = f"any{host.host}" if host.host.startswith(".") else host.host
+                yield from self._of_section(sections[host.backend], port, name)
+            if frontend.hosts and (got := answer(port, host="nobody.example.net")):
+                yield f"port {port}: a host that no Route has was answered {got!r}"
+
+    def _of_section(self, section: RouteSection, port: int, host: str | None = None) -> Iterator[str]:
+        serving = {self.pods[s.address, s.port] + b"ping" for s in section.backend.servers if s.weight > 0} or {b""}
+        allowlist = section.backend.allowlist
+        for source in CLIENT_ADDRESSES if allowlist is not None else CLIENT_ADDRESSES[:1] * 2:
+            wanted = serving if allowlist is None or is_in(source, allowlist) else {b""}
+            got = answer(port, source, host)
+            if got not in wanted:
+                yield f"port {port}{f', {host}' if host else ''}, from {source}: wanted one of {wanted}, got {got!r}"
 
 
-def rebuilt(api: ApiServer) -> Outcome:
+def rebuilt(api: ApiServer, settings: AdmissionSettings = _SETTINGS) -> Outcome:
     """Decide about the server's objects from nothing, which is what defines what is right."""
     store = Store()
     for kind, struct in _KINDS.items():
@@ -110,21 +127,47 @@ def rebuilt(api: ApiServer) -> Outcome:
             assert not isinstance(decoded, Refusal), decoded
             store.put(decoded)
     store.take()
-    return Admission(_SETTINGS).update(store.objects, store.objects.everything())
+    return Admission(settings).update(store.objects, store.objects.everything())
 
 
 def _conditions(verdict: Verdict) -> list[tuple[str, str, str, str]]:
     if verdict.reason is not None:
         return [("Admitted", "False", str(verdict.reason), verdict.message)]
-    return [("Admitted", "True", "", ""), ("PortClaimed", "True", "", str(verdict.port))]
+    admitted = ("Admitted", "True", "", "")
+    return [admitted] if verdict.port is None else [admitted, ("PortClaimed", "True", "", str(verdict.port))]
 
 
-def _answer(port: int) -> bytes:
-    """Give what a connection is answered; nothing where it is closed at once."""
+def answer(port: int, source: str = CLIENT_ADDRESSES[0], host: str | None = None) -> bytes | None:
+    """Give what a connection is answered to ``ping``, over TLS with a ``host``.
+
+    Nothing where it is closed at once; None where it is refused.
+    """
     try:
-        return exchange(port, b"ping")
-    except (ConnectionResetError, BrokenPipeError):
+        with connect(port, source, host) as connection:
+            connection.sendall(b"ping")
+            return receive(connection, len(b"ping"))
+    except ConnectionRefusedError:
+        return None
+    # ssl.SSLError is one, and so is a timeout: HAProxy closes what it does not serve.
+    except OSError:
         return b""
+
+
+def connect(port: int, source: str = CLIENT_ADDRESSES[0], host: str | None = None) -> socket.socket:
+    """Connect to a port, over TLS where a ``host`` is given."""
+    plain = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S, source_address=(source, 0))
+    if host is None:
+        return plain
+    try:
+        return client_context().wrap_socket(plain, server_hostname=host)
+    except BaseException:
+        plain.close()
+        raise
+
+
+def is_in(address: str, networks: Iterable[str]) -> bool:
+    """Whether an address is one of those, or in one of those networks."""
+    return any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in networks)
 
 
 def metric(router: RouterProcess, name: str) -> float | None:

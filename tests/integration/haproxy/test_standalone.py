@@ -12,7 +12,8 @@ import structlog
 
 from router.haproxy.binary import find_binary
 from router.haproxy.master import processes
-from router.haproxy.standalone import Deadlines, StandaloneHaproxy
+from router.haproxy.newest_worker import Deadlines
+from router.haproxy.standalone import StandaloneHaproxy
 from router.settings import RenderSettings
 from tests.support.haproxy_control import configuration, serves
 from tests.support.ports import free_port

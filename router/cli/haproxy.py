@@ -1,0 +1,96 @@
+"""``tcp-router haproxy``: what the HAProxy container of a pod runs, beside ``tcp-router run --haproxy-mode attached``."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import structlog
+
+from router import logs
+from router.cli.exits import UNREACHABLE, clear_errors
+from router.cli.options import HAPROXY, LOG_FORMAT, STATE_DIR, option, with_options
+from router.errors import HaproxyError, SettingsError
+from router.haproxy import bootstrap
+from router.haproxy.arguments import master_worker
+from router.haproxy.binary import find_binary
+from router.haproxy.master import processes
+from router.haproxy.stats import info
+from router.settings import RenderSettings
+
+log = structlog.get_logger()
+
+_CHECK_DEADLINE_S = 60.0
+_PROBE_DEADLINE_S = 5.0
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+_HELP = """\
+Become the HAProxy that a router attaches to (tcp-router run --haproxy-mode attached), on the same state directory.
+
+A good haproxy.cfg that is there is kept, so that a restarted HAProxy serves at once. None, or one that HAProxy would not
+start with (kept as haproxy.cfg.refused), is replaced by a small one that serves nothing but its sockets; the router brings
+HAProxy level from there. Then this process becomes HAProxy itself: SIGUSR1 lets its connections end, SIGTERM cuts them.
+
+\b
+Exit status:
+  HAProxy's own
+  0  with --probe: it is well; or a signal came before HAProxy was started
+  1  with --probe: it is not
+  2  HAProxy is missing, or the state directory cannot be used
+"""
+
+
+@click.command(help=_HELP)
+@option("--probe", is_flag=True, help="Say whether the HAProxy on this state directory is well, and start none.")
+@with_options((STATE_DIR, HAPROXY, LOG_FORMAT))
+@clear_errors
+def haproxy(*, probe: bool, state_dir: Path, **values: Any) -> None:
+    """Become HAProxy, or say whether it is well."""
+    settings = RenderSettings(state_dir=state_dir.absolute())
+    if probe:
+        raise SystemExit(_probe(settings))
+    logs.configure(json=logs.is_json(values["log_format"]))
+    # The first process of a container does not get signals that it has no handler for.
+    for number in _STOP_SIGNALS:
+        signal.signal(number, _leave)
+    binary = find_binary(values["haproxy"])
+    config = settings.state_dir / "haproxy.cfg"
+    try:
+        kept = bootstrap.prepare(binary, config, settings, _CHECK_DEADLINE_S)
+    except OSError as error:
+        raise SettingsError(
+            f"the state directory {settings.state_dir} cannot be used ({error.strerror}: {error.filename}); "
+            "give a writable one with --state-dir"
+        ) from error
+    log.info("haproxy starts", haproxy=binary.build, haproxy_path=str(binary.path), configuration_kept=kept)
+    _become(master_worker(binary, config, settings.master_socket))
+
+
+def _become(command: list[str]) -> NoReturn:
+    # Python ignores these two, and exec hands that on.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    try:
+        os.execv(command[0], command)  # noqa: S606 - becoming HAProxy is what this command is for
+    except OSError as error:
+        raise HaproxyError(f"{command[0]} cannot be run: {error.strerror}") from error
+
+
+def _leave(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the form of a handler
+    """End: HAProxy does not run yet, so there is nothing to drain."""
+    raise SystemExit(0)
+
+
+def _probe(settings: RenderSettings) -> int:
+    """Ask master and worker; a master whose workers only drain is well, too, for it must not be killed."""
+    try:
+        if processes(settings.master_socket, _PROBE_DEADLINE_S).worker is not None:
+            info(settings.stats_socket, _PROBE_DEADLINE_S)
+    except HaproxyError as error:
+        click.echo(f"Error: {error}", err=True)
+        return UNREACHABLE
+    click.echo("ok")
+    return 0

@@ -1,0 +1,53 @@
+"""What every ``Control`` does alike, whoever starts HAProxy: judge configurations, ask the newest worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from router.haproxy import stats
+from router.haproxy.binary import HaproxyBinary
+from router.haproxy.check import CheckResult, check_config
+from router.haproxy.control import Serving
+from router.haproxy.ports import taken
+from router.settings import RenderSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """How long HAProxy may take; seconds. Generous: 10,000 ports take about one."""
+
+    check_s: float = 60.0
+    load_s: float = 60.0
+    command_s: float = 10.0
+    drain_s: float = 30.0
+    """How long connections may go on after a soft stop."""
+
+
+class NewestWorker:
+    """The part of a ``Control`` that needs no process of its own.
+
+    Args:
+        binary: the HAProxy that judges configurations.
+        settings: where HAProxy's sockets are and which addresses it binds.
+        deadlines: how long things may take.
+    """
+
+    def __init__(self, binary: HaproxyBinary, settings: RenderSettings, deadlines: Deadlines) -> None:
+        self._binary = binary
+        self._settings = settings
+        self._deadlines = deadlines
+
+    def check(self, config: Path) -> CheckResult:
+        """Let ``haproxy -c`` judge a configuration."""
+        return check_config(self._binary, config, self._deadlines.check_s)
+
+    def taken(self, wanted: Iterable[int]) -> Mapping[int, str]:
+        """Say which of these ports cannot be bound, and why, without disturbing any."""
+        return taken(wanted, self._settings.ip_mode, self._settings.bind_addresses)
+
+    def serving(self) -> Serving:
+        """Ask the newest worker what it serves."""
+        socket, deadline_s = self._settings.stats_socket, self._deadlines.command_s
+        return Serving(stats.frontends(socket, deadline_s), stats.servers(socket, deadline_s))

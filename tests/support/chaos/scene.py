@@ -1,0 +1,292 @@
+"""What chaos happens to: an API server, a router with a port pool that follows it, pods, and clients that hold connections."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from router.haproxy import stats
+from router.render.templates import ROUTE, default_template_dir
+from router.settings import AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
+from tests.support.api_server import ApiServer
+from tests.support.certificates import server_context
+from tests.support.chaos import processes
+from tests.support.chaos.pods import pod
+from tests.support.level import Level, connect
+from tests.support.objects import app
+from tests.support.ports import free_ports
+from tests.support.probing import receive
+from tests.support.router_process import RouterProcess
+from tests.support.waiting import wait_for
+
+Address = tuple[str, int]
+
+NAMESPACE = "team"
+NAMES = tuple(f"app{number}" for number in range(8))
+CONTESTED_HOST = "shared.example.com"
+_PODS = 8
+_SNI_POOL = 3
+_PING = b"still there?"
+_ANSWERS_WITHIN_S = 10.0
+
+
+@dataclass(slots=True)
+class Held:
+    """A connection that must live on until there is a reason for its end."""
+
+    where: str
+    prefix: bytes
+    connection: socket.socket
+    worker: int
+    """The HAProxy process that has it."""
+
+    def problem(self) -> str:
+        """Give what is wrong with it; empty where an echo comes back."""
+        wanted = self.prefix + _PING
+        try:
+            self.connection.sendall(_PING)
+            got = receive(self.connection, len(wanted))
+        except OSError as error:
+            return f"the connection held to {self.where}: {error!r}"
+        return "" if got == wanted else f"the connection held to {self.where}: {got!r}"
+
+
+@dataclass(slots=True)
+class Scene:
+    """All that takes part. What is decided at random must not be read from it where it depends on time."""
+
+    directory: Path
+    api: ApiServer
+    router: RouterProcess
+    pods: dict[Address, bytes]
+    steady: dict[str, tuple[int, Address]]
+    """Routes that nothing happens to: their ports and pods."""
+    pool: tuple[int, ...]
+    outside: tuple[int, ...]
+    """Ports beside the pool."""
+    shared_port: int
+    sni_port: int
+    say: Callable[[str], None]
+    foreign: dict[int, socket.socket] = field(default_factory=dict)
+    """Listeners on ports that Routes ask for."""
+    held: list[Held] = field(default_factory=list)
+    template: str | None = None
+    """What is in the place of the router's own template for Routes."""
+    good_template: str | None = None
+    """The last one that HAProxy takes."""
+    good_text: str = ""
+    haproxy_kills: int = 0
+    """Since the router was started: between restarts of HAProxy it pauses longer and longer."""
+
+    @property
+    def addresses(self) -> list[Address]:
+        """Where the pods are that change."""
+        return [address for address in self.pods if address not in {pod for _, pod in self.steady.values()}]
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """All that a Route may ask for, as its own."""
+        return (*self.pool, *self.outside, self.shared_port)
+
+    @property
+    def template_dir(self) -> Path:
+        """The router's ``--template-dir``."""
+        return self.directory / "templates"
+
+    @property
+    def admission(self) -> AdmissionSettings:
+        """Give how the router decides."""
+        return AdmissionSettings(
+            ports=PortRanges(((1, 65535),)),
+            sni_port=self.sni_port,
+            allow_loopback_endpoints=True,
+            defaults=RouteDefaults(check_interval_ms=1_000),
+        )
+
+    @property
+    def rendering(self) -> RenderSettings:
+        """Give how the router renders."""
+        return RenderSettings(state_dir=self.router.state.absolute(), bind_addresses=("127.0.0.1",), log_json=True)
+
+    @property
+    def pool_ranges(self) -> PortRanges:
+        """Give the pool as the router has it."""
+        return PortRanges.of(*self.pool, self.steady["steady0"][0])
+
+    @property
+    def sni_pool(self) -> int:
+        """How many places the pool has for Routes on shared ports."""
+        return _SNI_POOL
+
+    def level(self) -> Level:
+        """Compare the router with the API server."""
+        ports = (*self.ports, self.sni_port, *(port for port, _ in self.steady.values()))
+        return Level(self.api, self.router, self.pods, ports, self.admission)
+
+    # Templates
+
+    def write_template(self, name: str, text: str, *, good: bool) -> None:
+        """Put a template for Routes in the place of the router's own, as an editor does."""
+        beside = self.template_dir / f".{ROUTE}.new"
+        beside.write_text(text, encoding="utf-8")
+        beside.rename(self.template_dir / ROUTE)
+        self.template = name
+        if good:
+            self.good_template, self.good_text = name, text
+
+    def own_template(self) -> str:
+        """Give the text of the router's own template for Routes."""
+        return (default_template_dir() / ROUTE).read_text(encoding="utf-8")
+
+    def mend_template(self) -> None:
+        """Have a good template, if there is a bad one."""
+        if self.template != self.good_template:
+            self.write_template("mended", f"# mended\n{self.own_template()}", good=True)
+
+    # Processes
+
+    def worker(self) -> int:
+        """Give the newest worker; it is there."""
+        return stats.info(self.rendering.stats_socket, _ANSWERS_WITHIN_S).pid
+
+    def old_workers(self) -> tuple[int, ...]:
+        """Give the workers that were replaced and still have connections."""
+        pids = self.router.haproxy_pids()
+        return tuple(pid for pid in pids if pid not in processes.masters(pids) and pid != self.worker())
+
+    def kill_haproxy(self, *pids: int) -> None:
+        """Kill processes of HAProxy's that all others end with."""
+        self.haproxy_kills += 1
+        self.let_go_of_all()
+        for pid in pids:
+            processes.kill(pid)
+
+    def kill_router(self) -> None:
+        """Kill the router; HAProxy ends with it."""
+        self.let_go_of_all()
+        assert self.router.process is not None
+        self.router.process.kill()
+        self.router.process.wait()
+
+    def start_router(self) -> None:
+        """Start it again."""
+        self.mend_template()
+        self.haproxy_kills = 0
+        self.router.launch()
+
+    # Listeners of others
+
+    def take_port(self, port: int) -> bool:
+        """Listen on a port, as another process of the host would; say whether that could be had."""
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen(8)
+        except OSError:
+            listener.close()
+            return False
+        self.foreign[port] = listener
+        return True
+
+    def free_ports(self) -> None:
+        """Let go of the ports."""
+        for listener in self.foreign.values():
+            listener.close()
+        self.foreign.clear()
+
+    # Held connections
+
+    def hold(self, port: int, host: str | None) -> None:
+        """Hold one more connection, to what is served."""
+        connection = connect(port, host=host)
+        connection.sendall(b"?")
+        prefix = receive(connection, 1)[:-1]
+        worker = processes.owner(connection, self.router.haproxy_pids())
+        assert prefix in self.pods.values(), f"a connection to port {port} was answered {prefix!r}"
+        assert worker is not None, f"no HAProxy process has the connection to port {port}"
+        self.held.append(Held(f"port {port}, {host}" if host else f"port {port}", prefix, connection, worker))
+
+    def let_go(self, which: Held) -> None:
+        """End a held connection."""
+        self.held.remove(which)
+        which.connection.close()
+
+    def let_go_of_all(self) -> None:
+        """End all held connections: they have a reason to end now."""
+        for each in list(self.held):
+            self.let_go(each)
+
+    def let_go_of_worker(self, worker: int) -> None:
+        """End those that one HAProxy process has."""
+        for each in [held for held in self.held if held.worker == worker]:
+            self.let_go(each)
+
+
+@contextlib.contextmanager
+def made_scene(directory: Path, say: Callable[[str], None], haproxy: str | None) -> Iterator[Scene]:
+    """Give a scene whose router serves two steady Routes; nothing of it is left afterwards."""
+    with contextlib.ExitStack() as stack:
+        context = server_context(directory, "*.example.com")
+        pods = {}
+        for number in range(_PODS):
+            prefix = f"p{number} ".encode()
+            made = stack.enter_context(pod(context, prefix))
+            pods[made.address, made.port] = prefix
+        # Those of steady Routes give back just what they get.
+        steady_pods = [stack.enter_context(pod(context, b"", f"127.0.0.{4 + number}")) for number in range(2)]
+        pods |= {(each.address, each.port): b"" for each in steady_pods}
+        ports = list(free_ports(13))
+        pool, outside = tuple(ports[:5]), tuple(ports[5:9])
+        # One on a port of the pool, one beside it.
+        steady_ports = ports[12], ports[9]
+        api = stack.enter_context(ApiServer(tls=True))
+        router = _router(directory, api, (*pool, steady_ports[0]), ports[10], haproxy)
+        scene = Scene(
+            directory=directory, api=api, router=router, pods=pods, pool=pool, outside=outside, shared_port=ports[11],
+            sni_port=ports[10], say=say,
+            steady={f"steady{n}": (steady_ports[n], (each.address, each.port)) for n, each in enumerate(steady_pods)},
+        )  # fmt: skip
+        for name, (port, address) in scene.steady.items():
+            api.apply(*app(name, port, address))
+        stack.callback(_end, scene)
+        router.start()
+        scene.level().wait()
+        yield scene
+
+
+def _router(
+    directory: Path, api: ApiServer, pool: tuple[int, ...], sni_port: int, haproxy: str | None
+) -> RouterProcess:
+    api.tokens.add("token")
+    kubeconfig = api.kubeconfig(directory, "token")
+    (directory / "templates").mkdir()
+    return _FollowingRouter(
+        directory, "--kubeconfig", str(kubeconfig), "--lease-namespace", NAMESPACE, "--check-interval", "1s",
+        "--port-pool", ",".join(map(str, pool)), "--sni-pool", str(_SNI_POOL),
+        "--template-dir", str(directory / "templates"), *(("--haproxy", haproxy) if haproxy is not None else ()),
+        sni_port=sni_port,
+    )  # fmt: skip
+
+
+class _FollowingRouter(RouterProcess):
+    """One that follows an API server, and so no folder."""
+
+    def command(self) -> list[str]:
+        command = super().command()
+        position = command.index("--manifests")
+        return command[:position] + command[position + 2 :]
+
+
+def _end(scene: Scene) -> None:
+    scene.let_go_of_all()
+    scene.free_ports()
+    scene.api.faults.clear()
+    if scene.router.process is None:
+        return
+    code = scene.router.stop()
+    wait_for(lambda: not scene.router.haproxy_pids(), "every HAProxy process to be gone")
+    assert code == 0, f"the router ended with {code}"
