@@ -17,7 +17,14 @@ _SEVERAL = 20
 
 def log_verdicts(before: Mapping[ObjectKey, Verdict], after: Mapping[ObjectKey, Verdict]) -> None:
     """Log what is different in ``after``."""
-    changed = [(key, verdict) for key, verdict in after.items() if before.get(key) != verdict]
+    if after is before:
+        # As after each change of endpoints: thousands of verdicts need no look.
+        return
+    changed = [
+        (key, verdict)
+        for key, verdict in after.items()
+        if (former := before.get(key)) is not verdict and former != verdict
+    ]
     admitted = [verdict for key, verdict in changed if verdict.admitted and not _was_admitted(before.get(key), verdict)]
     if len(admitted) > _SEVERAL:
         log.info("routes admitted", count=len(admitted))
