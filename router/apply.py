@@ -118,7 +118,7 @@ class Applier:
         except HaproxyError:
             self._bound = self._listening(ports(running.model) | ports(update.after.model))
             raise
-        self._level.want(renderer, self._with_pool(update.after), check=update.new_sections)
+        self._level.want(renderer, lambda: self._with_pool(update.after), check=update.new_sections)
 
     def _listening(self, otherwise: frozenset[int]) -> frozenset[int]:
         """Give the ports that HAProxy listens on. Of those that it cannot open any more, somebody else may have taken one."""
@@ -252,7 +252,7 @@ class Applier:
             return NOTHING_DOWN
         if not down:
             return NOTHING_DOWN
-        owners = {section.backend.name: key for key, section in running.moved.items()}
+        owners = running.owners
         sections = {section.backend.name: section for section in full.routes}
         own_names = {(section.namespace, section.route): section.backend.name for section in full.routes}
 

@@ -28,7 +28,7 @@ from router.resources import ObjectKey, Route
 from router.retries import Backoff, SetAside
 from router.running import Running
 from router.set_aside import Refusals, without
-from router.snapshot import Snapshot
+from router.snapshot import Snapshot, differs
 from router.store import Changes, Store
 from router.template_choice import TemplateChoice
 from router.verdict_log import log_verdicts
@@ -223,7 +223,8 @@ class Controller:
         return self._outcome
 
     def _apply_changes(self, outcome: Outcome) -> None:
-        self._set_aside.review(self._store.objects.routes, ports(outcome.model), self._look, time.monotonic())
+        if self._set_aside:
+            self._set_aside.review(self._store.objects.routes, ports(outcome.model), self._look, time.monotonic())
         self._pending = True
         while self._pending:
             wanted = without(outcome, self._set_aside.in_force())
@@ -418,7 +419,7 @@ class Controller:
             template_problem=self._templates.problem,
             last_success_s=self._last_success_s,
         )
-        if snapshot != self._snapshot:
+        if differs(snapshot, self._snapshot):
             log_verdicts(self._snapshot.verdicts, snapshot.verdicts)
             self._snapshot = snapshot
             self._observer.published(snapshot)

@@ -33,7 +33,7 @@ _RETRY_S = (1.0, 30.0)
 @dataclass(frozen=True, slots=True)
 class _Job:
     renderer: Renderer
-    model: Model
+    model: Callable[[], Model]
     check: bool
     changes: int
 
@@ -63,12 +63,12 @@ class Leveler:
         self.on_disk: Running | None = None
         """What a HAProxy has that starts with haproxy.cfg; None while that is not known."""
 
-    def want(self, renderer: Renderer, model: Model, *, check: bool) -> None:
+    def want(self, renderer: Renderer, model: Callable[[], Model], *, check: bool) -> None:
         """Have this model on disk soon; it takes the place of one that is still waiting.
 
         Args:
             renderer: the templates that HAProxy was loaded with.
-            model: what HAProxy serves, as a reload would load it.
+            model: gives what HAProxy serves, as a reload would load it; called on the leveler's thread.
             check: let HAProxy judge the file before it is used: it has more than other servers.
         """
         with self._lock:
@@ -129,13 +129,14 @@ class Leveler:
             # A reload came between: it has written what is newer, or says by ``not_reloaded`` that it has not.
             return ""
         try:
-            rendered = job.renderer.render(job.model)
+            model = job.model()
+            rendered = job.renderer.render(model)
             path = self._state.write_level(rendered.config, rendered.files)
             if job.check and not (judged := self._check(path)).accepted:
                 return f"HAProxy refuses it: {one_line(judged.log)}"
             with_files = loaded(
-                job.model,
-                {shared.port: job.renderer.hosts_file(shared) for shared in job.model.shared},
+                model,
+                {shared.port: job.renderer.hosts_file(shared) for shared in model.shared},
                 job.renderer.owners_file,
             )
             self._state.promote_level(job.changes, rendered.files, lambda: self._know(job, with_files))

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from itertools import compress, count
-from operator import is_not
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from router import commands
 from router.commands import Command
+from router.differences import differences
 from router.model import Model, RouteSection, SharedFrontend, SniHost, backend_name, frontend_name
 from router.resources import ObjectKey
 from router.running import Running, ServerName
 from router.section_text import SectionText, ServerLine
-
-T = TypeVar("T")
 
 
 class ReloadCause(StrEnum):
@@ -123,7 +120,7 @@ class _Update:
         self._running = running
         self._texts = texts
         self._moved = dict(running.moved)
-        self._used = {section.backend.name for section in running.moved.values()}
+        self._owners = dict(running.owners)
         self._closed = set(running.closed)
         self._leaving = dict(running.leaving)
         self._networks = dict(running.networks)
@@ -133,6 +130,8 @@ class _Update:
         self._leading: list[Command] = []
         self._retiring: list[Command] = []
         self._relocated: set[ObjectKey] = set()
+        self._vacated: list[str] = []
+        """Backends of the pool that are free when all is done, and not before."""
         self._kept: dict[ObjectKey, RouteSection | None] = {}
         """Routes that need a reload, and the sections by which they are served until then."""
         self._kept_shared: dict[int, SharedFrontend | None] = {}
@@ -145,7 +144,7 @@ class _Update:
 
     def routes(self, desired: tuple[RouteSection, ...]) -> None:
         """Plan for the Routes."""
-        before, after = _differences(self._running.model.routes, desired)
+        before, after = differences(self._running.model.routes, desired)
         former = {_key(section): section for section in before}
         wanted = {_key(section): section for section in after}
         for key, section in former.items():
@@ -168,7 +167,7 @@ class _Update:
             return
         self._closing += step.leading + step.retiring
         self._leaving.update(step.leaving)
-        self._used.discard(self._forget(key))
+        self._owners.pop(self._forget(key), None)
 
     def _closed_step(self, key: ObjectKey, section: RouteSection) -> _Step | None:
         """Give what takes a Route out of the place that serves it."""
@@ -216,15 +215,15 @@ class _Update:
             commands.add_entry(self._running.owners_file, place.backend.name, backend_name(key.namespace, key.name))
         )
         self._moved[key] = place
-        self._used.add(place.backend.name)
+        self._owners[place.backend.name] = key
         self._take(step)
         return True
 
     def _free_place(self, section: RouteSection) -> RouteSection | None:
         if section.frontend is not None:
             place = self._running.pool.get(section.frontend.port)
-            return place if place is not None and place.backend.name not in self._used else None
-        return next((place for place in self._running.sni_pool if place.backend.name not in self._used), None)
+            return place if place is not None and place.backend.name not in self._owners else None
+        return next((place for place in self._running.sni_pool if place.backend.name not in self._owners), None)
 
     def _opened_step(
         self, place: RouteSection, place_text: SectionText | None, text: SectionText | None
@@ -255,6 +254,8 @@ class _Update:
                 self._retiring += closed.leading + closed.retiring
                 self._leaving.update(closed.leaving)
                 self._relocated.add(key)
+                if former_moved is not None:
+                    self._vacated.append(former_moved.backend.name)
                 return
             self._closed = former_closed
             if former_moved is not None:
@@ -357,7 +358,7 @@ class _Update:
         if self._kept:
             after = self._hosts_that_can_be(before, after)
         self._hosts[port] = after
-        removed, added = _differences(before, after)
+        removed, added = differences(before, after)
         former = {host.host: host for host in removed}
         wanted = {host.host: host for host in added}
         file = self._running.hosts_files[port]
@@ -390,6 +391,8 @@ class _Update:
     def result(self, desired: Model) -> Plan:
         """Give the plan."""
         reasons = tuple(sorted(self._reasons))
+        for backend in self._vacated:
+            del self._owners[backend]
         todo = (*self._unmapping, *self._closing, *self._opening, *self._leading, *self._retiring)
         if not reasons and not self._changed:
             return NoChange()
@@ -397,6 +400,7 @@ class _Update:
             self._running,
             model=self._partly(desired) if reasons else replace(desired, pool=self._running.model.pool),
             moved=self._moved,
+            owners=self._owners,
             closed=frozenset(self._closed),
             leaving=self._leaving,
             networks=self._networks,
@@ -440,28 +444,6 @@ def _difference(before: RouteSection, after: RouteSection) -> ReloadCause:
     if before.backend.servers != after.backend.servers:
         return ReloadCause.SERVERS_CHANGED
     return ReloadCause.OPTIONS_CHANGED
-
-
-def _differences(before: tuple[T, ...], after: tuple[T, ...]) -> tuple[tuple[T, ...], tuple[T, ...]]:
-    """Give what lies between the members that both have in common at their beginning and at their end.
-
-    Of thousands of Routes one changes: this finds it at the speed of C.
-    """
-    if before is after:
-        return (), ()
-    shorter = min(len(before), len(after))
-    first = next(compress(count(), map(is_not, before, after)), shorter)
-    last = next(compress(count(), map(is_not, reversed(before), reversed(after))), shorter)
-    last = min(last, shorter - first)
-    if len(before) == len(after):
-        # Each in its place: of those in between, only the ones that differ.
-        pairs = [
-            (a, b)
-            for a, b in zip(before[first : len(before) - last], after[first : len(after) - last], strict=True)
-            if a is not b
-        ]
-        return tuple(a for a, _ in pairs), tuple(b for _, b in pairs)
-    return before[first : len(before) - last], after[first : len(after) - last]
 
 
 def _port(section: RouteSection) -> int | None:

@@ -55,6 +55,9 @@ class SetAside:
         self._routes: dict[ObjectKey, _Entry] = {}
         self._ports: dict[int, _Entry] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._routes or self._ports)
+
     def in_force(self) -> Refusals:
         """Give what is to be left out now: everything set aside that is not on trial."""
         return Refusals(

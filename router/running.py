@@ -44,17 +44,14 @@ class Running:
     """The path by which it knows the map of the pool's owners."""
     moved: Mapping[ObjectKey, RouteSection] = field(default_factory=_nothing)
     """The sections of the pool that serve a Route."""
+    owners: Mapping[str, ObjectKey] = field(default_factory=_nothing)
+    """The same the other way: by backend of the pool, the Route that it serves."""
     closed: frozenset[ObjectKey] = frozenset()
     """Routes whose own section serves nobody now."""
     leaving: Mapping[ServerName, ServerLine] = field(default_factory=_nothing)
     """Servers that get no new connections and are to be deleted when they have none left."""
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
     """By backend, the allowlist in force, where it is another than the one loaded."""
-
-    @property
-    def owners(self) -> Mapping[str, ObjectKey]:
-        """Give by backend of the pool the Route that it serves."""
-        return {section.backend.name: key for key, section in self.moved.items()}
 
     def place(self, key: ObjectKey) -> RouteSection | None:
         """Give the section, as it was loaded, that serves a Route; None if none does."""
@@ -82,9 +79,8 @@ def loaded(model: Model, hosts_files: Mapping[int, str], owners_file: str) -> Ru
 
 def close_idle_ports(running: Running) -> Iterator[Command]:
     """Close all that listens and serves nobody: HAProxy opens all that it is loaded with."""
-    used = {section.backend.name for section in running.moved.values()}
     for port, section in running.pool.items():
-        if section.backend.name not in used:
+        if section.backend.name not in running.owners:
             yield close_frontend(frontend_name(port))
     for key in sorted(running.closed):
         own = running.named[key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
 from router.admission import Verdict
@@ -38,3 +38,12 @@ class Snapshot:
     def ready(self) -> bool:
         """Whether traffic may be sent here."""
         return self.synced and self.configured and not self.stopping
+
+
+def differs(one: Snapshot, other: Snapshot) -> bool:
+    """Say whether two snapshots differ. What is the same object in both, as most is after a small change, is not looked into."""
+    return any(a is not b and a != b for a, b in zip(_values(one), _values(other), strict=True))
+
+
+def _values(snapshot: Snapshot) -> tuple[object, ...]:
+    return tuple(getattr(snapshot, each.name) for each in fields(snapshot))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import structlog
 
 from router.admission import Verdict
+from router.admission.verdicts import different
 from router.resources import ObjectKey
 
 log = structlog.get_logger()
@@ -17,14 +18,8 @@ _SEVERAL = 20
 
 def log_verdicts(before: Mapping[ObjectKey, Verdict], after: Mapping[ObjectKey, Verdict]) -> None:
     """Log what is different in ``after``."""
-    if after is before:
-        # As after each change of endpoints: thousands of verdicts need no look.
-        return
-    changed = [
-        (key, verdict)
-        for key, verdict in after.items()
-        if (former := before.get(key)) is not verdict and former != verdict
-    ]
+    keys = different(before, after)
+    changed = [(key, after[key]) for key in keys if key in after]
     admitted = [verdict for key, verdict in changed if verdict.admitted and not _was_admitted(before.get(key), verdict)]
     if len(admitted) > _SEVERAL:
         log.info("routes admitted", count=len(admitted))
@@ -38,7 +33,9 @@ def log_verdicts(before: Mapping[ObjectKey, Verdict], after: Mapping[ObjectKey, 
         for warning in verdict.warnings:
             if former is None or warning not in former.warnings:
                 log.warning("route served with a warning", **_keys(key), message=warning)
-    for key in before.keys() - after.keys():
+    for key in keys:
+        if key in after:
+            continue
         log.info("route gone", **_keys(key), port=before[key].port, host=before[key].host)
 
 

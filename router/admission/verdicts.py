@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from router.differences import differences
 from router.resources import ObjectKey
 
 
@@ -66,3 +68,15 @@ class Refused(Exception):
         self.reason = reason
         self.message = message
         super().__init__(message)
+
+
+def different(before: Mapping[ObjectKey, Verdict], after: Mapping[ObjectKey, Verdict]) -> tuple[ObjectKey, ...]:
+    """Give the Routes whose verdict is another, in the order of their keys; those that are gone too.
+
+    Both mappings are in the order of their keys. After a small change this costs next to nothing, however many there are.
+    """
+    if before is after:
+        return ()
+    former, current = differences(tuple(before.values()), tuple(after.values()))
+    keys = {verdict.route for verdict in former} | {verdict.route for verdict in current}
+    return tuple(sorted(key for key in keys if before.get(key) != after.get(key)))

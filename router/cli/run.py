@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -67,6 +68,8 @@ _LOOK_S, _LOOK_AT_FIRST_S = 1.0, 0.2
 """How often the main thread looks whether the loop lives, and before that whether everything is served."""
 # SIGUSR1 is what the image tells engines to stop its containers by, for HAProxy's sake.
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+_SWITCH_S = 0.0005
+"""How long a thread that wants to run waits for another one; Python's own 5 ms is more than a whole change takes."""
 _CRASHED = 1
 _SAME_SIGNAL_S = 0.05
 
@@ -113,6 +116,7 @@ def run(**values: Any) -> None:
     as_json = logs.is_json(values["log_format"])
     logs.configure(json=as_json)
     memory.expect_many_objects()
+    sys.setswitchinterval(_SWITCH_S)
     # Blocked in every thread, and waited for in the main one: no handler runs in the middle of something else.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     with ExitStack() as stack:

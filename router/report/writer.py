@@ -10,13 +10,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
 
 from router.admission import Verdict
 from router.admission.request import is_ours
+from router.admission.verdicts import different
 from router.errors import (
     ApiConflict,
     ApiError,
@@ -163,7 +164,7 @@ class StatusWriter:
             return
         keys, self._unlooked = self._unlooked, set()
         former, self._verdicts = self._verdicts, snapshot.verdicts
-        keys.update(_different(former, snapshot.verdicts))
+        keys.update(different(former, snapshot.verdicts))
         if keys or not self._backlog.has_begun:
             self._backlog.note(keys, routes, snapshot.verdicts)
 
@@ -357,14 +358,3 @@ class StatusWriter:
             retry_s = int(until_s - now_s)
             log.error("status not permitted", namespace=namespace, problem=str(error), retry_in_seconds=retry_s)
         return until_s
-
-
-def _different(before: Mapping[ObjectKey, Verdict], after: Mapping[ObjectKey, Verdict]) -> Iterator[ObjectKey]:
-    """Give the keys whose verdict is another; the same mapping, or equal ones, cost next to nothing."""
-    if before is after or before == after:
-        return
-    for key, verdict in after.items():
-        former = before.get(key)
-        if former is not verdict and former != verdict:
-            yield key
-    yield from before.keys() - after.keys()
