@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import click
 import structlog
 
-from router import __version__, logs
-from router.admission import Admission
-from router.apply import Applier
+from router import logs
 from router.cli import memory
+from router.cli.assemble import Router, assemble
 from router.cli.exits import clear_errors
-from router.cli.metrics import METRICS_OPTIONS, haproxy_metrics, protection
+from router.cli.metrics import METRICS_OPTIONS
 from router.cli.options import (
     ADMISSION,
     CLUSTER,
@@ -29,38 +25,10 @@ from router.cli.options import (
     HTTP,
     LOG_FORMAT,
     RENDER,
-    admission_settings,
-    http_address,
     option,
-    render_settings,
     with_options,
 )
 from router.cli.types import HostnameType, PortRangesType, TimeType
-from router.controller import Controller, Timing
-from router.haproxy.attached import AttachedHaproxy
-from router.haproxy.binary import find_binary
-from router.haproxy.newest_worker import Deadlines
-from router.haproxy.sessions import SessionCounts
-from router.haproxy.standalone import StandaloneHaproxy
-from router.haproxy.worker import WorkerSocket
-from router.inputs.files import FilesInput
-from router.inputs.watching import DirectoryWatcher
-from router.level import Leveler
-from router.pool import PortPool
-from router.render import Renderer, TemplateSet
-from router.report.api_metrics import ApiMetrics
-from router.report.haproxy_metrics import HaproxyMetrics
-from router.report.health import alive
-from router.report.http import JSON, METRICS, HttpServer, Page, health_page
-from router.report.metrics import Metrics
-from router.report.ports import port_rows
-from router.report.readiness import Readiness
-from router.report.tcp_health import TcpHealth
-from router.state_dir import StateDir
-from router.store import Store
-
-if TYPE_CHECKING:
-    from router.cli.cluster import Cluster
 
 log = structlog.get_logger()
 
@@ -120,164 +88,11 @@ def run(**values: Any) -> None:
     # Blocked in every thread, and waited for in the main one: no handler runs in the middle of something else.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     with ExitStack() as stack:
-        router = _assemble(values, stack, log_json=as_json)
+        router = assemble(values, stack, log_json=as_json)
         raise SystemExit(_supervise(router, values["shutdown_delay"] / 1000))
 
 
-Haproxy = StandaloneHaproxy | AttachedHaproxy
-
-
-class Source(Protocol):
-    """What keeps the store level, on threads of its own."""
-
-    def start(self) -> None:
-        """Begin."""
-
-    def stop(self) -> None:
-        """End, within about a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Router:
-    """The parts that the main thread starts and stops."""
-
-    controller: Controller
-    haproxy: Haproxy
-    source: Source
-    readiness: Readiness
-    tcp_health: TcpHealth | None
-    haproxy_metrics: HaproxyMetrics
-
-    def withdraw(self) -> None:
-        """Be not ready from now on, also to those who can only try to connect."""
-        self.readiness.withdraw()
-        if self.tcp_health is not None:
-            self.tcp_health.look()
-
-
-def _assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> _Router:
-    """Make the parts and put them together; what must be undone at the end goes on the stack."""
-    listen = http_address(values)
-    admission = Admission(admission_settings(values))
-    settings = render_settings(values, log_json=log_json)
-    template_dir: Path | None = values["template_dir"]
-    renderer = Renderer(TemplateSet.load(template_dir), settings)
-    binary = find_binary(values["haproxy"])
-    cluster = _connect(values) if values["manifests"] is None else None
-    protected = protection(values, cluster, stack)
-    state = StateDir(settings.state_dir)
-    state.open()
-    stack.callback(state.close)
-
-    store = cluster.store() if cluster is not None else Store(frozenset({FilesInput.SOURCE}))
-    deadlines = Deadlines(drain_s=values["drain_timeout"] / 1000)
-    haproxy: Haproxy
-    if values["haproxy_mode"] == "attached":
-        haproxy = AttachedHaproxy(binary, settings, deadlines, wake=store.wake)
-    else:
-        haproxy = StandaloneHaproxy(binary, state.config, settings, deadlines, wake=store.wake)
-    level = Leveler(haproxy.check, state)
-    stack.callback(level.stop)
-    metrics = Metrics(binary.build, lambda: haproxy.is_up)
-    metrics.compare_versions(lambda: bool(haproxy.other_version))
-    of_haproxy = haproxy_metrics(values, settings, metrics)
-    controller = Controller(
-        store=store,
-        admission=admission,
-        applier=Applier(
-            haproxy,
-            state,
-            WorkerSocket(settings.stats_socket),
-            PortPool(values["port_pool"], values["sni_pool"], admission_settings(values).defaults),
-            level,
-        ),
-        haproxy=haproxy,
-        renderer=renderer,
-        load_templates=lambda: Renderer(TemplateSet.load(template_dir), settings),
-        observer=metrics,
-        timing=Timing(reload_interval_s=values["reload_interval"] / 1000),
-        reporter=cluster.writer if cluster is not None else None,
-    )
-    source: Source
-    input_problems: Callable[[], Iterable[str]] = tuple
-    if cluster is not None:
-        source = of_cluster = cluster.source(store, values["router_name"], ApiMetrics(metrics.registry))
-        input_problems = of_cluster.problems
-        log.info("following an api server", server=cluster.connection.server)
-    else:
-        files = FilesInput(values["manifests"], store)
-        metrics.count_problems(lambda: len(files.problems))
-        source = files
-    pages = _pages(controller, haproxy, metrics, SessionCounts(settings.stats_socket), values["canonical_hostname"])
-    readiness = Readiness(lambda: controller.snapshot, lambda: haproxy.takes_traffic, input_problems)
-    pages["/readyz"] = lambda: health_page(readiness.now())
-    http = HttpServer(*listen, pages, protected.guards, protected.tls_context)
-    stack.callback(http.stop)
-    http.start()
-    tcp_health = None
-    if values["tcp_health_port"]:
-        tcp_health = TcpHealth(
-            values["tcp_health_port"], settings.ip_mode, settings.bind_addresses, lambda: readiness.now().ok
-        )
-        stack.callback(tcp_health.stop)
-        tcp_health.start()
-    if template_dir is not None:
-        watcher = DirectoryWatcher(template_dir, controller.templates_changed)
-        stack.callback(watcher.stop)
-        watcher.start()
-    log.info(
-        "router started",
-        version=__version__,
-        haproxy=binary.build,
-        haproxy_path=str(binary.path),
-        router_name=values["router_name"],
-        http=f"{listen[0]}:{http.port}",
-        state_dir=str(settings.state_dir),
-    )
-    stack.callback(of_haproxy.stop)
-    of_haproxy.start()
-    return _Router(controller, haproxy, source, readiness, tcp_health, of_haproxy)
-
-
-def _connect(values: dict[str, Any]) -> Cluster:
-    # Not at the top: the kubernetes client takes as long to import, and as much memory, as all the rest.
-    from router.cli.cluster import Cluster  # noqa: PLC0415
-
-    return Cluster.connect(values)
-
-
-def _pages(
-    controller: Controller,
-    haproxy: Haproxy,
-    metrics: Metrics,
-    sessions: SessionCounts,
-    canonical_hostname: str | None,
-) -> dict[str, Any]:
-    def healthz() -> Page:
-        now_s = time.monotonic()
-        # One that runs in a container of its own has a probe of its own: ending the router would not help it.
-        answered_s = haproxy.last_answer_s if haproxy.is_child else now_s
-        return health_page(
-            alive(
-                controller.snapshot,
-                turned_ago_s=now_s - controller.last_turn_s,
-                answered_ago_s=now_s - answered_s if answered_s is not None else None,
-            )
-        )
-
-    def ports() -> Page:
-        snapshot = controller.snapshot
-        rows = port_rows(snapshot.verdicts, snapshot.applied, canonical_hostname, sessions.current())
-        return Page(json.dumps(rows, indent=1).encode() + b"\n", JSON)
-
-    return {
-        "/healthz": healthz,
-        "/metrics": lambda: Page(metrics.exposition(), METRICS),
-        "/ports": ports,
-    }
-
-
-def _supervise(router: _Router, shutdown_delay_s: float) -> int:
+def _supervise(router: Router, shutdown_delay_s: float) -> int:
     """Run until a signal, then stop in order; a further signal hurries.
 
     Returns:

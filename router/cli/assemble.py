@@ -1,0 +1,226 @@
+"""The parts of a running router, put together."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+
+from router import __version__
+from router.admission import Admission
+from router.apply import Applier
+from router.cli.metrics import haproxy_metrics, protection
+from router.cli.options import admission_settings, http_address, render_settings
+from router.controller import Controller, Timing
+from router.haproxy.attached import AttachedHaproxy
+from router.haproxy.binary import HaproxyBinary, find_binary
+from router.haproxy.newest_worker import Deadlines
+from router.haproxy.sessions import SessionCounts
+from router.haproxy.standalone import StandaloneHaproxy
+from router.haproxy.worker import WorkerSocket
+from router.inputs.files import FilesInput
+from router.inputs.watching import DirectoryWatcher
+from router.level import Leveler
+from router.model import backend_name
+from router.pool import PortPool
+from router.render import Renderer, TemplateSet
+from router.report.api_metrics import ApiMetrics
+from router.report.haproxy_metrics import HaproxyMetrics
+from router.report.health import alive
+from router.report.http import JSON, METRICS, HttpServer, Page, health_page
+from router.report.metrics import Metrics
+from router.report.ports import port_rows
+from router.report.readiness import Readiness
+from router.report.tcp_health import TcpHealth
+from router.settings import RenderSettings
+from router.snapshot import Snapshot
+from router.state_dir import StateDir
+from router.store import Store
+
+if TYPE_CHECKING:
+    from router.cli.cluster import Cluster
+
+log = structlog.get_logger()
+
+Haproxy = StandaloneHaproxy | AttachedHaproxy
+
+
+class Source(Protocol):
+    """What keeps the store level, on threads of its own."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End, within about a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """The parts that the main thread starts and stops."""
+
+    controller: Controller
+    haproxy: Haproxy
+    source: Source
+    readiness: Readiness
+    tcp_health: TcpHealth | None
+    haproxy_metrics: HaproxyMetrics
+
+    def withdraw(self) -> None:
+        """Be not ready from now on, also to those who can only try to connect."""
+        self.readiness.withdraw()
+        if self.tcp_health is not None:
+            self.tcp_health.look()
+
+
+def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Router:
+    """Make the parts of option values and put them together; what must be undone at the end goes on the stack."""
+    admission = admission_settings(values)
+    settings = render_settings(values, log_json=log_json)
+    template_dir: Path | None = values["template_dir"]
+
+    def renderer() -> Renderer:
+        return Renderer(TemplateSet.load(template_dir), settings)
+
+    at_start = renderer()
+    binary = find_binary(values["haproxy"])
+    cluster = _connect(values) if values["manifests"] is None else None
+    protected = protection(values, cluster, stack)
+    state = StateDir(settings.state_dir)
+    state.open()
+    stack.callback(state.close)
+
+    store = cluster.store() if cluster is not None else Store(frozenset({FilesInput.SOURCE}))
+    haproxy = _haproxy(values, binary, state, settings, store.wake)
+    level = Leveler(haproxy.check, state)
+    stack.callback(level.stop)
+    pool = PortPool(values["port_pool"], values["sni_pool"], admission.defaults)
+    metrics = Metrics(binary.build, lambda: haproxy.is_up)
+    metrics.compare_versions(lambda: bool(haproxy.other_version))
+    controller = Controller(
+        store=store,
+        admission=Admission(admission),
+        applier=Applier(haproxy, state, WorkerSocket(settings.stats_socket), pool, level),
+        haproxy=haproxy,
+        renderer=at_start,
+        load_templates=renderer,
+        observer=metrics,
+        timing=Timing(reload_interval_s=values["reload_interval"] / 1000),
+        reporter=cluster.writer if cluster is not None else None,
+    )
+    source, input_problems = _source(values, cluster, store, metrics)
+    readiness = Readiness(lambda: controller.snapshot, lambda: haproxy.takes_traffic, input_problems)
+    pages = _pages(controller, haproxy, metrics, SessionCounts(settings.stats_socket), values["canonical_hostname"])
+    pages["/readyz"] = lambda: health_page(readiness.now())
+    address, port = http_address(values)
+    http = HttpServer(address, port, pages, protected.guards, protected.tls_context)
+    stack.callback(http.stop)
+    http.start()
+    tcp_health = _tcp_health(values, settings, readiness, stack)
+    if template_dir is not None:
+        watcher = DirectoryWatcher(template_dir, controller.templates_changed)
+        stack.callback(watcher.stop)
+        watcher.start()
+    log.info(
+        "router started",
+        version=__version__,
+        haproxy=binary.build,
+        haproxy_path=str(binary.path),
+        router_name=values["router_name"],
+        http=f"{address}:{http.port}",
+        state_dir=str(settings.state_dir),
+    )
+    of_haproxy = haproxy_metrics(values, settings, metrics)
+    stack.callback(of_haproxy.stop)
+    of_haproxy.start()
+    return Router(controller, haproxy, source, readiness, tcp_health, of_haproxy)
+
+
+def _haproxy(
+    values: dict[str, Any], binary: HaproxyBinary, state: StateDir, settings: RenderSettings, wake: Callable[[], None]
+) -> Haproxy:
+    deadlines = Deadlines(drain_s=values["drain_timeout"] / 1000)
+    if values["haproxy_mode"] == "attached":
+        return AttachedHaproxy(binary, settings, deadlines, wake=wake)
+    return StandaloneHaproxy(binary, state.config, settings, deadlines, wake=wake)
+
+
+def _source(
+    values: dict[str, Any], cluster: Cluster | None, store: Store, metrics: Metrics
+) -> tuple[Source, Callable[[], Iterable[str]]]:
+    """Give what keeps the store level, and what says why it cannot."""
+    if cluster is None:
+        files = FilesInput(values["manifests"], store)
+        metrics.count_problems(lambda: len(files.problems))
+        return files, tuple
+    log.info("following an api server", server=cluster.connection.server)
+    source = cluster.source(store, values["router_name"], ApiMetrics(metrics.registry))
+    return source, source.problems
+
+
+def _tcp_health(
+    values: dict[str, Any], settings: RenderSettings, readiness: Readiness, stack: ExitStack
+) -> TcpHealth | None:
+    if not values["tcp_health_port"]:
+        return None
+    port = TcpHealth(values["tcp_health_port"], settings.ip_mode, settings.bind_addresses, lambda: readiness.now().ok)
+    stack.callback(port.stop)
+    port.start()
+    return port
+
+
+def _connect(values: dict[str, Any]) -> Cluster:
+    # Not at the top: the kubernetes client takes as long to import, and as much memory, as all the rest.
+    from router.cli.cluster import Cluster  # noqa: PLC0415
+
+    return Cluster.connect(values)
+
+
+def _pages(
+    controller: Controller,
+    haproxy: Haproxy,
+    metrics: Metrics,
+    sessions: SessionCounts,
+    canonical_hostname: str | None,
+) -> dict[str, Any]:
+    def healthz() -> Page:
+        now_s = time.monotonic()
+        # One that runs in a container of its own has a probe of its own: ending the router would not help it.
+        answered_s = haproxy.last_answer_s if haproxy.is_child else now_s
+        return health_page(
+            alive(
+                controller.snapshot,
+                turned_ago_s=now_s - controller.last_turn_s,
+                answered_ago_s=now_s - answered_s if answered_s is not None else None,
+            )
+        )
+
+    def ports() -> Page:
+        snapshot = controller.snapshot
+        rows = port_rows(snapshot.verdicts, snapshot.applied, canonical_hostname, _by_own_backend(snapshot, sessions))
+        return Page(json.dumps(rows, indent=1).encode() + b"\n", JSON)
+
+    return {
+        "/healthz": healthz,
+        "/metrics": lambda: Page(metrics.exposition(), METRICS),
+        "/ports": ports,
+    }
+
+
+def _by_own_backend(snapshot: Snapshot, sessions: SessionCounts) -> Mapping[str, int] | None:
+    """Give sessions by the backends that Routes have or will have: those of the pool count for the Routes that they serve."""
+    counts = sessions.current()
+    if counts is None or not snapshot.owners:
+        return counts
+    moved = {
+        backend_name(key.namespace, key.name): counts[backend]
+        for backend, key in snapshot.owners.items()
+        if backend in counts
+    }
+    return {**counts, **moved}
