@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from router.haproxy.server_states import NOTHING_DOWN
 from router.render import default_template_dir
 from tests.support.commands import invoke, run_process, write_manifests
 from tests.support.haproxy import complaints
@@ -63,6 +64,10 @@ def test_render_prints_what_haproxy_accepts(folder: Path, tmp_path: Path, sni_po
     for path in maps:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).touch()
+    states = re.search(r"server-state-file (\S+)", ended.stdout)
+    assert states is not None
+    Path(states[1]).parent.mkdir(exist_ok=True)
+    Path(states[1]).write_bytes(NOTHING_DOWN)
     config = tmp_path / "haproxy.cfg"
     config.write_text(ended.stdout)
     assert complaints(config) == ""
