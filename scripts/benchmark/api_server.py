@@ -1,8 +1,8 @@
 """An API server that costs next to nothing, in a process of its own: lists in pages and watches of the objects it was given.
 
 ``python -m scripts.benchmark.api_server FILE...``, each file one collection: its name is the resource's, each line an object.
-It says its port on standard output, then a line for each watch that begins. Each line on standard input is a list of changes
-(type, resource, object); the end of standard input is its own end. Leases are those of another replica, which leads.
+It says its port on standard output, then a line for each watch that begins and for each piece of events that it sends, with the
+time. Each line on standard input is a list of changes (type, resource, object); the end of standard input is its own end. Leases are those of another replica, which leads.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import os
 import sys
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
@@ -26,8 +28,6 @@ _LEASE_S = 15
 
 
 class _Stored(NamedTuple):
-    namespace: str
-    name: str
     service: str
     body: bytes
 
@@ -38,7 +38,8 @@ class _Collections:
     def __init__(self, files: Iterable[Path]) -> None:
         self.changed = threading.Condition()
         self.version = 0
-        self._objects: dict[str, dict[tuple[str, str], _Stored]] = {}
+        self._objects: dict[str, dict[str, dict[str, _Stored]]] = {}
+        """By resource, namespace and name."""
         self._history: dict[str, list[tuple[int, bytes]]] = {}
         for file in files:
             self._objects[file.stem], self._history[file.stem] = {}, []
@@ -56,18 +57,17 @@ class _Collections:
                 body = self._put(resource, obj).body
                 event = b'{"type":"%s","object":%s}\n' % (kind.encode(), body)
                 self._history[resource].append((self.version, event))
+                if kind == "DELETED":
+                    self._remove(resource, obj)
             self.changed.notify_all()
 
     def page(self, resource: str, namespace: str, query: dict[str, str]) -> bytes:
         """Give one page of a list, as JSON."""
         with self.changed:
-            members: Iterable[_Stored] = self._objects[resource].values()
+            spaces = self._objects[resource]
+            some = [spaces.get(namespace, {})] if namespace else spaces.values()
             service = _selected(query)
-            if namespace or service:
-                members = (
-                    each for each in members if namespace in {"", each.namespace} and service in {"", each.service}
-                )
-            bodies = [each.body for each in members]
+            bodies = [each.body for space in some for each in space.values() if service in {"", each.service}]
             metadata = {"resourceVersion": str(self.version)}
         start, limit = int(query.get("continue", "0")), int(query.get("limit", "0")) or len(bodies)
         if start + limit < len(bodies):
@@ -80,7 +80,11 @@ class _Collections:
         with self.changed:
             history = self._history[resource]
             self.changed.wait_for(lambda: bool(history) and history[-1][0] > version, seconds)
-            return self.version, b"".join(event for each, event in history if each > version)
+            since = bisect_right(history, version, key=itemgetter(0))
+            return self.version, b"".join(event for _, event in history[since:])
+
+    def _remove(self, resource: str, obj: dict[str, Any]) -> None:
+        del self._objects[resource][obj["metadata"]["namespace"]][obj["metadata"]["name"]]
 
     def _put(self, resource: str, obj: dict[str, Any]) -> _Stored:
         self.version += 1
@@ -88,8 +92,8 @@ class _Collections:
         metadata["resourceVersion"] = str(self.version)
         namespace, name = metadata["namespace"], metadata["name"]
         service = metadata.get("labels", {}).get(_SERVICE_LABEL, name)
-        stored = _Stored(namespace, name, service, json.dumps(obj, separators=(",", ":")).encode())
-        self._objects[resource][namespace, name] = stored
+        stored = _Stored(service, json.dumps(obj, separators=(",", ":")).encode())
+        self._objects[resource].setdefault(namespace, {})[name] = stored
         return stored
 
 
@@ -139,8 +143,10 @@ class _Handler(BaseHTTPRequestHandler):
             while (left_s := ends_s - time.monotonic()) > 0:
                 version, events = self.collections.news(resource, version, min(left_s, _LOOK_S))
                 if events:
+                    sent_s = time.perf_counter()
                     self.wfile.write(b"%x\r\n%s\r\n" % (len(events), events))
                     self.wfile.flush()
+                    _say(f"sent {resource} {sent_s!r}")
             self.wfile.write(b"0\r\n\r\n")
         except OSError:
             self.close_connection = True

@@ -30,6 +30,7 @@ def _writable(_context: click.Context, _parameter: click.Parameter, path: Path |
 
 
 @click.command()
+@click.argument("more_parts", metavar="[PART]...", type=click.Choice(PARTS), nargs=-1)
 @click.option(
     "--routes",
     "sizes",
@@ -51,9 +52,8 @@ def _writable(_context: click.Context, _parameter: click.Parameter, path: Path |
     "parts",
     type=click.Choice(PARTS),
     multiple=True,
-    default=PARTS,
     show_default="all",
-    help="What to measure: the parts by themselves, the router on manifests, the router on an API server; repeatable.",
+    help="What to measure: the parts by themselves, the router on manifests, on an API server, its changes without a reload; repeatable.",
 )
 @click.option(
     "--json",
@@ -65,10 +65,17 @@ def _writable(_context: click.Context, _parameter: click.Parameter, path: Path |
 @click.option(
     "--haproxy", default=None, show_default="as the router finds it", help="The HAProxy binary, 2.8 or newer."
 )
-def main(
-    sizes: tuple[int, ...], runs: int, parts: tuple[str, ...], json_path: Path | None, haproxy: str | None
+def main(  # noqa: PLR0913, PLR0917 - its options
+    sizes: tuple[int, ...],
+    runs: int,
+    parts: tuple[str, ...],
+    more_parts: tuple[str, ...],
+    json_path: Path | None,
+    haproxy: str | None,
 ) -> None:
     """Measure how long the router and its HAProxy take, from manifests or an API server to traffic.
+
+    PART is another way to write --part: "scripts/bench runtime" measures changes without a reload, and nothing else.
 
     Prints a table on standard output, and what is being measured on standard error. docs/benchmarks.md says what each figure
     means. Everything happens on loopback addresses and in a temporary folder.
@@ -84,7 +91,12 @@ def main(
             # A short path, for the sockets in it.
             with tempfile.TemporaryDirectory(prefix="tcp-router-bench-") as directory:
                 figures += measure(
-                    routes, runs, parts, binary, Path(directory), lambda text: click.echo(text, err=True)
+                    routes,
+                    runs,
+                    (*parts, *more_parts) or PARTS,
+                    binary,
+                    Path(directory),
+                    lambda text: click.echo(text, err=True),
                 )
     except (BenchFailed, RouterError, OSError) as error:
         raise click.ClickException(str(error)) from error

@@ -8,10 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Unit = Literal["ms", "MiB"]
+Unit = Literal["ms", "MiB", "MiB/s", "1/s", "%", "ratio", "count"]
 
 TARGET = "target, below"
 """What a figure's target is called among what it is compared with."""
+TARGET_P99 = "target of p99, below"
+TARGET_MOST = "target, at most"
+TARGET_LEAST = "target, at least"
+TARGETS = (TARGET, TARGET_P99, TARGET_MOST, TARGET_LEAST)
+"""Of several that a figure has all must be met."""
 
 P99_RUNS = 100
 """Of fewer runs the 99th percentile would be their maximum by another name."""
@@ -34,9 +39,22 @@ class Figure:
 
     @property
     def meets_target(self) -> bool | None:
-        """Whether the median is below the target; None without one."""
-        target = self.compared_with.get(TARGET)
-        return self.median < target if target is not None else None
+        """Whether all of its targets are met; None without any. Of runs too few for p99 the largest value counts as that."""
+        met = [self.meets(name) for name in TARGETS if name in self.compared_with]
+        return all(met) if met else None
+
+    def meets(self, target: str) -> bool:
+        """Say whether it meets one of ``TARGETS``, which it has."""
+        value = self.compared_with[target]
+        match target:
+            case _ if target == TARGET_P99:
+                return (self.p99 if self.p99 is not None else self.max) < value
+            case _ if target == TARGET_MOST:
+                return self.median <= value
+            case _ if target == TARGET_LEAST:
+                return self.median >= value
+            case _:
+                return self.median < value
 
 
 def summarize(

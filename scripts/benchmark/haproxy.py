@@ -45,7 +45,7 @@ def reload_ms(binary: HaproxyBinary, config: Path, settings: RenderSettings, run
         BenchFailed: it does not start, or a reload fails.
     """
     samples = []
-    with _running(binary, config, settings):
+    with running(binary, config, settings):
         for _ in range(runs):
             began_s = time.perf_counter()
             result = master.reload(settings.master_socket, DEADLINE_S)
@@ -70,7 +70,12 @@ def wait_for_old_workers(master_socket: Path) -> None:
 
 
 @contextmanager
-def _running(binary: HaproxyBinary, config: Path, settings: RenderSettings) -> Iterator[None]:
+def running(binary: HaproxyBinary, config: Path, settings: RenderSettings) -> Iterator[None]:
+    """Run HAProxy on a configuration, with the sockets of these settings; from when it serves until the block is left.
+
+    Raises:
+        BenchFailed: it does not start.
+    """
     at_once = threading.Event()
     at_once.set()
     connection_log = os.open(os.devnull, os.O_WRONLY)

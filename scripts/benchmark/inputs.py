@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from scripts.benchmark import api_server
 from scripts.benchmark.failure import BenchFailed
@@ -80,6 +80,7 @@ class Api:
         self._kubeconfig = directory / "kubeconfig"
         files = write_all(workload, directory)
         self._watched: dict[str, float] = {}
+        self._sent: list[tuple[str, float]] = []
         self._command = [sys.executable, "-P", "-m", api_server.__name__, *map(str, files)]
 
     def __enter__(self) -> Self:
@@ -118,6 +119,10 @@ class Api:
                 ("ADDED", resource, obj) for resource in (SERVICES, slices, RESOURCES[0]) for obj in objects[resource]
             ]
         )
+        return self.prepare_changes(changes)
+
+    def prepare_changes(self, changes: Sequence[tuple[str, str, dict[str, Any]]]) -> Callable[[], None]:
+        """Make the events of these changes (type, resource, object); what is given sends them."""
         line = json.dumps(changes).encode() + b"\n"
 
         def send() -> None:
@@ -136,6 +141,14 @@ class Api:
         """Give when the last of the three first watches began: the lists before them are in the router's store then."""
         return max(self._watched.values()) if len(self._watched) == len(RESOURCES) else None
 
+    def forget_sent(self) -> None:
+        """Forget the events that were sent."""
+        self._sent.clear()
+
+    def sent_s(self, resource: str) -> list[float]:
+        """Give when pieces of events of a resource were sent since ``forget_sent`` (``time.perf_counter``)."""
+        return [sent_s for of, sent_s in list(self._sent) if of == resource]
+
     def _read(self) -> None:
         for line in self._process.stdout or ():
             match line.decode().split():
@@ -144,6 +157,8 @@ class Api:
                     self._has_port.set()
                 case ["watched", resource, began_s]:
                     self._watched.setdefault(resource, float(began_s))
+                case ["sent", resource, sent_s]:
+                    self._sent.append((resource, float(sent_s)))
         self._has_port.set()
 
     def _stop(self) -> None:

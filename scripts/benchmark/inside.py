@@ -1,4 +1,4 @@
-"""Our own share, measured in this process: reading manifests, and the way from the store to rendered bytes."""
+"""Our own share, measured in this process: reading manifests, and the way from the store to commands or rendered bytes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import msgspec
 from router.admission import Admission
 from router.manifests import Loaded, load, parse
 from router.model import Model, ports
-from router.plan import Reload, plan
+from router.plan import NoChange, Reload, RuntimeUpdate, plan
 from router.render import Rendered, Renderer, TemplateSet
 from router.resources import EndpointSlice, KubernetesObject
 from router.retries import SetAside
+from router.running import Running, loaded
 from router.set_aside import without
 from router.settings import AdmissionSettings, RenderSettings, RouteDefaults
 from router.store import Store
@@ -37,20 +38,34 @@ class Decider:
         self._admission = Admission(ADMISSION)
         self._renderer = Renderer(TemplateSet.load(), settings)
         self._set_aside = SetAside((1.0, 1.0), 1.0)
-        self._applied: Model | None = None
+        self._running: Running | None = None
+        self.rendered: Rendered | None = None
+        """The configuration that was rendered last."""
 
-    def turn(self) -> Rendered:
-        """Decide and render what arrived in the store."""
+    def turn(self) -> bytes:
+        """Decide what arrived in the store, and write what HAProxy is given: commands, or a configuration to load."""
         changes, _ = self.store.take()
         outcome = self._admission.update(self.store.objects, changes)
         self._set_aside.review(self.store.objects.routes, ports(outcome.model), lambda _: {}, time.monotonic())
         wanted = without(outcome, self._set_aside.in_force())
-        todo = plan(self._applied, wanted.model)
-        rendered = self._renderer.render(wanted.model)
-        if not isinstance(todo, Reload):
-            raise BenchFailed("a change of the objects was none of the model, so nothing was measured")
-        self._applied = wanted.model
-        return rendered
+        match plan(self._running, wanted.model, self._renderer):
+            case RuntimeUpdate(commands, after):
+                self._running = after
+                return "\n".join(command.text for command in commands).encode()
+            case Reload():
+                self.rendered = self._renderer.render(wanted.model)
+                self._load(wanted.model)
+                return self.rendered.config
+            case NoChange():
+                raise BenchFailed("a change of the objects was none of the model, so nothing was measured")
+
+    def load(self) -> None:
+        """Take HAProxy for one that was just loaded with what it serves: it has no places left of Routes that are gone."""
+        if self._running is not None:
+            self._load(self._running.model)
+
+    def _load(self, model: Model) -> None:
+        self._running = loaded(model, {}, self._renderer.owners_file)
 
 
 def parse_ms(folder: Path, runs: int) -> tuple[list[float], Loaded]:
@@ -72,27 +87,26 @@ def parse_ms(folder: Path, runs: int) -> tuple[list[float], Loaded]:
 
 def cold_ms(objects: Sequence[KubernetesObject], settings: RenderSettings, runs: int) -> tuple[list[float], Rendered]:
     """Time the way of all objects at once, in a router that knows nothing yet; give what is rendered too."""
-
-    def decide() -> Rendered:
-        return _settled(objects, settings)[1]
-
     gc.collect()
-    timed = [_timed(decide) for _ in range(runs)]
-    return [elapsed_ms for elapsed_ms, _ in timed], timed[-1][1]
+    timed = [_timed(lambda: _settled(objects, settings)) for _ in range(runs)]
+    rendered = timed[-1][1].rendered
+    if rendered is None:
+        raise BenchFailed("nothing was rendered, so nothing was measured")
+    return [elapsed_ms for elapsed_ms, _ in timed], rendered
 
 
 def endpoint_moved_ms(objects: Sequence[KubernetesObject], settings: RenderSettings, runs: int) -> list[float]:
     """Time the way of a change: one endpoint of one Route has another address; another Route each time."""
-    decider, _ = _settled(objects, settings)
+    decider = _settled(objects, settings)
     gc.collect()
     slices = [obj for obj in objects if isinstance(obj, EndpointSlice)]
     samples = []
     for run in range(runs):
         address = f"10.0.{run // 250}.{run % 250 + 1}"
         decider.store.put(_moved(slices[run * len(slices) // runs], address))
-        elapsed_ms, rendered = _timed(decider.turn)
-        if f" {address}:".encode() not in rendered.config:
-            raise BenchFailed("a moved endpoint is not in the configuration")
+        elapsed_ms, commands = _timed(decider.turn)
+        if f" {address}:".encode() not in commands:
+            raise BenchFailed("a moved endpoint is not in the commands")
         samples.append(elapsed_ms)
     return samples
 
@@ -101,7 +115,7 @@ def new_route_ms(
     objects: Sequence[KubernetesObject], workload: Workload, settings: RenderSettings, runs: int
 ) -> list[float]:
     """Time the way of a change: one Route comes, with Service and endpoints; it goes again between the runs."""
-    decider, _ = _settled(objects, settings)
+    decider = _settled(objects, settings)
     gc.collect()
     number = workload.routes
     text = workload.manifest(number).encode()
@@ -109,20 +123,22 @@ def new_route_ms(
     for _ in range(runs):
         new = [manifest.obj for manifest in parse("new.yaml", text).manifests]
         decider.store.put(*new)
-        elapsed_ms, rendered = _timed(decider.turn)
-        if f":{workload.external_ports[number]}\n".encode() not in rendered.config:
+        elapsed_ms, config = _timed(decider.turn)
+        if f":{workload.external_ports[number]}\n".encode() not in config:
             raise BenchFailed("a new Route is not in the configuration")
         samples.append(elapsed_ms)
         for obj in new:
             decider.store.delete(type(obj), obj.key)
         decider.turn()
+        decider.load()
     return samples
 
 
-def _settled(objects: Sequence[KubernetesObject], settings: RenderSettings) -> tuple[Decider, Rendered]:
+def _settled(objects: Sequence[KubernetesObject], settings: RenderSettings) -> Decider:
     decider = Decider(settings)
     decider.store.put(*objects)
-    return decider, decider.turn()
+    decider.turn()
+    return decider
 
 
 def _moved(former: EndpointSlice, address: str) -> EndpointSlice:

@@ -14,6 +14,7 @@ from scripts.benchmark.figures import TARGET, Figure, Unit, summarize
 from scripts.benchmark.inputs import Api, Folder, Input
 from scripts.benchmark.ports import free_ports
 from scripts.benchmark.router import AFTER, BEFORE, ColdStart, running
+from scripts.benchmark.runtime import measure_runtime
 from scripts.benchmark.services import HOST, Services
 from scripts.benchmark.workload import ENDPOINT_ADDRESSES, Workload
 
@@ -27,7 +28,6 @@ START = "start to traffic"
 MEMORY = "memory of the router"
 PEAK = "its peak"
 ENDPOINT_TRAFFIC = "file to traffic, endpoints moved"
-ENDPOINT_RELOAD = "the router's reload, endpoints moved"
 ROUTE_TRAFFIC = "file to traffic, new Route"
 ROUTE_RELOAD = "the router's reload, new Route"
 API_SYNCED = "start to synced, from an API server"
@@ -35,11 +35,10 @@ API_START = "start to traffic, from an API server"
 API_MEMORY = "memory of the router, from an API server"
 API_PEAK = "its peak, from an API server"
 API_ENDPOINT_TRAFFIC = "API to traffic, endpoints moved"
-API_ENDPOINT_RELOAD = "the router's reload, endpoints moved, API"
 API_ROUTE_TRAFFIC = "API to traffic, new Route"
 API_ROUTE_RELOAD = "the router's reload, new Route, API"
 
-PARTS = ("parts", "manifests", "api")
+PARTS = ("parts", "manifests", "api", "runtime")
 """What can be measured by itself."""
 
 Share = Mapping[str, float]
@@ -107,8 +106,16 @@ def measure(  # noqa: PLR0913, PLR0917 - what there is to choose
         BenchFailed, RouterError: something did not work.
     """
     series = _Series(routes, runs, note)
+    if set(parts) - {"runtime"}:
+        _with_reloads(series, routes, parts, binary, directory)
+    if "runtime" in parts:
+        series.figures += measure_runtime(routes, runs, binary, directory / "runtime", note)
+    return series.figures
+
+
+def _with_reloads(series: _Series, routes: int, parts: Collection[str], binary: HaproxyBinary, directory: Path) -> None:
     # A port for each Route, for each new one, and two for the services.
-    behind, other, *external = free_ports(routes + runs + 2, ENDPOINT_ADDRESSES)
+    behind, other, *external = free_ports(routes + series.runs + 2, ENDPOINT_ADDRESSES)
     workload = Workload(routes, tuple(external), behind, other)
     workload.write_all(directory / _MANIFESTS)
     share = _in_parts(series, workload, binary, directory) if "parts" in parts else {}
@@ -119,7 +126,6 @@ def measure(  # noqa: PLR0913, PLR0917 - what there is to choose
         if "api" in parts:
             with Api(workload, directory / "objects") as api:
                 _as_a_whole(series, workload, _Whole(binary, api, _OF_API, share), directory / "from-api")
-    return series.figures
 
 
 class _Series:
@@ -181,7 +187,6 @@ class _Names:
     memory: str
     peak: str
     endpoint_traffic: str
-    endpoint_reload: str
     route_traffic: str
     route_reload: str
 
@@ -191,7 +196,6 @@ _OF_FILES = _Names(
     memory=MEMORY,
     peak=PEAK,
     endpoint_traffic=ENDPOINT_TRAFFIC,
-    endpoint_reload=ENDPOINT_RELOAD,
     route_traffic=ROUTE_TRAFFIC,
     route_reload=ROUTE_RELOAD,
 )
@@ -201,7 +205,6 @@ _OF_API = _Names(
     memory=API_MEMORY,
     peak=API_PEAK,
     endpoint_traffic=API_ENDPOINT_TRAFFIC,
-    endpoint_reload=API_ENDPOINT_RELOAD,
     route_traffic=API_ROUTE_TRAFFIC,
     route_reload=API_ROUTE_RELOAD,
 )
@@ -236,11 +239,10 @@ def _as_a_whole(series: _Series, workload: Workload, whole: _Whole, directory: P
 
         series.begin(names.endpoint_traffic)
         middle = workload.routes // 2
-        moves = [router.change(middle, BEFORE if run % 2 else AFTER) for run in range(series.runs)]
-        series.add(names.endpoint_traffic, [each.elapsed_ms for each in moves], share)
-        series.add(names.endpoint_reload, [each.reload_ms for each in moves], share)
+        moves = [router.move(middle, BEFORE if run % 2 else AFTER) for run in range(series.runs)]
+        series.add(names.endpoint_traffic, moves)
 
         series.begin(names.route_traffic)
-        additions = [router.change(workload.routes + run, BEFORE) for run in range(series.runs)]
+        additions = [router.add(workload.routes + run) for run in range(series.runs)]
         series.add(names.route_traffic, [each.elapsed_ms for each in additions], share)
         series.add(names.route_reload, [each.reload_ms for each in additions], share)

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,62 +50,35 @@ class ColdStart:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One change: milliseconds from the change to traffic, and of the router's reload, as it logs it."""
+class Reloaded:
+    """One change that needs a reload: milliseconds from the change to traffic, and of the reload, as the router logs it."""
 
     elapsed_ms: float
     reload_ms: float
 
 
-class RunningRouter:
+class RouterProcess:
     """``tcp-router run`` as a process of its own.
 
     Args:
         process: the process.
-        workload: what it serves.
-        source: what it reads.
+        started_s: when it was started (``time.perf_counter``).
         state_dir: its state directory.
         log: the file it logs to.
     """
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], workload: Workload, source: Input, state_dir: Path, log: Path
-    ) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], started_s: float, state_dir: Path, log: Path) -> None:
         self._process = process
-        self._workload = workload
-        self._source = source
-        self._master_socket = state_dir / "run" / "master.sock"
+        self.started_s = started_s
+        self.state_dir = state_dir
+        self.master_socket = state_dir / "run" / "master.sock"
         self._log = log
         self._log_read = 0
 
-    def wait_for_traffic(self, started_s: float) -> ColdStart:
-        """Wait until every port leads to its endpoints.
-
-        HAProxy binds all ports before it serves any, in the order of the configuration: the last one is waited for, and
-        each of the others then tried once.
-        """
-        ports = self._workload.external_ports
-        served_s = wait_for_answer(ports[self._workload.last], BEFORE, self.check, _DEADLINE_S)
-        self._settle()
-        for port in ports[: self._workload.routes]:
-            if answer(port) != BEFORE:
-                raise BenchFailed(f"port {port} did not serve when the last port did")
-        synced_s = self._source.synced_s()
-        memory = self._memory_mib()
-        return ColdStart(
-            (served_s - started_s) * 1000,
-            memory["VmRSS"],
-            memory["VmHWM"],
-            (synced_s - started_s) * 1000 if synced_s is not None else None,
-        )
-
-    def change(self, number: int, letter: bytes) -> Change:
-        """Change one Route's objects and wait for traffic: from then on its port leads to the service of this letter."""
-        make_it_happen = self._source.prepare(number, moved=letter == AFTER)
-        began_s = time.perf_counter()
-        make_it_happen()
-        served_s = wait_for_answer(self._workload.external_ports[number], letter, self.check, _DEADLINE_S)
-        return Change((served_s - began_s) * 1000, self._settle())
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def check(self) -> None:
         """See that the router runs.
@@ -117,20 +90,8 @@ class RunningRouter:
             last = "\n".join(self._log.read_text(errors="replace").splitlines()[-_LAST_LINES:])
             raise BenchFailed(f"the router ended with status {self._process.returncode}; it logged:\n{last}")
 
-    def _settle(self) -> float:
-        """Wait until the router has finished its reload, and the former worker is gone; give what the reload took (ms)."""
-        ends_s = time.monotonic() + _DEADLINE_S
-        while True:
-            for event in self._new_events():
-                if event.get("event") == "reloaded":
-                    wait_for_old_workers(self._master_socket)
-                    return float(event["seconds"]) * 1000
-            self.check()
-            if time.monotonic() > ends_s:
-                raise BenchFailed(f"the router did not log the end of a reload within {_DEADLINE_S:g} s")
-            time.sleep(_LOOK_EVERY_S)
-
-    def _new_events(self) -> Iterator[dict[str, Any]]:
+    def new_events(self) -> Iterator[dict[str, Any]]:
+        """Give what it logged since the last call."""
         with self._log.open("rb") as file:
             file.seek(self._log_read)
             for line in file:
@@ -140,12 +101,77 @@ class RunningRouter:
                 if line.startswith(b"{"):
                     yield json.loads(line)
 
-    def _memory_mib(self) -> dict[str, float]:
+    def memory_mib(self) -> dict[str, float]:
+        """Give its resident memory (``VmRSS``) and the most that it had (``VmHWM``)."""
         found = _MEMORY.findall(Path(f"/proc/{self._process.pid}/status").read_text())
         memory = {name: int(kib) / 1024 for name, kib in found}
         if len(memory) != len(found) or not memory:
             raise BenchFailed("the kernel does not tell the router's memory")
         return memory
+
+
+class RunningRouter:
+    """A router that is measured by its traffic.
+
+    Args:
+        process: the process.
+        workload: what it serves.
+        source: what it reads.
+    """
+
+    def __init__(self, process: RouterProcess, workload: Workload, source: Input) -> None:
+        self._process = process
+        self._workload = workload
+        self._source = source
+
+    def wait_for_traffic(self) -> ColdStart:
+        """Wait until every port leads to its endpoints.
+
+        HAProxy binds all ports before it serves any, in the order of the configuration: the last one is waited for, and
+        each of the others then tried once.
+        """
+        ports = self._workload.external_ports
+        served_s = wait_for_answer(ports[self._workload.last], BEFORE, self._process.check, _DEADLINE_S)
+        self._settle()
+        for port in ports[: self._workload.routes]:
+            if answer(port) != BEFORE:
+                raise BenchFailed(f"port {port} did not serve when the last port did")
+        synced_s, started_s = self._source.synced_s(), self._process.started_s
+        memory = self._process.memory_mib()
+        return ColdStart(
+            (served_s - started_s) * 1000,
+            memory["VmRSS"],
+            memory["VmHWM"],
+            (synced_s - started_s) * 1000 if synced_s is not None else None,
+        )
+
+    def move(self, number: int, letter: bytes) -> float:
+        """Change one Route's endpoints and wait until its port leads to the service of this letter; milliseconds."""
+        return self._change(number, letter)
+
+    def add(self, number: int) -> Reloaded:
+        """Add a Route, whose port no pool has, and wait until it serves."""
+        return Reloaded(self._change(number, BEFORE), self._settle())
+
+    def _change(self, number: int, letter: bytes) -> float:
+        make_it_happen = self._source.prepare(number, moved=letter == AFTER)
+        began_s = time.perf_counter()
+        make_it_happen()
+        served_s = wait_for_answer(self._workload.external_ports[number], letter, self._process.check, _DEADLINE_S)
+        return (served_s - began_s) * 1000
+
+    def _settle(self) -> float:
+        """Wait until the router has finished its reload, and the former worker is gone; give what the reload took (ms)."""
+        ends_s = time.monotonic() + _DEADLINE_S
+        while True:
+            for event in self._process.new_events():
+                if event.get("event") == "reloaded":
+                    wait_for_old_workers(self._process.master_socket)
+                    return float(event["seconds"]) * 1000
+            self._process.check()
+            if time.monotonic() > ends_s:
+                raise BenchFailed(f"the router did not log the end of a reload within {_DEADLINE_S:g} s")
+            time.sleep(_LOOK_EVERY_S)
 
 
 @contextmanager
@@ -163,11 +189,29 @@ def running(
     Raises:
         BenchFailed: the router ends, or there is no traffic.
     """
+    with started(binary, source, directory) as process:
+        running_router = RunningRouter(process, workload, source)
+        yield running_router, running_router.wait_for_traffic()
+
+
+@contextmanager
+def started(
+    binary: HaproxyBinary, source: Input, directory: Path, options: Sequence[str] = ()
+) -> Iterator[RouterProcess]:
+    """Start the router; leaving the block ends it, and HAProxy with it.
+
+    Args:
+        binary: the HAProxy that it shall run.
+        source: what it reads.
+        directory: for the router's state and log; does not exist yet.
+        options: further ones; of those that stand twice the last counts.
+    """
     directory.mkdir()
     source.forget()
     state_dir, log = directory / "state", directory / "log"
+    own = _command(binary, source, state_dir)
     # Tied to us: it ends even if we are killed.
-    command = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *_command(binary, source, state_dir)]
+    command = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *own, *options]
     environment = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
     with log.open("wb") as errors:
         started_s = time.perf_counter()
@@ -182,8 +226,7 @@ def running(
             process_group=0,
         )
     try:
-        running_router = RunningRouter(process, workload, source, state_dir, log)
-        yield running_router, running_router.wait_for_traffic(started_s)
+        yield RouterProcess(process, started_s, state_dir, log)
     finally:
         _stop(process)
 

@@ -30,7 +30,6 @@ AS_A_WHOLE = [
     "memory of the router",
     "its peak",
     "file to traffic, endpoints moved",
-    "the router's reload, endpoints moved",
     "file to traffic, new Route",
     "the router's reload, new Route",
 ]
@@ -40,11 +39,51 @@ FROM_API = [
     "memory of the router, from an API server",
     "its peak, from an API server",
     "API to traffic, endpoints moved",
-    "the router's reload, endpoints moved, API",
     "API to traffic, new Route",
     "the router's reload, new Route, API",
 ]
-EVERYTHING = [*IN_PARTS, *AS_A_WHOLE, *FROM_API]
+WITHOUT_SHARE = {
+    "start to synced, from an API server",
+    "file to traffic, endpoints moved",
+    "API to traffic, endpoints moved",
+}
+WITH_RELOADS = [*IN_PARTS, *AS_A_WHOLE, *FROM_API]
+RUNTIME = {
+    "start to last port, with a pool": "ms",
+    "memory of the router, with a pool": "MiB",
+    "endpoint moved to first byte": "ms",
+    "new Route on a pool port to first byte": "ms",
+    "deleted Route to refused": "ms",
+    "Routes at once, pool holds them": "ms",
+    "its reloads": "count",
+    "100 changes/s: CPU of the router": "%",
+    "100 changes/s: reloads": "count",
+    "100 changes/s: failed connections": "count",
+    "8 held, 100 changes: HAProxy processes": "count",
+    "8 held, 100 changes: connections alive": "count",
+    "round trip of 64 bytes": "ms",
+    "round trip of 64 bytes, ratio to a minimal HAProxy": "ratio",
+    "connections per second": "1/s",
+    "connections per second, ratio to a minimal HAProxy": "ratio",
+    "throughput": "MiB/s",
+    "throughput, ratio to a minimal HAProxy": "ratio",
+    "new Route by reload to first byte": "ms",
+    "idle pool port open after a reload, pool of 100": "ms",
+    "idle pool port open after a reload, pool of 10": "ms",
+    "Routes at once, no pool": "ms",
+    "its reloads, no pool": "count",
+}
+"""With one run, in which 100 Routes come at once."""
+FLOORS = {
+    "start to last port, with a pool",
+    "endpoint moved to first byte",
+    "new Route on a pool port to first byte",
+    "deleted Route to refused",
+    "Routes at once, pool holds them",
+    "new Route by reload to first byte",
+    "idle pool port open after a reload, pool of 100",
+}
+"""Beside these stands what HAProxy needs by itself."""
 
 
 @pytest.fixture
@@ -74,28 +113,49 @@ def _run(temporary: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def test_every_figure_is_measured(tmp_path: Path, temporary: Path) -> None:
     """Two sizes: each figure of each stands in the table and in the JSON, and nothing is left in the temporary folder."""
     path = tmp_path / "figures.json"
-    result = _run(temporary, "--routes", "5", "--routes", "3", "--runs", "2", "--json", str(path))
+    result = _run(
+        temporary, "parts", "manifests", "api", "--routes", "5", "--routes", "3", "--runs", "2", "--json", str(path)
+    )
     assert result.returncode == 0, result.stderr
     assert list(temporary.iterdir()) == []
 
     values = json.loads(path.read_text())
     assert set(values["machine"]) == {"cores", "cpu", "kernel", "python", "haproxy", "router", "load"}
     figures = values["figures"]
-    expected = [(routes, name) for routes in (5, 3) for name in EVERYTHING]
+    expected = [(routes, name) for routes in (5, 3) for name in WITH_RELOADS]
     assert [(figure["routes"], figure["name"]) for figure in figures] == expected
     for figure in figures:
         assert figure["runs"] == (20 if figure["name"] in IN_PARTS[2:4] else 2)
         assert 0 < figure["min"] <= figure["median"] <= figure["max"]
         assert figure["unit"] == ("MiB" if "memory" in figure["name"] or "peak" in figure["name"] else "ms")
         assert ("HAProxy's share (-c, reload)" in figure["compared_with"]) == (
-            figure["name"] in {*AS_A_WHOLE, *FROM_API} - {"start to synced, from an API server"}
-            and figure["unit"] == "ms"
+            figure["name"] in {*AS_A_WHOLE, *FROM_API} - WITHOUT_SHARE and figure["unit"] == "ms"
         )
 
     lines = result.stdout.splitlines()
     assert "HAProxy 2." in lines[0] or "HAProxy 3." in lines[0]
     assert [line for line in lines if line.endswith(" Routes")] == ["3 Routes", "5 Routes"]
-    assert [sum(line.startswith(f"  {name}  ") for line in lines) for name in EVERYTHING] == [2] * len(EVERYTHING)
+    assert [sum(line.startswith(f"  {name}  ") for line in lines) for name in WITH_RELOADS] == [2] * len(WITH_RELOADS)
+
+
+def test_every_figure_without_a_reload_is_measured(tmp_path: Path, temporary: Path) -> None:
+    """One run: each figure with its unit, its target met or not, HAProxy's own beside it, and what must hold at any speed."""
+    path = tmp_path / "figures.json"
+    result = _run(temporary, "runtime", "--routes", "4", "--runs", "1", "--json", str(path))
+    assert result.returncode == 0, result.stderr
+    assert list(temporary.iterdir()) == []
+    figures = {figure["name"]: figure for figure in json.loads(path.read_text())["figures"]}
+    assert {name: figure["unit"] for name, figure in figures.items()} == RUNTIME
+    assert {name for name, figure in figures.items() if "HAProxy's own" in figure["compared_with"]} == FLOORS
+    counts = {name: figure["median"] for name, figure in figures.items() if figure["unit"] == "count"}
+    assert counts.pop("its reloads, no pool") >= 1
+    assert counts == {
+        "its reloads": 0,
+        "100 changes/s: reloads": 0,
+        "100 changes/s: failed connections": 0,
+        "8 held, 100 changes: HAProxy processes": 2,
+        "8 held, 100 changes: connections alive": 8,
+    }
 
 
 def test_what_is_asked_for_is_measured(temporary: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from docker.models.images import Image
 
 ROOT = Path(__file__).parents[2]
 
+_UNIX = "unix://"
+_DEFAULT_HOST = f"{_UNIX}/var/run/docker.sock"
 _ENGINE_TIMEOUT_S = 120
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -42,14 +45,23 @@ class Built:
 def engine() -> Iterator[docker.DockerClient]:
     """Give a client of the engine; without one the test is skipped, or fails where ``CI`` is ``true``."""
     try:
+        _look_for_socket()
         client = docker.from_env(timeout=_ENGINE_TIMEOUT_S)
-    except DockerException as error:
+    except (OSError, DockerException) as error:
         message = f"needs a container engine, as scripts/image/with-engine starts one: {error}"
         if os.environ.get("CI") == "true":
-            pytest.fail(message)
+            pytest.fail(message, pytrace=False)
         pytest.skip(message)
     with contextlib.closing(client):
         yield client
+
+
+def _look_for_socket() -> None:
+    """Raise OSError where the engine has a socket and does not listen on it. Its client would leave one open, and Python warn of it."""
+    host = os.environ.get("DOCKER_HOST") or _DEFAULT_HOST
+    if host.startswith(_UNIX):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(host.removeprefix(_UNIX))
 
 
 @contextlib.contextmanager

@@ -51,6 +51,8 @@ class Level:
     pods: Mapping[Address, bytes]
     ports: Iterable[int]
     settings: AdmissionSettings = _SETTINGS
+    hosts: Iterable[str] = ()
+    """All that Routes may ever have asked for on shared ports."""
 
     def wait(self, deadline_s: float = 60.0) -> None:
         """Wait until nothing differs.
@@ -105,8 +107,10 @@ class Level:
             for host in frontend.hosts:
                 name = f"any{host.host}" if host.host.startswith(".") else host.host
                 yield from self._of_section(sections[host.backend], port, name)
-            if frontend.hosts and (got := answer(port, host="nobody.example.net")):
-                yield f"port {port}: a host that no Route has was answered {got!r}"
+            known = {host.host for host in frontend.hosts}
+            for name in self.hosts:
+                if not known & {name, f".{name.partition('.')[2]}"} and (got := answer(port, host=name)):
+                    yield f"port {port}: {name}, which no Route has, was answered {got!r}"
 
     def _of_section(self, section: RouteSection, port: int, host: str | None = None) -> Iterator[str]:
         serving = {self.pods[s.address, s.port] + b"ping" for s in section.backend.servers if s.weight > 0} or {b""}

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.chaos.scene import CONTESTED_HOST, NAMES, NAMESPACE, Address, Scene
+from tests.support.chaos.scene import CONTESTED_HOST, DOMAINS, MOVED, NAMES, NAMESPACE, Address, Scene
 from tests.support.objects import ANNOTATIONS, endpoint_slice, route, service
 
 Change = Callable[[Scene, random.Random], str]
@@ -127,7 +127,7 @@ def change_service(scene: Scene, chance: random.Random) -> str:
 
 def change_endpoints(scene: Scene, chance: random.Random) -> str:
     """Give a Service other endpoints, of which some drain and some are not ready."""
-    name = chance.choice(NAMES)
+    name = chance.choice((*NAMES, MOVED, MOVED, MOVED))
     addresses = chance.sample(scene.addresses, chance.choice((0, 1, 1, 2, 3)))
     states = [chance.choice(("ready", "ready", "ready", "draining", "unready")) for _ in addresses]
     set_endpoints(scene, name, addresses, states)
@@ -164,7 +164,7 @@ def _route(scene: Scene, name: str, chance: random.Random) -> dict[str, Any]:
     shares = chance.random() < 0.2
     if not shares and chance.random() < 0.65:
         return route(name, port, service=target, annotations=annotations, router_name=router_name)
-    host = chance.choice((f"{name}.example.com", f"{name}.example.com", CONTESTED_HOST, f"{name}.wild.example.com"))
+    host = chance.choice((*(f"{name}{domain}" for domain in (DOMAINS[0], *DOMAINS)), CONTESTED_HOST))
     spec = {"wildcardPolicy": "Subdomain"} if "wild" in host and chance.random() < 0.7 else {}
     if shares:
         port = scene.shared_port if chance.random() < 0.8 else port

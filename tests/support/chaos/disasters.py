@@ -16,6 +16,8 @@ from tests.support.waiting import wait_for
 
 _KILLS_PER_ROUTER = 2
 """Of HAProxy: before each further restart of it the router pauses twice as long."""
+_WAITS_FOR_LEASE = 0.25
+"""How often a router that was killed leaves its Lease behind: the next one writes no status for 15 s then."""
 _TRIES_S = 1.5
 """How long a port is tried to be had; it is given up without harm."""
 
@@ -63,8 +65,8 @@ def kill_old_worker(scene: Scene, chance: random.Random) -> str:
 
 def kill_router(scene: Scene, chance: random.Random) -> str:
     """Kill the router, and start it again on the same state directory: at once, or when HAProxy is gone."""
-    at_once = chance.random() < 0.5
-    scene.kill_router()
+    at_once, waits = chance.random() < 0.5, chance.random() < _WAITS_FOR_LEASE
+    scene.kill_router(with_lease=not waits)
     if not at_once:
         wait_for(lambda: not scene.router.haproxy_pids(), "HAProxy to end with its router")
     scene.start_router()
@@ -141,7 +143,7 @@ def take_port_of_dead_haproxy(scene: Scene, chance: random.Random) -> str:
 def take_port_of_dead_router(scene: Scene, chance: random.Random) -> str:
     """The same, while the router is dead."""
     port = chance.choice((*scene.ports, scene.sni_port, *(port for port, _ in scene.steady.values())))
-    scene.kill_router()
+    scene.kill_router(with_lease=chance.random() >= _WAITS_FOR_LEASE)
     took = _took(scene, port)
     scene.start_router()
     return f"router killed and started; another process tries to take port {port}: {took}"

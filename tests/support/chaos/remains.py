@@ -83,8 +83,14 @@ def _table(scene: Scene, asked: str, separator: str | None = None) -> Iterator[d
 def _of_disk(scene: Scene, outcome: Outcome) -> Iterator[str]:
     state = scene.router.state
     config = (state / "haproxy.cfg").read_bytes()
-    wanted = _rendered(scene, outcome, config)
-    if config != wanted:
+    possible = scene.good_texts or [scene.own_template()]
+    if scene.template == scene.good_template:
+        scene.good_texts = possible = possible[-1:]
+    for text in possible:
+        wanted = _rendered(scene, outcome, config, text)
+        if config == wanted:
+            break
+    else:
         (scene.directory / "wanted.cfg").write_bytes(wanted)
         lines, wanted_lines = Counter(config.splitlines()), Counter(wanted.splitlines())
         lacking, too_many = list(wanted_lines - lines), list(lines - wanted_lines)
@@ -106,13 +112,12 @@ def _of_disk(scene: Scene, outcome: Outcome) -> Iterator[str]:
         yield f"maps/ lacks {sorted(lacking)}"
 
 
-def _rendered(scene: Scene, outcome: Outcome, config: bytes) -> bytes:
+def _rendered(scene: Scene, outcome: Outcome, config: bytes, text: str) -> bytes:
     """Render anew what haproxy.cfg shall be; the pool lacks ports that somebody else had when HAProxy was loaded."""
     declared = {int(port) for port in _POOL_PORT.findall(config)}
     pool = PortPool(scene.pool_ranges, scene.sni_pool, scene.admission.defaults)
     lacking = {port for low, high in scene.pool_ranges.ranges for port in range(low, high + 1)} - declared
     model = replace(outcome.model, pool=pool.sections(outcome.model, lacking))
-    text = scene.own_template() if scene.good_template is None else scene.good_text
     folder = scene.directory / "templates-in-use"
     folder.mkdir(exist_ok=True)
     (folder / "route.cfg.j2").write_text(text, encoding="utf-8")

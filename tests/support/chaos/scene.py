@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,8 +17,7 @@ from tests.support.certificates import server_context
 from tests.support.chaos import processes
 from tests.support.chaos.pods import pod
 from tests.support.level import Level, connect
-from tests.support.objects import app
-from tests.support.ports import free_ports
+from tests.support.objects import ANNOTATIONS, app
 from tests.support.probing import receive
 from tests.support.router_process import RouterProcess
 from tests.support.waiting import wait_for
@@ -26,9 +26,13 @@ Address = tuple[str, int]
 
 NAMESPACE = "team"
 NAMES = tuple(f"app{number}" for number in range(8))
+MOVED = "moved"
+"""A Route that is always there, whose pods come and go, and whose connections end when their pod fails its check."""
+DOMAINS = (".example.com", ".wild.example.com")
 CONTESTED_HOST = "shared.example.com"
 _PODS = 8
 _SNI_POOL = 3
+_LEASE = "tcp-router"
 _PING = b"still there?"
 _ANSWERS_WITHIN_S = 10.0
 
@@ -68,6 +72,7 @@ class Scene:
     outside: tuple[int, ...]
     """Ports beside the pool."""
     shared_port: int
+    moved_port: int
     sni_port: int
     say: Callable[[str], None]
     foreign: dict[int, socket.socket] = field(default_factory=dict)
@@ -77,7 +82,8 @@ class Scene:
     """What is in the place of the router's own template for Routes."""
     good_template: str | None = None
     """The last one that HAProxy takes."""
-    good_text: str = ""
+    good_texts: list[str] = field(default_factory=list)
+    """The text of that. A bad one may come before it is read: then also of the good one before, which stays in use."""
     haproxy_kills: int = 0
     """Since the router was started: between restarts of HAProxy it pauses longer and longer."""
 
@@ -123,8 +129,9 @@ class Scene:
 
     def level(self) -> Level:
         """Compare the router with the API server."""
-        ports = (*self.ports, self.sni_port, *(port for port, _ in self.steady.values()))
-        return Level(self.api, self.router, self.pods, ports, self.admission)
+        ports = (*self.ports, self.moved_port, self.sni_port, *(port for port, _ in self.steady.values()))
+        hosts = (CONTESTED_HOST, *(f"{name}{domain}" for name in NAMES for domain in DOMAINS))
+        return Level(self.api, self.router, self.pods, ports, self.admission, hosts)
 
     # Templates
 
@@ -135,7 +142,8 @@ class Scene:
         beside.rename(self.template_dir / ROUTE)
         self.template = name
         if good:
-            self.good_template, self.good_text = name, text
+            self.good_template = name
+            self.good_texts = [*(self.good_texts or [self.own_template()])[-1:], text]
 
     def own_template(self) -> str:
         """Give the text of the router's own template for Routes."""
@@ -164,12 +172,14 @@ class Scene:
         for pid in pids:
             processes.kill(pid)
 
-    def kill_router(self) -> None:
-        """Kill the router; HAProxy ends with it."""
+    def kill_router(self, *, with_lease: bool) -> None:
+        """Kill the router, and with it its HAProxy and, at will, its Lease."""
         self.let_go_of_all()
         assert self.router.process is not None
         self.router.process.kill()
         self.router.process.wait()
+        if with_lease and self.api.get("Lease", NAMESPACE, _LEASE) is not None:
+            self.api.delete("Lease", NAMESPACE, _LEASE)
 
     def start_router(self) -> None:
         """Start it again."""
@@ -239,23 +249,42 @@ def made_scene(directory: Path, say: Callable[[str], None], haproxy: str | None)
         # Those of steady Routes give back just what they get.
         steady_pods = [stack.enter_context(pod(context, b"", f"127.0.0.{4 + number}")) for number in range(2)]
         pods |= {(each.address, each.port): b"" for each in steady_pods}
-        ports = list(free_ports(13))
+        ports = _ports(14)
         pool, outside = tuple(ports[:5]), tuple(ports[5:9])
         # One on a port of the pool, one beside it.
         steady_ports = ports[12], ports[9]
         api = stack.enter_context(ApiServer(tls=True))
         router = _router(directory, api, (*pool, steady_ports[0]), ports[10], haproxy)
         scene = Scene(
-            directory=directory, api=api, router=router, pods=pods, pool=pool, outside=outside, shared_port=ports[11],
+            directory=directory, api=api, router=router, pods=pods, pool=pool, outside=outside, shared_port=ports[11], moved_port=ports[13],
             sni_port=ports[10], say=say,
             steady={f"steady{n}": (steady_ports[n], (each.address, each.port)) for n, each in enumerate(steady_pods)},
         )  # fmt: skip
         for name, (port, address) in scene.steady.items():
             api.apply(*app(name, port, address))
+        cuts = {f"{ANNOTATIONS}on-marked-down": "shutdown-sessions"}
+        api.apply(*app(MOVED, ports[13], scene.addresses[0], annotations=cuts))
         stack.callback(_end, scene)
         router.start()
         scene.level().wait()
         yield scene
+
+
+def _ports(count: int) -> list[int]:
+    """Give free ports that no connection has on the client's side: for a minute after that nobody can listen on one."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    found: list[int] = []
+    # Not by the seed: several runs of one seed may be under way on a machine.
+    for port in random.SystemRandom().sample(range(lowest - 12_000, lowest), 2_000):
+        with (
+            contextlib.suppress(OSError),
+            socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True),
+        ):
+            found.append(port)
+            if len(found) == count:
+                break
+    assert len(found) == count, f"there are no {count} free ports below {lowest}"
+    return found
 
 
 def _router(

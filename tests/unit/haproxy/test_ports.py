@@ -24,7 +24,8 @@ def _listener(address: str, *, reuse_port: bool = False) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(reuse_port))
     if family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    listener.bind((address, 0))
+    # Free on every address of either family: chance would now and then give one that another socket has on the other.
+    listener.bind((address, free_port()))
     listener.listen()
     return listener
 
