@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from router.errors import HaproxyError
 from tests.support.chaos import processes
-from tests.support.chaos.scene import NAMES, Scene
+from tests.support.chaos.changes import set_endpoints
+from tests.support.chaos.scene import MOVED, NAMES, NAMESPACE, Scene
 from tests.support.objects import route
 from tests.support.waiting import wait_for
 
@@ -18,6 +19,8 @@ _KILLS_PER_ROUTER = 2
 """Of HAProxy: before each further restart of it the router pauses twice as long."""
 _WAITS_FOR_LEASE = 0.25
 """How often a router that was killed leaves its Lease behind: the next one writes no status for 15 s then."""
+_UNTIL_LOOKED_S = 2.5
+"""The router looks once a second whether servers that were retired have lost their last connections."""
 _TRIES_S = 1.5
 """How long a port is tried to be had; it is given up without harm."""
 
@@ -149,6 +152,21 @@ def take_port_of_dead_router(scene: Scene, chance: random.Random) -> str:
     return f"router killed and started; another process tries to take port {port}: {took}"
 
 
+def roll_pods(scene: Scene, chance: random.Random) -> str:
+    """Replace the pod that a connection is held to; then nothing happens until the router has looked after its server."""
+    former, new = chance.sample(scene.addresses, 2)
+    set_endpoints(scene, MOVED, [former], ["ready"])
+    scene.router.wait_for_row(
+        f"{NAMESPACE}/{MOVED}",
+        lambda row: [(server["address"], server["port"]) for server in row["servers"]] == [former],
+        "led to one pod",
+    )
+    scene.hold(scene.moved_port, None)
+    set_endpoints(scene, MOVED, [new], ["ready"])
+    time.sleep(_UNTIL_LOOKED_S)
+    return f"Route {MOVED} led from {scene.pods[former]!r}, to which a connection is held, to {scene.pods[new]!r}"
+
+
 def _took(scene: Scene, port: int) -> bool:
     ends_s = time.monotonic() + _TRIES_S
     while not (took := scene.take_port(port)) and time.monotonic() < ends_s:
@@ -164,7 +182,7 @@ DISASTERS: tuple[Disaster, ...] = (
     *(Disaster(each, is_felt=True) for each in (kill_router, restart_router, take_port_of_dead_router)),
     # Where a port is taken in the moment between look and load, all listeners pause for two seconds.
     Disaster(take_closed_port, is_felt=True),
-    *(Disaster(each) for each in (kill_old_worker, cut_streams, good_template)),
+    *(Disaster(each) for each in (kill_old_worker, cut_streams, good_template, roll_pods)),
     *(Disaster(each) for each in (broken_template, failing_template, refused_template)),
 )
 

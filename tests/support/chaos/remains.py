@@ -11,7 +11,7 @@ from router.admission import Outcome
 from router.errors import HaproxyError
 from router.haproxy.cli_socket import command
 from router.pool import PortPool
-from router.render import Renderer, TemplateSet
+from router.render import Renderer, TemplateSet, files
 from tests.support.chaos import processes
 from tests.support.chaos.scene import Scene
 from tests.support.level import rebuilt
@@ -22,6 +22,7 @@ KNOWN_FILES = frozenset(
 )
 _SOCKETS = frozenset({"haproxy.sock", "master.sock"})
 _POOL_PORT = re.compile(rb"^backend pool:(\d+)$", re.MULTILINE)
+_MAP = re.compile(r"\((\S+/(\S+\.map))\)")
 _MAINTENANCE, _DRAINED = 0x01, 0x08
 _ANSWERS_WITHIN_S = 5.0
 _MORE_THREADS, _MORE_FILES = 8, 24
@@ -42,7 +43,8 @@ def remains(scene: Scene, usage: Usage) -> list[str]:
     outcome = rebuilt(scene.api, scene.admission)
     try:
         return [
-            *_of_worker(scene, outcome), *_of_disk(scene, outcome), *_of_processes(scene), *_of_router(scene, usage),
+            *_of_worker(scene, outcome),
+            *_of_maps(scene, outcome), *_of_disk(scene, outcome), *_of_processes(scene), *_of_router(scene, usage),
         ]  # fmt: skip
     except HaproxyError as error:
         return [str(error)]
@@ -70,6 +72,25 @@ def _of_worker(scene: Scene, outcome: Outcome) -> Iterator[str]:
         left = sorted(name for name in retired if used.get(name, "0") == "0")
         if left:
             yield f"retired servers without connections are still there: {left}"
+
+
+def _of_maps(scene: Scene, outcome: Outcome) -> Iterator[str]:
+    """Compare the hosts that HAProxy knows, and whom it thinks its pool serves, with the model."""
+    listed = command(scene.rendering.stats_socket, "show map", _ANSWERS_WITHIN_S)
+    maps = {name: _entries(scene, path) for path, name in _MAP.findall(listed)}
+    hosts = Counter(tuple(sorted(entries)) for name, entries in maps.items() if name.startswith(files.HOSTS))
+    wanted = Counter(tuple(host.host for host in shared.hosts) for shared in outcome.model.shared)
+    if hosts != wanted:
+        yield f"HAProxy's hosts: lacking {dict(wanted - hosts)}, too many {dict(hosts - wanted)}"
+    owners = [owner for name, entries in maps.items() if name.startswith(files.OWNERS) for owner in entries.values()]
+    left = Counter(owners) - Counter(section.backend.name for section in outcome.model.routes)
+    if left:
+        yield f"HAProxy's pool serves Routes that are gone, or one twice: {dict(left)}"
+
+
+def _entries(scene: Scene, path: str) -> dict[str, str]:
+    lines = command(scene.rendering.stats_socket, f"show map {path}", _ANSWERS_WITHIN_S).splitlines()
+    return {key: value for _, key, value in (line.split() for line in lines if line)}
 
 
 def _table(scene: Scene, asked: str, separator: str | None = None) -> Iterator[dict[str, str]]:
