@@ -84,6 +84,7 @@ def main(  # noqa: PLR0913, PLR0917 - its options
         signal.signal(number, _interrupt)
     began_s = time.monotonic()
     figures: list[Figure] = []
+    problem: Exception | None = None
     try:
         binary = find_binary(haproxy)
         machine = this_machine(binary)
@@ -99,11 +100,15 @@ def main(  # noqa: PLR0913, PLR0917 - its options
                     lambda text: click.echo(text, err=True),
                 )
     except (BenchFailed, RouterError, OSError) as error:
-        raise click.ClickException(str(error)) from error
-    seconds = time.monotonic() - began_s
-    click.echo(as_table(machine, figures, seconds))
-    if json_path is not None:
-        json_path.write_text(as_json(machine, figures, seconds))
+        problem = error
+    if figures:
+        # Those of the sizes that were measured to their end, if one was not: they took long.
+        seconds = time.monotonic() - began_s
+        click.echo(as_table(machine, figures, seconds))
+        if json_path is not None:
+            json_path.write_text(as_json(machine, figures, seconds))
+    if problem is not None:
+        raise click.ClickException(str(problem)) from problem
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:

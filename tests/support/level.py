@@ -61,11 +61,12 @@ class Level:
             AssertionError: the deadline passed; the message has the differences.
         """
         ends_s = time.monotonic() + deadline_s
-        while found := self._first_differences():
+        while found := self.differences():
             assert time.monotonic() < ends_s, "\n".join([f"not level within {deadline_s} s:", *found])
             time.sleep(_PAUSE_S)
 
-    def _first_differences(self) -> list[str]:
+    def differences(self) -> list[str]:
+        """Give what differs now, of the first that does: the table, the status of Routes, what is served."""
         outcome = rebuilt(self.api, self.settings)
         # What costs most last, and only where the rest is level.
         return (

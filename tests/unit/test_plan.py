@@ -420,7 +420,8 @@ def test_meanwhile_the_others_are_served() -> None:
         ReloadReason(ReloadCause.SERVERS_CHANGED, "team/web"),
     )
     assert todo.meanwhile is not None
-    assert todo.meanwhile.after.model == Model((db, _WEB), _BASE.shared, running.model.pool)
+    unmapped = (replace(_BASE.shared[0], hosts=()),)
+    assert todo.meanwhile.after.model == Model((db, _WEB), unmapped, running.model.pool)
     again = plan(todo.meanwhile.after, Model((db, slow)), renderer)
     assert again == Reload(todo.reasons)
 
@@ -538,6 +539,7 @@ class _Simulated:
         assert self.haproxy.hosts() == other.hosts()
         assert self.haproxy.idle_with_servers() == []
         assert self.haproxy.unchecked() == []
+        assert self.running.owners == {place.backend.name: key for key, place in self.running.moved.items()}
         assert self.haproxy.owners() == {
             place: f"be_tcp:{key.namespace}:{key.name}" for place, key in self.running.owners.items()
         }

@@ -76,3 +76,68 @@ def test_unusable_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match=r"file.*--state-dir"):
         StateDir(tmp_path / "file" / "state").open()
+
+
+def test_level_takes_the_place_of_the_configuration(state: StateDir) -> None:
+    """What is to be level is beside the configuration until it is promoted; unused maps go then."""
+    state.write_candidate(b"first", {"a.map": b"1"})
+    state.promote()
+    path = state.write_level(b"second", {"b.map": b"2"})
+    assert path.read_bytes() == b"second"
+    assert state.config.read_bytes() == b"first"
+    done = []
+    state.promote_level(state.changes, {"b.map"}, lambda: done.append(state.config.read_bytes()))
+    assert done == [b"second"]
+    assert state.config_is_ours
+    assert names(state.path / "maps") == ["b.map"]
+
+
+def test_level_of_before_a_change_is_not_promoted(state: StateDir) -> None:
+    """A change that was begun meanwhile has the say."""
+    state.write_candidate(b"first", {})
+    state.promote()
+    before = state.changes
+    state.write_level(b"second", {})
+    state.begin_change()
+    done: list[int] = []
+    state.promote_level(before, (), lambda: done.append(1))
+    assert done == []
+    assert state.config.read_bytes() == b"first"
+    state.promote_level(state.changes, (), lambda: done.append(2))
+    assert (done, state.config.read_bytes()) == ([2], b"second")
+
+
+def test_level_can_be_taken_back_by_the_next_reload(state: StateDir) -> None:
+    """A reload that fails after it restores what was level."""
+    state.write_candidate(b"first", {})
+    state.promote()
+    state.write_level(b"second", {})
+    state.promote_level(state.changes, (), lambda: None)
+    state.write_candidate(b"third", {})
+    state.promote()
+    state.restore()
+    assert state.config.read_bytes() == b"second"
+    assert state.config_is_ours
+
+
+def test_configuration_of_somebody_else_is_noticed(state: StateDir) -> None:
+    """One that was put there, written over, or removed is not ours."""
+    assert not state.config_is_ours
+    state.write_candidate(b"first", {})
+    state.promote()
+    assert state.config_is_ours
+    other = state.path / "other"
+    other.write_bytes(b"first")
+    other.rename(state.config)
+    assert not state.config_is_ours
+    state.write_candidate(b"first", {})
+    state.promote()
+    state.config.unlink()
+    assert not state.config_is_ours
+
+
+def test_states_of_servers_are_written_whole(state: StateDir) -> None:
+    """A file that is written again has what was written last, and no more."""
+    state.write_server_states(b"something long")
+    state.write_server_states(b"short")
+    assert (state.path / "servers.state").read_bytes() == b"short"

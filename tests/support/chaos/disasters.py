@@ -109,15 +109,17 @@ def broken_template(scene: Scene, _chance: random.Random) -> str:
 
 
 def failing_template(scene: Scene, chance: random.Random) -> str:
-    """Let the template fail on a Route."""
+    """Let the template fail on a Route, just after a change that is not on disk yet."""
+    _change_pods(scene, chance)
     name = chance.choice(NAMES)
     text = scene.own_template() + f'{{% if route.route in ("{name}", "steady1") %}}{{{{ nothing }}}}{{% endif %}}'
     scene.write_template("failing", text, good=False)
     return "template that fails on Routes"
 
 
-def refused_template(scene: Scene, _chance: random.Random) -> str:
-    """Let HAProxy refuse what the template makes."""
+def refused_template(scene: Scene, chance: random.Random) -> str:
+    """Let HAProxy refuse what the template makes, just after a change that is not on disk yet."""
+    _change_pods(scene, chance)
     scene.write_template("refused", scene.own_template() + "  no-such-keyword\n", good=False)
     return "template that HAProxy refuses"
 
@@ -165,6 +167,10 @@ def roll_pods(scene: Scene, chance: random.Random) -> str:
     set_endpoints(scene, MOVED, [new], ["ready"])
     time.sleep(_UNTIL_LOOKED_S)
     return f"Route {MOVED} led from {scene.pods[former]!r}, to which a connection is held, to {scene.pods[new]!r}"
+
+
+def _change_pods(scene: Scene, chance: random.Random) -> None:
+    set_endpoints(scene, MOVED, pods := chance.sample(scene.addresses, 2), ["ready"] * len(pods))
 
 
 def _took(scene: Scene, port: int) -> bool:

@@ -1,0 +1,172 @@
+"""Changes under a router that runs on an API server, each timed from the sending of its event to what a client gets."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from scripts.benchmark import pods
+from scripts.benchmark.client import DEADLINE_S, LOOK_EVERY_S, wait_for_answer, wait_for_byte, wait_for_refusal
+from scripts.benchmark.failure import BenchFailed
+from scripts.benchmark.inputs import Api
+from scripts.benchmark.objects import ROUTES, SERVICES, SLICES, objects_of
+from scripts.benchmark.router import RouterProcess
+from scripts.benchmark.workload import Workload
+
+Change = tuple[str, str, dict[str, Any]]
+"""ADDED, MODIFIED or DELETED; the resource; the object."""
+
+_STOP_S = 10.0
+
+
+class Live:
+    """What is changed and measured: an API server, and the router that follows it.
+
+    Args:
+        api: the API server.
+        process: the router.
+        workload: the Routes.
+    """
+
+    def __init__(self, api: Api, process: RouterProcess, workload: Workload) -> None:
+        self.process = process
+        self.workload = workload
+        self._api = api
+        self._moves = 0
+
+    def port(self, number: int) -> int:
+        """Give the port of a Route."""
+        return self.workload.external_ports[number]
+
+    def add_services(self, numbers: Iterable[int]) -> None:
+        """Add the Services and slices of Routes that come later, as they are there before the Route as a rule."""
+        changes: list[Change] = []
+        for number in numbers:
+            objects = objects_of(self.workload, number)
+            changes += [("ADDED", resource, obj) for resource in (SERVICES, SLICES) for obj in objects[resource]]
+        self._api.prepare_changes(changes)()
+
+    def move(self, number: int) -> float:
+        """Put a new pod in the place of all endpoints of a Route; give the time to its first byte, milliseconds."""
+        address, change = self._moved(number)
+        self._api.forget_sent()
+        self._api.prepare_changes([change])()
+        served_s = wait_for_byte(self.port(number), pods.number_of(address))
+        return (served_s - self._sent_s(SLICES)) * 1000
+
+    def prepare_move(self, number: int) -> tuple[Change, bytes]:
+        """Give what puts a new pod in the place of a Route's endpoints, and its first byte."""
+        address, change = self._moved(number)
+        return change, pods.number_of(address)
+
+    def send(self, *changes: Change) -> None:
+        """Make changes and wait for nothing."""
+        self._api.prepare_changes(changes)()
+
+    def pour_from(self, number: int) -> None:
+        """Move a Route's endpoints to the ports where pods send without end."""
+        self.send(("MODIFIED", SLICES, objects_of(self.workload, number, moved=True)[SLICES][0]))
+
+    def create(self, number: int) -> float:
+        """Create a Route whose Service is there; give the time to the first byte through its port, milliseconds."""
+        self._api.forget_sent()
+        self.send(self.creation(number))
+        served_s = wait_for_answer(self.port(number))
+        return (served_s - self._sent_s(ROUTES)) * 1000
+
+    def creation(self, number: int) -> Change:
+        """Give what creates a Route."""
+        return "ADDED", ROUTES, objects_of(self.workload, number)[ROUTES][0]
+
+    def deletion(self, number: int) -> Change:
+        """Give what deletes a Route."""
+        return "DELETED", ROUTES, objects_of(self.workload, number)[ROUTES][0]
+
+    def delete(self, number: int) -> float:
+        """Delete a Route; give the time until its port refuses connections, milliseconds."""
+        self._api.forget_sent()
+        self.send(self.deletion(number))
+        refused_s = wait_for_refusal(self.port(number))
+        return (refused_s - self._sent_s(ROUTES)) * 1000
+
+    def reloads(self) -> int:
+        """Count the reloads since the last call."""
+        self.process.check()
+        return sum(event.get("event") == "reloaded" for event in self.process.new_events())
+
+    def wait_for_reload(self) -> None:
+        """Wait until the router has logged one.
+
+        Raises:
+            BenchFailed: it does not come.
+        """
+        ends_s = time.monotonic() + DEADLINE_S
+        while not self.reloads():
+            if time.monotonic() > ends_s:
+                raise BenchFailed("the router did not reload")
+            time.sleep(LOOK_EVERY_S)
+
+    def last_sent_s(self) -> float:
+        """Give when the last piece of events of Routes was sent since the API server's list was forgotten."""
+        self._sent_s(ROUTES)
+        return self._api.sent_s(ROUTES)[-1]
+
+    def forget_sent(self) -> None:
+        """Forget the events that were sent."""
+        self._api.forget_sent()
+
+    def _moved(self, number: int) -> tuple[str, Change]:
+        self._moves += 1
+        address = pods.ADDRESSES[self._moves % len(pods.ADDRESSES)]
+        slice_ = objects_of(self.workload, number)[SLICES][0]
+        endpoint = slice_["endpoints"][0]
+        endpoint["addresses"] = [address]
+        endpoint["targetRef"]["name"] += f"-{self._moves}"
+        slice_["endpoints"] = [endpoint]
+        return address, ("MODIFIED", SLICES, slice_)
+
+    def _sent_s(self, resource: str) -> float:
+        """Give when the first piece of events of a resource was sent; the API server may be about to say so."""
+        ends_s = time.monotonic() + DEADLINE_S
+        while not (sent := self._api.sent_s(resource)):
+            self.process.check()
+            if time.monotonic() > ends_s:
+                raise BenchFailed("the benchmark's API server did not send a change")
+            time.sleep(LOOK_EVERY_S)
+        return sent[0]
+
+
+@contextmanager
+def running_pods(workload: Workload, mib: int) -> Iterator[None]:
+    """Run the pods of all endpoints until the block is left.
+
+    Args:
+        workload: has their ports; on the other one, connections get ``mib`` MiB each.
+        mib: that many.
+
+    Raises:
+        BenchFailed: they do not start.
+    """
+    ports = (str(workload.endpoint_port), str(workload.other_endpoint_port))
+    # They end with their standard input, thus with us. Ctrl-C is for us alone.
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-P", "-m", pods.__name__, *ports, str(mib)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        process_group=0,
+    ) as process:
+        try:
+            if process.stdout is None or process.stdout.readline() != b"ready\n":
+                raise BenchFailed("the benchmark's pods do not start")
+            yield
+        finally:
+            if process.stdin is not None:
+                process.stdin.close()
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()

@@ -1,0 +1,295 @@
+"""The figures of changes without a reload, and HAProxy's own floor for each of them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from router.haproxy.binary import HaproxyBinary
+from router.settings import PortRanges, RenderSettings
+from scripts.benchmark import haproxy, steps, through
+from scripts.benchmark.client import wait_for_answer
+from scripts.benchmark.failure import BenchFailed
+from scripts.benchmark.figures import TARGET_LEAST, TARGET_MOST, TARGET_P99, Figure, Unit, summarize
+from scripts.benchmark.floor import bare_haproxy
+from scripts.benchmark.inputs import Api
+from scripts.benchmark.live import Live, running_pods
+from scripts.benchmark.ports import free_ports
+from scripts.benchmark.router import started
+from scripts.benchmark.services import answer
+from scripts.benchmark.workload import ENDPOINT_ADDRESSES, Workload
+
+FLOOR = "HAProxy's own"
+"""The same work by bare commands, without a router."""
+
+MOVED = "endpoint moved to first byte"
+OPENED = "new Route on a pool port to first byte"
+CLOSED = "deleted Route to refused"
+RELOADED = "new Route by reload to first byte"
+AT_ONCE_POOL = "Routes at once, pool holds them"
+AT_ONCE_POOL_RELOADS = "its reloads"
+AT_ONCE = "Routes at once, no pool"
+AT_ONCE_RELOADS = "its reloads, no pool"
+START = "start to last port, with a pool"
+MEMORY = "memory of the router, with a pool"
+CHURN_CPU = "100 changes/s: CPU of the router"
+CHURN_RELOADS = "100 changes/s: reloads"
+CHURN_FAILED = "100 changes/s: failed connections"
+HELD_PROCESSES = "8 held, 100 changes: HAProxy processes"
+HELD_ALIVE = "8 held, 100 changes: connections alive"
+ROUND_TRIP = "round trip of 64 bytes"
+CONNECTIONS = "connections per second"
+THROUGHPUT = "throughput"
+RATIO = "ratio to a minimal HAProxy"
+GAP = "idle pool port open after a reload, pool of"
+
+_MORE = 10
+_MOVES = 20
+"""How many times as many runs the figures of a few milliseconds get; of moved endpoints."""
+_AT_ONCE_PER_RUN = 100
+_SMALL_POOL_PER_RUN = 10
+"""With ten runs, pools of 1,000 ports, which holds the Routes that come at once, and of 100."""
+_SECONDS_PER_RUN = 6.0
+_ROUNDS_PER_RUN = 2
+
+_TARGETS: Mapping[str, Mapping[str, float]] = {
+    MOVED: {TARGET_MOST: 3.5, TARGET_P99: 20.0},
+    OPENED: {TARGET_MOST: 5.0},
+    CLOSED: {TARGET_MOST: 5.0},
+    AT_ONCE_POOL: {TARGET_MOST: 1_000.0},
+    AT_ONCE: {TARGET_MOST: 1_000.0},
+    AT_ONCE_POOL_RELOADS: {TARGET_MOST: 0.0},
+    CHURN_CPU: {TARGET_MOST: 15.0},
+    CHURN_RELOADS: {TARGET_MOST: 0.0},
+    CHURN_FAILED: {TARGET_MOST: 0.0},
+    HELD_PROCESSES: {TARGET_MOST: 2.0},
+    HELD_ALIVE: {TARGET_LEAST: float(steps.HELD)},
+}
+_TARGETS_AT: Mapping[tuple[int, str], Mapping[str, float]] = {
+    (1_000, RELOADED): {TARGET_MOST: 200.0},
+    (5_000, START): {TARGET_MOST: 1_700.0},
+    (5_000, MEMORY): {TARGET_MOST: 120.0},
+}
+_RATIO_TARGET = {TARGET_LEAST: 0.97}
+
+
+class _Collected:
+    """What was measured, until HAProxy's own floors are known too."""
+
+    def __init__(self, routes: int, note: Callable[[str], None]) -> None:
+        self._routes = routes
+        self._note = note
+        self._samples: dict[str, tuple[Sequence[float], Unit]] = {}
+        self._beside: dict[str, dict[str, float]] = {}
+
+    def begin(self, name: str) -> None:
+        self._note(f"{self._routes:,} Routes: {name}")
+
+    def add(
+        self, name: str, samples: Sequence[float], unit: Unit = "ms", beside: Mapping[str, float] | None = None
+    ) -> None:
+        self._samples[name] = samples, unit
+        targets = {**_TARGETS.get(name, {}), **_TARGETS_AT.get((self._routes, name), {})}
+        self._beside[name] = {**targets, **(beside or {})}
+
+    def floor(self, name: str, samples: Sequence[float]) -> None:
+        self._beside[name][FLOOR] = statistics.median(samples)
+
+    def figures(self) -> list[Figure]:
+        return [
+            summarize(self._routes, name, samples, self._beside[name], unit)
+            for name, (samples, unit) in self._samples.items()
+        ]
+
+
+def measure_runtime(
+    routes: int, runs: int, binary: HaproxyBinary, directory: Path, note: Callable[[str], None]
+) -> list[Figure]:
+    """Measure changes without a reload, on an API server, for so many Routes.
+
+    Args:
+        routes: how many, 2 at least.
+        runs: how often what takes seconds is measured.
+        binary: the HAProxy to run.
+        directory: does not exist yet; its path is short enough for sockets.
+        note: is told what is being measured.
+
+    Raises:
+        BenchFailed, RouterError: something did not work.
+    """
+    directory.mkdir()
+    at_once, seldom = _AT_ONCE_PER_RUN * runs, max(runs // 3, 1)
+    beyond = runs * 2 + at_once * seldom
+    # Of the others two are for pods, and two for a minimal HAProxy.
+    behind, other, minimal, minimal_bulk, *external = free_ports(routes + at_once + beyond + 4, ENDPOINT_ADDRESSES)
+    workload = Workload(routes, tuple(external), behind, other)
+    collected = _Collected(routes, note)
+    with running_pods(workload, through.MIB):
+        large = _Case(collected, workload, binary, runs, seldom, at_once)
+        state_dir = large.measure(directory / "large", through.Ports(minimal, minimal_bulk))
+        large.measure_floors(state_dir)
+        small = _Case(collected, workload, binary, runs, seldom, _SMALL_POOL_PER_RUN * runs)
+        small.measure_without_pool(directory / "small", at_once)
+    return collected.figures()
+
+
+class _Case:
+    """A router with a pool of some size.
+
+    Routes by number: those of the workload; as many as the pool holds; then those that come by a reload.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what there is to choose
+        self, collected: _Collected, workload: Workload, binary: HaproxyBinary, runs: int, seldom: int, pool_size: int
+    ) -> None:
+        self._collected = collected
+        self._workload = workload
+        self._binary = binary
+        self._runs = runs
+        self._seldom = seldom
+        beyond = workload.routes + pool_size
+        self._of_pool = range(workload.routes, beyond)
+        self._beyond = iter(range(beyond, len(workload.external_ports)))
+        self._pool = sorted(workload.external_ports[number] for number in self._of_pool)
+
+    def measure(self, directory: Path, minimal: through.Ports) -> Path:
+        """Measure all but what needs another pool; give the state directory that the last router left."""
+        directory.mkdir()
+        self._collected.begin(START)
+        started_ms, memory_mib = [], []
+        for run in range(self._seldom - 1):
+            with self._running(directory / f"{run}") as (live, elapsed_ms):
+                started_ms.append(elapsed_ms)
+                memory_mib.append(live.process.memory_mib()["VmRSS"])
+        with self._running(directory / "last") as (live, elapsed_ms):
+            self._collected.add(START, [*started_ms, elapsed_ms])
+            self._collected.add(MEMORY, [*memory_mib, live.process.memory_mib()["VmRSS"]], "MiB")
+            self._changes(live)
+            self._many(live)
+            self._held(live)
+            self._through(live, directory / "minimal", minimal)
+            self._reloads(live)
+            return live.process.state_dir
+
+    def measure_floors(self, state_dir: Path) -> None:
+        """Measure what HAProxy needs by itself, on what a router left."""
+        floor, runs, workload = self._collected.floor, self._runs, self._workload
+        self._collected.begin(FLOOR)
+        last_port = workload.external_ports[workload.last]
+        started_ms = []
+        for run in range(self._seldom):
+            with bare_haproxy(self._binary, state_dir, workload, self._pool, last_port) as (bare, elapsed_ms):
+                started_ms.append(elapsed_ms)
+                if run:
+                    continue
+                floor(MOVED, bare.moved_ms(steps.spread(workload.routes, runs * _MOVES)))
+                opened, closed = bare.opened_and_closed_ms(runs * _MORE)
+                floor(OPENED, opened)
+                floor(CLOSED, closed)
+                floor(AT_ONCE_POOL, [bare.all_opened_ms(bare.pool, each) for each in range(self._seldom)])
+                floor(_gap(self._pool), bare.gaps_ms(runs))
+        floor(START, started_ms)
+        config = state_dir / "haproxy.cfg"
+        check = haproxy.check_ms(self._binary, config, self._seldom)
+        reload = haproxy.reload_ms(self._binary, config, RenderSettings(state_dir=state_dir), self._seldom)
+        both = [one + other for one, other in zip(check, reload, strict=True)]
+        floor(RELOADED, both)
+
+    def measure_without_pool(self, directory: Path, at_once: int) -> None:
+        """Measure what many Routes need that no pool holds, and the gap of this pool."""
+        directory.mkdir()
+        with self._running(directory / "router") as (live, _):
+            self._gap(live)
+            self._collected.begin(AT_ONCE)
+            elapsed_ms, reloads = [], []
+            for _run in range(self._seldom):
+                numbers = [next(self._beyond) for _ in range(at_once)]
+                live.add_services(numbers)
+                one_ms, used = steps.at_once(live, numbers)
+                elapsed_ms.append(one_ms)
+                reloads.append(float(used))
+            self._collected.add(AT_ONCE, elapsed_ms, beside={"Routes": float(at_once)})
+            self._collected.add(AT_ONCE_RELOADS, reloads, "count")
+
+    def _changes(self, live: Live) -> None:
+        collected = self._collected
+        collected.begin(MOVED)
+        collected.add(MOVED, steps.moves(live, self._runs * _MOVES))
+        collected.begin(OPENED)
+        live.add_services(self._of_pool)
+        opened, closed = steps.opened_and_closed(live, self._of_pool, self._runs * _MORE)
+        collected.add(OPENED, opened)
+        collected.add(CLOSED, closed)
+
+    def _many(self, live: Live) -> None:
+        collected = self._collected
+        collected.begin(AT_ONCE_POOL)
+        pairs = [steps.at_once(live, self._of_pool) for _ in range(self._seldom)]
+        routes = float(len(self._of_pool))
+        collected.add(AT_ONCE_POOL, [elapsed_ms for elapsed_ms, _ in pairs], beside={"Routes": routes})
+        collected.add(AT_ONCE_POOL_RELOADS, [float(reloads) for _, reloads in pairs], "count")
+        collected.begin(CHURN_CPU)
+        churn = steps.churn(live, self._runs * _SECONDS_PER_RUN)
+        collected.add(CHURN_CPU, [churn.router_percent], "%", {"HAProxy's": churn.haproxy_percent})
+        collected.add(CHURN_RELOADS, [churn.reloads], "count")
+        collected.add(CHURN_FAILED, [churn.failed], "count", {"connections made": churn.made})
+
+    def _held(self, live: Live) -> None:
+        self._collected.begin(HELD_PROCESSES)
+        processes, alive = steps.held(live, self._of_pool)
+        self._collected.add(HELD_PROCESSES, [processes], "count")
+        self._collected.add(HELD_ALIVE, [alive], "count")
+
+    def _through(self, live: Live, directory: Path, minimal: through.Ports) -> None:
+        self._collected.begin(THROUGHPUT)
+        rendered = steps.ports_to_compare(live)
+        settings = RenderSettings(state_dir=directory)
+        settings.stats_socket.parent.mkdir(parents=True)
+        through.write_minimal(directory / "minimal.cfg", settings, self._workload, minimal)
+        with haproxy.running(self._binary, directory / "minimal.cfg", settings):
+            ours, bare = through.compare(rendered, minimal, self._runs * _ROUNDS_PER_RUN)
+        self._compared(ROUND_TRIP, ours.round_trip_ms, bare.round_trip_ms, "ms")
+        self._compared(CONNECTIONS, ours.connections_per_s, bare.connections_per_s, "1/s")
+        self._compared(THROUGHPUT, ours.mib_per_s, bare.mib_per_s, "MiB/s")
+
+    def _compared(self, name: str, ours: Sequence[float], minimal: Sequence[float], unit: Unit) -> None:
+        ratio = statistics.median(ours) / statistics.median(minimal)
+        # More is better, also of what is shorter.
+        ratio = 1 / ratio if unit == "ms" else ratio
+        self._collected.add(name, ours, unit, {"a minimal HAProxy": statistics.median(minimal)})
+        self._collected.add(f"{name}, {RATIO}", [ratio], "ratio", _RATIO_TARGET)
+
+    def _reloads(self, live: Live) -> None:
+        self._collected.begin(RELOADED)
+        numbers = [next(self._beyond) for _ in range(self._runs)]
+        self._collected.add(RELOADED, steps.created_by_reload(live, numbers))
+        self._gap(live)
+
+    def _gap(self, live: Live) -> None:
+        name = _gap(self._pool)
+        self._collected.begin(name)
+        numbers = [next(self._beyond) for _ in range(self._runs)]
+        self._collected.add(name, steps.gaps(live, numbers, self._pool[-1]))
+
+    @contextmanager
+    def _running(self, directory: Path) -> Iterator[tuple[Live, float]]:
+        """Start an API server and a router; give them and the milliseconds to the last port."""
+        options = ("--reload-interval", "1s", "--port-pool", str(PortRanges.of(*self._pool)))
+        workload = self._workload
+        with (
+            Api(workload, directory.with_name(f"{directory.name}-objects")) as api,
+            started(self._binary, api, directory, options) as process,
+        ):
+            served_s = wait_for_answer(workload.external_ports[workload.last], check=process.check)
+            live = Live(api, process, workload)
+            live.wait_for_reload()
+            for port in workload.external_ports[: workload.routes]:
+                if not answer(port):
+                    raise BenchFailed(f"port {port} did not serve when the last port did")
+            yield live, (served_s - process.started_s) * 1000
+
+
+def _gap(pool: Sequence[int]) -> str:
+    return f"{GAP} {len(pool):,}"
