@@ -12,8 +12,9 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any
 
 import urllib3
@@ -28,6 +29,57 @@ _SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
 )
+
+
+class _Watchdog:
+    """Does something at a time, unless told to forget it: one thread for all calls, since one for each costs more than the call.
+
+    The thread begins with the first call, and ends when there was none for a while.
+    """
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._entries: dict[int, tuple[float, Callable[[], None]]] = {}
+        self._numbers = count()
+        self._wakes_s = 0.0
+        self._is_running = False
+
+    def watch(self, at_s: float, act: Callable[[], None]) -> int:
+        """Call ``act`` at this time (``time.monotonic``); give what ``forget`` takes."""
+        with self._condition:
+            number = next(self._numbers)
+            self._entries[number] = (at_s, act)
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._run, name="call deadlines", daemon=True).start()
+            elif at_s < self._wakes_s:
+                self._condition.notify()
+            return number
+
+    def forget(self, number: int) -> None:
+        """Do nothing about this any more."""
+        with self._condition:
+            self._entries.pop(number, None)
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                now_s = time.monotonic()
+                due = [number for number, (at_s, _) in self._entries.items() if at_s <= now_s]
+                acts = [self._entries.pop(number)[1] for number in due]
+                if not acts:
+                    if not self._entries and self._wakes_s and now_s >= self._wakes_s:
+                        self._wakes_s = 0.0
+                        self._is_running = False
+                        return
+                    self._wakes_s = min((at_s for at_s, _ in self._entries.values()), default=now_s + _IDLE_S)
+                    self._condition.wait(self._wakes_s - now_s)
+            for act in acts:
+                act()
+
+
+_IDLE_S = 5.0
+_watchdog = _Watchdog()
 
 
 class CallEnded(OSError):
@@ -81,13 +133,11 @@ class Call:
     @contextmanager
     def within(self, seconds: float, because: str) -> Iterator[None]:
         """End the call if the block takes longer than so many seconds."""
-        timer = threading.Timer(seconds, self.end, (because,))
-        timer.daemon = True
-        timer.start()
+        entry = _watchdog.watch(time.monotonic() + seconds, lambda: self.end(because))
         try:
             yield
         finally:
-            timer.cancel()
+            _watchdog.forget(entry)
 
 
 class _UnderWay(threading.local):

@@ -22,6 +22,8 @@ from router.settings import KubeSettings
 from router.store import Store
 
 _JOIN_S = 0.9
+_FETCHING = 4
+"""Threads that fetch: one publishes Routes, another may wait to do so, and two followers are asked at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ class KubeInput:
         self._observer = observer
         self._pace = pace or Pace()
         self._settings = settings
-        self._executor = ThreadPoolExecutor(2, thread_name_prefix="kube fetch")
+        self._executor = ThreadPoolExecutor(_FETCHING, thread_name_prefix="kube fetch")
         self._routes_known = threading.Event()
         self._followed: list[tuple[_Scoped, tuple[Followed, ...]]] = []
         self._watches: list[_Watch] = []

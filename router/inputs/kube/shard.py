@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from typing import Protocol
 
 import msgspec
@@ -59,6 +60,12 @@ class Shard:
         self._followers = followers
         self._executor = executor
         self._lock = threading.Lock()
+        """Held for an instant only, so that no watch waits for what is fetched."""
+        self._publishing = threading.Lock()
+        """Held by who brings Routes into the store."""
+        self._pending: dict[ObjectKey, Route | None] = {}
+        """What is to be published: the Routes of all events that came while others were."""
+        self._is_scheduled = False
         self._routes: dict[str, dict[ObjectKey, Route]] = {}
         """By namespace."""
         self._selected: frozenset[str] | None = frozenset() if selects_namespaces else None
@@ -77,15 +84,15 @@ class Shard:
         with self._lock:
             key = route.key
             self._routes.setdefault(key.namespace, {})[key] = route
-            if self._is_selected(key.namespace):
-                self._publish({key: route})
+            self._will_publish({key: route})
+        self._schedule()
 
     def delete(self, key: ObjectKey) -> None:
         """Take note that a Route is gone."""
         with self._lock:
             self._forget(key)
-            if self._is_selected(key.namespace):
-                self._publish({key: None})
+            self._will_publish({key: None})
+        self._schedule()
 
     def replace(self, namespace: str, routes: Mapping[ObjectKey, Route], kept: frozenset[ObjectKey]) -> None:
         """Take these for all Routes of a namespace (empty: of all); those of ``kept`` stay as they are."""
@@ -99,7 +106,8 @@ class Shard:
             for key, route in routes.items():
                 self._routes.setdefault(key.namespace, {})[key] = route
             changes: dict[ObjectKey, Route | None] = {**dict.fromkeys(gone), **routes}
-            self._publish({key: route for key, route in changes.items() if self._is_selected(key.namespace)})
+            self._will_publish(changes)
+        self._flush()
 
     def select(self, namespaces: frozenset[str]) -> None:
         """Take Routes of these namespaces only from now on."""
@@ -111,7 +119,8 @@ class Shard:
                 changes.update(dict.fromkeys(self._routes.get(name, ())))
             for name in namespaces - former:
                 changes.update(self._routes.get(name, {}))
-            self._publish(changes)
+            self._pending.update(changes)
+        self._flush()
 
     def _is_selected(self, namespace: str) -> bool:
         return self._selected is None or namespace in self._selected
@@ -121,6 +130,36 @@ class Shard:
         members.pop(key, None)
         if not members:
             self._routes.pop(key.namespace, None)
+
+    def _will_publish(self, changes: Mapping[ObjectKey, Route | None]) -> None:
+        self._pending.update({key: route for key, route in changes.items() if self._is_selected(key.namespace)})
+
+    def _schedule(self) -> None:
+        """Have what is pending published soon: what comes until then goes with it, which is fetched together."""
+        with self._lock:
+            if self._is_scheduled or not self._pending:
+                return
+            self._is_scheduled = True
+        # An executor that was shut down takes nothing any more: the input stops.
+        with suppress(RuntimeError):
+            self._executor.submit(self._flush_or_tell)
+
+    def _flush_or_tell(self) -> None:
+        try:
+            self._flush()
+        except BaseException as error:
+            # Nobody looks at what a job of an executor raises.
+            log.critical("routes not published", problem=repr(error))
+            raise
+
+    def _flush(self) -> None:
+        """Publish all that is pending; when this returns it is in the store."""
+        with self._publishing:
+            with self._lock:
+                # Not earlier: jobs that wait here, one after the other, would leave the executor no thread to fetch with.
+                self._is_scheduled = False
+                changes, self._pending = self._pending, {}
+            self._publish(changes)
 
     def _publish(self, changes: Mapping[ObjectKey, Route | None]) -> None:
         """Bring Routes into the store, or out of it: first what they newly refer to, at last what nobody refers to now."""

@@ -73,7 +73,7 @@ def _change(api: ApiServer, chance: random.Random) -> None:
 
 
 def _wanted(api: ApiServer) -> dict[str, dict[str, str]]:
-    """Give what the store should have, by kind: names and resourceVersions."""
+    """Give what the store should have, by kind: names, and what changes in them: of Routes the version, else port or address."""
     routes = api.list("Route")
     used = {
         found["spec"]["to"]["name"]
@@ -81,15 +81,12 @@ def _wanted(api: ApiServer) -> dict[str, dict[str, str]]:
         if found["metadata"]["annotations"]["haproxy.router.openshift.io/router-name"] == "tcp-router"
     }
 
-    def versions(objects: list[dict[str, dict[str, str]]]) -> dict[str, str]:
-        return {found["metadata"]["name"]: found["metadata"]["resourceVersion"] for found in objects}
-
+    services = [found for found in api.list("Service") if found["metadata"]["name"] in used]
+    slices = [s for s in api.list("EndpointSlice") if s["metadata"]["labels"]["kubernetes.io/service-name"] in used]
     return {
-        "routes": versions(routes),
-        "services": versions([found for found in api.list("Service") if found["metadata"]["name"] in used]),
-        "slices": versions(
-            [s for s in api.list("EndpointSlice") if s["metadata"]["labels"]["kubernetes.io/service-name"] in used]
-        ),
+        "routes": {found["metadata"]["name"]: found["metadata"]["resourceVersion"] for found in routes},
+        "services": {found["metadata"]["name"]: str(found["spec"]["ports"][0]["port"]) for found in services},
+        "slices": {found["metadata"]["name"]: found["endpoints"][0]["addresses"][0] for found in slices},
     }
 
 
@@ -99,8 +96,10 @@ def _held(store: Store) -> dict[str, dict[str, str]]:
     slices = {ObjectKey("", name): found for members in objects.slices.values() for name, found in members.items()}
     return {
         "routes": {key.name: found.metadata.resource_version for key, found in objects.routes.items()},
-        "services": {key.name: found.metadata.resource_version for key, found in objects.services.items()},
-        "slices": {key.name: found.metadata.resource_version for key, found in slices.items()},
+        "services": {
+            key.name: str(found.spec.ports[0].port) for key, found in objects.services.items() if found.spec.ports
+        },
+        "slices": {key.name: found.endpoints[0].addresses[0] for key, found in slices.items() if found.endpoints},
     }
 
 
