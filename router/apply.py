@@ -5,7 +5,8 @@ The protocol is that of docs/architecture.md. Nothing here decides what to serve
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from router.model import Model, frontend_name, ports
 from router.plan import RuntimeUpdate
 from router.pool import PortPool
 from router.render import Rendered, Renderer
+from router.resources import ObjectKey
 from router.running import Running, ServerName
 from router.set_aside import Refusal, Refusals
 from router.state_dir import StateDir
@@ -32,6 +34,9 @@ log = structlog.get_logger()
 
 _DELETED_AT_ONCE = 200
 """Servers that one look tries to delete: it takes about 5 ms."""
+
+
+_FIRST = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,9 @@ class Applier:
         self._level = level
         self._judge = Judge(control.check, state)
         self._has_started = False
+        self._tried_last = _FIRST
+        self._last_owners: Mapping[str, ObjectKey] = {}
+        """Whom the pool served when it was last known."""
         self._bound: frozenset[int] = frozenset()
         """Ports that HAProxy listens on; they need not be looked at before a load."""
 
@@ -98,6 +106,8 @@ class Applier:
         on_disk = self._level.on_disk
         if on_disk is None or not self._state.config_is_ours:
             raise HaproxyError("HAProxy runs on a configuration that is not known")
+        # What was not written before it ended was never in force in this one.
+        self._level.reloaded(on_disk)
         self._bound = ports(on_disk.model)
         self._worker.run(runs.close_idle_ports(on_disk))
         return on_disk
@@ -117,6 +127,7 @@ class Applier:
             self._worker.run(update.commands)
         except HaproxyError:
             self._bound = self._listening(ports(running.model) | ports(update.after.model))
+            self._last_owners = update.after.owners
             raise
         self._level.want(renderer, lambda: self._with_pool(update.after), check=update.new_sections)
 
@@ -134,7 +145,11 @@ class Applier:
         Raises:
             HaproxyError: HAProxy did not answer as it should; it has what it had.
         """
-        some = sorted(running.leaving)[:_DELETED_AT_ONCE]
+        # Beginning after those that were tried last: many that stay busy must not keep others from their turn.
+        names = sorted(running.leaving)
+        first = bisect_right(names, self._tried_last)
+        some = (names[first:] + names[:first])[:_DELETED_AT_ONCE]
+        self._tried_last = some[-1] if some else _FIRST
         drained = [name for name in some if running.leaving[name].cuts_sessions_when_down]
         gone = self._worker.delete_servers([name for name in some if name not in set(drained)], drained)
         return running.without_leaving(gone) if gone else running
@@ -243,7 +258,7 @@ class Applier:
             log.warning("idle ports not closed", problem=str(error))
 
     def _server_states(self, renderer: Renderer, full: Model, running: Running | None) -> bytes:
-        if running is None:
+        if self._control.is_down:
             return NOTHING_DOWN
         try:
             down = self._worker.down_servers()
@@ -252,7 +267,7 @@ class Applier:
             return NOTHING_DOWN
         if not down:
             return NOTHING_DOWN
-        owners = running.owners
+        owners = running.owners if running is not None else self._last_owners
         sections = {section.backend.name: section for section in full.routes}
         own_names = {(section.namespace, section.route): section.backend.name for section in full.routes}
 

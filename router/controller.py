@@ -204,7 +204,7 @@ class Controller:
         self._revive_haproxy()
         if self._templates_changed.is_set():
             self._templates_changed.clear()
-            if self._templates.read(self._running.model if self._running is not None else None):
+            if self._templates.read(self._running.sections() if self._running is not None else None):
                 self._set_aside.retry_routes_now(time.monotonic())
         if self._store.is_synced and self._restart_s is None:
             self._apply_changes(self._take_changes())
@@ -254,7 +254,8 @@ class Controller:
         if not self._templates.is_trying_new:
             return todo
         reasons = todo.reasons if isinstance(todo, Reload) else ()
-        return Reload((*reasons, ReloadReason(ReloadCause.TEMPLATES_CHANGED)))
+        meanwhile = todo.meanwhile if isinstance(todo, Reload) else todo if isinstance(todo, RuntimeUpdate) else None
+        return Reload((*reasons, ReloadReason(ReloadCause.TEMPLATES_CHANGED)), meanwhile)
 
     def _update(self, todo: RuntimeUpdate) -> bool:
         """Carry out a runtime update; say whether it worked. If not, only a reload can tell what runs."""
@@ -270,7 +271,6 @@ class Controller:
             return False
         seconds = time.monotonic() - began_s
         self._observer.runtime_updated("success", len(todo.commands), seconds)
-        log.debug("updated at runtime", commands=len(todo.commands), seconds=round(seconds, 4))
         self._running = todo.after
         self._last_success_s = time.time()
         return True

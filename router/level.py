@@ -24,7 +24,7 @@ from router.state_dir import StateDir
 
 log = structlog.get_logger()
 
-_QUIET_S = 0.3
+_QUIET_S = 0.5
 """How long changes are gathered before the file is written."""
 _STOPS_WITHIN_S = 5.0
 _RETRY_S = (1.0, 30.0)
@@ -120,6 +120,9 @@ class Leveler:
         with self._lock:
             if self._wanted is None:
                 self._wanted = job
+            elif job.check and not self._wanted.check:
+                # It has all that this one had, which HAProxy has not judged yet.
+                self._wanted = self._unwritten = replace(self._wanted, check=True)
         self._stopping.wait(self._backoff.pause_s())
         self._wake.set()
 

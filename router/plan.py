@@ -130,6 +130,7 @@ class _Update:
         self._leading: list[Command] = []
         self._retiring: list[Command] = []
         self._relocated: set[ObjectKey] = set()
+        self._removed: set[ObjectKey] = set()
         self._vacated: list[str] = []
         """Backends of the pool that are free when all is done, and not before."""
         self._kept: dict[ObjectKey, RouteSection | None] = {}
@@ -168,6 +169,7 @@ class _Update:
         self._closing += step.leading + step.retiring
         self._leaving.update(step.leaving)
         self._owners.pop(self._forget(key), None)
+        self._removed.add(key)
 
     def _closed_step(self, key: ObjectKey, section: RouteSection) -> _Step | None:
         """Give what takes a Route out of the place that serves it."""
@@ -347,8 +349,10 @@ class _Update:
         for port in before.keys() & after.keys():
             if before[port].options != after[port].options:
                 self._keep_shared(port, before[port], ReloadCause.OPTIONS_CHANGED)
-            else:
-                self._change_hosts(port, before[port].hosts, after[port].hosts)
+        for port, shared in before.items():
+            # Also of a port that waits for a reload: the places that its hosts lead to may be another Route's soon.
+            hosts = after[port].hosts if port in after else self._without_removed(shared.hosts)
+            self._change_hosts(port, shared.hosts, hosts)
 
     def _keep_shared(self, port: int, shared: SharedFrontend | None, cause: ReloadCause) -> None:
         self._kept_shared[port] = shared
@@ -375,6 +379,9 @@ class _Update:
         if self._relocated:
             unchanged = (host for host in after if host.host not in wanted and _host_key(host) in self._relocated)
             self._leading += [commands.set_entry(file, host.host, self._backend(host)) for host in unchanged]
+
+    def _without_removed(self, hosts: Iterable[SniHost]) -> tuple[SniHost, ...]:
+        return tuple(host for host in hosts if _host_key(host) not in self._removed)
 
     def _hosts_that_can_be(self, before: Iterable[SniHost], after: Iterable[SniHost]) -> tuple[SniHost, ...]:
         """Give the hosts that can be served before the reload: those of Routes that wait for it stay as they are."""
@@ -415,13 +422,13 @@ class _Update:
         routes = {_key(section): section for section in desired.routes if _key(section) not in self._kept}
         routes.update({key: section for key, section in self._kept.items() if section is not None})
         shared = {shared.port: shared for shared in desired.shared}
-        for port, hosts in self._hosts.items():
-            shared[port] = replace(shared[port], hosts=hosts)
         for port, kept in self._kept_shared.items():
             if kept is not None:
                 shared[port] = kept
             else:
                 del shared[port]
+        for port, hosts in self._hosts.items():
+            shared[port] = replace(shared[port], hosts=hosts)
         return Model(
             tuple(routes[key] for key in sorted(routes)),
             tuple(shared[port] for port in sorted(shared)),

@@ -60,6 +60,10 @@ class Running:
             return moved
         return self.named.get(key) if key not in self.closed else None
 
+    def sections(self) -> Model:
+        """Give all that was loaded or is served, also what serves nobody now and may again."""
+        return replace(self.model, routes=(*self.model.routes, *(self.named[key] for key in sorted(self.closed))))
+
     def without_leaving(self, gone: frozenset[ServerName]) -> Running:
         """Give the same with these servers deleted."""
         return replace(self, leaving={name: line for name, line in self.leaving.items() if name not in gone})

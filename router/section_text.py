@@ -12,6 +12,8 @@ from dataclasses import dataclass
 _SECTIONS = frozenset({"frontend", "backend", "listen", "defaults", "global", "resolvers", "peers", "userlist", "ring"})
 _NEEDS_READING = frozenset("\"'\\#$")
 """What makes a line more than its words."""
+_NOT_AT_RUNTIME = frozenset({"disabled", "agent-check", "track"})
+"""Words that hold for a server which is added while HAProxy runs in another way than for one that a reload brings."""
 _DEFAULT_WEIGHT = 1
 
 
@@ -112,12 +114,15 @@ def read_section(
 
 
 def default_server_words(text: str) -> tuple[str, ...]:
-    """Give the words of the ``default-server`` lines in a configuration's ``defaults`` sections."""
+    """Give the words of the ``default-server`` lines in a configuration's last ``defaults`` section."""
     found: list[str] = []
     section = ""
     for words in _lines(text):
         if words[0] in _SECTIONS:
             section = words[0]
+            if section == "defaults":
+                # The last one before a section is the one that holds for it.
+                found = []
         elif section == "defaults" and words[0] == "default-server":
             found += words[1:]
     return tuple(found)
@@ -143,6 +148,8 @@ def _server(words: Iterable[str], defaults: tuple[str, ...], address: str) -> Se
                 weight = int(value)
             else:
                 maxconn = int(value)
+        elif word in _NOT_AT_RUNTIME:
+            return None
         elif word == "no-check":
             # Also said of a server that no default-server line would have checked.
             options = [option for option in options if option != "check"]

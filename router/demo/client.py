@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http
 import http.client
+import re
 import socket
 import ssl
 import time
@@ -22,6 +23,7 @@ TIMEOUT_S = 5.0
 _POLL_S = 0.05
 _LOOPBACK = "127.0.0.1"
 _LONGEST_LINE = 4096
+_RELOADS = re.compile(rb"^tcp_router_reloads_total\{.*\} (\S+)$", re.MULTILINE)
 _Seen = TypeVar("_Seen")
 
 
@@ -90,6 +92,20 @@ def get_ports(http_port: int) -> list[PortEntry]:
     except msgspec.MsgspecError as error:
         raise DemoFailed(f"/ports answered by something else than the table of ports: {error}") from error
     raise DemoFailed(f"/ports answered with status {status}")
+
+
+def get_reloads(http_port: int) -> int:
+    """Ask the router how often it started or reloaded HAProxy.
+
+    Raises:
+        OSError: the router did not answer within the deadline.
+        DemoFailed: it answered, but by something else.
+    """
+    status, body = _get(http_port, "/metrics")
+    found = _RELOADS.findall(body)
+    if status != http.HTTPStatus.OK or not found:
+        raise DemoFailed(f"/metrics answered with status {status} and does not count reloads")
+    return sum(int(float(count)) for count in found)
 
 
 def is_ready(http_port: int) -> bool:

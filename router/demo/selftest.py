@@ -111,9 +111,11 @@ class SelfTest:
 
     def _port_changes(self) -> None:
         former, port = self._layout.mail_port, self._stage.moved_port
+        reloads = client.get_reloads(self._stage.http_port)
         self._edit(f"Route default/mail asks for {port} instead of {former}", replace(self._layout, mail_port=port))
         self._see(f"port {port}, saying nothing", lambda: client.ask(port), _starts("220 mail"))
         self._see(f"port {former} is closed", lambda: client.is_refused(former), bool)
+        self._see("HAProxy was not reloaded for it", lambda: client.get_reloads(self._stage.http_port) == reloads, bool)
 
     def _typo_is_corrected(self) -> None:
         port = self._layout.spare_port

@@ -28,6 +28,8 @@ _CACHE_PORT = 6620
 _MAIL_PORT = 6621
 _SPARE_PORT = 6622
 _MOVED_PORT = 6623
+_FURTHER_PORTS = (6624, 6625, 6626)
+_SNI_POOL = 3
 _SNI_PORT = 8443
 _HTTP_PORT = 1936
 
@@ -87,13 +89,17 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
         )
         write_manifests(folder, layout)
         http_port = ports.keep(_HTTP_PORT)
+        moved_port = ports.keep(_MOVED_PORT)
         arguments = _arguments(folder, work / "state", http_port, access.sni_port)
+        # The ports of the demo, and some for Routes that its user adds: those are served without a reload.
+        pool = (layout.cache_port, layout.mail_port, layout.spare_port, moved_port, *(map(ports.keep, _FURTHER_PORTS)))
+        arguments += ["--port-pool", ",".join(map(str, pool)), "--sni-pool", str(_SNI_POOL)]
         log_file = work / "router.log"
         router = RouterProcess([*arguments, *(("--haproxy", haproxy) if haproxy else ())], log_file)
         running = Stage(
             folder=folder,
             layout=layout,
-            moved_port=ports.keep(_MOVED_PORT),
+            moved_port=moved_port,
             moved_endpoint=moved_cache.port,
             access=access,
             http_port=http_port,

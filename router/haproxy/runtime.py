@@ -28,6 +28,8 @@ _ANSWERS = {
 _DELETED = re.compile(r"Server deleted\.|No such server\.")
 _STILL_THERE = re.compile(
     r"Server still has connections attached to it, cannot remove it\..*|Only servers in maintenance.*"
+    # A template of the admin's has it in a "use-server" or "track": it goes at the next reload.
+    r"|This server cannot be removed at runtime due to other configuration elements pointing to it\."
 )
 
 

@@ -15,9 +15,17 @@ from tests.support.chaos.run import report, run
 from tests.support.crd import CRD_FILE
 
 _SEEDS = 1_000_000
+_HELP = """\
+Change Routes, Services and endpoints at random, kill, cut, take and spoil; and look after each round whether all is well.
+
+\b
+Exit status:
+  0  nothing was found
+  1  something was found; the folder that is named has all logs and files
+"""
 
 
-@click.command()
+@click.command(help=_HELP)
 @click.option(
     "--seconds",
     type=click.FloatRange(1),
@@ -30,13 +38,7 @@ _SEEDS = 1_000_000
 @click.option("--haproxy", default=None, show_default="found as tcp-router run does", help="The HAProxy to run.")
 @click.option("--quiet", is_flag=True, help="Print what was done only if something was found.")
 def main(seconds: float, seed: int | None, rounds: int | None, haproxy: str | None, *, quiet: bool) -> None:
-    r"""Change Routes, Services and endpoints at random, kill, cut, take and spoil; and look after each round whether all is well.
-
-    \b
-    Exit status:
-      0  nothing was found
-      1  something was found; the folder that is named has all logs and files
-    """
+    """Run it."""
     if not CRD_FILE.is_file():
         raise click.ClickException(f"needs the CRD of Routes: {CRD_FILE}")
     chosen = secrets.randbelow(_SEEDS) if seed is None else seed

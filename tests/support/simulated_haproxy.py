@@ -119,7 +119,7 @@ class SimulatedHaproxy:
                 raise Refused(f"{command} is answered by {answer}")
             self.executed += 1
 
-    def _execute(self, words: list[str]) -> Answer:  # noqa: PLR0911 - one for each command
+    def _execute(self, words: list[str]) -> Answer:  # noqa: C901, PLR0911 - one case for each command
         match words:
             case ["add", "server", name, address, *options]:
                 self._add_server(name, address, options)
@@ -262,7 +262,8 @@ def _read_backend(backend: _Backend, line: str) -> None:
 
 
 def _server(address: str, words: list[str]) -> _Server:
-    weight, maxconn, options = "1", "0", []
+    weight, maxconn = "1", "0"
+    options: list[str] = []
     rest = iter(words)
     for word in rest:
         if word == "weight":

@@ -11,7 +11,7 @@ from router.admission.verdicts import Reason
 from router.apply import Applier
 from router.commands import Command
 from router.controller import Controller, Timing
-from router.errors import HaproxyError, HaproxyStartFailed, HaproxyUnreachable
+from router.errors import HaproxyError, HaproxyStartFailed, HaproxyUnreachable, UnexpectedReply
 from router.haproxy.alerts import BindFailure, Diagnostic
 from router.haproxy.check import CheckResult
 from router.haproxy.control import Serving
@@ -20,7 +20,7 @@ from router.level import Leveler
 from router.plan import ReloadCause
 from router.pool import PortPool
 from router.render import Renderer, TemplateSet
-from router.resources import ObjectKey, ObjectMeta, Route, RouteSpec, RouteTarget
+from router.resources import KubernetesObject, ObjectKey, ObjectMeta, Route, RouteSpec, RouteTarget
 from router.running import ServerName
 from router.settings import AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
 from router.snapshot import Snapshot
@@ -71,6 +71,10 @@ class PretendedHaproxy:
         self.is_down = False
         self.commands: list[str] = []
         self.command_error: HaproxyError | None = None
+        self.refused_commands: set[str] = set()
+        self.closed: set[str] = set()
+        """Frontends that were closed by commands since the last load."""
+        self.asked_to_delete: list[ServerName] = []
         self.busy: set[ServerName] = set()
 
     def check(self, config: Path) -> CheckResult:
@@ -100,15 +104,23 @@ class PretendedHaproxy:
             raise self.load_error
         text = self.config.read_text()
         self.loads.append(text)
+        self.closed.clear()
         failures = self.bind_failures + tuple(
             BindFailure(f"fe_tcp:{port}", f"0.0.0.0:{port}", "Address already in use")
             for port in self.ports(text) & self.taken_ports
         )
-        return ReloadResult(success=not failures, log="", bind_failures=failures)
+        is_refused = any(word in text for word in self.refused)
+        return ReloadResult(success=not failures and not is_refused, log="", bind_failures=failures)
 
     def serving(self) -> Serving:
         """Serve what the configuration on disk has."""
-        return Serving(frozenset(re.findall(r"^frontend (\S+)", self.config.read_text(), re.MULTILINE)), frozenset())
+        text = self.config.read_text()
+        servers = frozenset(
+            (section.split(maxsplit=1)[0], server)
+            for section in re.split(r"^backend ", text, flags=re.MULTILINE)[1:]
+            for server in re.findall(r"^  server (\S+)", section, re.MULTILINE)
+        )
+        return Serving(frozenset(re.findall(r"^frontend (\S+)", text, re.MULTILINE)) - self.closed, servers)
 
     def ended(self) -> int | None:
         """Give the exit code once."""
@@ -130,11 +142,19 @@ class PretendedHaproxy:
         sent = [command.text for command in commands]
         if self.command_error is not None and sent:
             raise self.command_error
-        self.commands += sent
+        for text in sent:
+            if any(word in text for word in self.refused_commands):
+                raise UnexpectedReply(f"to {text!r} HAProxy answered 'no'")
+            self.commands.append(text)
+            if text.startswith(("disable frontend ", "enable frontend ")):
+                what, _, name = text.split()
+                (self.closed.add if what == "disable" else self.closed.discard)(name)
 
     def delete_servers(self, servers: Iterable[ServerName], drained: Iterable[ServerName]) -> frozenset[ServerName]:
         """Have all connections of retired servers ended, unless they are held."""
-        return frozenset({*servers, *drained} - self.busy)
+        asked = [*servers, *drained]
+        self.asked_to_delete += asked
+        return frozenset(asked) - self.busy
 
     def down_servers(self) -> Mapping[ServerName, str]:
         """Have all servers up."""
@@ -247,8 +267,8 @@ NEVER_AGAIN = Timing(
 )
 
 
-def start(stage: Stage, *routes: Route) -> None:
-    """Sync with these Routes and turn once."""
-    stage.store.put(*routes)
+def start(stage: Stage, *objects: KubernetesObject) -> None:
+    """Sync with these objects and turn once."""
+    stage.store.put(*objects)
     stage.store.mark_synced("test")
     stage.turn()

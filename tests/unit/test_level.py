@@ -45,9 +45,10 @@ class Disk:
         self.error: HaproxyUnreachable | None = None
         self.may_check = threading.Event()
         self.may_check.set()
-        self.level = Leveler(self._check, self.state, quiet_s=0)
+        self.level = Leveler(self.check, self.state, quiet_s=0)
 
-    def _check(self, path: Path) -> CheckResult:
+    def check(self, path: Path) -> CheckResult:
+        """Judge, when it may."""
         text = path.read_text()
         self.checked.append(text)
         assert self.may_check.wait(20)
@@ -58,7 +59,7 @@ class Disk:
 
     def want(self, model: Model, *, check: bool = False) -> None:
         """Have a model on disk."""
-        self.level.want(self.renderer, model, check=check)
+        self.level.want(self.renderer, lambda: model, check=check)
 
     def text(self) -> str:
         """Give what is on disk."""
@@ -97,7 +98,9 @@ def test_changes_reach_the_disk(disk: Disk) -> None:
     assert disk.state.config_is_ours
     assert {path.name for path in (disk.state.path / "maps").iterdir()} == set(rendered.files)
     assert len(disk.checked) == 1
-    assert disk.level.on_disk == loaded(_TWO, {8443: disk.renderer.hosts_file(_TWO.shared[0])}, disk.renderer.owners_file)
+    assert disk.level.on_disk == loaded(
+        _TWO, {8443: disk.renderer.hosts_file(_TWO.shared[0])}, disk.renderer.owners_file
+    )
 
 
 def test_other_servers_need_no_check(disk: Disk) -> None:
@@ -212,8 +215,8 @@ def test_unheard_reload_leaves_nothing_known(disk: Disk) -> None:
 def test_stop_writes_what_waits(tmp_path: Path) -> None:
     """The last change before the end is on disk afterwards, however long changes would have been gathered."""
     disk = Disk(tmp_path)
-    level = Leveler(disk._check, disk.state, quiet_s=1000)
-    level.want(disk.renderer, _ONE, check=False)
+    level = Leveler(disk.check, disk.state, quiet_s=1000)
+    level.want(disk.renderer, lambda: _ONE, check=False)
     level.stop()
     assert "team:one" in disk.text()
     assert [thread.name for thread in threading.enumerate() if thread.name == "level"] == []

@@ -55,7 +55,9 @@ def test_the_packaged_form_is_read() -> None:
             id="the server's own word wins",
         ),
         pytest.param(
-            "default-server check inter 5s\nserver a h:1 no-check\n", ServerLine("h:1", 1, 0, ("inter", "5s")), id="no-check"
+            "default-server check inter 5s\nserver a h:1 no-check\n",
+            ServerLine("h:1", 1, 0, ("inter", "5s")),
+            id="no-check",
         ),
         pytest.param("server a h:1 no-check\n", ServerLine("h:1", 1, 0, ()), id="no-check without a check"),
         pytest.param("server a h:1 no-check check\n", ServerLine("h:1", 1, 0, ("check",)), id="check after no-check"),
@@ -69,10 +71,15 @@ def test_servers(lines: str, expected: ServerLine) -> None:
 
 def test_default_servers_of_the_defaults_section_come_first() -> None:
     """What a template adds to ``defaults`` holds for every server; the backend's own lines win."""
-    defaults = default_server_words("global\n  x\ndefaults\n  default-server check weight 4\n  default-server inter 9s\n")
+    defaults = default_server_words(
+        "global\n  x\ndefaults\n  default-server check weight 4\n  default-server inter 9s\n"
+    )
     assert defaults == ("check", "weight", "4", "inter", "9s")
     assert _servers("server a h:1 weight 2\n", defaults) == {"a": ServerLine("h:1", 2, 0, ("check", "inter", "9s"))}
-    assert default_server_words("global\n default-server check\ndefaults\n mode tcp\nbackend x\n default-server check\n") == ()
+    assert (
+        default_server_words("global\n default-server check\ndefaults\n mode tcp\nbackend x\n default-server check\n")
+        == ()
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,7 +166,9 @@ def test_text_in_place_is_that_of_the_place(tmp_path: Path) -> None:
 
 def test_section_that_its_template_fails_on_is_left_to_reloads(tmp_path: Path) -> None:
     """A template with a fault in one Route's section gives no text for it."""
-    (tmp_path / "route.cfg.j2").write_text('{% if route.route == "bad" %}{{ 1 // 0 }}{% endif %}backend {{ route.backend.name }}\n')
+    (tmp_path / "route.cfg.j2").write_text(
+        '{% if route.route == "bad" %}{{ 1 // 0 }}{% endif %}backend {{ route.backend.name }}\n'
+    )
     renderer = Renderer(TemplateSet.load(tmp_path), RenderSettings(state_dir=Path("/state")))
     assert renderer.text(section("bad", None)) is None
     assert renderer.text(section("good", None)) is not None

@@ -72,13 +72,23 @@ def test_reply_of_a_command_that_worked(tmp_path: Path, answer: Answer, reply: s
         pytest.param(Answer.SILENCE, "No such server.\n", id="no such server"),
         pytest.param(Answer.SILENCE, "New server registered.\n", id="the answer to something else"),
         pytest.param(Answer.SERVER_ADDED, "", id="silence instead of an answer"),
-        pytest.param(Answer.SERVER_ADDED, "Already exists a server with the same name in backend.\n", id="there already"),
+        pytest.param(
+            Answer.SERVER_ADDED, "Already exists a server with the same name in backend.\n", id="there already"
+        ),
         pytest.param(Answer.SERVER_ADDED, "New server registered.\nbut\n", id="more than the answer"),
         pytest.param(Answer.ADDRESS_SET, "Invalid addr family for the server.\n", id="no address"),
-        pytest.param(Answer.FRONTEND_OPEN, "Failed to resume frontend, check logs for precise cause (port conflict?).\n", id="port"),
+        pytest.param(
+            Answer.FRONTEND_OPEN,
+            "Failed to resume frontend, check logs for precise cause (port conflict?).\n",
+            id="port",
+        ),
         pytest.param(Answer.FRONTEND_OPEN, "All sockets are already disabled.\n", id="the other state"),
         pytest.param(Answer.FRONTEND_CLOSED, "No such frontend.\n", id="no such frontend"),
-        pytest.param(Answer.SILENCE, "Unknown command: 'asked', but maybe one of the following ones is a better match:\n  help\n", id="unknown"),
+        pytest.param(
+            Answer.SILENCE,
+            "Unknown command: 'asked', but maybe one of the following ones is a better match:\n  help\n",
+            id="unknown",
+        ),
         pytest.param(Answer.SILENCE, "Permission denied\n", id="no right"),
     ],
 )

@@ -14,7 +14,9 @@ from tests.support.haproxy_sockets import saying
 _HEAD = NOTHING_DOWN.decode()
 
 
-def _line(backend: str, server: str, address: str = "10.0.0.1", port: int = 80, *, state: int = 2, admin: int = 0) -> str:
+def _line(
+    backend: str, server: str, address: str = "10.0.0.1", port: int = 80, *, state: int = 2, admin: int = 0
+) -> str:
     return f"3 {backend} 1 {server} {address} {state} {admin} 1 1 25 6 3 4 6 0 0 0 - {port} - 0 0 - - 0"
 
 
@@ -75,7 +77,9 @@ def test_file_for_the_next_worker() -> None:
 
     text = state_file(down, becomes).decode()
     assert asked == [("be", "gone", "10.0.0.1:80"), ("be", "six", "[fd00::1]:81"), ("pool:7001", "a", "10.0.0.1:80")]
-    assert text == _HEAD + _line("be", "six", "fd00::1", 81, state=0) + "\n" + _line("be_tcp:team:db", "a", state=0) + "\n"
+    assert (
+        text == _HEAD + _line("be", "six", "fd00::1", 81, state=0) + "\n" + _line("be_tcp:team:db", "a", state=0) + "\n"
+    )
 
 
 def test_nothing_down_is_a_file_too() -> None:
