@@ -70,9 +70,17 @@ class Store:
         """Remove objects; those that are not there are passed over."""
         self._receive({(kind, key): None for key in keys})
 
-    def apply(self, present: Mapping[_Slot, KubernetesObject], absent: frozenset[_Slot]) -> None:
-        """Put and delete in one step, so that no reader sees half of it."""
-        self._receive({**dict.fromkeys(absent), **present})
+    def apply(
+        self, present: Mapping[_Slot, KubernetesObject], absent: frozenset[_Slot], *, wakes: bool = True
+    ) -> None:
+        """Put and delete in one step, so that no reader sees half of it.
+
+        Args:
+            present: what to put.
+            absent: what to delete.
+            wakes: whether to end ``wait``; False where more follows at once, without which this is of no use.
+        """
+        self._receive({**dict.fromkeys(absent), **present}, wakes=wakes)
 
     def mark_synced(self, source: str) -> None:
         """Say that this input has put everything that there was when it started."""
@@ -142,15 +150,16 @@ class Store:
                 touched.append(current)
         return touched
 
-    def _receive(self, arrivals: Mapping[_Slot, KubernetesObject | None]) -> None:
+    def _receive(self, arrivals: Mapping[_Slot, KubernetesObject | None], *, wakes: bool = True) -> None:
         if not arrivals:
             return
         with self._condition:
             self._inbox.update(arrivals)
             if self._oldest_arrival_s is None:
                 self._oldest_arrival_s = time.monotonic()
-            self._woken = True
-            self._condition.notify_all()
+            if wakes:
+                self._woken = True
+                self._condition.notify_all()
 
 
 def _set(mapping: dict[_Key, _Value], key: _Key, value: _Value | None) -> bool:

@@ -217,7 +217,8 @@ class Followed:
                     undecodable.discard(key)
                     if held is not None and held.service in fetch.services:
                         listed[key] = held
-            self._replace(fetch.services, listed, undecodable, version)
+            # The Route for which they were fetched follows at once.
+            self._replace(fetch.services, listed, undecodable, version, wakes=False)
             self._fetched |= fetch.services
         return True
 
@@ -273,6 +274,8 @@ class Followed:
         listed: Mapping[ObjectKey, _Held],
         kept: set[ObjectKey],
         version: int | None,
+        *,
+        wakes: bool = True,
     ) -> None:
         """Take this for all objects of these Services; those of ``kept`` stay as they are."""
         changes: dict[ObjectKey, _Held | None] = {}
@@ -282,16 +285,16 @@ class Followed:
             if version is not None:
                 self._floors[service] = version
         changes.update({key: held for key, held in listed.items() if held.service in among})
-        self._publish(changes)
+        self._publish(changes, wakes=wakes)
 
-    def _publish(self, changes: Mapping[ObjectKey, _Held | None]) -> None:
+    def _publish(self, changes: Mapping[ObjectKey, _Held | None], *, wakes: bool = True) -> None:
         present: dict[_Slot, KubernetesObject] = {}
         absent: set[_Slot] = set()
         for key, current in changes.items():
             absent.update(self._set(key, current))
             if current is not None:
                 present.update(zip(_slots(key, current), current.objects, strict=True))
-        self._store.apply(present, frozenset(absent - present.keys()))
+        self._store.apply(present, frozenset(absent - present.keys()), wakes=wakes)
 
     def _set(self, key: ObjectKey, current: _Held | None) -> tuple[_Slot, ...]:
         """Hold this; give the slots that the store has of what was held before."""
