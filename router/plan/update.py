@@ -1,72 +1,20 @@
-"""How to get HAProxy from what it serves to what it shall serve: decided here, carried out by ``router.apply``; pure."""
+"""A plan in the making: Route by Route, then the shared ports."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from router import commands
 from router.commands import Command
 from router.differences import differences
-from router.model import Model, RouteSection, SharedFrontend, SniHost, backend_name, frontend_name
+from router.model import Model, RouteSection, SharedFrontend, SniHost, backend_name
+from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
+from router.plan.step import Step, networks_of
 from router.resources import ObjectKey
-from router.running import Running, ServerName
-from router.section_text import SectionText, ServerLine
-
-
-class ReloadCause(StrEnum):
-    """The kinds of reasons for a reload; few, for they label a metric."""
-
-    START = "start"
-    ROUTE_ADDED = "route-added"
-    ROUTE_REMOVED = "route-removed"
-    PORT_CHANGED = "port-changed"
-    OPTIONS_CHANGED = "options-changed"
-    SERVERS_CHANGED = "servers-changed"
-    HOSTS_CHANGED = "hosts-changed"
-    TEMPLATES_CHANGED = "templates-changed"
-    RUNTIME_REFUSED = "runtime-refused"
-    """HAProxy did not answer to a command as it does when that worked."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class ReloadReason:
-    """Why a reload is needed. ``subject`` is the Route (``namespace/name``) or port concerned, empty for all of them."""
-
-    cause: ReloadCause
-    subject: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.cause} {self.subject}".rstrip()
-
-
-@dataclass(frozen=True, slots=True)
-class NoChange:
-    """HAProxy serves what it shall serve."""
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeUpdate:
-    """Commands for the HAProxy that runs, in their order, and what it has when all of them worked."""
-
-    commands: tuple[Command, ...]
-    after: Running
-    new_sections: bool
-    """On disk, the configuration that goes with it has more than other servers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reload:
-    """A new configuration file and a new worker, for these reasons (sorted, at least one)."""
-
-    reasons: tuple[ReloadReason, ...]
-    meanwhile: RuntimeUpdate | None = None
-    """What can be done without it, should it have to wait."""
-
-
-Plan = NoChange | RuntimeUpdate | Reload
+from router.running import Running
+from router.section_text import SectionText
 
 
 class Texts(Protocol):
@@ -79,36 +27,7 @@ class Texts(Protocol):
         """Give what a Route's section would be, were it served by ``place``, which is of the pool."""
 
 
-def plan(running: Running | None, desired: Model, texts: Texts, unknown: ReloadReason | None = None) -> Plan:
-    """Compare what HAProxy serves with what it shall serve.
-
-    Args:
-        running: what the HAProxy that runs is known to have; None if nothing is known of it.
-        desired: what it shall serve.
-        texts: what the templates make of sections.
-        unknown: why nothing is known of it; None is that it starts.
-    """
-    if running is None:
-        return Reload((unknown or ReloadReason(ReloadCause.START),))
-    update = _Update(running, texts)
-    update.routes(desired.routes)
-    update.shared(desired.shared)
-    return update.result(desired)
-
-
-@dataclass(slots=True)
-class _Step:
-    """What one Route needs; it is taken whole or not at all."""
-
-    opening: list[Command] = field(default_factory=list)
-    leading: list[Command] = field(default_factory=list)
-    retiring: list[Command] = field(default_factory=list)
-    leaving: dict[ServerName, ServerLine] = field(default_factory=dict)
-    back: list[ServerName] = field(default_factory=list)
-    networks: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-class _Update:
+class Update:
     """One plan in the making.
 
     Commands come in this order: Routes that are gone are closed; new servers are added; connections are led to them; servers
@@ -171,18 +90,16 @@ class _Update:
         self._owners.pop(self._forget(key), None)
         self._removed.add(key)
 
-    def _closed_step(self, key: ObjectKey, section: RouteSection) -> _Step | None:
+    def _closed_step(self, key: ObjectKey, section: RouteSection) -> Step | None:
         """Give what takes a Route out of the place that serves it."""
         text, place = self._texts.text(section), self._running.place(key)
         if text is None or place is None:
             return None
-        step = _Step()
-        if place.frontend is not None:
-            step.leading.append(commands.close_frontend(frontend_name(place.frontend.port)))
+        step = Step(place, self._leaving)
+        step.close_port()
         if key in self._running.moved:
             step.retiring.append(commands.delete_entry(self._running.owners_file, place.backend.name))
-        for name, line in text.servers.items():
-            _retire(step, place.backend.name, name, line)
+        step.change_servers(text.servers, {})
         return step
 
     def _forget(self, key: ObjectKey) -> str:
@@ -229,18 +146,15 @@ class _Update:
 
     def _opened_step(
         self, place: RouteSection, place_text: SectionText | None, text: SectionText | None
-    ) -> _Step | None:
+    ) -> Step | None:
         if place_text is None or text is None or place_text.fixed != text.fixed:
             return None
-        step = _Step()
-        backend = place.backend.name
-        fits = self._set_networks(step, backend, place_text, text)
-        for name, line in text.servers.items():
-            fits = fits and self._add_server(step, backend, name, line)
-        if not fits:
+        step = Step(place, self._leaving)
+        if not step.set_networks(place_text, self._networks.get(step.backend), text):
             return None
-        if place.frontend is not None:
-            step.leading.append(commands.open_frontend(frontend_name(place.frontend.port)))
+        if not step.change_servers({}, text.servers):
+            return None
+        step.open_port()
         self._new_sections = True
         return step
 
@@ -270,67 +184,29 @@ class _Update:
         if place is None or text_before is None or text is None or before.frontend != after.frontend:
             return False
         place_text: SectionText | None = None
-        if text.fixed != text_before.fixed or _networks(text) != _networks(text_before):
+        if text.fixed != text_before.fixed or networks_of(text) != networks_of(text_before):
             place_text = self._texts.text(place)
             if key in self._running.moved:
                 text = self._texts.text_in_place(after, place)
             if place_text is None or text is None or text.fixed != place_text.fixed:
                 return False
-        step = _Step()
-        if place_text is not None and not self._set_networks(step, place.backend.name, place_text, text):
+        step = Step(place, self._leaving)
+        if place_text is not None and not step.set_networks(place_text, self._networks.get(step.backend), text):
             return False
-        if not self._change_servers(step, place.backend.name, text_before.servers, text.servers):
+        if not step.change_servers(text_before.servers, text.servers):
             return False
         self._take(step)
         return True
 
-    def _set_networks(self, step: _Step, backend: str, place: SectionText, wanted: SectionText) -> bool:
-        current, networks = self._networks.get(backend, _networks(place)), _networks(wanted)
-        if current == networks:
-            return True
-        if place.allowlist is None:
-            return False
-        step.opening += commands.change_networks(place.allowlist.path, current, networks)
-        step.networks[backend] = networks
-        return True
-
-    def _change_servers(
-        self, step: _Step, backend: str, before: Mapping[str, ServerLine], after: Mapping[str, ServerLine]
-    ) -> bool:
-        for name, line in after.items():
-            former = before.get(name)
-            if former is None:
-                if not self._add_server(step, backend, name, line):
-                    return False
-            elif former.options != line.options:
-                return False
-            else:
-                step.opening += commands.change_server(backend, name, former, line)
-        for name, line in before.items():
-            if name not in after:
-                _retire(step, backend, name, line)
-        return True
-
-    def _add_server(self, step: _Step, backend: str, name: str, line: ServerLine) -> bool:
-        former = self._leaving.get((backend, name))
-        if former is None:
-            step.opening += commands.add_server(backend, name, line)
-            return True
-        if former.options != line.options:
-            return False
-        step.opening += commands.change_server(backend, name, former, line)
-        step.opening.append(commands.revive_server(backend, name))
-        step.back.append((backend, name))
-        return True
-
-    def _take(self, step: _Step) -> None:
+    def _take(self, step: Step) -> None:
         self._opening += step.opening
         self._leading += step.leading
         self._retiring += step.retiring
         for name in step.back:
             del self._leaving[name]
         self._leaving.update(step.leaving)
-        self._networks.update(step.networks)
+        if step.networks is not None:
+            self._networks[step.backend] = step.networks
 
     def _keep(self, key: ObjectKey, section: RouteSection | None, cause: ReloadCause) -> None:
         self._kept[key] = section
@@ -368,7 +244,7 @@ class _Update:
         file = self._running.hosts_files[port]
         if former != wanted:
             self._changed = True
-        for name in former.keys() - wanted.keys():
+        for name in sorted(former.keys() - wanted.keys()):
             self._unmapping.append(commands.delete_entry(file, name))
         for name, host in wanted.items():
             there = former.get(name)
@@ -434,15 +310,6 @@ class _Update:
             tuple(shared[port] for port in sorted(shared)),
             self._running.model.pool,
         )
-
-
-def _networks(text: SectionText) -> tuple[str, ...]:
-    return text.allowlist.networks if text.allowlist is not None else ()
-
-
-def _retire(step: _Step, backend: str, name: str, line: ServerLine) -> None:
-    step.retiring.append(commands.retire_server(backend, name, line))
-    step.leaving[backend, name] = line
 
 
 def _difference(before: RouteSection, after: RouteSection) -> ReloadCause:

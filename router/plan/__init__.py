@@ -1,0 +1,27 @@
+"""How to get HAProxy from what it serves to what it shall serve: decided here, carried out by ``router.apply``; pure."""
+
+from __future__ import annotations
+
+from router.model import Model
+from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
+from router.plan.update import Texts, Update
+from router.running import Running
+
+__all__ = ["NoChange", "Plan", "Reload", "ReloadCause", "ReloadReason", "RuntimeUpdate", "Texts", "plan"]
+
+
+def plan(running: Running | None, desired: Model, texts: Texts, unknown: ReloadReason | None = None) -> Plan:
+    """Compare what HAProxy serves with what it shall serve.
+
+    Args:
+        running: what the HAProxy that runs is known to have; None if nothing is known of it.
+        desired: what it shall serve.
+        texts: what the templates make of sections.
+        unknown: why nothing is known of it; None is that it starts.
+    """
+    if running is None:
+        return Reload((unknown or ReloadReason(ReloadCause.START),))
+    update = Update(running, texts)
+    update.routes(desired.routes)
+    update.shared(desired.shared)
+    return update.result(desired)

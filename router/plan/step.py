@@ -1,0 +1,93 @@
+"""What one Route needs of the place that serves it, or shall serve it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from router import commands
+from router.commands import Command
+from router.model import RouteSection, frontend_name
+from router.running import ServerName
+from router.section_text import SectionText, ServerLine
+
+
+@dataclass(slots=True)
+class Step:
+    """Commands for one Route; they are taken whole or not at all.
+
+    Methods that give False found something that only a reload can do: the step is of no use then.
+    """
+
+    place: RouteSection
+    """As it was loaded."""
+    leaving_before: Mapping[ServerName, ServerLine]
+    """Servers that are still there, and get no new connections."""
+    opening: list[Command] = field(default_factory=list)
+    leading: list[Command] = field(default_factory=list)
+    retiring: list[Command] = field(default_factory=list)
+    leaving: dict[ServerName, ServerLine] = field(default_factory=dict)
+    back: list[ServerName] = field(default_factory=list)
+    networks: tuple[str, ...] | None = None
+    """The allowlist that is in force afterwards, if it is another."""
+
+    @property
+    def backend(self) -> str:
+        """The place's backend."""
+        return self.place.backend.name
+
+    def open_port(self) -> None:
+        """Lead connections to the place, if it has a port."""
+        if self.place.frontend is not None:
+            self.leading.append(commands.open_frontend(frontend_name(self.place.frontend.port)))
+
+    def close_port(self) -> None:
+        """Lead none to it any more."""
+        if self.place.frontend is not None:
+            self.leading.append(commands.close_frontend(frontend_name(self.place.frontend.port)))
+
+    def set_networks(self, place_text: SectionText, current: tuple[str, ...] | None, wanted: SectionText) -> bool:
+        """Let those connect that the allowlist of ``wanted`` names; ``current`` is the list in force, None the one loaded."""
+        current = current if current is not None else networks_of(place_text)
+        networks = networks_of(wanted)
+        if current == networks:
+            return True
+        if place_text.allowlist is None:
+            return False
+        self.opening += commands.change_networks(place_text.allowlist.path, current, networks)
+        self.networks = networks
+        return True
+
+    def change_servers(self, before: Mapping[str, ServerLine], after: Mapping[str, ServerLine]) -> bool:
+        """Have these servers instead of those: new ones come before former ones go."""
+        for name, line in after.items():
+            former = before.get(name)
+            if former is None:
+                if not self._add_server(name, line):
+                    return False
+            elif former.options != line.options:
+                return False
+            else:
+                self.opening += commands.change_server(self.backend, name, former, line)
+        for name, line in before.items():
+            if name not in after:
+                self.retiring.append(commands.retire_server(self.backend, name, line))
+                self.leaving[self.backend, name] = line
+        return True
+
+    def _add_server(self, name: str, line: ServerLine) -> bool:
+        former = self.leaving_before.get((self.backend, name))
+        if former is None:
+            self.opening += commands.add_server(self.backend, name, line)
+            return True
+        if former.options != line.options:
+            return False
+        self.opening += commands.change_server(self.backend, name, former, line)
+        self.opening.append(commands.revive_server(self.backend, name))
+        self.back.append((self.backend, name))
+        return True
+
+
+def networks_of(text: SectionText) -> tuple[str, ...]:
+    """Give who may connect, as far as an allowlist says."""
+    return text.allowlist.networks if text.allowlist is not None else ()
