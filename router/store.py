@@ -70,9 +70,7 @@ class Store:
         """Remove objects; those that are not there are passed over."""
         self._receive({(kind, key): None for key in keys})
 
-    def apply(
-        self, present: Mapping[_Slot, KubernetesObject], absent: frozenset[_Slot], *, wakes: bool = True
-    ) -> None:
+    def apply(self, present: Mapping[_Slot, KubernetesObject], absent: frozenset[_Slot], *, wakes: bool = True) -> None:
         """Put and delete in one step, so that no reader sees half of it.
 
         Args:

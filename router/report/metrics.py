@@ -48,7 +48,10 @@ class Metrics:
             registry=self.registry,
         )
         self._runtime = Counter(
-            "tcp_router_runtime_updates", "Changes made without a reload, by result.", ["result"], registry=self.registry
+            "tcp_router_runtime_updates",
+            "Changes made without a reload, by result.",
+            ["result"],
+            registry=self.registry,
         )
         self._commands = Counter(
             "tcp_router_runtime_commands", "Commands to HAProxy of which they consisted.", registry=self.registry

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import random
 import socket
+
+_BELOW_EPHEMERAL = range(10_240, 32_768)
+"""Above it the kernel chooses the ports of clients: each keeps its port taken for a minute after it has gone (TIME_WAIT)."""
+
+_given: set[int] = set()
 
 
 def free_port() -> int:
-    """Give a port that nothing listens on, on any address of either family, at this moment.
-
-    Asked of the kernel with every address at once; ports given one after another differ as a rule, since it picks at random.
-    """
-    with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as probe:
-        port: int = probe.getsockname()[1]
-        return port
+    """Give a port that nothing has, on any address of either family, at this moment, and that was not given before."""
+    while True:
+        port = random.choice(_BELOW_EPHEMERAL)  # noqa: S311 - to differ from those of other processes
+        if port not in _given and _is_free(port):
+            _given.add(port)
+            return port
 
 
 def free_ports(count: int) -> tuple[int, ...]:
     """Give so many different ones."""
-    ports: set[int] = set()
-    while len(ports) < count:
-        ports.add(free_port())
-    return tuple(ports)
+    return tuple(free_port() for _ in range(count))
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True):
+            return True
+    except OSError:
+        return False

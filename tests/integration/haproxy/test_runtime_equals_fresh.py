@@ -89,5 +89,7 @@ def test_state_equals_that_of_a_fresh_haproxy(models: list[Model]) -> None:
                 state = changed.state()
                 with applying(Path(directory) / "fresh", "127.0.0.2", pool, sni_pool=2) as fresh:
                     fresh.bring(model)
-                    assert not (different := differences(state, fresh.state())), f"{different} after {said(changed.plans)}"
+                    assert not (different := differences(state, fresh.state())), (
+                        f"{different} after {said(changed.plans)}"
+                    )
                 changed.running = changed.applier.delete_leaving(changed.running) if changed.running else None
