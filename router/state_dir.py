@@ -37,6 +37,8 @@ class StateDir:
         self._level = path / "haproxy.cfg.level"
         self._server_states = path / "servers.state"
         self._maps = path / "maps"
+        self._known: set[str] = set()
+        """Map and ACL files that are known to have the content which their names say."""
         self._lock: int | None = None
         self._changing = threading.Lock()
         self._ours: os.stat_result | None = None
@@ -146,12 +148,15 @@ class StateDir:
     def _write_files(self, files: Mapping[str, bytes], suffix: str) -> None:
         there = {path.name for path in self._maps.iterdir()}
         for name, content in files.items():
-            if name not in there:
-                path = self._maps / name
-                # With a name of its own, so that two threads that write the same file do not meet.
-                _write(path.with_suffix(suffix), content)
-                path.with_suffix(suffix).rename(path)
-        _sync_directory(self._maps)
+            path = self._maps / name
+            if name in there and (name in self._known or path.read_bytes() == content):
+                self._known.add(name)
+                continue
+            # Beside it, under a name of its own, so that two threads that write the same file do not meet. Not synced: a pool has
+            # a file for each port, and what a crash of the host leaves of them is looked at by the next router.
+            path.with_suffix(suffix).write_bytes(content)
+            path.with_suffix(suffix).rename(path)
+            self._known.add(name)
 
     def promote(self) -> None:
         """Make the candidate the configuration, atomically; what it replaces can be had back by ``restore``."""

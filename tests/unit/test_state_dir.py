@@ -52,6 +52,17 @@ def test_promoted_configuration_is_another_file(state: StateDir) -> None:
         assert former.read() == b"first"
 
 
+def test_file_that_a_crash_left_unfinished_is_written_again(tmp_path: Path) -> None:
+    """A map file is named by its content; a router that finds another content there does not believe the name."""
+    for _ in range(2):
+        state = StateDir(tmp_path)
+        state.open()
+        state.write_candidate(b"", {"a.map": b"whole"})
+        assert (tmp_path / "maps" / "a.map").read_bytes() == b"whole"
+        (tmp_path / "maps" / "a.map").write_bytes(b"")
+        state.close()
+
+
 def test_sweep_keeps_what_is_used(state: StateDir) -> None:
     """Only map files that the configuration names stay."""
     state.write_candidate(b"", {"a.map": b"1", "b.map": b"2"})
