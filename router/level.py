@@ -24,7 +24,7 @@ from router.state_dir import StateDir
 
 log = structlog.get_logger()
 
-_QUIET_S = 0.7
+_QUIET_S = 0.85
 """How long changes are gathered before the file is written."""
 _STOPS_WITHIN_S = 5.0
 _RETRY_S = (1.0, 30.0)

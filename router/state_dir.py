@@ -39,6 +39,8 @@ class StateDir:
         self._maps = path / "maps"
         self._known: set[str] = set()
         """Map and ACL files that are known to have the content which their names say."""
+        self._swept: frozenset[str] | None = None
+        """Those that were left by the last look for others; None where others have come since."""
         self._lock: int | None = None
         self._changing = threading.Lock()
         self._ours: os.stat_result | None = None
@@ -106,7 +108,8 @@ class StateDir:
         Raises:
             OSError: the directory cannot be written.
         """
-        self._write_files(files, ".level")
+        # Without a look at the folder, which has a file for each port of a pool: nobody but us removes any.
+        self._write_files({name: content for name, content in files.items() if name not in self._known}, ".level")
         _write(self._level, config)
         return self._level
 
@@ -146,6 +149,8 @@ class StateDir:
         return self.candidate
 
     def _write_files(self, files: Mapping[str, bytes], suffix: str) -> None:
+        if not files:
+            return
         there = {path.name for path in self._maps.iterdir()}
         for name, content in files.items():
             path = self._maps / name
@@ -155,8 +160,11 @@ class StateDir:
             # Beside it, under a name of its own, so that two threads that write the same file do not meet. Not synced: a pool has
             # a file for each port, and what a crash of the host leaves of them is looked at by the next router.
             path.with_suffix(suffix).write_bytes(content)
-            path.with_suffix(suffix).rename(path)
-            self._known.add(name)
+            with self._changing:
+                # Together, for another thread may be sweeping.
+                path.with_suffix(suffix).rename(path)
+                self._known.add(name)
+                self._swept = None
 
     def promote(self) -> None:
         """Make the candidate the configuration, atomically; what it replaces can be had back by ``restore``."""
@@ -179,13 +187,18 @@ class StateDir:
     def sweep(self, used: Iterable[str]) -> None:
         """Remove map and ACL files that the configuration in use does not name, and the previous configuration."""
         self._previous.unlink(missing_ok=True)
-        self._sweep_maps(used)
+        with self._changing:
+            self._sweep_maps(used)
 
     def _sweep_maps(self, used: Iterable[str]) -> None:
-        keep = set(used)
+        keep = frozenset(used)
+        if keep == self._swept:
+            return
         for path in self._maps.iterdir():
             if path.name not in keep:
                 path.unlink(missing_ok=True)
+        self._known &= keep
+        self._swept = keep
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -100,7 +100,8 @@ class Followed:
             Whether that worked. If not, the collection must be listed again.
         """
         with self._lock:
-            new = set(services) - self._wanted.keys()
+            # Not as a difference of sets: that would look at all that are wanted already.
+            new = {service for service in services if service not in self._wanted}
             self._wanted.update((service, service) for service in new)
             if not new or not self._has_begun:
                 return True
