@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import structlog
 
@@ -20,16 +19,17 @@ from router.admission.verdicts import Reason
 from router.apply import Applied, Applier
 from router.errors import HaproxyError
 from router.haproxy.control import Control
+from router.hooks import Observer, Reporter
 from router.judge import Failed, Refused
 from router.model import Model, ports
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.render import Renderer
-from router.resources import ObjectKey, Route
+from router.resources import ObjectKey
 from router.retries import Backoff, SetAside
 from router.running import Running
 from router.set_aside import Refusals, without
 from router.snapshot import Snapshot, differs
-from router.store import Changes, Store
+from router.store import Store
 from router.template_choice import TemplateChoice
 from router.verdict_log import log_verdicts
 
@@ -56,41 +56,6 @@ class Timing:
     """First and longest pause before HAProxy is asked again about a Route that it refused."""
     failure_retry_s: tuple[float, float] = (1.0, 30.0)
     """First and longest pause after a failure that no Route is to blame for, and between restarts of HAProxy."""
-
-
-class Observer(Protocol):
-    """Who wants to know what the controller does; called on its thread, must not block."""
-
-    def changes_seen(self, changes: Changes) -> None:
-        """Count objects that changed."""
-
-    def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:
-        """Tell of a reload: ``success``, ``refused`` or ``failed``, why it was made and how long it took."""
-
-    def runtime_updated(self, result: str, commands: int, seconds: float) -> None:
-        """Tell of commands to the HAProxy that runs: ``success`` or ``failed``, how many, and how long they took."""
-
-    def haproxy_ended(self) -> None:
-        """Tell that HAProxy ended unasked."""
-
-    def changes_served(self, seconds: float) -> None:
-        """Tell that HAProxy serves what changed, so long after the oldest of these changes arrived."""
-
-    def published(self, snapshot: Snapshot) -> None:
-        """Take the outcome of a turn, if it is another than before."""
-
-
-class Reporter(Protocol):
-    """Who tells Routes what became of them; called on the controller's thread, must not block."""
-
-    def update(self, snapshot: Snapshot, routes: Mapping[ObjectKey, Route], changed: frozenset[ObjectKey]) -> None:
-        """Take the outcome of a turn.
-
-        Args:
-            snapshot: the outcome.
-            routes: every Route that the inputs give, ours or not; to be read during the call only.
-            changed: the Routes that are other objects than at the last call, or gone.
-        """
 
 
 class Controller:
@@ -253,9 +218,14 @@ class Controller:
         todo = plan(self._running, desired, self._templates.in_use, self._unknown)
         if not self._templates.is_trying_new:
             return todo
-        reasons = todo.reasons if isinstance(todo, Reload) else ()
-        meanwhile = todo.meanwhile if isinstance(todo, Reload) else todo if isinstance(todo, RuntimeUpdate) else None
-        return Reload((*reasons, ReloadReason(ReloadCause.TEMPLATES_CHANGED)), meanwhile)
+        new_templates = ReloadReason(ReloadCause.TEMPLATES_CHANGED)
+        match todo:
+            case NoChange():
+                return Reload((new_templates,))
+            case RuntimeUpdate():
+                return Reload((new_templates,), todo)
+            case Reload(reasons, meanwhile):
+                return Reload((*reasons, new_templates), meanwhile)
 
     def _update(self, todo: RuntimeUpdate) -> bool:
         """Carry out a runtime update; say whether it worked. If not, only a reload can tell what runs."""
@@ -390,7 +360,8 @@ class Controller:
             return
         try:
             self._haproxy.restart()
-            self._running = self._applier.haproxy_restarted()
+            # One that was there before us has a configuration that is not ours.
+            self._running = self._applier.haproxy_restarted() if self._applier.can_restart else None
         except HaproxyError as error:
             if self._haproxy.is_awaited:
                 # Whoever starts it has not yet. The call has waited a while; others get their turn, then it is called again.

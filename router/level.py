@@ -24,7 +24,7 @@ from router.state_dir import StateDir
 
 log = structlog.get_logger()
 
-_QUIET_S = 0.85
+_QUIET_S = 0.5
 """How long changes are gathered before the file is written."""
 _STOPS_WITHIN_S = 5.0
 _RETRY_S = (1.0, 30.0)
@@ -144,7 +144,8 @@ class Leveler:
             )
             self._state.promote_level(job.changes, rendered.files, lambda: self._know(job, with_files))
         except (TemplateError, HaproxyError, OSError) as error:
-            return str(error)
+            # A reload that came between may have swept away what was just written; then this was of no use any more.
+            return str(error) if job.changes == self._state.changes else ""
         return ""
 
     def _know(self, job: _Job, on_disk: Running) -> None:

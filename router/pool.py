@@ -45,9 +45,6 @@ class PortPool:
         not_ours = ports(model) | set(unavailable)
         return (*(section for port, section in self._by_port.items() if port not in not_ours), *self._sni)
 
-    def __bool__(self) -> bool:
-        return bool(self._by_port or self._sni)
-
 
 def _section(port: int | None, defaults: RouteDefaults, place: str = "") -> RouteSection:
     name = pool_backend_name(place or str(port))

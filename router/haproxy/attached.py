@@ -15,15 +15,16 @@ import structlog
 from router.errors import HaproxyError, HaproxyUnreachable
 from router.haproxy import master, stats
 from router.haproxy.binary import HaproxyBinary
-from router.haproxy.liveness import WorkerId, WorkerWatch
+from router.haproxy.liveness import WorkerWatch
 from router.haproxy.master import ReloadResult
 from router.haproxy.newest_worker import Deadlines, NewestWorker
 from router.haproxy.ports import Obstacle, probe
+from router.haproxy.stats import WorkerId
+from router.model import frontend_name
 from router.settings import RenderSettings
 
 log = structlog.get_logger()
 
-_FRONTEND = "fe_tcp:"
 _LATELY_S = 3.0
 """The worker is asked every second."""
 _HANGS_AFTER_S = 10.0
@@ -115,7 +116,7 @@ class AttachedHaproxy(NewestWorker):
         problems = {port: each for port, each in found.items() if each.obstacle is not Obstacle.NOT_PERMITTED}
         if problems:
             own = stats.frontends(self._settings.stats_socket, self._deadlines.command_s)
-            problems = {port: each for port, each in problems.items() if f"{_FRONTEND}{port}" not in own}
+            problems = {port: each for port, each in problems.items() if frontend_name(port) not in own}
         return {port: each.text for port, each in problems.items()}
 
     def load(self) -> ReloadResult:

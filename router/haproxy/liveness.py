@@ -14,11 +14,10 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
-from typing import NamedTuple
 
 from router.errors import HaproxyUnreachable, UnexpectedReply
 from router.haproxy.cli_socket import connect
-from router.haproxy.stats import parse_info
+from router.haproxy.stats import WorkerId, parse_info
 
 _ASK_EVERY_S = 1.0
 _ANSWER_WITHIN_S = 5.0
@@ -39,14 +38,6 @@ class _Seen(Enum):
     SILENT = auto()
     GONE = auto()
     INTERRUPTED = auto()
-
-
-class WorkerId(NamedTuple):
-    """One life of one worker: a container gives the same process ids again and again."""
-
-    pid: int
-    started_s: int
-    """Seconds since the epoch, by HAProxy's account."""
 
 
 class WorkerWatch:

@@ -10,12 +10,11 @@ from pathlib import Path
 from router.commands import Answer, Command
 from router.errors import UnexpectedReply
 from router.haproxy.cli_socket import command
+from router.haproxy.stats import server_sessions
 
 # HAProxy takes a line of 16 KiB (tune.bufsize), less some room that it reserves (tune.maxrewrite).
 _BATCH_BYTES = 12_000
 _LONGEST_SHOWN = 200
-_SERVERS = 4  # type of "show stat"
-_SESSIONS = 4  # column "scur" of "show stat"
 
 # Those of 2.8 and 3.0. What an address was before stands in the reply; that it had been the same is no fault.
 _ANSWERS = {
@@ -72,7 +71,11 @@ def delete_servers(
         UnexpectedReply: it answers something else than whether a server was deleted.
     """
     ends_s = time.monotonic() + timeout_s
-    idle = [name for name in drained if _connections(stats_socket, name, ends_s) == 0]
+    sessions = {
+        backend: server_sessions(stats_socket, backend, _left_s(ends_s))
+        for backend in sorted({name[0] for name in drained})
+    }
+    idle = [(backend, server) for backend, server in drained if not sessions[backend].get(server)]
     run(stats_socket, [Command(f"set server {backend}/{server} state maint") for backend, server in idle], timeout_s)
     tried = [*servers, *idle]
     gone = set()
@@ -84,18 +87,6 @@ def delete_servers(
             elif not _STILL_THERE.fullmatch(reply):
                 raise UnexpectedReply(f"to {sent.text[:_LONGEST_SHOWN]!r} HAProxy answered {reply[:_LONGEST_SHOWN]!r}")
     return frozenset(gone)
-
-
-def _connections(stats_socket: Path, name: tuple[str, str], ends_s: float) -> int:
-    """Give how many connections a server has."""
-    backend, server = name
-    # Not "show servers conn": what it counts as used are connections that could be shared, which those of TCP are not.
-    answer = command(stats_socket, f"show stat {backend} {_SERVERS} -1", _left_s(ends_s))
-    for line in answer.splitlines():
-        columns = line.split(",")
-        if columns[:2] == [backend, server]:
-            return int(columns[_SESSIONS])
-    return 0
 
 
 def _batches(commands: Iterable[Command]) -> Iterator[list[Command]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from router.errors import UnexpectedReply
 from router.haproxy.cli_socket import command
@@ -12,8 +13,18 @@ from router.haproxy.cli_socket import command
 _STATUS = 17  # column of "show stat"
 _FRONTENDS = 1  # type of "show stat"
 _BACKENDS = 2
+_SERVERS = 4
+_PROXY_NAME, _SERVER_NAME = 0, 1  # columns
 _SESSIONS = 4  # column "scur"
 _NOT_LISTENING = frozenset({"STOP", "PAUSED"})
+
+
+class WorkerId(NamedTuple):
+    """One life of one worker. A container gives the same process ids again and again, so that the pid alone tells nothing."""
+
+    pid: int
+    started_s: int
+    """Seconds since the epoch, by HAProxy's account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +112,31 @@ def sessions(stats_socket: Path, timeout_s: float) -> Mapping[str, int]:
         HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
         UnexpectedReply: it answers something else.
     """
-    rows = _statistics(stats_socket, _BACKENDS, timeout_s)
+    return _sessions(_statistics(stats_socket, _BACKENDS, timeout_s), _PROXY_NAME)
+
+
+def server_sessions(stats_socket: Path, backend: str, timeout_s: float) -> Mapping[str, int]:
+    """Give how many sessions each server of a backend has now.
+
+    Not by ``show servers conn``: what it counts as used are connections that could be shared, which those of TCP are not.
+
+    Raises:
+        HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
+        UnexpectedReply: it answers something else.
+    """
+    return _sessions(_statistics(stats_socket, _SERVERS, timeout_s, backend), _SERVER_NAME)
+
+
+def _sessions(rows: Iterator[list[str]], name: int) -> Mapping[str, int]:
     try:
-        return {row[0]: int(row[_SESSIONS]) for row in rows}
+        return {row[name]: int(row[_SESSIONS]) for row in rows}
     except (IndexError, ValueError) as error:
         raise UnexpectedReply("HAProxy answered 'show stat' by rows without sessions") from error
 
 
-def _statistics(stats_socket: Path, of_type: int, timeout_s: float) -> Iterator[list[str]]:
-    """Give the first columns of ``show stat`` for all objects of a type."""
-    answer = command(stats_socket, f"show stat -1 {of_type} -1", timeout_s)
+def _statistics(stats_socket: Path, of_type: int, timeout_s: float, proxy: str = "-1") -> Iterator[list[str]]:
+    """Give the first columns of ``show stat`` for all objects of a type, of all proxies or of one."""
+    answer = command(stats_socket, f"show stat {proxy} {of_type} -1", timeout_s)
     lines = answer.splitlines()
     if not lines or not lines[0].startswith("# pxname,svname,"):
         raise UnexpectedReply(f"HAProxy answered 'show stat' by {answer[:200]!r}")

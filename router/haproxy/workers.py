@@ -12,26 +12,18 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from router.errors import HaproxyError, UnexpectedReply
 from router.haproxy.cli_socket import command
 from router.haproxy.held import HeldConnection
 from router.haproxy.master import processes
 from router.haproxy.statistics import BACKEND, StatTable, parse_info_fields, parse_stat
+from router.haproxy.stats import WorkerId
 
 _FRONTENDS_AND_BACKENDS = 3  # types of "show stat", added up
 _SERVERS_TOO = 7
 _FEW_PROXIES = 64
 """So many are asked for one by one; more by one "show stat" of everything."""
-
-
-class WorkerId(NamedTuple):
-    """One life of one worker. A container gives the same process ids again and again, so that the pid alone tells nothing."""
-
-    pid: int
-    started_s: int
-    """Seconds since the epoch, by HAProxy's account."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
-    """The router's metrics, in a registry of their own; implements ``controller.Observer``.
+    """The router's metrics, in a registry of their own; implements ``hooks.Observer``.
 
     Args:
         haproxy_version: version of the HAProxy that is run, for the build information.

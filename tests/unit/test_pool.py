@@ -60,7 +60,6 @@ def test_sections_are_the_same_objects_each_time() -> None:
 def test_no_pool() -> None:
     """Without one nothing is declared."""
     pool = PortPool(PortRanges(()), 0, RouteDefaults())
-    assert not pool
     assert pool.sections(Model((_DB,))) == ()
     assert PortPool(PortRanges(()), 1, RouteDefaults())
     assert PortPool(PortRanges.parse("1"), 0, RouteDefaults())

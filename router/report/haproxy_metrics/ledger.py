@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from router.haproxy.statistics import SERVER, StatTable
-from router.haproxy.workers import Reading, WorkerId
+from router.haproxy.stats import WorkerId
+from router.haproxy.workers import Reading
 from router.report.haproxy_metrics.families import FAMILIES, PROCESS, Family, Of
 from router.report.haproxy_metrics.owners import Labels, Owners
 

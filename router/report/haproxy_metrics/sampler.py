@@ -10,7 +10,8 @@ from typing import Protocol
 
 from router.errors import HaproxyError
 from router.haproxy.statistics import SERVER
-from router.haproxy.workers import Reading, WorkerId
+from router.haproxy.stats import WorkerId
+from router.haproxy.workers import Reading
 from router.report.haproxy_metrics.exposition import exposition
 from router.report.haproxy_metrics.ledger import Ledger
 from router.report.haproxy_metrics.owners import Owners

@@ -11,7 +11,8 @@ import pytest
 
 from router.errors import UnexpectedReply
 from router.haproxy.statistics import StatTable, parse_info_fields, parse_stat
-from router.haproxy.workers import Reading, WorkerId
+from router.haproxy.stats import WorkerId
+from router.haproxy.workers import Reading
 from router.model import Model
 from router.report.haproxy_metrics.exposition import exposition
 from router.report.haproxy_metrics.families import FAMILIES, is_up, seconds
