@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from typing import Protocol
 
@@ -66,6 +66,7 @@ class Shard:
         self._pending: dict[ObjectKey, Route | None] = {}
         """What is to be published: the Routes of all events that came while others were."""
         self._is_scheduled = False
+        self._failure: BaseException | None = None
         self._routes: dict[str, dict[ObjectKey, Route]] = {}
         """By namespace."""
         self._selected: frozenset[str] | None = frozenset() if selects_namespaces else None
@@ -137,20 +138,21 @@ class Shard:
     def _schedule(self) -> None:
         """Have what is pending published soon: what comes until then goes with it, which is fetched together."""
         with self._lock:
+            if self._failure is not None:
+                raise RuntimeError("Routes cannot be published") from self._failure
             if self._is_scheduled or not self._pending:
                 return
             self._is_scheduled = True
         # An executor that was shut down takes nothing any more: the input stops.
         with suppress(RuntimeError):
-            self._executor.submit(self._flush_or_tell)
+            self._executor.submit(self._flush).add_done_callback(self._published)
 
-    def _flush_or_tell(self) -> None:
-        try:
-            self._flush()
-        except BaseException as error:
-            # Nobody looks at what a job of an executor raises.
+    def _published(self, job: Future[None]) -> None:
+        """Look at what became of a job: the watch that comes next ends by its failure, and that is seen."""
+        error = job.exception()
+        if error is not None:
             log.critical("routes not published", problem=repr(error))
-            raise
+            self._failure = error
 
     def _flush(self) -> None:
         """Publish all that is pending; when this returns it is in the store."""
