@@ -25,13 +25,6 @@ _POOL = PortRanges.parse("7001-7009")
 _SERVICE = service("nothing", namespace="team")
 
 
-@pytest.fixture(autouse=True)
-def logged() -> Iterator[list[structlog.typing.EventDict]]:
-    """Collect log lines instead of printing them."""
-    with structlog.testing.capture_logs() as lines:
-        yield lines
-
-
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     """A stage with a port pool, on which everything is tried again at once, except Routes that HAProxy refused."""

@@ -15,24 +15,9 @@ from router.controller import Timing
 from router.errors import HaproxyError, HaproxyUnreachable
 from router.haproxy.alerts import BindFailure
 from router.state_dir import StateDir
-from tests.support.stage import AT_ONCE, Stage, route, start
+from tests.support.stage import Stage, route, start
 
 PATIENT = Timing(reload_interval_s=0, port_retry_s=1000, refused_retry_s=(1000, 1000), failure_retry_s=(1000, 1000))
-
-
-@pytest.fixture(autouse=True)
-def logged() -> Iterator[list[structlog.typing.EventDict]]:
-    """Collect log lines instead of printing them."""
-    with structlog.testing.capture_logs() as lines:
-        yield lines
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    """A stage on which everything is tried again at once, except Routes that HAProxy refused."""
-    stage = Stage(tmp_path, AT_ONCE)
-    yield stage
-    stage.close()
 
 
 @pytest.fixture
