@@ -3,13 +3,63 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
 from typing import Any, Generic, TypeVar
 
 # Any: the standard library has no public type for "can be compared with its like".
 K = TypeVar("K", bound=Any)
 V = TypeVar("V")
+
+
+class SortedMapping(Mapping[K, V]):
+    """What a ``SortedMap`` was at one time. Two are equal if their keys and values are, and to find out hashes nothing."""
+
+    __slots__ = ("_by_key", "in_order")
+
+    def __init__(self, keys: tuple[K, ...], values: tuple[V, ...], by_key: Mapping[K, V]) -> None:
+        self.in_order = keys, values
+        self._by_key = by_key
+
+    def __getitem__(self, key: K) -> V:
+        return self._by_key[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self.in_order[0])
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._by_key
+
+    def items(self) -> ItemsView[K, V]:
+        """Give keys and values, in order."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[V]:
+        """Give the values, in order."""
+        return _Values(self)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, SortedMapping):
+            return self.in_order == other.in_order
+        return super().__eq__(other)
+
+    __hash__ = None  # type: ignore[assignment] # as of every mapping
+
+
+class _Items(ItemsView[K, V]):
+    _mapping: SortedMapping[K, V]
+
+    def __iter__(self) -> Iterator[tuple[K, V]]:
+        return zip(*self._mapping.in_order, strict=True)
+
+
+class _Values(ValuesView[V]):
+    _mapping: SortedMapping[Any, V]
+
+    def __iter__(self) -> Iterator[V]:
+        return iter(self._mapping.in_order[1])
 
 
 class SortedMap(Generic[K, V]):
@@ -19,10 +69,9 @@ class SortedMap(Generic[K, V]):
         self._keys: list[K] = []
         self._values: list[V] = []
         self._by_key: dict[K, V] = {}
-        """In the order of the keys, unless a key is new."""
-        self._is_in_order = True
+        """In no order: to bring thousands into one again takes longer than all else that a change of one needs."""
         self._tuple: tuple[V, ...] | None = ()
-        self._mapping: Mapping[K, V] | None = None
+        self._mapping: SortedMapping[K, V] | None = None
 
     def put(self, key: K, value: V | None) -> None:
         """Put a value, or remove the key for None. Putting the same object again is no change."""
@@ -35,8 +84,6 @@ class SortedMap(Generic[K, V]):
         elif former is not None:
             self._values[place] = self._by_key[key] = value
         else:
-            # What comes in order stays in order: all of it does, where the first of everything is put sorted.
-            self._is_in_order = self._is_in_order and place == len(self._keys)
             self._keys.insert(place, key)
             self._values.insert(place, value)
             self._by_key[key] = value
@@ -53,13 +100,10 @@ class SortedMap(Generic[K, V]):
         return self._tuple
 
     def mapping(self) -> Mapping[K, V]:
-        """Give keys and values in order, read-only; the same mapping until something changes."""
+        """Give keys and values in order; the same mapping until something changes."""
         if self._mapping is None:
-            if not self._is_in_order:
-                self._by_key = dict(zip(self._keys, self._values, strict=True))
-                self._is_in_order = True
-            # A copy does not compute the hashes of all keys again, which takes longest.
-            self._mapping = MappingProxyType(self._by_key.copy())
+            # A copy of the dict does not compute the hashes of all keys again.
+            self._mapping = SortedMapping(tuple(self._keys), self.values(), self._by_key.copy())
         return self._mapping
 
     def __len__(self) -> int:
