@@ -24,6 +24,7 @@ from router.decode import Refusal
 from router.errors import ApiError
 from router.inputs.kube.decoding import Head, decode_head, decode_page, version_number
 from router.inputs.kube.kinds import FollowedKind
+from router.inputs.kube.recent import Recent
 from router.kube.api import Api
 from router.resources import KubernetesObject, ObjectKey
 from router.store import Store
@@ -61,9 +62,10 @@ class Followed:
         kind: of the objects.
         api: to fetch with.
         store: is told of every change.
+        recent: what is known of Services that nobody refers to.
     """
 
-    def __init__(self, kind: FollowedKind, api: Api, store: Store) -> None:
+    def __init__(self, kind: FollowedKind, api: Api, store: Store, recent: Recent | None = None) -> None:
         self.kind = kind
         self._api = api
         self._store = store
@@ -76,6 +78,7 @@ class Followed:
         """Of what is held, by Service."""
         self._floors: dict[ObjectKey, int] = {}
         self._fetches: list[_Fetch] = []
+        self._recent = recent or Recent()
         self._has_begun = False
         self._to_list: dict[ObjectKey, ObjectKey] | None = None
         """The Services that the list under way will bring; None before its first page."""
@@ -88,6 +91,13 @@ class Followed:
     def held(self) -> int:
         """How many objects of the API are kept."""
         return len(self._held)
+
+    def knows(self, services: Iterable[ObjectKey]) -> bool:
+        """Say whether ``want`` has to ask the API server nothing for these Services, as it is now."""
+        with self._lock:
+            return not self._has_begun or all(
+                service in self._wanted or service in self._recent for service in services
+            )
 
     def want(self, services: Iterable[ObjectKey], *, may_fetch: bool = True) -> bool:
         """Keep the objects of these Services from now on; when this returns, the store has them.
@@ -103,7 +113,10 @@ class Followed:
             # Not as a difference of sets: that would look at all that are wanted already.
             new = {service for service in services if service not in self._wanted}
             self._wanted.update((service, service) for service in new)
-            if not new or not self._has_begun:
+            if not self._has_begun:
+                return True
+            self._take_recent(new)
+            if not new:
                 return True
             if not may_fetch:
                 return False
@@ -117,8 +130,22 @@ class Followed:
                     is_complete &= self._fetch({service}, namespace, self.kind.selector(service.name))
         return is_complete
 
+    def _take_recent(self, services: set[ObjectKey]) -> None:
+        """Hold what the watch brought of Services before they were wanted; leave those of which it is not all in the set."""
+        known: dict[ObjectKey, _Held | None] = {}
+        for service in tuple(services):
+            if service in self._recent:
+                services.discard(service)
+                for key, raw in self._recent.take(service).items():
+                    objects = self._decode(key, raw)
+                    if objects is not None:
+                        known[service if key == service else key] = _Held(service, objects)
+        # The Route for which they are wanted follows at once.
+        self._publish(known, wakes=False)
+
     def drop(self, services: Iterable[ObjectKey]) -> None:
         """Keep the objects of these Services no longer; the store loses them."""
+        services = tuple(services)
         absent: set[_Slot] = set()
         with self._lock:
             for service in services:
@@ -131,6 +158,7 @@ class Followed:
                     fetch.services.discard(service)
                 for key in self._keys.get(service, ()):
                     absent.update(self._set(key, None))
+            self._recent.forget(services)
             self._store.apply({}, frozenset(absent))
 
     def begin_list(self) -> None:
@@ -140,6 +168,7 @@ class Followed:
             self._fetched = set()
             self._listed = {}
             self._undecodable = set()
+            self._recent.begin_list()
 
     def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
         """Take objects of the list."""
@@ -149,9 +178,12 @@ class Followed:
                 self._to_list = dict(self._wanted)
             to_list = self._to_list
         # What is dropped from it meanwhile is left out at the end.
-        listed, undecodable = self._decode_all(items, to_list)
+        others: set[ObjectKey] = set()
+        listed, undecodable = self._decode_all(items, to_list, others)
         self._listed.update(listed)
         self._undecodable |= undecodable
+        with self._lock:
+            self._recent.forget(others)
 
     def end_list(self, resource_version: str) -> None:
         """Take what was listed for all that there is of the Services that were wanted when its first page came."""
@@ -163,13 +195,19 @@ class Followed:
             newer = {service for service in to_list & self._fetched if self._is_old(service, version)}
             self._replace(to_list - newer, self._listed, self._undecodable, version)
             self._listed = {}
+            self._recent.end_list()
 
     def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
         """Take an object that was added or changed, or (None) deleted."""
         key = head.key
         version = version_number(head.metadata.resource_version)
         with self._lock:
-            service = self._wanted.get(self.kind.service_of(head))
+            belongs_to = self.kind.service_of(head)
+            service = self._wanted.get(belongs_to)
+            if service is None and raw is not None:
+                self._recent.put(belongs_to, key, raw)
+            else:
+                self._recent.delete(key)
             if (service is None or raw is None) and key not in self._held and not self._fetches:
                 return
             current: _Held | None = None
@@ -240,9 +278,15 @@ class Followed:
             query["continue"] = page.metadata.continue_
 
     def _decode_all(
-        self, items: tuple[msgspec.Raw, ...], services: Mapping[ObjectKey, ObjectKey]
+        self,
+        items: tuple[msgspec.Raw, ...],
+        services: Mapping[ObjectKey, ObjectKey],
+        others: set[ObjectKey] | None = None,
     ) -> tuple[dict[ObjectKey, _Held], set[ObjectKey]]:
-        """Decode the objects that belong to these Services; give them, and the keys of those that cannot be."""
+        """Decode the objects that belong to these Services; give them, and the keys of those that cannot be.
+
+        Services that other objects belong to are added to ``others``.
+        """
         listed: dict[ObjectKey, _Held] = {}
         undecodable: set[ObjectKey] = set()
         for raw in items:
@@ -251,8 +295,11 @@ class Followed:
             except msgspec.DecodeError as error:
                 self._log.warning("object not decoded", problem=f"metadata: {error}")
                 continue
-            service = services.get(self.kind.service_of(head))
+            belongs_to = self.kind.service_of(head)
+            service = services.get(belongs_to)
             if service is None:
+                if others is not None:
+                    others.add(belongs_to)
                 continue
             key = head.key
             objects = self._decode(key, raw)

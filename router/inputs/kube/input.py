@@ -218,6 +218,13 @@ class _Scoped:
     def __init__(self, members: Mapping[str, tuple[Followed, Reflector, Handle]]) -> None:
         self._members = members
 
+    def knows(self, services: frozenset[ObjectKey]) -> bool:
+        """Say whether ``want`` has to ask the API server nothing for these Services, as it is now."""
+        return all(
+            followed.knows(service for service in services if namespace in {"", service.namespace})
+            for namespace, (followed, _, _) in self._members.items()
+        )
+
     def want(self, services: frozenset[ObjectKey]) -> None:
         """Have the objects of these Services in the store when this returns, if the API server lets."""
         for namespace, (followed, reflector, handle) in self._members.items():

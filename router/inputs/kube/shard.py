@@ -28,6 +28,9 @@ log = structlog.get_logger()
 class Follower(Protocol):
     """Who keeps objects of the Services that Routes refer to."""
 
+    def knows(self, services: frozenset[ObjectKey]) -> bool:
+        """Say whether ``want`` has to ask the API server nothing for these Services, as it is now."""
+
     def want(self, services: frozenset[ObjectKey]) -> None:
         """Have the objects of these Services in the store when this returns, if the API server lets."""
 
@@ -136,32 +139,60 @@ class Shard:
         self._pending.update({key: route for key, route in changes.items() if self._is_selected(key.namespace)})
 
     def _schedule(self) -> None:
-        """Have what is pending published soon: what comes until then goes with it, which is fetched together."""
+        """Have what is pending published: at once if nothing must be fetched for it, else soon.
+
+        What comes until then goes with it, which is fetched together.
+        """
         with self._lock:
             if self._failure is not None:
                 raise RuntimeError("Routes cannot be published") from self._failure
             if self._is_scheduled or not self._pending:
+                return
+            routes = tuple(self._pending.values())
+        if self._is_known(routes) and self._flush(waits=False):
+            return
+        with self._lock:
+            if self._is_scheduled:
                 return
             self._is_scheduled = True
         # An executor that was shut down takes nothing any more: the input stops.
         with suppress(RuntimeError):
             self._executor.submit(self._flush).add_done_callback(self._published)
 
-    def _published(self, job: Future[None]) -> None:
+    def _is_known(self, routes: Iterable[Route | None]) -> bool:
+        """Say whether these Routes refer to nothing that must be fetched."""
+        services = frozenset(
+            service for route in routes if route is not None and self._is_ours(route) for service in services_of(route)
+        )
+        return all(follower.knows(services) for follower in self._followers)
+
+    def _published(self, job: Future[bool]) -> None:
         """Look at what became of a job: the watch that comes next ends by its failure, and that is seen."""
         error = job.exception()
         if error is not None:
             log.critical("routes not published", problem=repr(error))
             self._failure = error
 
-    def _flush(self) -> None:
-        """Publish all that is pending; when this returns it is in the store."""
-        with self._publishing:
+    def _flush(self, *, waits: bool = True) -> bool:
+        """Publish all that is pending; when this returns it is in the store.
+
+        Args:
+            waits: for who publishes now, and perhaps fetches; if not, nothing may be done.
+
+        Returns:
+            Whether it was done.
+        """
+        if not self._publishing.acquire(blocking=waits):
+            return False
+        try:
             with self._lock:
                 # Not earlier: jobs that wait here, one after the other, would leave the executor no thread to fetch with.
                 self._is_scheduled = False
                 changes, self._pending = self._pending, {}
             self._publish(changes)
+        finally:
+            self._publishing.release()
+        return True
 
     def _publish(self, changes: Mapping[ObjectKey, Route | None]) -> None:
         """Bring Routes into the store, or out of it: first what they newly refer to, at last what nobody refers to now."""
@@ -180,8 +211,7 @@ class Shard:
             del self._users[service]
         wanted = frozenset(after - before)
         if wanted:
-            # The wait is for all of them together, and it raises what they raise.
-            tuple(self._executor.map(lambda follower: follower.want(wanted), self._followers))
+            self._want(wanted)
         self._store.apply(
             {(Route, key): route for key, route in changes.items() if route is not None},
             frozenset((Route, key) for key, route in changes.items() if route is None),
@@ -189,6 +219,14 @@ class Shard:
         if unused:
             for follower in self._followers:
                 follower.drop(unused)
+
+    def _want(self, services: frozenset[ObjectKey]) -> None:
+        if all(follower.knows(services) for follower in self._followers):
+            for follower in self._followers:
+                follower.want(services)
+            return
+        # The wait is for all of them together, and it raises what they raise.
+        tuple(self._executor.map(lambda follower: follower.want(services), self._followers))
 
 
 class RouteSink:

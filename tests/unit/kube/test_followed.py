@@ -16,6 +16,7 @@ from router.errors import ApiBusy
 from router.inputs.kube.decoding import decode_head
 from router.inputs.kube.followed import Followed
 from router.inputs.kube.kinds import ENDPOINTS, SLICES
+from router.inputs.kube.recent import Recent
 from router.kube.api import Stream
 from router.resources import ObjectKey
 from router.store import Store
@@ -89,10 +90,10 @@ class Collection:
 class World:
     """A followed collection, its API server and the store that it feeds."""
 
-    def __init__(self) -> None:
+    def __init__(self, recent: Recent | None = None) -> None:
         self.api = Collection()
         self.store = Store()
-        self.followed = Followed(SLICES, self.api, self.store)
+        self.followed = Followed(SLICES, self.api, self.store, recent)
 
     def event(self, obj: dict[str, Any], *, is_deleted: bool = False) -> None:
         """Let the watch bring an event."""
@@ -361,42 +362,150 @@ _changes = st.lists(
 
 
 @settings(max_examples=300, deadline=None)
-@given(history=_changes, seen=st.integers(0, 14), listed=st.integers(0, 14), during=st.integers(0, 14))
+@given(
+    history=_changes,
+    first=st.integers(0, 14),
+    seen=st.integers(0, 14),
+    listed=st.integers(0, 14),
+    during=st.integers(0, 14),
+)
 def test_store_equals_collection_whenever_a_service_becomes_wanted(
-    history: list[Change], seen: int, listed: int, during: int
+    history: list[Change], first: int, seen: int, listed: int, during: int
 ) -> None:
     """However far the watch is behind or ahead of the fetched list, at the end the store has what the collection has."""
     world = World()
-    world.relist(version=1)
     objects: dict[str, dict[str, Any]] = {}
     states: list[tuple[int, list[dict[str, Any]]]] = [(1, [])]
     events: list[tuple[dict[str, Any], bool]] = []
     for number, change in enumerate(history, start=2):
-        former = objects.pop(change.name, None)
-        if change.service is not None:
-            objects[change.name] = slice_of(change.service, change.name, number, f"10.0.0.{number}")
-            events.append((objects[change.name], False))
-        elif former is not None:
-            former = {**former, "metadata": {**former["metadata"], "resourceVersion": str(number)}}
-            events.append((former, True))
-        states.append((number, list(objects.values())))
-    # A list shows at least what the watch had brought when it was asked for.
-    seen = min(seen, len(events))
-    brought = int(events[seen - 1][0]["metadata"]["resourceVersion"]) if seen else 1
-    world.api.version, world.api.objects = states[max(min(listed, len(states) - 1), brought - 1)]
+        event = _change(objects, change, number)
+        if event is not None:
+            events.append(event)
+            states.append((number, list(objects.values())))
+    # The watch goes on from its first list. A list shows at least what the watch had brought when it was asked for.
+    first = min(first, len(events))
+    seen = min(max(seen, first), len(events))
     during = min(max(during, seen), len(events))
+    world.relist(*states[first][1], version=states[first][0])
+    world.api.version, world.api.objects = states[max(min(listed, len(events)), seen)]
 
     def bring(some: list[tuple[dict[str, Any], bool]]) -> None:
         for obj, is_deleted in some:
             world.event(obj, is_deleted=is_deleted)
 
-    bring(events[:seen])
+    bring(events[first:seen])
     world.api.meanwhile = lambda: bring(events[seen:during])
     world.followed.want({DB})
-    bring(events[during:])
+    bring(events[during if world.api.asked else seen :])
 
-    assert world.kept() == {
+    assert world.kept() == _addresses(objects, {"db"})
+
+
+_steps = st.lists(
+    st.one_of(
+        st.builds(Change, st.sampled_from(["a", "b"]), st.sampled_from([DB, WEB, None])),
+        st.tuples(st.sampled_from(["want", "drop"]), st.just(DB)),
+        st.sampled_from(["bring", "bring all", "list"]),
+    ),
+    min_size=4,
+    max_size=16,
+)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(steps=_steps, most_bytes=st.sampled_from([400, 2 << 20]))
+def test_store_equals_collection_over_a_life(steps: list[Any], most_bytes: int) -> None:
+    """Services come to be wanted, and not any more, before and after the watch brings their slices, and lists come between."""
+    world = World(Recent(most_bytes))
+    world.relist(version=1)
+    objects: dict[str, dict[str, Any]] = {}
+    wanted: set[str] = set()
+    on_the_way: list[tuple[dict[str, Any], bool]] = []
+    for number, step in enumerate([*steps, "bring all"], start=2):
+        match step:
+            case Change():
+                if (event := _change(objects, step, number)) is not None:
+                    on_the_way.append(event)
+                    world.api.version, world.api.objects = number, list(objects.values())
+            case "want", service:
+                wanted.add(service.name)
+                assert world.followed.want({service})
+            case "drop", service:
+                wanted.discard(service.name)
+                world.followed.drop({service})
+            case "list":
+                on_the_way.clear()
+                world.relist(*objects.values(), version=world.api.version)
+            case _:
+                some = on_the_way[: None if step == "bring all" else 1]
+                del on_the_way[: len(some)]
+                for obj, is_deleted in some:
+                    world.event(obj, is_deleted=is_deleted)
+
+    assert world.kept() == _addresses(objects, wanted)
+
+
+def test_what_the_watch_brought_needs_no_request(world: World) -> None:
+    """A Route that comes after its Service, as it does as a rule, has its endpoints at once."""
+    world.event(slice_of(DB, "db-1", 2))
+    world.event(slice_of(DB, "db-2", 3, "10.0.0.3"))
+    world.event(slice_of(DB, "db-2", 4, "10.0.0.4"))
+    world.event(slice_of(DB, "db-3", 5))
+    world.event(slice_of(DB, "db-3", 6), is_deleted=True)
+    assert world.followed.knows({DB})
+    assert not world.followed.knows({DB, WEB})
+
+    assert world.followed.want({DB})
+    assert world.kept() == {"db-1": "10.0.0.1", "db-2": "10.0.0.4"}
+    assert world.api.asked == []
+
+
+def test_services_that_the_list_had_are_fetched(world: World) -> None:
+    """Of them the watch brings only some objects, however many it brings."""
+    world.relist(slice_of(DB, "db-1", 2), version=3)
+    world.event(slice_of(DB, "db-2", 4))
+    world.api.version, world.api.objects = 4, [slice_of(DB, "db-1", 2), slice_of(DB, "db-2", 4)]
+
+    assert not world.followed.knows({DB})
+    assert world.followed.want({DB})
+    assert world.kept() == {"db-1": "10.0.0.1", "db-2": "10.0.0.1"}
+    assert len(world.api.asked) == 1
+
+
+def test_what_is_kept_of_new_services_is_bounded() -> None:
+    """Those that changed longest ago are forgotten, for good: what comes of them later is not all of them."""
+    size = memoryview(raw(slice_of(DB, "db-1", 2))).nbytes
+    world = World(Recent(most_bytes=3 * size + size // 2))
+    world.relist(version=1)
+    for number in range(2, 7):
+        world.event(slice_of(ObjectKey("team", f"s{number}"), f"s{number}-1", number))
+
+    assert [world.followed.knows({ObjectKey("team", f"s{number}")}) for number in range(2, 7)] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
+    world.event(slice_of(ObjectKey("team", "s2"), "s2-2", 7))
+    assert not world.followed.knows({ObjectKey("team", "s2")})
+
+
+def _change(objects: dict[str, dict[str, Any]], change: Change, number: int) -> tuple[dict[str, Any], bool] | None:
+    """Change a collection; give the event, if there is one, and whether it tells that the object is gone."""
+    former = objects.pop(change.name, None)
+    if change.service is not None:
+        objects[change.name] = slice_of(change.service, change.name, number, f"10.0.0.{number}")
+        return objects[change.name], False
+    if former is not None:
+        return {**former, "metadata": {**former["metadata"], "resourceVersion": str(number)}}, True
+    return None
+
+
+def _addresses(objects: Mapping[str, dict[str, Any]], services: set[str]) -> dict[str, str]:
+    """Give the address of each slice of these Services, by name."""
+    return {
         name: obj["endpoints"][0]["addresses"][0]
         for name, obj in objects.items()
-        if obj["metadata"]["labels"]["kubernetes.io/service-name"] == "db"
+        if obj["metadata"]["labels"]["kubernetes.io/service-name"] in services
     }

@@ -22,13 +22,20 @@ class _Follower:
 
     def __init__(self, fails: BaseException | None = None) -> None:
         self.wanted: list[frozenset[ObjectKey]] = []
+        self.known: frozenset[ObjectKey] = frozenset()
         self.fetching = threading.Event()
         self.may_go_on = threading.Event()
         self._fails = fails
 
+    def knows(self, services: frozenset[ObjectKey]) -> bool:
+        """Say so of those that are told to be known, and of nothing."""
+        return services <= self.known
+
     def want(self, services: frozenset[ObjectKey]) -> None:
-        """Note, and wait."""
+        """Note, and wait for what is not known."""
         self.wanted.append(services)
+        if services <= self.known:
+            return
         self.fetching.set()
         assert self.may_go_on.wait(_DEADLINE_S)
         if self._fails is not None:
@@ -79,6 +86,24 @@ def test_routes_that_come_during_a_fetch_are_fetched_together(make: Callable[[_F
     follower.may_go_on.set()
     wait_for(lambda: len(_names(store)) == 6, "all Routes")
     assert [len(wanted) for wanted in follower.wanted] == [1, 5]
+
+
+def test_routes_whose_services_are_known_do_not_wait(make: Callable[[_Follower], tuple[Shard, Store]]) -> None:
+    """They are in the store when the event was taken; but not before what is under way, lest an older Route come last."""
+    follower = _Follower()
+    follower.known = frozenset({ObjectKey("team", "known"), ObjectKey("team", "other")})
+    shard, store = make(follower)
+    shard.put(_route("known"))
+    assert _names(store) == {"known"}
+    shard.delete(ObjectKey("team", "known"))
+    assert _names(store) == set()
+
+    shard.put(_route("fetched"))
+    assert follower.fetching.wait(_DEADLINE_S)
+    shard.put(_route("other"))
+    assert _names(store) == set()
+    follower.may_go_on.set()
+    wait_for(lambda: _names(store) == {"fetched", "other"}, "both Routes")
 
 
 def test_publishing_that_fails_ends_the_watch(make: Callable[[_Follower], tuple[Shard, Store]]) -> None:
