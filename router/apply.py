@@ -204,7 +204,14 @@ class Applier:
             if started is not None:
                 return started
         judged = self._judge.judge(renderer, full)
-        return self._load(renderer, judged.rendered, full, running) if isinstance(judged, Accepted) else judged
+        if not isinstance(judged, Accepted):
+            return judged
+        result = self._load(renderer, judged.rendered, full, running)
+        if judged.in_part and isinstance(result, Failed) and result.certain and result.config_refused:
+            # What is new is fine by itself, and the whole is not: whose doing that is has not been looked for yet.
+            judged = self._judge.judge(renderer, full, whole=True)
+            return judged if isinstance(judged, Refused) else result
+        return result
 
     def _start(self, renderer: Renderer, full: Model) -> Applied | None:
         """Start HAProxy without a check; give None if that did not do."""
@@ -240,6 +247,7 @@ class Applier:
                 return Refused(refusals)
             return Failed(f"HAProxy did not load the configuration: {one_line(loaded.log)}", config_refused=True)
         self._level.reloaded(fresh)
+        self._judge.loaded(rendered)
         if missing:
             # As a rule a template that renamed or left out what the model has.
             problem = f"HAProxy's new worker does not serve what its configuration says: {missing}"

@@ -11,7 +11,7 @@ from router.admission.verdicts import Reason
 from router.haproxy.alerts import Diagnostic
 from router.haproxy.check import CheckResult
 from router.model import Model, RouteSection
-from router.render import Owner, PortOwner, Rendered, Renderer, RouteOwner
+from router.render import Owner, Part, PortOwner, Rendered, Renderer, RouteOwner
 from router.resources import ObjectKey
 from router.set_aside import Refusal, Refusals
 from router.state_dir import StateDir
@@ -19,6 +19,8 @@ from router.state_dir import StateDir
 _NAMED = 5
 """How many complaints about no Route in particular a message has."""
 _LONGEST = 500
+_FEW = 0.5
+"""Of a configuration; with a larger part of it new, HAProxy judges the whole."""
 FRONTEND_PORT = re.compile(r"fe_tcp:([0-9]+)")
 _BACKEND_ROUTE = re.compile(r"be_tcp:([^:'\s]+):([^:'\s/]+)")
 
@@ -28,6 +30,8 @@ class Accepted:
     """HAProxy would take the configuration; it is the candidate in the state directory now."""
 
     rendered: Rendered
+    in_part: bool = False
+    """Only what is new in it was judged; HAProxy may refuse the whole all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,9 @@ class Failed:
 class Judge:
     """Renders, checks and, where HAProxy refuses, finds out why.
 
+    Sections that a HAProxy was loaded with are not judged again: of thousands one is new as a rule, and to read all of them takes
+    HAProxy as long as the load that follows, which reads them once more.
+
     Args:
         check: ``haproxy -c`` on a file.
         state: where candidates are written.
@@ -59,9 +66,19 @@ class Judge:
     def __init__(self, check: Callable[[Path], CheckResult], state: StateDir) -> None:
         self._check_file = check
         self._state = state
+        self._loaded: tuple[Part, ...] = ()
 
-    def judge(self, renderer: Renderer, desired: Model) -> Accepted | Refused | Failed:
+    def loaded(self, rendered: Rendered) -> None:
+        """Take note that HAProxy was loaded with this."""
+        self._loaded = rendered.parts
+
+    def judge(self, renderer: Renderer, desired: Model, *, whole: bool = False) -> Accepted | Refused | Failed:
         """Render ``desired`` and let HAProxy judge it.
+
+        Args:
+            renderer: the templates.
+            desired: what is to be served.
+            whole: judge all of it, also what HAProxy was loaded with before.
 
         Raises:
             TemplateError: a template is broken for all.
@@ -75,10 +92,23 @@ class Judge:
                     (failure.owner, str(failure.error)) for failure in rendered.failures if failure.owner is not None
                 )
             )
+        if not whole and self._is_new_accepted(rendered):
+            self._state.write_candidate(rendered.config, rendered.files)
+            return Accepted(rendered, in_part=True)
         check = self._check(rendered)
         if check.accepted:
             return Accepted(rendered)
         return self._blame(renderer, rendered, desired, check)
+
+    def _is_new_accepted(self, rendered: Rendered) -> bool:
+        """Say whether HAProxy takes the sections that it was not loaded with before, and those are few."""
+        if not self._loaded or rendered.parts[0] is not self._loaded[0]:
+            # The global part is another one, and with it the templates, or nothing was loaded yet.
+            return False
+        new = rendered.without(self._loaded)
+        if len(new) > len(rendered.config) * _FEW:
+            return False
+        return self._check_file(self._state.write_candidate(new, rendered.files)).accepted
 
     def _check(self, rendered: Rendered) -> CheckResult:
         return self._check_file(self._state.write_candidate(rendered.config, rendered.files))

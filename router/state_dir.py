@@ -110,7 +110,7 @@ class StateDir:
         """
         # Without a look at the folder, which has a file for each port of a pool: nobody but us removes any.
         self._write_files({name: content for name, content in files.items() if name not in self._known}, ".level")
-        _write(self._level, config)
+        self._level.write_bytes(config)
         return self._level
 
     def promote_level(self, changes: int, used: Iterable[str], done: Callable[[], None]) -> None:
@@ -121,17 +121,18 @@ class StateDir:
             used: the map and ACL files that it names.
             done: called when it is the configuration, before any further change can begin.
         """
+        _sync(self._level)
         with self._changing:
             if changes == self._changes:
                 self._level.rename(self.config)
                 self._ours = self.config.stat()
-                _sync_directory(self.path)
+                _sync(self.path)
                 self._sweep_maps(used)
                 done()
 
     def write_server_states(self, content: bytes) -> None:
         """Write what the next worker is told of its servers."""
-        _write(self._server_states, content)
+        self._server_states.write_bytes(content)
 
     def write_candidate(self, config: bytes, files: Mapping[str, bytes]) -> Path:
         """Write a configuration beside the one in use, and the files that it names.
@@ -145,7 +146,7 @@ class StateDir:
             OSError: the directory cannot be written.
         """
         self._write_files(files, ".new")
-        _write(self.candidate, config)
+        self.candidate.write_bytes(config)
         return self.candidate
 
     def _write_files(self, files: Mapping[str, bytes], suffix: str) -> None:
@@ -168,12 +169,13 @@ class StateDir:
 
     def promote(self) -> None:
         """Make the candidate the configuration, atomically; what it replaces can be had back by ``restore``."""
+        _sync(self.candidate)
         self._previous.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             os.link(self.config, self._previous)
         self.candidate.rename(self.config)
         self._formerly_ours, self._ours = self._ours, self.config.stat()
-        _sync_directory(self.path)
+        _sync(self.path)
 
     def restore(self) -> None:
         """Take the last ``promote`` back; without a configuration before it there is none afterwards."""
@@ -182,7 +184,7 @@ class StateDir:
             self._ours = self._formerly_ours
         except FileNotFoundError:
             self.config.unlink(missing_ok=True)
-        _sync_directory(self.path)
+        _sync(self.path)
 
     def sweep(self, used: Iterable[str]) -> None:
         """Remove map and ACL files that the configuration in use does not name, and the previous configuration."""
@@ -201,16 +203,10 @@ class StateDir:
         self._swept = keep
 
 
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_directory(path: Path) -> None:
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+def _sync(path: Path) -> None:
+    """Have a file or directory on the disk when this returns."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)

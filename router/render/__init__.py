@@ -2,12 +2,13 @@
 
 from router.render.quoting import quoted, quoted_argument
 from router.render.renderer import Renderer
-from router.render.result import Owner, PortOwner, Rendered, RouteOwner, SectionFailure
+from router.render.result import Owner, Part, PortOwner, Rendered, RouteOwner, SectionFailure
 from router.render.templates import TEMPLATE_NAMES, TemplateSet, default_template_dir
 
 __all__ = [
     "TEMPLATE_NAMES",
     "Owner",
+    "Part",
     "PortOwner",
     "Rendered",
     "Renderer",

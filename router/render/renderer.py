@@ -69,7 +69,7 @@ class Renderer:
             config=b"".join([part.text for part in parts]),
             files=dict(chain.from_iterable([part.files.items() for part in parts if part.files])),
             failures=tuple([part.failure for part in chain(shared, routes.values()) if part.failure is not None]),
-            _parts=parts,
+            parts=parts,
             _origins=self._origins,
         )
 

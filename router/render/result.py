@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -69,8 +69,14 @@ class Rendered:
     """File name to content, to be written into ``settings.maps_dir`` before HAProxy reads ``config``."""
     failures: tuple[SectionFailure, ...]
     """What was left out because its template failed on it; sections of the pool are left out without a word here."""
-    _parts: tuple[Part, ...] = field(repr=False, compare=False)
+    parts: tuple[Part, ...] = field(repr=False, compare=False)
+    """Its sections, in their order."""
     _origins: Callable[[Part], Sequence[str]] = field(repr=False, compare=False)
+
+    def without(self, others: Iterable[Part]) -> bytes:
+        """Give the configuration less the sections that are among these. The global part is always in it."""
+        known = set(map(id, others))
+        return b"".join([part.text for part in self.parts if part.subject is None or id(part) not in known])
 
     def owner(self, line: int) -> Owner | None:
         """Give the Route or shared port that a line of ``config`` (from 1) is about; None for the global part."""
@@ -91,8 +97,8 @@ class Rendered:
         Raises:
             IndexError: the configuration has no such line.
         """
-        ends = list(accumulate(part.lines for part in self._parts))
+        ends = list(accumulate(part.lines for part in self.parts))
         if not 1 <= line <= ends[-1]:
             raise IndexError(f"the configuration has lines 1 to {ends[-1]}, not {line}")
         index = bisect_right(ends, line - 1)
-        return self._parts[index], line - 1 - (ends[index] - self._parts[index].lines)
+        return self.parts[index], line - 1 - (ends[index] - self.parts[index].lines)

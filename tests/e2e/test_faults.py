@@ -181,6 +181,36 @@ def test_route_that_haproxy_refuses_costs_only_itself(make_router: Make, tmp_pat
     assert serves(bad)
 
 
+def test_route_that_haproxy_refuses_beside_others_costs_only_itself(
+    make_router: Make, tmp_path: Path, echo: TcpServer
+) -> None:
+    """A template that gives each Route a section of one name: the second one is fine by itself, and left out beside the first."""
+    templates = tmp_path / "templates"
+    templates.mkdir()
+    packaged = (default_template_dir() / "route.cfg.j2").read_text()
+    section = '{% if route.route in ("second", "third") %}backend same{% endif %}\n'
+    (templates / "route.cfg.j2").write_text(f"{packaged}{section}")
+    router = make_router("--template-dir", str(templates))
+    ports = {name: free_port() for name in (*"abcdefghijkl", "second", "third", "fourth")}
+    for name in (*"abcdefghijkl", "second"):
+        router.write(f"{name}.yaml", *app(name, ports[name], ("127.0.0.1", echo.port)))
+    router.start()
+    router.wait_admitted("team/second")
+    with socket.create_connection(("127.0.0.1", ports["second"])) as held:
+        router.write("third.yaml", *app("third", ports["third"], ("127.0.0.1", echo.port)))
+        row = router.wait_for_row("team/third", lambda row: row["verdict"] == "rejected", "rejected")
+        assert row["reason"] == "ConfigRejected"
+        assert "'same'" in row["message"]
+        assert [event for event in router.events("haproxy") if "'same'" in event["line"]], (
+            "only the load could find out"
+        )
+        router.write("fourth.yaml", *app("fourth", ports["fourth"], ("127.0.0.1", echo.port)))
+        router.wait_admitted("team/fourth")
+        assert {name: serves(port) for name, port in ports.items()} == {**dict.fromkeys(ports, True), "third": False}
+        held.sendall(b"ping")
+        assert held.recv(4) == b"ping"
+
+
 @pytest.mark.parametrize(
     ("broken", "told"),
     [

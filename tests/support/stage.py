@@ -56,7 +56,8 @@ class PretendedHaproxy:
         self.refused: set[str] = set()
         self.refused_together: tuple[frozenset[str], ...] = ()
         self.complaint = "something is wrong"
-        self.checks = 0
+        self.checked: list[str] = []
+        """The configurations that were judged."""
         self.check_error: HaproxyUnreachable | None = None
         self.look_error: HaproxyError | None = None
         self.bind_failures: tuple[BindFailure, ...] = ()
@@ -79,18 +80,21 @@ class PretendedHaproxy:
 
     def check(self, config: Path) -> CheckResult:
         """Refuse lines with refused words, by line, and words that stand together, without."""
-        self.checks += 1
+        text = config.read_text()
+        self.checked.append(text)
         if self.check_error is not None:
             raise self.check_error
         found = tuple(
             Diagnostic("alert", number, f"unknown keyword in '{line.strip()}'")
-            for number, line in enumerate(config.read_text().splitlines(), 1)
+            for number, line in enumerate(text.splitlines(), 1)
             if any(word in line for word in self.refused)
         )
-        text = config.read_text()
-        if any(all(word in text for word in words) for words in self.refused_together):
+        if self._is_refused_together(text):
             found += (Diagnostic("alert", None, self.complaint),)
         return CheckResult(accepted=not found, diagnostics=found, log="")
+
+    def _is_refused_together(self, text: str) -> bool:
+        return any(all(word in text for word in words) for words in self.refused_together)
 
     def taken(self, wanted: Iterable[int]) -> Mapping[int, str]:
         """Say which are taken and can be noticed."""
@@ -109,7 +113,7 @@ class PretendedHaproxy:
             BindFailure(f"fe_tcp:{port}", f"0.0.0.0:{port}", "Address already in use")
             for port in self.ports(text) & self.taken_ports
         )
-        is_refused = any(word in text for word in self.refused)
+        is_refused = any(word in text for word in self.refused) or self._is_refused_together(text)
         return ReloadResult(success=not failures and not is_refused, log="", bind_failures=failures)
 
     def serving(self) -> Serving:

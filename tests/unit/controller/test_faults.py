@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from router.haproxy.alerts import BindFailure
 from router.state_dir import StateDir
 from tests.support.stage import Stage, route, start
 
+_MANY = "abcdefghijklmnopqrstuvwxyz"
 PATIENT = Timing(reload_interval_s=0, port_retry_s=1000, refused_retry_s=(1000, 1000), failure_retry_s=(1000, 1000))
 
 
@@ -117,7 +119,43 @@ def test_one_of_many_without_a_line_is_found_in_few_checks(patient_stage: Stage)
     patient_stage.haproxy.refused_together = (frozenset({"be_tcp:team:r77\n"}),)
     start(patient_stage, *(route(f"r{number}", 7000 + number) for number in range(256)))
     assert [name for name, reason in patient_stage.verdicts().items() if reason is not None] == ["r77"]
-    assert patient_stage.haproxy.checks <= 14
+    assert len(patient_stage.haproxy.checked) <= 14
+
+
+def test_what_haproxy_was_loaded_with_is_not_judged_again(patient_stage: Stage) -> None:
+    """One new Route among others is judged beside the global part alone; the load has them all."""
+    start(patient_stage, *(route(name, 7001 + number) for number, name in enumerate(_MANY)))
+    patient_stage.store.put(route("new", 7100))
+    patient_stage.turn()
+    *_, last = patient_stage.haproxy.checked
+    assert re.findall("^backend (.*)", last, re.MULTILINE) == ["be_tcp:team:new"]
+    assert re.findall("^global", last, re.MULTILINE) == ["global"]
+    assert len(patient_stage.haproxy.ports(patient_stage.haproxy.loads[-1])) == len(_MANY) + 1
+    assert set(patient_stage.verdicts().values()) == {None}
+
+
+def test_what_is_new_and_does_not_go_with_the_rest_is_found_by_the_load(patient_stage: Stage) -> None:
+    """It was fine by itself. HAProxy refuses to load it, goes on with what it has, and only the new Route is left out."""
+    start(patient_stage, *(route(name, 7001 + number) for number, name in enumerate(_MANY)))
+    patient_stage.haproxy.refused_together = (frozenset({"team:a", "team:new"}),)
+    patient_stage.store.put(route("new", 7100), route("other", 7101))
+    patient_stage.turn()
+    assert patient_stage.verdicts() == {**dict.fromkeys((*_MANY, "other")), "new": Reason.CONFIG_REJECTED}
+    assert patient_stage.haproxy.ports(patient_stage.haproxy.config.read_text()) & {7100, 7101} == {7101}
+    assert patient_stage.controller.snapshot.problem == ""
+
+
+def test_a_load_that_fails_for_no_routes_sake_is_not_judged_without_end(patient_stage: Stage) -> None:
+    """The whole is judged once, found good, and the failure told; what runs is left as it is."""
+    start(patient_stage, *(route(name, 7001 + number) for number, name in enumerate(_MANY)))
+    before = patient_stage.haproxy.config.read_text()
+    patient_stage.haproxy.bind_failures = (BindFailure("fe_tcp:7999", "0.0.0.0:7999", "in use"),)
+    judged = len(patient_stage.haproxy.checked)
+    patient_stage.store.put(route("new", 7100))
+    patient_stage.turn()
+    assert len(patient_stage.haproxy.checked) == judged + 2
+    assert "did not load" in patient_stage.controller.snapshot.problem
+    assert patient_stage.haproxy.config.read_text() == before
 
 
 def test_port_that_looks_free_and_is_not_is_left_alone_longer_and_longer(tmp_path: Path) -> None:

@@ -174,7 +174,7 @@ def test_first_start_needs_no_check(stage: Stage) -> None:
     """A HAProxy that does not run yet is started on the configuration: nothing can be harmed by one that it refuses."""
     stage.haproxy.is_down = True
     start(stage, route("a", 7001))
-    assert stage.haproxy.checks == 0
+    assert len(stage.haproxy.checked) == 0
     assert 7001 in stage.haproxy.serves
     assert stage.verdicts() == {"a": None}
 
@@ -184,7 +184,7 @@ def test_first_start_that_haproxy_refuses_is_judged(stage: Stage) -> None:
     stage.haproxy.is_down = True
     stage.haproxy.refused = {"team:bad"}
     start(stage, route("good", 7001), route("bad", 7002))
-    assert stage.haproxy.checks > 0
+    assert len(stage.haproxy.checked) > 0
     assert stage.verdicts() == {"good": None, "bad": Reason.CONFIG_REJECTED}
     assert "team:bad" not in stage.haproxy.loads[-1]
 
