@@ -22,6 +22,7 @@ from router.haproxy.control import Control
 from router.hooks import Observer, Reporter
 from router.judge import Failed, Refused
 from router.model import Model, ports
+from router.pace import ReloadPace
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.render import Renderer
 from router.resources import ObjectKey
@@ -50,6 +51,8 @@ class Timing:
     """When things are tried again; seconds."""
 
     reload_interval_s: float = 1.0
+    gather_s: tuple[float, float] = (0.02, 0.5)
+    """How long a reload waits for a further reason, and at most. A Route that comes alone is served so much later."""
     port_retry_s: float = 2.0
     """Between looks at whether a taken port is free again; a look disturbs nobody."""
     refused_retry_s: tuple[float, float] = (5.0, 300.0)
@@ -93,7 +96,6 @@ class Controller:
         self._templates = TemplateChoice(renderer, load_templates)
         self._observer = observer
         self._reporter = reporter
-        self._reload_interval_s = timing.reload_interval_s
 
         self._templates_changed = threading.Event()
         self._stopping = threading.Event()
@@ -105,9 +107,8 @@ class Controller:
         self._unknown: ReloadReason | None = None
         """Why nothing is known of what runs, where that is not that it starts."""
         self._set_aside = SetAside(timing.refused_retry_s, timing.port_retry_s)
-        self._apply_backoff = Backoff(*timing.failure_retry_s)
+        self._pace = ReloadPace(timing.reload_interval_s, timing.gather_s, timing.failure_retry_s)
         self._restart_backoff = Backoff(*timing.failure_retry_s)
-        self._reload_not_before_s = 0.0
         self._delete_not_before_s = 0.0
         self._pending = False
         self._unserved_since_s: float | None = None
@@ -200,7 +201,8 @@ class Controller:
                     if self._update(todo):
                         self._serves(wanted)
                 case Reload() as todo:
-                    if time.monotonic() < self._reload_not_before_s:
+                    self._pace.wants(todo.reasons, time.monotonic())
+                    if time.monotonic() < self._pace.due_s:
                         if todo.meanwhile is not None:
                             self._update(todo.meanwhile)
                         break
@@ -272,8 +274,7 @@ class Controller:
                 log.info("reloaded", reasons=_few(todo.reasons), seconds=round(seconds, 3))
                 self._running, self._unknown = running, None
                 self._last_success_s = time.time()
-                self._apply_backoff.reset()
-                self._reload_not_before_s = time.monotonic() + self._reload_interval_s
+                self._pace.succeeded(time.monotonic())
                 if self._templates.is_trying_new:
                     self._templates.take_up()
                     self._set_aside.retry_routes_now(time.monotonic())
@@ -284,6 +285,7 @@ class Controller:
                     self._templates.drop("; ".join(lost[:_NAMED]))
                 else:
                     self._leave_out(refusals)
+                self._pace.hurry(time.monotonic())
             case Failed(problem, certain, config_refused):
                 self._observer.reload_finished("failed", causes, seconds)
                 if not certain:
@@ -291,8 +293,7 @@ class Controller:
                 if self._templates.is_trying_new and config_refused:
                     self._templates.drop(problem)
                     return True
-                pause_s = self._apply_backoff.pause_s()
-                self._reload_not_before_s = time.monotonic() + pause_s
+                pause_s = self._pace.failed(time.monotonic())
                 self._problem = problem
                 log.error("not applied", reasons=_few(todo.reasons), problem=problem, retry_in_seconds=pause_s)
                 return False
@@ -306,6 +307,7 @@ class Controller:
             self._observer.changes_served(time.monotonic() - self._unserved_since_s)
             self._unserved_since_s = None
         self._set_aside.acquit()
+        self._pace.wants_none()
 
     def _leave_out(self, refusals: Refusals) -> None:
         news = self._set_aside.add(refusals, self._store.objects.routes, time.monotonic())
@@ -356,7 +358,7 @@ class Controller:
         if not self._applier.can_restart and not self._haproxy.is_awaited:
             # It had no configuration that is known to be good; the one that is applied now starts it.
             self._running = None
-            self._reload_not_before_s = now_s
+            self._pace.hurry(now_s)
             return
         try:
             self._haproxy.restart()
@@ -369,10 +371,10 @@ class Controller:
                 return
             # Perhaps a port was taken meanwhile. The way of a first start finds out, and leaves out what must be.
             self._running = None
-            self._reload_not_before_s = now_s
+            self._pace.hurry(now_s)
             log.error("haproxy not restarted", problem=str(error), consequence="starting it on a new configuration")
         else:
-            self._reload_not_before_s = now_s
+            self._pace.hurry(now_s)
             log.info("haproxy restarted", seconds=round(time.monotonic() - now_s, 3))
 
     # What others see
@@ -405,7 +407,7 @@ class Controller:
         if self._restart_s is not None:
             due_s = self._restart_s
         elif self._pending:
-            due_s = min(self._set_aside.due_s(), self._reload_not_before_s)
+            due_s = min(self._set_aside.due_s(), self._pace.due_s)
         else:
             due_s = self._set_aside.due_s()
         if self._running is not None and self._running.leaving:

@@ -26,8 +26,10 @@ FLOOR = "HAProxy's own"
 
 MOVED = "endpoint moved to first byte"
 OPENED = "new Route on a pool port to first byte"
+OPENED_FETCHED = "new Route on a pool port to first byte, Service fetched"
 CLOSED = "deleted Route to refused"
 RELOADED = "new Route by reload to first byte"
+RELOADED_POOL = "new Route by reload to first byte, with a pool"
 AT_ONCE_POOL = "Routes at once, pool holds them"
 AT_ONCE_POOL_RELOADS = "its reloads"
 AT_ONCE = "Routes at once, no pool"
@@ -57,6 +59,7 @@ _ROUNDS_PER_RUN = 2
 _TARGETS: Mapping[str, Mapping[str, float]] = {
     MOVED: {TARGET_MOST: 3.5, TARGET_P99: 20.0},
     OPENED: {TARGET_MOST: 5.0},
+    OPENED_FETCHED: {TARGET_MOST: 5.0},
     CLOSED: {TARGET_MOST: 5.0},
     AT_ONCE_POOL: {TARGET_MOST: 1_000.0},
     AT_ONCE: {TARGET_MOST: 1_000.0},
@@ -131,7 +134,9 @@ def measure_runtime(
         state_dir = large.measure(directory / "large", through.Ports(minimal, minimal_bulk))
         large.measure_floors(state_dir)
         small = _Case(collected, workload, binary, runs, seldom, _SMALL_POOL_PER_RUN * runs)
-        small.measure_without_pool(directory / "small", at_once)
+        small.measure_gap(directory / "small")
+        none = _Case(collected, workload, binary, runs, seldom, 0)
+        none.measure_without_pool(directory / "none", at_once)
     return collected.figures()
 
 
@@ -170,7 +175,8 @@ class _Case:
             self._many(live)
             self._held(live)
             self._through(live, directory / "minimal", minimal)
-            self._reloads(live)
+            self._reloaded(live, RELOADED_POOL)
+            self._gap(live)
             return live.process.state_dir
 
     def measure_floors(self, state_dir: Path) -> None:
@@ -187,21 +193,28 @@ class _Case:
                 floor(MOVED, bare.moved_ms(steps.spread(workload.routes, runs * _MOVES)))
                 opened, closed = bare.opened_and_closed_ms(runs * _MORE)
                 floor(OPENED, opened)
+                floor(OPENED_FETCHED, opened)
                 floor(CLOSED, closed)
                 floor(AT_ONCE_POOL, [bare.all_opened_ms(bare.pool, each) for each in range(self._seldom)])
                 floor(_gap(self._pool), bare.gaps_ms(runs))
         floor(START, started_ms)
-        config = state_dir / "haproxy.cfg"
-        check = haproxy.check_ms(self._binary, config, self._seldom)
-        reload = haproxy.reload_ms(self._binary, config, RenderSettings(state_dir=state_dir), self._seldom)
-        both = [one + other for one, other in zip(check, reload, strict=True)]
-        floor(RELOADED, both)
+        floor(RELOADED_POOL, self._reload_ms(state_dir))
 
-    def measure_without_pool(self, directory: Path, at_once: int) -> None:
-        """Measure what many Routes need that no pool holds, and the gap of this pool."""
+    def _reload_ms(self, state_dir: Path) -> list[float]:
+        settings = RenderSettings(state_dir=state_dir)
+        return haproxy.reload_ms(self._binary, state_dir / "haproxy.cfg", settings, self._seldom)
+
+    def measure_gap(self, directory: Path) -> None:
+        """Measure the gap of this pool, and nothing else."""
         directory.mkdir()
         with self._running(directory / "router") as (live, _):
             self._gap(live)
+
+    def measure_without_pool(self, directory: Path, at_once: int) -> None:
+        """Measure what a router does by reloads that has no pool."""
+        directory.mkdir()
+        with self._running(directory / "router") as (live, _):
+            self._reloaded(live, RELOADED)
             self._collected.begin(AT_ONCE)
             elapsed_ms, reloads = [], []
             for _run in range(self._seldom):
@@ -212,16 +225,23 @@ class _Case:
                 reloads.append(float(used))
             self._collected.add(AT_ONCE, elapsed_ms, beside={"Routes": float(at_once)})
             self._collected.add(AT_ONCE_RELOADS, reloads, "count")
+            state_dir = live.process.state_dir
+        self._collected.floor(RELOADED, self._reload_ms(state_dir))
 
     def _changes(self, live: Live) -> None:
         collected = self._collected
         collected.begin(MOVED)
         collected.add(MOVED, steps.moves(live, self._runs * _MOVES))
         collected.begin(OPENED)
-        live.add_services(self._of_pool)
-        opened, closed = steps.opened_and_closed(live, self._of_pool, self._runs * _MORE)
+        numbers = self._of_pool[: self._runs * _MORE]
+        live.add_services(numbers)
+        opened, closed = steps.opened_and_closed(live, numbers)
         collected.add(OPENED, opened)
         collected.add(CLOSED, closed)
+        # Of a Service that nobody refers to any more nothing is kept.
+        collected.begin(OPENED_FETCHED)
+        collected.add(OPENED_FETCHED, steps.opened_and_closed(live, numbers)[0])
+        live.add_services(self._of_pool[len(numbers) :])
 
     def _many(self, live: Live) -> None:
         collected = self._collected
@@ -261,11 +281,10 @@ class _Case:
         self._collected.add(name, ours, unit, {"a minimal HAProxy": statistics.median(minimal)})
         self._collected.add(f"{name}, {RATIO}", [ratio], "ratio", _RATIO_TARGET)
 
-    def _reloads(self, live: Live) -> None:
-        self._collected.begin(RELOADED)
+    def _reloaded(self, live: Live, name: str) -> None:
+        self._collected.begin(name)
         numbers = [next(self._beyond) for _ in range(self._runs)]
-        self._collected.add(RELOADED, steps.created_by_reload(live, numbers))
-        self._gap(live)
+        self._collected.add(name, steps.created_by_reload(live, numbers))
 
     def _gap(self, live: Live) -> None:
         name = _gap(self._pool)
@@ -276,7 +295,8 @@ class _Case:
     @contextmanager
     def _running(self, directory: Path) -> Iterator[tuple[Live, float]]:
         """Start an API server and a router; give them and the milliseconds to the last port."""
-        options = ("--reload-interval", "1s", "--port-pool", str(PortRanges.of(*self._pool)))
+        pool = ("--port-pool", str(PortRanges.of(*self._pool))) if self._pool else ()
+        options = ("--reload-interval", "1s", *pool)
         workload = self._workload
         with (
             Api(workload, directory.with_name(f"{directory.name}-objects")) as api,

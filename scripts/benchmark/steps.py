@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from scripts.benchmark import through
@@ -64,11 +64,10 @@ def moves(live: Live, runs: int) -> list[float]:
     return samples
 
 
-def opened_and_closed(live: Live, of_pool: Sequence[int], runs: int) -> tuple[list[float], list[float]]:
+def opened_and_closed(live: Live, numbers: Iterable[int]) -> tuple[list[float], list[float]]:
     """Time Routes that come to ports of the pool, and that go, milliseconds each."""
     opened, closed = [], []
-    for run in range(runs):
-        number = of_pool[run % len(of_pool)]
+    for number in numbers:
         _rest()
         opened.append(live.create(number))
         _rest()

@@ -53,6 +53,7 @@ RUNTIME = {
     "memory of the router, with a pool": "MiB",
     "endpoint moved to first byte": "ms",
     "new Route on a pool port to first byte": "ms",
+    "new Route on a pool port to first byte, Service fetched": "ms",
     "deleted Route to refused": "ms",
     "Routes at once, pool holds them": "ms",
     "its reloads": "count",
@@ -67,9 +68,10 @@ RUNTIME = {
     "connections per second, ratio to a minimal HAProxy": "ratio",
     "throughput": "MiB/s",
     "throughput, ratio to a minimal HAProxy": "ratio",
-    "new Route by reload to first byte": "ms",
+    "new Route by reload to first byte, with a pool": "ms",
     "idle pool port open after a reload, pool of 100": "ms",
     "idle pool port open after a reload, pool of 10": "ms",
+    "new Route by reload to first byte": "ms",
     "Routes at once, no pool": "ms",
     "its reloads, no pool": "count",
 }
@@ -78,9 +80,11 @@ FLOORS = {
     "start to last port, with a pool",
     "endpoint moved to first byte",
     "new Route on a pool port to first byte",
+    "new Route on a pool port to first byte, Service fetched",
     "deleted Route to refused",
     "Routes at once, pool holds them",
     "new Route by reload to first byte",
+    "new Route by reload to first byte, with a pool",
     "idle pool port open after a reload, pool of 100",
 }
 """Beside these stands what HAProxy needs by itself."""

@@ -265,9 +265,15 @@ class Stage:
         return {k.name: verdict.reason for k, verdict in self.controller.snapshot.verdicts.items()}
 
 
-AT_ONCE = Timing(reload_interval_s=0, port_retry_s=0, refused_retry_s=(1000, 1000), failure_retry_s=(0, 0))
+AT_ONCE = Timing(
+    reload_interval_s=0, gather_s=(0, 0), port_retry_s=0, refused_retry_s=(1000, 1000), failure_retry_s=(0, 0)
+)
 NEVER_AGAIN = Timing(
-    reload_interval_s=1000, port_retry_s=1000, refused_retry_s=(1000, 1000), failure_retry_s=(1000, 1000)
+    reload_interval_s=1000,
+    gather_s=(0, 0),
+    port_retry_s=1000,
+    refused_retry_s=(1000, 1000),
+    failure_retry_s=(1000, 1000),
 )
 
 

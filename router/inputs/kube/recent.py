@@ -13,7 +13,7 @@ import msgspec
 
 from router.resources import ObjectKey
 
-_MOST_BYTES = 2 << 20
+_MOST_BYTES = 4 << 20
 
 
 class Recent:

@@ -225,8 +225,12 @@ class Shard:
             for follower in self._followers:
                 follower.want(services)
             return
-        # The wait is for all of them together, and it raises what they raise.
-        tuple(self._executor.map(lambda follower: follower.want(services), self._followers))
+        # At the same time, and what they raise is raised here.
+        first, *others = self._followers
+        jobs = [self._executor.submit(follower.want, services) for follower in others]
+        first.want(services)
+        for job in jobs:
+            job.result()
 
 
 class RouteSink:

@@ -19,7 +19,9 @@ from router.state_dir import StateDir
 from tests.support.stage import Stage, route, start
 
 _MANY = "abcdefghijklmnopqrstuvwxyz"
-PATIENT = Timing(reload_interval_s=0, port_retry_s=1000, refused_retry_s=(1000, 1000), failure_retry_s=(1000, 1000))
+PATIENT = Timing(
+    reload_interval_s=0, gather_s=(0, 0), port_retry_s=1000, refused_retry_s=(1000, 1000), failure_retry_s=(1000, 1000)
+)
 
 
 @pytest.fixture
@@ -32,7 +34,9 @@ def patient_stage(tmp_path: Path) -> Iterator[Stage]:
 
 def test_waiting_for_a_restart_does_not_spin(tmp_path: Path) -> None:
     """While a HAProxy that ends again and again waits for its restart, a port that is due does not keep the loop turning."""
-    timing = Timing(reload_interval_s=0, port_retry_s=0, refused_retry_s=(0, 0), failure_retry_s=(1000, 1000))
+    timing = Timing(
+        reload_interval_s=0, gather_s=(0, 0), port_retry_s=0, refused_retry_s=(0, 0), failure_retry_s=(1000, 1000)
+    )
     stage = Stage(tmp_path, timing)
     stage.haproxy.taken_ports = {7002}
     start(stage, route("a", 7001), route("late", 7002))
@@ -160,7 +164,9 @@ def test_a_load_that_fails_for_no_routes_sake_is_not_judged_without_end(patient_
 
 def test_port_that_looks_free_and_is_not_is_left_alone_longer_and_longer(tmp_path: Path) -> None:
     """A load that fails costs every Route two seconds, so one port may not cause it every time that it is looked at."""
-    timing = Timing(reload_interval_s=0, port_retry_s=0, refused_retry_s=(1000, 1000), failure_retry_s=(0, 0))
+    timing = Timing(
+        reload_interval_s=0, gather_s=(0, 0), port_retry_s=0, refused_retry_s=(1000, 1000), failure_retry_s=(0, 0)
+    )
     stage = Stage(tmp_path, timing)
     stage.haproxy.taken_ports = stage.haproxy.unnoticed_ports = {7002}
     start(stage, route("good", 7001), route("odd", 7002))

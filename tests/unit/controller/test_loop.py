@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import structlog
 
 from router.admission.verdicts import Reason
+from router.controller import Timing
 from router.errors import HaproxyUnreachable, TemplateError
 from router.plan import ReloadCause
 from router.resources import ObjectMeta, Route
 from tests.support.stage import PREFIX, Stage, key, route, start
+from tests.support.waiting import wait_for
 
 
 def test_nothing_is_applied_before_the_inputs_synced(stage: Stage) -> None:
@@ -49,6 +53,26 @@ def test_changes_within_the_interval_are_one_reload(slow_stage: Stage) -> None:
     slow_stage.turn()
     assert len(slow_stage.haproxy.loads) == 1
     assert set(slow_stage.verdicts()) == {"a"}
+
+
+def test_routes_that_come_one_after_the_other_are_one_reload(tmp_path: Path) -> None:
+    """Also where no interval keeps them back: the first waits for its company, and commands do not wait at all."""
+    timing = Timing(reload_interval_s=0, gather_s=(0.2, 5), failure_retry_s=(0, 0))
+    stage = Stage(tmp_path, timing)
+    start(stage, route("a", 7001))
+    assert len(stage.haproxy.loads) == 1
+    for number in range(5):
+        stage.store.put(route(f"b{number}", 7010 + number))
+        stage.turn()
+    assert 0 < stage.controller.pause_s() <= 0.2
+
+    def is_served() -> bool:
+        stage.turn()
+        return len(stage.haproxy.loads) > 1
+
+    wait_for(is_served, "the reload")
+    assert stage.haproxy.serves == {7001, 7010, 7011, 7012, 7013, 7014}
+    stage.close()
 
 
 def test_refused_route_costs_only_itself(stage: Stage) -> None:
