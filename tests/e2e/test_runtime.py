@@ -66,6 +66,9 @@ def test_route_on_a_pool_port_needs_no_reload(cluster: Cluster) -> None:
     cluster.create(*app("db", port, cluster.pod(b"db ")))
     cluster.wait_for_conditions("db", Admitted="True", PortClaimed="True")
     assert exchange(port) == b"db ping"
+    # The log names the Route, though the backend is the pool's.
+    named = f'"port":{port},"namespace":"{cluster.namespace}","route":"db","server":"pod:'
+    wait_for(lambda: named in router.traffic(), "the connection to be logged")
     assert reloads(router) == 1
     assert is_refused(other)
     with socket.create_connection(("127.0.0.1", port)) as held:

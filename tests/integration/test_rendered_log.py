@@ -46,14 +46,17 @@ def test_json_log_line(state_dir: Path, tmp_path: Path) -> None:
                 assert reached(port, host) == b"hello"
             assert reached(common, "b.example.com") is None
             assert reached(common, "c.example.com") is None
+            with connect(common) as leaving:
+                # The beginning of a ClientHello, and no more.
+                leaving.sendall(b"\x16\x03\x01\x02")
             lines = wait_for(
-                lambda: found if len(found := [x for x in haproxy.log_lines() if x.startswith("{")]) == 4 else None,
+                lambda: found if len(found := [x for x in haproxy.log_lines() if x.startswith("{")]) == 5 else None,
                 "a line for each connection",
             )
     assert lines is not None
     entries = [json.loads(line) for line in lines]
     seen = sorted((entry["port"] == common, entry["namespace"], entry["route"]) for entry in entries)
-    assert seen == [(False, "team", "a"), (True, "-", "-"), (True, "other", "b"), (True, "team", "a")]
+    assert seen == [(False, "team", "a"), (True, "-", "-"), (True, "-", "-"), (True, "other", "b"), (True, "team", "a")]
     entry = next(entry for entry in entries if entry["port"] == own)
     assert entry["client"] == "127.0.0.1"
     assert entry["server"] == f"pod:pod-1:svc:tcp:127.0.0.1:{pod.port}"

@@ -117,9 +117,11 @@ def _is_shared_port(owner: RouteOwner | PortOwner | None, lines: list[str]) -> b
     shapes = (
         "", rf"# Port {owner.port}, shared by TLS server name", rf"frontend fe_tcp:{owner.port}", _BIND,
         rf"  maxconn {_NUMBER}", rf"  timeout client {_NUMBER}ms", "  option clitcpka",
+        r"  tcp-request content set-var\(txn\.owner\) str\(-:-:\)",
         "  tcp-request inspect-delay 5s",
         _SNI_LOOKUP,
         r"  tcp-request content reject if !\{ var\(txn\.backend\) -m found \}",
+        r"  tcp-request content unset-var\(txn\.owner\)",
         r"  use_backend %\[var\(txn\.backend\)\]",
     )  # fmt: skip
     return all(any(re.fullmatch(shape, line, re.ASCII) for shape in shapes) for line in lines)
