@@ -84,14 +84,14 @@ def close_frontend(frontend: str) -> Command:
     return Command(f"disable frontend {frontend}", Answer.FRONTEND_CLOSED)
 
 
-def change_networks(allow_file: str, before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[Command]:
+def change_networks(allowlist: str, before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[Command]:
     """Change who may connect. In between, those of both lists may: an empty list would refuse everybody."""
     for network in after:
         if network not in before:
-            yield Command(f"add acl {_escaped(allow_file)} {network}")
+            yield Command(f"add acl {_escaped(allowlist)} {network}")
     for network in before:
         if network not in after:
-            yield Command(f"del acl {_escaped(allow_file)} {network}")
+            yield Command(f"del acl {_escaped(allowlist)} {network}")
 
 
 def add_entry(map_file: str, key: str, value: str) -> Command:

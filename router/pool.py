@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from router.admission.options import read_options
 from router.model import Frontend, Model, RouteSection, pool_backend_name, ports
-from router.settings import PortRanges, RouteDefaults
+from router.settings import MAX_PORT, PortRanges, RouteDefaults
 
 EVERYBODY = ("0.0.0.0/0", "::/0")
 """The allowlist of a section of the pool, so that a Route's own can take its place."""
@@ -44,6 +44,13 @@ class PortPool:
             return self._sni
         not_ours = ports(model) | set(unavailable)
         return (*(section for port, section in self._by_port.items() if port not in not_ours), *self._sni)
+
+
+def allowlist_id(section: RouteSection) -> int:
+    """Give the number by which HAProxy knows the allowlist of a section of the pool: its port, or for a place ``sni:1`` 65536."""
+    if section.frontend is not None:
+        return section.frontend.port
+    return MAX_PORT + int(section.backend.name.rpartition(":")[2])
 
 
 def _section(port: int | None, defaults: RouteDefaults, place: str = "") -> RouteSection:

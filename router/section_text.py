@@ -42,12 +42,12 @@ class ServerLine:
 
 @dataclass(frozen=True, slots=True)
 class Allowlist:
-    """The ACL file of a Route's allowlist."""
+    """The ACL of a Route's allowlist, or of a section of the pool."""
 
-    path: str
-    """The path by which HAProxy knows it."""
+    name: str
+    """What HAProxy knows it by: the path of its file, or ``#`` and its number."""
     written: str
-    """That path as the configuration has it, in quotes if need be."""
+    """What a configuration has of it: the path, in quotes if need be; or the number and all that may connect."""
     networks: tuple[str, ...]
 
 
@@ -56,10 +56,11 @@ class SectionText:
     """A section of the usual form: at most one frontend of the port's name, and one backend of the Route's."""
 
     fixed: str
-    """All that only a reload can change; the path of the ACL file left out."""
+    """All that only a reload can change; what is written of the allowlist left out."""
     servers: Mapping[str, ServerLine]
     """By name, in the order of the text."""
     allowlist: Allowlist | None = None
+    """None where the text has none, whatever the Route asks for."""
 
 
 def read_section(
@@ -94,6 +95,7 @@ def read_section(
     options = defaults
     fixed: list[str] = []
     servers: dict[str, ServerLine] = {}
+    is_written = False
     for words in lines:
         if words[0] in _SECTIONS:
             section = words[0]
@@ -109,8 +111,11 @@ def read_section(
             servers[words[1]] = server
             continue
         line = " ".join(words)
-        fixed.append(line.replace(written, "<allowlist>") if written else line)
-    return SectionText("\n".join(fixed), servers, allowlist)
+        if written and written in line:
+            is_written = True
+            line = line.replace(written, "<allowlist>")
+        fixed.append(line)
+    return SectionText("\n".join(fixed), servers, allowlist if is_written else None)
 
 
 def default_server_words(text: str) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ class Step:
             return True
         if place_text.allowlist is None:
             return False
-        self.opening += commands.change_networks(place_text.allowlist.path, current, networks)
+        self.opening += commands.change_networks(place_text.allowlist.name, current, networks)
         self.networks = networks
         return True
 

@@ -11,6 +11,7 @@ from itertools import chain
 
 from router.errors import SettingsError, TemplateError
 from router.model import Model, RouteSection, SharedFrontend, SniHost, frontend_name
+from router.pool import allowlist_id
 from router.render import files
 from router.render.listen import listen_addresses
 from router.render.quoting import quoted
@@ -102,8 +103,10 @@ class Renderer:
                 else place.backend.allowlist,
             ),
         )
-        part = self._part(ROUTE, moved, None, files.allowlist_file(place), files.owners_file())
-        return self._read(moved, part) if part.failure is None else None
+        part = self._part(ROUTE, moved, None, files.owners_file(), place=place)
+        text = self._read(moved, part) if part.failure is None else None
+        # A template that writes allowlists for Routes, and none for the pool, would let everybody in.
+        return None if text is not None and section.backend.allowlist is not None and text.allowlist is None else text
 
     @property
     def owners_file(self) -> str:
@@ -125,18 +128,27 @@ class Renderer:
 
     def _read(self, section: RouteSection, part: Part) -> SectionText | None:
         if part.read is None:
-            name = next((name for name in part.files if name.startswith(files.ALLOWLIST)), None)
-            path = str(self._settings.maps_dir / name) if name is not None else ""
             part.read = (
                 read_section(
                     part.text.decode(),
                     frontend=frontend_name(section.frontend.port) if section.frontend is not None else None,
                     backend=section.backend.name,
                     defaults=self._default_server,
-                    allowlist=Allowlist(path, quoted(path), section.backend.allowlist or ()) if path else None,
+                    allowlist=self._allowlist(section, part),
                 ),
             )
         return part.read[0]
+
+    def _allowlist(self, section: RouteSection, part: Part) -> Allowlist | None:
+        networks = section.backend.allowlist
+        if networks is None:
+            return None
+        if part.place is not None:
+            number = allowlist_id(part.place)
+            return Allowlist(f"#{number}", " ".join(("-u", str(number), *networks)), networks)
+        name = next(name for name in part.files if name.startswith(files.ALLOWLIST))
+        path = str(self._settings.maps_dir / name)
+        return Allowlist(path, quoted(path), networks)
 
     def _shared_parts(self, frontends: Iterable[SharedFrontend], failed: set[Owner | None]) -> tuple[Part, ...]:
         # With failed Routes, what a shared port leads to depends on more than the object itself.
@@ -148,10 +160,9 @@ class Renderer:
         return tuple(parts.values())
 
     def _route(self, section: RouteSection) -> Part:
-        allowlist = files.allowlist_file(section)
         if not section.route:
-            return self._part(ROUTE, section, None, allowlist, files.owners_file())
-        return self._part(ROUTE, section, RouteOwner(section.namespace, section.route), allowlist)
+            return self._part(ROUTE, section, None, files.owners_file(), place=section)
+        return self._part(ROUTE, section, RouteOwner(section.namespace, section.route), files.allowlist_file(section))
 
     def _shared_part(self, frontend: SharedFrontend, failed: set[Owner | None]) -> Part:
         made = files.hosts_file(frontend.port, _served(frontend.hosts, failed))
@@ -163,15 +174,21 @@ class Renderer:
         subject: RouteSection | SharedFrontend,
         owner: Owner | None,
         *made: tuple[str, bytes] | None,
+        place: RouteSection | None = None,
     ) -> Part:
         made_files = dict(each for each in made if each is not None)
         try:
-            text = self._templates.render(template, self._variables(subject, made_files)).encode()
+            text = self._templates.render(template, self._variables(subject, made_files, place)).encode()
         except TemplateError as error:
             return Part(subject, owner, b"", 0, {}, SectionFailure(owner, error))
-        return Part(subject, owner, text, text.count(b"\n"), made_files)
+        return Part(subject, owner, text, text.count(b"\n"), made_files, place=place)
 
-    def _variables(self, subject: RouteSection | SharedFrontend | None, made: Iterable[str] = ()) -> dict[str, object]:
+    def _variables(
+        self,
+        subject: RouteSection | SharedFrontend | None,
+        made: Iterable[str] = (),
+        place: RouteSection | None = None,
+    ) -> dict[str, object]:
         """Give what the template of a section gets; docs/templates.md lists it."""
         paths = {name.partition("-")[0]: str(self._settings.maps_dir / name) for name in made}
         if subject is None:
@@ -183,6 +200,7 @@ class Renderer:
                 "route": subject,
                 "frontend_name": frontend_name(subject.frontend.port) if subject.frontend is not None else None,
                 "allowlist_file": paths.get(files.ALLOWLIST),
+                "allowlist_id": allowlist_id(place) if place is not None else None,
                 "owners_file": paths.get(files.OWNERS),
             }
         return {
@@ -195,7 +213,7 @@ class Renderer:
 
     def _origins(self, part: Part) -> Sequence[str]:
         name = GLOBAL if part.subject is None else ROUTE if isinstance(part.subject, RouteSection) else SHARED
-        return self._templates.origins(name, self._variables(part.subject, part.files))
+        return self._templates.origins(name, self._variables(part.subject, part.files, part.place))
 
 
 def _served(hosts: Iterable[SniHost], failed: set[Owner | None]) -> Iterable[SniHost]:

@@ -55,6 +55,8 @@ class Part:
     lines: int
     files: Mapping[str, bytes]
     failure: SectionFailure | None = None
+    place: RouteSection | None = None
+    """The section of the pool that it is, or is served by."""
     read: tuple[SectionText | None] | None = None
     """The text taken apart, once somebody asked for it."""
 

@@ -127,7 +127,7 @@ class Applying:
             assert text is not None
             if text.allowlist is None:
                 continue
-            path = text.allowlist.path.replace("\\", "\\\\").replace(" ", "\\ ")
+            path = text.allowlist.name.replace("\\", "\\\\").replace(" ", "\\ ")
             listed = frozenset(line.split()[1] for line in self.ask(f"show acl {path}").splitlines() if line)
             if listed != {"0.0.0.0/0", "::/0"}:
                 found[str(key)] = listed

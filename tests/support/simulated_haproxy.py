@@ -12,6 +12,7 @@ from router.render import Rendered
 
 _WORD = re.compile(r"(?:\\.|[^\s\\])+")
 _ALLOWLIST = re.compile(r"tcp-request content reject if !\{ src -f (.+) \}")
+_POOL_ALLOWLIST = re.compile(r"tcp-request content reject if !\{ src -u ([0-9]+) (.+) \}")
 _HOSTS = re.compile(r"map_str\((.*?)\)")
 _QUOTES = "\"'\\"
 
@@ -92,7 +93,18 @@ class SimulatedHaproxy:
                 elif words[0] == "server":
                     backend.servers[words[1]] = _server(words[2], [*defaults, *words[3:]])
                 else:
-                    _read_backend(backend, line.strip())
+                    self._read_backend(backend, line.strip())
+
+    def _read_backend(self, backend: _Backend, line: str) -> None:
+        if "txn.owner" in line:
+            backend.is_of_pool = True
+        elif found := _ALLOWLIST.fullmatch(line):
+            backend.allow_file = found[1].strip(_QUOTES)
+        elif found := _POOL_ALLOWLIST.fullmatch(line):
+            backend.allow_file = f"#{found[1]}"
+            self._files[backend.allow_file] = dict.fromkeys(found[2].split(), "")
+        else:
+            backend.fixed.append(line)
 
     @staticmethod
     def _read_frontend(frontend: _Frontend, line: str) -> None:
@@ -250,15 +262,6 @@ class SimulatedHaproxy:
             if server.state == "ready"
         )
         return (*frontend_lines, *backend.fixed), networks, servers
-
-
-def _read_backend(backend: _Backend, line: str) -> None:
-    if "txn.owner" in line:
-        backend.is_of_pool = True
-    elif found := _ALLOWLIST.fullmatch(line):
-        backend.allow_file = found[1].strip(_QUOTES)
-    else:
-        backend.fixed.append(line)
 
 
 def _server(address: str, words: list[str]) -> _Server:

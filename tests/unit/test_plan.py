@@ -206,7 +206,7 @@ def test_allowlist_on_a_pool_port() -> None:
     text = renderer.text(place)
     assert text is not None
     assert text.allowlist is not None
-    acl = text.allowlist.path.replace(" ", r"\ ")
+    acl = text.allowlist.name.replace(" ", r"\ ")
 
     def wanted(*networks: str) -> Model:
         return replace(_BASE, routes=(section("db", 7001, allowlist=networks or None), *_BASE.routes))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from router.model import Model, frontend_name
-from router.pool import EVERYBODY, PortPool
+from router.pool import EVERYBODY, PortPool, allowlist_id
 from router.resources import ObjectKey
 from router.running import close_idle_ports, loaded
 from router.section_text import ServerLine
@@ -55,6 +55,13 @@ def test_sections_are_the_same_objects_each_time() -> None:
     pool = PortPool(PortRanges.parse("7001-7003"), 2, RouteDefaults())
     before, after = pool.sections(Model()), pool.sections(Model((_DB,)))
     assert {id(each) for each in after} < {id(each) for each in before}
+
+
+def test_allowlists_have_numbers_of_their_own() -> None:
+    """HAProxy refuses a number that stands twice."""
+    pool = PortPool(PortRanges.parse("1,7001-7003,65535"), 3, RouteDefaults())
+    numbers = [allowlist_id(each) for each in pool.sections(Model())]
+    assert numbers == [1, 7001, 7002, 7003, 65535, 65536, 65537, 65538]
 
 
 def test_no_pool() -> None:

@@ -130,6 +130,14 @@ def test_path_of_the_allowlist_is_left_out(written: str) -> None:
     assert found.allowlist == one
 
 
+def test_allowlist_that_is_not_written_is_none() -> None:
+    """What the Route asks for is of no use where the template does not write it: HAProxy knows nothing of it."""
+    text = "backend be_tcp:team:db\n  balance leastconn\n"
+    found = read_section(text, frontend=None, backend="be_tcp:team:db", allowlist=Allowlist("#7001", "-u 7001", ()))
+    assert found is not None
+    assert found.allowlist is None
+
+
 def test_packaged_template_of_every_kind_is_read() -> None:
     """The router's own templates make sections that runtime updates can change, whatever the Route asks for."""
     renderer = Renderer(TemplateSet.load(), RenderSettings(state_dir=Path("/state of things")))
@@ -162,6 +170,21 @@ def test_text_in_place_is_that_of_the_place(tmp_path: Path) -> None:
     other = renderer.text_in_place(legacy, place)
     assert other is not None
     assert other.fixed != of_place.fixed
+
+
+def test_allowlist_that_the_pool_has_no_line_for_is_left_to_reloads(tmp_path: Path) -> None:
+    """A template that writes allowlists for Routes alone: served by the pool, a Route that has one would be open to everybody."""
+    (tmp_path / "route.cfg.j2").write_text(
+        "frontend {{ frontend_name }}\n  default_backend {{ route.backend.name }}\nbackend {{ route.backend.name }}\n"
+        "{% if allowlist_file is not none %}\n  tcp-request content reject if !{ src -f {{ allowlist_file | quoted }} }\n{% endif %}\n"
+    )
+    renderer = Renderer(TemplateSet.load(tmp_path), RenderSettings(state_dir=Path("/state")))
+    place = section("", 7001, namespace="", allowlist=("0.0.0.0/0", "::/0"))
+    own = renderer.text(section("a", 7001, allowlist=("10.0.0.0/8",)))
+    assert own is not None
+    assert own.allowlist is not None
+    assert renderer.text_in_place(section("a", 7001, allowlist=("10.0.0.0/8",)), place) is None
+    assert renderer.text_in_place(section("a", 7001), place) is not None
 
 
 def test_section_that_its_template_fails_on_is_left_to_reloads(tmp_path: Path) -> None:
