@@ -68,18 +68,21 @@ class Applier:
     Args:
         control: the HAProxy.
         state: the directory shared with it.
+        judge: lets HAProxy judge configurations before they are loaded.
         worker: its newest worker.
         pool: what is declared in advance.
         level: brings haproxy.cfg level after commands.
     """
 
-    def __init__(self, control: Control, state: StateDir, worker: Worker, pool: PortPool, level: Leveler) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts that meet here
+        self, control: Control, state: StateDir, judge: Judge, worker: Worker, pool: PortPool, level: Leveler
+    ) -> None:
         self._control = control
         self._state = state
         self._worker = worker
         self._pool = pool
         self._level = level
-        self._judge = Judge(control.check, state)
+        self._judge = judge
         self._has_started = False
         self._tried_last = _FIRST
         self._last_owners: Mapping[str, ObjectKey] = {}
@@ -247,7 +250,7 @@ class Applier:
                 return Refused(refusals)
             return Failed(f"HAProxy did not load the configuration: {one_line(loaded.log)}", config_refused=True)
         self._level.reloaded(fresh)
-        self._judge.loaded(rendered)
+        self._judge.remember(rendered)
         if missing:
             # As a rule a template that renamed or left out what the model has.
             problem = f"HAProxy's new worker does not serve what its configuration says: {missing}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ _NAMED = 5
 _LONGEST = 500
 _FEW = 0.5
 """Of a configuration; with a larger part of it new, HAProxy judges the whole."""
+Write = Callable[[bytes, Mapping[str, bytes]], Path]
 FRONTEND_PORT = re.compile(r"fe_tcp:([0-9]+)")
 _BACKEND_ROUTE = re.compile(r"be_tcp:([^:'\s]+):([^:'\s/]+)")
 
@@ -53,10 +54,10 @@ class Failed:
 
 
 class Judge:
-    """Renders, checks and, where HAProxy refuses, finds out why.
+    """Renders, checks and, where HAProxy refuses, finds out why. Any thread may use ``check`` and ``remember``.
 
-    Sections that a HAProxy was loaded with are not judged again: of thousands one is new as a rule, and to read all of them takes
-    HAProxy as long as the load that follows, which reads them once more.
+    Sections that HAProxy took before are not judged again: of thousands one is new as a rule, and to read all of them takes HAProxy
+    as long as the load that follows, which reads them once more.
 
     Args:
         check: ``haproxy -c`` on a file.
@@ -66,11 +67,41 @@ class Judge:
     def __init__(self, check: Callable[[Path], CheckResult], state: StateDir) -> None:
         self._check_file = check
         self._state = state
-        self._loaded: tuple[Part, ...] = ()
+        self._known: tuple[Part, ...] = ()
 
-    def loaded(self, rendered: Rendered) -> None:
-        """Take note that HAProxy was loaded with this."""
-        self._loaded = rendered.parts
+    def remember(self, rendered: Rendered) -> None:
+        """Take note that HAProxy takes this."""
+        self._known = rendered.parts
+
+    def check(self, rendered: Rendered, write: Write, *, whole: bool = False) -> Accepted | CheckResult:
+        """Let HAProxy judge a configuration: what is new in it, if that is little and good, else all of it.
+
+        Args:
+            rendered: the configuration.
+            write: writes one, with its files, and gives its path. Afterwards the whole is there, if it was accepted.
+            whole: judge all of it in any case.
+
+        Raises:
+            HaproxyError: HAProxy cannot be asked.
+            OSError: it cannot be written.
+        """
+        new = self._new(rendered) if not whole else None
+        in_part = new is not None and (not new or self._check_file(write(new, rendered.files)).accepted)
+        path = write(rendered.config, rendered.files)
+        if not in_part and not (result := self._check_file(path)).accepted:
+            return result
+        self.remember(rendered)
+        return Accepted(rendered, in_part)
+
+    def _new(self, rendered: Rendered) -> bytes | None:
+        """Give the sections that HAProxy is not known to take, beside the global part; empty for none, None for too many."""
+        if not self._known or rendered.parts[0] is not self._known[0]:
+            # The global part is another one, and with it the templates, or nothing is known yet.
+            return None
+        new = rendered.without(self._known)
+        if new == rendered.parts[0].text:
+            return b""
+        return new if len(new) <= len(rendered.config) * _FEW else None
 
     def judge(self, renderer: Renderer, desired: Model, *, whole: bool = False) -> Accepted | Refused | Failed:
         """Render ``desired`` and let HAProxy judge it.
@@ -78,7 +109,7 @@ class Judge:
         Args:
             renderer: the templates.
             desired: what is to be served.
-            whole: judge all of it, also what HAProxy was loaded with before.
+            whole: judge all of it, also what HAProxy took before.
 
         Raises:
             TemplateError: a template is broken for all.
@@ -92,25 +123,10 @@ class Judge:
                     (failure.owner, str(failure.error)) for failure in rendered.failures if failure.owner is not None
                 )
             )
-        if not whole and self._is_new_accepted(rendered):
-            self._state.write_candidate(rendered.config, rendered.files)
-            return Accepted(rendered, in_part=True)
-        check = self._check(rendered)
-        if check.accepted:
-            return Accepted(rendered)
-        return self._blame(renderer, rendered, desired, check)
+        result = self.check(rendered, self._state.write_candidate, whole=whole)
+        return result if isinstance(result, Accepted) else self._blame(renderer, rendered, desired, result)
 
-    def _is_new_accepted(self, rendered: Rendered) -> bool:
-        """Say whether HAProxy takes the sections that it was not loaded with before, and those are few."""
-        if not self._loaded or rendered.parts[0] is not self._loaded[0]:
-            # The global part is another one, and with it the templates, or nothing was loaded yet.
-            return False
-        new = rendered.without(self._loaded)
-        if len(new) > len(rendered.config) * _FEW:
-            return False
-        return self._check_file(self._state.write_candidate(new, rendered.files)).accepted
-
-    def _check(self, rendered: Rendered) -> CheckResult:
+    def _check_whole(self, rendered: Rendered) -> CheckResult:
         return self._check_file(self._state.write_candidate(rendered.config, rendered.files))
 
     def _blame(self, renderer: Renderer, rendered: Rendered, desired: Model, check: CheckResult) -> Refused | Failed:
@@ -151,7 +167,7 @@ class Judge:
         return culprits
 
     def _accepts(self, renderer: Renderer, desired: Model, sections: tuple[RouteSection, ...]) -> bool:
-        return self._check(renderer.render(_only(desired, sections))).accepted
+        return self._check_whole(renderer.render(_only(desired, sections))).accepted
 
 
 def _owner(alert: Diagnostic, rendered: Rendered, desired: Model) -> Owner | None:

@@ -9,13 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import structlog
 
 from router.errors import HaproxyError, TemplateError
-from router.haproxy.check import CheckResult
-from router.judge import one_line
+from router.judge import Accepted, Judge, one_line
 from router.model import Model
 from router.render import Renderer
 from router.retries import Backoff
@@ -24,7 +22,7 @@ from router.state_dir import StateDir
 
 log = structlog.get_logger()
 
-_QUIET_S = 0.5
+_QUIET_S = 0.8
 """How long changes are gathered before the file is written."""
 _STOPS_WITHIN_S = 5.0
 _RETRY_S = (1.0, 30.0)
@@ -42,13 +40,13 @@ class Leveler:
     """Writes haproxy.cfg after runtime changes, on a thread of its own.
 
     Args:
-        check: ``haproxy -c`` on a file.
+        judge: lets HAProxy judge a file.
         state: where haproxy.cfg is.
         quiet_s: seconds in which changes are gathered.
     """
 
-    def __init__(self, check: Callable[[Path], CheckResult], state: StateDir, quiet_s: float = _QUIET_S) -> None:
-        self._check = check
+    def __init__(self, judge: Judge, state: StateDir, quiet_s: float = _QUIET_S) -> None:
+        self._judge = judge
         self._state = state
         self._quiet_s = quiet_s
         self._lock = threading.Lock()
@@ -134,8 +132,9 @@ class Leveler:
         try:
             model = job.model()
             rendered = job.renderer.render(model)
-            path = self._state.write_level(rendered.config, rendered.files)
-            if job.check and not (judged := self._check(path)).accepted:
+            if not job.check:
+                self._state.write_level(rendered.config, rendered.files)
+            elif not isinstance(judged := self._judge.check(rendered, self._state.write_level), Accepted):
                 return f"HAProxy refuses it: {one_line(judged.log)}"
             with_files = loaded(
                 model,

@@ -26,6 +26,7 @@ from router.haproxy.standalone import StandaloneHaproxy
 from router.haproxy.worker import WorkerSocket
 from router.inputs.files import FilesInput
 from router.inputs.watching import DirectoryWatcher
+from router.judge import Judge
 from router.level import Leveler
 from router.model import backend_name
 from router.pool import PortPool
@@ -98,7 +99,8 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
 
     store = cluster.store() if cluster is not None else Store(frozenset({FilesInput.SOURCE}))
     haproxy = _haproxy(values, binary, state, settings, store.wake)
-    level = Leveler(haproxy.check, state)
+    judge = Judge(haproxy.check, state)
+    level = Leveler(judge, state)
     stack.callback(level.stop)
     pool = PortPool(values["port_pool"], values["sni_pool"], admission.defaults)
     metrics = Metrics(binary.build, lambda: haproxy.is_up)
@@ -106,7 +108,7 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
     controller = Controller(
         store=store,
         admission=Admission(admission),
-        applier=Applier(haproxy, state, WorkerSocket(settings.stats_socket), pool, level),
+        applier=Applier(haproxy, state, judge, WorkerSocket(settings.stats_socket), pool, level),
         haproxy=haproxy,
         renderer=at_start,
         load_templates=renderer,

@@ -13,6 +13,7 @@ from router.haproxy.cli_socket import command
 from router.haproxy.newest_worker import Deadlines
 from router.haproxy.standalone import StandaloneHaproxy
 from router.haproxy.worker import WorkerSocket
+from router.judge import Judge
 from router.level import Leveler
 from router.model import Model
 from router.plan import NoChange, Plan, Reload, RuntimeUpdate, plan
@@ -155,10 +156,12 @@ def applying(directory: Path, address: str, pool: str = "", sni_pool: int = 0) -
     state = StateDir(directory)
     state.open()
     haproxy = StandaloneHaproxy(find_binary(), state.config, settings, Deadlines(drain_s=0), wake=lambda: None)
-    level = Leveler(haproxy.check, state, quiet_s=0)
+    judge = Judge(haproxy.check, state)
+    level = Leveler(judge, state, quiet_s=0)
     applier = Applier(
         haproxy,
         state,
+        judge,
         WorkerSocket(settings.stats_socket),
         PortPool(PortRanges.parse(pool), sni_pool, RouteDefaults()),
         level,

@@ -16,6 +16,7 @@ from router.haproxy.alerts import BindFailure, Diagnostic
 from router.haproxy.check import CheckResult
 from router.haproxy.control import Serving
 from router.haproxy.master import ReloadResult
+from router.judge import Judge
 from router.level import Leveler
 from router.plan import ReloadCause
 from router.pool import PortPool
@@ -229,7 +230,8 @@ class Stage:
         state = StateDir(directory / "state")
         state.open()
         self.haproxy = PretendedHaproxy(state.config)
-        self.level = Leveler(self.haproxy.check, state, quiet_s=0)
+        judge = Judge(self.haproxy.check, state)
+        self.level = Leveler(judge, state, quiet_s=0)
         self.witness = Witness()
         self.template_dir = directory / "templates"
         self.template_dir.mkdir()
@@ -237,7 +239,7 @@ class Stage:
         self.controller = Controller(
             store=self.store,
             admission=Admission(AdmissionSettings(sni_port=0)),
-            applier=Applier(self.haproxy, state, self.haproxy, PortPool(pool, 0, RouteDefaults()), self.level),
+            applier=Applier(self.haproxy, state, judge, self.haproxy, PortPool(pool, 0, RouteDefaults()), self.level),
             haproxy=self.haproxy,
             renderer=self.renderer(),
             load_templates=self.renderer,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ import structlog
 
 from router.errors import HaproxyUnreachable
 from router.haproxy.check import CheckResult
+from router.judge import Judge
 from router.level import Leveler
 from router.model import Model
 from router.render import Renderer, TemplateSet
@@ -45,7 +47,7 @@ class Disk:
         self.error: HaproxyUnreachable | None = None
         self.may_check = threading.Event()
         self.may_check.set()
-        self.level = Leveler(self.check, self.state, quiet_s=0)
+        self.level = Leveler(Judge(self.check, self.state), self.state, quiet_s=0)
 
     def check(self, path: Path) -> CheckResult:
         """Judge, when it may."""
@@ -101,6 +103,23 @@ def test_changes_reach_the_disk(disk: Disk) -> None:
     assert disk.level.on_disk == loaded(
         _TWO, {8443: disk.renderer.hosts_file(_TWO.shared[0])}, disk.renderer.owners_file
     )
+
+
+def test_what_haproxy_took_before_is_not_judged_again(disk: Disk) -> None:
+    """Of many sections one is new: that one is judged, beside the global part, and the file has all."""
+    many = tuple(section(f"r{number:02}", 7100 + number, server(1)) for number in range(20))
+    disk.want(Model(many), check=True)
+    disk.wait_for("team:r19")
+    disk.want(Model((*many, section("s", 7200, server(1)))), check=True)
+    disk.wait_for("team:s")
+    disk.want(Model(many), check=True)
+    wait_for(lambda: "team:s" not in disk.text(), "the file without it")
+    assert [re.findall("^backend (.*)", text, re.MULTILINE)[-1] for text in disk.checked] == [
+        "be_tcp:team:r19",
+        "be_tcp:team:s",
+    ]
+    assert disk.checked[1].count("\nbackend ") == 1
+    assert "be_tcp:team:r00" in disk.text()
 
 
 def test_other_servers_need_no_check(disk: Disk) -> None:
@@ -192,7 +211,7 @@ def test_reload_that_came_to_nothing_leaves_the_change_to_be_written(disk: Disk)
     disk.may_check.set()
     disk.level.not_reloaded()
     disk.wait_for("team:two")
-    assert len(disk.checked) == 2
+    assert len(disk.checked) == 1
 
 
 def test_reload_that_came_to_nothing_writes_nothing_that_is_on_disk(disk: Disk) -> None:
@@ -215,7 +234,7 @@ def test_unheard_reload_leaves_nothing_known(disk: Disk) -> None:
 def test_stop_writes_what_waits(tmp_path: Path) -> None:
     """The last change before the end is on disk afterwards, however long changes would have been gathered."""
     disk = Disk(tmp_path)
-    level = Leveler(disk.check, disk.state, quiet_s=1000)
+    level = Leveler(Judge(disk.check, disk.state), disk.state, quiet_s=1000)
     level.want(disk.renderer, lambda: _ONE, check=False)
     level.stop()
     assert "team:one" in disk.text()
