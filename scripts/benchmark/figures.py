@@ -18,9 +18,6 @@ TARGET_LEAST = "target, at least"
 TARGETS = (TARGET, TARGET_P99, TARGET_MOST, TARGET_LEAST)
 """Of several that a figure has all must be met."""
 
-P99_RUNS = 100
-"""Of fewer runs the 99th percentile would be their maximum by another name."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
@@ -31,15 +28,15 @@ class Figure:
     unit: Unit
     runs: int
     median: float
-    p99: float | None
-    """None where the runs are too few for it."""
+    p99: float
+    """By the nearest rank: of fewer than a hundred runs the largest value."""
     min: float
     max: float
     compared_with: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def meets_target(self) -> bool | None:
-        """Whether all of its targets are met; None without any. Of runs too few for p99 the largest value counts as that."""
+        """Whether all of its targets are met; None without any."""
         met = [self.meets(name) for name in TARGETS if name in self.compared_with]
         return all(met) if met else None
 
@@ -48,7 +45,7 @@ class Figure:
         value = self.compared_with[target]
         match target:
             case _ if target == TARGET_P99:
-                return (self.p99 if self.p99 is not None else self.max) < value
+                return self.p99 < value
             case _ if target == TARGET_MOST:
                 return self.median <= value
             case _ if target == TARGET_LEAST:
@@ -76,7 +73,7 @@ def summarize(
         unit=unit,
         runs=len(ordered),
         median=statistics.median(ordered),
-        p99=percentile(ordered, 99) if len(ordered) >= P99_RUNS else None,
+        p99=percentile(ordered, 99),
         min=ordered[0],
         max=ordered[-1],
         compared_with=dict(compared_with),

@@ -85,8 +85,7 @@ def as_table(machine: Machine, figures: Sequence[Figure], seconds: float) -> str
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
-    p99 = _shown(figure.p99) if figure.p99 is not None else "-"
-    numbers = (_shown(figure.median), p99, _shown(figure.min), _shown(figure.max))
+    numbers = tuple(map(_shown, (figure.median, figure.p99, figure.min, figure.max)))
     return (figure.name, *numbers, figure.unit, str(figure.runs), _beside(figure))
 
 

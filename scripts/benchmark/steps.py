@@ -37,9 +37,9 @@ _random = random.Random(5)  # noqa: S311 - when a change comes is no secret
 
 @dataclass(frozen=True, slots=True)
 class Churn:
-    """What many changes cost: percent of a core, and counts."""
+    """What many changes cost: percent of a core, of the router in each slice of time, and counts."""
 
-    router_percent: float
+    router_percent: list[float]
     haproxy_percent: float
     reloads: float
     made: float
@@ -100,27 +100,39 @@ def at_once(live: Live, numbers: Sequence[int]) -> tuple[float, int]:
     return elapsed_ms, reloads
 
 
-def churn(live: Live, seconds: float) -> Churn:
-    """Move endpoints a hundred times per second, under a stream of new connections to their Routes."""
+def churn(live: Live, slices: int, slice_s: float) -> Churn:
+    """Move endpoints a hundred times per second, under a stream of new connections to their Routes.
+
+    Args:
+        live: where.
+        slices: for so many slices of time.
+        slice_s: seconds of each.
+    """
     _settle(live)
     routes = live.workload.routes
     numbers = [each * routes // min(_CHANGED, routes) for each in range(min(_CHANGED, routes))]
     last: dict[int, bytes] = {}
     with Stream([live.port(number) for number in numbers]) as stream:
-        began_s, before_s, haproxy_before_s = time.perf_counter(), _cpu_s(live), _haproxy_cpu_s(live)
-        for change in range(int(seconds * _CHANGES_PER_S)):
+        in_slice = int(slice_s * _CHANGES_PER_S)
+        router_percent = []
+        began_s, haproxy_before_s = time.perf_counter(), _haproxy_cpu_s(live)
+        slice_began_s, before_s = began_s, _cpu_s(live)
+        for change in range(1, slices * in_slice + 1):
             number = numbers[change % len(numbers)]
             moved, last[number] = live.prepare_move(number)
-            time.sleep(max(began_s + change / _CHANGES_PER_S - time.perf_counter(), 0))
             live.send(moved)
-        time.sleep(1 / _CHANGES_PER_S)
+            time.sleep(max(began_s + change / _CHANGES_PER_S - time.perf_counter(), 0))
+            if change % in_slice == 0:
+                now_s, after_s = time.perf_counter(), _cpu_s(live)
+                router_percent.append((after_s - before_s) / (now_s - slice_began_s) * 100)
+                slice_began_s, before_s = now_s, after_s
         elapsed_s = time.perf_counter() - began_s
-        router_s, haproxy_s = _cpu_s(live) - before_s, _haproxy_cpu_s(live) - haproxy_before_s
+        haproxy_s = _haproxy_cpu_s(live) - haproxy_before_s
         for number, byte in last.items():
             wait_for_byte(live.port(number), byte)
     time.sleep(_SETTLED_S)
     return Churn(
-        router_s / elapsed_s * 100,
+        router_percent,
         haproxy_s / elapsed_s * 100,
         float(live.reloads()),
         float(stream.made),

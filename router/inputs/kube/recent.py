@@ -14,6 +14,7 @@ import msgspec
 from router.resources import ObjectKey
 
 _MOST_BYTES = 4 << 20
+_MOST_SERVICES = 100_000
 
 
 class Recent:
@@ -21,10 +22,12 @@ class Recent:
 
     Args:
         most_bytes: of objects, as JSON; with more, the Services that changed longest ago are forgotten.
+        most_services: of which not all is known; with more, nothing is kept until the next list.
     """
 
-    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+    def __init__(self, most_bytes: int = _MOST_BYTES, most_services: int = _MOST_SERVICES) -> None:
         self._most_bytes = most_bytes
+        self._most_services = most_services
         self._bytes = 0
         self._objects: dict[ObjectKey, dict[ObjectKey, msgspec.Raw]] = {}
         """By Service; what changed last is last."""
@@ -33,6 +36,7 @@ class Recent:
         self._partly_known: set[int] = set()
         """Hashes of Services that have, or had, objects that are not kept here. Two with one hash cost no more than a request."""
         self._is_listing = True
+        self._is_too_much = False
 
     def __contains__(self, service: ObjectKey) -> bool:
         """Whether all objects of a Service are known."""
@@ -45,16 +49,20 @@ class Recent:
         self._partly_known.clear()
         self._bytes = 0
         self._is_listing = True
+        self._is_too_much = False
 
     def end_list(self) -> None:
-        """Begin to keep what the watch brings from now on."""
-        self._is_listing = False
+        """Begin to keep what the watch brings from now on, unless the list had too many Services."""
+        self._is_listing = self._is_too_much
 
     def forget(self, services: Iterable[ObjectKey]) -> None:
         """Keep nothing of these Services: not everything that there is of them will be, or was, told here."""
         for service in services:
             self._partly_known.add(hash(service))
             self.take(service)
+        if len(self._partly_known) > self._most_services:
+            self.begin_list()
+            self._is_too_much = True
 
     def put(self, service: ObjectKey, key: ObjectKey, raw: msgspec.Raw) -> None:
         """Take an object that was added or changed, and belongs to a Service that nobody refers to."""

@@ -491,6 +491,21 @@ def test_what_is_kept_of_new_services_is_bounded() -> None:
     assert not world.followed.knows({ObjectKey("team", "s2")})
 
 
+def test_too_many_services_are_not_told_apart() -> None:
+    """Beyond a bound nothing is kept until the next list, and everything is fetched: memory must not grow with what comes and goes."""
+    recent = Recent(most_services=2)
+    world = World(recent)
+    world.relist(*(slice_of(ObjectKey("team", f"s{number}"), f"s{number}", 2) for number in range(3)), version=3)
+    world.event(slice_of(DB, "db-1", 4))
+    assert not world.followed.knows({DB})
+
+    world.relist(slice_of(ObjectKey("team", "s1"), "s1", 2), version=5)
+    world.event(slice_of(WEB, "web-1", 6))
+    assert world.followed.knows({WEB})
+    world.followed.drop({ObjectKey("team", f"t{number}") for number in range(2)})
+    assert not world.followed.knows({WEB})
+
+
 def _change(objects: dict[str, dict[str, Any]], change: Change, number: int) -> tuple[dict[str, Any], bool] | None:
     """Change a collection; give the event, if there is one, and whether it tells that the object is gone."""
     former = objects.pop(change.name, None)
