@@ -2,7 +2,7 @@
 
 One thread runs ``Controller.run`` and owns everything from the store to HAProxy. Other threads only set flags here and wake
 it. What is decided is in ``admission``, ``set_aside`` and ``plan``; how it is carried out is in ``apply``; when it is done,
-and tried again, is here.
+and tried again, in ``pace``, ``retries`` and ``revival``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from router.pace import ReloadPace
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.render import Renderer
 from router.resources import ObjectKey
-from router.retries import Backoff, SetAside
+from router.retries import SetAside
+from router.revival import Revival
 from router.running import Running
 from router.set_aside import Refusals, without
 from router.snapshot import Snapshot, differs
@@ -42,8 +43,6 @@ _NAMED = 5
 """How many of many things a log line names."""
 _DELETE_EVERY_S = 1.0
 """Between looks whether servers that were retired have lost their last connections."""
-_STABLE_S = 60.0
-"""A HAProxy that ran this long counts as well again: its next restart is immediate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +107,12 @@ class Controller:
         """Why nothing is known of what runs, where that is not that it starts."""
         self._set_aside = SetAside(timing.refused_retry_s, timing.port_retry_s)
         self._pace = ReloadPace(timing.reload_interval_s, timing.gather_s, timing.failure_retry_s)
-        self._restart_backoff = Backoff(*timing.failure_retry_s)
+        self._revival = Revival(haproxy, applier, observer, timing.failure_retry_s)
         self._delete_not_before_s = 0.0
         self._pending = False
         self._unserved_since_s: float | None = None
         self._unreported: frozenset[ObjectKey] = frozenset()
         self._reported: Snapshot | None = None
-        self._restart_s: float | None = None
-        self._started_s = float("-inf")
         self._problem = ""
         self._last_success_s: float | None = None
         self._snapshot = Snapshot()
@@ -167,12 +164,14 @@ class Controller:
     def turn(self) -> None:
         """Bring everything level once, as far as it can be done now."""
         self._last_turn_s = time.monotonic()
-        self._revive_haproxy()
+        if (revived := self._revival.look()) is not None:
+            self._running = revived.running
+            self._pace.hurry(time.monotonic())
         if self._templates_changed.is_set():
             self._templates_changed.clear()
             if self._templates.read(self._running.sections() if self._running is not None else None):
                 self._set_aside.retry_routes_now(time.monotonic())
-        if self._store.is_synced and self._restart_s is None:
+        if self._store.is_synced and self._revival.due_s is None:
             self._apply_changes(self._take_changes())
             self._delete_retired_servers()
         self._publish()
@@ -332,55 +331,10 @@ class Controller:
         lost += [refusal for port, refusal in refusals.ports.items() if port in shared]
         return [refusal.message for refusal in lost if refusal.reason is Reason.CONFIG_REJECTED]
 
-    # The process
-
-    def _revive_haproxy(self) -> None:
-        now_s = time.monotonic()
-        code = self._haproxy.ended()
-        is_awaited = self._haproxy.is_awaited
-        if code is not None:
-            self._observer.haproxy_ended()
-            self._applier.haproxy_ended()
-            if is_awaited or now_s - self._started_s > _STABLE_S:
-                self._restart_backoff.reset()
-                self._restart_s = now_s
-            else:
-                self._restart_s = now_s + self._restart_backoff.pause_s()
-            log.error("haproxy ended", exit_code=code, restart_in_seconds=round(self._restart_s - now_s, 3))
-        elif is_awaited and self._restart_s is None:
-            self._restart_s = now_s
-        if self._restart_s is not None and now_s >= self._restart_s:
-            self._restart_s = None
-            self._restart_haproxy(now_s)
-
-    def _restart_haproxy(self, now_s: float) -> None:
-        self._started_s = now_s
-        if not self._applier.can_restart and not self._haproxy.is_awaited:
-            # It had no configuration that is known to be good; the one that is applied now starts it.
-            self._running = None
-            self._pace.hurry(now_s)
-            return
-        try:
-            self._haproxy.restart()
-            # One that was there before us has a configuration that is not ours.
-            self._running = self._applier.haproxy_restarted() if self._applier.can_restart else None
-        except HaproxyError as error:
-            if self._haproxy.is_awaited:
-                # Whoever starts it has not yet. The call has waited a while; others get their turn, then it is called again.
-                self._restart_s = now_s
-                return
-            # Perhaps a port was taken meanwhile. The way of a first start finds out, and leaves out what must be.
-            self._running = None
-            self._pace.hurry(now_s)
-            log.error("haproxy not restarted", problem=str(error), consequence="starting it on a new configuration")
-        else:
-            self._pace.hurry(now_s)
-            log.info("haproxy restarted", seconds=round(time.monotonic() - now_s, 3))
-
     # What others see
 
     def _publish(self) -> None:
-        running = self._running if self._restart_s is None else None
+        running = self._running if self._revival.due_s is None else None
         snapshot = Snapshot(
             synced=self._store.is_synced,
             stopping=self._stopping.is_set(),
@@ -404,8 +358,8 @@ class Controller:
 
     def pause_s(self) -> float:
         """Give how long the next turn has nothing to do, unless the store wakes it; seconds."""
-        if self._restart_s is not None:
-            due_s = self._restart_s
+        if self._revival.due_s is not None:
+            due_s = self._revival.due_s
         elif self._pending:
             due_s = min(self._set_aside.due_s(), self._pace.due_s)
         else:

@@ -28,7 +28,7 @@ _BACKEND_ROUTE = re.compile(r"be_tcp:([^:'\s]+):([^:'\s/]+)")
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """HAProxy would take the configuration; it is the candidate in the state directory now."""
+    """HAProxy would take the configuration; it has been written."""
 
     rendered: Rendered
     in_part: bool = False

@@ -22,7 +22,7 @@ from router.state_dir import StateDir
 
 log = structlog.get_logger()
 
-_QUIET_S = 0.8
+_QUIET_S = 0.7
 """How long changes are gathered before the file is written."""
 _STOPS_WITHIN_S = 5.0
 _RETRY_S = (1.0, 30.0)
@@ -132,9 +132,11 @@ class Leveler:
         try:
             model = job.model()
             rendered = job.renderer.render(model)
+            # Nothing loads it now, so that nobody would find out that it is good in its parts only.
+            whole = not job.renderer.has_independent_sections
             if not job.check:
                 self._state.write_level(rendered.config, rendered.files)
-            elif not isinstance(judged := self._judge.check(rendered, self._state.write_level), Accepted):
+            elif not isinstance(judged := self._judge.check(rendered, self._state.write_level, whole=whole), Accepted):
                 return f"HAProxy refuses it: {one_line(judged.log)}"
             with_files = loaded(
                 model,

@@ -43,7 +43,7 @@ class ReloadPace:
 
     def wants_none(self) -> None:
         """Take note that none is needed."""
-        self._reasons = ()
+        self._reasons, self._hurries = (), False
 
     def hurry(self, now_s: float) -> None:
         """Let the next one run at once, whatever it is for. So does the first of all."""

@@ -108,7 +108,7 @@ class StateDir:
         Raises:
             OSError: the directory cannot be written.
         """
-        # Without a look at the folder, which has a file for each port of a pool: nobody but us removes any.
+        # Without a look at the folder, which has a file for each allowlist: nobody but us removes any.
         self._write_files({name: content for name, content in files.items() if name not in self._known}, ".level")
         self._level.write_bytes(config)
         return self._level
@@ -158,8 +158,8 @@ class StateDir:
             if name in there and (name in self._known or path.read_bytes() == content):
                 self._known.add(name)
                 continue
-            # Beside it, under a name of its own, so that two threads that write the same file do not meet. Not synced: a pool has
-            # a file for each port, and what a crash of the host leaves of them is looked at by the next router.
+            # Beside it, under a name of its own, so that two threads that write the same file do not meet. Not synced: there
+            # may be thousands, and what a crash of the host leaves of them is looked at by the next router.
             path.with_suffix(suffix).write_bytes(content)
             with self._changing:
                 # Together, for another thread may be sweeping.

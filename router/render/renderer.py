@@ -109,6 +109,11 @@ class Renderer:
         return None if text is not None and section.backend.allowlist is not None and text.allowlist is None else text
 
     @property
+    def has_independent_sections(self) -> bool:
+        """Whether HAProxy takes any sections together that it takes one by one; templates of the admin's may see to it that not."""
+        return self._templates.is_packaged
+
+    @property
     def owners_file(self) -> str:
         """Give the path of the map that tells whom the backends of the pool serve."""
         return str(self._settings.maps_dir / files.owners_file()[0])

@@ -109,6 +109,11 @@ class TemplateSet:
             return (self.file(name),) * text.count("\n")
         return origins(marked)
 
+    @property
+    def is_packaged(self) -> bool:
+        """Whether these are the router's own, with nothing replaced or added."""
+        return all(file == name.removeprefix(_PACKAGED) for name, (_, file) in self._sources.items())
+
     def file(self, name: str) -> str:
         """Give what a template's file is called in messages: a path where it is overridden."""
         return self._sources[name][1]

@@ -19,6 +19,9 @@ TARGETS = (TARGET, TARGET_P99, TARGET_MOST, TARGET_LEAST)
 """Of several that a figure has all must be met."""
 
 
+_MORE_IS_BETTER: frozenset[Unit] = frozenset({"MiB/s", "1/s", "ratio"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """One measured thing at one number of Routes; all values are in ``unit``."""
@@ -29,7 +32,7 @@ class Figure:
     runs: int
     median: float
     p99: float
-    """By the nearest rank: of fewer than a hundred runs the largest value."""
+    """99 % of the runs were no worse, by the nearest rank; of fewer than a hundred it is the worst. Of rates and ratios less is worse."""
     min: float
     max: float
     compared_with: Mapping[str, float] = field(default_factory=dict)
@@ -73,7 +76,9 @@ def summarize(
         unit=unit,
         runs=len(ordered),
         median=statistics.median(ordered),
-        p99=percentile(ordered, 99),
+        p99=percentile(ordered, 99)
+        if unit not in _MORE_IS_BETTER
+        else -percentile([-each for each in reversed(ordered)], 99),
         min=ordered[0],
         max=ordered[-1],
         compared_with=dict(compared_with),

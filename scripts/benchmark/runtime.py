@@ -72,6 +72,7 @@ _TARGETS: Mapping[str, Mapping[str, float]] = {
 }
 _TARGETS_AT: Mapping[tuple[int, str], Mapping[str, float]] = {
     (1_000, RELOADED): {TARGET_MOST: 200.0},
+    (1_000, RELOADED_POOL): {TARGET_MOST: 200.0},
     (5_000, START): {TARGET_MOST: 1_700.0},
     (5_000, MEMORY): {TARGET_MOST: 120.0},
 }

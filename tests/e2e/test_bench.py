@@ -132,7 +132,7 @@ def test_every_figure_is_measured(tmp_path: Path, temporary: Path) -> None:
         assert figure["runs"] == (20 if figure["name"] in IN_PARTS[2:4] else 2)
         assert 0 < figure["min"] <= figure["median"] <= figure["max"]
         assert figure["unit"] == ("MiB" if "memory" in figure["name"] or "peak" in figure["name"] else "ms")
-        assert ("HAProxy's share (-c, reload)" in figure["compared_with"]) == (
+        assert ("HAProxy's share (reload)" in figure["compared_with"]) == (
             figure["name"] in {*AS_A_WHOLE, *FROM_API} - WITHOUT_SHARE and figure["unit"] == "ms"
         )
 

@@ -50,6 +50,9 @@ def test_figure_is_of_its_samples(samples: list[float]) -> None:
     assert figure.min <= figure.median <= figure.max
     assert figure.p99 in samples
     assert sum(sample <= figure.p99 for sample in samples) >= 0.99 * len(samples)
+    rate = summarize(100, "rate", samples, {}, "1/s")
+    assert rate.p99 in samples
+    assert sum(sample >= rate.p99 for sample in samples) >= 0.99 * len(samples)
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,19 @@ def test_what_haproxy_took_before_is_not_judged_again(disk: Disk) -> None:
     assert "be_tcp:team:r00" in disk.text()
 
 
+def test_with_templates_of_the_admins_the_whole_is_judged(disk: Disk, tmp_path: Path) -> None:
+    """They may make sections that do not go together, and nothing loads what is written here until HAProxy starts on it."""
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "_more.j2").write_text("")
+    disk.renderer = Renderer(TemplateSet.load(tmp_path / "templates"), RenderSettings(state_dir=disk.state.path))
+    many = tuple(section(f"r{number:02}", 7100 + number, server(1)) for number in range(20))
+    disk.want(Model(many), check=True)
+    disk.wait_for("team:r19")
+    disk.want(Model((*many, section("s", 7200, server(1)))), check=True)
+    disk.wait_for("team:s")
+    assert [text.count("\nbackend ") for text in disk.checked] == [20, 21]
+
+
 def test_other_servers_need_no_check(disk: Disk) -> None:
     """HAProxy is not asked about a file that differs in servers only."""
     disk.want(_ONE)

@@ -71,6 +71,15 @@ def test_pauses_after_failures_grow_until_one_works() -> None:
     assert pace.failed(400.0) == 2.0
 
 
+def test_hurry_ends_with_the_need() -> None:
+    """Where nothing had to be reloaded after all, the next reload waits for company as any other."""
+    pace = _started()
+    pace.hurry(200.0)
+    pace.wants_none()
+    pace.wants(_reasons("team/a"), 300.0)
+    assert pace.due_s == 300.02
+
+
 def test_what_hurries_waits_for_nothing() -> None:
     """After a restart, or when some are left out, the next reload runs at once, whatever it is for; those after it do not."""
     pace = _started()

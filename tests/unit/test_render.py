@@ -372,3 +372,10 @@ def test_repeated_bind_addresses_are_one() -> None:
     rendered = _render(Model((section("a", 1001, options=port_options(accept_proxy=True)),)), settings=settings)
     binds = [line for line in _lines(rendered) if line.startswith("  bind")]
     assert binds == ["  bind 127.0.0.1:1001 accept-proxy", "  bind [::1]:1001 v6only accept-proxy"]
+
+
+def test_packaged_templates_are_told_from_others(tmp_path: Path) -> None:
+    """A file that replaces one, and one that only helps, may make sections that do not go together."""
+    assert TemplateSet.load().is_packaged
+    assert TemplateSet.load(tmp_path).is_packaged
+    assert not _load(tmp_path, _help="nothing").is_packaged

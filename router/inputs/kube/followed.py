@@ -8,6 +8,9 @@ list and are passed over, and events after it that came while the list was under
 When the whole collection is listed again, the watch goes on from that list, and what happened before is never brought. So that list
 must win over a fetch that is older. It covers the Services that were wanted when its first page came: whoever is wanted later is
 fetched later than that page was made, and thus newer.
+
+What the watch brings of new Services that nobody refers to is kept for a while (``recent``). It is what would be held had they been
+wanted from the beginning, so it needs no floor, and no request when a Route comes.
 """
 
 from __future__ import annotations
@@ -20,11 +23,11 @@ from itertools import groupby
 import msgspec
 import structlog
 
-from router.decode import Refusal
 from router.errors import ApiError
-from router.inputs.kube.decoding import Head, decode_head, decode_page, version_number
+from router.inputs.kube.decoding import Head, decode_page, version_number
 from router.inputs.kube.kinds import FollowedKind
 from router.inputs.kube.recent import Recent
+from router.inputs.kube.sieve import Held, Sieve, Sifted
 from router.kube.api import Api
 from router.resources import KubernetesObject, ObjectKey
 from router.store import Store
@@ -35,16 +38,7 @@ _ONE_BY_ONE = 4
 """Of so many Services of a namespace the objects are fetched one by one; of more, all of the namespace are listed."""
 _PAGE_SIZE = 500
 
-_Objects = tuple[KubernetesObject, ...]
 _Slot = tuple[type[KubernetesObject], ObjectKey]
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """What the store has of one object of the API; of Endpoints that can be several slices, or none."""
-
-    service: ObjectKey
-    objects: _Objects
 
 
 @dataclass(slots=True)
@@ -52,7 +46,7 @@ class _Fetch:
     """A list of some Services' objects that is under way, and what the watch brought meanwhile."""
 
     services: set[ObjectKey]
-    events: dict[ObjectKey, tuple[int | None, _Held | None]] = field(default_factory=dict)
+    events: dict[ObjectKey, tuple[int | None, Held | None]] = field(default_factory=dict)
 
 
 class Followed:
@@ -69,11 +63,12 @@ class Followed:
         self.kind = kind
         self._api = api
         self._store = store
+        self._sieve = Sieve(kind)
         self._log = log.bind(kind=kind.resource.name)
         self._lock = threading.Lock()
         self._wanted: dict[ObjectKey, ObjectKey] = {}
         """Services, each with itself: there are many objects, and they shall all hold the same key."""
-        self._held: dict[ObjectKey, _Held] = {}
+        self._held: dict[ObjectKey, Held] = {}
         self._keys: dict[ObjectKey, tuple[ObjectKey, ...]] = {}
         """Of what is held, by Service."""
         self._floors: dict[ObjectKey, int] = {}
@@ -84,27 +79,27 @@ class Followed:
         """The Services that the list under way will bring; None before its first page."""
         self._fetched: set[ObjectKey] = set()
         """The Services that were fetched since the list began."""
-        self._listed: dict[ObjectKey, _Held] = {}
-        self._undecodable: set[ObjectKey] = set()
+        self._listed = Sifted()
 
     @property
     def held(self) -> int:
         """How many objects of the API are kept."""
         return len(self._held)
 
-    def knows(self, services: Iterable[ObjectKey]) -> bool:
+    def knows(self, services: Iterable[ObjectKey], *, is_live: bool = True) -> bool:
         """Say whether ``want`` has to ask the API server nothing for these Services, as it is now."""
         with self._lock:
             return not self._has_begun or all(
-                service in self._wanted or service in self._recent for service in services
+                service in self._wanted or (is_live and service in self._recent) for service in services
             )
 
-    def want(self, services: Iterable[ObjectKey], *, may_fetch: bool = True) -> bool:
+    def want(self, services: Iterable[ObjectKey], *, may_fetch: bool = True, is_live: bool = True) -> bool:
         """Keep the objects of these Services from now on; when this returns, the store has them.
 
         Args:
             services: keys of Services.
             may_fetch: whether it is any use to ask the API server now.
+            is_live: whether the watch is known to bring what happens; if not, what it brought before may be out of date.
 
         Returns:
             Whether that worked. If not, the collection must be listed again.
@@ -115,7 +110,10 @@ class Followed:
             self._wanted.update((service, service) for service in new)
             if not self._has_begun:
                 return True
-            self._take_recent(new)
+            if is_live:
+                self._take_recent(new)
+            else:
+                self._recent.forget(new)
             if not new:
                 return True
             if not may_fetch:
@@ -130,16 +128,23 @@ class Followed:
                     is_complete &= self._fetch({service}, namespace, self.kind.selector(service.name))
         return is_complete
 
+    def _note_recent(self, service: ObjectKey, key: ObjectKey, raw: msgspec.Raw | None) -> None:
+        """Keep an object of a Service that nobody refers to, or (None) know nothing more of it."""
+        if raw is not None:
+            self._recent.put(service, key, raw)
+        else:
+            self._recent.delete(key)
+
     def _take_recent(self, services: set[ObjectKey]) -> None:
         """Hold what the watch brought of Services before they were wanted; leave those of which it is not all in the set."""
-        known: dict[ObjectKey, _Held | None] = {}
+        known: dict[ObjectKey, Held | None] = {}
         for service in tuple(services):
             if service in self._recent:
                 services.discard(service)
                 for key, raw in self._recent.take(service).items():
-                    objects = self._decode(key, raw)
+                    objects = self._sieve.decode(key, raw)
                     if objects is not None:
-                        known[service if key == service else key] = _Held(service, objects)
+                        known[service if key == service else key] = Held(service, objects)
         # The Route for which they are wanted follows at once.
         self._publish(known, wakes=False)
 
@@ -166,8 +171,7 @@ class Followed:
         with self._lock:
             self._to_list = None
             self._fetched = set()
-            self._listed = {}
-            self._undecodable = set()
+            self._listed = Sifted()
             self._recent.begin_list()
 
     def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
@@ -178,12 +182,10 @@ class Followed:
                 self._to_list = dict(self._wanted)
             to_list = self._to_list
         # What is dropped from it meanwhile is left out at the end.
-        others: set[ObjectKey] = set()
-        listed, undecodable = self._decode_all(items, to_list, others)
-        self._listed.update(listed)
-        self._undecodable |= undecodable
+        sifted = self._sieve.sift(items, to_list)
+        self._listed.add(sifted)
         with self._lock:
-            self._recent.forget(others)
+            self._recent.forget(sifted.others)
 
     def end_list(self, resource_version: str) -> None:
         """Take what was listed for all that there is of the Services that were wanted when its first page came."""
@@ -193,8 +195,8 @@ class Followed:
             for fetch in self._fetches:
                 fetch.services -= to_list
             newer = {service for service in to_list & self._fetched if self._is_old(service, version)}
-            self._replace(to_list - newer, self._listed, self._undecodable, version)
-            self._listed = {}
+            self._replace(to_list - newer, self._listed, version)
+            self._listed = Sifted()
             self._recent.end_list()
 
     def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
@@ -204,23 +206,22 @@ class Followed:
         with self._lock:
             belongs_to = self.kind.service_of(head)
             service = self._wanted.get(belongs_to)
-            if service is None and raw is not None:
-                self._recent.put(belongs_to, key, raw)
-            else:
-                self._recent.delete(key)
+            former = self._held.get(key)
+            if former is None or not self._is_old(former.service, version):
+                self._note_recent(belongs_to, key, raw if service is None else None)
             if (service is None or raw is None) and key not in self._held and not self._fetches:
                 return
-            current: _Held | None = None
+            current: Held | None = None
             if service is not None and raw is not None:
-                objects = self._decode(key, raw)
+                objects = self._sieve.decode(key, raw)
                 if objects is None:
                     return
-                current = _Held(service, objects)
+                current = Held(service, objects)
             for fetch in self._fetches:
                 fetch.events[key] = (version, current)
             self._apply_event(key, version, current)
 
-    def _apply_event(self, key: ObjectKey, version: int | None, current: _Held | None) -> None:
+    def _apply_event(self, key: ObjectKey, version: int | None, current: Held | None) -> None:
         former = self._held.get(key)
         if former is not None and self._is_old(former.service, version):
             return
@@ -242,7 +243,7 @@ class Followed:
         with self._lock:
             self._fetches.append(fetch)
         try:
-            version, listed, undecodable = self._list(namespace, selector, {service: service for service in services})
+            version, listed = self._list(namespace, selector, {service: service for service in services})
         except (ApiError, msgspec.DecodeError) as error:
             self._log.info("objects not fetched", services=[str(key) for key in sorted(services)], problem=str(error))
             with self._lock:
@@ -252,90 +253,50 @@ class Followed:
             self._fetches.remove(fetch)
             for key, (event_version, held) in fetch.events.items():
                 if version is None or event_version is None or event_version > version:
-                    listed.pop(key, None)
-                    undecodable.discard(key)
+                    listed.held.pop(key, None)
+                    listed.undecodable.discard(key)
                     if held is not None and held.service in fetch.services:
-                        listed[key] = held
+                        listed.held[key] = held
+            for key in listed.held:
+                # The watch may have brought it for another Service; that was before this.
+                self._recent.delete(key)
             # The Route for which they were fetched follows at once.
-            self._replace(fetch.services, listed, undecodable, version, wakes=False)
+            self._replace(fetch.services, listed, version, wakes=False)
             self._fetched |= fetch.services
         return True
 
     def _list(
         self, namespace: str, selector: Mapping[str, str], services: Mapping[ObjectKey, ObjectKey]
-    ) -> tuple[int | None, dict[ObjectKey, _Held], set[ObjectKey]]:
+    ) -> tuple[int | None, Sifted]:
         path = self.kind.resource.path(namespace)
         query = {**selector, "limit": str(_PAGE_SIZE)}
-        listed: dict[ObjectKey, _Held] = {}
-        undecodable: set[ObjectKey] = set()
+        listed = Sifted()
         while True:
             page = decode_page(self._api.get(path, query))
-            of_page, bad = self._decode_all(page.items or (), services)
-            listed.update(of_page)
-            undecodable |= bad
+            listed.add(self._sieve.sift(page.items or (), services))
             if not page.metadata.continue_:
-                return version_number(page.metadata.resource_version), listed, undecodable
+                return version_number(page.metadata.resource_version), listed
             query["continue"] = page.metadata.continue_
-
-    def _decode_all(
-        self,
-        items: tuple[msgspec.Raw, ...],
-        services: Mapping[ObjectKey, ObjectKey],
-        others: set[ObjectKey] | None = None,
-    ) -> tuple[dict[ObjectKey, _Held], set[ObjectKey]]:
-        """Decode the objects that belong to these Services; give them, and the keys of those that cannot be.
-
-        Services that other objects belong to are added to ``others``.
-        """
-        listed: dict[ObjectKey, _Held] = {}
-        undecodable: set[ObjectKey] = set()
-        for raw in items:
-            try:
-                head = decode_head(raw)
-            except msgspec.DecodeError as error:
-                self._log.warning("object not decoded", problem=f"metadata: {error}")
-                continue
-            belongs_to = self.kind.service_of(head)
-            service = services.get(belongs_to)
-            if service is None:
-                if others is not None:
-                    others.add(belongs_to)
-                continue
-            key = head.key
-            objects = self._decode(key, raw)
-            if objects is None:
-                undecodable.add(key)
-            else:
-                listed[service if key == service else key] = _Held(service, objects)
-        return listed, undecodable
-
-    def _decode(self, key: ObjectKey, raw: msgspec.Raw) -> _Objects | None:
-        decoded = self.kind.decode(raw)
-        if isinstance(decoded, Refusal):
-            self._log.warning("object not decoded", namespace=key.namespace, name=key.name, problem=str(decoded))
-            return None
-        return decoded
 
     def _replace(
         self,
         services: Iterable[ObjectKey],
-        listed: Mapping[ObjectKey, _Held],
-        kept: set[ObjectKey],
+        listed: Sifted,
         version: int | None,
         *,
         wakes: bool = True,
     ) -> None:
-        """Take this for all objects of these Services; those of ``kept`` stay as they are."""
-        changes: dict[ObjectKey, _Held | None] = {}
+        """Take this for all objects of these Services; what could not be decoded stays as it is."""
+        changes: dict[ObjectKey, Held | None] = {}
         among = set(services)
         for service in among:
-            changes.update(dict.fromkeys(key for key in self._keys.get(service, ()) if key not in kept))
+            changes.update(dict.fromkeys(key for key in self._keys.get(service, ()) if key not in listed.undecodable))
             if version is not None:
                 self._floors[service] = version
-        changes.update({key: held for key, held in listed.items() if held.service in among})
+        changes.update({key: held for key, held in listed.held.items() if held.service in among})
         self._publish(changes, wakes=wakes)
 
-    def _publish(self, changes: Mapping[ObjectKey, _Held | None], *, wakes: bool = True) -> None:
+    def _publish(self, changes: Mapping[ObjectKey, Held | None], *, wakes: bool = True) -> None:
         present: dict[_Slot, KubernetesObject] = {}
         absent: set[_Slot] = set()
         for key, current in changes.items():
@@ -344,7 +305,7 @@ class Followed:
                 present.update(zip(_slots(key, current), current.objects, strict=True))
         self._store.apply(present, frozenset(absent - present.keys()), wakes=wakes)
 
-    def _set(self, key: ObjectKey, current: _Held | None) -> tuple[_Slot, ...]:
+    def _set(self, key: ObjectKey, current: Held | None) -> tuple[_Slot, ...]:
         """Hold this; give the slots that the store has of what was held before."""
         former = self._held.pop(key, None)
         if current is not None:
@@ -361,6 +322,6 @@ class Followed:
         return _slots(key, former) if former is not None else ()
 
 
-def _slots(key: ObjectKey, held: _Held) -> tuple[_Slot, ...]:
+def _slots(key: ObjectKey, held: Held) -> tuple[_Slot, ...]:
     """Give where the store has what was made of the object of this key, which is most often one of the same name."""
     return tuple((type(obj), key if obj.metadata.name == key.name else obj.key) for obj in held.objects)

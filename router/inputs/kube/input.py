@@ -15,7 +15,8 @@ from router.inputs.kube.followed import Followed
 from router.inputs.kube.handle import Handle
 from router.inputs.kube.kinds import ENDPOINTS, NAMESPACES, ROUTES, SERVICES, SLICES, FollowedKind, Resource
 from router.inputs.kube.reflector import Pace, Reflector, Sink, WatchObserver
-from router.inputs.kube.shard import NamespaceSink, RouteSink, Shard
+from router.inputs.kube.shard import Shard
+from router.inputs.kube.sinks import NamespaceSink, RouteSink
 from router.kube.api import StoppableApi
 from router.resources import ObjectKey, Route
 from router.settings import KubeSettings
@@ -221,15 +222,17 @@ class _Scoped:
     def knows(self, services: frozenset[ObjectKey]) -> bool:
         """Say whether ``want`` has to ask the API server nothing for these Services, as it is now."""
         return all(
-            followed.knows(service for service in services if namespace in {"", service.namespace})
-            for namespace, (followed, _, _) in self._members.items()
+            followed.knows(
+                (service for service in services if namespace in {"", service.namespace}), is_live=reflector.is_live
+            )
+            for namespace, (followed, reflector, _) in self._members.items()
         )
 
     def want(self, services: frozenset[ObjectKey]) -> None:
         """Have the objects of these Services in the store when this returns, if the API server lets."""
         for namespace, (followed, reflector, handle) in self._members.items():
             within = [service for service in services if namespace in {"", service.namespace}]
-            if within and not followed.want(within, may_fetch=reflector.is_connected):
+            if within and not followed.want(within, may_fetch=reflector.is_connected, is_live=reflector.is_live):
                 handle.request_list()
 
     def drop(self, services: frozenset[ObjectKey]) -> None:

@@ -15,13 +15,15 @@ from router.resources import ObjectKey
 
 _MOST_BYTES = 4 << 20
 _MOST_SERVICES = 100_000
+_BESIDE_BYTES = 500
+"""What an object takes beside its JSON."""
 
 
 class Recent:
     """What one watch brought of new Services; not thread-safe.
 
     Args:
-        most_bytes: of objects, as JSON; with more, the Services that changed longest ago are forgotten.
+        most_bytes: of objects, about; with more, the Services that changed longest ago are forgotten.
         most_services: of which not all is known; with more, nothing is kept until the next list.
     """
 
@@ -73,7 +75,7 @@ class Recent:
         objects = self._objects[service] = self._objects.pop(service, {})
         objects[key] = raw
         self._services[key] = service
-        self._bytes += memoryview(raw).nbytes
+        self._bytes += _size(raw)
         while self._bytes > self._most_bytes:
             self.forget([next(iter(self._objects))])
 
@@ -81,7 +83,7 @@ class Recent:
         """Take note that an object is gone, or belongs to somebody else."""
         service = self._services.pop(key, None)
         if service is not None:
-            self._bytes -= memoryview(self._objects[service].pop(key)).nbytes
+            self._bytes -= _size(self._objects[service].pop(key))
             if not self._objects[service]:
                 # It may come again; that nothing of it is left is no reason to remember it.
                 del self._objects[service]
@@ -91,5 +93,9 @@ class Recent:
         objects = self._objects.pop(service, {})
         for key, raw in objects.items():
             del self._services[key]
-            self._bytes -= memoryview(raw).nbytes
+            self._bytes -= _size(raw)
         return objects
+
+
+def _size(raw: msgspec.Raw) -> int:
+    return memoryview(raw).nbytes + _BESIDE_BYTES

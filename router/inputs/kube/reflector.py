@@ -57,6 +57,8 @@ class Pace:
     """Servers that send bookmarks do so about each minute; without any for this long, the stream is dead."""
     unproven_watch_s: tuple[float, float] = (60.0, 90.0)
     """The same as ``watch_s`` before the first bookmark: nothing tells a dead stream from a quiet one but its end."""
+    live_s: float = 30.0
+    """A stream on which nothing came for this long may be dead; by then TCP has noticed a peer that is gone."""
     grace_s: float = 15.0
     """How much later than the server's own end of a stream silence counts as a failure."""
 
@@ -141,6 +143,7 @@ class Reflector:
         """What went wrong was a watch. A list that goes well says nothing about that: each needs a permission of its own."""
         self._stream_opened_s: float | None = None
         self._made_progress = False
+        self._is_streaming = False
         self.is_listed = False
         """Whether a list came to its end, ever."""
         self.is_connected = False
@@ -149,6 +152,12 @@ class Reflector:
         """Why not, for a user."""
         self.last_event_s: float | None = None
         """When the server last sent something, bookmarks too (``time.monotonic``)."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether what happens is brought at once: a stream is open, and the server was heard from lately; any thread."""
+        heard_s = self.last_event_s
+        return self._is_streaming and heard_s is not None and time.monotonic() - heard_s < self._pace.live_s
 
     def run(self) -> None:
         """Keep the sink equal to the collection until the handle is stopped."""
@@ -220,6 +229,7 @@ class Reflector:
                     return
                 self._stream_opened_s = time.monotonic()
                 self._answered()
+                self._is_streaming = True
                 for line in stream.lines():
                     self._take(line)
             except ApiUnreachable:
@@ -227,6 +237,7 @@ class Reflector:
                     return  # closed for that
                 raise
             finally:
+                self._is_streaming = False
                 self._handle.attach(None)
 
     def _take(self, line: bytes) -> None:

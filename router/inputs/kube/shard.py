@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from typing import Protocol
 
-import msgspec
 import structlog
 
-from router.decode import Refusal
-from router.inputs.kube.decoding import Head, decode_head, decode_object
-from router.inputs.kube.kept import kept_route
 from router.resources import ObjectKey, Route
 from router.store import Store
 
@@ -148,51 +144,50 @@ class Shard:
                 raise RuntimeError("Routes cannot be published") from self._failure
             if self._is_scheduled or not self._pending:
                 return
-            routes = tuple(self._pending.values())
-        if self._is_known(routes) and self._flush(waits=False):
-            return
+        self._publish_known()
         with self._lock:
-            if self._is_scheduled:
+            if self._is_scheduled or not self._pending:
                 return
             self._is_scheduled = True
         # An executor that was shut down takes nothing any more: the input stops.
         with suppress(RuntimeError):
             self._executor.submit(self._flush).add_done_callback(self._published)
 
-    def _is_known(self, routes: Iterable[Route | None]) -> bool:
-        """Say whether these Routes refer to nothing that must be fetched."""
-        services = frozenset(
-            service for route in routes if route is not None and self._is_ours(route) for service in services_of(route)
-        )
+    def _publish_known(self) -> None:
+        """Publish what is pending and needs no fetch, unless somebody else publishes."""
+        if not self._publishing.acquire(blocking=False):
+            return
+        try:
+            with self._lock:
+                known = {key: route for key, route in self._pending.items() if self._is_known(route)}
+                for key in known:
+                    del self._pending[key]
+            self._publish(known)
+        finally:
+            self._publishing.release()
+
+    def _is_known(self, route: Route | None) -> bool:
+        """Say whether a Route refers to nothing that must be fetched."""
+        if route is None or not self._is_ours(route):
+            return True
+        services = services_of(route)
         return all(follower.knows(services) for follower in self._followers)
 
-    def _published(self, job: Future[bool]) -> None:
+    def _published(self, job: Future[None]) -> None:
         """Look at what became of a job: the watch that comes next ends by its failure, and that is seen."""
         error = job.exception()
         if error is not None:
             log.critical("routes not published", problem=repr(error))
             self._failure = error
 
-    def _flush(self, *, waits: bool = True) -> bool:
-        """Publish all that is pending; when this returns it is in the store.
-
-        Args:
-            waits: for who publishes now, and perhaps fetches; if not, nothing may be done.
-
-        Returns:
-            Whether it was done.
-        """
-        if not self._publishing.acquire(blocking=waits):
-            return False
-        try:
+    def _flush(self) -> None:
+        """Publish all that is pending; when this returns it is in the store."""
+        with self._publishing:
             with self._lock:
                 # Not earlier: jobs that wait here, one after the other, would leave the executor no thread to fetch with.
                 self._is_scheduled = False
                 changes, self._pending = self._pending, {}
             self._publish(changes)
-        finally:
-            self._publishing.release()
-        return True
 
     def _publish(self, changes: Mapping[ObjectKey, Route | None]) -> None:
         """Bring Routes into the store, or out of it: first what they newly refer to, at last what nobody refers to now."""
@@ -233,87 +228,6 @@ class Shard:
             job.result()
 
 
-class RouteSink:
-    """The sink of one watch over Routes; ``namespace`` is empty if over all."""
-
-    def __init__(self, shard: Shard, namespace: str) -> None:
-        self._shard = shard
-        self._namespace = namespace
-        self._log = log.bind(kind="routes")
-        self._listed: dict[ObjectKey, Route] = {}
-        self._undecodable: set[ObjectKey] = set()
-
-    def begin_list(self) -> None:
-        """Begin to list."""
-        self._listed = {}
-        self._undecodable = set()
-
-    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
-        """Take Routes of the list."""
-        for raw in items:
-            route = self._decode(raw)
-            if route is not None:
-                self._listed[route.key] = route
-
-    def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
-        """Take what was listed for all that there is."""
-        self._shard.replace(self._namespace, self._listed, frozenset(self._undecodable))
-        self._listed = {}
-
-    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
-        """Take a Route that was added or changed, or (None) deleted."""
-        if raw is None:
-            self._shard.delete(head.key)
-        elif (route := self._decode(raw)) is not None:
-            self._shard.put(route)
-
-    def _decode(self, raw: msgspec.Raw) -> Route | None:
-        decoded = decode_object(Route, raw)
-        if not isinstance(decoded, Refusal):
-            return kept_route(decoded)
-        try:
-            key = decode_head(raw).key
-        except msgspec.DecodeError:
-            key = ObjectKey("", "")
-        self._undecodable.add(key)
-        self._log.warning("object not decoded", namespace=key.namespace, route=key.name, problem=str(decoded))
-        return None
-
-
-class NamespaceSink:
-    """The sink of the watch over namespaces that have the label."""
-
-    def __init__(self, shard: Shard) -> None:
-        self._shard = shard
-        self._names: set[str] = set()
-        self._listed: set[str] = set()
-
-    @property
-    def held(self) -> int:
-        """How many namespaces are selected."""
-        return len(self._names)
-
-    def begin_list(self) -> None:
-        """Begin to list."""
-        self._listed = set()
-
-    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
-        """Take namespaces of the list."""
-        self._listed.update(_names(items))
-
-    def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - as above
-        """Take what was listed for all that there is."""
-        self._names = self._listed
-        self._shard.select(frozenset(self._names))
-
-    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
-        """Take a namespace that gained the label, or (None) lost it or is gone."""
-        name = head.metadata.name
-        if (raw is not None) != (name in self._names):
-            self._names = self._names | {name} if raw is not None else self._names - {name}
-            self._shard.select(frozenset(self._names))
-
-
 def services_of(route: Route) -> frozenset[ObjectKey]:
     """Give the Services that a Route refers to."""
     targets = (route.spec.to, *(route.spec.alternate_backends or ()))
@@ -322,11 +236,3 @@ def services_of(route: Route) -> frozenset[ObjectKey]:
         for target in targets
         if target.kind in {"", "Service"} and target.name
     )
-
-
-def _names(items: Iterable[msgspec.Raw]) -> Iterable[str]:
-    for raw in items:
-        try:
-            yield decode_head(raw).metadata.name
-        except msgspec.DecodeError as error:
-            log.warning("object not decoded", kind="namespaces", problem=f"metadata: {error}")
