@@ -149,6 +149,34 @@ def test_a_new_route_comes_with_what_it_refers_to(api: ApiServer, watch: Watch) 
     assert ObjectKey("team", "web") in world.store.objects.slices
 
 
+def test_a_route_after_its_service_needs_no_request(api: ApiServer, watch: Watch) -> None:
+    """What the watches brought is all that there is. Of a Route that comes again nothing was kept, and it is asked for."""
+    world = watch(api).synced()
+    wait_for(lambda: api.open_watches == 3, "all watches")
+    seen = {name: kind.last_event_s for name, kind in world.input.kinds.items()}
+    api.apply(service("web"), *endpoint_slice("web", ("10.0.0.7", 5432)))
+    wait_for(
+        lambda: all(world.input.kinds[name].last_event_s != seen[name] for name in ("services", "endpointslices")),
+        "both to be brought",
+    )
+
+    def lists() -> int:
+        return sum("watch" not in request.query for request in api.requests)
+
+    before = lists()
+    api.apply(route("web", 6621))
+    wait_for(lambda: world.addresses("web") == {"10.0.0.7"} and "team/web" in world.routes(), "the Route")
+    api.apply(*endpoint_slice("web", ("10.0.0.8", 5432)))
+    wait_for(lambda: world.addresses("web") == {"10.0.0.8"}, "the endpoint to move")
+    assert lists() == before
+
+    api.delete("Route", "team", "web")
+    wait_for(lambda: "team/web" not in world.services(), "the Route to go")
+    api.apply(route("web", 6621))
+    wait_for(lambda: world.addresses("web") == {"10.0.0.8"} and "team/web" in world.routes(), "the Route again")
+    assert lists() == before + 2
+
+
 def test_a_route_that_becomes_ours_is_followed(api: ApiServer, watch: Watch) -> None:
     """Foreign Routes are in the store, what they refer to is not; an edit of the annotation brings it, and another takes it."""
     world = watch(api).synced()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -85,6 +86,36 @@ class Nobody:
 
     def watch_restarted(self, kind: str, cause: str) -> None:
         """Count nothing."""
+
+
+class LastingStream(CutStreams):
+    """A stream with one bookmark, which then says nothing until it may end."""
+
+    def __init__(self) -> None:
+        self.has_begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def lines(self) -> Iterator[bytes]:
+        """Give the bookmark, and wait."""
+        yield b'{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"8"}}}'
+        self.has_begun.set()
+        assert self.may_end.wait(20)
+
+
+@pytest.mark.parametrize("live_s", [30.0, 0.0])
+def test_only_an_open_stream_that_was_heard_lately_is_live(live_s: float) -> None:
+    """Before it is open, after silence, and when it has ended, what happens may not be brought."""
+    api, handle = LastingStream(), Pauses()
+    reflector = Reflector(api, ROUTES, Nobody(), handle=handle, observer=Nobody(), pace=Pace(live_s=live_s))
+    assert not reflector.is_live
+    thread = threading.Thread(target=reflector.run)
+    thread.start()
+    assert api.has_begun.wait(20)
+    assert reflector.is_live == (live_s > 0)
+    handle.stop()
+    api.may_end.set()
+    thread.join(20)
+    assert not reflector.is_live
 
 
 @pytest.mark.parametrize(
