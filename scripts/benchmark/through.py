@@ -1,10 +1,12 @@
-"""Connections through a rendered port, and through a hand-written HAProxy with the least that serves: rounds of each in turn."""
+"""Connections through a rendered port, and through a hand-written HAProxy with the least that serves, in turn."""
 
 from __future__ import annotations
 
 import socket
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.services import HOST, answer
 from scripts.benchmark.workload import ENDPOINT_ADDRESSES, Workload
 
-MIB = 128
-"""What flows through one connection in a round."""
+MIB = 32
+"""What flows through one connection."""
 
 _CONNECTIONS = 250
+_AT_ONCE = 4
+"""Connections of each side in which round trips are taken, and that bytes flow through one after another."""
 _QUESTIONS = 400
 _QUESTION = bytes(64)
 _WITHIN_S = 20.0
@@ -57,16 +61,23 @@ class Samples:
     mib_per_s: list[float] = field(default_factory=list)
 
 
+_Sides = tuple[Ports, Ports]
+"""The rendered one, and the minimal one."""
+
+
 def compare(rendered: Ports, minimal: Ports, rounds: int) -> tuple[Samples, Samples]:
-    """Measure both in turn, each as often the first of a round as the other; give the samples of both."""
-    samples = Samples(), Samples()
-    pairs = list(zip((rendered, minimal), samples, strict=True))
-    for number in range(rounds):
-        for ports, of_these in pairs if number % 2 else reversed(pairs):
-            of_these.round_trip_ms.append(_round_trip_ms(ports.port))
-            of_these.connections_per_s.append(_connections_per_s(ports.port))
-            of_these.mib_per_s.append(_mib_per_s(ports.bulk_port))
-    return samples
+    """Measure both at the same time, now a piece of one and now of the other; give the samples of both."""
+    ours, bare = Samples(), Samples()
+    for _ in range(rounds):
+        for take, of_ours, of_bare in (
+            (_round_trip_ms, ours.round_trip_ms, bare.round_trip_ms),
+            (_connections_per_s, ours.connections_per_s, bare.connections_per_s),
+            (_mib_per_s, ours.mib_per_s, bare.mib_per_s),
+        ):
+            one, other = take((rendered, minimal))
+            of_ours.append(one)
+            of_bare.append(other)
+    return ours, bare
 
 
 def write_minimal(path: Path, settings: RenderSettings, workload: Workload, ports: Ports) -> None:
@@ -87,35 +98,65 @@ def _servers(port: int) -> str:
     return "\n".join(f"  server pod{number} {address}:{port}" for number, address in enumerate(ENDPOINT_ADDRESSES))
 
 
-def _round_trip_ms(port: int) -> float:
-    """Give the median of round trips over one connection."""
-    samples = []
+def _in_turn(pieces: int) -> Iterator[int]:
+    """Give the sides, 0 and 1, so many times each, each as often before the other as after it."""
+    for number in range(pieces):
+        yield from (0, 1) if number % 2 else (1, 0)
+
+
+def _round_trip_ms(sides: _Sides) -> tuple[float, float]:
+    """Give the median of round trips over some connections; which thread a connection is served by is chance."""
+    samples: tuple[list[float], list[float]] = [], []
+    with ExitStack() as stack:
+        connections = [[stack.enter_context(_connected(ports.port)) for _ in range(_AT_ONCE)] for ports in sides]
+        for _ in range(_QUESTIONS // _AT_ONCE):
+            for which in range(_AT_ONCE):
+                for side in (0, 1) if which % 2 else (1, 0):
+                    samples[side].append(_asked_ms(connections[side][which]))
+    return statistics.median(samples[0]), statistics.median(samples[1])
+
+
+def _connections_per_s(sides: _Sides) -> tuple[float, float]:
+    """Connect, wait for the first byte and close, one after another."""
+    spent_s = [0.0, 0.0]
+    for side in _in_turn(_CONNECTIONS):
+        began_s = time.perf_counter()
+        if not answer(sides[side].port):
+            raise BenchFailed(f"port {sides[side].port} did not answer")
+        spent_s[side] += time.perf_counter() - began_s
+    return _CONNECTIONS / spent_s[0], _CONNECTIONS / spent_s[1]
+
+
+def _mib_per_s(sides: _Sides) -> tuple[float, float]:
+    """Take all that comes, over one connection after another."""
+    spent_s = [0.0, 0.0]
+    for side in _in_turn(_AT_ONCE):
+        spent_s[side] += _poured_s(sides[side].bulk_port)
+    return MIB * _AT_ONCE / spent_s[0], MIB * _AT_ONCE / spent_s[1]
+
+
+@contextmanager
+def _connected(port: int) -> Iterator[socket.socket]:
     with socket.create_connection((HOST, port), _WITHIN_S) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.recv(1)
-        for _ in range(_QUESTIONS):
-            began_s = time.perf_counter()
-            connection.sendall(_QUESTION)
-            left = len(_QUESTION)
-            while left:
-                received = len(connection.recv(left))
-                if not received:
-                    raise BenchFailed(f"port {port} closed a connection in use")
-                left -= received
-            samples.append((time.perf_counter() - began_s) * 1000)
-    return statistics.median(samples)
+        yield connection
 
 
-def _connections_per_s(port: int) -> float:
-    """Connect, wait for the first byte and close, one after another."""
+def _asked_ms(connection: socket.socket) -> float:
+    """Send some bytes, and wait until they are back."""
     began_s = time.perf_counter()
-    for _ in range(_CONNECTIONS):
-        if not answer(port):
-            raise BenchFailed(f"port {port} did not answer")
-    return _CONNECTIONS / (time.perf_counter() - began_s)
+    connection.sendall(_QUESTION)
+    left = len(_QUESTION)
+    while left:
+        received = len(connection.recv(left))
+        if not received:
+            raise BenchFailed("a connection in use was closed")
+        left -= received
+    return (time.perf_counter() - began_s) * 1000
 
 
-def _mib_per_s(port: int) -> float:
+def _poured_s(port: int) -> float:
     received = -1  # the pod's number
     began_s = time.perf_counter()
     with socket.create_connection((HOST, port), _WITHIN_S) as connection:
@@ -125,4 +166,4 @@ def _mib_per_s(port: int) -> float:
     elapsed_s = time.perf_counter() - began_s
     if received != MIB << 20:
         raise BenchFailed(f"through port {port} came {received} bytes instead of {MIB} MiB")
-    return MIB / elapsed_s
+    return elapsed_s
