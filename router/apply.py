@@ -232,10 +232,12 @@ class Applier:
         fresh = runs.loaded(
             full, {shared.port: renderer.hosts_file(shared) for shared in full.shared}, renderer.owners_file
         )
+        # Made before they are needed: until they are carried out, ports that are nobody's are open.
+        closing = tuple(runs.close_idle_ports(fresh))
         try:
             loaded = self._control.load()
             if loaded.success:
-                self._worker.run(runs.close_idle_ports(fresh))
+                self._worker.run(closing)
             missing = _missing(full, self._control.serving()) if loaded.success else ""
         except HaproxyError as error:
             # The file stays: a load that was not heard the end of may have happened.
