@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 import structlog
 
 from router.admission import Admission, Outcome
-from router.admission.verdicts import Reason
 from router.apply import Applied, Applier
 from router.errors import HaproxyError
 from router.haproxy.control import Control
@@ -29,11 +28,11 @@ from router.resources import ObjectKey
 from router.retries import SetAside
 from router.revival import Revival
 from router.running import Running
-from router.set_aside import Refusals, without
+from router.set_aside import Refusals, served_but_rejected, without
 from router.snapshot import Snapshot, differs
 from router.store import Store
 from router.template_choice import TemplateChoice
-from router.verdict_log import log_verdicts
+from router.verdict_log import log_set_aside, log_verdicts
 
 log = structlog.get_logger()
 
@@ -280,10 +279,10 @@ class Controller:
                 self._serves(wanted)
             case Refused(refusals):
                 self._observer.reload_finished("refused", causes, seconds)
-                if self._templates.is_trying_new and (lost := self._served_but_rejected(refusals)):
+                if self._templates.is_trying_new and (lost := self._lost_by(refusals)):
                     self._templates.drop("; ".join(lost[:_NAMED]))
                 else:
-                    self._leave_out(refusals)
+                    log_set_aside(self._set_aside.add(refusals, self._store.objects.routes, time.monotonic()))
                 self._pace.hurry(time.monotonic())
             case Failed(problem, certain, config_refused):
                 self._observer.reload_finished("failed", causes, seconds)
@@ -308,28 +307,9 @@ class Controller:
         self._set_aside.acquit()
         self._pace.wants_none()
 
-    def _leave_out(self, refusals: Refusals) -> None:
-        news = self._set_aside.add(refusals, self._store.objects.routes, time.monotonic())
-        for key, refusal in news.routes.items():
-            log.error(
-                "route set aside",
-                namespace=key.namespace,
-                route=key.name,
-                reason=refusal.reason,
-                problem=refusal.message,
-            )
-        for port, refusal in news.ports.items():
-            log.error("port set aside", port=port, reason=refusal.reason, problem=refusal.message)
-
-    def _served_but_rejected(self, refusals: Refusals) -> list[str]:
-        """Give what HAProxy says of Routes and shared ports that are served now, and would not be any more."""
-        if self._served is None:
-            return []
-        routes = {ObjectKey(section.namespace, section.route) for section in self._served.model.routes}
-        shared = {frontend.port for frontend in self._served.model.shared}
-        lost = [refusal for key, refusal in refusals.routes.items() if key in routes]
-        lost += [refusal for port, refusal in refusals.ports.items() if port in shared]
-        return [refusal.message for refusal in lost if refusal.reason is Reason.CONFIG_REJECTED]
+    def _lost_by(self, refusals: Refusals) -> list[str]:
+        """Give what HAProxy says of what is served now, and would not be any more."""
+        return served_but_rejected(self._served.model, refusals) if self._served is not None else []
 
     # What others see
 

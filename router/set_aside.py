@@ -58,12 +58,21 @@ def without(outcome: Outcome, refusals: Refusals) -> Outcome:
             refused[_key(section)] = refusal
     if refused:
         shared = tuple(_less(frontend, refused) for frontend in shared)
-    verdicts: dict[ObjectKey, Verdict] = dict(outcome.verdicts)
+    verdicts: dict[ObjectKey, Verdict] = dict(outcome.verdicts.items())
     for key, refusal in refused.items():
         verdicts[key] = replace(
             verdicts[key], reason=refusal.reason, message=refusal.message, warnings=(), set_aside=True
         )
     return Outcome(Model(tuple(routes), shared), verdicts)
+
+
+def served_but_rejected(served: Model, refusals: Refusals) -> list[str]:
+    """Give what HAProxy says of Routes and shared ports that are served, and that it refuses."""
+    routes = {_key(section) for section in served.routes}
+    shared = {frontend.port for frontend in served.shared}
+    lost = [refusal for key, refusal in refusals.routes.items() if key in routes]
+    lost += [refusal for port, refusal in refusals.ports.items() if port in shared]
+    return [refusal.message for refusal in lost if refusal.reason is Reason.CONFIG_REJECTED]
 
 
 def _refusal(

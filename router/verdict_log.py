@@ -1,4 +1,4 @@
-"""One log line for each Route whose verdict became another."""
+"""One log line for each Route whose verdict became another, and for what HAProxy made us set aside."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import structlog
 from router.admission import Verdict
 from router.admission.verdicts import different
 from router.resources import ObjectKey
+from router.set_aside import Refusals
 
 log = structlog.get_logger()
 
@@ -37,6 +38,14 @@ def log_verdicts(before: Mapping[ObjectKey, Verdict], after: Mapping[ObjectKey, 
         if key in after:
             continue
         log.info("route gone", **_keys(key), port=before[key].port, host=before[key].host)
+
+
+def log_set_aside(news: Refusals) -> None:
+    """Log what was set aside."""
+    for key, refusal in news.routes.items():
+        log.error("route set aside", **_keys(key), reason=refusal.reason, problem=refusal.message)
+    for port, refusal in news.ports.items():
+        log.error("port set aside", port=port, reason=refusal.reason, problem=refusal.message)
 
 
 def _was_admitted(former: Verdict | None, verdict: Verdict) -> bool:
