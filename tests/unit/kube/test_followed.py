@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -17,9 +16,9 @@ from router.inputs.kube.decoding import decode_head
 from router.inputs.kube.followed import Followed
 from router.inputs.kube.kinds import ENDPOINTS, SLICES
 from router.inputs.kube.recent import Recent
-from router.kube.api import Stream
 from router.resources import ObjectKey
 from router.store import Store
+from tests.support.unused_api import UnusedApi
 
 DB = ObjectKey("team", "db")
 WEB = ObjectKey("team", "web")
@@ -45,7 +44,7 @@ def raw(obj: object) -> msgspec.Raw:
     return msgspec.Raw(json.dumps(obj).encode())
 
 
-class Collection:
+class Collection(UnusedApi):
     """An API server with one collection; ``meanwhile`` runs after it made up its answer and before that arrives."""
 
     def __init__(self) -> None:
@@ -67,24 +66,6 @@ class Collection:
         if self.problem is not None:
             raise self.problem
         return answer
-
-    def watch(self, path: str, query: Mapping[str, str], read_timeout_s: float) -> AbstractContextManager[Stream]:
-        """Not used here."""
-        raise NotImplementedError
-
-    def patch(self, path: str, body: bytes, content_type: str) -> bytes:
-        """Not used here."""
-        raise NotImplementedError
-
-    def post(self, path: str, body: bytes) -> bytes:
-        """Not used here."""
-        raise NotImplementedError
-
-    put = post
-
-    def refresh_credentials(self) -> None:
-        """Not used here."""
-        raise NotImplementedError
 
 
 class World:

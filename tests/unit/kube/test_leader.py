@@ -15,6 +15,7 @@ from router.kube.api import Query
 from router.kube.leader import LeaderElection, steady_clock, unique_identity
 from router.kube.lease import Method, Request
 from tests.support.leases import LeaseServer
+from tests.support.unused_api import UnusedApi
 from tests.support.waiting import wait_for
 
 _HANGS_S = 20.0
@@ -23,7 +24,7 @@ _LONG = {"lease_s": 300.0, "renew_deadline_s": 200.0}
 _COLLECTION = "/apis/coordination.k8s.io/v1/namespaces/openshift-ingress/leases"
 
 
-class MemoryApi:
+class MemoryApi(UnusedApi):
     """An Api that has one Lease; calls can be made to fail or to hang."""
 
     def __init__(self, server: LeaseServer) -> None:
@@ -57,14 +58,6 @@ class MemoryApi:
     def close(self) -> None:
         """End what hangs."""
         self._closed.set()
-
-    def patch(self, path: str, body: bytes, content_type: str) -> bytes:
-        """Leases are not patched."""
-        raise NotImplementedError
-
-    def watch(self, path: str, query: Query, read_timeout_s: float) -> Any:
-        """Leases are not watched."""
-        raise NotImplementedError
 
     def _do(self, request: Request) -> bytes:
         self.asked.append(request.method)

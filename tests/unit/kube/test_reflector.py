@@ -14,6 +14,7 @@ from router.inputs.kube.handle import Handle
 from router.inputs.kube.kinds import ROUTES
 from router.inputs.kube.reflector import Pace, Reflector
 from router.kube.api import Query
+from tests.support.unused_api import UnusedApi
 
 PAUSES_S = (0.2, 15.0)
 TURNS = 8
@@ -33,7 +34,7 @@ class Pauses(Handle):
             self.stop()
 
 
-class CutStreams:
+class CutStreams(UnusedApi):
     """An API with no objects, of which every stream opens and is cut."""
 
     def get(self, path: str, query: Query | None = None) -> bytes:  # noqa: ARG002 - as ``Api`` has it
@@ -52,21 +53,6 @@ class CutStreams:
 
     def close(self) -> None:
         """Nothing waits."""
-
-    def patch(self, path: str, body: bytes, content_type: str) -> bytes:
-        """Not asked for."""
-        raise NotImplementedError
-
-    def post(self, path: str, body: bytes) -> bytes:
-        """Not asked for."""
-        raise NotImplementedError
-
-    def put(self, path: str, body: bytes) -> bytes:
-        """Not asked for."""
-        raise NotImplementedError
-
-    def refresh_credentials(self) -> None:
-        """There are none."""
 
 
 class Nobody:
