@@ -8,6 +8,7 @@ part of it in its own validation (k8s.io/kubernetes, ValidateEndpointIP: unspeci
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
 from functools import lru_cache
 
 _Range = tuple[int, int, str]
@@ -37,14 +38,29 @@ _DROPPED_V6 = _ranges(
     ("::1/128", LOOPBACK),
     ("fe80::/10", "link-local"),
     ("ff00::/8", "multicast"),
-    ("fd00:ec2::254/128", _METADATA),  # AWS
+    ("fd00:ec2::/32", _METADATA),  # AWS: metadata (::254), and credentials of EKS pods (::23)
     ("fd20:ce::254/128", _METADATA),  # GCP
     ("fd00:c1::a9fe:a9fe/128", _METADATA),  # Oracle Cloud
 )
-# Both carry an IPv4 address in their last 32 bits: IPv4-mapped (RFC 4291) and the well-known NAT64 prefix (RFC 6052).
-_MAPPED = int(ipaddress.IPv6Address("::ffff:0:0")) >> 32
-_NAT64 = int(ipaddress.IPv6Address("64:ff9b::")) >> 32
+# A translator's own choice of a prefix and of where in it the IPv4 address stands (RFC 8215): what is inside cannot be told.
+_LOCAL_NAT64 = _ranges(("64:ff9b:1::/48", "local NAT64"))
 _LOW_32 = (1 << 32) - 1
+
+
+def _high_96(prefix: str) -> int:
+    return int(ipaddress.IPv6Address(prefix)) >> 32
+
+
+_MAPPED = _high_96("::ffff:0:0")
+_IPV4_IN_THE_END = frozenset({
+    _high_96("::"),  # IPv4-compatible (RFC 4291, 2.5.5.1): the kernel's automatic tunnels go to the address inside
+    _high_96("::ffff:0:0:0"),  # IPv4-translated (RFC 2765)
+    _high_96("64:ff9b::"),  # NAT64, the well-known prefix (RFC 6052)
+})  # fmt: skip
+_6TO4 = 0x2002
+_TEREDO = 0x2001_0000
+# Of the last 64 bits the first 32, with or without the bit that says that the IPv4 address is unique (RFC 5214, 6.1).
+_ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 
 
 @lru_cache(maxsize=1 << 14)
@@ -66,9 +82,25 @@ def judge_address(text: str) -> tuple[str, str | None]:
         return text, "with a zone"
     if number >> 32 == _MAPPED:
         return _judged(str(ipaddress.IPv4Address(number & _LOW_32)), text, number & _LOW_32, _DROPPED_V4)
-    if number >> 32 == _NAT64:
-        return _judged(str(address), text, number & _LOW_32, _DROPPED_V4)
-    return _judged(str(address), text, number, _DROPPED_V6)
+    written, kind = _judged(str(address), text, number, _DROPPED_V6 + _LOCAL_NAT64)
+    if kind is not None:
+        return written, kind
+    # However it is sent on its way, what comes out at the end goes to the address inside.
+    inside = (_judged(str(address), text, each, _DROPPED_V4) for each in _ipv4_inside(number))
+    dropped = [(written, kind) for written, kind in inside if kind is not None]
+    return max(dropped, key=lambda each: each[1] != LOOPBACK, default=(str(address), None))
+
+
+def _ipv4_inside(number: int) -> Iterator[int]:
+    """Give the IPv4 addresses that an IPv6 address carries, by which a tunnel or a translator finds its way."""
+    if number >> 32 in _IPV4_IN_THE_END or (number >> 32) & _LOW_32 in _ISATAP:
+        yield number & _LOW_32
+    if number >> 112 == _6TO4:
+        yield (number >> 80) & _LOW_32
+    if number >> 96 == _TEREDO:
+        # The client's is written inverted, its server's as it is (RFC 4380, 4).
+        yield ~number & _LOW_32
+        yield (number >> 64) & _LOW_32
 
 
 def _judged(canonical: str, text: str, number: int, dropped: tuple[_Range, ...]) -> tuple[str, str | None]:

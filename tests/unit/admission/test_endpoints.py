@@ -175,6 +175,22 @@ DROPPED = {
     "::ffff:a9fe:a9fe": "link-local",
     "64:ff9b::a9fe:a9fe": "link-local",
     "64:ff9b::127.0.0.1": "loopback",
+    "fd00:ec2::23": "cloud metadata",
+    "::127.0.0.1": "loopback",
+    "::169.254.169.254": "link-local",
+    "::a9fe:a9fe": "link-local",
+    "::2": "unspecified",
+    "::ffff:0:169.254.169.254": "link-local",
+    "64:ff9b:1::10.1.0.1": "local NAT64",
+    "2002:7f00:1::": "loopback",
+    "2002:a9fe:a9fe::1": "link-local",
+    "2002:a01:1::5efe:169.254.169.254": "link-local",
+    "2001:0:a01:1:0:0:5601:5601": "link-local",
+    "2001:0:a9fe:a9fe::f5fe:fffe": "link-local",
+    "2001:0:7f00:1:0:0:5601:5601": "link-local",
+    "fd00::5efe:169.254.169.254": "link-local",
+    "fd00::200:5efe:127.0.0.1": "loopback",
+    "2001:db8::5efe:a9fe:a9fe": "link-local",
     "fe80::1%eth0": "with a zone",
     "fd00::1%eth0": "with a zone",
     "010.0.0.1": "no IP address",
@@ -194,6 +210,15 @@ def test_addresses_that_nobody_may_be_led_to(address: str, kind: str) -> None:
     assert [server.address for server in section_of(outcome).backend.servers] == ["10.1.0.1"]
     (warning,) = outcome.verdicts[key("db")].warnings
     assert warning == f"endpoints of Service shop/db were dropped: {address!a} ({kind})"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["::a01:1", "64:ff9b::a01:1", "2002:a01:1::1", "2001:0:a01:1::f5fe:fffe", "fd00::5efe:a01:1", "fd00::a9fe:a9fe"],
+)
+def test_addresses_that_carry_a_good_one_are_served(address: str) -> None:
+    """It is the address inside that is judged; where none is by any standard, four bytes say nothing."""
+    assert places(service(), endpoint_slice(address, address_type="IPv6")) == [(address, 5432, 1)]
 
 
 def test_loopback_alone_may_be_let_through() -> None:
