@@ -188,7 +188,8 @@ class Controller:
 
     def _apply_changes(self, outcome: Outcome) -> None:
         if self._set_aside:
-            self._set_aside.review(self._store.objects.routes, ports(outcome.model), self._look, time.monotonic())
+            served = self._served.model.routes if self._served is not None else ()
+            self._set_aside.review(outcome, served, ports(outcome.model), self._look, time.monotonic())
         self._pending = True
         while self._pending:
             wanted = without(outcome, self._set_aside.in_force())
@@ -282,7 +283,7 @@ class Controller:
                 if self._templates.is_trying_new and (lost := self._lost_by(refusals)):
                     self._templates.drop("; ".join(lost[:_NAMED]))
                 else:
-                    log_set_aside(self._set_aside.add(refusals, self._store.objects.routes, time.monotonic()))
+                    log_set_aside(self._set_aside.add(refusals, wanted, time.monotonic()))
                 self._pace.hurry(time.monotonic())
             case Failed(problem, certain, config_refused):
                 self._observer.reload_finished("failed", causes, seconds)

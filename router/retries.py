@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from router.resources import ObjectKey, Route
-from router.set_aside import Refusal, Refusals
+from router.admission import Outcome
+from router.admission.verdicts import Reason
+from router.differences import differences
+from router.model import RouteSection
+from router.resources import ObjectKey
+from router.set_aside import Ask, Refusal, Refusals, ask_for, ask_of
 
 
 class Backoff:
@@ -28,35 +32,67 @@ class Backoff:
         self._next_s = self._first_s
 
 
+class Allowance:
+    """How many refusals a namespace may cause: ``at_once``, and one more every ``every_s`` seconds.
+
+    Each costs all: HAProxy reads the whole configuration to say which line is wrong. Times are of one clock.
+    """
+
+    def __init__(self, at_once: int, every_s: float) -> None:
+        self._at_once = at_once
+        self._every_s = every_s
+        self._full_s = float("-inf")
+        """When none of it counts any more."""
+
+    def use(self, now_s: float) -> None:
+        """Take note of a refusal."""
+        self._full_s = max(self._full_s, now_s) + self._every_s
+
+    def free_s(self) -> float:
+        """Give when the next refusal is in order."""
+        return self._full_s - (self._at_once - 1) * self._every_s
+
+    def is_full(self, now_s: float) -> bool:
+        """Say whether this is as if there had been none."""
+        return self._full_s <= now_s
+
+
 @dataclass(slots=True)
 class _Entry:
     refusal: Refusal
     backoff: Backoff
     retry_s: float
-    route: Route | None = None
+    ask: Ask | None = None
     on_trial: bool = False
 
 
 class SetAside:
     """What is set aside, and when each is tried again.
 
-    A refused Route is tried again when it is another object than the one refused, and after pauses that grow. A port that
-    could not be bound is tried again as soon as a look says that it is free; where HAProxy refuses it all the same, after
-    pauses that grow, because a load that fails costs all.
+    A refused Route is tried again when it asks for something else, and after pauses that grow. So that nobody can have HAProxy
+    asked again and again, each namespace has an allowance of refusals: when it is used up, what is new there, or changed, waits.
+    A port that could not be bound is tried again as soon as a look says that it is free; where HAProxy refuses it all the same,
+    after pauses that grow, because a load that fails costs all.
 
     Args:
         refused_pauses_s: first and longest pause before HAProxy is asked again about what it refused.
         port_pause_s: pause between looks at a port.
+        allowance: of refusals for each namespace: how many at once, and seconds until one more.
     """
 
-    def __init__(self, refused_pauses_s: tuple[float, float], port_pause_s: float) -> None:
+    def __init__(
+        self, refused_pauses_s: tuple[float, float], port_pause_s: float, allowance: tuple[int, float] = (10, 10.0)
+    ) -> None:
         self._refused_pauses_s = refused_pauses_s
         self._port_pause_s = port_pause_s
+        self._allowance = allowance
+        self._allowances: dict[str, Allowance] = {}
+        """Of namespaces in which HAProxy refused something lately."""
         self._routes: dict[ObjectKey, _Entry] = {}
         self._ports: dict[int, _Entry] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._routes or self._ports)
+        return bool(self._routes or self._ports or self._allowances)
 
     def in_force(self) -> Refusals:
         """Give what is to be left out now: everything set aside that is not on trial."""
@@ -65,12 +101,12 @@ class SetAside:
             {port: entry.refusal for port, entry in self._ports.items() if not entry.on_trial},
         )
 
-    def add(self, refusals: Refusals, routes: Mapping[ObjectKey, Route], now_s: float) -> Refusals:
+    def add(self, refusals: Refusals, tried: Outcome, now_s: float) -> Refusals:
         """Set these aside, or aside again.
 
         Args:
             refusals: what HAProxy, or the kernel, said.
-            routes: the Routes as they are now.
+            tried: what it said so about.
             now_s: ``time.monotonic``.
 
         Returns:
@@ -81,9 +117,12 @@ class SetAside:
             {port: new for port, new in refusals.ports.items() if _former(self._ports.get(port)) != new},
         )
         for key, refusal in refusals.routes.items():
-            entry = self._routes.get(key)
-            backoff = entry.backoff if entry is not None else Backoff(*self._refused_pauses_s)
-            self._routes[key] = _Entry(refusal, backoff, now_s + backoff.pause_s(), routes.get(key))
+            entry, ask = self._routes.get(key), ask_of(tried, key)
+            backoff = entry.backoff if entry is not None and entry.ask == ask else Backoff(*self._refused_pauses_s)
+            self._routes[key] = _Entry(refusal, backoff, now_s + backoff.pause_s(), ask)
+        # They were refused together, in one go.
+        for namespace in {key.namespace for key in refusals.routes}:
+            self._allowances.setdefault(namespace, Allowance(*self._allowance)).use(now_s)
         for port, refusal in refusals.ports.items():
             entry = self._ports.get(port)
             if entry is not None:
@@ -95,25 +134,37 @@ class SetAside:
 
     def review(
         self,
-        routes: Mapping[ObjectKey, Route],
-        wanted: frozenset[int],
+        wanted: Outcome,
+        served: tuple[RouteSection, ...],
+        at_ports: frozenset[int],
         look: Callable[[tuple[int, ...]], Mapping[int, str]],
         now_s: float,
     ) -> None:
         """Put on trial what is due, and forget what nobody wants any more.
 
         Args:
-            routes: the Routes as they are now.
-            wanted: the ports that some Route would have, were nothing set aside.
+            wanted: what would be served, were nothing set aside.
+            served: the sections that HAProxy serves.
+            at_ports: the ports of what is wanted.
             look: says which of some ports still cannot be bound; called with those due, if any are.
             now_s: ``time.monotonic``.
         """
+        self._allowances = {name: each for name, each in self._allowances.items() if not each.is_full(now_s)}
         for key, entry in list(self._routes.items()):
-            if routes.get(key) is not entry.route:
+            ask = ask_of(wanted, key)
+            if ask is None:
                 del self._routes[key]
-            elif entry.retry_s <= now_s:
-                entry.on_trial = True
-        for port in self._ports.keys() - wanted:
+                continue
+            free_s = self._free_s(key.namespace)
+            if ask != entry.ask and not entry.on_trial:
+                entry.ask, entry.backoff, entry.retry_s = ask, Backoff(*self._refused_pauses_s), now_s
+            entry.on_trial = entry.on_trial or max(entry.retry_s, free_s) <= now_s
+            entry.retry_s = max(entry.retry_s, free_s)
+        for key, ask in self._unproven(wanted, served, now_s):
+            self._routes[key] = _Entry(
+                self._waits(key), Backoff(*self._refused_pauses_s), self._free_s(key.namespace), ask
+            )
+        for port in self._ports.keys() - at_ports:
             del self._ports[port]
         due = tuple(port for port, entry in sorted(self._ports.items()) if entry.retry_s <= now_s)
         still_taken = look(due) if due else {}
@@ -121,8 +172,37 @@ class SetAside:
             self._ports[port].on_trial = port not in still_taken
             self._ports[port].retry_s = now_s + self._port_pause_s
 
+    def _free_s(self, namespace: str) -> float:
+        allowance = self._allowances.get(namespace)
+        return allowance.free_s() if allowance is not None else float("-inf")
+
+    def _unproven(
+        self, wanted: Outcome, served: tuple[RouteSection, ...], now_s: float
+    ) -> Iterator[tuple[ObjectKey, Ask]]:
+        """Give what is new, or asks for something else, where the allowance is used up."""
+        waiting = {name for name, each in self._allowances.items() if each.free_s() > now_s}
+        if not waiting:
+            return
+        before, after = differences(served, wanted.model.routes)
+        former = {(section.namespace, section.route): section for section in before if section.namespace in waiting}
+        for section in after:
+            key = ObjectKey(section.namespace, section.route)
+            if section.namespace in waiting and key not in self._routes:
+                ask, there = ask_for(section, wanted), former.get(key)
+                if there is None or ask != ask_for(there, wanted):
+                    yield key, ask
+
+    def _waits(self, key: ObjectKey) -> Refusal:
+        at_once, every_s = self._allowance
+        return Refusal(
+            Reason.CONFIG_REJECTED,
+            f"HAProxy refused Routes of namespace {key.namespace} again and again; after {at_once} times it is asked about "
+            f"what is new there, or changed, every {every_s:g} s only",
+        )
+
     def retry_routes_now(self, now_s: float) -> None:
         """Make every Route due: what they were refused for may be gone (new templates)."""
+        self._allowances.clear()
         for entry in self._routes.values():
             entry.retry_s = now_s
 

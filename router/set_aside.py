@@ -6,6 +6,7 @@ growing pauses; who decides when is the controller.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -37,6 +38,35 @@ class Refusals:
         """Give every refusal, those of Routes first."""
         yield from self.routes.values()
         yield from self.ports.values()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a Route asks of HAProxy, whatever its endpoints are.
+
+    Equal Asks are refused alike, whatever else was written to the Route: its status, labels, other annotations.
+    """
+
+    section: RouteSection
+    """Without servers."""
+    port: int | None
+    host: str | None
+
+
+def ask_of(outcome: Outcome, key: ObjectKey) -> Ask | None:
+    """Give what a Route asks for; None if it is not to be served, or gone."""
+    place = bisect_left(outcome.model.routes, key, key=_key)
+    found = outcome.model.routes[place : place + 1]
+    if not found or _key(found[0]) != key:
+        return None
+    return ask_for(found[0], outcome)
+
+
+def ask_for(section: RouteSection, outcome: Outcome) -> Ask:
+    """Give what the Route of a section asks for."""
+    verdict = outcome.verdicts[_key(section)]
+    bare = replace(section, backend=replace(section.backend, servers=()))
+    return Ask(bare, verdict.port, verdict.host)
 
 
 def without(outcome: Outcome, refusals: Refusals) -> Outcome:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import pytest
+
+from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
-from router.resources import ObjectKey, ObjectMeta, Route
-from router.retries import Backoff, SetAside
+from router.model import Model, RouteSection
+from router.resources import ObjectKey
+from router.retries import Allowance, Backoff, SetAside
 from router.set_aside import Refusal, Refusals
+from tests.support.models import section, server
 
 KEY = ObjectKey("team", "db")
 NO = Refusal(Reason.CONFIG_REJECTED, "no")
 TAKEN = Refusal(Reason.PORT_UNAVAILABLE, "taken")
 
 
-def route() -> Route:
-    """Make the Route as a new object."""
-    return Route(metadata=ObjectMeta(name="db", namespace="team"))
+def wanting(*sections: RouteSection) -> Outcome:
+    """Make an outcome in which these are to be served."""
+    keys = [ObjectKey(each.namespace, each.route) for each in sections]
+    return Outcome(Model(tuple(sections)), {key: Verdict(route=key, port=6620) for key in keys})
+
+
+NOTHING = wanting()
+DB = wanting(section("db", 6620))
+OTHER = wanting(section("db", 6620, balance="source"))
 
 
 def nothing_taken(_: tuple[int, ...]) -> Mapping[int, str]:
@@ -35,25 +46,103 @@ def test_backoff_doubles_up_to_its_limit_and_resets() -> None:
 def test_refused_route_stays_out_until_due_then_is_tried_with_longer_pauses() -> None:
     """Each further refusal of the same Route doubles the pause before the next trial."""
     aside = SetAside((5, 300), 2)
-    same = route()
-    aside.add(Refusals({KEY: NO}, {}), {KEY: same}, now_s=100)
+    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
     assert aside.due_s() == 105
-    aside.review({KEY: same}, frozenset(), nothing_taken, now_s=104)
+    aside.review(DB, (), frozenset(), nothing_taken, now_s=104)
     assert aside.in_force().routes == {KEY: NO}
-    aside.review({KEY: same}, frozenset(), nothing_taken, now_s=105)
+    aside.review(DB, (), frozenset(), nothing_taken, now_s=105)
     assert not aside.in_force()
-    aside.add(Refusals({KEY: NO}, {}), {KEY: same}, now_s=105)
+    aside.add(Refusals({KEY: NO}, {}), DB, now_s=105)
     assert aside.due_s() == 115
 
 
 def test_changed_route_is_tried_at_once() -> None:
-    """Another object under the same key ends the refusal, and so does the Route's disappearance."""
+    """A Route that asks for something else ends the refusal, and so does the Route's disappearance."""
     aside = SetAside((5, 300), 2)
-    aside.add(Refusals({KEY: NO}, {}), {KEY: route()}, now_s=100)
-    aside.review({KEY: route()}, frozenset(), nothing_taken, now_s=100)
+    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    aside.review(OTHER, (), frozenset(), nothing_taken, now_s=100)
     assert not aside.in_force()
-    aside.add(Refusals({KEY: NO}, {}), {KEY: route()}, now_s=100)
-    aside.review({}, frozenset(), nothing_taken, now_s=100)
+    aside.add(Refusals({KEY: NO}, {}), OTHER, now_s=100)
+    assert aside.due_s() == 105
+    aside.review(NOTHING, (), frozenset(), nothing_taken, now_s=100)
+    assert not aside.in_force()
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        pytest.param(wanting(section("db", 6620)), id="equal"),
+        pytest.param(wanting(section("db", 6620, server(1))), id="other endpoints"),
+    ],
+)
+def test_what_changes_nothing_that_is_asked_for_is_no_reason_to_try_again(same: Outcome) -> None:
+    """Anybody can write to a status, and pods come and go: the pause goes on, and the next one is longer."""
+    aside = SetAside((5, 300), 2)
+    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    aside.review(same, (), frozenset(), nothing_taken, now_s=104)
+    assert aside.in_force().routes == {KEY: NO}
+    aside.review(same, (), frozenset(), nothing_taken, now_s=105)
+    aside.add(Refusals({KEY: NO}, {}), same, now_s=105)
+    assert aside.due_s() == 115
+
+
+def test_an_allowance_comes_back_with_time() -> None:
+    """Three at once, and one more each 10 s."""
+    allowance = Allowance(3, 10)
+    for _ in range(2):
+        allowance.use(100)
+    assert allowance.free_s() <= 100
+    allowance.use(100)
+    assert allowance.free_s() == 110
+    allowance.use(110)
+    assert allowance.free_s() == 120
+    assert not allowance.is_full(139)
+    assert allowance.is_full(140)
+
+
+def test_a_route_that_is_edited_again_and_again_is_tried_at_a_bounded_rate() -> None:
+    """Each edit asks for something else. After the first few, HAProxy is asked every 10 s, however many edits there are."""
+    aside = SetAside((5, 300), 2, (3, 10))
+    tries = []
+    for tenths in range(1000):
+        edited = wanting(section("db", 6620, timeout_connect_ms=tenths))
+        aside.review(edited, (), frozenset(), nothing_taken, now_s=tenths / 10)
+        if not aside.in_force().routes:
+            tries.append(tenths / 10)
+            aside.add(Refusals({KEY: NO}, {}), edited, now_s=tenths / 10)
+    assert tries == [0, 0.1, 0.2, *range(10, 100, 10)]
+
+
+def test_new_routes_of_a_namespace_that_was_refused_too_often_wait_together() -> None:
+    """Neither another name nor a change of what is served is a way around it; other namespaces notice nothing."""
+    aside = SetAside((5, 300), 2, (1, 10))
+    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    served = (section("good", 6622), section("touched", 6623), section("x", 1, namespace="quiet"))
+    wanted = wanting(
+        section("db", 6620),
+        section("good", 6622, server(1)),
+        section("new", 6621),
+        section("touched", 6623, balance="source"),
+        section("x", 1, namespace="zquiet"),
+    )
+    aside.review(wanted, served, frozenset(), nothing_taken, now_s=101)
+    kept_out = aside.in_force().routes
+    assert {key.name for key in kept_out} == {"db", "new", "touched"}
+    assert "namespace team again and again" in kept_out[ObjectKey("team", "new")].message
+    assert aside.due_s() == 110
+    aside.review(wanted, served, frozenset(), nothing_taken, now_s=110)
+    assert not aside.in_force()
+    aside.acquit()
+    aside.review(wanted, wanted.model.routes, frozenset(), nothing_taken, now_s=111)
+    assert not aside
+
+
+def test_new_templates_give_every_namespace_its_allowance_back() -> None:
+    """What was refused for the templates' sake is tried at once."""
+    aside = SetAside((5, 300), 2, (1, 10))
+    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    aside.retry_routes_now(101)
+    aside.review(DB, (), frozenset(), nothing_taken, now_s=101)
     assert not aside.in_force()
 
 
@@ -61,10 +150,10 @@ def test_only_news_are_told() -> None:
     """The same refusal again is no news; another message is."""
     aside = SetAside((5, 300), 2)
     refusals = Refusals({KEY: NO}, {6620: TAKEN})
-    assert aside.add(refusals, {}, now_s=0) == refusals
-    assert not aside.add(refusals, {}, now_s=1)
+    assert aside.add(refusals, NOTHING, now_s=0) == refusals
+    assert not aside.add(refusals, NOTHING, now_s=1)
     other = Refusals({KEY: Refusal(Reason.CONFIG_REJECTED, "still no")}, {})
-    assert aside.add(other, {}, now_s=2) == other
+    assert aside.add(other, NOTHING, now_s=2) == other
 
 
 def test_taken_port_is_tried_when_a_look_finds_it_free() -> None:
@@ -76,33 +165,33 @@ def test_taken_port_is_tried_when_a_look_finds_it_free() -> None:
         looks.append(ports)
         return dict.fromkeys(ports, "in use")
 
-    aside.add(Refusals({}, {6620: TAKEN}), {}, now_s=100)
-    aside.review({}, frozenset({6620}), still_taken, now_s=101)
+    aside.add(Refusals({}, {6620: TAKEN}), NOTHING, now_s=100)
+    aside.review(NOTHING, (), frozenset({6620}), still_taken, now_s=101)
     assert looks == []
-    aside.review({}, frozenset({6620}), still_taken, now_s=102)
+    aside.review(NOTHING, (), frozenset({6620}), still_taken, now_s=102)
     assert looks == [(6620,)]
     assert aside.in_force().ports == {6620: TAKEN}
     assert aside.due_s() == 104
-    aside.review({}, frozenset({6620}), nothing_taken, now_s=104)
+    aside.review(NOTHING, (), frozenset({6620}), nothing_taken, now_s=104)
     assert not aside.in_force()
 
 
 def test_port_nobody_wants_any_more_is_forgotten() -> None:
     """A refused port without a claimant is not looked at again."""
     aside = SetAside((5, 300), 2)
-    aside.add(Refusals({}, {6620: TAKEN}), {}, now_s=100)
-    aside.review({}, frozenset(), nothing_taken, now_s=100)
+    aside.add(Refusals({}, {6620: TAKEN}), NOTHING, now_s=100)
+    aside.review(NOTHING, (), frozenset(), nothing_taken, now_s=100)
     assert aside.due_s() == float("inf")
 
 
 def test_acquitted_is_forgotten_and_what_is_in_force_stays() -> None:
     """After a success only those that were on trial are forgotten."""
     aside = SetAside((5, 300), 2)
-    same = route()
     other = ObjectKey("team", "other")
-    aside.add(Refusals({KEY: NO}, {}), {KEY: same, other: same}, now_s=100)
-    aside.add(Refusals({other: NO}, {}), {KEY: same, other: same}, now_s=104)
-    aside.review({KEY: same, other: same}, frozenset(), nothing_taken, now_s=105)
+    both = wanting(section("db", 6620), section("other", 6621))
+    aside.add(Refusals({KEY: NO, other: NO}, {}), both, now_s=100)
+    aside.add(Refusals({other: NO}, {}), both, now_s=104)
+    aside.review(both, (), frozenset(), nothing_taken, now_s=105)
     aside.acquit()
     assert aside.in_force().routes == {other: NO}
-    assert aside.due_s() == 109
+    assert aside.due_s() == 114

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 
@@ -15,6 +16,7 @@ from router.admission.verdicts import Reason
 from router.controller import Timing
 from router.errors import HaproxyError, HaproxyUnreachable
 from router.haproxy.alerts import BindFailure
+from router.resources import Route, RouteIngress, RouteStatus
 from router.state_dir import StateDir
 from tests.support.stage import Stage, route, start
 
@@ -160,6 +162,44 @@ def test_a_load_that_fails_for_no_routes_sake_is_not_judged_without_end(patient_
     assert len(patient_stage.haproxy.checked) == judged + 2
     assert "did not load" in patient_stage.controller.snapshot.problem
     assert patient_stage.haproxy.config.read_text() == before
+
+
+def test_writes_that_ask_for_nothing_else_do_not_have_haproxy_asked_again(stage: Stage) -> None:
+    """Status, labels and other people's annotations of a refused Route can be written by anybody, as often as they like."""
+    start(stage, route("a", 7001))
+    stage.haproxy.refused = {"team:bad"}
+    bad = route("bad", 7002)
+    stage.store.put(bad)
+    stage.turn()
+    asked = len(stage.haproxy.checked)
+    annotations = {**(bad.metadata.annotations or {}), "example.com/touched": "again"}
+    touched = msgspec.structs.replace(bad.metadata, annotations=annotations, labels={"a": "b"}, generation=7)
+    stage.store.put(
+        msgspec.structs.replace(
+            bad, metadata=touched, status=RouteStatus(ingress=(RouteIngress(router_name="x", host="y"),))
+        )
+    )
+    stage.turn()
+    assert len(stage.haproxy.checked) == asked
+    assert stage.verdicts() == {"a": None, "bad": Reason.CONFIG_REJECTED}
+
+
+def test_edits_of_refused_routes_cost_others_a_bounded_number_of_checks(stage: Stage) -> None:
+    """After ten refusals a namespace waits: neither edits nor Routes of new names have HAProxy asked, and others are served."""
+    start(stage, route("a", 7001))
+    stage.haproxy.refused = {"team:bad"}
+    for number in range(100):
+        stage.store.put(route(f"bad{number % 2}", 7100 + number))
+        stage.turn()
+    stage.store.put(replace_namespace(route("other", 7099), "quiet"))
+    stage.turn()
+    assert len([result for result, _ in stage.witness.results if result == "refused"]) == 10
+    assert 7099 in stage.haproxy.serves
+
+
+def replace_namespace(made: Route, namespace: str) -> Route:
+    """Give the Route as it would be in another namespace."""
+    return msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, namespace=namespace))
 
 
 def test_port_that_looks_free_and_is_not_is_left_alone_longer_and_longer(tmp_path: Path) -> None:
