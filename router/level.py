@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from router.backoff import Backoff
 from router.errors import HaproxyError, TemplateError
 from router.judge import Accepted, Judge, one_line
 from router.model import Model
 from router.render import Renderer
-from router.retries import Backoff
 from router.running import Running, loaded
 from router.state_dir import StateDir
+from router.supervisor import SUPERVISOR, Supervisor
 
 log = structlog.get_logger()
 
@@ -43,9 +44,12 @@ class Leveler:
         judge: lets HAProxy judge a file.
         state: where haproxy.cfg is.
         quiet_s: seconds in which changes are gathered.
+        supervisor: owns the thread.
     """
 
-    def __init__(self, judge: Judge, state: StateDir, quiet_s: float = _QUIET_S) -> None:
+    def __init__(
+        self, judge: Judge, state: StateDir, quiet_s: float = _QUIET_S, supervisor: Supervisor = SUPERVISOR
+    ) -> None:
         self._judge = judge
         self._state = state
         self._quiet_s = quiet_s
@@ -55,7 +59,8 @@ class Leveler:
         """The last that was wanted, while neither it nor a reload since has been written."""
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = supervisor.own("level", self._run, ask_to_end=self._ask_to_end)
+        self._has_begun = False
         self._backoff = Backoff(*_RETRY_S)
         self._last_problem = ""
         self.on_disk: Running | None = None
@@ -73,8 +78,8 @@ class Leveler:
             waiting = self._wanted
             check = check or (waiting is not None and waiting.check and waiting.changes == self._state.changes)
             self._wanted = self._unwritten = _Job(renderer, model, check, self._state.changes)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="level", daemon=True)
+        if not self._has_begun:
+            self._has_begun = True
             self._thread.start()
         self._wake.set()
 
@@ -94,12 +99,18 @@ class Leveler:
 
     def stop(self) -> None:
         """Write what is waiting, and end; within some seconds."""
+        self._thread.stop(_STOPS_WITHIN_S)
+
+    def _ask_to_end(self) -> None:
         self._stopping.set()
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join(_STOPS_WITHIN_S)
 
     def _run(self) -> None:
+        with self._lock:
+            # What a thread that died had taken up is still to be written.
+            self._wanted = self._wanted or self._unwritten
+            if self._wanted is not None:
+                self._wake.set()
         while True:
             self._wake.wait()
             self._wake.clear()

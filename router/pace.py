@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from router.backoff import Backoff
 from router.plan import ReloadReason
-from router.retries import Backoff
 
 
 class ReloadPace:

@@ -1,4 +1,4 @@
-"""When what failed, or was refused, is tried again: pauses that grow, and the list of what is set aside."""
+"""When what was refused, or could not be bound, is tried again: the list of what is set aside."""
 
 from __future__ import annotations
 
@@ -7,29 +7,11 @@ from dataclasses import dataclass
 
 from router.admission import Outcome
 from router.admission.verdicts import Reason
+from router.backoff import Backoff
 from router.differences import differences
 from router.model import RouteSection
 from router.resources import ObjectKey
 from router.set_aside import Ask, Refusal, Refusals, ask_for, ask_of
-
-
-class Backoff:
-    """Pauses that double from ``first_s`` to ``longest_s`` seconds, until ``reset``."""
-
-    def __init__(self, first_s: float, longest_s: float) -> None:
-        self._first_s = first_s
-        self._longest_s = longest_s
-        self._next_s = first_s
-
-    def pause_s(self) -> float:
-        """Give the next pause, seconds."""
-        pause_s = self._next_s
-        self._next_s = min(self._next_s * 2, self._longest_s)
-        return pause_s
-
-    def reset(self) -> None:
-        """Begin with the first pause again."""
-        self._next_s = self._first_s
 
 
 class Allowance:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import structlog
 
 from router.apply import Applier
+from router.backoff import Backoff
 from router.errors import HaproxyError
 from router.haproxy.control import Control
 from router.hooks import Observer
-from router.retries import Backoff
 from router.running import Running
 
 log = structlog.get_logger()

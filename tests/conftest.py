@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from router.supervisor import SUPERVISOR
 from tests.support.cluster import REAL_CLUSTERS, Cluster, http_cluster, real_cluster, real_kubeconfig
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_dies() -> Iterator[None]:
+    """Fail a test in which one of the router's threads dies; a test of such deaths has a supervisor of its own."""
+    before = SUPERVISOR.deaths
+    yield
+    assert SUPERVISOR.deaths == before
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

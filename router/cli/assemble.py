@@ -39,10 +39,12 @@ from router.report.metrics import Metrics
 from router.report.ports import port_rows
 from router.report.readiness import Readiness
 from router.report.tcp_health import TcpHealth
+from router.report.thread_metrics import show_threads
 from router.settings import RenderSettings
 from router.snapshot import Snapshot
 from router.state_dir import StateDir
 from router.store import Store
+from router.supervisor import SUPERVISOR
 
 if TYPE_CHECKING:
     from router.cli.cluster import Cluster
@@ -105,6 +107,7 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
     pool = PortPool(values["port_pool"], values["sni_pool"], admission.defaults)
     metrics = Metrics(binary.build, lambda: haproxy.is_up)
     metrics.compare_versions(lambda: bool(haproxy.other_version))
+    show_threads(metrics.registry, SUPERVISOR)
     controller = Controller(
         store=store,
         admission=Admission(admission),
@@ -200,6 +203,7 @@ def _pages(
                 controller.snapshot,
                 turned_ago_s=now_s - controller.last_turn_s,
                 answered_ago_s=now_s - answered_s if answered_s is not None else None,
+                dead_threads=SUPERVISOR.problems,
             )
         )
 

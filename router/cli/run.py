@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +28,7 @@ from router.cli.options import (
     with_options,
 )
 from router.cli.types import HostnameType, PortRangesType, TimeType
+from router.supervisor import SUPERVISOR
 
 log = structlog.get_logger()
 
@@ -98,12 +98,13 @@ def _supervise(router: Router, shutdown_delay_s: float) -> int:
     Returns:
         The exit code.
     """
-    reconcile = threading.Thread(target=router.controller.run, name="reconcile")
+    # HAProxy is tied to this thread: what goes wrong is dealt with on it, and there is no other to begin again.
+    reconcile = SUPERVISOR.own("reconcile", router.controller.run, ask_to_end=router.controller.end, restart=None)
     reconcile.start()
     try:
         router.source.start()
         is_settled = False
-        while reconcile.is_alive():
+        while not reconcile.has_ended:
             if _signal_within(_LOOK_S if is_settled else _LOOK_AT_FIRST_S) is not None:
                 break
             if not is_settled and router.controller.snapshot.configured:
@@ -122,10 +123,10 @@ def _supervise(router: Router, shutdown_delay_s: float) -> int:
     finally:
         # Workers that are held would not end by themselves.
         router.haproxy_metrics.stop()
-        router.controller.end()
+        reconcile.stop(0.0)
         # Nothing is decided any more: another replica shall lead, and not wait until the last connection has ended.
         router.source.stop()
-        while reconcile.is_alive():
+        while not reconcile.has_ended:
             if _signal_within(0.1) is not None:
                 log.info("hurrying")
                 router.haproxy.hurry()

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from router.supervisor import SUPERVISOR
+
 Talk = Callable[[socket.socket], None]
 """One conversation, from the first byte to the last; the caller closes the connection."""
 
@@ -23,6 +25,7 @@ IDLE_S = 3600.0
 
 _LONGEST_LINE = 4096
 _STOP_POLL_S = 0.05
+_STOPS_WITHIN_S = 5.0
 
 
 def echo(name: str) -> Talk:
@@ -73,8 +76,8 @@ class Service:
 
     def __init__(self, talk: Talk) -> None:
         self._server = _Server(talk)
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_STOP_POLL_S,), name="demo-service", daemon=True
+        self._thread = SUPERVISOR.own(
+            "demo service", lambda: self._server.serve_forever(_STOP_POLL_S), ask_to_end=self._server.shutdown
         )
 
     @property
@@ -89,13 +92,12 @@ class Service:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._server.shutdown()
-        self._thread.join()
+        self._thread.stop(_STOPS_WITHIN_S)
         self._server.hang_up()
         self._server.server_close()
 
 
-class _Server(socketserver.ThreadingTCPServer):
+class _Server(socketserver.ThreadingTCPServer):  # noqa: TID251 - a thread for each connection, which ends with it
     """Knows its connections, so that it can end them."""
 
     allow_reuse_address = True

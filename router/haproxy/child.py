@@ -14,11 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from router.supervisor import SUPERVISOR, Pauses, Supervisor
+
 _LAUNCH = Path(__file__).with_name("launch.py")
 _LINES_KEPT = 200
 _LONGEST_LINE = 16384  # bytes; more goes on as a line of its own
 _GONE_WITHIN_S = 5.0
 _LOOK_EVERY_S = 0.002
+_PAUSES = Pauses(0.01, 1.0)
+"""After a death of its threads: a full pipe that nobody reads halts HAProxy, and its end is to be noticed."""
 
 
 class Child:
@@ -34,6 +38,7 @@ class Child:
         on_end: called once, on another thread of ours, after nothing is left of it; gets the Child and its exit code
             (negative: the signal that ended it).
         stdout: file descriptor for its standard output; None is our own.
+        supervisor: owns these threads.
 
     Raises:
         OSError: it cannot be started.
@@ -45,6 +50,7 @@ class Child:
         on_line: Callable[[str], None],
         on_end: Callable[[Child, int], None],
         stdout: int | None = None,
+        supervisor: Supervisor = SUPERVISOR,
     ) -> None:
         self._on_line = on_line
         self._on_end = on_end
@@ -64,8 +70,9 @@ class Child:
         )
         self.pid = self._popen.pid
         """Also the id of its process group."""
-        self._reader = threading.Thread(target=self._read, name=f"stderr of {self.pid}", daemon=True)
-        self._waiter = threading.Thread(target=self._wait, name=f"end of {self.pid}", daemon=True)
+        # Both end with the program.
+        self._reader = supervisor.own("child's stderr", self._read, ask_to_end=None, restart=_PAUSES)
+        self._waiter = supervisor.own("child's end", self._wait, ask_to_end=None, restart=_PAUSES)
         self._reader.start()
         self._waiter.start()
 
@@ -91,24 +98,24 @@ class Child:
         pipe = self._popen.stderr
         if pipe is None:
             return
-        # Closed whatever happens: a full pipe that nobody reads would halt HAProxy, a closed one does not.
-        with pipe:
-            while piece := pipe.readline(_LONGEST_LINE):
-                line = piece.decode(errors="replace").rstrip("\n")
-                self._lines.append(line)
-                self._on_line(line)
+        while piece := pipe.readline(_LONGEST_LINE):
+            line = piece.decode(errors="replace").rstrip("\n")
+            self._lines.append(line)
+            self._on_line(line)
+        pipe.close()
 
     def _wait(self) -> None:
-        # The zombie is left until its group is empty, so that the group's id cannot come to mean other processes.
-        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
-        self.exited.set()
-        self._clear_group()
-        with self._lock:
-            code = self._popen.wait()
-            self._reaped = True
+        if not self._reaped:
+            # The zombie is left until its group is empty, so that the group's id cannot come to mean other processes.
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            self.exited.set()
+            self._clear_group()
+            with self._lock:
+                self._popen.wait()
+                self._reaped = True
         self._reader.join(_GONE_WITHIN_S)
         self.finished.set()
-        self._on_end(self, code)
+        self._on_end(self, self._popen.returncode)
 
     def _clear_group(self) -> None:
         """Kill what the program left behind, and wait until it is gone.

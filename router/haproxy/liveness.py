@@ -18,6 +18,7 @@ from pathlib import Path
 from router.errors import HaproxyUnreachable, UnexpectedReply
 from router.haproxy.cli_socket import connect
 from router.haproxy.stats import WorkerId, parse_info
+from router.supervisor import SUPERVISOR, Supervisor
 
 _ASK_EVERY_S = 1.0
 _ANSWER_WITHIN_S = 5.0
@@ -50,9 +51,10 @@ class WorkerWatch:
         stats_socket: where workers listen.
         on_gone: called on the watch's thread when the worker ended, or was replaced by somebody else's doing. Once per loss;
             the watch then looks for a new worker by itself, and goes on with that.
+        supervisor: owns the thread.
     """
 
-    def __init__(self, stats_socket: Path, on_gone: Callable[[], None]) -> None:
+    def __init__(self, stats_socket: Path, on_gone: Callable[[], None], supervisor: Supervisor = SUPERVISOR) -> None:
         self._stats_socket = stats_socket
         self._on_gone = on_gone
         self._stopping = False
@@ -68,7 +70,7 @@ class WorkerWatch:
         self._waker, self._woken = socket.socketpair()
         self._waker.settimeout(0)
         self._woken.settimeout(0)
-        self._thread = threading.Thread(target=self._run, name="worker watch", daemon=True)
+        self._thread = supervisor.own("worker watch", self._run, ask_to_end=self._ask_to_end)
 
     @property
     def last_answer_s(self) -> float | None:
@@ -98,12 +100,13 @@ class WorkerWatch:
 
     def stop(self) -> None:
         """Let go of the worker and end the thread; takes less than a second."""
+        if self._thread.stop(_STOPS_WITHIN_S):
+            self._waker.close()
+            self._woken.close()
+
+    def _ask_to_end(self) -> None:
         self._stopping = True
         self._wake()
-        if self._thread.ident is not None:
-            self._thread.join(_STOPS_WITHIN_S)
-        self._waker.close()
-        self._woken.close()
 
     def _wake(self) -> None:
         # A full socket has woken the thread already, and after stop there is none to wake.
@@ -112,6 +115,8 @@ class WorkerWatch:
 
     def _run(self) -> None:
         suspected = False
+        # A thread that died may have left one in the middle of an answer.
+        self._let_go()
         while not self._stopping:
             if self._follow:
                 with self._lock:

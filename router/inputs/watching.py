@@ -17,6 +17,8 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
+from router.supervisor import SUPERVISOR, Supervisor
+
 CHECK_S = 0.25
 """Between two looks at whether the directory is still the one that is watched."""
 POLL_S = 1.0
@@ -50,14 +52,15 @@ class DirectoryWatcher:
     Args:
         directory: what to watch; it need not exist yet.
         on_change: is called when nothing changed for ``quiet_s``, at the latest ``max_wait_s`` after the first change. Changes
-            while it runs lead to another call. An exception of it ends the watching.
+            while it runs lead to another call. An exception of it is the death of the thread, which begins again, and calls it again.
         quiet_s: seconds.
         max_wait_s: seconds.
         rescan_s: call also when so many seconds have passed since the last call, for what the kernel does not tell: files
             behind links that lead elsewhere, network file systems, an overflow of its queue. None is never.
+        supervisor: owns the thread.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what to watch, three times and an owner with defaults
         self,
         directory: Path,
         on_change: Callable[[], None],
@@ -65,6 +68,7 @@ class DirectoryWatcher:
         quiet_s: float = 0.05,
         max_wait_s: float = 0.5,
         rescan_s: float | None = None,
+        supervisor: Supervisor = SUPERVISOR,
     ) -> None:
         self._directory = directory
         self._on_change = on_change
@@ -77,7 +81,8 @@ class DirectoryWatcher:
         self._last_change_s = 0.0
         self._call_at_s: float | None = None
         self._is_stopping = False
-        self._thread = threading.Thread(target=self._run, name=f"watch {directory}", daemon=True)
+        self._has_died = False
+        self._thread = supervisor.own(f"watch {directory}", self._run, ask_to_end=self._ask_to_end)
         self._observer: BaseObserver | None = None
         self._watched: _Identity | None = None
 
@@ -88,11 +93,12 @@ class DirectoryWatcher:
 
     def stop(self) -> None:
         """Stop watching and end the threads; a call of ``on_change`` that runs is waited for, but not for long."""
+        self._thread.stop(_JOIN_S)
+
+    def _ask_to_end(self) -> None:
         with self._condition:
             self._is_stopping = True
             self._condition.notify_all()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(_JOIN_S)
 
     def call_within(self, seconds: float) -> None:
         """Make sure that ``on_change`` is called in so many seconds, or earlier."""
@@ -109,10 +115,15 @@ class DirectoryWatcher:
                 self._condition.notify_all()
 
     def _run(self) -> None:
+        if self._has_died:
+            self._has_died = False
+            self._watch_anew()
+            self._changed()
         try:
             self._turn()
         finally:
             self._unwatch()
+            self._has_died = not self._is_stopping
 
     def _turn(self) -> None:
         next_check_s = time.monotonic() + CHECK_S
@@ -149,8 +160,9 @@ class DirectoryWatcher:
 
     def _check(self) -> None:
         """Watch anew where the directory is another one than the one that is watched, or came, or went."""
-        has_lost_watch = self._observer is not None and not all(
-            emitter.is_alive() for emitter in self._observer.emitters
+        observer = self._observer
+        has_lost_watch = observer is not None and not (
+            observer.is_alive() and all(emitter.is_alive() for emitter in observer.emitters)
         )
         if has_lost_watch or _identity(self._directory) != self._watched:
             self._watch_anew()

@@ -28,6 +28,7 @@ import structlog
 from router.errors import ApiConflict, ApiError, ApiForbidden, ApiNotFound, ApiUnauthorized
 from router.kube.api import StoppableApi
 from router.kube.lease import Candidate, LeaseTimes, Request
+from router.supervisor import SUPERVISOR, Supervisor
 
 _STOP_S = 1.0
 _RELEASE_SHARE = 0.8
@@ -75,6 +76,7 @@ class LeaderElection:
         observer: is told of gain and loss.
         clock: seconds of a clock that never goes back.
         wall: the time of day, for the times in the Lease; nothing is decided by it.
+        supervisor: owns the thread.
 
     Raises:
         ValueError: the times do not grow from ``retry_s`` over ``renew_deadline_s`` to ``lease_s``.
@@ -93,6 +95,7 @@ class LeaderElection:
         observer: Observer | None = None,
         clock: Callable[[], float] = steady_clock,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        supervisor: Supervisor = SUPERVISOR,
     ) -> None:
         self._api = api
         self._collection = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
@@ -105,7 +108,7 @@ class LeaderElection:
         self._stopping = threading.Event()
         self._release_s = _STOP_S * _RELEASE_SHARE
         # A daemon: a call that hangs must not keep the process from ending.
-        self._thread = threading.Thread(target=self._run, name="leader election", daemon=True)
+        self._thread = supervisor.own("leader election", self._run, ask_to_end=self._stopping.set)
         self._log = structlog.get_logger().bind(lease=f"{namespace}/{name}", identity=identity)
         self._told = False
         self._told_holder = ""
@@ -130,12 +133,9 @@ class LeaderElection:
         Stop what writes first. Returns within so many seconds; where the API server hangs, the Lease runs out by itself.
         """
         self._release_s = within_s * _RELEASE_SHARE
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join(self._release_s)
+        self._thread.stop(self._release_s)
         self._api.close()
-        if self._thread.is_alive():
-            self._thread.join(within_s - self._release_s)
+        self._thread.stop(within_s - self._release_s)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

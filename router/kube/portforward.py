@@ -17,6 +17,7 @@ from kubernetes.stream import portforward
 from router.errors import ApiError, ApiUnreachable
 from router.kube.configuration import Credentials
 from router.kube.problems import error_of
+from router.supervisor import SUPERVISOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def _connected(credentials: Credentials, namespace: str, pod: str, port: int, ti
         if given_up.is_set():
             forward.close()
 
-    threading.Thread(target=connect, name="port-forward", daemon=True).start()
+    SUPERVISOR.own("port-forward", connect, ask_to_end=None, restart=None).start()
     try:
         outcome = outcomes.get(timeout=timeout_s)
     except queue.Empty:

@@ -20,6 +20,8 @@ from typing import Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from router.supervisor import SUPERVISOR
+
 _SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     # A peer that is gone without a word is noticed in half a minute, on idle connections and on those with unsent data.
@@ -51,7 +53,7 @@ class _Watchdog:
             self._entries[number] = (at_s, act)
             if not self._is_running:
                 self._is_running = True
-                threading.Thread(target=self._run, name="call deadlines", daemon=True).start()
+                SUPERVISOR.own("call deadlines", self._run, ask_to_end=None).start()
             elif at_s < self._wakes_s:
                 self._condition.notify()
             return number
@@ -65,16 +67,16 @@ class _Watchdog:
         while True:
             with self._condition:
                 now_s = time.monotonic()
-                due = [number for number, (at_s, _) in self._entries.items() if at_s <= now_s]
-                acts = [self._entries.pop(number)[1] for number in due]
-                if not acts:
+                due = next((number for number, (at_s, _) in self._entries.items() if at_s <= now_s), None)
+                act = self._entries.pop(due)[1] if due is not None else None
+                if act is None:
                     if not self._entries and self._wakes_s and now_s >= self._wakes_s:
                         self._wakes_s = 0.0
                         self._is_running = False
                         return
                     self._wakes_s = min((at_s for at_s, _ in self._entries.values()), default=now_s + _IDLE_S)
                     self._condition.wait(self._wakes_s - now_s)
-            for act in acts:
+            if act is not None:
                 act()
 
 

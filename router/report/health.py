@@ -25,15 +25,18 @@ class Health:
         return not self.problems
 
 
-def alive(snapshot: Snapshot, *, turned_ago_s: float, answered_ago_s: float | None) -> Health:
-    """Judge liveness: the loop turns and HAProxy answers.
+def alive(
+    snapshot: Snapshot, *, turned_ago_s: float, answered_ago_s: float | None, dead_threads: Iterable[str] = ()
+) -> Health:
+    """Judge liveness: the loop turns, HAProxy answers, and every thread lives.
 
     Args:
         snapshot: the controller's last.
         turned_ago_s: seconds since the loop last turned.
         answered_ago_s: seconds since HAProxy last answered, None if it never did.
+        dead_threads: a sentence for each thread that died and does not run again yet.
     """
-    problems = []
+    problems = list(dead_threads)
     if turned_ago_s > _LOOP_DEADLINE_S:
         problems.append(f"the reconcile loop has not turned for {turned_ago_s:.0f} seconds")
     # A HAProxy that drains is left alone: whoever asks it something keeps it from ending.

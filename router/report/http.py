@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 import ssl
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer  # noqa: TID251 - its threads end with a request
 from ipaddress import ip_address
 from socket import AF_INET6, MSG_PEEK, socket
 from typing import ClassVar
@@ -22,8 +21,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from router.errors import SettingsError
 from router.report.health import Health
+from router.supervisor import SUPERVISOR
 
 _REQUEST_DEADLINE_S = 5.0
+_STOPS_WITHIN_S = 5.0
 _TLS_HANDSHAKE = b"\x16"  # the type of a TLS record that begins a connection (RFC 8446, section 5.1)
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
@@ -92,7 +93,9 @@ class HttpServer:
             raise SettingsError(
                 f"cannot listen on {address}:{port} ({error.strerror}); choose another address with --listen"
             ) from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", kwargs={"poll_interval": 0.2})
+        self._thread = SUPERVISOR.own(
+            "http", lambda: self._server.serve_forever(poll_interval=0.2), ask_to_end=self._ask_to_end
+        )
 
     @property
     def port(self) -> int:
@@ -105,10 +108,12 @@ class HttpServer:
 
     def stop(self) -> None:
         """Answer no more."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
+        self._thread.stop(_STOPS_WITHIN_S)
         self._server.server_close()
+
+    def _ask_to_end(self) -> None:
+        if self._thread.is_running:
+            self._server.shutdown()
 
 
 class _Server(ThreadingHTTPServer):

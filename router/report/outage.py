@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import structlog
 
+from router.backoff import Backoff
 from router.errors import ApiBusy, ApiError, ApiUnauthorized, ApiUnreachable
 from router.kube.api import Api
-from router.retries import Backoff
 
 log = structlog.get_logger()
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from router.settings import IpMode
+from router.supervisor import SUPERVISOR, Supervisor
 
 log = structlog.get_logger()
 
@@ -30,9 +31,17 @@ class TcpHealth:
         ip_mode: where no addresses are given: ``v4``, ``v6`` (alone), or ``v4v6`` (both).
         bind_addresses: IP addresses to listen on.
         is_ready: asked some twenty times a second.
+        supervisor: owns the thread.
     """
 
-    def __init__(self, port: int, ip_mode: IpMode, bind_addresses: Iterable[str], is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        port: int,
+        ip_mode: IpMode,
+        bind_addresses: Iterable[str],
+        is_ready: Callable[[], bool],
+        supervisor: Supervisor = SUPERVISOR,
+    ) -> None:
         self._port = port
         self._addresses = tuple(bind_addresses) or (("0.0.0.0",) if ip_mode == "v4" else ("::",))  # noqa: S104 - as HAProxy
         self._dual_stack = ip_mode == "v4v6" and not tuple(bind_addresses)
@@ -42,7 +51,7 @@ class TcpHealth:
         self._problem = ""
         self._stopping = threading.Event()
         self._waker, self._woken = socket.socketpair()
-        self._thread = threading.Thread(target=self._run, name="tcp health", daemon=True)
+        self._thread = supervisor.own("tcp health", self._run, ask_to_end=self._ask_to_end)
 
     def start(self) -> None:
         """Begin to follow readiness."""
@@ -55,12 +64,13 @@ class TcpHealth:
 
     def stop(self) -> None:
         """Close the port, and end the thread."""
+        if self._thread.stop(_STOPS_WITHIN_S):
+            self._waker.close()
+            self._woken.close()
+
+    def _ask_to_end(self) -> None:
         self._stopping.set()
         self.look()
-        if self._thread.ident is not None:
-            self._thread.join(_STOPS_WITHIN_S)
-        self._waker.close()
-        self._woken.close()
 
     def _run(self) -> None:
         self._waker.setblocking(False)  # noqa: FBT003 - the socket's own signature

@@ -7,7 +7,6 @@ which comes back through the watch, causes no other.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -37,6 +36,7 @@ from router.report.status import Identity, StatusChange, decide_status, may_be_a
 from router.report.telling import Teller
 from router.resources import ObjectKey, Route
 from router.snapshot import Snapshot
+from router.supervisor import SUPERVISOR, Supervisor
 
 log = structlog.get_logger()
 
@@ -74,6 +74,7 @@ class StatusWriter:
         rate: of all requests, reads and Events too.
         clock: seconds of a clock that never goes back.
         wall_clock: seconds since the epoch, for the times in what is written.
+        supervisor: owns the thread.
     """
 
     def __init__(  # noqa: PLR0913 - who writes, where, at which rate, and two clocks with defaults
@@ -88,6 +89,7 @@ class StatusWriter:
         rate: Rate = Rate(),
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        supervisor: Supervisor = SUPERVISOR,
     ) -> None:
         self._api = api
         self._identity = Identity(router_name, canonical_hostname)
@@ -113,7 +115,7 @@ class StatusWriter:
         self._outage = Outage(api)
         self._counts: Counter[str] = Counter()
 
-        self._thread = threading.Thread(target=self._run, name="status", daemon=True)
+        self._thread = supervisor.own("status", self._run, ask_to_end=self._ask_to_end)
 
     # Any thread
 
@@ -123,10 +125,11 @@ class StatusWriter:
 
     def stop(self) -> None:
         """Write no more; returns within a second, even if the API server does not answer a request under way."""
+        self._thread.stop(_STOP_S)
+
+    def _ask_to_end(self) -> None:
         self._stopping = True
         self.wake()
-        if self._thread.is_alive():
-            self._thread.join(_STOP_S)
 
     def wake(self) -> None:
         """Look now whether this replica leads."""

@@ -16,6 +16,7 @@ from watchdog.observers.api import BaseObserver
 
 from router.inputs import watching
 from router.inputs.watching import DirectoryWatcher
+from router.supervisor import SUPERVISOR, Supervisor
 from tests.support.waiting import wait_for
 
 _QUIET_S = 0.02
@@ -48,8 +49,11 @@ class _Calls:
 
 
 @contextmanager
-def _watched(directory: Path, calls: _Calls, **settings: float) -> Iterator[DirectoryWatcher]:
-    watcher = DirectoryWatcher(directory, calls, quiet_s=settings.pop("quiet_s", _QUIET_S), **settings)
+def _watched(
+    directory: Path, calls: Callable[[], None], *, supervisor: Supervisor = SUPERVISOR, **settings: float
+) -> Iterator[DirectoryWatcher]:
+    settings.setdefault("quiet_s", _QUIET_S)
+    watcher = DirectoryWatcher(directory, calls, supervisor=supervisor, **settings)
     watcher.start()
     try:
         yield watcher
@@ -203,3 +207,25 @@ def test_stop_ends_the_threads(tmp_path: Path) -> None:
 def test_stop_before_start(tmp_path: Path) -> None:
     """Stopping a watcher that was never started does nothing."""
     DirectoryWatcher(tmp_path, _Calls()).stop()
+
+
+def test_death_of_the_watching_thread_is_told_and_mended(tmp_path: Path) -> None:
+    """Where what is called raises, the death is known by name, and afterwards changes are told as before."""
+    supervisor = Supervisor()
+    is_broken = True
+
+    def breaks() -> None:
+        if is_broken:
+            raise ZeroDivisionError
+
+    calls = _Calls(breaks)
+    with capture_logs() as lines, _watched(tmp_path, calls, supervisor=supervisor):
+        (tmp_path / "a").write_text("x")
+        wait_for(lambda: supervisor.problems, "the death")
+        assert supervisor.problems == (f"the thread watch {tmp_path} died: ZeroDivisionError",)
+        is_broken = False
+        wait_for(lambda: calls.count == 1, "the call that was broken off")
+        assert not supervisor.problems
+        calls.expect_silence("the call")
+        calls.expect_one_more(lambda: (tmp_path / "b").write_text("x"), "a file")
+    assert [line["event"] for line in lines] == ["thread died", "thread begins again"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import re
 import subprocess
 import sys
@@ -137,3 +138,23 @@ def test_extras_are_those_that_messages_name() -> None:
         for extra in extras.split(",")
     }
     assert named <= set(project["optional-dependencies"])
+
+
+def test_no_thread_is_started_beside_the_supervisor() -> None:
+    """What starts threads is called in the supervisor alone, but for servers whose threads end with a request or connection."""
+    ruff = subprocess.run(
+        ["ruff", "check", "--select", "TID251", "--ignore-noqa", "--output-format", "json", "router"],
+        cwd=ROOT,
+        env={"PATH": str(Path(sys.executable).parent)},
+        capture_output=True,
+        check=False,
+    )
+    found = {
+        (str(Path(each["filename"]).relative_to(ROOT)), each["message"].partition(" is banned")[0].strip("`"))
+        for each in json.loads(ruff.stdout)
+    }
+    assert found == {
+        ("router/supervisor/threads.py", "threading.Thread"),
+        ("router/report/http.py", "http.server.ThreadingHTTPServer"),
+        ("router/demo/services.py", "socketserver.ThreadingTCPServer"),
+    }

@@ -8,9 +8,10 @@ import pytest
 
 from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
+from router.backoff import Backoff
 from router.model import Model, RouteSection
 from router.resources import ObjectKey
-from router.retries import Allowance, Backoff, SetAside
+from router.retries import Allowance, SetAside
 from router.set_aside import Refusal, Refusals
 from tests.support.models import section, server
 

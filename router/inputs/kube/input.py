@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
@@ -21,6 +20,7 @@ from router.kube.api import StoppableApi
 from router.resources import ObjectKey, Route
 from router.settings import KubeSettings
 from router.store import Store
+from router.supervisor import SUPERVISOR, OwnedThread, Pool, Supervisor
 
 _JOIN_S = 0.9
 _FETCHING = 4
@@ -50,7 +50,7 @@ class _Watch:
     resource: Resource
     reflector: Reflector
     handle: Handle
-    thread: threading.Thread
+    thread: OwnedThread
     source: str
 
 
@@ -66,6 +66,7 @@ class KubeInput:
         is_ours: whether a Route is this router's.
         observer: counts.
         pace: how often and how long things are done.
+        supervisor: owns the threads.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that meet here
@@ -77,13 +78,15 @@ class KubeInput:
         observer: WatchObserver,
         *,
         pace: Pace | None = None,
+        supervisor: Supervisor = SUPERVISOR,
     ) -> None:
         self._api = api
         self._store = store
         self._observer = observer
         self._pace = pace or Pace()
         self._settings = settings
-        self._executor = ThreadPoolExecutor(_FETCHING, thread_name_prefix="kube fetch")
+        self._supervisor = supervisor
+        self._executor = Pool("kube fetch", _FETCHING, supervisor=supervisor)
         self._routes_known = threading.Event()
         self._followed: list[tuple[_Scoped, tuple[Followed, ...]]] = []
         self._watches: list[_Watch] = []
@@ -109,7 +112,7 @@ class KubeInput:
     @property
     def is_connected(self) -> bool:
         """Whether every watch had an answer as it should be when last asked; any thread."""
-        return all(watch.reflector.is_connected and watch.thread.is_alive() for watch in self._watches)
+        return all(watch.reflector.is_connected and watch.thread.is_running for watch in self._watches)
 
     def start(self) -> None:
         """Begin to watch, on threads of their own."""
@@ -119,13 +122,11 @@ class KubeInput:
     def stop(self) -> None:
         """End the threads, and the calls that they wait in; the store keeps what it has."""
         for watch in self._watches:
-            watch.handle.stop()
-        self._routes_known.set()
+            watch.thread.stop(0.0)
         self._api.close()
         ends_s = time.monotonic() + _JOIN_S
         for watch in self._watches:
-            if watch.thread.is_alive():
-                watch.thread.join(max(0.0, ends_s - time.monotonic()))
+            watch.thread.stop(max(0.0, ends_s - time.monotonic()))
         # After those who give it work.
         self._executor.shutdown(wait=False)
 
@@ -153,9 +154,13 @@ class KubeInput:
             label_selector=label_selector,
         )
         target = reflector.run if is_first else lambda: self._run_after_routes(reflector)
-        thread = threading.Thread(target=target, name=f"watch {source}", daemon=True)
+        thread = self._supervisor.own(f"watch {source}", target, ask_to_end=lambda: self._ask_to_end(handle))
         self._watches.append(_Watch(resource, reflector, handle, thread, source))
         return reflector
+
+    def _ask_to_end(self, handle: Handle) -> None:
+        handle.stop()
+        self._routes_known.set()
 
     def _run_after_routes(self, reflector: Reflector) -> None:
         self._routes_known.wait()
@@ -171,14 +176,16 @@ class KubeInput:
         self._store.mark_synced(source)
 
     def _state(self, name: str) -> KindState:
-        reflectors = [watch.reflector for watch in self._watches if watch.resource.name == name]
+        watches = [watch for watch in self._watches if watch.resource.name == name]
+        reflectors = [watch.reflector for watch in watches]
+        problems = [watch.thread.problem or watch.reflector.problem for watch in watches]
         events_s = [reflector.last_event_s for reflector in reflectors if reflector.last_event_s is not None]
         return KindState(
             is_synced=all(reflector.is_listed for reflector in reflectors),
-            is_connected=all(reflector.is_connected for reflector in reflectors),
+            is_connected=all(watch.reflector.is_connected and watch.thread.is_running for watch in watches),
             held=self._held(name),
             last_event_s=max(events_s, default=None),
-            problem=next((reflector.problem for reflector in reflectors if reflector.problem), ""),
+            problem=next(filter(None, problems), ""),
         )
 
     def _held(self, name: str) -> int:

@@ -160,7 +160,8 @@ class Reflector:
         return self._is_streaming and heard_s is not None and time.monotonic() - heard_s < self._pace.live_s
 
     def run(self) -> None:
-        """Keep the sink equal to the collection until the handle is stopped."""
+        """Keep the sink equal to the collection until the handle is stopped; begins with a list."""
+        self._resume_at = None
         while not self._handle.is_stopping:
             self._stream_opened_s = None
             self._is_watching = False

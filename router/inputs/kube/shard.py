@@ -140,8 +140,9 @@ class Shard:
         What comes until then goes with it, which is fetched together.
         """
         with self._lock:
-            if self._failure is not None:
-                raise RuntimeError("Routes cannot be published") from self._failure
+            failure, self._failure = self._failure, None
+            if failure is not None:
+                raise RuntimeError("Routes cannot be published") from failure
             if self._is_scheduled or not self._pending:
                 return
         self._publish_known()
@@ -187,7 +188,13 @@ class Shard:
                 # Not earlier: jobs that wait here, one after the other, would leave the executor no thread to fetch with.
                 self._is_scheduled = False
                 changes, self._pending = self._pending, {}
-            self._publish(changes)
+            try:
+                self._publish(changes)
+            except BaseException:
+                with self._lock:
+                    # What came meanwhile is newer. Whoever publishes next takes these along.
+                    self._pending = {**changes, **self._pending}
+                raise
 
     def _publish(self, changes: Mapping[ObjectKey, Route | None]) -> None:
         """Bring Routes into the store, or out of it: first what they newly refer to, at last what nobody refers to now."""

@@ -15,6 +15,7 @@ from router.haproxy.workers import Reading
 from router.report.haproxy_metrics.exposition import exposition
 from router.report.haproxy_metrics.ledger import Ledger
 from router.report.haproxy_metrics.owners import Owners
+from router.supervisor import SUPERVISOR, Supervisor
 
 DEFAULT_SERVER_LIMIT = 500
 """That of OpenShift's router (ServerThreshold)."""
@@ -51,6 +52,7 @@ class HaproxyMetrics:
         owners: whose they are now; called on several threads, one at a time.
         server_limit: how many servers may have metrics of their own; with more, none has.
         clock: seconds of a clock that never goes back.
+        supervisor: owns the thread.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class HaproxyMetrics:
         owners: Callable[[], Owners],
         server_limit: int = DEFAULT_SERVER_LIMIT,
         clock: Callable[[], float] = time.monotonic,
+        supervisor: Supervisor = SUPERVISOR,
     ) -> None:
         self._workers = workers
         self._owners = owners
@@ -71,7 +74,7 @@ class HaproxyMetrics:
         self._read_s = clock()
         self._stopping = threading.Event()
         self._news = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="haproxy metrics")
+        self._thread = supervisor.own("haproxy metrics", self._run, ask_to_end=self._ask_to_end)
 
     @property
     def held_workers(self) -> frozenset[WorkerId]:
@@ -85,10 +88,14 @@ class HaproxyMetrics:
 
     def stop(self) -> None:
         """Read all workers once more, and let go of them, so that they can end; scrapes go on to be answered."""
+        if self._thread.stop(_STOPS_WITHIN_S):
+            # Once more, for one that was dead when it was stopped.
+            with self._lock:
+                self._workers.release()
+
+    def _ask_to_end(self) -> None:
         self._stopping.set()
         self._news.set()
-        if self._thread.is_alive():
-            self._thread.join(_STOPS_WITHIN_S)
 
     def reloaded(self) -> None:
         """Take note that there is a new worker; returns at once. Without it the worker is found within a second."""
