@@ -15,12 +15,14 @@ from router.admission.options import (
     RouteOptions,
     read_options,
 )
-from router.admission.text import is_dns_label, is_dns_subdomain, is_host, shown
+from router.admission.text import is_dns_label, is_dns_subdomain, is_host, is_service_name, shown
 from router.admission.verdicts import Reason, Refused, Verdict
 from router.resources import ObjectKey, Route, RouteIngress, RouteTarget
 from router.settings import MAX_PORT, AdmissionSettings
 
 MAX_WEIGHT = 256
+MAX_ALTERNATES = 16
+"""Of ``spec.alternateBackends``; the API of Routes takes 3 (openshift/api, route/v1: MaxItems)."""
 _DEFAULT_WEIGHT = 100
 _PORT_FORM = integer(1, MAX_PORT)
 _NO_ANNOTATIONS: Mapping[str, str] = {}
@@ -198,10 +200,23 @@ def _check_something_is_asked_for(port: int | None, host: str | None, settings: 
     raise Refused(Reason.INVALID_PORT, message)
 
 
+def services_of(route: Route) -> frozenset[ObjectKey]:
+    """Give the Services that a Route leads to; none where what it says of them is not acceptable."""
+    try:
+        return frozenset(target.service for target in _read_targets(route))
+    except Refused:
+        return frozenset()
+
+
 def _read_targets(route: Route) -> tuple[Target, ...]:
     namespace = route.metadata.namespace
     if not route.spec.alternate_backends:
         return (Target(ObjectKey(namespace, route.spec.to.name), _read_weight("spec.to", route.spec.to)),)
+    if len(route.spec.alternate_backends) > MAX_ALTERNATES:
+        raise Refused(
+            Reason.CONFIG_REJECTED,
+            f"spec.alternateBackends has {len(route.spec.alternate_backends)} entries; accepted are up to {MAX_ALTERNATES}",
+        )
     weights: dict[str, int] = {}
     named = [("spec.to", route.spec.to)]
     named += [(f"spec.alternateBackends[{index}]", each) for index, each in enumerate(route.spec.alternate_backends)]
@@ -216,6 +231,12 @@ def _read_weight(path: str, target: RouteTarget) -> int:
         raise Refused(Reason.CONFIG_REJECTED, f"{path}.kind is {shown(target.kind)}; only a Service can be served")
     if not target.name:
         raise Refused(Reason.CONFIG_REJECTED, f"{path}.name is empty; it must name a Service")
+    if not is_service_name(target.name):
+        raise Refused(
+            Reason.CONFIG_REJECTED,
+            f"{path}.name is {shown(target.name)}, which no Service can be named; accepted are up to 63 characters of a-z, 0-9 "
+            "and dashes in between",
+        )
     weight = _DEFAULT_WEIGHT if target.weight is None else target.weight
     if not 0 <= weight <= MAX_WEIGHT:
         raise Refused(Reason.CONFIG_REJECTED, f"{path}.weight is {shown(weight)}; accepted is 0 to {MAX_WEIGHT}")

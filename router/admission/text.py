@@ -24,6 +24,11 @@ def is_dns_label(text: str) -> bool:
     return _DNS_LABEL.fullmatch(text) is not None
 
 
+def is_service_name(text: str) -> bool:
+    """Say whether a Service can have this name. Whatever else stands for one is never asked for: it would go into selectors."""
+    return is_dns_label(text)
+
+
 def is_dns_subdomain(text: str) -> bool:
     """Say whether ``text`` is an RFC 1123 subdomain, as Routes and Pods are named; Kubernetes lets its labels be long."""
     return len(text) <= _MAX_NAME and _SUBDOMAIN.fullmatch(text) is not None

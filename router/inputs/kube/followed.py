@@ -23,7 +23,7 @@ from itertools import groupby
 import msgspec
 import structlog
 
-from router.errors import ApiError
+from router.errors import ApiError, ApiGone
 from router.inputs.kube.decoding import Head, decode_page, version_number
 from router.inputs.kube.kinds import FollowedKind
 from router.inputs.kube.recent import Recent
@@ -37,6 +37,8 @@ log = structlog.get_logger()
 _ONE_BY_ONE = 4
 """Of so many Services of a namespace the objects are fetched one by one; of more, all of the namespace are listed."""
 _PAGE_SIZE = 500
+_REFUSED = frozenset({400, 404, 422})
+"""The server understood what was asked, and will not say anything else to it: there are no such objects."""
 
 _Slot = tuple[type[KubernetesObject], ObjectKey]
 
@@ -245,10 +247,15 @@ class Followed:
         try:
             version, listed = self._list(namespace, selector, {service: service for service in services})
         except (ApiError, msgspec.DecodeError) as error:
-            self._log.info("objects not fetched", services=[str(key) for key in sorted(services)], problem=str(error))
-            with self._lock:
-                self._fetches.remove(fetch)
-            return False
+            named = [str(key) for key in sorted(services)]
+            if not isinstance(error, ApiError) or error.status not in _REFUSED:
+                self._log.info("objects not fetched", services=named, problem=str(error))
+                with self._lock:
+                    self._fetches.remove(fetch)
+                return False
+            # Never a reason to list what is everybody's. What the watch brings of them is taken all the same.
+            self._log.warning("objects refused", services=named, problem=str(error))
+            version, listed = None, Sifted()
         with self._lock:
             self._fetches.remove(fetch)
             for key, (event_version, held) in fetch.events.items():
@@ -272,7 +279,14 @@ class Followed:
         query = {**selector, "limit": str(_PAGE_SIZE)}
         listed = Sifted()
         while True:
-            page = decode_page(self._api.get(path, query))
+            try:
+                page = decode_page(self._api.get(path, query))
+            except ApiGone:
+                if "continue" not in query:
+                    raise
+                # Pages took longer than the server remembers. Without a limit there is but one.
+                listed, query = Sifted(), dict(selector)
+                continue
             listed.add(self._sieve.sift(page.items or (), services))
             if not page.metadata.continue_:
                 return version_number(page.metadata.resource_version), listed

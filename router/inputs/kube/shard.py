@@ -15,6 +15,7 @@ from typing import Protocol
 
 import structlog
 
+from router.admission.request import services_of
 from router.resources import ObjectKey, Route
 from router.store import Store
 
@@ -233,13 +234,3 @@ class Shard:
         first.want(services)
         for job in jobs:
             job.result()
-
-
-def services_of(route: Route) -> frozenset[ObjectKey]:
-    """Give the Services that a Route refers to."""
-    targets = (route.spec.to, *(route.spec.alternate_backends or ()))
-    return frozenset(
-        ObjectKey(route.metadata.namespace, target.name)
-        for target in targets
-        if target.kind in {"", "Service"} and target.name
-    )

@@ -321,6 +321,31 @@ def test_a_stream_that_ends_is_resumed_without_a_list(api: ApiServer, watch: Wat
     assert [request for request in api.requests if "watch" not in request.query] == lists
 
 
+def test_what_a_route_names_that_is_no_service_is_never_asked_for(api: ApiServer, watch: Watch) -> None:
+    """Such a name would go into a selector, which the server refuses; then all that there is was listed again."""
+    world = watch(api).synced()
+    wait_for(lambda: api.open_watches == 3, "all watches")
+    before = lists_of_everything(api)
+    names = ["a b", "a,b", "a=b", "A", "a.b", "../../x", "a" * 300, "a\n", "%2e", "&limit=1", "\u00e9", "-", "a-"]
+    for number, name in enumerate(names):
+        api.apply(route(f"bad{number}", 6700 + number, service=name))
+        spare = {"alternateBackends": [{"kind": "Service", "name": name}]}
+        api.apply(route(f"spare{number}", 6800 + number, service="db", spec=spare))
+    api.apply(*application("web", 6621, "10.0.0.9"))
+
+    wait_for(lambda: world.addresses("web") == {"10.0.0.9"}, "the others to follow")
+    assert len(world.routes()) == 2 * len(names) + 2
+    assert {request.status for request in api.requests} == {200}
+    assert lists_of_everything(api) == before
+    asked = {request.query.get("labelSelector", "") for request in api.requests}
+    assert asked <= {"", "kubernetes.io/service-name=web", "kubernetes.io/service-name=db"}
+
+
+def lists_of_everything(api: ApiServer) -> int:
+    """Count lists of all namespaces."""
+    return sum("watch" not in request.query and "/namespaces/" not in request.path for request in api.requests)
+
+
 def test_bookmarks_move_the_place_to_resume_at(api: ApiServer, watch: Watch) -> None:
     """After a bookmark a watch resumes from it, so that history before it may go."""
     world = watch(api).synced()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.errors import ApiBusy
+from router.errors import ApiBusy, ApiError, ApiGone
 from router.inputs.kube.decoding import decode_head
 from router.inputs.kube.followed import Followed
 from router.inputs.kube.kinds import ENDPOINTS, SLICES
@@ -53,6 +53,8 @@ class Collection(UnusedApi):
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.meanwhile: Callable[[], None] = lambda: None
         self.problem: Exception | None = None
+        self.next_page = ""
+        """The token for the rest of a list with a limit; it expires at once."""
 
     def get(self, path: str, query: Mapping[str, str] | None = None) -> bytes:
         """List, by the label of a Service if the query has one."""
@@ -61,7 +63,12 @@ class Collection(UnusedApi):
         items = [
             obj for obj in self.objects if not name or obj["metadata"]["labels"]["kubernetes.io/service-name"] == name
         ]
-        answer = json.dumps({"metadata": {"resourceVersion": str(self.version)}, "items": items}).encode()
+        metadata = {"resourceVersion": str(self.version)}
+        if "continue" in dict(query or {}):
+            raise ApiGone("too old", 410)
+        if "limit" in dict(query or {}):
+            metadata["continue"] = self.next_page
+        answer = json.dumps({"metadata": metadata, "items": items}).encode()
         self.meanwhile()
         if self.problem is not None:
             raise self.problem
@@ -205,6 +212,34 @@ def test_dropped_while_it_is_fetched(world: World) -> None:
     world.followed.want({DB})
 
     assert world.kept() == {}
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+def test_a_fetch_that_the_server_refuses_is_no_reason_to_list_everything(world: World, status: int) -> None:
+    """There is nothing of these Services then, but for what the watch brings, before and after the answer."""
+    world.api.problem = ApiError("no", status)
+    world.api.meanwhile = lambda: world.event(slice_of(DB, "during", 2))
+
+    assert world.followed.want({DB})
+    assert world.kept() == {"during": "10.0.0.1"}
+    world.event(slice_of(DB, "after", 3))
+    assert set(world.kept()) == {"during", "after"}
+    world.event(slice_of(DB, "during", 4), is_deleted=True)
+    assert set(world.kept()) == {"after"}
+
+
+def test_pages_of_a_fetch_that_expired_are_fetched_in_one(world: World) -> None:
+    """A namespace with more slices than a page has does not lead to a list of everything either."""
+    world.api.objects = [slice_of(DB, "db-1", 2)]
+    world.api.version, world.api.next_page = 5, "expires"
+
+    assert world.followed.want({DB})
+    assert world.kept() == {"db-1": "10.0.0.1"}
+    assert [dict(query) for _, query in world.api.asked] == [
+        {"labelSelector": "kubernetes.io/service-name=db", "limit": "500"},
+        {"labelSelector": "kubernetes.io/service-name=db", "limit": "500", "continue": "expires"},
+        {"labelSelector": "kubernetes.io/service-name=db"},
+    ]
 
 
 def test_a_list_deletes_what_is_gone(world: World) -> None:
