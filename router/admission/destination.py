@@ -92,7 +92,7 @@ def server_weights(shares: Sequence[tuple[int, int]]) -> list[int]:
 
 def _servers(shares: Sequence[tuple[Target, ServiceEndpoints]]) -> tuple[Server, ...]:
     weights = server_weights([(target.weight, len(endpoints.ready)) for target, endpoints in shares])
-    return _uniquely_named(
+    return uniquely_named(
         server
         for (_, endpoints), weight in zip(shares, weights, strict=True)
         for server in (*_weighted(endpoints.ready, weight), *_weighted(endpoints.draining, 0))
@@ -103,16 +103,17 @@ def _weighted(found: Iterable[Found], weight: int) -> list[Server]:
     return [Server(each.name, each.address, each.port, weight, each.check) for each in found]
 
 
-def _uniquely_named(servers: Iterable[Server]) -> tuple[Server, ...]:
+def uniquely_named(servers: Iterable[Server]) -> tuple[Server, ...]:
     """Sort by name, and number those whose names became equal when they were made fit for HAProxy."""
     ordered = sorted(servers, key=_name)
     if len(ordered) == len(set(map(_name, ordered))):
         return tuple(ordered)
     by_name: dict[str, Server] = {}
+    numbers: dict[str, int] = {}
     for server in ordered:
-        name, number = server.name, 1
+        name = server.name
         while name in by_name:
-            number += 1
-            name = f"{server.name}:{number}"
-        by_name[name] = server if number == 1 else replace(server, name=name)
+            numbers[server.name] = numbers.get(server.name, 1) + 1
+            name = f"{server.name}:{numbers[server.name]}"
+        by_name[name] = server if name == server.name else replace(server, name=name)
     return tuple(sorted(by_name.values(), key=_name))

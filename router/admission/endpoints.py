@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from router.admission.addresses import LOOPBACK, judge_address
 from router.admission.target_port import PortChoice, choose_port, is_tcp, shown_key
-from router.admission.text import is_dns_label, is_dns_subdomain, sanitised, shown
+from router.admission.text import is_dns_subdomain, sanitised, shown
 from router.admission.verdicts import Reason, Rejection
 from router.resources import Endpoint, EndpointSlice, Service
 from router.settings import MAX_PORT
@@ -91,7 +91,7 @@ def _usable(
     allow_loopback: bool,
 ) -> Iterator[Found]:
     """Give every endpoint that may be connected to, and put what may not into ``dropped``."""
-    service_name = _service_name(service)
+    service_name = service.metadata.name
     for each in slices.values():
         ports = [
             (port.port, port.name or "") for port in each.ports or () if choice.matches(port) and port.port is not None
@@ -141,11 +141,6 @@ def _pod(endpoint: Endpoint) -> str | None:
     return target.name if target is not None and target.kind == "Pod" and is_dns_subdomain(target.name) else None
 
 
-def _service_name(service: Service) -> str:
-    name = service.metadata.name
-    return name if is_dns_label(name) else sanitised(name)
-
-
 def _server_name(pod: str, service_name: str, port_name: str, address: str, port: int) -> str:
     return f"pod:{pod}:{service_name}:{sanitised(port_name) if port_name else ''}:{address}:{port}"
 
@@ -163,7 +158,7 @@ def _waker(service: Service, choice: PortChoice, dropped: set[str], *, allow_loo
     if address is not None and 1 <= port.port <= MAX_PORT:
         yield Found(
             draining=False,
-            name=_server_name("idled", _service_name(service), port.name, address, port.port),
+            name=_server_name("idled", service.metadata.name, port.name, address, port.port),
             address=address,
             port=port.port,
             check=False,
