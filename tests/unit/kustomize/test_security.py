@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from router.kube.configuration import SERVICE_ACCOUNT
 from router.report import access
 from router.reserved_ports import HOST_NETWORK_PORTS
 from tests.support.kustomize import ROUTER_TREES, TREES, containers, environment, one, render, router_pod
@@ -27,7 +28,7 @@ def test_pods_are_restricted(tree: str) -> None:
             assert not {"privileged", "runAsUser", "runAsGroup", "procMount"} & context.keys()
         assert not {"hostPID", "hostIPC", "shareProcessNamespace"} & pod.keys()
         volumes = {key for volume in pod["volumes"] for key in volume} - {"name"}
-        assert volumes <= {"emptyDir", "configMap", "secret"}
+        assert volumes <= {"emptyDir", "configMap", "secret", "projected"}
 
 
 @pytest.mark.parametrize("tree", ROUTER_TREES)
@@ -87,6 +88,27 @@ def test_no_uid_is_named(tree: str) -> None:
     pod = router_pod(tree)
     contexts = [pod["securityContext"], *(each["securityContext"] for each in containers(pod).values())]
     assert not any({"runAsUser", "runAsGroup", "fsGroup"} & context.keys() for context in contexts)
+
+
+@pytest.mark.parametrize("tree", ROUTER_TREES)
+def test_router_alone_has_the_service_accounts_token(tree: str) -> None:
+    """HAProxy, which reads what strangers send, sees no token; the router sees a short-lived one where the client looks for it."""
+    pod = router_pod(tree)
+    assert pod["automountServiceAccountToken"] is False
+    (volume,) = (each for each in pod["volumes"] if "projected" in each)
+    token, authority, namespace = volume["projected"]["sources"]
+    assert token["serviceAccountToken"]["path"] == "token"
+    assert token["serviceAccountToken"]["expirationSeconds"] <= 3600
+    assert authority["configMap"] == {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    assert namespace["downwardAPI"]["items"] == [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]
+    mounts = {
+        name: [mount for mount in each["volumeMounts"] if mount["name"] == volume["name"]]
+        for name, each in containers(pod).items()
+    }
+    assert mounts == {
+        "haproxy": [],
+        "router": [{"name": volume["name"], "mountPath": str(SERVICE_ACCOUNT), "readOnly": True}],
+    }
 
 
 @pytest.mark.parametrize("tree", ROUTER_TREES)
