@@ -69,17 +69,21 @@ class _Readings(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give the metrics as they are now."""
         kinds = self._readings.kinds()
-        now_s = time.monotonic()
+        # The clock that never goes back, as seconds since the epoch: where the system's clock is set right, so are these.
+        epoch_s = time.time() - time.monotonic()
         held = GaugeMetricFamily("tcp_router_objects", "Objects of the API server kept in memory.", labels=["kind"])
-        silent = GaugeMetricFamily(
-            "tcp_router_last_event_age_seconds", "Time since the API server last sent something.", labels=["kind"]
+        heard = GaugeMetricFamily(
+            "tcp_router_last_event_timestamp_seconds",
+            "When the API server last sent something, seconds since the epoch.",
+            labels=["kind"],
         )
         for name, kind in sorted(kinds.items()):
             held.add_metric([name], kind.held)
             if kind.last_event_s is not None:
-                silent.add_metric([name], now_s - kind.last_event_s)
+                # Rounded, so that it stays the same number until something comes.
+                heard.add_metric([name], round(epoch_s + kind.last_event_s, 2))
         yield held
-        yield silent
+        yield heard
         yield GaugeMetricFamily(
             "tcp_router_api_connected",
             "1 while the API server answers all watches.",

@@ -6,7 +6,7 @@ import platform
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -33,6 +33,8 @@ class Metrics:
         self._owners = Owners()
         self._owners_are_of: Snapshot | None = None
         self._haproxy: HaproxyMetrics | None = None
+        # Under their usual names, which dashboards for processes of every kind ask for.
+        ProcessCollector(registry=self.registry)
         build = Info("tcp_router_build", "Versions in use.", registry=self.registry)
         build.info({"version": __version__, "haproxy": haproxy_version, "python": platform.python_version()})
         self._changes = Counter(

@@ -6,6 +6,7 @@ import json
 import socket
 import struct
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from router.report.ports import port_rows
 from router.resources import ObjectKey
 from router.snapshot import Snapshot
 from router.store import Changes
+from tests.support.exposition import Exposition
 from tests.support.waiting import wait_for
 
 RUNNING = Snapshot(synced=True, configured=True, applied=Model())
@@ -92,6 +94,15 @@ def values(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], flo
     """Parse the exposition as Prometheus would."""
     families = text_string_to_metric_families(metrics.exposition().decode())
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def test_metrics_of_the_process_have_their_usual_names() -> None:
+    """Memory, CPU time, files and start of the router's process are there, as every dashboard for processes asks for them."""
+    shown = Exposition(Metrics("3.0.11", haproxy_up=lambda: True).exposition())
+    assert shown.value("process_resident_memory_bytes") > 0
+    assert shown.value("process_cpu_seconds_total") > 0
+    assert 0 < shown.value("process_open_fds") <= shown.value("process_max_fds")
+    assert 0 < shown.value("process_start_time_seconds") <= time.time()
 
 
 def test_metrics_tell_what_happened() -> None:
