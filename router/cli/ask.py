@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from router.errors import RouterUnreachable
@@ -20,12 +20,15 @@ class _Over(http.client.HTTPConnection):
         self.sock = sock
 
 
-def ask(sock: Any, path: str, *, problem: Callable[[], str] = lambda: "") -> Reply:
+def ask(
+    sock: Any, path: str, headers: Mapping[str, str] | None = None, *, problem: Callable[[], str] = lambda: ""
+) -> Reply:
     """Send a GET for ``path``, and give what is answered.
 
     Args:
         sock: a connected socket, or what behaves as one; its timeout is the deadline of each step.
         path: such as ``/ports``.
+        headers: what to say beside it.
         problem: gives what the connection's maker knows of its failure.
 
     Raises:
@@ -33,7 +36,7 @@ def ask(sock: Any, path: str, *, problem: Callable[[], str] = lambda: "") -> Rep
     """
     connection = _Over(sock)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers=dict(headers or {}))
         reply = connection.getresponse()
         return reply.status, reply.read()
     except (OSError, http.client.HTTPException) as error:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,20 +27,18 @@ from router.inputs.files import FilesInput
 from router.inputs.watching import DirectoryWatcher
 from router.judge import Judge
 from router.level import Leveler
-from router.model import backend_name
 from router.pool import PortPool
 from router.render import Renderer, TemplateSet
 from router.report.api_metrics import ApiMetrics
 from router.report.haproxy_metrics import HaproxyMetrics
 from router.report.health import alive
-from router.report.http import JSON, METRICS, HttpServer, Page, health_page
+from router.report.http import METRICS, HttpServer, Page, health_page
 from router.report.metrics import Metrics
-from router.report.ports import port_rows
+from router.report.ports_page import PortsPage
 from router.report.readiness import Readiness
 from router.report.tcp_health import TcpHealth
 from router.report.thread_metrics import show_threads
 from router.settings import RenderSettings
-from router.snapshot import Snapshot
 from router.state_dir import StateDir
 from router.store import Store
 from router.supervisor import SUPERVISOR
@@ -207,26 +204,8 @@ def _pages(
             )
         )
 
-    def ports() -> Page:
-        snapshot = controller.snapshot
-        rows = port_rows(snapshot.verdicts, snapshot.applied, canonical_hostname, _by_own_backend(snapshot, sessions))
-        return Page(json.dumps(rows, indent=1).encode() + b"\n", JSON)
-
     return {
         "/healthz": healthz,
         "/metrics": lambda: Page(metrics.exposition(), METRICS),
-        "/ports": ports,
+        "/ports": PortsPage(lambda: controller.snapshot, sessions.current, canonical_hostname),
     }
-
-
-def _by_own_backend(snapshot: Snapshot, sessions: SessionCounts) -> Mapping[str, int] | None:
-    """Give sessions by the backends that Routes have or will have: those of the pool count for the Routes that they serve."""
-    counts = sessions.current()
-    if counts is None or not snapshot.owners:
-        return counts
-    moved = {
-        backend_name(key.namespace, key.name): counts[backend]
-        for backend, key in snapshot.owners.items()
-        if backend in counts
-    }
-    return {**counts, **moved}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from router.admission import Admission, Outcome
 from router.cli.columns import columns
@@ -66,10 +67,12 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
         settings = replace(render_settings(values), state_dir=Path(directory))
         outcome = _judged(outcome, TemplateSet.load(values["template_dir"]), settings, find_binary(haproxy))
     rows = port_rows(outcome.verdicts, outcome.model)
-    click.echo(json.dumps(rows, indent=2) if output == "json" else _table(rows, values["router_name"]))
+    click.echo(
+        json.dumps(msgspec.to_builtins(rows), indent=2) if output == "json" else _table(rows, values["router_name"])
+    )
     if problems:
         raise SystemExit(UNUSABLE_INPUT)
-    if any(row["verdict"] != "admitted" for row in rows):
+    if any(row.verdict != "admitted" for row in rows):
         raise SystemExit(NOT_ALL_ADMITTED)
 
 
@@ -104,9 +107,7 @@ def _table(rows: list[PortRow], router_name: str) -> str:
         return f"no Route is for the router {router_name!r} (annotation haproxy.router.openshift.io/router-name)"
     lines = [("NAMESPACE", "NAME", "PORT", "HOST", "VERDICT", "REASON", "MESSAGE")]
     for row in rows:
-        said = "; ".join(filter(None, (row["message"], *row["warnings"])))
-        port = str(row["port"] or "-")
-        lines.append(
-            (row["namespace"], row["name"], port, row["host"] or "-", row["verdict"], row["reason"] or "-", said)
-        )
+        said = "; ".join(filter(None, (row.message, *row.warnings)))
+        port = str(row.port or "-")
+        lines.append((row.namespace, row.name, port, row.host or "-", row.verdict, row.reason or "-", said))
     return columns(lines)

@@ -32,17 +32,17 @@ METRICS_OPTIONS = (
            help="While all Routes together have more servers than this, /metrics counts by Route only, not by server."),
     option("--metrics-tls-cert", env="ROUTER_METRICS_TLS_CERT_FILE", type=click.Path(path_type=Path, dir_okay=False), default=None,
            show_default="none: plain HTTP",
-           help="Certificate (PEM) with which /metrics is given, by https only, on the port of --listen; read again when it changes."),
+           help="Certificate (PEM) with which /metrics and /ports are given, by https only, on the port of --listen; read again when it changes."),
     option("--metrics-tls-key", env="ROUTER_METRICS_TLS_KEY_FILE", type=click.Path(path_type=Path, dir_okay=False), default=None,
            show_default="none", help="The certificate's key (PEM)."),
     option("--metrics-auth", type=click.Choice(["none", "kubernetes"]), default="none",
-           help="Who may read /metrics: everybody, or bearers of a token that may get routers/metrics (group route.openshift.io)."),
+           help="Who may read /metrics and /ports: everybody, or bearers of a token that may get routers/metrics (group route.openshift.io)."),
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """What the HTTP port needs to protect the metrics."""
+    """What the HTTP port needs to protect the metrics and the table of ports."""
 
     guards: dict[str, Guard]
     tls_context: Callable[[], ssl.SSLContext] | None
@@ -74,5 +74,6 @@ def protection(values: dict[str, Any], cluster: Cluster | None, stack: ExitStack
         guard = MetricsAccess(to_review, values["router_name"])
     if certificate is not None:
         files = CertificateFiles(certificate, key)
-        return Protection({"/metrics": needs_tls(guard)}, files.context)
-    return Protection({} if guard is None else {"/metrics": guard}, None)
+        guards = {"/metrics": needs_tls(guard), "/ports": needs_tls(guard, but_locally=True)}
+        return Protection(guards, files.context)
+    return Protection({} if guard is None else dict.fromkeys(("/metrics", "/ports"), guard), None)

@@ -8,6 +8,7 @@ import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from router.cli.ask import Reply, ask
 from router.cli.columns import columns
 from router.cli.exits import UNREACHABLE, clear_errors
 from router.cli.options import option
-from router.errors import ApiError, RouterUnreachable
+from router.errors import ApiError, RouterUnreachable, SettingsError
 from router.kube.configuration import SERVICE_ACCOUNT, Credentials, loader
 from router.kube.connection import Connection, Deadlines
 from router.kube.pods import ready_pod
@@ -27,15 +28,24 @@ from router.kube.portforward import forwarded
 from router.settings import MAX_PORT, KubeSettings
 
 _DEADLINE_S = 10.0
-_OK = 200
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
+_REFUSALS: dict[int, str] = {
+    HTTPStatus.UNAUTHORIZED: ". Show it a token by --token-file, such as one of `oc whoami -t` or `oc create token`; "
+    "a kubeconfig's client certificate is none",
+    HTTPStatus.FORBIDDEN: "",
+    HTTPStatus.SERVICE_UNAVAILABLE: "",
+}
+"""What a router with --metrics-auth or --metrics-tls-cert answers to whom it lets not read, and what to do."""
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
 _OF_CLUSTER = ("kubeconfig", "context", "namespace", "deployment", "port")
 _HELP = """\
 Print the ports of a running router: which Route has which, whether it is admitted, and how much it is used.
 
 Asks the router at --address; or, where one of --kubeconfig, --context, --namespace, --deployment and --port is given, the
-first ready pod of its Deployment, by a port-forward through the API server. SESSIONS are the connections that are open now
-in that one router; each replica has its own.
+first ready pod of its Deployment, by a port-forward through the API server. A router with --metrics-auth kubernetes is shown
+the token of --token-file, else by a port-forward the kubeconfig's; its bearer must have the right to read metrics.
+
+SESSIONS are the connections that are open now in that one router; each replica has its own.
 
 \b
 Exit status:
@@ -106,6 +116,13 @@ class _Source:
     help="Port of the router's HTTP in its pods.",
 )
 @option(
+    "--token-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=None,
+    show_default="with a kubeconfig its own token, else none",
+    help="File with the bearer token to show the router.",
+)
+@option(
     "--output",
     type=click.Choice(["table", "json"]),
     default="table",
@@ -123,7 +140,7 @@ def ports(**values: Any) -> None:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(UNREACHABLE) from error
     click.echo(json.dumps(objects, indent=2) if values["output"] == "json" else _table(rows))
-    if ready != _OK:
+    if ready != HTTPStatus.OK:
         said = "; ".join(why.decode(errors="replace").split("\n")).strip("; ")
         click.echo(f"Warning: the router at {source.name} is not ready: {said}", err=True)
         raise SystemExit(UNREACHABLE)
@@ -138,11 +155,25 @@ def _source(command: click.Context, values: dict[str, Any]) -> _Source:
         raise click.UsageError(f"--address names one router, and {others} another; give only one of them")
     named = typed or {name for name, source in given.items() if source == ParameterSource.ENVIRONMENT}
     if "address" in named or not named:
-        return _at(*values["address"])
+        host, port = values["address"]
+        return _at(host, port, _token_header(values["token_file"]))
     return _in_cluster(values)
 
 
-def _at(host: str, port: int) -> _Source:
+def _token_header(path: Path | None) -> dict[str, str]:
+    """Give the header that shows the token of a file, none without a file."""
+    if path is None:
+        return {}
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"--token-file {path} cannot be read: {error}") from error
+    if _TOKEN.fullmatch(token) is None:
+        raise SettingsError(f"--token-file {path} holds no bearer token: one word of letters, digits and -._~+/=")
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _at(host: str, port: int, token: dict[str, str]) -> _Source:
     name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def get(path: str) -> Reply:
@@ -155,7 +186,7 @@ def _at(host: str, port: int) -> _Source:
                 "For one in a cluster, name its --deployment"
             ) from error
         try:
-            return ask(sock, path)
+            return ask(sock, path, token)
         except RouterUnreachable as error:
             raise RouterUnreachable(f"what listens at {name} does not answer as a router does: {error}") from error
 
@@ -164,6 +195,7 @@ def _at(host: str, port: int) -> _Source:
 
 def _in_cluster(values: dict[str, Any]) -> _Source:
     namespace, port = values["namespace"], values["port"]
+    token = _token_header(values["token_file"])
     settings = KubeSettings(kubeconfig=values["kubeconfig"], context=values["context"])
     credentials = Credentials(loader(settings, os.environ, SERVICE_ACCOUNT))
     api = Connection(credentials, Deadlines(total_s=_DEADLINE_S))
@@ -173,19 +205,30 @@ def _in_cluster(values: dict[str, Any]) -> _Source:
         api.close()
     name = f"port {port} of pod {namespace}/{pod}"
 
-    def get(path: str) -> Reply:
+    def get_with(path: str, headers: dict[str, str]) -> Reply:
         with forwarded(credentials, namespace, pod, port, _DEADLINE_S) as forward:
             try:
-                return ask(forward.sock, path, problem=lambda: forward.problem)
+                return ask(forward.sock, path, headers, problem=lambda: forward.problem)
             except RouterUnreachable as error:
                 raise RouterUnreachable(f"{name} does not answer: {error}") from error
+
+    def get(path: str) -> Reply:
+        reply = get_with(path, token)
+        if reply[0] != HTTPStatus.UNAUTHORIZED or token:
+            return reply
+        # Who is in that pod sees it, so it is shown only where it is needed.
+        own = credentials.headers(_DEADLINE_S)
+        return get_with(path, own) if own else reply
 
     return _Source(name, get)
 
 
 def _read(name: str, status: int, body: bytes) -> tuple[list[_Row], list[dict[str, Any]]]:
     """Give rows and objects, sorted as the router sorts them: by port, those without one last, then namespace and name."""
-    if status != _OK:
+    if status in _REFUSALS:
+        said = _printable(" ".join(body.decode(errors="replace").split()))
+        raise RouterUnreachable(f"the router at {name} refuses /ports: {said}{_REFUSALS[status]}")
+    if status != HTTPStatus.OK:
         raise RouterUnreachable(f"what listens at {name} is no router: it answers /ports by {status}")
     try:
         objects = msgspec.json.decode(body, type=list[dict[str, Any]])

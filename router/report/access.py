@@ -1,4 +1,4 @@
-"""Who may read the metrics: whoever the API server says, as with OpenShift's router.
+"""Who may read the metrics and the table of ports: whoever the API server says, as with OpenShift's router.
 
 The bearer token of a request is given to a TokenReview, which says whose it is, and he to a SubjectAccessReview: may he
 ``get`` ``routers/metrics`` of the group ``route.openshift.io``? (openshift/router, pkg/router/metrics/metrics.go, and
@@ -20,7 +20,7 @@ import structlog
 
 from router.errors import ApiError, ApiUnauthorized
 from router.kube.api import Api
-from router.report.http import Page, Request
+from router.report.http import Guard, Page, Request
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ class _Answer(NamedTuple):
 
 
 class MetricsAccess:
-    """Lets through who may read the metrics; a ``Guard``, from any thread.
+    """Lets through who may read the metrics, and what else is not for everybody; a ``Guard``, from any thread.
 
     Args:
         api: the API server.
@@ -72,7 +72,7 @@ class MetricsAccess:
         try:
             refusal = self._review(token)
         except (ApiError, _Unclear) as error:
-            log.warning("access to the metrics cannot be reviewed", problem=str(error))
+            log.warning("access cannot be reviewed", problem=str(error))
             return _page(HTTPStatus.SERVICE_UNAVAILABLE, "the API server does not say whether you may read this")
         with self._lock:
             self._known[key] = _Answer(self._clock(), refusal)
@@ -138,12 +138,18 @@ class _Unclear(Exception):
     """The API server gave no answer that says yes or no."""
 
 
-def needs_tls(guard: Callable[[Request], Page | None] | None = None) -> Callable[[Request], Page | None]:
-    """Give a guard that refuses plain HTTP, and asks another about the rest."""
+def needs_tls(guard: Guard | None = None, *, but_locally: bool = False) -> Guard:
+    """Give a guard that refuses plain HTTP, and asks another about the rest.
+
+    Args:
+        guard: the other.
+        but_locally: let plain HTTP through that came over loopback, where nobody reads along: that of ``tcp-router ports``, who has
+            no way to know the certificate's CA, by a port-forward too.
+    """
 
     def judge(request: Request) -> Page | None:
-        if not request.is_tls:
-            return _page(HTTPStatus.FORBIDDEN, "the metrics are given by https only, on this same port")
+        if not request.is_tls and not (but_locally and request.is_local):
+            return _page(HTTPStatus.FORBIDDEN, "this is given by https only, on this same port")
         return guard(request) if guard is not None else None
 
     return judge

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypedDict
+
+import msgspec
 
 from router.admission import Verdict
 from router.model import Model
 from router.resources import ObjectKey
 
 
-class ServerRow(TypedDict):
+class ServerRow(msgspec.Struct, frozen=True, gc=False):
     """One endpoint that a Route leads to."""
 
     name: str
@@ -19,7 +20,7 @@ class ServerRow(TypedDict):
     weight: int
 
 
-class PortRow(TypedDict):
+class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One Route, as docs/settings.md describes the JSON."""
 
     namespace: str
@@ -31,8 +32,8 @@ class PortRow(TypedDict):
     verdict: str
     reason: str | None
     message: str
-    warnings: list[str]
-    servers: list[ServerRow]
+    warnings: tuple[str, ...]
+    servers: tuple[ServerRow, ...]
     sessions: int | None
     """Connections that are open now, as the HAProxy worker in charge counts them; None if it is not known."""
 
@@ -54,7 +55,7 @@ def port_rows(
     backends = {(section.namespace, section.route): section.backend for section in model.routes} if model else {}
     rows = []
     for key, verdict in verdicts.items():
-        backend = backends.get((key.namespace, key.name))
+        backend = backends.get(key)
         servers = backend.servers if backend is not None else ()
         rows.append(
             PortRow(
@@ -66,9 +67,10 @@ def port_rows(
                 verdict="admitted" if verdict.admitted else "rejected",
                 reason=str(verdict.reason) if verdict.reason is not None else None,
                 message=verdict.message,
-                warnings=list(verdict.warnings),
-                servers=[ServerRow(name=s.name, address=s.address, port=s.port, weight=s.weight) for s in servers],
+                warnings=verdict.warnings,
+                servers=tuple([ServerRow(each.name, each.address, each.port, each.weight) for each in servers]),
                 sessions=sessions.get(backend.name) if sessions is not None and backend is not None else None,
             )
         )
-    return sorted(rows, key=lambda row: (row["port"] is None, row["port"] or 0, row["namespace"], row["name"]))
+    rows.sort(key=lambda row: (row.port is None, row.port or 0, row.namespace, row.name))
+    return rows

@@ -8,21 +8,29 @@ import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
+from router.cli.cluster import Cluster
+from router.cli.metrics import protection
+from router.cli.run import run
 from router.errors import SettingsError
 from router.kube.connection import Connection, Deadlines
 from router.report.access import ACCESS_REVIEWS, TOKEN_REVIEWS, MetricsAccess, needs_tls
 from router.report.certificate import CertificateFiles
-from router.report.http import HttpServer, Page
+from router.report.http import HttpServer, Page, Request
 from router.settings import KubeSettings
 from tests.support.api_server import ApiServer
 from tests.support.certificates import client_context, server_context
 
 TIMEOUT_S = 10.0
-PAGES = {"/metrics": lambda: Page(b"metrics\n"), "/healthz": lambda: Page(b"ok\n")}
+PAGES = {
+    "/metrics": lambda: Page(b"metrics\n"),
+    "/ports": lambda: Page(b"[]\n"),
+    "/healthz": lambda: Page(b"ok\n"),
+}
 MAY_READ = {"apiGroups": ["route.openshift.io"], "resources": ["routers/metrics"], "verbs": ["get"]}
 
 
@@ -189,9 +197,11 @@ def test_tls_and_plain_on_one_port(stack: ExitStack, tmp_path: Path, capfd: pyte
     """Metrics come by https only, health either way, and a client that breaks off TLS disturbs nobody."""
     pem = certificate(tmp_path, "metrics.example.com")
     files = CertificateFiles(pem, pem)
-    port = serving(stack, guards={"/metrics": needs_tls()}, tls_context=files.context)
+    guards = {"/metrics": needs_tls(), "/ports": needs_tls(but_locally=True)}
+    port = serving(stack, guards=guards, tls_context=files.context)
     assert get(port, "/metrics", tls=True) == (200, "metrics\n")
     assert get(port, "/metrics")[0] == 403
+    assert get(port, "/ports") == (200, "[]\n")
     with socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as broken:
         broken.sendall(b"\x16nonsense that is no ClientHello")
         with contextlib.suppress(ConnectionResetError):
@@ -229,3 +239,33 @@ def test_api_server_that_is_gone(guarded: Guarded) -> None:
     """A server that refuses connections lets nobody through either."""
     guarded.api.faults.refuse_connections()
     assert get(guarded.port, "/metrics", guarded.token("reader"))[0] == 503
+
+
+def test_the_table_of_ports_is_not_for_everybody_either(api: ApiServer, tmp_path: Path, stack: ExitStack) -> None:
+    """What names every Route and pod is read by those alone who may read the metrics; the options of the command make it so."""
+    kubeconfig = api.kubeconfig(tmp_path, "router")
+    api.access.grant("router", [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["create"]}])
+    command = run.make_context("run", ["--kubeconfig", str(kubeconfig), "--metrics-auth", "kubernetes"])
+    cluster = Cluster.connect(command.params)
+    stack.callback(cluster.connection.close)
+    stack.callback(cluster.to_write.close)
+    protected = protection(command.params, cluster, stack)
+    port = serving(stack, guards=protected.guards)
+    assert get(port, "/ports")[0] == 401
+    assert get(port, "/ports", api.access.issue("monitoring", "stranger"))[0] == 403
+    assert get(port, "/ports", api.access.issue("monitoring", "reader")) == (200, "[]\n")
+    assert get(port, "/healthz") == (200, "ok\n")
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        pytest.param(Request("", is_tls=True), None, id="https"),
+        pytest.param(Request("", is_tls=False, is_local=True), None, id="over loopback"),
+        pytest.param(Request("", is_tls=False), HTTPStatus.FORBIDDEN, id="plain from afar"),
+    ],
+)
+def test_plain_http_over_loopback_alone(request_: Request, status: HTTPStatus | None) -> None:
+    """The table of ports is given in plain HTTP where nobody reads along, to the command's port-forward for one."""
+    refusal = needs_tls(but_locally=True)(request_)
+    assert (refusal.status if refusal is not None else None) == status

@@ -72,6 +72,9 @@ class PretendedRouter(TcpServer):
             "/readyz": (200, b"ok\n"),
         }
         self.raw: bytes | None = None
+        self.wants_token = False
+        self.tokens: list[str] = []
+        """What was shown with each request for /ports."""
         super().__init__(self._answer)
 
     def _answer(self, connection: socket.socket) -> None:
@@ -80,6 +83,11 @@ class PretendedRouter(TcpServer):
             connection.sendall(self.raw)
             return
         status, body = self.pages[asked.split()[1].decode()]
+        if b"GET /ports " in asked:
+            lines = [line for line in asked.decode().split("\r\n") if line.startswith("Authorization: ")]
+            self.tokens.append(lines[0].partition(": ")[2] if lines else "")
+            if self.wants_token and not lines:
+                status, body = 401, b"a bearer token is needed\n"
         connection.sendall(b"HTTP/1.0 %d Whatever\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
 
 
@@ -130,6 +138,43 @@ def test_a_router_that_is_not_ready(router: PretendedRouter) -> None:
     ended = ports(router)
     assert (ended.exit_code, ended.stdout) == (1, _TABLE)
     assert "is not ready: the inputs have not synced yet; the router is shutting down" in ended.stderr
+
+
+def test_a_token_is_shown_to_a_router_that_wants_one(router: PretendedRouter, tmp_path: Path) -> None:
+    """The token of the file goes with the request; without the option none does."""
+    file = tmp_path / "token"
+    file.write_text("a.b_c-d==\n")
+    assert ports(router, "--token-file", str(file)) == Ended(0, _TABLE, "")
+    assert ports(router) == Ended(0, _TABLE, "")
+    assert router.tokens == ["Bearer a.b_c-d==", ""]
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        pytest.param(401, "--token-file", id="no token"),
+        pytest.param(403, "may not get routers/metrics", id="no right"),
+        pytest.param(503, "routers/metrics", id="nobody can tell"),
+    ],
+)
+def test_a_router_that_refuses(router: PretendedRouter, status: int, said: str) -> None:
+    """A router that lets not everybody read says why, and for want of a token the command says how to show one."""
+    router.pages["/ports"] = status, b"you may not get routers/metrics\n"
+    ended = ports(router)
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert "refuses /ports: you may not get routers/metrics" in ended.stderr
+    assert said in ended.stderr
+
+
+@pytest.mark.parametrize("content", [None, "", "two words", "a\x1bb"], ids=["missing", "empty", "two words", "control"])
+def test_a_file_without_a_token(router: PretendedRouter, tmp_path: Path, content: str | None) -> None:
+    """A file that holds no token is named, and nothing is asked."""
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_text(content)
+    ended = ports(router, "--token-file", str(file))
+    assert (ended.exit_code, router.tokens) == (2, [])
+    assert f"--token-file {file}" in ended.stderr
 
 
 def test_nothing_listens() -> None:
@@ -356,6 +401,17 @@ def test_through_the_api_server(control_plane: PretendedCluster) -> None:
     assert in_cluster(control_plane, "--port", "1937") == Ended(0, _TABLE, "")
     assert control_plane.forwarded == ["tcp-router-b"] * 2
     assert control_plane.asked[-1] == "/api/v1/namespaces/openshift-ingress/pods/tcp-router-b/portforward?ports=1937"
+
+
+def test_the_kubeconfigs_token_is_shown_to_a_router_that_wants_one(
+    control_plane: PretendedCluster, router: PretendedRouter
+) -> None:
+    """The caller's own token is sent through the port-forward where the router asks for one, and nowhere else."""
+    assert in_cluster(control_plane) == Ended(0, _TABLE, "")
+    assert router.tokens == [""]
+    router.wants_token = True
+    assert in_cluster(control_plane) == Ended(0, _TABLE, "")
+    assert router.tokens == ["", "", "Bearer secret"]
 
 
 def test_no_pod_is_ready(control_plane: PretendedCluster) -> None:

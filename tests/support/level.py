@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
+import msgspec
+
 from router.admission import Admission, Outcome, Verdict
 from router.decode import Refusal
 from router.inputs.kube.decoding import decode_object
@@ -76,7 +78,10 @@ class Level:
         )
 
     def _of_table(self, outcome: Outcome) -> Iterator[str]:
-        wanted = {f"{row['namespace']}/{row['name']}": dict(row) for row in port_rows(outcome.verdicts, outcome.model)}
+        wanted = {
+            f"{row['namespace']}/{row['name']}": row
+            for row in msgspec.to_builtins(port_rows(outcome.verdicts, outcome.model))
+        }
         found = self.router.ports()
         for key in sorted(wanted.keys() | found.keys()):
             was, now = ({**rows.get(key, {}), "sessions": None} for rows in (wanted, found))
