@@ -33,7 +33,8 @@ class Pool(Executor):
         self._longest_queue = longest_queue
         self._is_closed = False
         self._has_begun = False
-        self._threads = [supervisor.own(name, self._run, ask_to_end=self._close) for _ in range(threads)]
+        # Asked one by one, they would end all at the first word: ``stop`` closes when each has been told.
+        self._threads = [supervisor.own(name, self._run, ask_to_end=lambda: None) for _ in range(threads)]
 
     def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         """Have this called.
@@ -76,6 +77,9 @@ class Pool(Executor):
 
     def stop(self, within_s: float) -> bool:
         """Take no more jobs, and wait until those that were taken are done; say whether that came in time."""
+        for thread in self._threads:
+            thread.stop(0.0)
+        self._close()
         ends_s = time.monotonic() + within_s
         have_ended = [thread.stop(max(0.0, ends_s - time.monotonic())) for thread in self._threads]
         return all(have_ended)

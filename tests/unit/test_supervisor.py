@@ -180,3 +180,13 @@ def test_pool_does_what_it_took_and_takes_no_more_than_it_may() -> None:
     go_on.set()
     assert pool.stop(20)
     assert done == [0, 1, 2]
+
+
+def test_a_pool_ends_without_a_death() -> None:
+    """Threads that wait for jobs end because they were asked to, all of them, however soon after each other."""
+    supervisor = Supervisor()
+    for _ in range(50):
+        pool = Pool("pages", 8, supervisor=supervisor)
+        pool.submit(lambda: None).result(10)
+        assert pool.stop(10)
+    assert supervisor.deaths == {}
