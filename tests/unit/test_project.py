@@ -155,6 +155,5 @@ def test_no_thread_is_started_beside_the_supervisor() -> None:
     }
     assert found == {
         ("router/supervisor/threads.py", "threading.Thread"),
-        ("router/report/http.py", "http.server.ThreadingHTTPServer"),
         ("router/demo/services.py", "socketserver.ThreadingTCPServer"),
     }
