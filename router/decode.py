@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from router.resources import EndpointSlice, KubernetesObject, Route, Service
+from router.shapes import converter
 
 API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
     "Route": ("route.openshift.io/v1", Route),
@@ -23,6 +24,8 @@ API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
     "EndpointSlice": ("discovery.k8s.io/v1", EndpointSlice),
 }
 """The kinds that the router reads, in the only versions that current clusters serve."""
+
+_CONVERTERS: Mapping[type, Callable[[object], Any]] = {kind: converter(kind) for _, kind in API_VERSIONS.values()}
 
 NAMESAKES = frozenset({"serving.knative.dev"})
 """API groups that have a Route or Service of their own, which is none of ours."""
@@ -96,12 +99,12 @@ def decode(kind: type[_Kind], value: Mapping[str, object]) -> _Kind | Refusal:
     empty namespace is ``default``. ``metadata.creationTimestamp`` becomes RFC 3339 in UTC with whole seconds.
     """
     try:
-        return _finished(msgspec.convert(value, kind))
+        return _finished(_converted(kind, value))
     except msgspec.ValidationError:
         pass  # once more without nulls: rare enough not to look for them in every object
     value = _without_nulls(value)
     try:
-        return _finished(msgspec.convert(value, kind))
+        return _finished(_converted(kind, value))
     except msgspec.ValidationError as error:
         return _explained(value, str(error))
 
@@ -118,6 +121,11 @@ def utc_seconds(text: str) -> str | None:
         return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
     except (ValueError, OverflowError):
         return None
+
+
+def _converted(kind: type[_Kind], value: Mapping[str, object]) -> _Kind:
+    converted: _Kind = _CONVERTERS[kind](value)
+    return converted
 
 
 def _finished(obj: _Kind) -> _Kind | Refusal:

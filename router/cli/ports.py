@@ -26,6 +26,7 @@ from router.kube.connection import Connection, Deadlines
 from router.kube.pods import ready_pod
 from router.kube.portforward import forwarded
 from router.settings import MAX_PORT, KubeSettings
+from router.shapes import converter, reader
 
 _DEADLINE_S = 10.0
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
@@ -81,6 +82,10 @@ class _Row(msgspec.Struct, frozen=True):
     reason: str | None
     servers: tuple[Any, ...]
     sessions: int | None = None
+
+
+_read_objects = reader(list[dict[str, Any]])
+_row = converter(_Row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,9 +236,9 @@ def _read(name: str, status: int, body: bytes) -> tuple[list[_Row], list[dict[st
     if status != HTTPStatus.OK:
         raise RouterUnreachable(f"what listens at {name} is no router: it answers /ports by {status}")
     try:
-        objects = msgspec.json.decode(body, type=list[dict[str, Any]])
-        pairs = [(msgspec.convert(each, _Row), each) for each in objects]
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        objects = _read_objects(body)
+        pairs = [(_row(each), each) for each in objects]
+    except msgspec.DecodeError as error:
         raise RouterUnreachable(f"what listens at {name} is no router: {error}") from error
     pairs.sort(key=lambda pair: (pair[0].port is None, pair[0].port or 0, pair[0].namespace, pair[0].name))
     return [row for row, _ in pairs], [each for _, each in pairs]

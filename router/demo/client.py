@@ -16,6 +16,9 @@ import msgspec
 
 from router.demo.table import PortEntry
 from router.errors import DemoFailed
+from router.shapes import reader
+
+_read_ports = reader(list[PortEntry])
 
 TIMEOUT_S = 5.0
 """For one connection, from the first packet to the last."""
@@ -88,8 +91,8 @@ def get_ports(http_port: int) -> list[PortEntry]:
     status, body = _get(http_port, "/ports")
     try:
         if status == http.HTTPStatus.OK:
-            return msgspec.json.decode(body, type=list[PortEntry])
-    except msgspec.MsgspecError as error:
+            return _read_ports(body)
+    except msgspec.DecodeError as error:
         raise DemoFailed(f"/ports answered by something else than the table of ports: {error}") from error
     raise DemoFailed(f"/ports answered with status {status}")
 

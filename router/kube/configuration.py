@@ -26,7 +26,16 @@ _DEFAULT_KUBECONFIG = "~/.kube/config"
 _REFRESH_APART_S = 1.0
 """Threads that meet the same 401 read the credentials once."""
 # What the client raises for a kubeconfig that is not one: it checks little, and then stumbles over what it took for granted.
-_BAD_CONFIG = (ConfigException, yaml.YAMLError, OSError, KeyError, TypeError, AttributeError, ValueError)
+_BAD_CONFIG = (
+    ConfigException,
+    yaml.YAMLError,
+    OSError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    RecursionError,
+)
 
 # The client has no annotations here.
 _InClusterConfigLoader: Any = incluster_config.InClusterConfigLoader

@@ -20,7 +20,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import msgspec
+
 from router.errors import ApiBusy, ApiConflict, ApiError, ApiNotFound
+from router.shapes import read_any
 
 Method = Literal["GET", "POST", "PUT"]
 
@@ -104,8 +107,8 @@ def micro_time(moment: datetime) -> str:
 
 def _parse(body: bytes) -> dict[str, Any] | None:
     try:
-        lease = json.loads(body)
-    except ValueError:
+        lease = read_any(body)
+    except msgspec.DecodeError:
         return None
     return lease if isinstance(lease, dict) and isinstance(lease.get("metadata"), dict) else None
 

@@ -6,6 +6,7 @@ import msgspec
 
 from router.errors import ApiError, ApiNotFound, RouterUnreachable
 from router.kube.api import Api
+from router.shapes import reader
 
 _OPERATORS = {"In": "in", "NotIn": "notin"}
 
@@ -52,6 +53,10 @@ class _PodList(msgspec.Struct, frozen=True):
     items: tuple[_Pod, ...] = ()
 
 
+_read_deployment = reader(_Deployment)
+_read_pods = reader(_PodList)
+
+
 def ready_pod(api: Api, namespace: str, deployment: str) -> str:
     """Give the name of the Deployment's first ready pod, by name.
 
@@ -66,9 +71,9 @@ def ready_pod(api: Api, namespace: str, deployment: str) -> str:
             f"there is no Deployment {deployment} in namespace {namespace}; name the router's by --deployment and --namespace"
         ) from error
     try:
-        selector = selector_text(msgspec.json.decode(body, type=_Deployment).spec.selector)
+        selector = selector_text(_read_deployment(body).spec.selector)
         found = api.get(f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": selector})
-        pods = msgspec.json.decode(found, type=_PodList).items
+        pods = _read_pods(found).items
     except msgspec.DecodeError as error:
         raise ApiError(f"the API server's answer about Deployment {deployment} cannot be read: {error}") from error
     ready = sorted(pod.metadata.name for pod in pods if _is_ready(pod))

@@ -18,6 +18,7 @@ from router.errors import (
     ApiNotFound,
     ApiUnauthorized,
 )
+from router.shapes import reader
 
 GRANTING_FILE = "manifests/base/rbac.yaml"
 """Where the ClusterRole of the router stands."""
@@ -45,6 +46,9 @@ class Status(msgspec.Struct, frozen=True):
     message: str = ""
     reason: str = ""
     code: int = 0
+
+
+_read_status = reader(Status)
 
 
 def error_of(  # noqa: PLR0913 - what is asked and what is answered
@@ -114,8 +118,8 @@ def retry_after_s(value: str | None, now_s: float | None = None) -> float | None
 def _said(body: bytes) -> str:
     """Give the message of a Status; of anything else, its beginning on one line."""
     try:
-        status = msgspec.json.decode(body, type=Status)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        status = _read_status(body)
+    except msgspec.DecodeError:
         text = body[:_MAX_SHOWN].decode(errors="replace")
     else:
         text = status.message or status.reason

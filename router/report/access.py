@@ -16,11 +16,13 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
+import msgspec
 import structlog
 
 from router.errors import ApiError, ApiUnauthorized
 from router.kube.api import Api
 from router.report.http import Guard, Page, Request
+from router.shapes import read_any
 
 log = structlog.get_logger()
 
@@ -126,8 +128,8 @@ class MetricsAccess:
             self._api.refresh_credentials()
             answer = self._api.post(path, body)
         try:
-            status = json.loads(answer)["status"]
-        except (ValueError, TypeError, KeyError):
+            status = read_any(answer)["status"]
+        except (msgspec.DecodeError, TypeError, KeyError):
             status = None
         if not isinstance(status, dict):
             raise _Unclear(f"a {kind} was answered without a status")

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Any, Literal
 
-import msgspec
 import structlog
 
 from router.admission import Verdict
@@ -26,6 +25,7 @@ from router.errors import (
 from router.kube.api import Api
 from router.report.status import ADMITTED, MERGE_PATCH, PORT_CLAIMED, Identity, condition_of
 from router.resources import Route, RouteIngress
+from router.shapes import write
 
 log = structlog.get_logger()
 
@@ -326,11 +326,11 @@ class EventSender:
         }
         if series.count > 1:
             event["series"] = _series(series)
-        return msgspec.json.encode(event)
+        return write(event)
 
 
 def _count_patch(series: _Series) -> bytes:
-    return msgspec.json.encode({"series": _series(series)})
+    return write({"series": _series(series)})
 
 
 def _series(series: _Series) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from router.errors import ApiInvalid
 from router.kube.api import Api
 from router.report.status import Patch
 from router.resources import ObjectKey, Route
+from router.shapes import read_any, reader
 
-_decode_route = msgspec.json.Decoder(Route).decode
+_decode_route = reader(Route)
 
 
 def read_route(api: Api, key: ObjectKey) -> Route:
@@ -49,7 +50,7 @@ def decode_route(body: bytes) -> Route:
     """
     try:
         return _decode_route(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except msgspec.DecodeError:
         route = _decoded_with_nulls(body)
     if isinstance(route, Refusal):
         raise ApiInvalid(f"the API server gave something that is no Route: {route}")
@@ -58,8 +59,8 @@ def decode_route(body: bytes) -> Route:
 
 def _decoded_with_nulls(body: bytes) -> Route | Refusal:
     try:
-        value = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        value = read_any(body)
+    except msgspec.DecodeError as error:
         return Refusal(f"is no JSON: {error}")
     return decode(Route, value) if isinstance(value, dict) else Refusal("is no object")
 

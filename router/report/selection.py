@@ -11,6 +11,7 @@ from router.kube.api import Api
 from router.report.route_api import decode_route, routes_path
 from router.report.status import has_entry
 from router.resources import ObjectKey
+from router.shapes import reader
 
 _PAGE_SIZE = 500
 _NAMESPACES = "/api/v1/namespaces"
@@ -57,7 +58,7 @@ class _Page(msgspec.Struct, frozen=True):
     items: tuple[msgspec.Raw, ...] | None = None
 
 
-_decode_page = msgspec.json.Decoder(_Page).decode
+_decode_page = reader(_Page)
 
 
 class Search:
@@ -108,7 +109,7 @@ class Search:
             self._limit *= 2
             self._continue = ""
             return ()
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except msgspec.DecodeError as error:
             raise ApiInvalid(f"the API server gave something that is no list of Routes: {error}") from error
         self._continue = page.metadata.continue_
         if not self._continue:
@@ -130,5 +131,5 @@ def _is_listed(api: Api, path: str, name: str, selector: str) -> bool:
     query = {"fieldSelector": f"metadata.name={name}", "labelSelector": selector}
     try:
         return bool(_decode_page(api.get(path, query)).items)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         raise ApiError(f"the API server gave something that is no list: {error}") from error

@@ -15,6 +15,7 @@ import msgspec
 
 from router.admission import Verdict
 from router.resources import Route, RouteCondition, RouteIngress
+from router.shapes import write
 
 ADMITTED = "Admitted"
 PORT_CLAIMED = "PortClaimed"
@@ -179,7 +180,7 @@ def _patch(route: Route, entry: RouteIngress | None, places: list[int]) -> Patch
     if not _ingress(route) and entry is not None:
         # JSON Patch would have to know whether status is absent, or empty, or its list is null; a merge need not.
         merge = {"metadata": {"resourceVersion": version}, "status": {"ingress": [_plain(entry)]}}
-        return Patch(MERGE_PATCH, msgspec.json.encode(merge))
+        return Patch(MERGE_PATCH, write(merge))
     operations: list[dict[str, Any]] = [{"op": "replace", "path": "/metadata/resourceVersion", "value": version}]
     kept = places[:1] if entry is not None else []
     if entry is not None:
@@ -191,7 +192,7 @@ def _patch(route: Route, entry: RouteIngress | None, places: list[int]) -> Patch
         operations.append({**operation, "value": _plain(entry)})
     # From the end, so that no removal moves the next.
     operations += [{"op": "remove", "path": f"/status/ingress/{place}"} for place in reversed(places[len(kept) :])]
-    return Patch(JSON_PATCH, msgspec.json.encode(operations))
+    return Patch(JSON_PATCH, write(operations))
 
 
 def _plain(entry: RouteIngress) -> dict[str, Any]:

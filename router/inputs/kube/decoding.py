@@ -6,11 +6,12 @@ Objects stay undecoded (``msgspec.Raw``) until their metadata says that they are
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
-from router.decode import Refusal, decode
+from router.decode import API_VERSIONS, Refusal, decode
 from router.resources import (
     Endpoint,
     EndpointConditions,
@@ -21,6 +22,7 @@ from router.resources import (
     ObjectMeta,
     TargetRef,
 )
+from router.shapes import Json, read_any, reader
 
 _Kind = TypeVar("_Kind", bound=KubernetesObject)
 
@@ -95,37 +97,27 @@ class _Endpoints(_Fields, frozen=True):
     subsets: tuple[_EndpointSubset, ...] | None = None
 
 
-decode_page = msgspec.json.Decoder(Page).decode
-decode_event = msgspec.json.Decoder(WatchEvent).decode
-decode_status = msgspec.json.Decoder(EventStatus).decode
-_DECODERS: dict[type, msgspec.json.Decoder[Any]] = {}
-_decode_any = msgspec.json.Decoder().decode
-_decode_endpoints = msgspec.json.Decoder(_Endpoints).decode
-_decode_head = msgspec.json.Decoder(Head).decode
-
-
-def decode_head(raw: bytes | msgspec.Raw) -> Head:
-    """Read the metadata of an object.
-
-    Raises:
-        msgspec.DecodeError: it cannot be read; here also for bytes that are not UTF-8, which msgspec has another exception for.
-    """
-    try:
-        return _decode_head(raw)
-    except UnicodeDecodeError as error:
-        raise msgspec.DecodeError(str(error)) from error
+# They raise msgspec.DecodeError.
+decode_page = reader(Page)
+decode_event = reader(WatchEvent)
+decode_status = reader(EventStatus)
+decode_head = reader(Head)
+_decode_endpoints = reader(_Endpoints)
+_DECODERS: Mapping[type, Callable[[Json], Any]] = {kind: reader(kind) for _, kind in API_VERSIONS.values()}
 
 
 def decode_object(kind: type[_Kind], raw: bytes) -> _Kind | Refusal:
     """Make the struct of an object from its JSON, or say what is wrong with it."""
     try:
-        return _decoder(kind).decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        decoded: _Kind = _DECODERS[kind](raw)
+    except msgspec.DecodeError:
         pass
+    else:
+        return decoded
     # Once more the slow way, which takes nulls for absent fields as the API does, and finds words.
     try:
-        value = _decode_any(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        value = read_any(raw)
+    except msgspec.DecodeError as error:
         return Refusal(f"is no JSON: {error}")
     return decode(kind, value) if isinstance(value, dict) else Refusal("is no object")
 
@@ -138,7 +130,7 @@ def decode_endpoints(raw: bytes) -> tuple[EndpointSlice, ...] | Refusal:
     """
     try:
         endpoints = _decode_endpoints(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except msgspec.DecodeError as error:
         return Refusal(str(error))
     slices: list[EndpointSlice] = []
     for subset in endpoints.subsets or ():
@@ -165,13 +157,6 @@ def version_number(resource_version: str) -> int | None:
     https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
     """
     return int(resource_version) if resource_version.isdecimal() else None
-
-
-def _decoder(kind: type[_Kind]) -> msgspec.json.Decoder[_Kind]:
-    decoder: msgspec.json.Decoder[_Kind] | None = _DECODERS.get(kind)
-    if decoder is None:
-        decoder = _DECODERS[kind] = msgspec.json.Decoder(kind)
-    return decoder
 
 
 def _family(ip: str) -> str:

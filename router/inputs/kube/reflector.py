@@ -201,7 +201,7 @@ class Reflector:
                 self._sink.begin_list()
                 query = dict(self._selector)
                 continue
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except msgspec.DecodeError as error:
                 raise _Undecodable(f"GET {self._path}: the answer is no list: {error}") from error
             self._answered()
             self._sink.add_page(page.items or ())
@@ -248,7 +248,7 @@ class Reflector:
             event = decode_event(line)
             if event.type == "ERROR":
                 self._raise_error(event.object)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except msgspec.DecodeError as error:
             raise _Undecodable(f"WATCH {self._path}: an event cannot be read: {error}") from error
         try:
             head = decode_head(event.object)
