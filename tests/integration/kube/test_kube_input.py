@@ -17,6 +17,7 @@ from router.kube.connection import Connection, Deadlines
 from router.resources import ObjectKey, Route
 from router.settings import KubeSettings
 from router.store import Store
+from router.supervisor import Supervisor
 from tests.support.api_server import ApiServer
 from tests.support.objects import endpoint_slice, route, service
 from tests.support.scripted_api import Asked, Reply, ScriptedApi, write_kubeconfig
@@ -24,6 +25,8 @@ from tests.support.waiting import wait_for
 
 PACE = Pace(pauses_s=(0.05, 0.4), well_after_s=0.5)
 QUICK = Deadlines(connect_s=1.0, read_s=1.0, total_s=2.0)
+NESTED = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
+"""JSON that is deeper than Python's stack."""
 OURS = "haproxy.router.openshift.io/router-name"
 
 
@@ -36,11 +39,14 @@ class Restarts:
     """Counts what the observer is told."""
 
     def __init__(self) -> None:
+        self.raises = False
         self.counts: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
     def watch_restarted(self, kind: str, cause: str) -> None:
-        """Count."""
+        """Count; or be what nobody foresaw, on the thread of the watch."""
+        if self.raises:
+            raise ZeroDivisionError
         with self._lock:
             self.counts[kind, cause] += 1
 
@@ -57,8 +63,12 @@ class World:
         chosen = KubeSettings(kubeconfig=kubeconfig, **settings)
         self.store = Store(sources_of(chosen))
         self.restarts = Restarts()
+        self.supervisor = Supervisor()
+        self.expected_deaths: dict[str, int] = {}
         self.connection = Connection.open(chosen, deadlines=QUICK, environ={})
-        self.input = KubeInput(self.connection, self.store, chosen, is_ours, self.restarts, pace=pace)
+        self.input = KubeInput(
+            self.connection, self.store, chosen, is_ours, self.restarts, pace=pace, supervisor=self.supervisor
+        )
 
     def routes(self) -> set[str]:
         """Give the Routes of the store."""
@@ -111,6 +121,7 @@ def watch(tmp_path: Path) -> Iterator[Watch]:
     yield make
     for world in worlds:
         world.input.stop()
+        assert world.supervisor.deaths == world.expected_deaths
 
 
 def application(name: str, port: int, *addresses: str, namespace: str = "team") -> list[dict[str, Any]]:
@@ -283,6 +294,7 @@ FAULTS: dict[str, tuple[Callable[[ApiServer], None], str]] = {
     "401": (lambda api: _failing(api, 401), "unauthorized"),
     "403": (lambda api: _failing(api, 403), "forbidden"),
     "404": (lambda api: _failing(api, 404), "absent"),
+    "502, nested deeply": (lambda api: _failing(api, 502, NESTED), "busy"),
 }
 
 
@@ -291,8 +303,8 @@ def _gone(api: ApiServer, *, as_status: bool) -> None:
     api.faults.cut_streams()
 
 
-def _failing(api: ApiServer, status: int) -> None:
-    api.faults.fail("GET", "/apis/route", status, times=3)
+def _failing(api: ApiServer, status: int, raw: bytes | None = None) -> None:
+    api.faults.fail("GET", "/apis/route", status, times=3, raw=raw)
     api.faults.cut_streams()
 
 
@@ -617,6 +629,80 @@ def test_an_undecodable_object_costs_only_itself(watch: Watch) -> None:
         world = watch(server).synced()
         wait_for(lambda: world.routes() == {"team/better", "team/good"}, "the good ones")
         world.input.stop()
+
+
+def _nested_event(reply: Reply, kind: bytes) -> None:
+    reply.begin_stream()
+    reply.chunk(b'{"type":"' + kind + b'","object":' + NESTED + b"}\n")
+    reply.end_stream()
+
+
+def _nested_page(reply: Reply) -> None:
+    body = b'{"metadata":{"resourceVersion":"1"},"more":' + NESTED + b',"items":[]}'
+    reply.raw(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+@pytest.mark.parametrize(
+    ("break_list", "break_watch"),
+    [
+        (_nested_page, None),
+        (None, lambda reply: _nested_event(reply, b"ADDED")),
+        (None, lambda reply: _nested_event(reply, b"ERROR")),
+        (None, lambda reply: _nested_event(reply, b"BOOKMARK")),
+    ],
+    ids=["list", "event", "error", "bookmark"],
+)
+def test_depth_is_an_answer_that_cannot_be_read(
+    watch: Watch, break_list: Callable[[Reply], None] | None, break_watch: Callable[[Reply], None] | None
+) -> None:
+    """Whatever is nested deeper than Python's stack, the watches go on, and say what is wrong as long as it is."""
+    is_broken = True
+
+    def script(asked: Asked, reply: Reply) -> None:
+        is_routes = asked.path.endswith("/routes")
+        if is_broken and (break_ := break_watch if asked.is_watch else break_list) is not None:
+            break_(reply)
+        elif asked.is_watch:
+            reply.begin_stream()
+            reply.stay()
+        else:
+            reply.json({"metadata": {"resourceVersion": "1"}, "items": [route("good")] if is_routes else []})
+
+    with ScriptedApi(script) as server:
+        world = watch(server)
+        wait_for(lambda: "undecodable" in world.restarts.causes("routes"), "the cause to be counted")
+        is_broken = False
+        wait_for(lambda: world.synced().input.is_connected and world.routes() == {"team/good"}, "all to be well")
+        world.input.stop()
+
+
+def test_a_dead_watch_is_no_connection(api: ApiServer, watch: Watch) -> None:
+    """A watch whose thread died says that nothing is connected, why, and begins again with a list."""
+    world = watch(api).synced()
+    wait_for(lambda: world.input.is_connected, "all to be well")
+    with capture_logs() as lines:
+        world.restarts.raises = True
+
+        def are_dead() -> bool:
+            # Again and again: one that is not open yet cannot be cut.
+            api.faults.cut_streams()
+            return len(world.supervisor.problems) == 3
+
+        wait_for(are_dead, "all to be dead")
+        kinds = world.input.kinds
+        assert [kind.is_connected for kind in kinds.values()] == [False] * 3
+        assert {kind.problem for kind in kinds.values()} == {"ZeroDivisionError"}
+        assert not world.input.is_connected
+        world.restarts.raises = False
+        api.apply(*application("web", 6621, "10.0.0.9"))
+        wait_for(lambda: world.input.is_connected and world.routes() == {"team/db", "team/web"}, "all to be well")
+    assert not world.supervisor.problems
+    assert {line["thread"] for line in lines if line["event"] == "thread died"} == {
+        "watch endpointslices",
+        "watch routes",
+        "watch services",
+    }
+    world.expected_deaths = dict(world.supervisor.deaths)
 
 
 class Log:

@@ -35,6 +35,7 @@ FAULTS: tuple[Callable[[ApiServer], None], ...] = (
     lambda api: api.faults.error_event("", 500),
     lambda api: api.faults.fail("GET", "/api", 500, times=2),
     lambda api: api.faults.fail("GET", "/apis", 429, times=2),
+    lambda api: api.faults.fail("GET", "", 502, times=2, raw=b"[" * 100_000),
     lambda api: api.faults.fail("GET", "", 401, times=2),
     lambda api: api.faults.fail("GET", "", 403, times=2),
     lambda api: api.expire_history(),

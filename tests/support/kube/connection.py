@@ -70,7 +70,7 @@ class Connection(BaseHTTPRequestHandler):
 
     def answer_failure(self, error: StatusError) -> None:
         """Send a Status object that tells a failure."""
-        self.answer(error.code, json.dumps(error.body).encode(), retry_after_s=error.retry_after_s)
+        self.answer(error.code, error.raw or json.dumps(error.body).encode(), retry_after_s=error.retry_after_s)
 
     def begin_stream(self) -> None:
         """Send the head of an answer in chunks."""

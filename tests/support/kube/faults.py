@@ -21,6 +21,7 @@ class _Ordered:
     code: int = 0
     retry_after_s: int | None = None
     as_status: bool = False
+    raw: bytes | None = None
 
 
 class Faults:
@@ -45,9 +46,20 @@ class Faults:
         self.silent_to_all = False
         self.bytes_per_s: float | None = None
 
-    def fail(self, method: str, path_prefix: str, status: int, times: int = 1, retry_after: int | None = None) -> None:
-        """Answer the next ``times`` requests with a status; an empty method is any. ``retry_after`` is seconds."""
-        self._order(self._failures, _Ordered(times, method, path_prefix, "", status, retry_after))
+    def fail(
+        self,
+        method: str,
+        path_prefix: str,
+        status: int,
+        times: int = 1,
+        retry_after: int | None = None,
+        raw: bytes | None = None,
+    ) -> None:
+        """Answer the next ``times`` requests with a status; an empty method is any.
+
+        ``retry_after`` is seconds; ``raw`` is a body in the place of a Status, as a proxy before the server has one.
+        """
+        self._order(self._failures, _Ordered(times, method, path_prefix, "", status, retry_after, raw=raw))
 
     def cut_streams(self) -> None:
         """End all open watches in the midst, without the end that HTTP would have."""
@@ -111,6 +123,7 @@ class Faults:
         error = failure(ordered.code, "ordered by a test")
         if ordered.retry_after_s is not None:
             error.body["details"] = {"retryAfterSeconds": ordered.retry_after_s}
+        error.raw = ordered.raw
         return error
 
     def gone_for(self, resource: Resource) -> bool | None:

@@ -16,10 +16,11 @@ class Cause(NamedTuple):
 
 
 class StatusError(Exception):
-    """A request failed; ``body`` is the Status object that says why."""
+    """A request failed; ``body`` is the Status object that says why, ``raw`` what a proxy before the server answers instead."""
 
     def __init__(self, body: dict[str, Any]) -> None:
         self.body = body
+        self.raw: bytes | None = None
         super().__init__(f"{body['code']} {body.get('reason')}: {body['message']}")
 
     @property
