@@ -131,7 +131,7 @@ def test_configuration_names_just_its_files() -> None:
     rendered = _render(
         Model((route,), (shared(8443, {"a.example.com": route}), shared(9443, {"b.example.com": route})))
     )
-    assert set(re.findall(r"/maps/([^ )]+)", rendered.config.decode())) == set(rendered.files)
+    assert set(re.findall(r"/maps/([^\s)]+)", rendered.config.decode())) == set(rendered.files)
     assert len(rendered.files) == 4
 
 
