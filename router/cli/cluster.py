@@ -6,6 +6,8 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from router.admission.request import is_ours
 from router.inputs.kube import KubeInput, sources_of
 from router.kube.connection import Connection, Deadlines
@@ -15,6 +17,8 @@ from router.report.selection import Selection
 from router.report.writer import StatusWriter
 from router.settings import KubeSettings
 from router.store import Store
+
+log = structlog.get_logger()
 
 _LEASE_DEADLINES = Deadlines(connect_s=2.0, read_s=3.0, total_s=4.0)
 """Short: one slow answer must not cost the lead."""
@@ -63,6 +67,13 @@ class Cluster:
             endpoints=values["endpoints"],
         )
         connection = Connection.open(settings)
+        if not connection.is_verified:
+            log.warning(
+                "the api server's certificate is not verified",
+                server=connection.server,
+                reason="insecure-skip-tls-verify in the kubeconfig",
+                consequence="who is on the way can read the token, and say what is routed",
+            )
         name, pod = values["router_name"], socket.gethostname()
         to_write = connection.sibling(_WRITE_DEADLINES)
         hostname = values["canonical_hostname"] or ""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import kubernetes
 import structlog
 import yaml
 from kubernetes.client import Configuration
@@ -42,17 +43,25 @@ _InClusterConfigLoader: Any = incluster_config.InClusterConfigLoader
 _KubeConfigLoader: Any = kube_config.KubeConfigLoader
 _KubeConfigMerger: Any = kube_config.KubeConfigMerger
 
+_TOKEN = "BearerToken"  # noqa: S105 - its name, not itself
+"""Where the client keeps the token, since 36.0.1; before, it was ``authorization``."""
+
 Load = Callable[[], Configuration]
 """Reads the configuration from where it stands; raises SettingsError."""
 
 
 class Credentials:
-    """Who we are to the API server; shared by connections, any thread."""
+    """Who we are to the API server; shared by connections, any thread.
+
+    Raises:
+        SettingsError: as ``load`` does, and where the client keeps the token in a place that we do not know: no request would
+            say who we are.
+    """
 
     def __init__(self, load: Load) -> None:
         self._load = load
         self._lock = threading.Lock()
-        self._configuration = load()
+        self._configuration = _with_known_token(load())
         self._generation = 1
         self._refreshed_s = float("-inf")
         self._headers: dict[str, str] = {}
@@ -79,7 +88,7 @@ class Credentials:
         if not self._lock.acquire(timeout=deadline_s):
             raise ApiUnauthorized(f"the credentials could not be read within {deadline_s:g} s")
         try:
-            token = self._configuration.get_api_key_with_prefix("BearerToken")
+            token = self._configuration.get_api_key_with_prefix(_TOKEN)
         except _BAD_CONFIG as error:
             log.warning("credentials not read", problem=str(error))
         else:
@@ -98,7 +107,7 @@ class Credentials:
             if time.monotonic() - self._refreshed_s < _REFRESH_APART_S:
                 return
             try:
-                self._configuration = self._load()
+                self._configuration = _with_known_token(self._load())
             except SettingsError as error:
                 raise ApiUnauthorized(f"the credentials cannot be read again: {error}") from error
             self._generation += 1
@@ -155,6 +164,15 @@ def _of_kubeconfig(paths: str, context: str | None) -> Configuration:
         command = plugin.get("command") if isinstance(plugin, dict) else None
         raise SettingsError(f"kubeconfig {paths}: the credential plugin {command} of user {entry} gave no credentials")
     return _checked(configuration, f"kubeconfig {paths}")
+
+
+def _with_known_token(configuration: Configuration) -> Configuration:
+    if configuration.api_key and _TOKEN not in configuration.api_key:
+        raise SettingsError(
+            f"the kubernetes client {kubernetes.__version__} keeps the token as {', '.join(sorted(configuration.api_key))}, "
+            "from where it is not sent; install kubernetes 37 or newer"
+        )
+    return configuration
 
 
 def _checked(configuration: Configuration, source: str) -> Configuration:

@@ -10,6 +10,7 @@ import os
 import ssl
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +56,9 @@ class Connection:
         self._is_closed = False
         self._pools: urllib3.PoolManager | None = None
         self._pools_are_of = 0
+        if not self.is_verified:
+            # urllib3 would say so at each request; the router says it once, when it starts.
+            warnings.simplefilter("ignore", urllib3.exceptions.InsecureRequestWarning)
 
     @classmethod
     def open(
@@ -86,6 +90,11 @@ class Connection:
     def server(self) -> str:
         """URL of the API server."""
         return self._credentials.configuration.host
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the server's certificate is verified; a kubeconfig may say ``insecure-skip-tls-verify``."""
+        return self._credentials.configuration.verify_ssl is not False
 
     def get(self, path: str, query: Query | None = None) -> bytes:
         """GET a path such as ``/api/v1/services``; give the body."""

@@ -40,12 +40,19 @@ LONGEST_ASKED_S = 120.0
 _WRITING_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 
+class StatusDetails(msgspec.Struct, frozen=True, rename="camel"):
+    """The field read of meta/v1 StatusDetails."""
+
+    retry_after_seconds: int | None = None
+
+
 class Status(msgspec.Struct, frozen=True):
     """The fields read of meta/v1 Status, which API servers answer with when they refuse."""
 
     message: str = ""
     reason: str = ""
     code: int = 0
+    details: StatusDetails | None = None
 
 
 _read_status = reader(Status)
@@ -61,13 +68,15 @@ def error_of(  # noqa: PLR0913 - what is asked and what is answered
         path: of the request, without the query.
         status: of HTTP, or the ``code`` of an ``ERROR`` event.
         body: a Status as JSON, or whatever a proxy wrote.
-        retry_after: the header of that name.
+        retry_after: the header of that name; on a stream, which has none, the Status may say the same.
         is_watch: whether the request was a watch, which needs a permission of its own.
     """
     asked = f"{'WATCH' if is_watch else method} {path}"
     answer = f"{asked}: {status} {_said(body)}".rstrip()
     if status == _TOO_MANY_REQUESTS or status >= _SERVER_ERRORS:
-        return ApiBusy(answer, status, retry_after_s(retry_after))
+        return ApiBusy(
+            answer, status, retry_after_s(retry_after) if retry_after is not None else _asked_to_wait_s(body)
+        )
     if status == _FORBIDDEN:
         verb, resource = permission(method, path, is_watch=is_watch)
         return ApiForbidden(
@@ -113,6 +122,16 @@ def retry_after_s(value: str | None, now_s: float | None = None) -> float | None
     except (ValueError, OverflowError):  # a year or a zone without end
         return None
     return min(max(0.0, at_s - (time.time() if now_s is None else now_s)), LONGEST_ASKED_S)
+
+
+def _asked_to_wait_s(body: bytes) -> float | None:
+    """Read what a Status says of when to try again; None where it says nothing, or is none."""
+    try:
+        details = _read_status(body).details
+    except msgspec.DecodeError:
+        return None
+    seconds = details.retry_after_seconds if details is not None else None
+    return None if seconds is None else min(max(0.0, float(seconds)), LONGEST_ASKED_S)
 
 
 def _said(body: bytes) -> str:

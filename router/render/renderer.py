@@ -124,9 +124,8 @@ class Renderer:
 
     @cached_property
     def _global(self) -> Part:
-        made = dict([files.hello_script()])
-        text = self._templates.render(GLOBAL, self._variables(None, made)).encode()
-        return Part(None, None, text, text.count(b"\n"), made)
+        text = self._templates.render(GLOBAL, self._variables(None)).encode()
+        return Part(None, None, text, text.count(b"\n"), {})
 
     @cached_property
     def _default_server(self) -> tuple[str, ...]:
@@ -198,7 +197,7 @@ class Renderer:
         """Give what the template of a section gets; docs/templates.md lists it."""
         paths = {name.partition("-")[0]: str(self._settings.maps_dir / name) for name in made}
         if subject is None:
-            return {"settings": self._settings, "hello_script": paths[files.HELLO_SCRIPT]}
+            return {"settings": self._settings}
         if isinstance(subject, RouteSection):
             return {
                 "settings": self._settings,

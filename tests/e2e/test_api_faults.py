@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.api_server import ApiServer
 from tests.support.cluster import ClusterRouter
@@ -520,3 +521,19 @@ def test_route_api_that_comes_later(tmp_path: Path) -> None:
         api.apply(*app("db", port, (pod.address, pod.port)))
         wait_for(lambda: serves(port), "the Route to be served", 40)
         wait_for(router.is_ready, "the router to be ready")
+
+
+def test_a_server_that_is_not_verified_is_one_line_in_the_log(tmp_path: Path) -> None:
+    """With insecure-skip-tls-verify the log says so once, when the router starts, however many requests follow."""
+    (port,) = free_ports(1)
+    with api_and_router(tmp_path) as (api, router, _), echo_server(address="127.0.0.2") as pod:
+        path = tmp_path / "kubeconfig"
+        config = yaml.safe_load(path.read_text())
+        config["clusters"][0]["cluster"] = {"server": api.url, "insecure-skip-tls-verify": True}
+        path.write_text(yaml.safe_dump(config))
+        router.start()
+        api.apply(*app("db", port, (pod.address, pod.port)))
+        wait_for(lambda: serves(port), "the Route to be served")
+        (told,) = router.events("the api server's certificate is not verified")
+        assert told["server"] == api.url
+        assert "InsecureRequestWarning" not in router.log()

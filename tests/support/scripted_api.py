@@ -154,9 +154,11 @@ def _read(reader: Any) -> Asked | None:
     return Asked(method, parts.path, dict(parse_qsl(parts.query)), headers)
 
 
-def write_kubeconfig(path: Any, url: str, *, user: dict[str, Any] | None = None, ca_file: Any = None) -> Any:
+def write_kubeconfig(
+    path: Any, url: str, *, user: dict[str, Any] | None = None, ca_file: Any = None, insecure: bool = False
+) -> Any:
     """Write a kubeconfig with one context, ``test``; give its path."""
-    cluster: dict[str, Any] = {"server": url}
+    cluster: dict[str, Any] = {"server": url, **({"insecure-skip-tls-verify": True} if insecure else {})}
     if ca_file is not None:
         cluster["certificate-authority"] = str(ca_file)
     path.write_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import json
 import re
@@ -39,8 +40,30 @@ def test_version_is_the_installed_one() -> None:
     assert importlib.metadata.version("openshift-tcp-router") == __version__
 
 
+def test_what_is_imported_is_depended_on() -> None:
+    """Each package that router/ imports is named with a lowest version; one that another brings may come in any version."""
+    imported: set[str] = set()
+    for path in ROOT.glob("router/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported.update(alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.add(node.module.split(".")[0])
+    distributions = importlib.metadata.packages_distributions()
+    needed = {_normal(distributions[name][0]) for name in imported - sys.stdlib_module_names - {"router"}}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    stated = [*project["dependencies"], *project["optional-dependencies"]["demo"]]
+    assert all(">=" in each for each in stated)
+    assert needed <= {_normal(each.partition(">=")[0]) for each in stated}
+
+
+def _normal(name: str) -> str:
+    """Give a distribution's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def test_wheel_has_all_that_runs(tmp_path: Path) -> None:
-    """The wheel has every module, script and template, and nothing of the tests."""
+    """The wheel has every module and every template, and nothing of the tests."""
     subprocess.run(
         [
             sys.executable,
@@ -60,7 +83,7 @@ def test_wheel_has_all_that_runs(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    for module in (*ROOT.glob("router/**/*.py"), *ROOT.glob("router/**/*.lua")):
+    for module in ROOT.glob("router/**/*.py"):
         assert str(module.relative_to(ROOT)) in names
     templates = [path.name for path in (ROOT / "templates").iterdir()]
     assert templates

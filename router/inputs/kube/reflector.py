@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from router.errors import (
 from router.inputs.kube.decoding import Head, decode_event, decode_head, decode_page, decode_status
 from router.inputs.kube.handle import Handle
 from router.inputs.kube.kinds import Resource
+from router.inputs.kube.place import ErrorEvent, Mute, Place, Undecodable
 from router.kube.api import Api
 from router.kube.problems import error_of
 
@@ -36,8 +38,7 @@ _CAUSES: tuple[tuple[type[ApiError], str], ...] = (
     (ApiUnreachable, "unreachable"),
     (ApiBusy, "busy"),
 )
-_FAILURES_TO_RELIST = 3
-"""A resourceVersion that the server cannot serve (after a restore of etcd, say) is given up after so many failures."""
+_INTERNAL_ERROR = 500
 _GONE_AT_MOST = 2
 """So often in a row a server may answer that a resourceVersion is too old before that counts as an outage."""
 
@@ -90,14 +91,6 @@ class WatchObserver(Protocol):
         """
 
 
-class _Undecodable(ApiError):
-    """An answer is not what an API server answers."""
-
-
-class _ErrorEvent(ApiError):
-    """The stream said ERROR, other than gone."""
-
-
 class Reflector:
     """Lists and watches one collection until it is stopped.
 
@@ -133,9 +126,8 @@ class Reflector:
         self._observer = observer
         self._pace = pace
         self._log = log.bind(kind=resource.name, **({"in_namespace": namespace} if namespace else {}))
-        self._resume_at: str | None = None
+        self._place = Place()
         self._gets_bookmarks = False
-        self._failures = 0
         self._gone_in_a_row = 0
         self._pause_s = pace.pauses_s[0]
         self._is_watching = False
@@ -174,16 +166,16 @@ class Reflector:
     def _turn(self) -> ApiError | None:
         """List if need be, then watch until the stream ends; give what ended it, None for an end as it should be."""
         try:
-            if self._handle.take_list_request() or self._resume_at is None:
-                self._resume_at = None
-                self._resume_at = self._list()
+            if self._handle.take_list_request():
+                self._place.forget()
+            if self._place.version is None:
+                self._place.listed(self._list())
                 self.is_listed = True
-            if not self._handle.is_list_wanted:
+            if not self._handle.is_list_wanted and self._place.version is not None:
                 self._is_watching = True
-                self._watch(self._resume_at)
+                self._watch(self._place.version)
         except ApiError as error:
-            if isinstance(error, ApiGone | _ErrorEvent | _Undecodable):
-                self._resume_at = None
+            self._place.failed(error, is_watching=self._is_watching)
             return error
         return None
 
@@ -202,7 +194,7 @@ class Reflector:
                 query = dict(self._selector)
                 continue
             except msgspec.DecodeError as error:
-                raise _Undecodable(f"GET {self._path}: the answer is no list: {error}") from error
+                raise Undecodable(f"GET {self._path}: the answer is no list: {error}") from error
             self._answered()
             self._sink.add_page(page.items or ())
             if not page.metadata.continue_:
@@ -224,18 +216,23 @@ class Reflector:
             "resourceVersion": resource_version,
             "timeoutSeconds": str(max(1, round(watch_s))),
         }
+        has_said_something = False
+        opened_s = math.inf
         with self._api.watch(self._path, query, silence_s) as stream:
             try:
                 if not self._handle.attach(stream):
                     return
-                self._stream_opened_s = time.monotonic()
+                self._stream_opened_s = opened_s = time.monotonic()
                 self._answered()
                 self._is_streaming = True
                 for line in stream.lines():
+                    has_said_something = True
                     self._take(line)
-            except ApiUnreachable:
+            except ApiUnreachable as error:
                 if self._handle.is_list_wanted:
                     return  # closed for that
+                if self._gets_bookmarks and not has_said_something and time.monotonic() - opened_s >= silence_s:
+                    raise Mute(str(error)) from error
                 raise
             finally:
                 self._is_streaming = False
@@ -249,7 +246,7 @@ class Reflector:
             if event.type == "ERROR":
                 self._raise_error(event.object)
         except msgspec.DecodeError as error:
-            raise _Undecodable(f"WATCH {self._path}: an event cannot be read: {error}") from error
+            raise Undecodable(f"WATCH {self._path}: an event cannot be read: {error}") from error
         try:
             head = decode_head(event.object)
         except msgspec.DecodeError as error:
@@ -261,19 +258,18 @@ class Reflector:
             self._sink.apply(head, None if event.type == "DELETED" else event.object)
         # After the object is taken: what is not taken must come again.
         if head.metadata.resource_version:
-            self._made_progress = self._made_progress or head.metadata.resource_version != self._resume_at
-            self._resume_at = head.metadata.resource_version
+            self._made_progress |= self._place.reached(head.metadata.resource_version)
 
     def _raise_error(self, status: bytes) -> None:
         error = error_of("GET", self._path, decode_status(status).code, status, is_watch=True)
-        if isinstance(error, ApiGone):
+        # What the server cannot do now it can later; 500 is what it says of an event that it cannot give.
+        if isinstance(error, ApiGone) or (isinstance(error, ApiBusy) and error.status != _INTERNAL_ERROR):
             raise error
-        raise _ErrorEvent(str(error), error.status) from error
+        raise ErrorEvent(str(error), error.status) from error
 
     def _answered(self) -> None:
         """Take note that the server answers as it should."""
         self.last_event_s = time.monotonic()
-        self._failures = 0
         if self._cannot_watch and not self._is_watching:
             return
         self._cannot_watch = False
@@ -312,9 +308,6 @@ class Reflector:
             return
         self.is_connected = False
         self._cannot_watch = self._is_watching
-        self._failures += 1
-        if self._failures >= _FAILURES_TO_RELIST:
-            self._resume_at = None
         problem = f"{self._resource.absent} ({error})" if isinstance(error, ApiNotFound) else str(error)
         if problem != self.problem:
             self._log.warning("watch failed", cause=cause, problem=problem, retry_in_seconds=round(pause_s, 1))
@@ -331,8 +324,8 @@ class Reflector:
     def _cause(self, error: ApiError | None) -> str:
         if error is None:
             return "wanted" if self._handle.is_list_wanted else "ended"
-        if isinstance(error, _ErrorEvent):
+        if isinstance(error, ErrorEvent):
             return "error_event"
-        if isinstance(error, _Undecodable):
+        if isinstance(error, Undecodable):
             return "undecodable"
         return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), "refused")

@@ -7,11 +7,13 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes.client import Configuration
 
 from router.errors import (
     ApiBusy,
@@ -23,6 +25,7 @@ from router.errors import (
     ApiUnreachable,
     SettingsError,
 )
+from router.kube.configuration import Credentials
 from router.kube.connection import Connection, Deadlines
 from router.settings import KubeSettings
 from tests.support.certificates import server_context
@@ -330,6 +333,33 @@ def test_in_a_pod_the_service_account_is_used(tmp_path: Path) -> None:
         connection.close()
 
         assert api.asked[0].headers["authorization"].lower() == "bearer bound"
+
+
+def test_a_server_that_is_not_verified_is_no_warning_at_each_request(
+    connect: Callable[..., Connection], tmp_path: Path
+) -> None:
+    """With insecure-skip-tls-verify requests go out, and Python's warnings say nothing of it."""
+    tls = server_context(tmp_path, "elsewhere.example")
+    with (
+        warnings.catch_warnings(record=True) as warned,
+        ScriptedApi(lambda _, reply: reply.json({}), tls) as api,
+    ):
+        warnings.simplefilter("always")
+        connection = connect(f"https://127.0.0.1:{api.port}", insecure=True)
+        for _ in range(3):
+            connection.get("/version")
+        connection.sibling().get("/version")
+        assert not connection.is_verified
+        assert len(api.asked) == 4
+    assert [str(each.message) for each in warned] == []
+
+
+def test_a_token_that_would_not_be_sent_is_a_settings_error() -> None:
+    """A client that keeps the token elsewhere, as kubernetes 36.0.0 did, is named, and what to install."""
+    configuration = Configuration()
+    configuration.api_key["authorization"] = "Bearer secret"
+    with pytest.raises(SettingsError, match=r"keeps the token as authorization.* install kubernetes 37 or newer"):
+        Credentials(lambda: configuration)
 
 
 def test_a_credential_plugin_is_run(connect: Callable[..., Connection], tmp_path: Path) -> None:

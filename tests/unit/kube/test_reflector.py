@@ -1,4 +1,4 @@
-"""How long a watch pauses before it is begun again."""
+"""How long a watch pauses before it is begun again, and from where it goes on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from router.errors import ApiUnreachable
+from router.errors import ApiBusy, ApiError, ApiUnreachable
 from router.inputs.kube.decoding import Head
 from router.inputs.kube.handle import Handle
 from router.inputs.kube.kinds import ROUTES
@@ -115,3 +115,69 @@ def test_pauses_grow_only_while_streams_do_not_last(well_after_s: float, longest
     pace = Pace(pauses_s=PAUSES_S, well_after_s=well_after_s)
     Reflector(CutStreams(), ROUTES, Nobody(), handle=handle, observer=Nobody(), pace=pace).run()
     assert longest_s / 2 <= handle.taken_s[-1] <= longest_s
+
+
+class RefusedWatches(CutStreams):
+    """An API of which lists go well and watches fail; counts both."""
+
+    def __init__(self, error: ApiError) -> None:
+        self.error = error
+        self.lists = 0
+        self.watched_from: list[str] = []
+
+    def get(self, path: str, query: Query | None = None) -> bytes:
+        """Count, and give an empty list."""
+        self.lists += 1
+        return super().get(path, query)
+
+    @contextmanager
+    def watch(self, path: str, query: Query, read_timeout_s: float) -> Iterator[CutStreams]:  # noqa: ARG002 - as above
+        """Be refused."""
+        self.watched_from.append(query["resourceVersion"])
+        raise self.error
+        yield self
+
+
+def test_a_server_that_asks_to_wait_is_asked_to_watch_again_and_nothing_else() -> None:
+    """The pause is at least what it asked for, and the place where the watch was is kept, however often it says so."""
+    api, handle = RefusedWatches(ApiBusy("429", 429, 30.0)), Pauses()
+    Reflector(api, ROUTES, Nobody(), handle=handle, observer=Nobody(), pace=Pace(pauses_s=PAUSES_S)).run()
+    assert (api.lists, api.watched_from) == (1, ["7"] * TURNS)
+    assert handle.taken_s == [30.0] * TURNS
+
+
+class ErrorsInStreams(RefusedWatches):
+    """An API of which each stream brings the same ERROR event at once."""
+
+    def __init__(self, event: bytes) -> None:
+        super().__init__(ApiError("never raised"))
+        self.event = event
+
+    @contextmanager
+    def watch(self, path: str, query: Query, read_timeout_s: float) -> Iterator[CutStreams]:  # noqa: ARG002 - as above
+        """Open a stream."""
+        self.watched_from.append(query["resourceVersion"])
+        yield self
+
+    def lines(self) -> Iterator[bytes]:
+        """Give the event."""
+        yield self.event
+
+
+@pytest.mark.parametrize(
+    ("event", "lists"),
+    [
+        (b'{"type":"ERROR","object":{"code":500,"message":"cannot decode"}}', TURNS / 2),
+        (b'{"type":"ADDED","object":', TURNS / 2),
+        (b'{"type":"ERROR","object":{"code":503,"details":{"retryAfterSeconds":30}}}', 1),
+    ],
+    ids=["internal error", "unreadable", "unavailable"],
+)
+def test_what_a_watch_cannot_get_past_is_listed_at_the_second_time(event: bytes, lists: int) -> None:
+    """One error in a stream is no reason for a list; a place that no watch gets past is. A server that is busy is waited for."""
+    api, handle = ErrorsInStreams(event), Pauses()
+    Reflector(api, ROUTES, Nobody(), handle=handle, observer=Nobody(), pace=Pace(pauses_s=(0.2, 15.0))).run()
+    assert api.lists == lists
+    assert len(api.watched_from) == TURNS
+    if lists == 1:
+        assert handle.taken_s == [30.0] * TURNS
