@@ -50,6 +50,8 @@ _TYPE_WORDS = {
     "null": "null",
 }
 _MAX_SHOWN = 100
+_MAX_WHOLE = 2.0**53
+"""Below it every whole number is a float of its own."""
 _MAX_NULLS_DEPTH = 16
 """No field that the router reads lies deeper."""
 
@@ -62,13 +64,17 @@ class Refusal:
     path: FieldPath = ()
     unquoted: str | None = None
     """For a number or boolean that stands where text belongs: how it is written."""
+    meant: str | None = None
+    """The text that a reader of annotations takes for that number or boolean; None where it is as written."""
 
     def __str__(self) -> str:
         """Give the whole sentence, with the field and, where that is all it takes, the way out."""
         subject = f"{_dotted(self.path)}: " if self.path else ""
         if self.unquoted is None:
             return f"{subject}{self.problem}"
-        return f'{subject}{self.unquoted} is {self.problem}; write "{self.unquoted}"'
+        meant = self.meant or self.unquoted
+        literally = f', or "{self.unquoted}" if that very text is meant' if meant != self.unquoted else ""
+        return f'{subject}{self.unquoted} is {self.problem}; write "{meant}"{literally}'
 
 
 def kind_of(value: Mapping[str, object]) -> type[KubernetesObject] | Refusal | None:
@@ -174,13 +180,23 @@ def _explained(value: Mapping[str, object], error: str) -> Refusal:
     if types is None:
         return Refusal(error, path)
     expected = types[1].split(" | ")
+    if isinstance(found, bool) and "str" in expected:
+        return Refusal("a boolean", path, unquoted=shown(found), meant=_meant(path, found))
     if set(expected) <= {"str", "null"}:
-        if isinstance(found, bool | int | float):
-            return Refusal("a boolean" if isinstance(found, bool) else "a number", path, unquoted=shown(found))
+        if isinstance(found, int | float):
+            return Refusal("a number", path, unquoted=shown(found), meant=_meant(path, found))
         if found is None:
             return Refusal('null is no text; write "" for the empty text, or leave the key out', path)
     wanted = " or ".join(_TYPE_WORDS.get(name, name) for name in expected if name != "null")
     return Refusal(f"{shown(found)} is {_TYPE_WORDS.get(types[2], types[2])}, not {wanted}", path)
+
+
+def _meant(path: FieldPath, found: float) -> str | None:
+    """Give the text for a number or boolean of an annotation, whose reader knows decimal digits, true and false only."""
+    if "annotations" not in path:
+        return None
+    is_whole = isinstance(found, float) and found.is_integer() and abs(found) < _MAX_WHOLE
+    return shown(int(found) if is_whole else found)
 
 
 def _followed(value: object, steps: str) -> tuple[FieldPath, object]:

@@ -1,4 +1,4 @@
-"""The text of a YAML or JSON file, read into plain values: dicts with text keys, lists, text, numbers, booleans, None.
+"""The text of a YAML file, read into plain values: dicts with text keys, lists, text, numbers, booleans, None.
 
 Scalars mean what they mean to Kubernetes (sigs.k8s.io/yaml, goyaml.v2/resolve.go), which is not quite what PyYAML makes of
 them: ``12:30`` and ``2024-01-01`` are text, ``y`` and ``off`` are booleans, ``010`` is eight. Only PyYAML's parser is used, of
@@ -9,6 +9,7 @@ A hostile file costs no more than its size: nesting, and what aliases repeat, ar
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -51,11 +52,13 @@ _WORDS: dict[str, bool | float | None] = {
 _NUMBER_STARTS = frozenset("0123456789+-.")
 _INTEGER = re.compile(r"([+-]?)(?:0[bB]([01]+)|0[xX]([0-9a-fA-F]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_MAX_INTEGER_DIGITS = 20
+MAX_INTEGER_DIGITS = 20
 """64 bits are 20 decimal digits; longer ones are read as floating point, as Go's decoder falls back to."""
 _MAX_QUOTED = 100
+_BYTE_ORDER_MARKS = re.compile(rb"^(?:\xef\xbb\xbf)+", re.MULTILINE)
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_TEMPLATE_TAG = b"{{"
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89abcdefABCDEF]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +81,15 @@ def read_yaml(path: str, data: bytes, marks: Marks | None = None) -> Iterator[Do
         ManifestError: the text is no YAML, or uses what manifests may not: duplicate keys, keys that are no text,
             tags of its own, too deep nesting, too much repetition by aliases.
     """
+    data = utf_8(path, data)
     try:
         for event in (events := yaml.parse(data, Loader=_LOADER)):
             if isinstance(event, yaml.DocumentStartEvent):
                 document = _Reader(path, marks).read(events)
                 if document.value is not None:
                     yield document
+    except ManifestError as error:
+        raise _unless_rendered(error, data) from None
     except yaml.reader.ReaderError as error:
         place = error.position if isinstance(error.position, int) else 0
         line = data.count(b"\n", 0, place) + 1
@@ -92,76 +98,36 @@ def read_yaml(path: str, data: bytes, marks: Marks | None = None) -> Iterator[Do
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = " ".join(filter(None, (error.context, error.problem)))
-        raise ManifestError(path, f"not YAML: {problem}", *_place(mark)) from None
+        if "nesting depth" in problem:
+            # libyaml, which looks ahead, may be the first to have enough.
+            problem = f"nested more than {MAX_DEPTH} levels deep"
+        raise _unless_rendered(ManifestError(path, f"not YAML: {problem}", *_place(mark)), data) from None
     except (ValueError, OverflowError) as error:
         # PyYAML's own scanner, where libyaml is absent, passes these on for character escapes beyond Unicode.
         raise ManifestError(path, f"not YAML: {error}") from None
 
 
-def read_json(path: str, data: bytes) -> Iterator[Document]:
-    """Read the values of a JSON file, one after the other; nulls are passed over.
+def utf_8(path: str, data: bytes) -> bytes:
+    """Give the text in UTF-8, without byte order marks.
 
-    Raises:
-        ManifestError: the text is no JSON, or has duplicate keys.
+    YAML lets one stand before each document (YAML 1.2.2, section 5.2), as it does where files are put together; libyaml takes the
+    first only. A line of a manifest begins with one nowhere else. UTF-16 is what Windows writes for ``>``.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ManifestError(path, f"not UTF-8: {error.reason}", data.count(b"\n", 0, error.start) + 1) from None
-    line = 1
-    end = 0
-    while (position := _after_space(text, end)) < len(text):
-        line += text.count("\n", end, position)
+    if data.startswith(_UTF_16):
         try:
-            value, end = _JSON.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            raise ManifestError(path, f"not JSON: {error.msg}", error.lineno, error.colno) from None
-        except _UnusableJson as error:
-            raise ManifestError(path, str(error), line) from None
-        except RecursionError:
-            raise ManifestError(path, "nested too deeply", line) from None
-        if _SURROGATE_ESCAPE.search(text, position, end):
-            _refuse_surrogates(path, value, line)
-        if value is not None:
-            yield Document(value, line)
-        line += text.count("\n", position, end)
+            data = data.decode("utf-16").encode()
+        except UnicodeError as error:
+            raise ManifestError(path, f"not UTF-16: {getattr(error, 'reason', error)}") from None
+    return _BYTE_ORDER_MARKS.sub(b"", data) if codecs.BOM_UTF8 in data else data
 
 
-class _UnusableJson(Exception):
-    """JSON that the parser would let through and manifests may not have; leaves this module as a ManifestError."""
-
-
-def _json_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise _UnusableJson(f"the key {_quoted(twice)} stands twice in one mapping")
-    return members
-
-
-def _json_constant(name: str) -> NoReturn:
-    raise _UnusableJson(f"{name} is no JSON value")
-
-
-def _json_integer(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MAX_INTEGER_DIGITS else float(digits)
-
-
-_JSON = json.JSONDecoder(object_pairs_hook=_json_object, parse_constant=_json_constant, parse_int=_json_integer)
-_SPACE = re.compile(r"[ \t\r\n]*")
-
-
-def _after_space(text: str, position: int) -> int:
-    match = _SPACE.match(text, position)
-    return match.end() if match else position
-
-
-def _refuse_surrogates(path: str, value: object, line: int) -> None:
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ManifestError(path, "a \\u escape stands for half a character (a lone surrogate)", line) from None
+def _unless_rendered(error: ManifestError, data: bytes) -> ManifestError:
+    """Give a problem with the way out, where its line shows that this is what a manifest is made of, not a manifest."""
+    lines = data.splitlines()[: error.line or 0]
+    if not lines or _TEMPLATE_TAG not in lines[-1]:
+        return error
+    problem = f"{error.problem}; what has {{{{ }}}} of Helm or another template engine in it has to be rendered first"
+    return ManifestError(error.path, problem, error.line, error.column)
 
 
 _Container = dict[str, object] | list[object]
@@ -255,7 +221,7 @@ class _Reader:
             return text
         value = _plain(text)
         if _TAGGED.get(tag) is not type(value):
-            self._refuse(event, f"{_quoted(text)} does not fit its tag, or the tag is none of JSON's types")
+            self._refuse(event, f"{quoted(text)} does not fit its tag, or the tag is none of JSON's types")
         return value
 
     def _open(self, event: yaml.CollectionStartEvent, open_ones: list[_Open]) -> _Open:
@@ -289,7 +255,7 @@ class _Reader:
     def _aliased(self, event: yaml.AliasEvent) -> object:
         known = self._anchors.get(event.anchor or "")
         if known is None:
-            self._refuse(event, f"the alias {_quoted(event.anchor or '')} stands for nothing before it")
+            self._refuse(event, f"the alias {quoted(event.anchor or '')} stands for nothing before it")
         value, nodes = known
         self._nodes += nodes
         self._aliased_nodes += nodes
@@ -303,7 +269,7 @@ class _Reader:
         if not isinstance(value, str):
             self._refuse(event, "a key must be text")
         if value in container:
-            self._refuse(event, f"the key {_quoted(value)} stands twice in one mapping")
+            self._refuse(event, f"the key {quoted(value)} stands twice in one mapping")
         self._mark(event, container, value)
         return value
 
@@ -336,7 +302,7 @@ def _plain(text: str) -> object:
     digits = text.replace("_", "") if text[0] != "." else text
     if match := _INTEGER.fullmatch(digits):
         sign, binary, hexadecimal, octal, decimal = match.groups()
-        if len(digits) > _MAX_INTEGER_DIGITS:
+        if len(digits) > MAX_INTEGER_DIGITS:
             return float(decimal) if decimal else text
         number = next(
             int(part, base) for part, base in ((decimal, 10), (octal, 8), (hexadecimal, 16), (binary, 2)) if part
@@ -345,7 +311,8 @@ def _plain(text: str) -> object:
     return float(digits) if _FLOAT.fullmatch(digits) else text
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Give text of a manifest for a message: as JSON has it, and not without end."""
     return json.dumps(text if len(text) <= _MAX_QUOTED else text[:_MAX_QUOTED] + "...")
 
 

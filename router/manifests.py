@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from router.decode import API_VERSIONS, FieldPath, Refusal, decode, kind_of, shown
-from router.documents import Document, Mark, Marks, read_json, read_yaml
+from router.documents import Document, Mark, Marks, read_yaml, utf_8
 from router.errors import ManifestError
+from router.json_documents import is_json, read_json
 from router.manifest_files import find, read_bytes
 from router.resources import KubernetesObject, ObjectKey
 
@@ -23,6 +24,7 @@ Slot = tuple[type[KubernetesObject], ObjectKey]
 
 _LISTS = {"List": None, **{f"{kind}List": kind for kind in API_VERSIONS}}
 """Kinds that hold others in ``items``, and the kind of an item that does not tell."""
+_OF_TEMPLATES = ("v1", "template.openshift.io")
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _MAX_LABEL = 63
 _SUBDOMAIN = re.compile(rf"{_LABEL.pattern}(\.{_LABEL.pattern})*")
@@ -95,12 +97,16 @@ def read(path: str) -> FileContent:
 
 
 def parse(path: str, data: bytes) -> FileContent:
-    """Find the objects in the bytes of a file; ``path`` says by its end whether they are JSON, and is named in problems."""
+    """Find the objects in the bytes of a file.
+
+    ``path`` is named in problems. That the text is JSON, of which values may follow each other, it says by its end; or the text by
+    its beginning, where it is not YAML after all.
+    """
     manifests: list[Manifest] = []
     refusals: list[_Refused] = []
     try:
-        documents = read_json(path, data) if path.endswith(".json") else read_yaml(path, data)
-        for number, document in enumerate(documents, 1):
+        data = utf_8(path, data)
+        for number, document in enumerate(_documents(path, data), 1):
             for where, value in _expanded(document.value, ()):
                 obj = _object(value)
                 if isinstance(obj, Refusal):
@@ -111,6 +117,21 @@ def parse(path: str, data: bytes) -> FileContent:
         return FileContent(problems=(error,), is_readable=False)
     problems = _placed(path, data, refusals) if refusals else ()
     return FileContent(tuple(manifests), problems, frozenset(filter(None, (refused.slot for refused in refusals))))
+
+
+def _documents(path: str, data: bytes) -> Iterable[Document]:
+    if path.endswith(".json"):
+        return read_json(path, data)
+    if not is_json(data):
+        return read_yaml(path, data)
+    try:
+        return list(read_json(path, data))
+    except ManifestError as error:
+        try:
+            # A flow mapping of YAML begins in the same way.
+            return list(read_yaml(path, data))
+        except ManifestError as other:
+            raise max(error, other, key=lambda each: each.line or 0) from None
 
 
 def merge(contents: Iterable[FileContent]) -> Loaded:
@@ -174,6 +195,9 @@ class _Refused:
 def _expanded(value: object, where: FieldPath) -> Iterator[tuple[FieldPath, object]]:
     """Give a value, or, where it is a list of objects, its items; each with the path to it."""
     kind = value.get("kind") if isinstance(value, dict) else None
+    if isinstance(value, dict) and kind == "Template" and (unprocessed := _unprocessed(value)):
+        yield where, unprocessed
+        return
     if not isinstance(value, dict) or not isinstance(kind, str) or kind not in _LISTS:
         yield where, value
         return
@@ -188,6 +212,21 @@ def _expanded(value: object, where: FieldPath) -> Iterator[tuple[FieldPath, obje
             # In typed lists API servers leave out what the list says already.
             item = {"kind": typed, "apiVersion": value.get("apiVersion"), **item}  # noqa: PLW2901 - the item, completed
         yield from _expanded(item, (*where, "items", index))
+
+
+def _unprocessed(template: Mapping[str, object]) -> Refusal | None:
+    """Refuse a Template of OpenShift with objects of ours: there they are only when ``oc process`` has made them of it."""
+    objects = template.get("objects")
+    kinds = (
+        [each["kind"] for each in objects if isinstance(each, dict) and "kind" in each]
+        if isinstance(objects, list)
+        else []
+    )
+    ours = [kind for kind in (*API_VERSIONS, *_LISTS) if kind in kinds]
+    if not ours or str(template.get("apiVersion")).partition("/")[0] not in _OF_TEMPLATES:
+        return None
+    problem = f"a Template is not what it makes, here {' and '.join(ours)}; read what `oc process --local -f FILE` makes of it"
+    return Refusal(problem, ("objects",))
 
 
 def _object(value: object) -> KubernetesObject | Refusal | None:

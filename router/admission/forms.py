@@ -16,6 +16,7 @@ MAX_TIME_MS = 24 * 24 * 3600 * 1000
 """24 days. HAProxy keeps times as milliseconds in 31 bits, which are a little more (configuration manual, 2.5 "Time format")."""
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+_GROUPED_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}(?:_[0-9]{1,18}){0,18}")
 _TIME = re.compile(r"(0|[1-9][0-9]{0,18})(us|ms|s|m|h|d)?")
 _US_PER_MS = 1000
 _UNIT_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
@@ -46,13 +47,17 @@ def read(
     return parsed
 
 
-def integer(low: int, high: int) -> Form[int]:
-    """Whole numbers in decimal digits from ``low`` to ``high``, without sign, leading zeros or spaces."""
+def integer(low: int, high: int, *, grouped: bool = False) -> Form[int]:
+    """Whole numbers in decimal digits from ``low`` to ``high``, without sign, leading zeros or spaces.
+
+    ``grouped`` takes ``15_432`` too: to YAML that is a number, and who is told that it has to be text puts quotes around it.
+    """
+    form = _GROUPED_NUMBER if grouped else _NUMBER
 
     def parse(text: str) -> int | None:
-        if _NUMBER.fullmatch(text) is None:
+        if form.fullmatch(text) is None:
             return None
-        number = int(text)
+        number = int(text.replace("_", ""))
         return number if low <= number <= high else None
 
     return Form(f"a whole number from {low} to {high} in decimal digits, without leading zeros", parse)

@@ -24,7 +24,7 @@ MAX_WEIGHT = 256
 MAX_ALTERNATES = 16
 """Of ``spec.alternateBackends``; the API of Routes takes 3 (openshift/api, route/v1: MaxItems)."""
 _DEFAULT_WEIGHT = 100
-_PORT_FORM = integer(1, MAX_PORT)
+_PORT_FORM = integer(1, MAX_PORT, grouped=True)
 _NO_ANNOTATIONS: Mapping[str, str] = {}
 
 

@@ -1,4 +1,4 @@
-"""Map and ACL files: made by code, not by templates, because what runs depends on their exact form.
+"""Map and ACL files, and the script beside them: made by code, not by templates, because what runs depends on their exact form.
 
 A file's name is a digest of its content, so that a new list is a new file: writing it does not disturb the HAProxy that
 reads the old one. The content names its owner, so that two Routes with the same list still have a file each, and HAProxy,
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files as resources
 
 from router.model import RouteSection, SniHost
 
-ALLOWLIST, HOSTS, OWNERS = "allow", "sni", "owners"
+ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT = "allow", "sni", "owners", "hello"
 """How the names of the files of each kind begin."""
 
 
@@ -35,6 +37,13 @@ def owners_file() -> tuple[str, bytes]:
 def hosts_file(port: int, hosts: Iterable[SniHost]) -> tuple[str, bytes]:
     """Give name and content of a shared port's map file: a TLS server name and its backend in each line."""
     return _named(HOSTS, "map", [f"# Port {port}", *(f"{host.host} {host.backend}" for host in hosts)])
+
+
+@cache
+def hello_script() -> tuple[str, bytes]:
+    """Give name and content of the Lua script that reads the server name of a ClientHello in several TLS records."""
+    script = resources("router.render").joinpath("split_hello.lua").read_text("utf-8")
+    return _named(HELLO_SCRIPT, "lua", script.splitlines())
 
 
 def _named(kind: str, suffix: str, lines: Iterable[str]) -> tuple[str, bytes]:

@@ -124,8 +124,9 @@ class Renderer:
 
     @cached_property
     def _global(self) -> Part:
-        text = self._templates.render(GLOBAL, self._variables(None)).encode()
-        return Part(None, None, text, text.count(b"\n"), {})
+        made = dict([files.hello_script()])
+        text = self._templates.render(GLOBAL, self._variables(None, made)).encode()
+        return Part(None, None, text, text.count(b"\n"), made)
 
     @cached_property
     def _default_server(self) -> tuple[str, ...]:
@@ -197,7 +198,7 @@ class Renderer:
         """Give what the template of a section gets; docs/templates.md lists it."""
         paths = {name.partition("-")[0]: str(self._settings.maps_dir / name) for name in made}
         if subject is None:
-            return {"settings": self._settings}
+            return {"settings": self._settings, "hello_script": paths[files.HELLO_SCRIPT]}
         if isinstance(subject, RouteSection):
             return {
                 "settings": self._settings,

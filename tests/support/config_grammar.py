@@ -42,18 +42,35 @@ _ROUTE_LINES = (
     r"  option srvtcpka",
     r"  tcp-request content reject if !\{ src -f MAPS/allow-[0-9a-f]{16}\.acl \}",
     r"  stick-table type ipv6 size 100k expire 30s store conn_cur,conn_rate\(3s\)",
-    rf"  tcp-request content reject if \{{ src_conn_cur ge {_NUMBER} \}}",
-    rf"  tcp-request content reject if \{{ src_conn_rate ge {_NUMBER} \}}",
-    r"  tcp-request content track-sc0 src",
-    rf"  tcp-request content reject if \{{ sc0_conn_cur gt {_NUMBER} \}}",
+    rf"  tcp-request content set-var\(txn\.over_limit\) bool\(true\) if \{{ src_conn_cur ge {_NUMBER} \}}",
+    rf"  tcp-request content set-var\(txn\.over_limit\) bool\(true\) if \{{ src_conn_rate ge {_NUMBER} \}}",
+    r"  tcp-request content track-sc0 src if !\{ var\(txn\.over_limit\) -m found \}",
+    rf"  tcp-request content set-var\(txn\.over_limit\) bool\(true\) if \{{ sc0_conn_cur gt {_NUMBER} \}}",
+    r"  tcp-request content set-log-level silent if \{ var\(txn\.over_limit\) -m found \}",
+    r"  tcp-request content reject if \{ var\(txn\.over_limit\) -m found \}",
     rf"  default-server check inter {_NUMBER}ms fastinter {_NUMBER}ms(?: on-marked-down shutdown-sessions)?",
     r"  default-server send-proxy(?:-v2)?(?: check-send-proxy)?",
     rf"  default-server maxconn {_NUMBER}",
     rf"  server {_SERVER} (?:{_V4}|\[{_V6}\]):{_PORT} weight {_NUMBER}(?: no-check)?",
 )
 _SNI_LOOKUP = (
-    r"  tcp-request content set-var\(txn\.backend\) req\.ssl_sni,lower,(?:regsub\(\^\[\^\.\]\*,\),)?"
-    r"map_str\(MAPS/sni-[0-9a-f]{16}\.map\) if \{ req\.ssl_hello_type 1 \}(?: !\{ var\(txn\.backend\) -m found \})?"
+    r"  tcp-request content set-var\(txn\.backend\) var\(txn\.sni\),lower,rtrim\(\.\),(?:regsub\(\^\[\^\.\]\*,\),)?"
+    r"map_str\(MAPS/sni-[0-9a-f]{16}\.map\)(?: if !\{ var\(txn\.backend\) -m found \})?"
+)
+_HELLO = tuple(
+    map(
+        re.escape,
+        (
+            ".if feature(LUA)",
+            "  tcp-request content set-var(txn.hello_bytes) req.payload(6,3),be2dec(,3) if { req.ssl_hello_type 1 }",
+            "  tcp-request content set-var(txn.sni) req.ssl_sni if { var(txn.hello_bytes) -m found } { req.payload(3,2),be2dec(,2),sub(txn.hello_bytes) ge 4 }",
+            "  tcp-request content reject if !{ var(txn.sni) -m found } { lua.split_hello_unfinished -m bool } { req.len lt 0 }",
+            "  tcp-request content set-var(txn.sni) lua.split_hello_name if !{ var(txn.sni) -m found }",
+            ".else",
+            "  tcp-request content set-var(txn.sni) req.ssl_sni if { req.ssl_hello_type 1 }",
+            ".endif",
+        ),
+    )
 )
 _REPEATED = {_ROUTE_LINES[0], _ROUTE_LINES[-1]}
 """Blank lines and servers; of every other line a Route's section has one at most."""
@@ -79,6 +96,9 @@ def strangers(rendered: Rendered, settings: RenderSettings, without_routes: Rend
             # A shared port of Routes' own has no counterpart there; its lines are those of the SNI port, but for its number.
             found += [] if _is_shared_port(owner, lines) else [f"{owner}: {line!r}" for line in lines]
     for name, content in rendered.files.items():
+        if without_routes.files.get(name) == content:
+            # The script is nobody's.
+            continue
         lines = content.decode("ascii", "backslashreplace").split("\n")
         found += [f"{name}: {line!r}" for line in lines[:-1] if not _FILE_LINE.fullmatch(line)]
         found += [f"{name} does not end with its last line"] if lines[-1] else []
@@ -119,6 +139,7 @@ def _is_shared_port(owner: RouteOwner | PortOwner | None, lines: list[str]) -> b
         rf"  maxconn {_NUMBER}", rf"  timeout client {_NUMBER}ms", "  option clitcpka",
         r"  tcp-request content set-var\(txn\.owner\) str\(-:-:\)",
         "  tcp-request inspect-delay 5s",
+        *_HELLO,
         _SNI_LOOKUP,
         r"  tcp-request content reject if !\{ var\(txn\.backend\) -m found \}",
         r"  tcp-request content unset-var\(txn\.owner\)",

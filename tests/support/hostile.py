@@ -160,7 +160,7 @@ NASTY = (
     "'", '"', "\\", "\\n", "`", "#", "$", "$HOME", "${HOME}", "%", "%s", "%n%n", "%[src]", "%%", "{}", "{{ 7*7 }}",
     "{% for x in y %}", ";", "|", "&", "(", ")", ",", "*", "..", "/", "../../etc/passwd", "a b",
     "x\n  server evil 192.0.2.66:1", "x\r  server evil 192.0.2.66:1", "5s\nfrontend evil", "1 if TRUE", "true\n", " true",
-    "6620 ", "6620\n", "+5", "-1", "0x1f", "1e3", "1_000", "007", "1.5", "\u0665", "\uff15", "\u0661\u0662s", "\u2460", "\u00b2",
+    "6620 ", "6620\n", "+5", "-1", "0x1f", "1e3", "1__000", "007", "1.5", "\u0665", "\uff15", "\u0661\u0662s", "\u2460", "\u00b2",
     "NaN", "None", "null", "9" * 20, "9" * 5000, "a" * 100_000, "5" + "\n" * 100_000, "<script>alert(1)</script>",
 )  # fmt: skip
 """Texts of which no annotation that decides something accepts a single one."""

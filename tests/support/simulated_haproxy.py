@@ -64,6 +64,8 @@ class SimulatedHaproxy:
 
     def __post_init__(self) -> None:
         for name, content in self.rendered.files.items():
+            if name.endswith(".lua"):
+                continue
             lines = [line.split() for line in content.decode().splitlines() if not line.startswith("#")]
             self._files[str(self.maps_dir / name)] = {words[0]: " ".join(words[1:]) for words in lines}
         self._read(self.rendered.config.decode())

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router import documents
-from router.documents import MAX_DEPTH, Mark, Marks, read_json, read_yaml
+from router.documents import MAX_DEPTH, Mark, Marks, read_yaml
 from router.errors import ManifestError
+from router.json_documents import read_json
 
 
 def _yaml(text: str) -> list[object]:
@@ -194,6 +195,60 @@ def test_refused_json(text: str, line: int, part: str) -> None:
         list(read_json("x.json", text.encode()))
     assert refused.value.line == line
     assert part in refused.value.problem
+
+
+_MARK = "\ufeff"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(f"{_MARK}a: 1\n---\n{_MARK}a: 2\n", id="before each document"),
+        pytest.param(f"a: 1\n{_MARK}---\na: 2\n", id="before the line between them"),
+        pytest.param(f"a: 1\n...\n{_MARK}{_MARK}# text\n---\na: 2\n", id="after the end of one"),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be"])
+def test_byte_order_marks(text: str, encoding: str) -> None:
+    """Files that were put together on Windows have one before any document, and may be UTF-16."""
+    data = (_MARK if encoding == "utf-16-be" else "").encode(encoding) + text.encode(encoding)
+    assert [document.value for document in read_yaml("x.yaml", data)] == [{"a": 1}, {"a": 2}]
+
+
+def test_byte_order_marks_of_json() -> None:
+    """Likewise, before each value."""
+    data = f'{_MARK}{{"a": 1}}{_MARK}{{"a": "{_MARK}"}}'
+    assert [document.value for document in read_json("x.json", data.encode())] == [{"a": 1}, {"a": _MARK}]
+    assert [document.value for document in read_json("x.json", '{"a": 1}'.encode("utf-16"))] == [{"a": 1}]
+
+
+def test_a_byte_order_mark_within_a_text_is_part_of_it() -> None:
+    """It stands for itself there, and a line that has one keeps its columns."""
+    assert _yaml(f'a: "x{_MARK}y"\n') == [{"a": f"x{_MARK}y"}]
+
+
+def test_half_a_character_of_utf_16() -> None:
+    """It is refused as such."""
+    with pytest.raises(ManifestError, match="not UTF-16"):
+        list(read_yaml("x.yaml", b"\xff\xfea\x00:"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        pytest.param("a:\n  b: {{ .Values.port }}\n", 2, id="value"),
+        pytest.param("{{- if .Values.route }}\na: 1\n{{- end }}\n", 1, id="condition"),
+        pytest.param("a:\n  {{ toYaml .Values.a }}\n", 2, id="block"),
+    ],
+)
+def test_a_template_that_was_not_rendered_is_called_that(text: str, line: int) -> None:
+    """The hint stands at the line that has the braces, and nowhere else."""
+    with pytest.raises(ManifestError, match="has to be rendered first") as refused:
+        _yaml(text)
+    assert refused.value.line == line
+    with pytest.raises(ManifestError) as other:
+        _yaml("a: '{{ x }}'\nb: [\n")
+    assert "rendered" not in str(other.value)
 
 
 def test_json_not_utf8() -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.admission import Admission
 from router.manifest_files import MAX_FILE_BYTES, find
 from router.manifests import FileContent, load, merge, parse, read
 from router.resources import EndpointSlice, ObjectKey, Route, Service
+from router.settings import AdmissionSettings
+from router.store import Store
 from tests.support.objects import endpoint_slice, route, service
 
 _SEED = """\
@@ -78,6 +82,61 @@ def test_places() -> None:
     assert (second.path, second.document, second.line) == ("seed.yaml", 2, 14)
 
 
+@pytest.mark.parametrize("written", ["6_620", "0x19DC", "014734", "0o14734", "6.62e3", "6620.0"])
+def test_the_hint_for_a_number_leads_to_what_is_accepted(written: str) -> None:
+    """Who writes the port as told has it."""
+    (problem,) = _problems(parse("x.yaml", _SEED.replace('"6620"', written).encode()))
+    (hint,) = re.findall('write "([^"]*)"', problem)
+    (manifest,) = parse("x.yaml", _SEED.replace('"6620"', f'"{hint}"').encode()).manifests
+    settings = AdmissionSettings(router_name="wzh-router-1")
+    store = Store()
+    store.put(manifest.obj)
+    store.take()
+    (verdict,) = Admission(settings).update(store.objects, store.objects.everything()).verdicts.values()
+    assert (verdict.admitted, verdict.port) == (True, 6620)
+
+
+@pytest.mark.parametrize("name", ["x.json", "x.yaml"])
+def test_json_values_one_after_the_other(name: str) -> None:
+    """As ``kubectl get -o json`` twice gives them; also where the file's name says nothing of JSON."""
+    text = _route("a") + _route("b") + "\n\n" + _route("c")
+    content = parse(name, text.encode())
+    assert content.problems == ()
+    assert [(manifest.slot[1].name, manifest.line) for manifest in content.manifests] == [("a", 1), ("b", 1), ("c", 3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param('{"a": 1}\n{"a": 1, "a": 2}', "x.yaml:2: the key", id="values of JSON"),
+        pytest.param('{"a": 1}\n---\nb: [\n', "x.yaml:4:1: not YAML", id="documents of YAML"),
+        pytest.param("{a: 1}\n{b: 2}", "x.yaml:2:1: not YAML", id="mappings of YAML"),
+    ],
+)
+def test_the_problem_is_that_of_the_reader_that_came_further(text: str, problem: str) -> None:
+    """A text that is neither JSON nor YAML is told what hinders it to be the one that it was meant to be."""
+    (told,) = _problems(parse("x.yaml", text.encode()))
+    assert told.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "is_problem"),
+    [
+        ("template.openshift.io/v1", "Route", True),
+        ("v1", "EndpointSlice", True),
+        ("template.openshift.io/v1", "List", True),
+        ("template.openshift.io/v1", "Deployment", False),
+        ("other.example.com/v1", "Route", False),
+    ],
+)
+def test_a_template_is_not_what_it_makes(api_version: str, kind: str, *, is_problem: bool) -> None:
+    """One with objects of ours is a problem that says how they are made; what else has that kind is none of ours."""
+    template = {"apiVersion": api_version, "kind": "Template", "metadata": {"name": "t"}, "objects": [{"kind": kind}]}
+    content = parse("t.json", json.dumps(template).encode())
+    assert [("oc process --local -f FILE" in problem) for problem in _problems(content)] == [True] * is_problem
+    assert parse("t.json", json.dumps({**template, "objects": None}).encode()).problems == ()
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -90,14 +149,33 @@ def test_places() -> None:
         pytest.param(
             _SEED.replace('"6620"', "0x19DC"),
             "x.yaml:7:5: Route default/ottcache-002: "
-            'metadata.annotations["haproxy.router.openshift.io/external-tcp-port"]: 0x19DC is a number; write "0x19DC"',
+            'metadata.annotations["haproxy.router.openshift.io/external-tcp-port"]: 0x19DC is a number; write "6620", '
+            'or "0x19DC" if that very text is meant',
             id="number as it is written",
         ),
         pytest.param(
             _SEED.replace('"6620"', "on"),
             "x.yaml:7:5: Route default/ottcache-002: "
-            'metadata.annotations["haproxy.router.openshift.io/external-tcp-port"]: on is a boolean; write "on"',
+            'metadata.annotations["haproxy.router.openshift.io/external-tcp-port"]: on is a boolean; write "true", '
+            'or "on" if that very text is meant',
             id="word that means a boolean",
+        ),
+        pytest.param(
+            _SEED.replace('"6620"', "6.62e3"),
+            "x.yaml:7:5: Route default/ottcache-002: "
+            'metadata.annotations["haproxy.router.openshift.io/external-tcp-port"]: 6.62e3 is a number; write "6620", '
+            'or "6.62e3" if that very text is meant',
+            id="whole number with an exponent",
+        ),
+        pytest.param(
+            _SEED.replace("{targetPort: 6620}", "{targetPort: y}"),
+            'x.yaml:10:10: Route default/ottcache-002: spec.port.targetPort: y is a boolean; write "y"',
+            id="port name that means a boolean",
+        ),
+        pytest.param(
+            _SEED.replace("name: ottcache-002\n", "name: 0123\n"),
+            'x.yaml:4:3: Route: metadata.name: 0123 is a number; write "0123"',
+            id="name that is a number",
         ),
         pytest.param(
             _SEED.replace("  name: ottcache-002\n", ""), "x.yaml:3:1: Route: metadata.name: is missing", id="no name"

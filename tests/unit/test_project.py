@@ -63,7 +63,7 @@ def _normal(name: str) -> str:
 
 
 def test_wheel_has_all_that_runs(tmp_path: Path) -> None:
-    """The wheel has every module and every template, and nothing of the tests."""
+    """The wheel has every module, script and template, and nothing of the tests."""
     subprocess.run(
         [
             sys.executable,
@@ -83,7 +83,7 @@ def test_wheel_has_all_that_runs(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    for module in ROOT.glob("router/**/*.py"):
+    for module in (*ROOT.glob("router/**/*.py"), *ROOT.glob("router/**/*.lua")):
         assert str(module.relative_to(ROOT)) in names
     templates = [path.name for path in (ROOT / "templates").iterdir()]
     assert templates

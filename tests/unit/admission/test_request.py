@@ -117,6 +117,18 @@ PORT_RULES: dict[str, tuple[int, AdmissionSettings, Reason | None, str]] = {
 }
 
 
+@pytest.mark.parametrize("text", ["15_432", "15432", "1_5_4_3_2"])
+def test_digits_of_a_port_may_be_grouped(text: str) -> None:
+    """As they may in YAML, where that is a number: whoever puts quotes around it has not said another port."""
+    assert verdict_of(route(port=text), *DB).port == 15432
+
+
+@pytest.mark.parametrize("text", ["_15432", "15432_", "15__432", "0_5432", "_", "15 432", "15,432", "15.432"])
+def test_other_groups_are_no_port(text: str) -> None:
+    """The rest stays what it was."""
+    assert verdict_of(route(port=text), *DB).reason is Reason.INVALID_PORT
+
+
 @pytest.mark.parametrize(("port", "settings", "reason", "said"), PORT_RULES.values(), ids=PORT_RULES)
 def test_which_ports_may_be_claimed(port: int, settings: AdmissionSettings, reason: Reason | None, said: str) -> None:
     """Reserved ports and those outside the allowed ranges are refused; the verdict tells the port."""
