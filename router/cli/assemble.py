@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from router import __version__
+from router import __version__, logs
 from router.admission import Admission
 from router.apply import Applier
 from router.cli.metrics import haproxy_metrics, protection
@@ -33,6 +33,7 @@ from router.report.api_metrics import ApiMetrics
 from router.report.haproxy_metrics import HaproxyMetrics
 from router.report.health import alive
 from router.report.http import METRICS, HttpServer, Page, health_page
+from router.report.log_metrics import show_lost_lines
 from router.report.metrics import Metrics
 from router.report.ports_page import PortsPage
 from router.report.readiness import Readiness
@@ -105,6 +106,7 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
     metrics = Metrics(binary.build, lambda: haproxy.is_up)
     metrics.compare_versions(lambda: bool(haproxy.other_version))
     show_threads(metrics.registry, SUPERVISOR)
+    show_lost_lines(metrics.registry, logs.lost_lines)
     controller = Controller(
         store=store,
         admission=Admission(admission),

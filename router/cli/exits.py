@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -18,6 +19,15 @@ _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 
+def _say(text: str) -> None:
+    """Write a line on standard error, if that is possible: if not, the exit code still tells."""
+    try:
+        click.echo(text, err=True)
+    except (OSError, ValueError):
+        # What is left in its buffer would be tried once more at the end, and make another exit code of ours.
+        sys.stderr = None  # as Python has it where there is none
+
+
 def clear_errors(command: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
     """Turn the router's own exceptions into one line on standard error and exit code 2."""
 
@@ -26,7 +36,7 @@ def clear_errors(command: Callable[_Parameters, _Result]) -> Callable[_Parameter
         try:
             return command(*args, **kwargs)
         except RouterError as error:
-            click.echo(f"Error: {error}", err=True)
+            _say(f"Error: {error}")
             raise SystemExit(UNUSABLE_INPUT) from error
 
     return run

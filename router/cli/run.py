@@ -83,6 +83,7 @@ def run(**values: Any) -> None:
     """Run the router until a signal stops it."""
     as_json = logs.is_json(values["log_format"])
     logs.configure(json=as_json)
+    logs.take_in_libraries()
     memory.expect_many_objects()
     sys.setswitchinterval(_SWITCH_S)
     # Blocked in every thread, and waited for in the main one: no handler runs in the middle of something else.

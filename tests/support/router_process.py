@@ -80,6 +80,21 @@ class RouterProcess:
         assert told is not None, self.log()
         self.http_port = int(told[1])
 
+    def launch_with_log(self, stderr: int | None, http_port: int) -> None:
+        """Start it with its log to a file descriptor, or (None) with standard error closed, and wait until it is ready.
+
+        Nothing is read of the log, so the HTTP port is given.
+        """
+        self.http_port = http_port
+        command = [*self.command(), "--listen", f"127.0.0.1:{http_port}"]
+        if stderr is None:
+            command = ["sh", "-c", 'exec "$@" 2>&-', "sh", *command]
+        with (self.directory / "traffic").open("ab") as traffic:
+            self.process = subprocess.Popen(command, stderr=stderr, stdout=traffic, stdin=subprocess.DEVNULL)
+        process = self.process
+        wait_for(lambda: process.poll() is not None or self.is_ready(), "the router to be ready")
+        assert process.poll() is None, "the router ended"
+
     @property
     def pid(self) -> int:
         """The router's process id."""
