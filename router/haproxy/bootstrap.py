@@ -90,6 +90,10 @@ def small_config(stats_socket: Path) -> bytes:
         "global\n"
         f"  stats socket {quoted} mode 600 level admin expose-fd listeners\n"
         "  stats timeout 2m\n"
+        # As the template of the global part has it: from 3.3 on a worker is ended after 50 reloads.
+        ".if version_atleast(3.3)\n"
+        "  mworker-max-reloads 2147483647\n"
+        ".endif\n"
     ).encode()
 
 

@@ -12,12 +12,22 @@ from router.errors import HaproxyError, HaproxyUnreachable
 from router.haproxy import master, stats
 from router.haproxy.alerts import BindFailure
 from router.haproxy.binary import HaproxyBinary, find_binary
+from router.haproxy.bootstrap import small_config
 from router.haproxy.check import check_config
 from router.haproxy.ports import taken
+from router.haproxy.process import HaproxyProcess
+from router.model import Model
+from router.render import Renderer, TemplateSet
+from router.settings import RenderSettings
+from tests.support.haproxy import write
 from tests.support.haproxy_control import DEADLINE_S, Controlled, controlled, echoes, open_connection, serves
+from tests.support.models import section, server
 from tests.support.ports import free_port
 from tests.support.servers import echo_server
 from tests.support.waiting import wait_for
+
+_MORE_THAN_BY_DEFAULT = 52
+"""Reloads; HAProxy 3.3 ends a worker after 50."""
 
 
 @pytest.fixture
@@ -170,3 +180,38 @@ def test_a_crash_is_a_refusal(tmp_path: Path) -> None:
     result = check_config(HaproxyBinary(path, (3, 0, 0), "3.0.0"), tmp_path / "haproxy.cfg", DEADLINE_S)
     assert not result.accepted
     assert "ended by signal 11" in result.log
+
+
+def test_a_worker_outlives_any_number_of_reloads(haproxy: Controlled, pod_port: int) -> None:
+    """A connection goes on after more reloads than HAProxy 3.3 and newer let a worker live through by themselves."""
+    port = free_port()
+    settings = RenderSettings(state_dir=haproxy.directory, bind_addresses=("127.0.0.1",))
+    rendered = Renderer(TemplateSet.load(), settings).render(Model((section("db", port, server(pod_port)),)))
+    haproxy.process = HaproxyProcess(
+        find_binary(),
+        write(rendered, settings),
+        master_socket=settings.master_socket,
+        stats_socket=settings.stats_socket,
+        on_line=haproxy.lines.append,
+        on_exit=haproxy.exits.append,
+    )
+    haproxy.process.start(DEADLINE_S)
+    with open_connection(port) as connection:
+        for _ in range(_MORE_THAN_BY_DEFAULT):
+            assert master.reload(settings.master_socket, DEADLINE_S).success
+        assert echoes(connection)
+        assert len(master.processes(settings.master_socket, DEADLINE_S).old_workers) == 1
+
+
+@pytest.mark.parametrize("which", ["the router's", "the small one"])
+def test_the_number_of_reloads_is_unlimited_in_what_haproxy_reads(tmp_path: Path, which: str) -> None:
+    """Every configuration that a HAProxy of ours is started with has the highest number, where its version has a limit of its own."""
+    settings = RenderSettings(state_dir=tmp_path)
+    text = (
+        Renderer(TemplateSet.load(), settings).render(Model()).config
+        if which == "the router's"
+        else small_config(settings.stats_socket)
+    ).decode()
+    lines = [line.strip() for line in text.splitlines()]
+    start = lines.index(".if version_atleast(3.3)")
+    assert lines[start + 1 : start + 3] == ["mworker-max-reloads 2147483647", ".endif"]
