@@ -19,6 +19,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from router import owned
 from router.errors import SettingsError
 
 
@@ -51,12 +52,13 @@ class StateDir:
         """Make the directory and take it for this process.
 
         Raises:
-            SettingsError: it cannot be made or written, or another router uses it.
+            SettingsError: it cannot be made or written, another user made it or something in it, or another router uses it.
         """
+        lock = self.path / "lock"
+        files = (self.config, self.candidate, self._previous, self._level, self._server_states, lock)
         try:
-            for directory in (self.path, self._maps, self.path / "run"):
-                directory.mkdir(mode=0o770, parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+            owned.make_folders(self.path, (self._maps, self.path / "run"), files)
+            self._lock = owned.open_file(lock, os.O_RDWR)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self.close()
@@ -110,7 +112,7 @@ class StateDir:
         """
         # Without a look at the folder, which has a file for each allowlist: nobody but us removes any.
         self._write_files({name: content for name, content in files.items() if name not in self._known}, ".level")
-        self._level.write_bytes(config)
+        owned.write_file(self._level, config)
         return self._level
 
     def promote_level(self, changes: int, used: Iterable[str], done: Callable[[], None]) -> None:
@@ -132,7 +134,7 @@ class StateDir:
 
     def write_server_states(self, content: bytes) -> None:
         """Write what the next worker is told of its servers."""
-        self._server_states.write_bytes(content)
+        owned.write_file(self._server_states, content)
 
     def write_candidate(self, config: bytes, files: Mapping[str, bytes]) -> Path:
         """Write a configuration beside the one in use, and the files that it names.
@@ -146,7 +148,7 @@ class StateDir:
             OSError: the directory cannot be written.
         """
         self._write_files(files, ".new")
-        self.candidate.write_bytes(config)
+        owned.write_file(self.candidate, config)
         return self.candidate
 
     def _write_files(self, files: Mapping[str, bytes], suffix: str) -> None:
@@ -155,12 +157,12 @@ class StateDir:
         there = {path.name for path in self._maps.iterdir()}
         for name, content in files.items():
             path = self._maps / name
-            if name in there and (name in self._known or path.read_bytes() == content):
+            if name in there and (name in self._known or owned.read_file(path) == content):
                 self._known.add(name)
                 continue
             # Beside it, under a name of its own, so that two threads that write the same file do not meet. Not synced: there
             # may be thousands, and what a crash of the host leaves of them is looked at by the next router.
-            path.with_suffix(suffix).write_bytes(content)
+            owned.write_file(path.with_suffix(suffix), content)
             with self._changing:
                 # Together, for another thread may be sweeping.
                 path.with_suffix(suffix).rename(path)

@@ -14,6 +14,7 @@ import structlog
 from router import __version__, logs
 from router.admission import Admission
 from router.apply import Applier
+from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
 from router.cli.metrics import haproxy_metrics, protection
 from router.cli.options import admission_settings, http_address, render_settings
 from router.controller import Controller, Timing
@@ -83,7 +84,7 @@ class Router:
 def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Router:
     """Make the parts of option values and put them together; what must be undone at the end goes on the stack."""
     admission = admission_settings(values)
-    settings = render_settings(values, log_json=log_json)
+    settings = settings_on_this_host(render_settings(values, log_json=log_json))
     template_dir: Path | None = values["template_dir"]
 
     def renderer() -> Renderer:
@@ -123,7 +124,7 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
     pages = _pages(controller, haproxy, metrics, SessionCounts(settings.stats_socket), values["canonical_hostname"])
     pages["/readyz"] = lambda: health_page(readiness.now())
     address, port = http_address(values)
-    http = HttpServer(address, port, pages, protected.guards, protected.tls_context)
+    http = HttpServer(listen_on_this_host(address), port, pages, protected.guards, protected.tls_context)
     stack.callback(http.stop)
     http.start()
     tcp_health = _tcp_health(values, settings, readiness, stack)

@@ -13,6 +13,7 @@ import structlog
 from router import logs
 from router.cli.exits import UNREACHABLE, clear_errors
 from router.cli.options import HAPROXY, LOG_FORMAT, STATE_DIR, option, with_options
+from router.cli.signals import to_stop_by
 from router.errors import HaproxyError, SettingsError
 from router.haproxy import bootstrap
 from router.haproxy.arguments import master_worker
@@ -25,7 +26,6 @@ log = structlog.get_logger()
 
 _CHECK_DEADLINE_S = 60.0
 _PROBE_DEADLINE_S = 5.0
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 _HELP = """\
 Become the HAProxy that a router attaches to (tcp-router run --haproxy-mode attached), on the same state directory.
@@ -54,7 +54,7 @@ def haproxy(*, probe: bool, state_dir: Path, **values: Any) -> None:
         raise SystemExit(_probe(settings))
     logs.configure(json=logs.is_json(values["log_format"]))
     # The first process of a container does not get signals that it has no handler for.
-    for number in _STOP_SIGNALS:
+    for number in to_stop_by():
         signal.signal(number, _leave)
     binary = find_binary(values["haproxy"])
     config = settings.state_dir / "haproxy.cfg"

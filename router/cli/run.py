@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -27,6 +25,7 @@ from router.cli.options import (
     option,
     with_options,
 )
+from router.cli.signals import StopSignals
 from router.cli.types import HostnameType, PortRangesType, TimeType
 from router.supervisor import SUPERVISOR
 
@@ -34,8 +33,6 @@ log = structlog.get_logger()
 
 _LOOK_S, _LOOK_AT_FIRST_S = 1.0, 0.2
 """How often the main thread looks whether the loop lives, and before that whether everything is served."""
-# SIGUSR1 is what the image tells engines to stop its containers by, for HAProxy's sake.
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 _SWITCH_S = 0.0005
 """How long a thread that wants to run waits for another one; Python's own 5 ms is more than a whole change takes."""
 _CRASHED = 1
@@ -86,14 +83,13 @@ def run(**values: Any) -> None:
     logs.take_in_libraries()
     memory.expect_many_objects()
     sys.setswitchinterval(_SWITCH_S)
-    # Blocked in every thread, and waited for in the main one: no handler runs in the middle of something else.
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    stop_signals = StopSignals()
     with ExitStack() as stack:
         router = assemble(values, stack, log_json=as_json)
-        raise SystemExit(_supervise(router, values["shutdown_delay"] / 1000))
+        raise SystemExit(_supervise(router, values["shutdown_delay"] / 1000, stop_signals))
 
 
-def _supervise(router: Router, shutdown_delay_s: float) -> int:
+def _supervise(router: Router, shutdown_delay_s: float, stop_signals: StopSignals) -> int:
     """Run until a signal, then stop in order; a further signal hurries.
 
     Returns:
@@ -106,7 +102,7 @@ def _supervise(router: Router, shutdown_delay_s: float) -> int:
         router.source.start()
         is_settled = False
         while not reconcile.has_ended:
-            if _signal_within(_LOOK_S if is_settled else _LOOK_AT_FIRST_S) is not None:
+            if stop_signals.within(_LOOK_S if is_settled else _LOOK_AT_FIRST_S) is not None:
                 break
             if not is_settled and router.controller.snapshot.configured:
                 memory.settle()
@@ -117,8 +113,8 @@ def _supervise(router: Router, shutdown_delay_s: float) -> int:
         router.withdraw()
         router.controller.begin_stop()
         log.info("stopping", shutdown_delay_seconds=shutdown_delay_s)
-        _discard_signals(_SAME_SIGNAL_S)
-        if _signal_within(shutdown_delay_s) is not None:
+        stop_signals.discard(_SAME_SIGNAL_S)
+        if stop_signals.within(shutdown_delay_s) is not None:
             log.info("hurrying")
             router.haproxy.hurry()
     finally:
@@ -128,25 +124,8 @@ def _supervise(router: Router, shutdown_delay_s: float) -> int:
         # Nothing is decided any more: another replica shall lead, and not wait until the last connection has ended.
         router.source.stop()
         while not reconcile.has_ended:
-            if _signal_within(0.1) is not None:
+            if stop_signals.within(0.1) is not None:
                 log.info("hurrying")
                 router.haproxy.hurry()
     log.info("stopped")
     return 0
-
-
-def _discard_signals(seconds: float) -> None:
-    """Pass over what arrives so soon after a signal that it is the same: sent to the process and to its group, say."""
-    ends_s = time.monotonic() + seconds
-    while (left_s := ends_s - time.monotonic()) > 0:
-        _signal_within(left_s)
-
-
-def _signal_within(seconds: float) -> signal.Signals | None:
-    """Wait for a signal to stop, at most so long."""
-    received = signal.sigtimedwait(_STOP_SIGNALS, seconds)
-    # A pause (SIGSTOP, a frozen cgroup) that outlasts the time interrupts the call, and CPython then gives a struct that nobody
-    # filled (signal_sigtimedwait_impl in Modules/signalmodule.c).
-    if received is None or received.si_signo not in _STOP_SIGNALS:
-        return None
-    return signal.Signals(received.si_signo)

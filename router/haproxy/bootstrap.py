@@ -7,7 +7,6 @@ not help: it needs a HAProxy that runs.
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from router import owned
 from router.haproxy.binary import HaproxyBinary
 from router.haproxy.check import check_config
 from router.haproxy.ports import Obstacle, PortProblem, probe
@@ -57,10 +57,15 @@ def prepare(binary: HaproxyBinary, config: Path, settings: RenderSettings, deadl
 
     Raises:
         HaproxyError: HAProxy cannot be asked about a configuration.
+        SettingsError: another user made the state directory, or something in it.
         OSError: the directory cannot be written.
     """
-    for directory in (settings.state_dir, settings.maps_dir, settings.master_socket.parent):
-        directory.mkdir(mode=0o770, parents=True, exist_ok=True)
+    refused = config.with_name(f"{config.name}.refused")
+    owned.make_folders(
+        settings.state_dir,
+        (settings.maps_dir, settings.master_socket.parent),
+        (config, refused, settings.server_state_file),
+    )
     if not config.exists():
         log.info("no configuration yet", consequence="haproxy starts with its sockets alone")
         _write(config, small_config(settings.stats_socket))
@@ -69,7 +74,6 @@ def prepare(binary: HaproxyBinary, config: Path, settings: RenderSettings, deadl
     if problem is None:
         log.info("configuration kept", config=str(config))
         return True
-    refused = config.with_name(f"{config.name}.refused")
     log.error(
         "configuration put aside",
         problem=problem,
@@ -158,8 +162,5 @@ def _obstacles(wanted: tuple[Bind, ...]) -> Mapping[int, PortProblem]:
 def _write(path: Path, content: bytes) -> None:
     """Put a file in its place at once and for good: after a crash there is one whole file or the other."""
     beside = path.with_name(f"{path.name}.small")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    owned.write_file(beside, content, sync=True)
     beside.replace(path)

@@ -81,7 +81,9 @@ def main(  # noqa: PLR0913, PLR0917 - its options
     means. Everything happens on loopback addresses and in a temporary folder.
     """
     for number in _STOP_SIGNALS:
-        signal.signal(number, _interrupt)
+        # nohup(1) says that losing the terminal is no reason to end.
+        if not (number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN):
+            signal.signal(number, _interrupt)
     began_s = time.monotonic()
     figures: list[Figure] = []
     problem: Exception | None = None

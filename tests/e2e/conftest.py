@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,12 @@ def make_router(tmp_path: Path) -> Iterator[Make]:
     """Make routers that are stopped, with all that they started, after the test; nothing of them may be left then."""
     made: list[RouterProcess] = []
 
-    def make(*options: str, sni_port: int = 0) -> RouterProcess:
+    def make(
+        *options: str, sni_port: int = 0, launcher: Iterable[str] = (), kind: type[RouterProcess] = RouterProcess
+    ) -> RouterProcess:
         directory = tmp_path / f"router-{len(made)}"
         directory.mkdir()
-        made.append(RouterProcess(directory, *options, sni_port=sni_port))
+        made.append(kind(directory, *options, sni_port=sni_port, launcher=launcher))
         return made[-1]
 
     yield make

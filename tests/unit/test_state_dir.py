@@ -152,3 +152,52 @@ def test_states_of_servers_are_written_whole(state: StateDir) -> None:
     state.write_server_states(b"something long")
     state.write_server_states(b"short")
     assert (state.path / "servers.state").read_bytes() == b"short"
+
+
+@pytest.mark.parametrize("name", ["haproxy.cfg", "haproxy.cfg.candidate", "servers.state", "lock", "maps", "run"])
+def test_a_link_in_the_place_of_what_is_written_is_refused(tmp_path: Path, name: str) -> None:
+    """Whoever was there first cannot have the router write into a file or folder of his choice."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    place = tmp_path / "state"
+    place.mkdir()
+    (place / name).symlink_to(victim)
+    with pytest.raises(SettingsError, match=rf"state/{name} is a symbolic link, made by .*remove what is there"):
+        StateDir(place).open()
+    assert victim.read_bytes() == b"precious"
+
+
+def test_a_link_that_comes_later_is_not_followed(state: StateDir, tmp_path: Path) -> None:
+    """A file that is written has its name afterwards; the file that a link in its place led to is as before."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    for each in (state.candidate, state.path / "servers.state", state.path / "maps" / "a.map"):
+        each.symlink_to(victim)
+    (state.path / "maps" / "a.new").symlink_to(victim)
+    state.write_server_states(b"states")
+    state.write_candidate(b"candidate", {"a.map": b"precious"})
+    assert victim.read_bytes() == b"precious"
+    assert not any(path.is_symlink() for path in state.path.rglob("*"))
+    assert state.candidate.read_bytes() == b"candidate"
+
+
+def test_a_link_to_the_state_directory_is_followed(tmp_path: Path) -> None:
+    """An admin may keep it on another disk."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "state").symlink_to(tmp_path / "disk")
+    StateDir(tmp_path / "state").open()
+    assert names(tmp_path / "disk") == ["lock", "maps", "run"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+    """And a folder in that of a file: neither is taken for what it is not."""
+    (tmp_path / "maps").write_bytes(b"")
+    with pytest.raises(SettingsError, match="maps is of another kind than what belongs there"):
+        StateDir(tmp_path).open()
+
+
+def test_files_are_not_for_everybody(state: StateDir) -> None:
+    """The containers of a pod share a group; others on the host have no business in what the router writes."""
+    state.write_candidate(b"candidate", {"a.map": b"map"})
+    for path in state.path.rglob("*"):
+        assert path.stat().st_mode & 0o007 == 0, path

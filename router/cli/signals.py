@@ -1,0 +1,43 @@
+"""The signals that stop a command, and waiting for them."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+# SIGUSR1 is what the image tells engines to stop its containers by, for HAProxy's sake.
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+
+def to_stop_by() -> tuple[signal.Signals, ...]:
+    """Give the signals to stop by; ask before any of them is blocked or has a handler.
+
+    nohup(1) says that losing the terminal is no reason to end: a SIGHUP that was ignored when we were started stays so. It must
+    not be blocked either, for what is blocked waits, ignored or not.
+    """
+    is_hangup_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return tuple(each for each in _STOP_SIGNALS if not (each is signal.SIGHUP and is_hangup_ignored))
+
+
+class StopSignals:
+    """Blocks the signals to stop by, in the thread that makes it and all that come after, and waits for them."""
+
+    def __init__(self) -> None:
+        self._signals = to_stop_by()
+        # Waited for in the main thread: no handler runs in the middle of something else.
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
+
+    def within(self, seconds: float) -> signal.Signals | None:
+        """Wait for one of them, at most so long."""
+        received = signal.sigtimedwait(self._signals, seconds)
+        # A pause (SIGSTOP, a frozen cgroup) that outlasts the time interrupts the call, and CPython then gives a struct that
+        # nobody filled (signal_sigtimedwait_impl in Modules/signalmodule.c).
+        if received is None or received.si_signo not in self._signals:
+            return None
+        return signal.Signals(received.si_signo)
+
+    def discard(self, seconds: float) -> None:
+        """Pass over what arrives so soon after a signal that it is the same: sent to the process and to its group, say."""
+        ends_s = time.monotonic() + seconds
+        while (left_s := ends_s - time.monotonic()) > 0:
+            self.within(left_s)
