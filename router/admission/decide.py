@@ -165,7 +165,7 @@ def _concluded(entry: _Entry, outcome: ClaimOutcome) -> tuple[Verdict, RouteSect
         return _rejected(request, host, destination), None
     if outcome.rejection is not None:
         return _rejected(request, host, outcome.rejection), None
-    warnings = destination.warnings
+    warnings = (*request.warnings, *destination.warnings)
     if outcome.host_loss:
         warnings = (*warnings, f"{outcome.host_loss}; this Route is reached on port {request.port} only")
         host = host if request.shares_port else None

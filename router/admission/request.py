@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from router.admission.forms import BOOLEAN, integer, read
+from router.admission.near_keys import near_keys, read_near_keys, told
 from router.admission.options import (
     EXTERNAL_TCP_PORT,
     EXTERNAL_TCP_PORT_SNI,
@@ -53,6 +54,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     targets: tuple[Target, ...]
     """``spec.to`` first; each Service once."""
     target_port: int | str | None
+    warnings: tuple[str, ...]
+    """What its owner may not have meant, though it is acceptable."""
 
 
 def is_ours(route: Route, router_name: str) -> bool:
@@ -66,9 +69,9 @@ def read_request(route: Route, settings: AdmissionSettings) -> Request | Verdict
     key = route.key
     port: int | None = None
     host: str | None = None
+    annotations = route.metadata.annotations or _NO_ANNOTATIONS
     try:
         _check_names(key)
-        annotations = route.metadata.annotations or _NO_ANNOTATIONS
         port = read(annotations, EXTERNAL_TCP_PORT, _PORT_FORM, Reason.INVALID_PORT)
         host = _read_host(route)
         _check_port(port, settings)
@@ -81,9 +84,13 @@ def read_request(route: Route, settings: AdmissionSettings) -> Request | Verdict
         options = read_options(annotations, settings.defaults, claims_port=port is not None)
         targets = _read_targets(route)
         target_port = _read_target_port(route)
+        warnings = read_near_keys(annotations)
     except Refused as refused:
         asked_host = displayed_host(host) if host is not None else None
-        return Verdict(route=key, port=port, host=asked_host, reason=refused.reason, message=refused.message)
+        # A key that was mistyped is often why: external-tcp-prot leaves the Route without a port.
+        near = [each for each in near_keys(annotations)[:1] if shown(each.key) not in refused.message]
+        message = "; ".join((refused.message, *told(near)))
+        return Verdict(route=key, port=port, host=asked_host, reason=refused.reason, message=message)
     return Request(
         key=key,
         port=port,
@@ -96,6 +103,7 @@ def read_request(route: Route, settings: AdmissionSettings) -> Request | Verdict
         options=options,
         targets=targets,
         target_port=target_port,
+        warnings=warnings,
     )
 
 

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from router.admission import Admission, Outcome
+from router.admission.near_keys import LeftAlone, left_alone
 from router.cli.columns import columns
 from router.cli.exits import NOT_ALL_ADMITTED, UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import load_objects
@@ -31,9 +32,11 @@ from router.haproxy.check import check_config
 from router.judge import Accepted, Failed, Judge
 from router.render import Renderer, TemplateSet
 from router.report.ports import PortRow, port_rows
+from router.resources import ObjectKey
 from router.set_aside import Refusals, without
 from router.settings import RenderSettings
 from router.state_dir import StateDir
+from router.store import Objects
 
 _CHECK_DEADLINE_S = 120.0
 _LONGEST_SCRATCH = 50
@@ -41,13 +44,14 @@ _LONGEST_SCRATCH = 50
 _HELP = """\
 Judge the Routes in PATHS (files or folders) as the router would, and let HAProxy check the result.
 
-Prints one line per Route of this router with its verdict and, where it is rejected, the reason and a message. Give the
-options that the router has: they decide what it admits.
+Prints one line per Route of this router with its verdict and, where it is rejected, the reason and a message; and below them which
+Routes it left alone, though they look as if they were for a router of this kind, and why (with JSON, on standard error). Give the options
+that the router has: they decide what it admits.
 
 \b
 Exit status:
   0  all Routes are admitted
-  1  some are not
+  1  some are not; or one asks for a port and names no router; or none is for this router, but some for others of its kind
   2  a manifest or an option cannot be used
 """
 
@@ -70,10 +74,22 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
     click.echo(
         json.dumps(msgspec.to_builtins(rows), indent=2) if output == "json" else _table(rows, values["router_name"])
     )
+    alone = _left_alone(objects, outcome, values["router_name"])
+    for key, each in alone.items():
+        click.echo(f"left alone: {key}: {each.reason}", err=output == "json")
     if problems:
         raise SystemExit(UNUSABLE_INPUT)
-    if any(row.verdict != "admitted" for row in rows):
+    nobodys = any(each.names_router is None for each in alone.values())
+    if nobodys or (alone and not rows) or any(row.verdict != "admitted" for row in rows):
         raise SystemExit(NOT_ALL_ADMITTED)
+
+
+def _left_alone(objects: Objects, outcome: Outcome, router_name: str) -> dict[ObjectKey, LeftAlone]:
+    """Give the Routes that are for a router of this kind, and not for this one; those of HTTP routers give no sign of it."""
+    others = {
+        key: left_alone(route, router_name) for key, route in objects.routes.items() if key not in outcome.verdicts
+    }
+    return {key: reason for key, reason in sorted(others.items()) if reason is not None}
 
 
 def _scratch() -> str | None:

@@ -115,7 +115,7 @@ def test_render_is_repeatable(folder: Path) -> None:
 
 
 def test_check_table(folder: Path) -> None:
-    """One line per Route of ours under a heading, sorted by port; all admitted is exit code 0."""
+    """One line per Route of ours under a heading, sorted by port, and what was left alone; all admitted is exit code 0."""
     write_manifests(folder, route("foreign", 6629, router_name="another"))
     ended = run_process("check", folder)
     assert (ended.exit_code, ended.stderr) == (0, "")
@@ -123,6 +123,7 @@ def test_check_table(folder: Path) -> None:
         ["NAMESPACE", "NAME", "PORT", "HOST", "VERDICT", "REASON", "MESSAGE"],
         ["team", "db", "6620", "-", "admitted", "-"],
         ["team", "web", "-", "web.example.com", "admitted", "-"],
+        ["left", "alone:", "team/foreign:", "it", "is", "for", "the", "router", "'another'"],
     ]
 
 
@@ -156,13 +157,56 @@ def test_check_json(folder: Path) -> None:
 
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_check_without_routes_of_ours(tmp_path: Path, output: str) -> None:
-    """Nothing to serve is no failure; the table says whose Routes were looked for."""
+    """All Routes for another router: nothing was judged, which is no success; the name that would have been right is told."""
     folder = write_manifests(tmp_path / "manifests", route("foreign", 6620, router_name="another"))
     ended = invoke("check", folder, "--output", output)
+    assert ended.exit_code == 1
+    told = "left alone: team/foreign: it is for the router 'another'\n"
+    if output == "json":
+        assert (ended.stdout.strip(), ended.stderr) == ("[]", told)
+    else:
+        assert ended.stdout.startswith("no Route is for the router 'tcp-router'")
+        assert ended.stdout.endswith(told)
+
+
+def test_check_of_routes_for_http_alone(tmp_path: Path) -> None:
+    """Routes that give no sign of being for a router of this kind are no business of this one, and no failure."""
+    plain = route("web", None)
+    del plain["metadata"]["annotations"]
+    ended = invoke("check", write_manifests(tmp_path / "manifests", plain))
     assert ended.exit_code == 0
-    assert (
-        ended.stdout.strip() == "[]" if output == "json" else "no Route is for the router 'tcp-router'" in ended.stdout
-    )
+    assert "left alone" not in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("annotations", "exit_code", "said"),
+    [
+        ({"router-name": "tcp-ruoter", "external-tcp-port": "6630"}, 0, "'tcp-ruoter', nearly 'tcp-router'"),
+        ({"external-tcp-port": "6630"}, 1, "but names no router; add"),
+        ({"router_name": "tcp-router", "external-tcp-port": "6630"}, 1, "io/router-name does: correct it"),
+        ({"router-name": "tcp-router", "external-tcp-prot": "6630"}, 1, "io/external-tcp-port does: correct it"),
+        (
+            {"router-name": "tcp-router", "external-tcp-port": "6630", "timeout-tunel": "8h"},
+            0,
+            "io/timeout-tunnel does",
+        ),
+        (
+            {"router-name": "tcp-router", "external-tcp-port": "6630", "ip-allowlist": "::1"},
+            1,
+            "allowlist fails closed",
+        ),
+    ],
+    ids=["router mistyped", "no router", "router's key", "port's key", "timeout's key", "allowlist's key"],
+)
+def test_check_tells_the_commonest_mistakes(
+    tmp_path: Path, annotations: dict[str, str], exit_code: int, said: str
+) -> None:
+    """Beside Routes that are as they should be; what is surely a mistake of the Route is a failure."""
+    odd = route("odd", None)
+    odd["metadata"]["annotations"] = {f"haproxy.router.openshift.io/{key}": value for key, value in annotations.items()}
+    ended = invoke("check", write_manifests(tmp_path / "manifests", route("good", 6640), odd))
+    assert ended.exit_code == exit_code
+    assert said in ended.stdout
 
 
 @pytest.mark.parametrize("also_rejected", [False, True], ids=["alone", "beside a rejected Route"])

@@ -47,6 +47,7 @@ ROUTES = st.builds(
                 f"{PREFIX}external-tcp-port-sni",
                 f"{PREFIX}external-tcp-port-sni",
                 f"{PREFIX}accept-proxy",
+                f"{PREFIX}accept-poxy",
                 f"{PREFIX}router-name",
             ]
         ),
