@@ -189,4 +189,11 @@ class EndpointSlice(_Object, frozen=True):
         return ObjectKey(self.metadata.namespace, labels.get("kubernetes.io/service-name", ""))
 
 
-KubernetesObject = Route | Service | EndpointSlice
+class RouterPod(_Object, frozen=True):
+    """A pod of a router, of which the addresses are kept; or the machine of one that is no pod."""
+
+    addresses: tuple[str, ...] = ()
+    """Its own and its node's, as they were told."""
+
+
+KubernetesObject = Route | Service | EndpointSlice | RouterPod

@@ -79,6 +79,12 @@ class AdmissionSettings:
     sni_port: int = 8443
     """The port shared by passthrough Routes with a host; 0 is none."""
     allow_loopback_endpoints: bool = False
+    own_addresses: frozenset[str] = frozenset()
+    """Addresses that the routers listen on, beside those of the store's ``routers``."""
+    listens_everywhere: bool = True
+    """The routers listen on all addresses, those of loopback too."""
+    own_ports: frozenset[int] = frozenset()
+    """Ports that the router listens on for itself, beside ``sni_port``."""
     defaults: RouteDefaults = field(default_factory=RouteDefaults)
 
 
@@ -121,6 +127,17 @@ class RenderSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouterPodSettings:
+    """Which pods are the routers'."""
+
+    namespace: str
+    selector: str
+    """Label selector."""
+    own_name: str
+    """Of the pod that this process is in, if it is in one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KubeSettings:
     """Which API server to follow, and which part of it."""
 
@@ -135,3 +152,5 @@ class KubeSettings:
     route_selector: str = ""
     """Label selector: Routes that match it only."""
     endpoints: Literal["endpointslices", "endpoints"] = "endpointslices"
+    router_pods: RouterPodSettings | None = None
+    """Whose addresses Routes must not lead to; None is not to look for them."""

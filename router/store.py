@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from router.resources import EndpointSlice, KubernetesObject, ObjectKey, Route, Service
+from router.resources import EndpointSlice, KubernetesObject, ObjectKey, Route, RouterPod, Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,10 @@ class Changes:
 
     routes: frozenset[ObjectKey] = frozenset()
     services: frozenset[ObjectKey] = frozenset()
+    routers: frozenset[ObjectKey] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.routes or self.services)
+        return bool(self.routes or self.services or self.routers)
 
 
 @dataclass(slots=True)
@@ -34,10 +35,12 @@ class Objects:
     services: dict[ObjectKey, Service] = field(default_factory=dict)
     slices: dict[ObjectKey, dict[str, EndpointSlice]] = field(default_factory=dict)
     """By the key of their Service, then by their own name."""
+    routers: dict[ObjectKey, RouterPod] = field(default_factory=dict)
 
     def everything(self) -> Changes:
         """Give the changes that name every object, for a full rebuild."""
-        return Changes(frozenset(self.routes), frozenset(self.services) | frozenset(self.slices))
+        services = frozenset(self.services) | frozenset(self.slices)
+        return Changes(frozenset(self.routes), services, frozenset(self.routers))
 
 
 _Slot = tuple[type, ObjectKey]
@@ -118,6 +121,7 @@ class Store:
             arrived_s, self._oldest_arrival_s = self._oldest_arrival_s, None
         routes: set[ObjectKey] = set()
         services: set[ObjectKey] = set()
+        routers: set[ObjectKey] = set()
         for (kind, key), obj in inbox.items():
             if kind is Route:
                 if _set(self.objects.routes, key, obj if isinstance(obj, Route) else None):
@@ -125,9 +129,12 @@ class Store:
             elif kind is Service:
                 if _set(self.objects.services, key, obj if isinstance(obj, Service) else None):
                     services.add(key)
+            elif kind is RouterPod:
+                if _set(self.objects.routers, key, obj if isinstance(obj, RouterPod) else None):
+                    routers.add(key)
             else:
                 services.update(self._take_slice(key, obj))
-        changes = Changes(frozenset(routes), frozenset(services))
+        changes = Changes(frozenset(routes), frozenset(services), frozenset(routers))
         return changes, arrived_s if changes else None
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:

@@ -91,6 +91,14 @@ def judge_address(text: str) -> tuple[str, str | None]:
     return max(dropped, key=lambda each: each[1] != LOOPBACK, default=(str(address), None))
 
 
+@lru_cache(maxsize=1 << 14)
+def inside(address: str) -> tuple[str, ...]:
+    """Give all addresses that a connection to this one may come to: itself, and what an IPv6 address carries of IPv4."""
+    if ":" not in address:
+        return (address,)
+    return (address, *(str(ipaddress.IPv4Address(each)) for each in _ipv4_inside(int(ipaddress.IPv6Address(address)))))
+
+
 def _ipv4_inside(number: int) -> Iterator[int]:
     """Give the IPv4 addresses that an IPv6 address carries, by which a tunnel or a translator finds its way."""
     if number >> 32 in _IPV4_IN_THE_END or (number >> 32) & _LOW_32 in _ISATAP:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set  # noqa: PYI025 - as it is called in collections.abc
 from dataclasses import dataclass
 
 from router.admission.claims import Claim, decide_host, decide_port, host_loss
@@ -42,6 +43,9 @@ class ClaimBook:
         self._shared: SortedMap[int, SharedFrontend] = SortedMap()
         self._sni_options = sni_options
         self._sni_hosts: SortedMap[str, SniHost] = SortedMap()
+        self._served_ports: set[int] = set()
+        self._turned_ports: set[int] = set()
+        """Those that became served, or ceased to be, since ``take_turned_ports``."""
         self._dirty_claims: set[ObjectKey] = set()
         self._dirty_ports: set[int] = set()
         self._dirty_hosts: set[str] = set()
@@ -97,6 +101,16 @@ class ClaimBook:
             return ClaimOutcome(rejection=Rejection(Reason.HOST_ALREADY_CLAIMED, loss))
         return ClaimOutcome(host_loss=loss)
 
+    @property
+    def served_ports(self) -> Set[int]:
+        """External ports that somebody has, as last settled."""
+        return self._served_ports
+
+    def take_turned_ports(self) -> set[int]:
+        """Give the ports that became served, or ceased to be, since this was last asked."""
+        turned, self._turned_ports = self._turned_ports, set()
+        return turned
+
     def shared_frontends(self) -> tuple[SharedFrontend, ...]:
         """Give the SNI port and the shared external ports, sorted; the same objects where nothing changed."""
         return self._shared.values()
@@ -114,6 +128,10 @@ class ClaimBook:
         served = [claim for key, claim in claims.items() if key not in self._port_rejections]
         if not claims:
             del self._by_port[port]
+        # The first in the queue has it, so that a port is served by somebody if anybody claims it.
+        if bool(claims) is not (port in self._served_ports):
+            self._served_ports ^= {port}
+            self._turned_ports ^= {port}
         if not served or not served[0].shares_port:
             self._shared.put(port, None)
             return changed

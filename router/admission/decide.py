@@ -14,6 +14,7 @@ from router.admission.claim_book import ClaimBook, ClaimOutcome
 from router.admission.claims import Claim
 from router.admission.destination import NOWHERE, Destination, find_destination
 from router.admission.options import sni_port_options
+from router.admission.own_places import Loops, OwnAddresses
 from router.admission.request import Request, displayed_host, is_ours, read_request
 from router.admission.sorted_map import SortedMap
 from router.admission.verdicts import Rejection, Verdict
@@ -52,6 +53,10 @@ class Admission:
         self._settings = settings
         self._entries: dict[ObjectKey, _Entry] = {}
         self._routes_by_service: dict[ObjectKey, tuple[ObjectKey, ...]] = {}
+        self._routes_by_own_port: dict[int, set[ObjectKey]] = {}
+        """Routes with endpoints at the routers' addresses, by the ports of these."""
+        self._settled_addresses = OwnAddresses.of(settings.own_addresses, has_loopback=settings.listens_everywhere)
+        self._own_addresses = self._settled_addresses
         self._claims = ClaimBook(settings.sni_port, sni_port_options(settings.defaults))
         self._sections: SortedMap[ObjectKey, RouteSection] = SortedMap()
         self._verdicts: SortedMap[ObjectKey, Verdict] = SortedMap()
@@ -70,9 +75,16 @@ class Admission:
         to_find = self._read_routes(objects, changes.routes)
         for service in changes.services:
             to_find.update(self._routes_by_service.get(service, ()))
+        if changes.routers:
+            to_find |= self._meet_routers(objects)
         for key in to_find:
             self._find_destination(key, objects)
         decided = self._claims.settle()
+        # What is claimed does not depend on where it leads, so that this ends here.
+        turned = {key for port in self._claims.take_turned_ports() for key in self._routes_by_own_port.get(port, ())}
+        for key in turned:
+            self._find_destination(key, objects)
+        to_find |= turned
         for key in sorted(decided | to_find | changes.routes):
             self._conclude(key)
         return self._publish()
@@ -85,7 +97,9 @@ class Admission:
             former = self._entries.get(key)
             if route is None or not is_ours(route, self._settings.router_name):
                 self._index(key, former.request if former else None, None)
-                self._entries.pop(key, None)
+                gone = self._entries.pop(key, None)
+                if gone is not None:
+                    self._leave_own_ports(key, gone.destination)
                 self._claims.put(key, None)
                 continue
             if former is not None and former.route is route:
@@ -96,6 +110,8 @@ class Admission:
                 former.route = route
                 continue
             self._index(key, former.request if former else None, request)
+            if former is not None:
+                self._leave_own_ports(key, former.destination)
             self._entries[key] = _Entry(route, request)
             if isinstance(request, Request):
                 to_find.add(key)
@@ -112,15 +128,47 @@ class Admission:
         for service in _services(current):
             self._routes_by_service[service] = (*self._routes_by_service.get(service, ()), key)
 
+    def _meet_routers(self, objects: Objects) -> set[ObjectKey]:
+        """Take note of the routers' addresses; give the Routes whose destination is another by that.
+
+        Routers come and go as they are rolled out, so that a look at all servers is no cost of any tenant's change.
+        """
+        former = self._own_addresses
+        told = (address for pod in objects.routers.values() for address in pod.addresses)
+        self._own_addresses = self._settled_addresses | OwnAddresses.of(told)
+        if self._own_addresses == former:
+            return set()
+        met = {key for keys in self._routes_by_own_port.values() for key in keys}
+        return met | {
+            key
+            for key, entry in self._entries.items()
+            if isinstance(entry.destination, Destination)
+            and any(each.address in self._own_addresses for each in entry.destination.servers)
+        }
+
+    def _is_served(self, port: int) -> bool:
+        return port in self._claims.served_ports or port in self._settings.own_ports or port == self._settings.sni_port
+
     def _find_destination(self, key: ObjectKey, objects: Objects) -> None:
         entry = self._entries[key]
         if isinstance(entry.request, Verdict):
             return
         allow_loopback = self._settings.allow_loopback_endpoints
-        entry.destination = find_destination(entry.request, objects, allow_loopback=allow_loopback)
+        loops = Loops(self._own_addresses, self._is_served)
+        self._leave_own_ports(key, entry.destination)
+        entry.destination = find_destination(entry.request, objects, allow_loopback=allow_loopback, loops=loops)
+        for port in _own_ports(entry.destination):
+            self._routes_by_own_port.setdefault(port, set()).add(key)
         # A Route that is rejected for whatever reason claims nothing: what is not served must not keep others out.
         rejected = isinstance(entry.destination, Rejection)
         self._claims.put(key, None if rejected else Claim.of(entry.request))
+
+    def _leave_own_ports(self, key: ObjectKey, former: Destination | Rejection) -> None:
+        for port in _own_ports(former):
+            routes = self._routes_by_own_port[port]
+            routes.discard(key)
+            if not routes:
+                del self._routes_by_own_port[port]
 
     def _conclude(self, key: ObjectKey) -> None:
         """Bring a Route's verdict and section up to date; an equal one stays the object that it was."""
@@ -150,6 +198,10 @@ class Admission:
 def _without(key: ObjectKey, keys: tuple[ObjectKey, ...]) -> tuple[ObjectKey, ...]:
     place = keys.index(key)
     return keys[:place] + keys[place + 1 :]
+
+
+def _own_ports(destination: Destination | Rejection) -> frozenset[int]:
+    return destination.own_ports if isinstance(destination, Destination) else frozenset()
 
 
 def _services(request: Request | Verdict | None) -> tuple[ObjectKey, ...]:

@@ -9,6 +9,7 @@ from operator import attrgetter
 import msgspec
 
 from router.admission.endpoints import Found, ServiceEndpoints, find_endpoints
+from router.admission.own_places import Loops
 from router.admission.request import MAX_WEIGHT, Request, Target
 from router.admission.target_port import shown_name
 from router.admission.verdicts import Rejection
@@ -27,18 +28,23 @@ class Destination(msgspec.Struct, frozen=True, gc=False):
     sticks_to_source: bool
     """The Service of ``spec.to`` has sessionAffinity ClientIP."""
     warnings: tuple[str, ...]
+    own_ports: frozenset[int] = frozenset()
+    """Ports of endpoints at addresses of the routers: which are dropped depends on whether the routers listen there."""
 
 
 NOWHERE = Destination((), sticks_to_source=False, warnings=())
 
 
-def find_destination(request: Request, objects: Objects, *, allow_loopback: bool) -> Destination | Rejection:
+def find_destination(
+    request: Request, objects: Objects, *, allow_loopback: bool, loops: Loops
+) -> Destination | Rejection:
     """Find the servers of a Route.
 
     Args:
         request: what the Route asks for.
         objects: where its Services and their slices are.
         allow_loopback: let endpoints on loopback addresses through.
+        loops: tells which endpoints are the routers themselves; made for this call.
 
     Returns:
         The destination, or why the Route may not lead to one of its Services.
@@ -52,7 +58,7 @@ def find_destination(request: Request, objects: Objects, *, allow_loopback: bool
             shares.append((target, _NOTHING))
             continue
         slices = objects.slices.get(target.service, {})
-        endpoints = find_endpoints(service, slices, request.target_port, allow_loopback=allow_loopback)
+        endpoints = find_endpoints(service, slices, request.target_port, allow_loopback=allow_loopback, loops=loops)
         if isinstance(endpoints, Rejection):
             return endpoints
         warnings.extend(endpoints.warnings)
@@ -62,6 +68,7 @@ def find_destination(request: Request, objects: Objects, *, allow_loopback: bool
         servers=_servers(shares),
         sticks_to_source=primary is not None and primary.spec.session_affinity == "ClientIP",
         warnings=tuple(warnings),
+        own_ports=loops.ports,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from router.admission.addresses import LOOPBACK, judge_address
+from router.admission.own_places import Loops
 from router.admission.target_port import PortChoice, choose_port, is_tcp, shown_key
 from router.admission.text import is_dns_subdomain, sanitised, shown
 from router.admission.verdicts import Reason, Rejection
@@ -45,6 +46,7 @@ def find_endpoints(
     target_port: int | str | None,
     *,
     allow_loopback: bool,
+    loops: Loops,
 ) -> ServiceEndpoints | Rejection:
     """Find the endpoints of a Service for a Route's target port.
 
@@ -53,6 +55,7 @@ def find_endpoints(
         slices: its EndpointSlices by name.
         target_port: ``spec.port.targetPort``, None where the Route has none.
         allow_loopback: let endpoints on loopback addresses through.
+        loops: tells which endpoints are the routers themselves.
 
     Returns:
         The endpoints, each address and port once, sorted by name; or why no Route may lead to this Service.
@@ -69,26 +72,27 @@ def find_endpoints(
         return ServiceEndpoints((), (), (choice.problem,))
     dropped: set[str] = set()
     best: dict[tuple[str, int], Found] = {}
-    for found in _usable(service, slices, choice, dropped, allow_loopback=allow_loopback):
+    for found in _usable(service, slices, choice, dropped, allow_loopback=allow_loopback, loops=loops):
         place = (found.address, found.port)
         best[place] = min(found, best.get(place, found))
     ready = tuple(sorted(found for found in best.values() if not found.draining))
     draining = tuple(sorted(found for found in best.values() if found.draining))
     if not ready and IDLED_AT in (service.metadata.annotations or {}):
-        ready = tuple(_waker(service, choice, dropped, allow_loopback=allow_loopback))
+        ready = tuple(_waker(service, choice, dropped, allow_loopback=allow_loopback, loops=loops))
     warnings = [_dropped_warning(service, dropped)] if dropped else []
     if not ready:
         warnings.append(_nothing_ready_warning(service, slices, len(draining)))
     return ServiceEndpoints(ready, draining, tuple(warnings))
 
 
-def _usable(
+def _usable(  # noqa: PLR0913 - what there is to know of endpoints
     service: Service,
     slices: Mapping[str, EndpointSlice],
     choice: PortChoice,
     dropped: set[str],
     *,
     allow_loopback: bool,
+    loops: Loops,
 ) -> Iterator[Found]:
     """Give every endpoint that may be connected to, and put what may not into ``dropped``."""
     service_name = service.metadata.name
@@ -109,6 +113,9 @@ def _usable(
             for port, port_name in ports:
                 if not 1 <= port <= MAX_PORT:
                     dropped.add(f"{address} (port {shown(port)})")
+                    continue
+                if loops.lead_back(address, port):
+                    dropped.add(_shown_loop(address, port))
                     continue
                 name = _server_name(_pod(endpoint) or address, service_name, port_name, address, port)
                 yield Found(draining, name, address, port, check=True)
@@ -145,7 +152,9 @@ def _server_name(pod: str, service_name: str, port_name: str, address: str, port
     return f"pod:{pod}:{service_name}:{sanitised(port_name) if port_name else ''}:{address}:{port}"
 
 
-def _waker(service: Service, choice: PortChoice, dropped: set[str], *, allow_loopback: bool) -> Iterator[Found]:
+def _waker(
+    service: Service, choice: PortChoice, dropped: set[str], *, allow_loopback: bool, loops: Loops
+) -> Iterator[Found]:
     """Give the ClusterIP of an idled Service: connections to it make OpenShift start the pods.
 
     It is not checked, for the check would wake the pods too.
@@ -155,7 +164,9 @@ def _waker(service: Service, choice: PortChoice, dropped: set[str], *, allow_loo
     if cluster_ip in ("", "None") or port is None or not is_tcp(port.protocol):
         return
     address = _accepted("", cluster_ip, dropped, allow_loopback=allow_loopback)
-    if address is not None and 1 <= port.port <= MAX_PORT:
+    if address is not None and loops.lead_back(address, port.port):
+        dropped.add(_shown_loop(address, port.port))
+    elif address is not None and 1 <= port.port <= MAX_PORT:
         yield Found(
             draining=False,
             name=_server_name("idled", service.metadata.name, port.name, address, port.port),
@@ -163,6 +174,10 @@ def _waker(service: Service, choice: PortChoice, dropped: set[str], *, allow_loo
             port=port.port,
             check=False,
         )
+
+
+def _shown_loop(address: str, port: int) -> str:
+    return f"{address} port {port} (the router itself)"
 
 
 def _dropped_warning(service: Service, dropped: set[str]) -> str:

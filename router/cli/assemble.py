@@ -17,6 +17,7 @@ from router.apply import Applier
 from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
 from router.cli.metrics import haproxy_metrics, protection
 from router.cli.options import admission_settings, http_address, render_settings
+from router.cli.own_addresses import machine_of
 from router.controller import Controller, Timing
 from router.haproxy.attached import AttachedHaproxy
 from router.haproxy.binary import HaproxyBinary, find_binary
@@ -25,6 +26,7 @@ from router.haproxy.sessions import SessionCounts
 from router.haproxy.standalone import StandaloneHaproxy
 from router.haproxy.worker import WorkerSocket
 from router.inputs.files import FilesInput
+from router.inputs.machine import MachineInput
 from router.inputs.watching import DirectoryWatcher
 from router.judge import Judge
 from router.level import Leveler
@@ -119,7 +121,7 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
         timing=Timing(reload_interval_s=values["reload_interval"] / 1000),
         reporter=cluster.writer if cluster is not None else None,
     )
-    source, input_problems = _source(values, cluster, store, metrics)
+    source, input_problems = _source(values, cluster, store, metrics, stack)
     readiness = Readiness(lambda: controller.snapshot, lambda: haproxy.takes_traffic, input_problems)
     pages = _pages(controller, haproxy, metrics, SessionCounts(settings.stats_socket), values["canonical_hostname"])
     pages["/readyz"] = lambda: health_page(readiness.now())
@@ -157,15 +159,20 @@ def _haproxy(
 
 
 def _source(
-    values: dict[str, Any], cluster: Cluster | None, store: Store, metrics: Metrics
+    values: dict[str, Any], cluster: Cluster | None, store: Store, metrics: Metrics, stack: ExitStack
 ) -> tuple[Source, Callable[[], Iterable[str]]]:
     """Give what keeps the store level, and what says why it cannot."""
+    machine = machine_of(values)
+    if cluster is None or not values["router_pod_selector"]:
+        own = MachineInput(machine, store)
+        stack.callback(own.stop)
+        own.start()
     if cluster is None:
         files = FilesInput(values["manifests"], store)
         metrics.count_problems(lambda: len(files.problems))
         return files, tuple
     log.info("following an api server", server=cluster.connection.server)
-    source = cluster.source(store, values["router_name"], ApiMetrics(metrics.registry))
+    source = cluster.source(store, values["router_name"], ApiMetrics(metrics.registry), machine)
     return source, source.problems
 
 

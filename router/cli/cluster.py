@@ -10,12 +10,13 @@ import structlog
 
 from router.admission.request import is_ours
 from router.inputs.kube import KubeInput, sources_of
+from router.inputs.machine import Machine
 from router.kube.connection import Connection, Deadlines
 from router.kube.leader import LeaderElection, unique_identity
 from router.report.api_metrics import ApiMetrics, ApiReadings
 from router.report.selection import Selection
 from router.report.writer import StatusWriter
-from router.settings import KubeSettings
+from router.settings import KubeSettings, RouterPodSettings
 from router.store import Store
 
 log = structlog.get_logger()
@@ -65,6 +66,7 @@ class Cluster:
             namespace_selector=values["namespace_selector"],
             route_selector=values["route_selector"],
             endpoints=values["endpoints"],
+            router_pods=_router_pods(values),
         )
         connection = Connection.open(settings)
         if not connection.is_verified:
@@ -102,9 +104,16 @@ class Cluster:
         """Make a connection for asking who may read the metrics; to be closed."""
         return self.connection.sibling(_REVIEW_DEADLINES)
 
-    def source(self, store: Store, router_name: str, metrics: ApiMetrics) -> ClusterSource:
+    def source(self, store: Store, router_name: str, metrics: ApiMetrics, machine: Machine) -> ClusterSource:
         """Make what keeps the store level, and show how it stands."""
-        followed = KubeInput(self.connection, store, self.settings, lambda route: is_ours(route, router_name), metrics)
+        followed = KubeInput(
+            self.connection,
+            store,
+            self.settings,
+            lambda route: is_ours(route, router_name),
+            metrics,
+            machine=machine.look,
+        )
         metrics.read(
             ApiReadings(
                 kinds=lambda: followed.kinds,
@@ -115,6 +124,16 @@ class Cluster:
             )
         )
         return ClusterSource(followed, self.to_write, self.writer, self.election)
+
+
+def _router_pods(values: dict[str, Any]) -> RouterPodSettings | None:
+    if not values["router_pod_selector"]:
+        return None
+    return RouterPodSettings(
+        namespace=values["lease_namespace"],
+        selector=values["router_pod_selector"],
+        own_name=values["pod_name"] or socket.gethostname(),
+    )
 
 
 @dataclass(frozen=True, slots=True)

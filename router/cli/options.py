@@ -7,6 +7,7 @@ and the option's own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -102,6 +103,9 @@ CLUSTER = (
            help="Where to read the pods' addresses."),
     option("--lease-namespace", env="POD_NAMESPACE", type=LabelType(), default="openshift-ingress",
            help="Namespace of the Lease by which replicas agree on who writes."),
+    option("--router-pod-selector", type=SelectorType(), default="app.kubernetes.io/name=tcp-router", show_default=True,
+           help="Labels of the routers' own pods, in --lease-namespace: no Route may lead to them (a label selector; empty: not to look for them)."),
+    option("--pod-name", env="POD_NAME", default=None, show_default="the host's name", help="Name of the pod that this process is in."),
     option("--lease-name", type=LabelType(), default=None, show_default="the router's name", help="Name of that Lease."),
 )  # fmt: skip
 
@@ -148,6 +152,9 @@ def admission_settings(values: dict[str, Any]) -> AdmissionSettings:
         reserved_ports=reserved | PortRanges.of(*filter(None, (http_port, values["tcp_health_port"]))),
         sni_port=values["sni_port"],
         allow_loopback_endpoints=values["allow_loopback_endpoints"],
+        own_addresses=frozenset(values["bind_addresses"]),
+        listens_everywhere=listens_everywhere(values),
+        own_ports=frozenset(filter(None, (http_port, values["tcp_health_port"]))),
         defaults=RouteDefaults(
             balance=values["balance"],
             timeout_tunnel_ms=values["default_tunnel_timeout"],
@@ -157,6 +164,11 @@ def admission_settings(values: dict[str, Any]) -> AdmissionSettings:
             check_interval_ms=values["check_interval"],
         ),
     )
+
+
+def listens_everywhere(values: dict[str, Any]) -> bool:
+    """Say whether the router listens on all addresses of its machine."""
+    return not values["bind_addresses"] or any(ip_address(each).is_unspecified for each in values["bind_addresses"])
 
 
 def render_settings(values: dict[str, Any], *, log_json: bool = False) -> RenderSettings:

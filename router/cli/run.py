@@ -25,6 +25,7 @@ from router.cli.options import (
     option,
     with_options,
 )
+from router.cli.own_addresses import OWN_ADDRESSES
 from router.cli.signals import StopSignals
 from router.cli.types import HostnameType, PortRangesType, TimeType
 from router.supervisor import SUPERVISOR
@@ -74,7 +75,7 @@ Exit status:
 
 
 @click.command(help=_HELP)
-@with_options(RUN, CLUSTER, HTTP, METRICS_OPTIONS, (HAPROXY,), ADMISSION, RENDER)
+@with_options(RUN, CLUSTER, OWN_ADDRESSES, HTTP, METRICS_OPTIONS, (HAPROXY,), ADMISSION, RENDER)
 @clear_errors
 def run(**values: Any) -> None:
     """Run the router until a signal stops it."""

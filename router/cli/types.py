@@ -206,6 +206,19 @@ class AddressType(click.ParamType[str]):
         return str(address)
 
 
+class AddressListType(click.ParamType[tuple[str, ...]]):
+    """IP addresses with commas between, as the downward API writes ``status.podIPs``."""
+
+    name = "addresses"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Read the text into the addresses' usual form; a tuple is a value already."""
+        if isinstance(value, tuple):
+            return value
+        one = AddressType()
+        return tuple(one.convert(part.strip(), param, ctx) for part in str(value).split(",") if part.strip())
+
+
 class ListenType(click.ParamType[tuple[str, int]]):
     """``address:port``, an IPv6 address in brackets; port 0 lets the system choose."""
 

@@ -20,6 +20,7 @@ from router.resources import (
     KubernetesObject,
     ObjectKey,
     ObjectMeta,
+    RouterPod,
     TargetRef,
 )
 from router.shapes import Json, read_any, reader
@@ -97,12 +98,32 @@ class _Endpoints(_Fields, frozen=True):
     subsets: tuple[_EndpointSubset, ...] | None = None
 
 
+class _Ip(_Fields, frozen=True):
+    ip: str = ""
+
+
+class _PodStatus(_Fields, frozen=True):
+    phase: str = ""
+    pod_ip: str = msgspec.field(name="podIP", default="")
+    pod_ips: tuple[_Ip, ...] | None = msgspec.field(name="podIPs", default=None)
+    host_ip: str = msgspec.field(name="hostIP", default="")
+    host_ips: tuple[_Ip, ...] | None = msgspec.field(name="hostIPs", default=None)
+
+
+class _Pod(_Fields, frozen=True):
+    """v1 Pod."""
+
+    metadata: HeadMeta
+    status: _PodStatus = _PodStatus()
+
+
 # They raise msgspec.DecodeError.
 decode_page = reader(Page)
 decode_event = reader(WatchEvent)
 decode_status = reader(EventStatus)
 decode_head = reader(Head)
 _decode_endpoints = reader(_Endpoints)
+_decode_pod = reader(_Pod)
 _DECODERS: Mapping[type, Callable[[Json], Any]] = {kind: reader(kind) for _, kind in API_VERSIONS.values()}
 
 
@@ -149,6 +170,21 @@ def decode_endpoints(raw: bytes) -> tuple[EndpointSlice, ...] | Refusal:
             )
             slices.append(EndpointSlice(metadata, family, tuple(members), subset.ports))
     return tuple(slices)
+
+
+def decode_router_pod(raw: bytes) -> RouterPod:
+    """Make of a Pod what is kept of a router's: where it listens. Of one that has ended the addresses may be another's by now.
+
+    Raises:
+        msgspec.DecodeError: it cannot be read.
+    """
+    pod = _decode_pod(raw)
+    status = pod.status
+    told = [status.pod_ip, status.host_ip, *(each.ip for each in (*(status.pod_ips or ()), *(status.host_ips or ())))]
+    addresses = (
+        () if status.phase in {"Succeeded", "Failed"} else tuple(sorted({address for address in told if address}))
+    )
+    return RouterPod(ObjectMeta(name=pod.metadata.name, namespace=pod.metadata.namespace), addresses)
 
 
 def version_number(resource_version: str) -> int | None:

@@ -12,13 +12,14 @@ import msgspec
 from router.inputs.kube.decoding import Head
 from router.inputs.kube.followed import Followed
 from router.inputs.kube.handle import Handle
-from router.inputs.kube.kinds import ENDPOINTS, NAMESPACES, ROUTES, SERVICES, SLICES, FollowedKind, Resource
+from router.inputs.kube.kinds import ENDPOINTS, NAMESPACES, PODS, ROUTES, SERVICES, SLICES, FollowedKind, Resource
 from router.inputs.kube.reflector import Pace, Reflector, Sink, WatchObserver
+from router.inputs.kube.routers import RouterPods, UnlessForbidden
 from router.inputs.kube.shard import Shard
 from router.inputs.kube.sinks import NamespaceSink, RouteSink
 from router.kube.api import StoppableApi
-from router.resources import ObjectKey, Route
-from router.settings import KubeSettings
+from router.resources import ObjectKey, Route, RouterPod
+from router.settings import KubeSettings, RouterPodSettings
 from router.store import Store
 from router.supervisor import SUPERVISOR, OwnedThread, Pool, Supervisor
 
@@ -66,6 +67,7 @@ class KubeInput:
         is_ours: whether a Route is this router's.
         observer: counts.
         pace: how often and how long things are done.
+        machine: gives what the process knows of its own addresses, where the API server does not show the routers' pods.
         supervisor: owns the threads.
     """
 
@@ -78,6 +80,7 @@ class KubeInput:
         observer: WatchObserver,
         *,
         pace: Pace | None = None,
+        machine: Callable[[], RouterPod] | None = None,
         supervisor: Supervisor = SUPERVISOR,
     ) -> None:
         self._api = api
@@ -101,18 +104,21 @@ class KubeInput:
         self._namespaces = NamespaceSink(self._shard)
         if settings.namespace_selector:
             self._add(NAMESPACES, self._namespaces, Handle(), "", settings.namespace_selector)
+        self._router_pods: RouterPods | None = None
+        if settings.router_pods is not None and machine is not None:
+            self._router_pods = self._follow_routers(settings.router_pods, machine)
         self._unknown = {watch.source for watch in self._watches if watch.resource in {ROUTES, NAMESPACES}}
         self._sources_lock = threading.Lock()
 
     @property
     def kinds(self) -> Mapping[str, KindState]:
         """How it stands with each kind, by its plural; any thread."""
-        return {name: self._state(name) for name in sorted({watch.resource.name for watch in self._watches})}
+        return {name: self._state(name) for name in sorted({watch.resource.name for watch in self._needed()})}
 
     @property
     def is_connected(self) -> bool:
         """Whether every watch had an answer as it should be when last asked; any thread."""
-        return all(watch.reflector.is_connected and watch.thread.is_running for watch in self._watches)
+        return all(watch.reflector.is_connected and watch.thread.is_running for watch in self._needed())
 
     def start(self) -> None:
         """Begin to watch, on threads of their own."""
@@ -140,7 +146,15 @@ class KubeInput:
         self._followed.append((scoped, tuple(followed for followed, _, _ in members.values())))
         return scoped
 
-    def _add(self, resource: Resource, sink: Sink, handle: Handle, namespace: str, label_selector: str) -> Reflector:
+    def _add(  # noqa: PLR0913, PLR0917 - what there is to say about a watch
+        self,
+        resource: Resource,
+        sink: Sink,
+        handle: Handle,
+        namespace: str,
+        label_selector: str,
+        observer: WatchObserver | None = None,
+    ) -> Reflector:
         source = _source(resource, namespace)
         is_first = resource in {ROUTES, NAMESPACES}
         reflector = Reflector(
@@ -148,12 +162,12 @@ class KubeInput:
             resource,
             _Announcing(sink, lambda: self._listed(source, is_first=is_first)),
             handle=handle,
-            observer=self._observer,
+            observer=observer or self._observer,
             pace=self._pace,
             namespace=namespace,
             label_selector=label_selector,
         )
-        target = reflector.run if is_first else lambda: self._run_after_routes(reflector)
+        target = reflector.run if is_first or resource == PODS else lambda: self._run_after_routes(reflector)
         thread = self._supervisor.own(f"watch {source}", target, ask_to_end=lambda: self._ask_to_end(handle))
         self._watches.append(_Watch(resource, reflector, handle, thread, source))
         return reflector
@@ -175,6 +189,23 @@ class KubeInput:
                     self._routes_known.set()
         self._store.mark_synced(source)
 
+    def _needed(self) -> list[_Watch]:
+        """Give the watches; without that over the routers' pods where it may not be had, for then the router does without."""
+        return [watch for watch in self._watches if watch.resource != PODS or watch.reflector.is_listed]
+
+    def _follow_routers(self, pods: RouterPodSettings, machine: Callable[[], RouterPod]) -> RouterPods:
+        """Make the watch over the routers' own pods; the store does not wait for it where that is in vain."""
+        sink = RouterPods(self._store, pods.own_name, machine)
+        source = _source(PODS, pods.namespace)
+
+        def give_up() -> None:
+            sink.give_up()
+            self._store.mark_synced(source)
+
+        observer = UnlessForbidden(self._observer, lambda: reflector.is_listed, give_up)
+        reflector = self._add(PODS, sink, Handle(), pods.namespace, pods.selector, observer)
+        return sink
+
     def _state(self, name: str) -> KindState:
         watches = [watch for watch in self._watches if watch.resource.name == name]
         reflectors = [watch.reflector for watch in watches]
@@ -193,6 +224,8 @@ class KubeInput:
             return self._shard.held
         if name == NAMESPACES.name:
             return self._namespaces.held
+        if name == PODS.name and self._router_pods is not None:
+            return self._router_pods.held
         return sum(
             followed.held
             for _, members in self._followed
@@ -253,6 +286,8 @@ def sources_of(settings: KubeSettings) -> frozenset[str]:
     scopes = settings.namespaces or ("",)
     names = {_source(kind.resource, scope) for kind in _followed_kinds(settings) for scope in scopes}
     names |= {_source(ROUTES, scope) for scope in scopes}
+    if settings.router_pods is not None:
+        names.add(_source(PODS, settings.router_pods.namespace))
     return frozenset(names | ({NAMESPACES.name} if settings.namespace_selector else set()))
 
 

@@ -44,6 +44,9 @@ _SLICES = Resource(
     "this cluster has no EndpointSlices (discovery.k8s.io/v1); run the router with --endpoints endpoints",
 )
 
+PODS = Resource("pods", "/api/v1", "the API server has no pods; is it a Kubernetes API server?")
+"""Of the routers alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class FollowedKind:

@@ -55,6 +55,7 @@ ROUTES = Resource(
 )
 SERVICES = Resource("", "v1", "Service", "services", subresources=("status",), create_on_update=True)
 ENDPOINTS = Resource("", "v1", "Endpoints", "endpoints", create_on_update=True)
+PODS = Resource("", "v1", "Pod", "pods", subresources=("status",))
 NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False, subresources=("status",))
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", counts_generations=True)
 EVENTS = Resource("events.k8s.io", "v1", "Event", "events", create_on_update=True)
@@ -73,6 +74,7 @@ RESOURCES = (
     ROUTES,
     SERVICES,
     ENDPOINTS,
+    PODS,
     NAMESPACES,
     ENDPOINT_SLICES,
     EVENTS,

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from router.admission import Admission, Outcome
 from router.admission.options import PREFIX
-from router.resources import EndpointPort, EndpointSlice, KubernetesObject, ObjectKey, Route, RouteTarget, Service
+from router.resources import (
+    EndpointPort,
+    EndpointSlice,
+    KubernetesObject,
+    ObjectKey,
+    ObjectMeta,
+    Route,
+    RouterPod,
+    RouteTarget,
+    Service,
+)
 from router.settings import AdmissionSettings
 from router.store import Changes, Store
 from tests.unit.admission.builders import (
@@ -69,16 +79,24 @@ SLICES = st.builds(
     ),
     service=SERVICE_NAMES,
     name=st.sampled_from(["one", "two"]),
-    ports=st.sampled_from([(EndpointPort(name="pg", port=5432),), (EndpointPort(name="pg", port=5433),)]),
+    ports=st.sampled_from([(EndpointPort(name="pg", port=each),) for each in (5432, 5433, 7000, 7001, 8443)]),
+)
+ROUTER_PODS = st.builds(
+    lambda name, addresses: RouterPod(ObjectMeta(name=name, namespace=NAMESPACE), tuple(sorted(addresses))),
+    st.sampled_from(["router-1", "router-2"]),
+    st.sets(st.sampled_from(["10.1.0.1", "10.1.0.2", "10.1.0.3"]), max_size=2),
 )
 Change = KubernetesObject | tuple[type[KubernetesObject], str]
 DELETIONS = st.one_of(
     st.tuples(st.just(Route), NAMES),
     st.tuples(st.just(Service), SERVICE_NAMES),
     st.tuples(st.just(EndpointSlice), st.sampled_from(["one", "two"])),
+    st.tuples(st.just(RouterPod), st.sampled_from(["router-1", "router-2"])),
 )
 # Several changes at a time, as the controller takes them.
-BATCHES = st.lists(st.lists(ROUTES | ROUTES | SERVICES | SLICES | DELETIONS, min_size=1, max_size=4), max_size=12)
+BATCHES = st.lists(
+    st.lists(ROUTES | ROUTES | SERVICES | SLICES | ROUTER_PODS | DELETIONS, min_size=1, max_size=4), max_size=12
+)
 
 
 def apply(store: Store, changes: list[Change]) -> Changes:
@@ -111,7 +129,14 @@ def check_kept(before: Outcome, after: Outcome) -> None:
 
 @given(
     BATCHES,
-    st.sampled_from([SETTINGS, replace(SETTINGS, sni_port=0), replace(SETTINGS, allow_loopback_endpoints=True)]),
+    st.sampled_from(
+        [
+            SETTINGS,
+            replace(SETTINGS, sni_port=0),
+            replace(SETTINGS, allow_loopback_endpoints=True),
+            replace(SETTINGS, own_addresses=frozenset({"10.1.0.2"}), own_ports=frozenset({5433})),
+        ]
+    ),
 )
 @settings(max_examples=300)
 def test_after_any_changes_it_is_what_a_full_rebuild_gives(

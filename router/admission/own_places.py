@@ -1,0 +1,84 @@
+"""Where the routers themselves listen.
+
+An endpoint there would feed a Route from itself: each connection makes the next one, until the process has no more to give.
+What counts as an address of the routers is the same for all replicas, as a connection that leaves one comes back by another.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from router.admission.addresses import inside
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAddresses:
+    """The routers' addresses."""
+
+    addresses: frozenset[str] = frozenset()
+    """In their canonical spelling."""
+    has_loopback: bool = False
+    """Every loopback address is one of them: something is bound to all addresses."""
+
+    @classmethod
+    def of(cls, texts: Iterable[str], *, has_loopback: bool = False) -> OwnAddresses:
+        """Make of texts; what is no address, or the unspecified one, is passed over."""
+        return cls(frozenset(filter(None, map(_canonical, texts))), has_loopback)
+
+    def __or__(self, other: OwnAddresses) -> OwnAddresses:
+        return OwnAddresses(self.addresses | other.addresses, self.has_loopback or other.has_loopback)
+
+    def __contains__(self, address: str) -> bool:
+        """Say whether a connection to this address, as ``judge_address`` spells it, may come to a router."""
+        reached = inside(address)
+        return any(each in self.addresses for each in reached) or (
+            self.has_loopback and any(_is_loopback(each) for each in reached)
+        )
+
+
+class Loops:
+    """Tells of the endpoints of one Route whether they are the routers themselves, and remembers what that depends on.
+
+    Args:
+        own: the routers' addresses.
+        is_served: says whether the routers listen on a port.
+    """
+
+    def __init__(self, own: OwnAddresses, is_served: Callable[[int], bool]) -> None:
+        self._own = own
+        self._is_served = is_served
+        self._ports: set[int] = set()
+
+    @property
+    def ports(self) -> frozenset[int]:
+        """The ports of endpoints at the routers' addresses: when one of them is served, or ceases to be, the answer is another."""
+        return frozenset(self._ports)
+
+    def lead_back(self, address: str, port: int) -> bool:
+        """Say whether a connection to this address, as ``judge_address`` spells it, and port comes to a router.
+
+        Other ports at these addresses are left to whom they belong: on the host's network other pods have the same address.
+        """
+        if address not in self._own:
+            return False
+        self._ports.add(port)
+        return self._is_served(port)
+
+
+@lru_cache(maxsize=1 << 10)
+def _canonical(text: str) -> str | None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    known = mapped or address
+    return None if known.is_unspecified else str(known)
+
+
+@lru_cache(maxsize=1 << 10)
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback

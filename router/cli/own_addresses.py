@@ -1,0 +1,21 @@
+"""The options that tell a router of its own addresses, where nobody else does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from router.cli.options import listens_everywhere, option
+from router.cli.types import AddressListType
+from router.inputs.machine import Machine
+
+OWN_ADDRESSES = (
+    option("--pod-ips", env="POD_IPS", type=AddressListType(), default="", show_default="none",
+           help="Addresses of the pod that this process is in, with commas between."),
+    option("--host-ips", env="HOST_IPS", type=AddressListType(), default="", show_default="none",
+           help="Addresses of the node that this process is on, with commas between."),
+)  # fmt: skip
+
+
+def machine_of(values: dict[str, Any]) -> Machine:
+    """Make what knows the addresses of this process."""
+    return Machine((*values["pod_ips"], *values["host_ips"]), listens_everywhere=listens_everywhere(values))
