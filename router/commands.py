@@ -86,11 +86,12 @@ def close_frontend(frontend: str) -> Command:
 
 def change_networks(allowlist: str, before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[Command]:
     """Change who may connect. In between, those of both lists may: an empty list would refuse everybody."""
+    had, has = frozenset(before), frozenset(after)
     for network in after:
-        if network not in before:
+        if network not in had:
             yield Command(f"add acl {_escaped(allowlist)} {network}")
     for network in before:
-        if network not in after:
+        if network not in has:
             yield Command(f"del acl {_escaped(allowlist)} {network}")
 
 

@@ -131,11 +131,13 @@ class Judge:
 
     def _blame(self, renderer: Renderer, rendered: Rendered, desired: Model, check: CheckResult) -> Refused | Failed:
         alerts = [diagnostic for diagnostic in check.diagnostics if diagnostic.severity == "alert"]
-        blamed = _refusals(
-            (owner, _explain(alert, rendered))
-            for alert in alerts
-            if (owner := _owner(alert, rendered, desired)) is not None
-        )
+        # The first complaint about each will do: one Route may have thousands, and to explain one renders it once more.
+        first: dict[Owner, Diagnostic] = {}
+        routes = {(section.namespace, section.route) for section in desired.routes}
+        for alert in alerts:
+            if (owner := _owner(alert, rendered, desired, routes)) is not None:
+                first.setdefault(owner, alert)
+        blamed = _refusals((owner, _explain(alert, rendered)) for owner, alert in first.items())
         if blamed:
             return Refused(blamed)
         problem = "; ".join(_explain(alert, rendered) for alert in alerts[:_NAMED]) or one_line(check.log)
@@ -170,20 +172,15 @@ class Judge:
         return self._check_whole(renderer.render(_only(desired, sections))).accepted
 
 
-def _owner(alert: Diagnostic, rendered: Rendered, desired: Model) -> Owner | None:
+def _owner(alert: Diagnostic, rendered: Rendered, desired: Model, routes: set[tuple[str, str]]) -> Owner | None:
     """Find who is to blame among those who are in the model: to leave out anybody else would change nothing."""
     if alert.line is not None:
         return rendered.owner(alert.line)
     if route := _BACKEND_ROUTE.search(alert.message):
-        return _owner_of_backend(desired, route[1], route[2])
+        return RouteOwner(route[1], route[2]) if (route[1], route[2]) in routes else None
     if port := FRONTEND_PORT.search(alert.message):
         return _owner_of_port(desired, int(port[1]))
     return None
-
-
-def _owner_of_backend(model: Model, namespace: str, route: str) -> Owner | None:
-    known = any((section.namespace, section.route) == (namespace, route) for section in model.routes)
-    return RouteOwner(namespace, route) if known else None
 
 
 def _owner_of_port(model: Model, port: int) -> Owner | None:

@@ -21,6 +21,7 @@ def _ranges(*networks: tuple[str, str]) -> tuple[_Range, ...]:
 
 LOOPBACK = "loopback"
 _METADATA = "cloud metadata"
+_NO_ADDRESS = "no IP address"
 
 _DROPPED_V4 = _ranges(
     ("0.0.0.0/8", "unspecified"),
@@ -63,7 +64,10 @@ _TEREDO = 0x2001_0000
 _ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 
 
-@lru_cache(maxsize=1 << 14)
+_MAX_LENGTH = 64
+"""The longest address has 45 characters."""
+
+
 def judge_address(text: str) -> tuple[str, str | None]:
     """Read an endpoint's address.
 
@@ -71,10 +75,15 @@ def judge_address(text: str) -> tuple[str, str | None]:
         The address in its canonical spelling (an IPv4-mapped one as IPv4), and None if it may be connected to; else the
         text as it came, and the kind of address that it is.
     """
+    return _judge(text) if len(text) <= _MAX_LENGTH else (text, _NO_ADDRESS)
+
+
+@lru_cache(maxsize=1 << 14)
+def _judge(text: str) -> tuple[str, str | None]:
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return text, "no IP address"
+        return text, _NO_ADDRESS
     number = int(address)
     if isinstance(address, ipaddress.IPv4Address):
         return _judged(str(address), text, number, _DROPPED_V4)

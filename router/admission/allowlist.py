@@ -8,6 +8,10 @@ import re
 from router.admission.text import shown
 from router.admission.verdicts import Reason, Refused
 
+MAX_ENTRIES = 2000
+"""HAProxy needs 64 ms of its one thread to take up a list of 2,000 others while it runs, 0.3 s for 5,000 and 4.3 s for 20,000."""
+_MAX_CHARACTERS = MAX_ENTRIES * 50
+"""An entry has up to 49, the longest IPv6 network."""
 _SEPARATOR = re.compile(r"[ \t\r\n]+")
 _MAPPED_BITS = 96
 
@@ -28,9 +32,13 @@ def read_allowlist(key: str, value: str) -> tuple[str, ...]:
         The networks without repetitions, IPv4 first, by address.
 
     Raises:
-        Refused: an entry is neither an address nor a network, or there is none: an allowlist fails closed.
+        Refused: an entry is neither an address nor a network, there is none, or there are too many: an allowlist fails closed.
     """
+    if len(value) > _MAX_CHARACTERS:
+        raise _too_long(key, f"{len(value)} characters")
     entries = {entry for entry in _SEPARATOR.split(value) if entry}
+    if len(entries) > MAX_ENTRIES:
+        raise _too_long(key, f"{len(entries)} entries")
     if not entries:
         raise Refused(
             Reason.INVALID_ANNOTATION,
@@ -48,6 +56,13 @@ def read_allowlist(key: str, value: str) -> tuple[str, ...]:
         networks.add(network)
     in_order = sorted(networks, key=lambda each: (each.version, int(each.network_address), each.prefixlen))
     return tuple(_written(network) for network in in_order)
+
+
+def _too_long(key: str, has: str) -> Refused:
+    return Refused(
+        Reason.INVALID_ANNOTATION,
+        f"annotation {key} has {has}; accepted are up to {MAX_ENTRIES} entries: name larger networks, or let a firewall in front decide",
+    )
 
 
 def _network(entry: str) -> _Network | None:

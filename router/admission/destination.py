@@ -8,7 +8,7 @@ from operator import attrgetter
 
 import msgspec
 
-from router.admission.endpoints import Found, ServiceEndpoints, find_endpoints
+from router.admission.endpoints import MAX_ENDPOINTS, Found, ServiceEndpoints, find_endpoints
 from router.admission.own_places import Loops
 from router.admission.request import MAX_WEIGHT, Request, Target
 from router.admission.target_port import shown_name
@@ -51,6 +51,7 @@ def find_destination(
     """
     shares: list[tuple[Target, ServiceEndpoints]] = []
     warnings: list[str] = []
+    left = MAX_ENDPOINTS
     for target in request.targets:
         service = objects.services.get(target.service)
         if service is None:
@@ -58,9 +59,12 @@ def find_destination(
             shares.append((target, _NOTHING))
             continue
         slices = objects.slices.get(target.service, {})
-        endpoints = find_endpoints(service, slices, request.target_port, allow_loopback=allow_loopback, loops=loops)
+        endpoints = find_endpoints(
+            service, slices, request.target_port, allow_loopback=allow_loopback, loops=loops, most=left
+        )
         if isinstance(endpoints, Rejection):
             return endpoints
+        left -= len(endpoints.ready) + len(endpoints.draining)
         warnings.extend(endpoints.warnings)
         shares.append((target, endpoints))
     primary = objects.services.get(request.targets[0].service)

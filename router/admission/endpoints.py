@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from router.admission.addresses import LOOPBACK, judge_address
 from router.admission.own_places import Loops
 from router.admission.target_port import PortChoice, choose_port, is_tcp, shown_key
@@ -13,6 +15,9 @@ from router.admission.text import is_dns_subdomain, sanitised, shown
 from router.admission.verdicts import Reason, Rejection
 from router.resources import Endpoint, EndpointSlice, Service
 from router.settings import MAX_PORT
+
+MAX_ENDPOINTS = 2000
+"""That one Route leads to. Twice what the API lets an Endpoints object have; to add so many while it runs takes HAProxy 0.12 s."""
 
 IDLED_AT = "idling.alpha.openshift.io/idled-at"
 """Set by ``oc idle`` on a Service, removed when the first connection wakes it (openshift/api, unidling annotations)."""
@@ -40,13 +45,14 @@ class ServiceEndpoints:
     warnings: tuple[str, ...]
 
 
-def find_endpoints(
+def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
     service: Service,
     slices: Mapping[str, EndpointSlice],
     target_port: int | str | None,
     *,
     allow_loopback: bool,
     loops: Loops,
+    most: int = MAX_ENDPOINTS,
 ) -> ServiceEndpoints | Rejection:
     """Find the endpoints of a Service for a Route's target port.
 
@@ -56,6 +62,7 @@ def find_endpoints(
         target_port: ``spec.port.targetPort``, None where the Route has none.
         allow_loopback: let endpoints on loopback addresses through.
         loops: tells which endpoints are the routers themselves.
+        most: how many endpoints of the slices are looked at; beyond, those of the first slices by name.
 
     Returns:
         The endpoints, each address and port once, sorted by name; or why no Route may lead to this Service.
@@ -70,9 +77,11 @@ def find_endpoints(
         return choice
     if choice.problem:
         return ServiceEndpoints((), (), (choice.problem,))
+    told = sum(len(each.endpoints or ()) for each in slices.values())
+    read = slices if told <= most else _first(slices, most)
     dropped: set[str] = set()
     best: dict[tuple[str, int], Found] = {}
-    for found in _usable(service, slices, choice, dropped, allow_loopback=allow_loopback, loops=loops):
+    for found in _usable(service, read, choice, dropped, allow_loopback=allow_loopback, loops=loops):
         place = (found.address, found.port)
         best[place] = min(found, best.get(place, found))
     ready = tuple(sorted(found for found in best.values() if not found.draining))
@@ -80,9 +89,26 @@ def find_endpoints(
     if not ready and IDLED_AT in (service.metadata.annotations or {}):
         ready = tuple(_waker(service, choice, dropped, allow_loopback=allow_loopback, loops=loops))
     warnings = [_dropped_warning(service, dropped)] if dropped else []
+    if told > most:
+        warnings.append(
+            f"Service {shown_key(service)} has {told} endpoints; only the first {most} are looked at, by the names of their "
+            f"EndpointSlices: a Route leads to at most {MAX_ENDPOINTS}"
+        )
     if not ready:
         warnings.append(_nothing_ready_warning(service, slices, len(draining)))
     return ServiceEndpoints(ready, draining, tuple(warnings))
+
+
+def _first(slices: Mapping[str, EndpointSlice], most: int) -> Mapping[str, EndpointSlice]:
+    """Give the first endpoints, in the order of their slices' names."""
+    first: dict[str, EndpointSlice] = {}
+    for name in sorted(slices):
+        if most <= 0:
+            break
+        endpoints = (slices[name].endpoints or ())[:most]
+        most -= len(endpoints)
+        first[name] = replace(slices[name], endpoints=endpoints)
+    return first
 
 
 def _usable(  # noqa: PLR0913 - what there is to know of endpoints
@@ -97,9 +123,7 @@ def _usable(  # noqa: PLR0913 - what there is to know of endpoints
     """Give every endpoint that may be connected to, and put what may not into ``dropped``."""
     service_name = service.metadata.name
     for each in slices.values():
-        ports = [
-            (port.port, port.name or "") for port in each.ports or () if choice.matches(port) and port.port is not None
-        ]
+        ports = _matching(each, choice)
         if not ports:
             continue
         for endpoint in each.endpoints or ():
@@ -110,7 +134,7 @@ def _usable(  # noqa: PLR0913 - what there is to know of endpoints
             address = _accepted(each.address_type, endpoint.addresses[0], dropped, allow_loopback=allow_loopback)
             if address is None:
                 continue
-            for port, port_name in ports:
+            for port, port_name in ports.items():
                 if not 1 <= port <= MAX_PORT:
                     dropped.add(f"{address} (port {shown(port)})")
                     continue
@@ -119,6 +143,16 @@ def _usable(  # noqa: PLR0913 - what there is to know of endpoints
                     continue
                 name = _server_name(_pod(endpoint) or address, service_name, port_name, address, port)
                 yield Found(draining, name, address, port, check=True)
+
+
+def _matching(each: EndpointSlice, choice: PortChoice) -> dict[int, str]:
+    """Give the ports of a slice that are meant, each number once, with its name; of several names the first."""
+    ports: dict[int, str] = {}
+    for port in each.ports or ():
+        if choice.matches(port) and port.port is not None:
+            name = port.name or ""
+            ports[port.port] = min(ports.get(port.port, name), name, key=lambda each: f"{sanitised(each)}:")
+    return ports
 
 
 def _is_draining(endpoint: Endpoint) -> bool | None:

@@ -73,6 +73,9 @@ _KEYS = frozenset({
 })  # fmt: skip
 """All that ``read_options`` reads."""
 _REMEMBERED = 256
+_LONG = 4096
+LONG_REMEMBERED = 32
+"""Of Routes that say more than so many characters, which nobody but an allowlist needs: memory must not be theirs to fill."""
 
 
 def read_options(annotations: Mapping[str, str], defaults: RouteDefaults, *, claims_port: bool) -> RouteOptions:
@@ -87,10 +90,10 @@ def read_options(annotations: Mapping[str, str], defaults: RouteDefaults, *, cla
         Refused: a value is not of its form, or makes no sense beside the others.
     """
     said = tuple((key, annotations[key]) for key in sorted(_KEYS & annotations.keys()))
-    return _options(said, defaults, claims_port)
+    is_long = sum(len(value) for _, value in said) > _LONG
+    return (_long_options if is_long else _short_options)(said, defaults, claims_port)
 
 
-@lru_cache(_REMEMBERED)
 def _options(said: tuple[tuple[str, str], ...], defaults: RouteDefaults, claims_port: bool) -> RouteOptions:  # noqa: FBT001 - lru_cache
     annotations = dict(said)
     if not claims_port:
@@ -124,6 +127,10 @@ def _options(said: tuple[tuple[str, str], ...], defaults: RouteDefaults, claims_
             accept_proxy=_or(read(annotations, ACCEPT_PROXY, BOOLEAN), default=False),
         ),
     )
+
+
+_short_options = lru_cache(_REMEMBERED)(_options)
+_long_options = lru_cache(LONG_REMEMBERED)(_options)
 
 
 def sni_port_options(defaults: RouteDefaults) -> PortOptions:

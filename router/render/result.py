@@ -74,6 +74,8 @@ class Rendered:
     parts: tuple[Part, ...] = field(repr=False, compare=False)
     """Its sections, in their order."""
     _origins: Callable[[Part], Sequence[str]] = field(repr=False, compare=False)
+    _ends: list[int] = field(default_factory=list, repr=False, compare=False)
+    """The last line of each part, once somebody asked: of thousands of lines that HAProxy complains about each is looked up."""
 
     def without(self, others: Iterable[Part]) -> bytes:
         """Give the configuration less the sections that are among these. The global part is always in it."""
@@ -99,7 +101,9 @@ class Rendered:
         Raises:
             IndexError: the configuration has no such line.
         """
-        ends = list(accumulate(part.lines for part in self.parts))
+        if not self._ends:
+            self._ends.extend(accumulate(part.lines for part in self.parts))
+        ends = self._ends
         if not 1 <= line <= ends[-1]:
             raise IndexError(f"the configuration has lines 1 to {ends[-1]}, not {line}")
         index = bisect_right(ends, line - 1)

@@ -132,7 +132,7 @@ class EventSender:
     """Sends notices as Events, one request at a time; all calls but ``counts`` come from one thread.
 
     Memory is bounded: of more than 1,000 waiting notices one is dropped, and counted so: the oldest that is no news, or else
-    the oldest. News is sent first.
+    the oldest, of the namespace that has most. News is sent first.
 
     Args:
         api: the API server.
@@ -186,11 +186,17 @@ class EventSender:
         if notice not in self._news:
             (self._news if is_news else self._rest).setdefault(notice)
         if len(self) > MAX_WAITING:
-            dropped, _ = (self._rest or self._news).popitem(last=False)
-            self._series.pop(dropped, None)
+            dropped = self._least_wanted()
+            self._forget(dropped)
             self._counts["dropped"] += 1
         while len(self._series) > MAX_SERIES:
             self._forget(next(iter(self._series)))
+
+    def _least_wanted(self) -> Notice:
+        """Give the oldest notice of the namespace that has most waiting: one that says much costs only itself."""
+        waiting = self._rest or self._news
+        ((most, _),) = Counter(notice.namespace for notice in waiting).most_common(1)
+        return next(notice for notice in waiting if notice.namespace == most)
 
     def clear(self) -> None:
         """Forget what waits: another replica leads, and tells. What was sent is counted, if this one tells it again."""

@@ -26,6 +26,10 @@ MAX_MESSAGE = 1024
 """Characters. Route's CRD sets no limit; 1024 is what ``note`` of an Event may have, and far more than our messages need."""
 
 
+_MAX_REMOVED = 1000
+"""Entries that one patch removes; API servers take no patch of more than 10,000 operations (apiserver, handlers/patch.go)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Who writes: what is the same in every entry of this router."""
@@ -190,8 +194,9 @@ def _patch(route: Route, entry: RouteIngress | None, places: list[int]) -> Patch
             else {"op": "add", "path": "/status/ingress/-"}
         )
         operations.append({**operation, "value": _plain(entry)})
-    # From the end, so that no removal moves the next.
-    operations += [{"op": "remove", "path": f"/status/ingress/{place}"} for place in reversed(places[len(kept) :])]
+    # From the end, so that no removal moves the next. Of very many the rest goes with the write that follows this one.
+    surplus = list(reversed(places[len(kept) :]))[:_MAX_REMOVED]
+    operations += [{"op": "remove", "path": f"/status/ingress/{place}"} for place in surplus]
     return Patch(JSON_PATCH, write(operations))
 
 

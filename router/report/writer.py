@@ -341,7 +341,8 @@ class StatusWriter:
             case ApiForbidden():
                 self._counts["forbidden"] += 1
                 self._backlog.put_back(key, work, self._forbid(key.namespace, now_s, error))
-            case ApiInvalid():
+            # Whoever may write to a Route's status can make ours one that the server does not take; that is no reason to wait with others'.
+            case ApiInvalid() | ApiError(status=400 | 413):
                 # It would be refused again; another change of the Route, or of its verdict, is another try.
                 self._counts["invalid"] += 1
                 log.error("status refused", namespace=key.namespace, route=key.name, problem=str(error))

@@ -26,6 +26,7 @@ import structlog
 from router.errors import ApiError, ApiGone
 from router.inputs.kube.decoding import Head, decode_page, version_number
 from router.inputs.kube.kinds import FollowedKind
+from router.inputs.kube.members import Members, with_member, without_member
 from router.inputs.kube.recent import Recent
 from router.inputs.kube.sieve import Held, Sieve, Sifted
 from router.kube.api import Api
@@ -71,7 +72,7 @@ class Followed:
         self._wanted: dict[ObjectKey, ObjectKey] = {}
         """Services, each with itself: there are many objects, and they shall all hold the same key."""
         self._held: dict[ObjectKey, Held] = {}
-        self._keys: dict[ObjectKey, tuple[ObjectKey, ...]] = {}
+        self._keys: dict[ObjectKey, Members] = {}
         """Of what is held, by Service."""
         self._floors: dict[ObjectKey, int] = {}
         self._fetches: list[_Fetch] = []
@@ -163,7 +164,7 @@ class Followed:
                 self._floors.pop(service, None)
                 for fetch in self._fetches:
                     fetch.services.discard(service)
-                for key in self._keys.get(service, ()):
+                for key in tuple(self._keys.get(service, ())):
                     absent.update(self._set(key, None))
             self._recent.forget(services)
             self._store.apply({}, frozenset(absent))
@@ -328,11 +329,11 @@ class Followed:
         after = current.service if current is not None else None
         if before != after:
             if before is not None:
-                others = tuple(each for each in self._keys.pop(before) if each != key)
+                others = without_member(self._keys.pop(before), key)
                 if others:
                     self._keys[before] = others
             if after is not None:
-                self._keys[after] = (*self._keys.get(after, ()), key)
+                self._keys[after] = with_member(self._keys.get(after, ()), key)
         return _slots(key, former) if former is not None else ()
 
 

@@ -12,6 +12,8 @@ from functools import lru_cache
 from sys import intern
 from typing import TypeVar
 
+from msgspec import Struct
+
 from router.admission.endpoints import IDLED_AT
 from router.resources import (
     Endpoint,
@@ -32,6 +34,10 @@ _Part = TypeVar("_Part")
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 _DISTINCT = 4096
+_SMALL = 64
+"""Characters of a text that is shared; names of ports and conditions have less."""
+_FEW = 8
+"""Ports of a Service or a slice that are shared."""
 
 
 def kept_route(route: Route) -> Route:
@@ -130,15 +136,32 @@ def _endpoint(endpoint: Endpoint) -> Endpoint:
     target = endpoint.target_ref
     return Endpoint(
         endpoint.addresses,
-        _shared(endpoint.conditions),
+        _first(endpoint.conditions),
         TargetRef(intern(target.kind), target.name) if target is not None else None,
     )
 
 
-@lru_cache(_DISTINCT)
 def _shared(part: _Part) -> _Part:
-    """Give the first of equal parts."""
+    """Give the first of equal parts; what is large is given as it is, for whoever writes that often would fill the memory."""
+    shared: _Part = _first(part) if _is_small(part) else part
+    return shared
+
+
+@lru_cache(_DISTINCT)
+def _first(part: _Part) -> _Part:
     return part
+
+
+def _is_small(part: object) -> bool:
+    match part:
+        case str():
+            return len(part) <= _SMALL
+        case tuple():
+            return len(part) <= _FEW and all(map(_is_small, part))
+        case Struct():
+            return all(_is_small(getattr(part, name)) for name in part.__struct_fields__)
+        case _:
+            return True
 
 
 @lru_cache(_DISTINCT)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import time
+import gc
 from typing import Any
 
 import pytest
 
+from router.admission.allowlist import MAX_ENTRIES
 from router.admission.forms import MAX_TIME_MS
-from router.admission.options import CHECK_INTERVAL, MAX_CONNECTION_COUNT, PREFIX
+from router.admission.options import (
+    CHECK_INTERVAL,
+    LONG_REMEMBERED,
+    MAX_CONNECTION_COUNT,
+    PREFIX,
+    RouteOptions,
+    read_options,
+)
 from router.admission.verdicts import Reason
 from router.model import ConnectionLimit
 from router.settings import AdmissionSettings, RouteDefaults
@@ -247,16 +255,36 @@ def test_an_allowlist_with_one_bad_entry_fails_closed_and_names_it() -> None:
     assert "'10.0.0.300'" in verdict.message
 
 
-def test_an_allowlist_of_100_kb_is_read_in_a_moment() -> None:
-    """The largest annotations that Kubernetes stores do not hold up the other Routes."""
-    entries = [f"10.{number // 250}.{number % 250}.0/24" for number in range(8000)]
-    changed = route(annotations={f"{PREFIX}ip_allowlist": " ".join(entries)})
-    started_s = time.perf_counter()
-    allowlist = backend_of(changed, *DB).allowlist
-    took_s = time.perf_counter() - started_s
-    assert allowlist is not None
-    assert len(allowlist) == 8000
-    assert took_s < 1.0
+def test_an_allowlist_has_a_bound() -> None:
+    """As many entries as are documented, and not one more: HAProxy takes them up one by one, with all that it has."""
+    entries = [f"10.{number // 250}.{number % 250}.0/24" for number in range(MAX_ENTRIES + 1)]
+    accepted = route(annotations={f"{PREFIX}ip_allowlist": " ".join(entries[1:])})
+    assert len(backend_of(accepted, *DB).allowlist or ()) == MAX_ENTRIES == 2000
+    verdict = verdict_of(route(annotations={f"{PREFIX}ip_allowlist": " ".join(entries)}), *DB)
+    assert verdict.reason is Reason.INVALID_ANNOTATION
+    assert verdict.message.startswith(
+        f"annotation {PREFIX}ip_allowlist has 2001 entries; accepted are up to 2000 entries"
+    )
+
+
+def test_an_allowlist_of_blanks_has_a_bound() -> None:
+    """What is remembered of annotations by their text must not be for a tenant to fill."""
+    verdict = verdict_of(route(annotations={f"{PREFIX}ip_whitelist": " " * 200_000 + "10.0.0.1"}), *DB)
+    assert verdict.reason is Reason.INVALID_ANNOTATION
+    assert "has 200008 characters" in verdict.message
+
+
+def test_few_of_the_long_texts_are_remembered() -> None:
+    """Each Route may say 100 kB: of those no more are kept than fit into some megabytes, and short ones are kept beside them."""
+    defaults = RouteDefaults()
+    short = {f"{PREFIX}balance": "first"}
+    kept = read_options(short, defaults, claims_port=True)
+    for number in range(300):
+        long = " ".join(f"10.{number // 250}.{number % 250}.{last}" for last in range(256)) + " " * 4096
+        read_options({f"{PREFIX}ip_allowlist": long}, defaults, claims_port=True)
+    assert read_options(short, defaults, claims_port=True) is kept
+    remembered = [each for each in gc.get_objects() if isinstance(each, RouteOptions) and each.backend.allowlist]
+    assert sum(len(each.backend.allowlist or ()) == 256 for each in remembered) <= LONG_REMEMBERED
 
 
 LIMITS: dict[str, tuple[dict[str, str], ConnectionLimit | None]] = {

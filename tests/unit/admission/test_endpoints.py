@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from router.admission import addresses, endpoints
 from router.admission.destination import server_weights, uniquely_named
-from router.admission.endpoints import IDLED_AT
+from router.admission.endpoints import IDLED_AT, MAX_ENDPOINTS
 from router.admission.verdicts import Reason
 from router.model import Server
 from router.resources import (
@@ -467,3 +470,63 @@ def test_slices_of_another_namespace_are_not_followed() -> None:
     elsewhere = endpoint_slice("10.9.0.1", namespace="other")
     assert places(service(), elsewhere) == []
     assert verdict_of(route(), service(namespace="other"), elsewhere).warnings == ("Service shop/db does not exist",)
+
+
+def test_a_route_leads_to_a_bounded_number_of_endpoints() -> None:
+    """The first slices by name are looked at, of the Services in their order, and the Route's owner is told; nothing is refused."""
+    many = [
+        endpoint_slice(*(f"10.{number}.{i // 250}.{i % 250}" for i in range(1000)), name=f"db-{number}")
+        for number in range(4)
+    ]
+    looked_at = judged()
+    outcome = admit(route(), service(), *reversed(many))
+    servers = section_of(outcome).backend.servers
+    assert len(servers) == MAX_ENDPOINTS == 2000
+    assert {server.address.split(".")[1] for server in servers} == {"0", "1"}
+    assert judged() - looked_at == MAX_ENDPOINTS
+    (warning,) = outcome.verdicts[key("db")].warnings
+    assert warning == (
+        "Service shop/db has 4000 endpoints; only the first 2000 are looked at, by the names of their EndpointSlices: "
+        "a Route leads to at most 2000"
+    )
+
+
+def test_all_services_of_a_route_share_the_bound() -> None:
+    """Seventeen Services with as many endpoints each are no way around it."""
+    names = [f"s{number}" for number in range(3)]
+    slices = [
+        endpoint_slice(*(f"10.{number}.{i // 250}.{i % 250}" for i in range(1500)), service=name)
+        for number, name in enumerate(names)
+    ]
+    alternates = tuple(RouteTarget(name=name) for name in names[1:])
+    outcome = admit(route(to="s0", alternates=alternates), *map(service, names), *slices)
+    assert len(section_of(outcome).backend.servers) == MAX_ENDPOINTS
+    assert [warning.split(";")[1].split(" are ")[0] for warning in outcome.verdicts[key("db")].warnings[:2]] == [
+        " only the first 500",
+        " only the first 0",
+    ]
+
+
+def test_a_port_that_a_slice_has_under_many_names_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slice may have 20,000 ports, all of one number: 1,000 endpoints are 1,000 servers, not 20 million that are thrown away."""
+    named = Mock(wraps=endpoints._server_name)  # noqa: SLF001 - to count
+    monkeypatch.setattr(endpoints, "_server_name", named)
+    ports = tuple(EndpointPort(name=f"p{number}", port=5432) for number in range(300))
+    places = [f"10.1.{i // 250}.{i % 250}" for i in range(1000)]
+    backend = backend_of(route(), service(), endpoint_slice(*places, ports=ports))
+    assert len(backend.servers) == named.call_count == 1000
+    assert {server.name.split(":")[3] for server in backend.servers} == {"p0"}
+
+
+def judged() -> int:
+    """Count how many addresses were looked at so far."""
+    info = addresses._judge.cache_info()  # noqa: SLF001 - to count
+    return info.hits + info.misses
+
+
+def test_long_addresses_are_not_remembered() -> None:
+    """What is no address may be a megabyte, and another one with each write."""
+    before = judged()
+    (warning, *_) = verdict_of(route(), service(), endpoint_slice("1" * 100_000)).warnings
+    assert warning.endswith("(100000 characters) (no IP address)")
+    assert judged() == before

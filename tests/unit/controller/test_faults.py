@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,19 @@ from router.admission.verdicts import Reason
 from router.controller import Timing
 from router.errors import HaproxyError, HaproxyUnreachable
 from router.haproxy.alerts import BindFailure
-from router.resources import Route, RouteIngress, RouteStatus
+from router.render import TemplateSet
+from router.resources import (
+    Endpoint,
+    EndpointPort,
+    EndpointSlice,
+    ObjectMeta,
+    Route,
+    RouteIngress,
+    RouteStatus,
+    Service,
+    ServicePort,
+    ServiceSpec,
+)
 from router.state_dir import StateDir
 from tests.support.stage import Stage, route, start
 
@@ -328,3 +340,32 @@ def test_templates_that_give_the_same_are_no_reload(stage: Stage) -> None:
     stage.turn()
     assert len(stage.haproxy.loads) == 1
     assert stage.controller.snapshot.template_problem == ""
+
+
+def test_a_route_of_many_bad_lines_is_explained_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HAProxy may complain of each of a Route's servers; to say where a line came from renders the Route once more."""
+    start(stage, route("a", 7001))
+    places = [f"10.1.{number // 250}.{number % 250}" for number in range(1000)]
+    stage.store.put(
+        Service(
+            metadata=ObjectMeta(name="nothing", namespace="team"), spec=ServiceSpec(ports=(ServicePort(5432, "pg"),))
+        ),
+        EndpointSlice(
+            metadata=ObjectMeta(name="s", namespace="team", labels={"kubernetes.io/service-name": "nothing"}),
+            endpoints=tuple(Endpoint(addresses=(place,)) for place in places),
+            ports=(EndpointPort("pg", 5432, "TCP"),),
+        ),
+    )
+    stage.haproxy.refused = {"no-check", "server pod"}
+    explained: list[str] = []
+    origins = TemplateSet.origins
+
+    def counted(templates: TemplateSet, name: str, variables: Mapping[str, object]) -> Sequence[str]:
+        explained.append(name)
+        return origins(templates, name, variables)
+
+    monkeypatch.setattr(TemplateSet, "origins", counted)
+    stage.store.put(route("bad", 7002))
+    stage.turn()
+    assert set(explained) == {"route.cfg.j2"}
+    assert len(explained) <= 2 * len(stage.verdicts())

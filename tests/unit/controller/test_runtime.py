@@ -285,3 +285,13 @@ def test_port_changes_at_runtime_leave_the_former_one_free(stage: Stage) -> None
     assert stage.controller.snapshot.applied is not None
     ports = {each.route: each.frontend.port for each in stage.controller.snapshot.applied.routes if each.frontend}
     assert ports == {"a": 7003, "b": 7002}
+
+
+def test_servers_that_were_retired_in_masses_are_deleted_in_masses(stage: Stage) -> None:
+    """Whoever has other endpoints each moment must not have HAProxy collect them: a look tries a fifth of all, at least 200."""
+    start(stage, _SERVICE, slice_of(*(f"10.1.{n // 250}.{n % 250}" for n in range(1900))), route("a", 7001))
+    stage.haproxy.busy = {("be_tcp:team:a", "all")}
+    stage.store.put(slice_of("10.9.0.1"))
+    stage.turn()
+    stage.turn()
+    assert len(stage.haproxy.asked_to_delete) == 1900 // 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import msgspec
 import pytest
 
@@ -134,3 +136,16 @@ def test_a_route_is_kept_whole(path: str) -> None:
     assert (first, second) == (decoded("db"), decoded("db-2"))
     assert first.spec.tls is second.spec.tls
     assert kept_route(ROUTE) == ROUTE
+
+
+def test_what_is_large_is_not_remembered() -> None:
+    """Of parts that many objects have alike the first is kept for all, thousands of them: none may be as large as a tenant likes."""
+    for ports in (
+        tuple(ServicePort(number, f"p{number}") for number in range(9)),
+        (ServicePort(1, "p" * 65),),
+    ):
+        first, second = (
+            kept_service(Service(ObjectMeta(name="db"), ServiceSpec(ports=tuple(map(copy, ports))))) for _ in range(2)
+        )
+        assert first.spec.ports == second.spec.ports
+        assert first.spec.ports is not second.spec.ports

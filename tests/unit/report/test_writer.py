@@ -23,8 +23,9 @@ from router.errors import (
     ApiUnreachable,
 )
 from router.kube.api import Query
-from router.report.events import MAX_WAITING, SERIES_PAUSE_S
+from router.report.events import MAX_WAITING, SERIES_PAUSE_S, EventSender, Notice
 from router.report.selection import Selection
+from router.report.status import Identity
 from router.report.writer import Rate, StatusWriter
 from router.resources import ObjectKey, Route
 from router.snapshot import Snapshot
@@ -884,3 +885,48 @@ def test_stop_does_not_wait_for_a_hanging_server() -> None:
     release.set()
     wait_for(lambda: not any(t.name == "status" for t in threading.enumerate()), "the thread ends")
     assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_a_status_that_the_server_cannot_take_keeps_nobody_waiting(bench: Bench, status: int) -> None:
+    """A Route with 100,000 entries of others in its status makes a patch that is refused: that one is left, the next is written."""
+    bench.put("web", 6621)
+    bench.api.faults.append(ApiError("too large", status))
+    verdicts = [Verdict(route=key(name), port=port) for name, port in (("db", 6620), ("web", 6621))]
+    bench.tell(*verdicts, changed=bench.see("db", "web"))
+    bench.work(0.5)
+    assert sum(len(entries(bench.api.routes[key(name)], "tcp-router")) for name in ("db", "web")) == 1
+    assert bench.writer.writes() == {"invalid": 1, "written": 1}
+
+
+def test_events_are_dropped_of_who_has_most() -> None:
+    """A namespace that floods the router with news loses its own; what happened once elsewhere is told."""
+    bench = Bench(Rate(10_000.0, 10_000))
+    sender = EventSender(bench.api, Identity("tcp-router"), "pod", clock=lambda: 0.0, wall_clock=lambda: 0.0)
+
+    def notice(namespace: str, number: int) -> Notice:
+        return Notice(namespace, f"r{number}", "uid", "Warning", "Reject", "InvalidPort", "no")
+
+    sender.add(notice("quiet", 0))
+    for number in range(3 * MAX_WAITING):
+        sender.add(notice("loud", number))
+    assert len(sender) == MAX_WAITING
+    while sender.send_one(lambda: True):
+        pass
+    told = [(event["regarding"]["namespace"], event["regarding"]["name"]) for event in bench.api.events.values()]
+    assert told[0] == ("quiet", "r0")
+    assert told[-1] == ("loud", f"r{3 * MAX_WAITING - 1}")
+
+
+def test_thousands_of_entries_in_our_name_are_removed_in_several_patches() -> None:
+    """Who may write a status may write our name into it; API servers take no patch of more than 10,000 operations."""
+    bench = Bench()
+    bench.put("db", status={"ingress": [{"routerName": "tcp-router", "host": f"h{number}"} for number in range(2500)]})
+    operations = []
+    for _ in range(4):
+        bench.tell(Verdict(route=key("db"), port=6620), changed=bench.see())
+        before = len(bench.api.routes[key("db")]["status"]["ingress"])
+        bench.work(1.0)
+        operations.append(before - len(bench.api.routes[key("db")]["status"]["ingress"]))
+    assert operations == [1000, 1000, 499, 0]
+    assert bench.conditions("db")["Admitted"] == "True"
