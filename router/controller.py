@@ -10,12 +10,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
 import structlog
 
 from router.admission import Admission, Outcome
 from router.apply import Applied, Applier
+from router.deciding import Deciding
 from router.errors import HaproxyError
 from router.haproxy.control import Control
 from router.hooks import Observer, Reporter
@@ -23,16 +23,18 @@ from router.judge import Failed, Refused
 from router.model import Model, ports
 from router.pace import ReloadPace
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
+from router.publishing import Publisher
 from router.render import Renderer
-from router.resources import ObjectKey
 from router.retries import SetAside
 from router.revival import Revival
 from router.running import Running
 from router.set_aside import Refusals, served_but_rejected, without
-from router.snapshot import Snapshot, differs
+from router.snapshot import Snapshot
 from router.store import Store
 from router.template_choice import TemplateChoice
-from router.verdict_log import log_set_aside, log_verdicts
+from router.timing import Timing
+from router.turns import Turns
+from router.verdict_log import log_set_aside
 
 log = structlog.get_logger()
 
@@ -40,23 +42,10 @@ _IDLE_S = 1.0
 """The loop turns at least this often, so that /healthz can tell that it does."""
 _NAMED = 5
 """How many of many things a log line names."""
+_FORGETS_AT = 2
+"""So many failed turns in a row, and nothing that is remembered is trusted: a reload makes it so."""
 _DELETE_EVERY_S = 1.0
 """Between looks whether servers that were retired have lost their last connections."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """When things are tried again; seconds."""
-
-    reload_interval_s: float = 1.0
-    gather_s: tuple[float, float] = (0.02, 0.5)
-    """How long a reload waits for a further reason, and at most. A Route that comes alone is served so much later."""
-    port_retry_s: float = 2.0
-    """Between looks at whether a taken port is free again; a look disturbs nobody."""
-    refused_retry_s: tuple[float, float] = (5.0, 300.0)
-    """First and longest pause before HAProxy is asked again about a Route that it refused."""
-    failure_retry_s: tuple[float, float] = (1.0, 30.0)
-    """First and longest pause after a failure that no Route is to blame for, and between restarts of HAProxy."""
 
 
 class Controller:
@@ -88,44 +77,52 @@ class Controller:
         reporter: Reporter | None = None,
     ) -> None:
         self._store = store
-        self._admission = admission
         self._applier = applier
         self._haproxy = haproxy
         self._templates = TemplateChoice(renderer, load_templates)
         self._observer = observer
-        self._reporter = reporter
+        self._publisher = Publisher(observer, reporter)
 
         self._templates_changed = threading.Event()
         self._stopping = threading.Event()
         self._end = threading.Event()
 
-        self._outcome: Outcome | None = None
+        self._deciding = Deciding(store, admission, observer)
         self._served: Outcome | None = None
         self._running: Running | None = None
         self._unknown: ReloadReason | None = None
         """Why nothing is known of what runs, where that is not that it starts."""
+        self._timing = timing
         self._set_aside = SetAside(timing.refused_retry_s, timing.port_retry_s)
         self._pace = ReloadPace(timing.reload_interval_s, timing.gather_s, timing.failure_retry_s)
+        self._turns = Turns(timing.failure_retry_s)
+        self._is_over = False
         self._revival = Revival(haproxy, applier, observer, timing.failure_retry_s)
         self._delete_not_before_s = 0.0
         self._pending = False
-        self._unserved_since_s: float | None = None
-        self._unreported: frozenset[ObjectKey] = frozenset()
-        self._reported: Snapshot | None = None
         self._problem = ""
         self._last_success_s: float | None = None
-        self._snapshot = Snapshot()
         self._last_turn_s = time.monotonic()
 
     @property
     def snapshot(self) -> Snapshot:
         """The outcome of the last turn; any thread."""
-        return self._snapshot
+        return self._publisher.snapshot
 
     @property
     def last_turn_s(self) -> float:
         """When the loop last turned (``time.monotonic``); any thread."""
         return self._last_turn_s
+
+    @property
+    def failed_turns(self) -> int:
+        """How many turns in a row have raised what nobody foresaw; any thread."""
+        return self._turns.failures
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the loop turns no more, and HAProxy is being taken down; any thread."""
+        return self._is_over
 
     def templates_changed(self) -> None:
         """Say that the template directory is different; any thread."""
@@ -148,16 +145,11 @@ class Controller:
         A HAProxy that is our child dies with the thread that started it, which is this one.
         """
         try:
-            while not self._end.is_set():
-                self.turn()
-                self._store.wait(self.pause_s())
-        except BaseException as error:
-            # Its traceback follows when the thread ends, which may take as long as connections may drain.
-            log.critical("reconcile loop broken", problem=repr(error), consequence="the router ends")
-            raise
+            self._turns.run(self, self._end)
         finally:
             # Perhaps no turn came after begin_stop: from here on new connections are refused.
-            self._snapshot = replace(self._snapshot, stopping=True)
+            self._publisher.stopping()
+            self._is_over = True
             self._haproxy.stop()
 
     def turn(self) -> None:
@@ -171,20 +163,37 @@ class Controller:
             if self._templates.read(self._running.sections() if self._running is not None else None):
                 self._set_aside.retry_routes_now(time.monotonic())
         if self._store.is_synced and self._revival.due_s is None:
-            self._apply_changes(self._take_changes())
+            self._apply_changes(self._deciding.take())
             self._delete_retired_servers()
         self._publish()
 
-    def _take_changes(self) -> Outcome:
-        changes, arrived_s = self._store.take()
-        if changes:
-            self._observer.changes_seen(changes)
-            self._unreported |= changes.routes
-            if self._unserved_since_s is None:
-                self._unserved_since_s = arrived_s
-        if changes or self._outcome is None:
-            self._outcome = self._admission.update(self._store.objects, changes)
-        return self._outcome
+    def rest(self) -> None:
+        """Wait until the next turn has something to do."""
+        self._store.wait(self.pause_s())
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether HAProxy is down."""
+        return self._haproxy.is_down or self._haproxy.is_awaited
+
+    def note_failure(self, problem: str) -> None:
+        """Take note that a turn raised what nobody foresaw."""
+        self._problem = problem
+        self._publisher.failed(problem)
+
+    def rebuild(self, failures: int) -> None:
+        """Decide everything anew in the next turn; from the second failure in a row on, without trust in what was remembered."""
+        self._deciding.anew()
+        if failures == _FORGETS_AT:
+            self._running = None
+            self._set_aside = SetAside(self._timing.refused_retry_s, self._timing.port_retry_s)
+            self._pace = ReloadPace(self._timing.reload_interval_s, self._timing.gather_s, self._timing.failure_retry_s)
+            self._templates.forget()
+        if self._haproxy.is_down:
+            # Whoever was to notice that may have failed. A load starts it.
+            self._running = None
+        if self._running is None and self._served is not None:
+            self._unknown = ReloadReason(ReloadCause.TURN_FAILED)
 
     def _apply_changes(self, outcome: Outcome) -> None:
         if self._set_aside:
@@ -216,29 +225,21 @@ class Controller:
             return dict.fromkeys(at_ports, str(error))
 
     def _plan(self, desired: Model) -> Plan:
-        todo = plan(self._running, desired, self._templates.in_use, self._unknown)
-        if not self._templates.is_trying_new:
-            return todo
-        new_templates = ReloadReason(ReloadCause.TEMPLATES_CHANGED)
-        match todo:
-            case NoChange():
-                return Reload((new_templates,))
-            case RuntimeUpdate():
-                return Reload((new_templates,), todo)
-            case Reload(reasons, meanwhile):
-                return Reload((*reasons, new_templates), meanwhile)
+        return self._templates.try_with(plan(self._running, desired, self._templates.in_use, self._unknown))
 
     def _update(self, todo: RuntimeUpdate) -> bool:
         """Carry out a runtime update; say whether it worked. If not, only a reload can tell what runs."""
-        if self._running is None:
+        # Nothing is known of what runs until this is through.
+        running, self._running = self._running, None
+        if running is None:
             return False
         began_s = time.monotonic()
         try:
-            self._applier.update(self._templates.in_use, self._running, todo)
+            self._applier.update(self._templates.in_use, running, todo)
         except HaproxyError as error:
             self._observer.runtime_updated("failed", len(todo.commands), time.monotonic() - began_s)
             log.warning("runtime update failed", problem=str(error), consequence="reload")
-            self._running, self._unknown = None, ReloadReason(ReloadCause.RUNTIME_REFUSED)
+            self._unknown = ReloadReason(ReloadCause.RUNTIME_REFUSED)
             return False
         seconds = time.monotonic() - began_s
         self._observer.runtime_updated("success", len(todo.commands), seconds)
@@ -264,7 +265,9 @@ class Controller:
             Whether to go on at once: false after a failure, which is tried again later.
         """
         began_s = time.monotonic()
-        result = self._applier.apply(self._templates.renderer, wanted.model, self._running)
+        # As in an update.
+        former, self._running = self._running, None
+        result = self._applier.apply(self._templates.renderer, wanted.model, former)
         seconds = time.monotonic() - began_s
         causes = frozenset(reason.cause for reason in todo.reasons)
         match result:
@@ -279,6 +282,7 @@ class Controller:
                     self._set_aside.retry_routes_now(time.monotonic())
                 self._serves(wanted)
             case Refused(refusals):
+                self._running = former
                 self._observer.reload_finished("refused", causes, seconds)
                 if self._templates.is_trying_new and (lost := self._lost_by(refusals)):
                     self._templates.drop("; ".join(lost[:_NAMED]))
@@ -286,9 +290,8 @@ class Controller:
                     log_set_aside(self._set_aside.add(refusals, wanted, time.monotonic()))
                 self._pace.hurry(time.monotonic())
             case Failed(problem, certain, config_refused):
+                self._running = former if certain else None
                 self._observer.reload_finished("failed", causes, seconds)
-                if not certain:
-                    self._running = None
                 if self._templates.is_trying_new and config_refused:
                     self._templates.drop(problem)
                     return True
@@ -302,17 +305,13 @@ class Controller:
         self._served = outcome
         self._pending = False
         self._problem = ""
-        if self._unserved_since_s is not None:
-            self._observer.changes_served(time.monotonic() - self._unserved_since_s)
-            self._unserved_since_s = None
+        self._deciding.served(time.monotonic())
         self._set_aside.acquit()
         self._pace.wants_none()
 
     def _lost_by(self, refusals: Refusals) -> list[str]:
         """Give what HAProxy says of what is served now, and would not be any more."""
         return served_but_rejected(self._served.model, refusals) if self._served is not None else []
-
-    # What others see
 
     def _publish(self) -> None:
         running = self._running if self._revival.due_s is None else None
@@ -327,15 +326,9 @@ class Controller:
             template_problem=self._templates.problem,
             last_success_s=self._last_success_s,
         )
-        if differs(snapshot, self._snapshot):
-            log_verdicts(self._snapshot.verdicts, snapshot.verdicts)
-            self._snapshot = snapshot
-            self._observer.published(snapshot)
-        is_news = self._snapshot is not self._reported or bool(self._unreported)
-        # While changes wait, the verdicts are of other objects than those in the store.
-        if self._reporter is not None and is_news and not self._pending and self._outcome is not None:
-            self._reporter.update(self._snapshot, self._store.objects.routes, self._unreported)
-            self._reported, self._unreported = self._snapshot, frozenset()
+        self._publisher.publish(snapshot)
+        if not self._pending:
+            self._publisher.report(self._deciding, self._store.objects.routes)
 
     def pause_s(self) -> float:
         """Give how long the next turn has nothing to do, unless the store wakes it; seconds."""

@@ -23,6 +23,9 @@ class Observer(Protocol):
     def runtime_updated(self, result: str, commands: int, seconds: float) -> None:
         """Tell of commands to the HAProxy that runs: ``success`` or ``failed``, how many, and how long they took."""
 
+    def turn_failed(self) -> None:
+        """Tell that a turn of the loop raised what nobody foresaw."""
+
     def haproxy_ended(self) -> None:
         """Tell that HAProxy ended unasked."""
 

@@ -119,6 +119,17 @@ class Store:
         with self._condition:
             inbox, self._inbox = self._inbox, {}
             arrived_s, self._oldest_arrival_s = self._oldest_arrival_s, None
+        try:
+            changes = self._move(inbox)
+        except BaseException:
+            with self._condition:
+                # None may be lost. Some may have been moved: whoever asked decides about everything anew.
+                self._inbox = {**inbox, **self._inbox}
+                self._oldest_arrival_s = arrived_s
+            raise
+        return changes, arrived_s if changes else None
+
+    def _move(self, inbox: Mapping[_Slot, KubernetesObject | None]) -> Changes:
         routes: set[ObjectKey] = set()
         services: set[ObjectKey] = set()
         routers: set[ObjectKey] = set()
@@ -134,8 +145,7 @@ class Store:
                     routers.add(key)
             else:
                 services.update(self._take_slice(key, obj))
-        changes = Changes(frozenset(routes), frozenset(services), frozenset(routers))
-        return changes, arrived_s if changes else None
+        return Changes(frozenset(routes), frozenset(services), frozenset(routers))
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:
         """Move one slice; give the Services that it changes."""

@@ -8,6 +8,7 @@ import structlog
 
 from router.errors import TemplateError
 from router.model import Model
+from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
 from router.render import Renderer
 
 log = structlog.get_logger()
@@ -66,6 +67,25 @@ class TemplateChoice:
         if is_level:
             self.take_up()
         return is_level
+
+    def try_with(self, todo: Plan) -> Plan:
+        """Give the plan with which new templates are tried, if there are any: it has a reload."""
+        if not self.is_trying_new:
+            return todo
+        reason = ReloadReason(ReloadCause.TEMPLATES_CHANGED)
+        match todo:
+            case NoChange():
+                return Reload((reason,))
+            case RuntimeUpdate():
+                return Reload((reason,), todo)
+            case Reload(reasons, meanwhile):
+                return Reload((*reasons, reason), meanwhile)
+
+    def forget(self) -> None:
+        """Render everything anew."""
+        for renderer in (self._in_use, self._new):
+            if renderer is not None:
+                renderer.forget()
 
     def take_up(self) -> None:
         """Use the new templates from now on."""

@@ -62,6 +62,10 @@ class Admission:
         self._verdicts: SortedMap[ObjectKey, Verdict] = SortedMap()
         self._outcome = Outcome(Model((), self._claims.shared_frontends()), self._verdicts.mapping())
 
+    def anew(self) -> Admission:
+        """Give one with the same settings that knows of no object yet."""
+        return Admission(self._settings)
+
     def update(self, objects: Objects, changes: Changes) -> Outcome:
         """Decide anew after a change.
 

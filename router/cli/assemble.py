@@ -18,7 +18,7 @@ from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
 from router.cli.metrics import haproxy_metrics, protection
 from router.cli.options import admission_settings, http_address, render_settings
 from router.cli.own_addresses import machine_of
-from router.controller import Controller, Timing
+from router.controller import Controller
 from router.haproxy.attached import AttachedHaproxy
 from router.haproxy.binary import HaproxyBinary, find_binary
 from router.haproxy.newest_worker import Deadlines
@@ -46,6 +46,7 @@ from router.settings import RenderSettings
 from router.state_dir import StateDir
 from router.store import Store
 from router.supervisor import SUPERVISOR
+from router.timing import Timing
 
 if TYPE_CHECKING:
     from router.cli.cluster import Cluster
@@ -211,6 +212,7 @@ def _pages(
                 turned_ago_s=now_s - controller.last_turn_s,
                 answered_ago_s=now_s - answered_s if answered_s is not None else None,
                 dead_threads=SUPERVISOR.problems,
+                failed_turns=controller.failed_turns,
             )
         )
 

@@ -102,7 +102,7 @@ def _supervise(router: Router, shutdown_delay_s: float, stop_signals: StopSignal
     try:
         router.source.start()
         is_settled = False
-        while not reconcile.has_ended:
+        while not router.controller.is_over:
             if stop_signals.within(_LOOK_S if is_settled else _LOOK_AT_FIRST_S) is not None:
                 break
             if not is_settled and router.controller.snapshot.configured:

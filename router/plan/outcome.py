@@ -21,6 +21,8 @@ class ReloadCause(StrEnum):
     TEMPLATES_CHANGED = "templates-changed"
     RUNTIME_REFUSED = "runtime-refused"
     """HAProxy did not answer to a command as it does when that worked."""
+    TURN_FAILED = "turn-failed"
+    """Something that nobody foresaw went wrong in the router; what runs is not known any more."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

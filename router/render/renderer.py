@@ -74,6 +74,10 @@ class Renderer:
             _origins=self._origins,
         )
 
+    def forget(self) -> None:
+        """Remember nothing: every section is rendered anew."""
+        self._routes, self._shared, self._pool = {}, {}, {}
+
     def renders(self, section: RouteSection) -> bool:
         """Say whether the template has no fault with a section of the pool; it is rendered and remembered."""
         part = self._pool.get(id(section))

@@ -9,6 +9,8 @@ from router.snapshot import Snapshot
 
 _LOOP_DEADLINE_S = 60.0
 """A turn may take a large reload's time; far beyond that the loop hangs."""
+FAILED_TURNS = 3
+"""One that fails is decided anew. What goes on to fail may be mended by a start from nothing."""
 _ANSWER_DEADLINE_S = 10.0
 """HAProxy is asked every second."""
 
@@ -26,7 +28,12 @@ class Health:
 
 
 def alive(
-    snapshot: Snapshot, *, turned_ago_s: float, answered_ago_s: float | None, dead_threads: Iterable[str] = ()
+    snapshot: Snapshot,
+    *,
+    turned_ago_s: float,
+    answered_ago_s: float | None,
+    dead_threads: Iterable[str] = (),
+    failed_turns: int = 0,
 ) -> Health:
     """Judge liveness: the loop turns, HAProxy answers, and every thread lives.
 
@@ -35,8 +42,11 @@ def alive(
         turned_ago_s: seconds since the loop last turned.
         answered_ago_s: seconds since HAProxy last answered, None if it never did.
         dead_threads: a sentence for each thread that died and does not run again yet.
+        failed_turns: how many turns of the loop in a row raised what nobody foresaw.
     """
     problems = list(dead_threads)
+    if failed_turns >= FAILED_TURNS:
+        problems.append(f"{failed_turns} turns of the reconcile loop in a row failed: {snapshot.problem}")
     if turned_ago_s > _LOOP_DEADLINE_S:
         problems.append(f"the reconcile loop has not turned for {turned_ago_s:.0f} seconds")
     # A HAProxy that drains is left alone: whoever asks it something keeps it from ending.

@@ -72,6 +72,11 @@ class Metrics:
             registry=self.registry,
         )
         self._ends = Counter("tcp_router_haproxy_ends", "Times that HAProxy ended unasked.", registry=self.registry)
+        self._failed_turns = Counter(
+            "tcp_router_turn_failures",
+            "Turns of the reconcile loop that raised what nobody foresaw.",
+            registry=self.registry,
+        )
         self._last_success = Gauge(
             "tcp_router_last_success_timestamp_seconds",
             "When a configuration was last applied, seconds since the epoch.",
@@ -127,6 +132,10 @@ class Metrics:
         self._runtime.labels(result).inc()
         self._commands.inc(commands)
         self._apply.labels(f"runtime-{result}").observe(seconds)
+
+    def turn_failed(self) -> None:
+        """Count a turn of the reconcile loop that failed."""
+        self._failed_turns.inc()
 
     def haproxy_ended(self) -> None:
         """Count an unasked end of HAProxy."""

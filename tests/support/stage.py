@@ -10,7 +10,7 @@ from router.admission import Admission
 from router.admission.verdicts import Reason
 from router.apply import Applier
 from router.commands import Command
-from router.controller import Controller, Timing
+from router.controller import Controller
 from router.errors import HaproxyError, HaproxyStartFailed, HaproxyUnreachable, UnexpectedReply
 from router.haproxy.alerts import BindFailure, Diagnostic
 from router.haproxy.check import CheckResult
@@ -27,6 +27,7 @@ from router.settings import AdmissionSettings, PortRanges, RenderSettings, Route
 from router.snapshot import Snapshot
 from router.state_dir import StateDir
 from router.store import Changes, Store
+from router.timing import Timing
 
 PREFIX = "haproxy.router.openshift.io/"
 
@@ -183,6 +184,7 @@ class Witness:
         self.results: list[tuple[str, frozenset[ReloadCause]]] = []
         self.snapshots: list[Snapshot] = []
         self.ends = 0
+        self.failed_turns = 0
         self.updates: list[str] = []
         self.changes = 0
         self.served = 0
@@ -206,6 +208,10 @@ class Witness:
         """Remember result and causes."""
         assert seconds >= 0
         self.results.append((result, causes))
+
+    def turn_failed(self) -> None:
+        """Count."""
+        self.failed_turns += 1
 
     def haproxy_ended(self) -> None:
         """Count."""

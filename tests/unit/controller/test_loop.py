@@ -8,10 +8,10 @@ import pytest
 import structlog
 
 from router.admission.verdicts import Reason
-from router.controller import Timing
 from router.errors import HaproxyUnreachable, TemplateError
 from router.plan import ReloadCause
 from router.resources import ObjectMeta, Route
+from router.timing import Timing
 from tests.support.stage import PREFIX, Stage, key, route, start
 from tests.support.waiting import wait_for
 

@@ -1,0 +1,57 @@
+"""What arrived in the store, decided: the outcome, and what of it nobody was told yet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from router.admission import Admission, Outcome
+from router.hooks import Observer
+from router.resources import ObjectKey
+from router.store import Store
+
+
+class Deciding:
+    """Takes changes from the store to admission. All calls from one thread.
+
+    Args:
+        store: the objects.
+        admission: decides what is served.
+        observer: counts what changed.
+    """
+
+    def __init__(self, store: Store, admission: Admission, observer: Observer) -> None:
+        self._store = store
+        self._admission = admission
+        self._observer = observer
+        self._unserved_since_s: float | None = None
+        self.outcome: Outcome | None = None
+        """Of what was taken so far; None before, and where everything is to be decided anew."""
+        self.unreported: frozenset[ObjectKey] = frozenset()
+        """Routes that are other objects than those last reported on, or gone."""
+
+    def take(self) -> Outcome:
+        """Decide about what arrived since."""
+        changes, arrived_s = self._store.take()
+        if changes:
+            self.unreported |= changes.routes
+            self._observer.changes_seen(changes)
+            if self._unserved_since_s is None:
+                self._unserved_since_s = arrived_s
+        if self.outcome is None:
+            everything = self._store.objects.everything()
+            self.unreported |= everything.routes
+            changes = replace(everything, routes=changes.routes | everything.routes)
+        if changes or self.outcome is None:
+            self.outcome = self._admission.update(self._store.objects, changes)
+        return self.outcome
+
+    def anew(self) -> None:
+        """Decide about all objects with the next ``take``, without anything that is remembered of them."""
+        self._admission = self._admission.anew()
+        self.outcome = None
+
+    def served(self, now_s: float) -> None:
+        """Take note that HAProxy serves the outcome (``time.monotonic``)."""
+        if self._unserved_since_s is not None:
+            self._observer.changes_served(now_s - self._unserved_since_s)
+            self._unserved_since_s = None
