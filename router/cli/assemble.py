@@ -123,7 +123,10 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
         reporter=cluster.writer if cluster is not None else None,
     )
     source, input_problems = _source(values, cluster, store, metrics, stack)
-    readiness = Readiness(lambda: controller.snapshot, lambda: haproxy.takes_traffic, input_problems)
+    readiness = Readiness(
+        lambda: controller.snapshot, lambda: haproxy.takes_traffic, lambda: haproxy.kept_ports, input_problems
+    )
+    metrics.show_readiness(readiness.now)
     pages = _pages(controller, haproxy, metrics, SessionCounts(settings.stats_socket), values["canonical_hostname"])
     pages["/readyz"] = lambda: health_page(readiness.now())
     address, port = http_address(values)

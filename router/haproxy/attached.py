@@ -62,6 +62,7 @@ class AttachedHaproxy(NewestWorker):
         self._worker: WorkerId | None = None
         """The one that we loaded, or met."""
         self._other_version = ""
+        self._kept_ports = 0
         self._watch = WorkerWatch(settings.stats_socket, on_gone=self._note_loss)
 
     # Any thread
@@ -97,6 +98,14 @@ class AttachedHaproxy(NewestWorker):
     def other_version(self) -> str:
         """The version of the HAProxy that runs, where it is not that of the binary which judges; else empty."""
         return self._other_version
+
+    @property
+    def kept_ports(self) -> int:
+        """On how many ports it served when it was last found: by a configuration that has servers, loaded and running.
+
+        0 where it has none, as the small one of its first start. Of use until something is loaded by us.
+        """
+        return self._kept_ports
 
     def hurry(self) -> None:
         """Do nothing: there is no connection that ``stop`` would wait for."""
@@ -179,8 +188,17 @@ class AttachedHaproxy(NewestWorker):
         # Of two that differ, one is about to end.
         if info.stopping or newest != info.pid:
             return False
+        self._kept_ports = self._count_kept()
         self._meet(info)
         return True
+
+    def _count_kept(self) -> int:
+        try:
+            serving = self.serving()
+        except HaproxyError as error:
+            log.warning("haproxy's configuration not known", problem=str(error))
+            return 0
+        return len(serving.frontends) if serving.servers else 0
 
     def _meet(self, info: stats.Info) -> None:
         self._worker = WorkerId(info.pid, info.started_s)

@@ -78,6 +78,8 @@ class StandaloneHaproxy(NewestWorker):
     is_child = True
     other_version = ""
     """What runs is the binary that judges."""
+    kept_ports = 0
+    """There is none before we start it."""
 
     @property
     def last_answer_s(self) -> float | None:

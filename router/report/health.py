@@ -17,9 +17,10 @@ _ANSWER_DEADLINE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """An answer to a probe. ``problems`` is empty when all is well."""
+    """An answer to a probe. ``problems`` is empty when all is well; ``notes`` say what is worth knowing all the same."""
 
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -60,22 +61,37 @@ def alive(
     return Health(tuple(problems))
 
 
-def ready(snapshot: Snapshot, input_problems: Iterable[str] = (), *, takes_traffic: bool = True) -> Health:
+def ready(
+    snapshot: Snapshot, input_problems: Iterable[str] = (), *, takes_traffic: bool = True, kept_ports: int = 0
+) -> Health:
     """Judge readiness: inputs synced, a configuration applied, HAProxy there, not shutting down.
+
+    A HAProxy that outlived the router before this one serves what that one gave it. Clients are better off with that than with
+    nobody, so until something newer is applied it counts as ready, and is called stale.
 
     Args:
         snapshot: the controller's last.
         input_problems: why inputs cannot be read now, and what to do. Once synced they are no reason not to be ready: what
             is known is served on.
         takes_traffic: HAProxy is there.
+        kept_ports: on how many ports it serves by a configuration that was there before this router.
     """
-    problems = []
-    if not snapshot.synced:
-        problems += ["the inputs have not synced yet", *input_problems]
-    elif not snapshot.configured:
-        problems.append(f"no configuration has been applied yet: {snapshot.problem or 'in progress'}")
+    problems: list[str] = []
+    notes: list[str] = []
+    if not snapshot.configured:
+        if kept_ports and takes_traffic:
+            ports = "1 port" if kept_ports == 1 else f"{kept_ports} ports"
+            notes.append(f"stale: HAProxy serves on {ports} what it had before this router started")
+        (notes if notes else problems).extend(_not_configured(snapshot, input_problems))
     elif not takes_traffic:
         problems.append("HAProxy is down")
     if snapshot.stopping:
         problems.append("the router is shutting down")
-    return Health(tuple(problems))
+    return Health(tuple(problems), tuple(notes))
+
+
+def _not_configured(snapshot: Snapshot, input_problems: Iterable[str]) -> tuple[str, ...]:
+    """Say why nothing has been applied yet."""
+    if not snapshot.synced:
+        return ("the inputs have not synced yet", *input_problems)
+    return (f"no configuration has been applied yet: {snapshot.problem or 'in progress'}",)

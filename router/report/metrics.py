@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 from router import __version__
 from router.plan import ReloadCause
 from router.report.haproxy_metrics import HaproxyMetrics, Owners
+from router.report.health import Health
 from router.snapshot import Snapshot
 from router.store import Changes
 
@@ -99,6 +100,10 @@ class Metrics:
             registry=self.registry,
         )
         gauge.set_function(differ)
+
+    def show_readiness(self, now: Callable[[], Health]) -> None:
+        """Show from now on what /readyz says, as ``now`` gives it at each scrape."""
+        self.registry.register(_Ready(now))
 
     def show_haproxy(self, haproxy: HaproxyMetrics) -> None:
         """Show HAProxy's own metrics from now on, and tell them of reloads."""
@@ -188,12 +193,28 @@ class _Present(Collector):
             "tcp_router_routes_with_warnings", "Routes served otherwise than their owner would expect.", warned
         )
         yield _gauge("tcp_router_haproxy_up", "1 while HAProxy answers on its socket.", self._haproxy_up())
-        yield _gauge("tcp_router_ready", "1 while the router is ready for traffic.", snapshot.ready)
         yield _gauge("tcp_router_level", "1 while HAProxy serves what the objects say.", not snapshot.problem)
         yield _gauge(
             "tcp_router_templates_taken_up",
             "1 while the templates on disk are those in use.",
             not snapshot.template_problem,
+        )
+
+
+class _Ready(Collector):
+    """Gauges of what /readyz says."""
+
+    def __init__(self, now: Callable[[], Health]) -> None:
+        self._now = now
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the gauges as they are now."""
+        health = self._now()
+        yield _gauge("tcp_router_ready", "1 while the router is ready for traffic.", health.ok)
+        yield _gauge(
+            "tcp_router_stale",
+            "1 while HAProxy serves what it had before this router started, which has applied nothing yet.",
+            bool(health.notes),
         )
 
 

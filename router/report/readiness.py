@@ -15,6 +15,7 @@ class Readiness:
     Args:
         snapshot: gives the controller's last.
         takes_traffic: says whether HAProxy is there.
+        kept_ports: says on how many ports it serves by a configuration that was there before this router.
         input_problems: gives why inputs cannot be read now.
     """
 
@@ -22,10 +23,12 @@ class Readiness:
         self,
         snapshot: Callable[[], Snapshot],
         takes_traffic: Callable[[], bool],
+        kept_ports: Callable[[], int],
         input_problems: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._snapshot = snapshot
         self._takes_traffic = takes_traffic
+        self._kept_ports = kept_ports
         self._input_problems = input_problems
         self._is_withdrawn = False
 
@@ -38,4 +41,5 @@ class Readiness:
         snapshot = self._snapshot()
         if self._is_withdrawn:
             snapshot = replace(snapshot, stopping=True)
-        return ready(snapshot, self._input_problems(), takes_traffic=self._takes_traffic())
+        takes_traffic, kept_ports = self._takes_traffic(), self._kept_ports()
+        return ready(snapshot, self._input_problems(), takes_traffic=takes_traffic, kept_ports=kept_ports)

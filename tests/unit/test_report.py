@@ -115,6 +115,7 @@ def test_metrics_tell_what_happened() -> None:
     good, bad = ObjectKey("a", "good"), ObjectKey("a", "bad")
     verdicts = {good: Verdict(route=good, warnings=("w",)), bad: Verdict(route=bad, reason=Reason.INVALID_PORT)}
     metrics.published(Snapshot(synced=True, configured=True, verdicts=verdicts, last_success_s=1234.5, problem="p"))
+    metrics.show_readiness(lambda: Health((), ("stale: ...",)))
     seen = values(metrics)
 
     def value(name: str, **labels: str) -> float:
@@ -132,6 +133,7 @@ def test_metrics_tell_what_happened() -> None:
     assert value("tcp_router_routes_with_warnings") == 1
     assert value("tcp_router_haproxy_up") == 1
     assert value("tcp_router_ready") == 1
+    assert value("tcp_router_stale") == 1
     assert value("tcp_router_level") == 0
     assert value("tcp_router_input_problems") == 2
     assert value("tcp_router_last_success_timestamp_seconds") == 1234.5

@@ -40,8 +40,8 @@ Guard = Callable[[Request], Page | None]
 
 
 def health_page(health: Health) -> Page:
-    """Give a probe's answer: 200 ``ok``, or 503 with a line for each problem."""
+    """Give a probe's answer: 200 ``ok`` with a line for each note, or 503 with a line for each problem and note."""
     if health.ok:
-        return Page(b"ok\n")
-    body = "".join(f"{problem}\n" for problem in health.problems).encode()
+        return Page("".join(f"{line}\n" for line in ("ok", *health.notes)).encode())
+    body = "".join(f"{line}\n" for line in (*health.problems, *health.notes)).encode()
     return Page(body, status=HTTPStatus.SERVICE_UNAVAILABLE)
