@@ -82,7 +82,7 @@ def ready(
         if kept_ports and takes_traffic:
             ports = "1 port" if kept_ports == 1 else f"{kept_ports} ports"
             notes.append(f"stale: HAProxy serves on {ports} what it had before this router started")
-        (notes if notes else problems).extend(_not_configured(snapshot, input_problems))
+        (notes or problems).extend(_not_configured(snapshot, input_problems))
     elif not takes_traffic:
         problems.append("HAProxy is down")
     if snapshot.stopping:

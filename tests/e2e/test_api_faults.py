@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.api_server import ApiServer
+from tests.support.api_server import EVERY_ADDRESS, ApiServer
 from tests.support.cluster import ClusterRouter
 from tests.support.level import Level, Watchman, metric
 from tests.support.objects import ANNOTATIONS, app, endpoint_slice, route, service
@@ -82,7 +82,7 @@ class Scene:
 @contextlib.contextmanager
 def api_and_router(directory: Path) -> Iterator[tuple[ApiServer, RouterProcess, Path]]:
     """Give an API server, a router that is to follow it, not started yet, and the file with its token; nothing is left."""
-    with ApiServer(tls=True) as api:
+    with ApiServer(tls=True, loopback=EVERY_ADDRESS) as api:
         token_file = directory / "token"
         token_file.write_text("token-1")
         api.tokens.add("token-1")

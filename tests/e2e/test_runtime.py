@@ -15,11 +15,11 @@ from router.haproxy.cli_socket import command
 from tests.support.certificates import server_context
 from tests.support.clients import reached, served
 from tests.support.cluster import Cluster
+from tests.support.kube.pods import Wanted
 from tests.support.objects import ANNOTATIONS, app, endpoint_slice, route, service
 from tests.support.ports import free_port, free_ports
 from tests.support.probing import Prober, exchange, is_open, is_refused
 from tests.support.router_process import RouterProcess, http_get
-from tests.support.servers import echo_server, tls_server
 from tests.support.waiting import wait_for
 
 
@@ -140,7 +140,8 @@ def test_new_passthrough_route_needs_no_reload(cluster: Cluster, tmp_path: Path)
     router = pool_router(cluster, (), "--sni-port", str(sni_port), "--sni-pool", "2")
     hosts = ("one.example.com", "two.example.com")
     for host in hosts:
-        pod = cluster.stack.enter_context(tls_server(server_context(tmp_path, host), host.encode(), "127.0.0.2"))
+        server_context(tmp_path, host)
+        pod = cluster.start(Wanted(host.encode(), certificate=tmp_path / f"{host}.pem"))
         name = host.partition(".")[0]
         cluster.create(
             route(name, host=host, passthrough=True), service(name), *endpoint_slice(name, (pod.address, pod.port))
@@ -284,11 +285,10 @@ def test_dead_pod_gets_no_connection_after_a_reload(cluster: Cluster) -> None:
     port, *outside = free_ports(4)
     router = pool_router(cluster, (port,), "--check-interval", "200ms")
     alive = cluster.pod(b"")
-    dead = cluster.stack.enter_context(echo_server(address="127.0.0.2"))
-    dead_endpoint = (dead.address, dead.port)
-    cluster.create(*app("db", port, alive, dead_endpoint))
+    dead = cluster.start(Wanted())
+    cluster.create(*app("db", port, alive, (dead.address, dead.port)))
     wait_for(lambda: not is_refused(port), "the port to open")
-    dead.stop_listening()
+    dead.end()
 
     def is_down() -> bool:
         states = [line.split() for line in haproxy_says(router, "show servers state").splitlines()]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.api_server import ApiServer
+from tests.support.api_server import EVERY_ADDRESS, ApiServer
 from tests.support.attached_pod import AttachedPod
 from tests.support.clients import connect, echoes, served
 from tests.support.cluster import ClusterRouter
@@ -38,14 +38,16 @@ class Scene:
         code, text = http_get(self.pod.router.http_port, "/readyz")
         is_stale = "stale: HAProxy serves on " in text
         assert is_stale == ("the inputs have not synced yet" in text and code == 200)
-        return is_stale and metric(self.pod.router, "tcp_router_stale") == 1 == metric(self.pod.router, "tcp_router_ready")
+        return is_stale and metric(self.pod.router, "tcp_router_stale") == 1 == metric(
+            self.pod.router, "tcp_router_ready"
+        )
 
 
 @pytest.fixture
 def scene(tmp_path: Path, echo: TcpServer) -> Iterator[Scene]:
     """Give a pod that serves one Route of an API server."""
     health_port, *ports = free_ports(4)
-    with ApiServer(tls=True) as api, contextlib.ExitStack() as stack:
+    with ApiServer(tls=True, loopback=EVERY_ADDRESS) as api, contextlib.ExitStack() as stack:
         api.tokens.add("token")
         api.apply(*app("db", ports[0], (echo.address, echo.port)), *app("gone", ports[1], (echo.address, echo.port)))
         pod = AttachedPod(tmp_path)

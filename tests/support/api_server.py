@@ -15,6 +15,7 @@ import socket
 import ssl
 import tempfile
 import threading
+from collections.abc import Container
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,9 +29,20 @@ from tests.support.kube.state import Request, ServerState
 from tests.support.kube.statuses import StatusError
 from tests.support.kube.tls import private_ca
 
-__all__ = ["ApiServer", "Request", "StatusError"]
+__all__ = ["EVERY_ADDRESS", "ApiServer", "Request", "StatusError"]
 
 _TIMEOUT_S = 20.0
+
+
+class _Everything:
+    """Contains whatever it is asked for."""
+
+    def __contains__(self, value: object) -> bool:
+        return True
+
+
+EVERY_ADDRESS = _Everything()
+"""For ``loopback``, in tests whose pods are all on loopback."""
 
 
 class ApiServer(ServerState):
@@ -39,10 +51,15 @@ class ApiServer(ServerState):
     The direct methods (create, update, delete, get, list) go by the same rules as requests, with three liberties: a namespace
     that is missing is created, status and creationTimestamp are taken as given, and a resourceVersion may be left out.
     They raise ``StatusError``, and give copies.
+
+    Args:
+        tls: whether it speaks TLS, with a CA of its own.
+        loopback: loopback addresses that endpoints may have all the same, where pods of the test are; real servers refuse them.
     """
 
-    def __init__(self, *, tls: bool = False) -> None:
+    def __init__(self, *, tls: bool = False, loopback: Container[str] = ()) -> None:
         super().__init__(self._listen)
+        self.storage.loopback = loopback
         self._temporary = tempfile.TemporaryDirectory(prefix="api-server-") if tls else None
         self._context: ssl.SSLContext | None = None
         self.ca_file: Path | None = None

@@ -7,10 +7,13 @@ and pods; all of it is taken away again.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +23,15 @@ import yaml
 from tests.support.api_server import ApiServer
 from tests.support.crd import route_schema
 from tests.support.kube import control_plane, pods
-from tests.support.kube.client import KubeClient
+from tests.support.kube.client import KubeClient, Refused
+from tests.support.kube.pods import Pod, Wanted
 from tests.support.kube.rbac import SERVICE_ACCOUNT, rbac_objects
 from tests.support.router_process import RouterProcess
-from tests.support.servers import echo_server
+from tests.support.servers import echo_server, tls_server
 from tests.support.waiting import wait_for
 
 Object = dict[str, Any]
-Pod = Callable[[bytes, int], contextlib.AbstractContextManager[tuple[str, int]]]
+StartPod = Callable[[Wanted], contextlib.AbstractContextManager[Pod]]
 
 ROUTE_CRD = "routes.route.openshift.io"
 _KINDS = ("Route", "Service", "EndpointSlice", "Event", "Lease")
@@ -43,7 +47,7 @@ class Cluster:
     directory: Path
     server: ApiServer | None
     """The one made of HTTP, for what only it can be asked; None for a real one."""
-    start_pod: Pod
+    start_pod: StartPod
     stack: contextlib.ExitStack
     _routers: int = field(default=0)
 
@@ -60,7 +64,12 @@ class Cluster:
 
     def pod(self, prefix: bytes = b"", port: int = 0) -> tuple[str, int]:
         """Start a pod that echoes, with a prefix; give its address and port. It lives as long as the test."""
-        return self.stack.enter_context(self.start_pod(prefix, port))
+        made = self.start(Wanted(prefix, port))
+        return made.address, made.port
+
+    def start(self, wanted: Wanted) -> Pod:
+        """Start a pod that can be ended, or that speaks TLS; it lives as long as the test at most."""
+        return self.stack.enter_context(self.start_pod(wanted))
 
     def router(self, *options: str, name: str = "tcp-router") -> RouterProcess:
         """Make a router that follows the namespace, not started yet; it is stopped after the test."""
@@ -141,10 +150,16 @@ def write_kubeconfig(path: Path, admin: KubeClient, token: str) -> Path:
 @contextlib.contextmanager
 def http_cluster(directory: Path) -> Iterator[Cluster]:
     """Give the cluster made of HTTP; its pods are on loopback."""
-    with ApiServer(tls=True) as server:
+    addresses: set[str] = set()
+    with ApiServer(tls=True, loopback=addresses) as server:
         server.has_routes = False
         server.tokens.add("admin")
-        with _cluster(directory, server.kubeconfig(directory, "admin"), _loopback_pod, server) as cluster:
+        kubeconfig = server.kubeconfig(directory, "admin")
+
+        def start_pod(wanted: Wanted) -> contextlib.AbstractContextManager[Pod]:
+            return _loopback_pod(wanted, addresses)
+
+        with route_crd(kubeconfig), _cluster(directory, kubeconfig, start_pod, server) as cluster:
             yield cluster
 
 
@@ -157,23 +172,33 @@ def real_cluster(directory: Path, kubeconfig: Path) -> Iterator[Cluster]:
 
 
 @contextlib.contextmanager
-def _cluster(directory: Path, kubeconfig: Path, start_pod: Pod, server: ApiServer | None) -> Iterator[Cluster]:
-    """Create the Route CRD if it is missing, and a namespace; delete what was created when left."""
+def _cluster(directory: Path, kubeconfig: Path, start_pod: StartPod, server: ApiServer | None) -> Iterator[Cluster]:
+    """Create a namespace; delete it when left, with what is in it."""
     with contextlib.ExitStack() as stack:
         client = KubeClient(kubeconfig)
         stack.callback(client.close)
-        _ensure_route_crd(client, stack)
         namespace = _namespace(client, stack)
         # Routers and pods end before the objects go.
         running = stack.enter_context(contextlib.ExitStack())
         yield Cluster(client, namespace, directory, server, start_pod, running)
 
 
+_hosts = itertools.count(1)
+
+
 @contextlib.contextmanager
-def _loopback_pod(prefix: bytes, port: int) -> Iterator[tuple[str, int]]:
-    # Not on the address that the router binds: the seed's pod and its frontend have the same port.
-    with echo_server(prefix, "127.0.0.2", port) as server:
-        yield server.address, server.port
+def _loopback_pod(wanted: Wanted, addresses: set[str]) -> Iterator[Pod]:
+    """Start a pod on an address of its own, the only ones on loopback that the API server takes."""
+    address = f"127.1.{os.getpid() % 256}.{next(_hosts) % 254 + 1}"
+    addresses.add(address)
+    if wanted.certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(wanted.certificate)
+        made = tls_server(context, wanted.text, address, wanted.port)
+    else:
+        made = echo_server(wanted.text, address, wanted.port)
+    with made as server:
+        yield Pod(server.address, server.port, server.stop_listening)
 
 
 def _namespace(client: KubeClient, stack: contextlib.ExitStack) -> str:
@@ -191,22 +216,44 @@ def _namespace(client: KubeClient, stack: contextlib.ExitStack) -> str:
     return name
 
 
-def _ensure_route_crd(client: KubeClient, stack: contextlib.ExitStack) -> None:
-    """Create the CRD of Routes where there is none; OpenShift has Routes without a CRD."""
-    groups = {group["name"] for group in client.ask("GET", "/apis")["groups"]}
-    if "route.openshift.io" in groups:
-        return
-    client.create(
-        {**route_schema().document, "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
-    )
-    stack.callback(client.delete, "CustomResourceDefinition", "", ROUTE_CRD)
+@contextlib.contextmanager
+def route_crd(kubeconfig: Path) -> Iterator[None]:
+    """Create the CRD of Routes where there is none, and delete it when left; OpenShift has Routes without a CRD.
 
-    def is_established() -> bool:
-        found = client.get("CustomResourceDefinition", "", ROUTE_CRD) or {}
-        conditions: list[Mapping[str, str]] = found.get("status", {}).get("conditions") or []
-        return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+    For a real cluster once for all tests: a server that has just lost the CRD, and has another, answers 404 for a while.
+    """
+    with contextlib.ExitStack() as stack:
+        client = KubeClient(kubeconfig)
+        stack.callback(client.close)
+        groups = {group["name"] for group in client.ask("GET", "/apis")["groups"]}
+        if "route.openshift.io" not in groups:
+            crd = {
+                **route_schema().document,
+                "apiVersion": "apiextensions.k8s.io/v1",
+                "kind": "CustomResourceDefinition",
+            }
+            client.create(crd)
+            stack.callback(client.delete, "CustomResourceDefinition", "", ROUTE_CRD)
+            wait_for(lambda: _is_established(client), "the CRD of Routes to be established", 60)
+            wait_for(lambda: _has_routes(client), "Routes to be served", 60)
+        yield
 
-    wait_for(is_established, "the CRD of Routes to be established", 60)
+
+def _is_established(client: KubeClient) -> bool:
+    found = client.get("CustomResourceDefinition", "", ROUTE_CRD) or {}
+    conditions: list[Mapping[str, str]] = found.get("status", {}).get("conditions") or []
+    return any(c["type"] == "Established" and c["status"] == "True" for c in conditions)
+
+
+def _has_routes(client: KubeClient) -> bool:
+    """Say whether Routes can be listed: the paths are there a little after the CRD is established."""
+    try:
+        client.list("Route", "default")
+    except Refused as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        return False
+    return True
 
 
 def _service_account_token(client: KubeClient, namespace: str) -> str:
@@ -226,11 +273,13 @@ REAL_CLUSTERS = ("KUBECONFIG", control_plane.VARIABLE)
 
 @contextlib.contextmanager
 def real_kubeconfig(variable: str) -> Iterator[Path]:
-    """Give an administrator's kubeconfig of the cluster that a variable names; skip where it is not set."""
+    """Give an administrator's kubeconfig of the cluster that a variable names, with Routes; skip where it is not set."""
     if not os.environ.get(variable):
         pytest.skip(f"{variable} is not set: --cluster runs against the clusters of {' and '.join(REAL_CLUSTERS)}")
-    if variable == control_plane.VARIABLE:
-        with control_plane.control_plane() as kubeconfig:
-            yield kubeconfig
-    else:
-        yield Path(os.environ[variable])
+    with contextlib.ExitStack() as stack:
+        if variable == control_plane.VARIABLE:
+            kubeconfig = stack.enter_context(control_plane.control_plane())
+        else:
+            kubeconfig = Path(os.environ[variable])
+        stack.enter_context(route_crd(kubeconfig))
+        yield kubeconfig

@@ -140,7 +140,7 @@ def test_created_objects_get_what_the_server_gives(client: Client) -> None:
 
 def test_one_counter_counts_all_kinds(server: ApiServer) -> None:
     """Each write of any kind raises the one resourceVersion."""
-    written = [server.create(obj) for obj in app("db", 6620, ("127.0.0.1", 1))]
+    written = [server.create(obj) for obj in app("db", 6620, ("10.0.0.1", 1))]
     versions = [version_of(obj) for obj in written]
     assert versions == sorted(set(versions))
 
@@ -402,13 +402,102 @@ def test_services_get_defaults(client: Client) -> None:
     assert created["spec"]["type"] == "ClusterIP"
 
 
-def test_loopback_endpoints_are_refused_as_on_real_servers(server: ApiServer, client: Client) -> None:
-    """Loopback is let through for the sake of tests, unless the server is told to be strict; link-local never is."""
-    slices = "/apis/discovery.k8s.io/v1/namespaces/team/endpointslices"
-    client.ask("POST", slices, endpoint_slice("a", ("127.0.0.1", 1))[0])
-    assert client.refused("POST", slices, endpoint_slice("b", ("169.254.1.1", 1))[0])["code"] == 422
-    server.storage.refuse_loopback = True
-    assert client.refused("POST", slices, endpoint_slice("b", ("127.0.0.1", 1))[0])["code"] == 422
+SLICES = "/apis/discovery.k8s.io/v1/namespaces/team/endpointslices"
+SPECIAL = {
+    "127.0.0.1": "loopback", "127.9.9.9": "loopback", "::1": "loopback", "0.0.0.0": "unspecified", "::": "unspecified",  # noqa: S104 - refused
+    "169.254.1.1": "link-local", "fe80::1": "link-local", "224.0.0.9": "link-local multicast",
+    "ff02::1": "link-local multicast", "::ffff:10.0.0.1": "valid IPv6", "10.0.0.010": "valid IP address",
+    "db.example.com": "valid IP address",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("address", "said"), SPECIAL.items(), ids=SPECIAL)
+def test_special_endpoints_are_refused_as_on_real_servers(client: Client, address: str, said: str) -> None:
+    """No slice has them, nor an Endpoints object; addresses of the other family are refused too."""
+    made = {**endpoint_slice("a", ("10.0.0.1", 1))[0], "addressType": "IPv6" if ":" in address else "IPv4"}
+    made["endpoints"] = [{"addresses": [address]}]
+    refused = client.refused("POST", SLICES, made)
+    assert refused["code"] == 422
+    assert said in refused["message"]
+    subsets = [{"addresses": [{"ip": address}], "ports": [{"port": 1}]}]
+    if "ffff" in address:
+        return
+    body = {"metadata": {"name": "a"}, "subsets": subsets}
+    assert client.refused("POST", "/api/v1/namespaces/team/endpoints", body)["code"] == 422
+    made["addressType"] = "IPv4" if ":" in address else "IPv6"
+    assert client.refused("POST", SLICES, made)["code"] == 422
+
+
+def test_loopback_is_taken_where_a_test_asks_for_it(server: ApiServer, client: Client) -> None:
+    """Of the addresses that it names, and of no others; multicast beyond the link is taken by real servers, too."""
+    server.storage.loopback = {"127.0.0.1"}
+    client.ask("POST", SLICES, endpoint_slice("a", ("127.0.0.1", 1))[0])
+    assert client.refused("POST", SLICES, endpoint_slice("b", ("127.0.0.2", 1))[0])["code"] == 422
+    client.ask("POST", SLICES, endpoint_slice("c", ("239.1.1.1", 1))[0])
+
+
+WRONG_SLICES: dict[str, dict[str, Any]] = {
+    "too many endpoints": {"endpoints": [{"addresses": ["10.0.0.1"]}] * 1001},
+    "too many addresses": {"endpoints": [{"addresses": ["10.0.0.1"] * 101}]},
+    "no address": {"endpoints": [{"addresses": []}]},
+    "hostname": {"endpoints": [{"addresses": ["10.0.0.1"], "hostname": "a.b"}]},
+    "port names twice": {"ports": [{"name": "a", "port": 1}, {"name": "a", "port": 2}]},
+    "no port names twice": {"ports": [{"port": 1}, {"port": 2}]},
+    "port name": {"ports": [{"name": "a_b", "port": 1}]},
+    "port": {"ports": [{"name": "a", "port": 65536}]},
+    "protocol": {"ports": [{"name": "a", "port": 1, "protocol": "tcp"}]},
+    "label": {"metadata": {"name": "a", "labels": {"kubernetes.io/service-name": "a b"}}},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_SLICES.values(), ids=WRONG_SLICES)
+def test_slices_that_real_servers_refuse(client: Client, wrong: dict[str, Any]) -> None:
+    """Each for one broken rule."""
+    right = {**endpoint_slice("a", ("10.0.0.1", 1))[0]}
+    refused = client.refused("POST", SLICES, {**right, **wrong})
+    assert (refused["code"], refused["reason"]) == (422, "Invalid")
+
+
+WRONG_SERVICES: dict[str, list[dict[str, Any]]] = {
+    "names twice": [{"name": "a", "port": 1}, {"name": "a", "port": 2}],
+    "numbers twice": [{"name": "a", "port": 1}, {"name": "b", "port": 1}],
+    "name": [{"name": "A", "port": 1}],
+    "protocol": [{"port": 1, "protocol": "HTTP"}],
+    "target's number": [{"port": 1, "targetPort": 0}],
+    "target's name": [{"port": 1, "targetPort": "a-name-that-is-too-long"}],
+}
+
+
+@pytest.mark.parametrize("ports", WRONG_SERVICES.values(), ids=WRONG_SERVICES)
+def test_services_that_real_servers_refuse(client: Client, ports: list[dict[str, Any]]) -> None:
+    """Each for one broken rule of its ports."""
+    refused = client.refused("POST", SERVICES, {"metadata": {"name": "db"}, "spec": {"ports": ports}})
+    assert (refused["code"], refused["reason"]) == (422, "Invalid")
+
+
+WRONG_METADATA: dict[str, dict[str, Any]] = {
+    "label's key": {"labels": {"a b": "c"}},
+    "label's value": {"labels": {"a": "c" * 64}},
+    "annotation's key": {"annotations": {"a b": "c"}},
+    "annotations that are too long": {"annotations": {"a": "c" * (256 * 1024)}},
+}
+
+
+@pytest.mark.parametrize("metadata", WRONG_METADATA.values(), ids=WRONG_METADATA)
+def test_metadata_that_real_servers_refuse(client: Client, metadata: dict[str, Any]) -> None:
+    """Of any kind; here of a Route."""
+    made = route("a")
+    made["metadata"].update(metadata)
+    refused = client.refused("POST", ROUTES, made)
+    assert (refused["code"], refused["reason"]) == (422, "Invalid")
+
+
+def test_a_new_crd_answers_404_for_a_moment(server: ApiServer, client: Client) -> None:
+    """It says that it is established, and Routes are there a little later."""
+    server.has_routes = False
+    server.install_routes()
+    assert [client.refused("GET", ROUTES)["code"] for _ in range(2)] == [404, 404]
+    assert client.ask("GET", ROUTES)["items"] == []
 
 
 def test_missing_things(client: Client) -> None:
@@ -490,7 +579,7 @@ def test_expired_pages(server: ApiServer, client: Client) -> None:
 
 def test_members_of_lists_have_a_kind_only_as_custom_resources(server: ApiServer, client: Client) -> None:
     """Members of a ServiceList have neither kind nor apiVersion; those of a RouteList do."""
-    for obj in app("db", 6620, ("127.0.0.1", 1)):
+    for obj in app("db", 6620, ("10.0.0.1", 1)):
         server.create(obj)
     services, routes = client.ask("GET", SERVICES), client.ask("GET", ROUTES)
     assert services["kind"] == "ServiceList"
@@ -818,6 +907,8 @@ def test_without_the_route_api(server: ApiServer, client: Client) -> None:
     with caught.value as error:
         assert (error.code, error.headers.get_content_type()) == (404, "text/plain")
     client.ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", route_schema().document)
+    for _ in range(2):
+        assert client.refused("GET", ALL_ROUTES)["code"] == 404
     assert names(client.ask("GET", ALL_ROUTES)) == ["a"]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from router.haproxy import stats
 from router.render.templates import ROUTE, default_template_dir
 from router.settings import AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
-from tests.support.api_server import ApiServer
+from tests.support.api_server import EVERY_ADDRESS, ApiServer
 from tests.support.certificates import server_context
 from tests.support.chaos import processes
 from tests.support.chaos.pods import pod
@@ -253,7 +253,7 @@ def made_scene(directory: Path, say: Callable[[str], None], haproxy: str | None)
         pool, outside = tuple(ports[:5]), tuple(ports[5:9])
         # One on a port of the pool, one beside it.
         steady_ports = ports[12], ports[9]
-        api = stack.enter_context(ApiServer(tls=True))
+        api = stack.enter_context(ApiServer(tls=True, loopback=EVERY_ADDRESS))
         router = _router(directory, api, (*pool, steady_ports[0]), ports[10], haproxy)
         scene = Scene(
             directory=directory, api=api, router=router, pods=pods, pool=pool, outside=outside, shared_port=ports[11], moved_port=ports[13],

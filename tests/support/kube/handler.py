@@ -221,7 +221,7 @@ class Handler(Connection):
             if self.state.has_routes:
                 said = 'customresourcedefinitions.apiextensions.k8s.io "routes.route.openshift.io" already exists'
                 raise failure(409, said, "AlreadyExists")
-            self.state.has_routes = True
+            self.state.install_routes()
             self.answer_object(201, _established())
         elif path == _ROUTE_CRD and self.command in {"GET", "DELETE"} and self.state.has_routes:
             self.state.has_routes = self.command == "GET"

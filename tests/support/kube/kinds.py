@@ -1,7 +1,7 @@
 """What an API server fills in and refuses, kind by kind, as far as the router and its tests can come across it.
 
-Followed: kubernetes/pkg/apis/core/validation/{validation,events}.go, pkg/apis/discovery/validation and
-pkg/apis/coordination/validation; Routes go by the schema of their CRD.
+Followed: kubernetes/pkg/apis/core/validation/{validation,events}.go and pkg/apis/coordination/validation; metadata and what
+leads to addresses have modules of their own. Routes go by the schema of their CRD.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ import copy
 import ipaddress
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 from tests.support.crd import route_schema
+from tests.support.kube.metadata import QUALIFIED, metadata_problems
+from tests.support.kube.networking import endpoints_problems, service_problems, slice_problems
 from tests.support.kube.resources import Resource
-from tests.support.kube.statuses import Cause, failure, invalid
+from tests.support.kube.statuses import Cause, failure, invalid, required, wrong
 
 Object = dict[str, Any]
 
-_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-_QUALIFIED = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
 _MICRO_TIMES = {
     "Event": (("eventTime",), ("series", "lastObservedTime")),
@@ -60,13 +59,13 @@ def completed(obj: Object) -> Object:
     return obj
 
 
-def check(resource: Resource, new: Object, old: Object | None, *, refuse_loopback: bool) -> None:
-    """Refuse a completed object that breaks the rules of its kind.
+def check(resource: Resource, new: Object, old: Object | None, *, loopback: Container[str]) -> None:
+    """Refuse a completed object that breaks the rules of its kind; ``loopback`` has the loopback addresses of pods of tests.
 
     Raises:
         StatusError: 422, with a cause for each broken rule.
     """
-    causes = list(_name_problems(resource, new["metadata"]["name"]))
+    causes = list(metadata_problems(resource, new["metadata"]))
     if resource.kind == "Route":
         causes += route_schema().problems(new)
     elif resource.kind == "Event":
@@ -74,9 +73,11 @@ def check(resource: Resource, new: Object, old: Object | None, *, refuse_loopbac
     elif resource.kind == "Lease":
         causes += _lease_problems(new)
     elif resource.kind == "Service":
-        causes += _service_problems(new)
+        causes += service_problems(new)
     elif resource.kind == "EndpointSlice":
-        causes += _slice_problems(new, old, refuse_loopback=refuse_loopback)
+        causes += slice_problems(new, old, loopback)
+    elif resource.kind == "Endpoints":
+        causes += endpoints_problems(new, loopback)
     if causes:
         raise invalid(resource, new["metadata"]["name"], causes)
 
@@ -126,112 +127,43 @@ def _complete_service(obj: Object) -> None:
     obj.setdefault("status", {"loadBalancer": {}})
 
 
-def _required(path: str) -> Cause:
-    return Cause(path, "FieldValueRequired", "Required value")
-
-
-def _wrong(path: str, value: object, problem: str) -> Cause:
-    return Cause(path, "FieldValueInvalid", f'Invalid value: "{value}": {problem}')
-
-
-def _name_problems(resource: Resource, name: str) -> Iterator[Cause]:
-    form = _LABEL if resource.kind == "Service" else _SUBDOMAIN
-    if not form.fullmatch(name) or len(name) > 253:
-        yield _wrong("metadata.name", name, "must consist of lower case alphanumeric characters, '-' or '.'")
-
-
 def _event_problems(new: Object, old: Object | None) -> Iterator[Cause]:
     yield from _event_field_problems(new)
     series = new.get("series")
     if series is not None:
         if series.get("count", 0) < 2:
-            yield _wrong("series.count", "", "should be at least 2")
+            yield wrong("series.count", "", "should be at least 2")
         if not series.get("lastObservedTime"):
-            yield _required("series.lastObservedTime")
+            yield required("series.lastObservedTime")
     for field in _EVENT_FIXED if old is not None else ():
         if old is not None and new.get(field) != old.get(field):
-            yield _wrong(field, new.get(field), "field is immutable")
+            yield wrong(field, new.get(field), "field is immutable")
 
 
 def _event_field_problems(new: Object) -> Iterator[Cause]:
     if (new.get("regarding") or {}).get("namespace", "default") != new["metadata"]["namespace"]:
-        yield _wrong("involvedObject.namespace", new.get("regarding"), "does not match event.namespace")
+        yield wrong("involvedObject.namespace", new.get("regarding"), "does not match event.namespace")
     for field in ("eventTime", "reportingController", "reportingInstance", "action", "reason"):
         if not new.get(field):
-            yield _required(field)
-    if new.get("reportingController") and not _QUALIFIED.fullmatch(new["reportingController"]):
-        yield _wrong("reportingController", new["reportingController"], "must be a qualified name")
+            yield required(field)
+    if new.get("reportingController") and not QUALIFIED.fullmatch(new["reportingController"]):
+        yield wrong("reportingController", new["reportingController"], "must be a qualified name")
     for field, limit in _MAX_LENGTHS.items():
         if len((new.get(field) or "").encode()) > limit:
             yield Cause(field, "FieldValueInvalid", f'Invalid value: "": can have at most {limit} characters')
     if new.get("type") not in {"Normal", "Warning"}:
-        yield _wrong("type", "", f"has invalid value: {new.get('type')}")
+        yield wrong("type", "", f"has invalid value: {new.get('type')}")
     for field in ("deprecatedFirstTimestamp", "deprecatedLastTimestamp", "deprecatedCount", "deprecatedSource"):
         if new.get(field):
-            yield _wrong(field.removeprefix("deprecated"), new[field], "needs to be unset")
+            yield wrong(field.removeprefix("deprecated"), new[field], "needs to be unset")
 
 
 def _lease_problems(new: Object) -> Iterator[Cause]:
     spec = new.get("spec") or {}
     if spec.get("leaseDurationSeconds") is not None and spec["leaseDurationSeconds"] <= 0:
-        yield _wrong("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0")
+        yield wrong("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0")
     if spec.get("leaseTransitions") is not None and spec["leaseTransitions"] < 0:
-        yield _wrong("spec.leaseTransitions", spec["leaseTransitions"], "must be greater than or equal to 0")
+        yield wrong("spec.leaseTransitions", spec["leaseTransitions"], "must be greater than or equal to 0")
     # Servers that know coordinated leader election refuse it; others take it.
     if spec.get("holderIdentity") == "":
-        yield _wrong("spec.holderIdentity", "", "must not be empty")
-
-
-def _port_problems(path: str, port: object) -> Iterator[Cause]:
-    if not isinstance(port, int) or not 1 <= port <= 65535:
-        yield _wrong(path, port, "must be between 1 and 65535, inclusive")
-
-
-def _service_problems(new: Object) -> Iterator[Cause]:
-    ports = new["spec"].get("ports") or []
-    if not ports and new["spec"]["type"] != "ExternalName" and new["spec"].get("clusterIP") != "None":
-        yield _required("spec.ports")
-    for index, port in enumerate(ports):
-        if len(ports) > 1 and not port.get("name"):
-            yield _required(f"spec.ports[{index}].name")
-        yield from _port_problems(f"spec.ports[{index}].port", port.get("port"))
-
-
-def _slice_problems(new: Object, old: Object | None, *, refuse_loopback: bool) -> Iterator[Cause]:
-    kind = new.get("addressType")
-    if kind not in {"IPv4", "IPv6", "FQDN"}:
-        known = 'supported values: "FQDN", "IPv4", "IPv6"'
-        yield Cause("addressType", "FieldValueNotSupported", f'Unsupported value: "{kind or ""}": {known}')
-        return
-    if old is not None and old["addressType"] != kind:
-        yield _wrong("addressType", kind, "field is immutable")
-    for index, port in enumerate(new.get("ports") or ()):
-        if port.get("port") is not None:
-            yield from _port_problems(f"ports[{index}].port", port["port"])
-    for index, endpoint in enumerate(new.get("endpoints") or ()):
-        addresses = endpoint.get("addresses") or []
-        if not addresses:
-            yield Cause(
-                f"endpoints[{index}].addresses", "FieldValueRequired", "Required value: must contain at least 1 address"
-            )
-        for number, text in enumerate(addresses if kind != "FQDN" else ()):
-            path = f"endpoints[{index}].addresses[{number}]"
-            yield from _address_problems(path, text, kind, refuse_loopback=refuse_loopback)
-
-
-def _address_problems(path: str, text: str, kind: str, *, refuse_loopback: bool) -> Iterator[Cause]:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        yield _wrong(path, text, "must be a valid IP address")
-        return
-    if address.version != (4 if kind == "IPv4" else 6):
-        yield _wrong(path, text, f"must be a valid {kind} address")
-    if address.is_unspecified:
-        yield _wrong(path, text, f"may not be unspecified ({text})")
-    if refuse_loopback and address.is_loopback:
-        yield _wrong(path, text, "may not be in the loopback range (127.0.0.0/8, ::1/128)")
-    if address.is_link_local:
-        yield _wrong(path, text, "may not be in the link-local range (169.254.0.0/16, fe80::/10)")
-    if address.is_multicast:
-        yield _wrong(path, text, "may not be in the multicast range (224.0.0.0/4, ff00::/10)")
+        yield wrong("spec.holderIdentity", "", "must not be empty")

@@ -1,14 +1,24 @@
-"""The process of a pod: an echo server until its standard input ends. Arguments: address, port, prefix of each answer."""
+"""The process of a pod: a server until its standard input ends. Arguments: address, port, text, and a certificate or nothing.
+
+Without a certificate it echoes, with the text before each piece; with one it answers the text over TLS.
+"""
 
 from __future__ import annotations
 
+import ssl
 import sys
 
-from tests.support.servers import echo_server
+from tests.support.servers import echo_server, tls_server
 
 if __name__ == "__main__":
-    address, port, prefix = sys.argv[1:]
-    with echo_server(prefix.encode(), address, int(port)) as server:
+    address, port, text, certificate = sys.argv[1:]
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        made = tls_server(context, text.encode(), address, int(port))
+    else:
+        made = echo_server(text.encode(), address, int(port))
+    with made as server:
         sys.stdout.write(f"{server.port}\n")
         sys.stdout.flush()
         sys.stdin.read()

@@ -1,4 +1,4 @@
-"""Pods of tests with addresses that a real API server accepts: each an echo server in a network namespace of its own.
+"""Pods of tests with addresses that a real API server accepts: each a server in a network namespace of its own.
 
 Real API servers refuse endpoints on loopback. A namespace is tied to the host by a veth pair; the addresses are of
 198.18.0.0/15, which RFC 2544 keeps for tests. Needs root and ``ip`` of iproute2.
@@ -13,7 +13,8 @@ import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,25 @@ _START_S = 20.0
 _numbers = itertools.count()
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a pod shall do: echo what it gets with ``text`` before each piece, or with a certificate answer ``text`` over TLS."""
+
+    text: bytes = b""
+    port: int = 0
+    certificate: Path | None = None
+    """A file with key and certificate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One that runs; ``end`` makes it refuse connections from now on."""
+
+    address: str
+    port: int
+    end: Callable[[], object]
+
+
 def require_network_namespaces() -> None:
     """Skip the calling test where network namespaces cannot be made."""
     if os.geteuid() != 0 or shutil.which("ip") is None:
@@ -30,8 +50,8 @@ def require_network_namespaces() -> None:
 
 
 @contextlib.contextmanager
-def pod(prefix: bytes = b"", port: int = 0) -> Iterator[tuple[str, int]]:
-    """Start a pod that echoes what it gets, with ``prefix`` before each piece; give its address and port."""
+def pod(wanted: Wanted) -> Iterator[Pod]:
+    """Start a pod, which lives until the context is left."""
     number = next(_numbers)
     # The process id keeps test runs apart; 15 characters is the longest name of an interface.
     name = f"tr{os.getpid() % 1_000_000}x{number}"
@@ -47,14 +67,17 @@ def pod(prefix: bytes = b"", port: int = 0) -> Iterator[tuple[str, int]]:
         _ip("-n", name, "address", "add", f"{own}/30", "dev", "eth0")
         _ip("-n", name, "link", "set", "eth0", "up")
         _ip("-n", name, "link", "set", "lo", "up")
-        command = ["ip", "netns", "exec", name, sys.executable, "-m", "tests.support.kube.pod_main", own, str(port)]
+        command = [
+            "ip", "netns", "exec", name, sys.executable, "-m", "tests.support.kube.pod_main",
+            own, str(wanted.port), wanted.text.decode(), str(wanted.certificate or ""),
+        ]  # fmt: skip
         process = stack.enter_context(
-            subprocess.Popen([*command, prefix.decode()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT)
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_ROOT)
         )
         stack.callback(process.kill)
         assert process.stdout is not None
         assert select.select([process.stdout], [], [], _START_S)[0], "the pod does not start"
-        yield own, int(process.stdout.readline())
+        yield Pod(own, int(process.stdout.readline()), process.kill)
 
 
 def _ip(*arguments: str) -> None:

@@ -10,6 +10,8 @@ from tests.support.kube.access import Access
 from tests.support.kube.faults import Faults
 from tests.support.kube.storage import Storage
 
+_LATE_ROUTES = 2
+
 
 class Request(NamedTuple):
     """What a client asked, and the HTTP status that it was answered with."""
@@ -62,6 +64,11 @@ class ServerState:
         with self.storage.changed:
             self._has_routes = there
             self.storage.changed.notify_all()
+
+    def install_routes(self) -> None:
+        """Install the CRD as a real server does: it says that it is established, and answers 404 to a few requests more."""
+        self.has_routes = True
+        self.faults.fail("", "/apis/route.openshift.io/", 404, times=_LATE_ROUTES)
 
     @property
     def tokens(self) -> set[str]:

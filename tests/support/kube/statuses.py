@@ -143,3 +143,13 @@ def _details(resource: Resource, name: str) -> dict[str, str]:
     if resource.group:
         details["group"] = resource.group
     return details
+
+
+def required(path: str) -> Cause:
+    """Give the cause of a field that is missing."""
+    return Cause(path, "FieldValueRequired", "Required value")
+
+
+def wrong(path: str, value: object, problem: str) -> Cause:
+    """Give the cause of a value that is none of the field's."""
+    return Cause(path, "FieldValueInvalid", f'Invalid value: "{value}": {problem}')

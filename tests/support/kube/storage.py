@@ -11,7 +11,7 @@ import datetime as dt
 import json
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -57,7 +57,8 @@ class Storage:
 
     def __init__(self) -> None:
         self.changed = threading.Condition(threading.RLock())
-        self.refuse_loopback = False
+        self.loopback: Container[str] = frozenset()
+        """Loopback addresses that are taken all the same, where a real server takes none: those of pods of tests."""
         self._version = _FIRST_VERSION
         self._oldest = _FIRST_VERSION
         self._shelves: dict[str, _Shelf] = {}
@@ -138,7 +139,7 @@ class Storage:
                 raise not_found(NAMESPACES, key[0])
             if key in self._shelf(resource).objects:
                 raise already_exists(resource, key[1])
-            kinds.check(resource, obj, None, refuse_loopback=self.refuse_loopback)
+            kinds.check(resource, obj, None, loopback=self.loopback)
             _note_manager(obj, manager, "")
             return self._write(resource, None, obj)
 
@@ -176,7 +177,7 @@ class Storage:
             _keep_system_fields(old.obj, new, as_given=as_given)
             if resource.counts_generations and _desired(new) != _desired(old.obj):
                 new["metadata"]["generation"] += 1
-            kinds.check(resource, new, old.obj, refuse_loopback=self.refuse_loopback)
+            kinds.check(resource, new, old.obj, loopback=self.loopback)
             if _without_bookkeeping(new) == _without_bookkeeping(old.obj):
                 return old
             if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):

@@ -33,7 +33,7 @@ def test_a_haproxy_that_serves_what_it_had_is_ready_and_stale() -> None:
     ids=["nothing kept", "HAProxy is down", "the router stops"],
 )
 def test_what_is_kept_does_not_count_where_it_serves_nobody(
-    snapshot: Snapshot, takes_traffic: bool, kept_ports: int
+    snapshot: Snapshot, *, takes_traffic: bool, kept_ports: int
 ) -> None:
     """An empty HAProxy, one that is not there, and a router that is about to end are not ready."""
     assert not ready(snapshot, takes_traffic=takes_traffic, kept_ports=kept_ports).ok
