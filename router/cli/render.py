@@ -17,7 +17,7 @@ _HELP = """\
 Print the haproxy.cfg that the manifests in PATHS (files or folders) make.
 
 Only the configuration goes to standard output; verdicts, and what is wrong with manifests, go to standard error. The map
-and ACL files that it names are not written.
+and ACL files, and the script, that it names are not written.
 
 \b
 Exit status:

@@ -15,10 +15,9 @@ from typing import Any
 
 import pytest
 
-from router.haproxy.server_states import NOTHING_DOWN
 from router.render import default_template_dir
 from tests.support.commands import invoke, run_process, write_manifests
-from tests.support.haproxy import complaints
+from tests.support.haproxy import complaints, make_what_it_names
 from tests.support.objects import app, route
 from tests.support.ports import free_ports
 from tests.support.router_process import RouterProcess
@@ -55,19 +54,11 @@ def fake_haproxy(path: Path, script: str) -> Path:
 
 @pytest.mark.parametrize("sni_port", ["0", "8443"], ids=["without maps", "with maps"])
 def test_render_prints_what_haproxy_accepts(folder: Path, tmp_path: Path, sni_port: str) -> None:
-    """Standard output has the configuration and nothing else: HAProxy takes it as soon as the maps it names exist."""
+    """Standard output has the configuration and nothing else: HAProxy takes it as soon as the files it names exist."""
     ended = run_process("render", folder, "--state-dir", tmp_path / "state", "--sni-port", sni_port)
     assert ended.exit_code == 0
     assert not (tmp_path / "state").exists()
-    maps = re.findall(r"map_str\((\S+?)\)", ended.stdout)
-    assert bool(maps) == (sni_port != "0")
-    for path in maps:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).touch()
-    states = re.search(r"server-state-file (\S+)", ended.stdout)
-    assert states is not None
-    Path(states[1]).parent.mkdir(exist_ok=True)
-    Path(states[1]).write_bytes(NOTHING_DOWN)
+    assert bool(make_what_it_names(ended.stdout)) == (sni_port != "0")
     config = tmp_path / "haproxy.cfg"
     config.write_text(ended.stdout)
     assert complaints(config) == ""

@@ -9,10 +9,9 @@ import click
 import pytest
 
 from router import __version__
-from router.render.files import hello_script
 from tests.support.cli import commands
 from tests.support.commands import invoke, run_process, write_manifests
-from tests.support.haproxy import complaints
+from tests.support.haproxy import complaints, make_what_it_names
 from tests.support.objects import app
 
 OPENSHIFT_VARIABLES = (
@@ -61,11 +60,7 @@ def test_variable_reaches_the_configuration(folder: Path, tmp_path: Path, variab
     ended = invoke("render", folder, "--state-dir", state, env={variable: value})
     assert ended.exit_code == 0, ended.stderr
     assert line in ended.stdout.splitlines()
-    for path in re.findall(r"map_str\((\S+?)\)", ended.stdout):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).touch()
-    (script,) = re.findall(r"lua-load-per-thread (\S+)", ended.stdout)
-    Path(script).write_bytes(hello_script()[1])
+    make_what_it_names(ended.stdout)
     config = tmp_path / "haproxy.cfg"
     config.write_text(ended.stdout)
     assert "error" not in complaints(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from router.haproxy.binary import find_binary
 from router.haproxy.server_states import NOTHING_DOWN
 from router.model import Model
 from router.render import Rendered, Renderer, TemplateSet
+from router.render.files import hello_script
 from router.settings import RenderSettings
 from tests.support.models import port_options, section, server
 from tests.support.ports import free_port
@@ -31,6 +33,18 @@ def write(rendered: Rendered, settings: RenderSettings) -> Path:
     path = settings.state_dir / "haproxy.cfg"
     path.write_bytes(rendered.config)
     return path
+
+
+def make_what_it_names(config: str) -> list[str]:
+    """Make the files that a printed configuration names, empty maps among them; give the paths of those."""
+    maps = re.findall(r"map_str\((\S+?)\)", config)
+    (script,) = re.findall(r"lua-load-per-thread (\S+)", config)
+    (states,) = re.findall(r"server-state-file (\S+)", config)
+    contents = {**dict.fromkeys(maps, b""), script: hello_script()[1], states: NOTHING_DOWN}
+    for path, content in contents.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_bytes(content)
+    return maps
 
 
 def complaints(config: Path) -> str:
