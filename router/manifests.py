@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from router.decode import API_VERSIONS, FieldPath, Refusal, decode, kind_of, shown
@@ -67,11 +68,12 @@ class Loaded:
         return tuple(manifest.obj for manifest in self.manifests)
 
 
-def load(paths: Iterable[Path]) -> Loaded:
+def load(paths: Iterable[Path], texts: Mapping[str, bytes] | None = None) -> Loaded:
     """Read manifests once, for commands that look at them and end.
 
     Args:
         paths: files, whatever their names, and directories, of which the manifests are read.
+        texts: what was read already, and what to call it in problems.
     """
     files: dict[str, str] = {}
     problems: list[ManifestError] = []
@@ -84,7 +86,8 @@ def load(paths: Iterable[Path]) -> Loaded:
             names = (str(path),)
         for name in names:
             files.setdefault(os.path.abspath(name), name)  # noqa: PTH100 - thousands of names, looked at as text
-    merged = merge(read(name) for name in sorted(files.values()))
+    contents = [parse(name, text) for name, text in (texts or {}).items()]
+    merged = merge(chain(contents, (read(name) for name in sorted(files.values()))))
     return Loaded(merged.manifests, (*problems, *merged.problems))
 
 

@@ -30,6 +30,8 @@ class HostListener:
     last: int
     listener: str
     source: Source
+    on_premises: bool = False
+    """Only where OpenShift itself brings what a cloud has: DNS and load balancers, on platforms of one's own."""
 
 
 HOST_LISTENERS = (
@@ -62,7 +64,7 @@ HOST_LISTENERS = (
     HostListener(10443, 10444, "OpenShift's router, internal frontends", "REGISTRY"),
     HostListener(11443, 11443, "kube-scheduler, recovery controller", "REGISTRY"),
     HostListener(17697, 17697, "kube-apiserver, endpoint checks", "BOTH"),
-    HostListener(18080, 18080, "CoreDNS of on-premises platforms, health", "MATRIX"),
+    HostListener(18080, 18080, "CoreDNS of on-premises platforms, health", "MATRIX", on_premises=True),
     HostListener(22623, 22624, "machine-config-server", "BOTH"),
     HostListener(29101, 29103, "OpenShift SDN and OVN-Kubernetes, metrics", "REGISTRY"),
     HostListener(29445, 29445, "HAProxy of on-premises platforms, statistics", "RUNTIMECFG"),
@@ -71,5 +73,8 @@ HOST_LISTENERS = (
 )
 """Sorted, without overlaps."""
 
-HOST_NETWORK_PORTS = PortRanges(tuple((each.first, each.last) for each in HOST_LISTENERS))
-"""All of these, the default of ``--reserved-ports`` with ``--host-network``."""
+HOST_NETWORK_PORTS = PortRanges(tuple((each.first, each.last) for each in HOST_LISTENERS if not each.on_premises))
+"""The default of ``--reserved-ports`` with ``--host-network``."""
+
+ON_PREMISES_PORTS = PortRanges(tuple((each.first, each.last) for each in HOST_LISTENERS if each.on_premises))
+"""Those beside, with ``--on-premises``."""

@@ -6,6 +6,7 @@ Units: every ``*_ms`` is milliseconds, every ``*_s`` seconds. What an option mea
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -27,6 +28,13 @@ class PortRanges:
 
     def __contains__(self, port: int) -> bool:
         return any(low <= port <= high for low, high in self.ranges)
+
+    def __iter__(self) -> Iterator[int]:
+        """Give each port once, in order."""
+        last = 0
+        for low, high in self.ranges:
+            yield from range(max(low, last + 1), high + 1)
+            last = max(last, high)
 
     def __str__(self) -> str:
         return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in self.ranges)

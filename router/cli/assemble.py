@@ -19,6 +19,7 @@ from router.cli.metrics import haproxy_metrics, protection
 from router.cli.options import admission_settings, http_address, render_settings
 from router.cli.own_addresses import machine_of
 from router.controller import Controller
+from router.errors import SettingsError
 from router.haproxy.attached import AttachedHaproxy
 from router.haproxy.binary import HaproxyBinary, find_binary
 from router.haproxy.newest_worker import Deadlines
@@ -42,7 +43,7 @@ from router.report.ports_page import PortsPage
 from router.report.readiness import Readiness
 from router.report.tcp_health import TcpHealth
 from router.report.thread_metrics import show_threads
-from router.settings import RenderSettings
+from router.settings import AdmissionSettings, PortRanges, RenderSettings
 from router.state_dir import StateDir
 from router.store import Store
 from router.supervisor import SUPERVISOR
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from router.cli.cluster import Cluster
 
 log = structlog.get_logger()
+
+_MOST_LISTED = 10
 
 Haproxy = StandaloneHaproxy | AttachedHaproxy
 
@@ -106,7 +109,7 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
     judge = Judge(haproxy.check, state)
     level = Leveler(judge, state)
     stack.callback(level.stop)
-    pool = PortPool(values["port_pool"], values["sni_pool"], admission.defaults)
+    pool = PortPool(_pool_ports(values["port_pool"], admission), values["sni_pool"], admission.defaults)
     metrics = Metrics(binary.build, lambda: haproxy.is_up)
     metrics.compare_versions(lambda: bool(haproxy.other_version))
     show_threads(metrics.registry, SUPERVISOR)
@@ -151,6 +154,22 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
     stack.callback(of_haproxy.stop)
     of_haproxy.start()
     return Router(controller, haproxy, source, readiness, tcp_health, of_haproxy)
+
+
+def _pool_ports(pool: PortRanges, admission: AdmissionSettings) -> PortRanges:
+    """Give the pool as it is.
+
+    Raises:
+        SettingsError: it has ports that no Route can have, so that it would not be what its admin thinks it is.
+    """
+    useless = [port for port in pool if port not in admission.ports]
+    if useless:
+        listed = PortRanges.of(*useless[:_MOST_LISTED])
+        more = f" and {len(useless) - _MOST_LISTED} more" if len(useless) > _MOST_LISTED else ""
+        raise SettingsError(
+            f"--port-pool has the ports {listed}{more}, which --ports does not let any Route have; it allows {str(admission.ports) or 'none'}"
+        )
+    return pool
 
 
 def _haproxy(

@@ -15,7 +15,7 @@ from router.admission import Admission, Outcome
 from router.admission.near_keys import LeftAlone, left_alone
 from router.cli.columns import columns
 from router.cli.exits import NOT_ALL_ADMITTED, UNUSABLE_INPUT, clear_errors
-from router.cli.inputs import load_objects
+from router.cli.inputs import PATHS, load_objects
 from router.cli.options import (
     ADMISSION,
     HAPROXY,
@@ -42,7 +42,7 @@ _CHECK_DEADLINE_S = 120.0
 _LONGEST_SCRATCH = 50
 """Characters of a temporary folder's path with which the path of the socket in it is not too long for one."""
 _HELP = """\
-Judge the Routes in PATHS (files or folders) as the router would, and let HAProxy check the result.
+Judge the Routes in PATHS (files, folders, or - for standard input) as the router would, and let HAProxy check the result.
 
 Prints one line per Route of this router with its verdict and, where it is rejected, the reason and a message; and below them which
 Routes it left alone, though they look as if they were for a router of this kind, and why (with JSON, on standard error). Give the options
@@ -57,7 +57,7 @@ Exit status:
 
 
 @click.command(help=_HELP)
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("paths", nargs=-1, required=True, type=PATHS)
 @option(
     "--output", type=click.Choice(["table", "json"]), default="table", help="A line per Route, or an array of objects."
 )

@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from router.errors import ManifestError
+from router.manifest_files import MAX_FILE_BYTES
 from router.manifests import load
 from router.store import Objects, Store
 
+STANDARD_INPUT = Path("-")
+"""What stands for it among the paths of a command."""
+PATHS = click.Path(path_type=Path, exists=True, allow_dash=True)
+
 
 def load_objects(paths: tuple[Path, ...]) -> tuple[Objects, tuple[ManifestError, ...]]:
-    """Read files and folders; say on standard error what cannot be used.
+    """Read files, folders and standard input; say on standard error what cannot be used.
 
     Returns:
         The objects, and the problems that were told.
     """
-    loaded = load(paths)
+    texts = {}
+    if STANDARD_INPUT in paths:
+        text = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        if len(text) > MAX_FILE_BYTES:
+            raise ManifestError("standard input", f"larger than {MAX_FILE_BYTES // 1024 // 1024} MiB")
+        texts["standard input"] = text
+    loaded = load([path for path in paths if path != STANDARD_INPUT], texts)
     for problem in loaded.problems:
         click.echo(f"Error: {problem}", err=True)
     store = Store()

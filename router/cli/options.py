@@ -24,7 +24,7 @@ from router.cli.types import (
     TimeType,
 )
 from router.errors import SettingsError
-from router.reserved_ports import HOST_NETWORK_PORTS
+from router.reserved_ports import HOST_NETWORK_PORTS, ON_PREMISES_PORTS
 from router.settings import MAX_PORT, AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -45,6 +45,8 @@ ADMISSION = (
            help="Ports that no Route gets, beside the router's own."),
     option("--host-network/--no-host-network", default=False,
            help="The router runs on the host's network: reserve the ports that OpenShift nodes use themselves."),
+    option("--on-premises/--no-on-premises", default=False,
+           help="With --host-network, the nodes are of bare metal, vSphere, OpenStack or Nutanix: reserve the ports of their CoreDNS, too."),
     option("--sni-port", type=click.IntRange(0, MAX_PORT), default=8443,
            help="Port that passthrough Routes with a host share, told apart by SNI; 0 for none."),
     option("--allow-loopback-endpoints", is_flag=True, help="Lead to endpoints on loopback addresses too. For demonstrations."),
@@ -109,11 +111,14 @@ CLUSTER = (
     option("--lease-name", type=LabelType(), default=None, show_default="the router's name", help="Name of that Lease."),
 )  # fmt: skip
 
+HTTP_PORT = 1936
+"""As OpenShift's router has it."""
+
 HTTP = (
     option("--listen", type=ListenType(), default=None,
            help="Address and port for /healthz, /readyz, /metrics and /ports; without it 127.0.0.1 and --stats-port. "
                 "No Route gets this port."),
-    option("--stats-port", env="STATS_PORT", type=click.IntRange(0, MAX_PORT), default=1936,
+    option("--stats-port", env="STATS_PORT", type=click.IntRange(0, MAX_PORT), default=HTTP_PORT,
            help="The port of that, where --listen is not given."),
     option("--tcp-health-port", type=click.IntRange(0, MAX_PORT), default=0, show_default="none",
            help="A port that is open exactly while the router is ready, for load balancers that can only check TCP. No Route gets it."),
@@ -145,7 +150,8 @@ def admission_settings(values: dict[str, Any]) -> AdmissionSettings:
     _, http_port = http_address(values)
     reserved: PortRanges | None = values["reserved_ports"]
     if reserved is None:
-        reserved = HOST_NETWORK_PORTS if values["host_network"] else PortRanges(())
+        on_nodes = HOST_NETWORK_PORTS | ON_PREMISES_PORTS if values["on_premises"] else HOST_NETWORK_PORTS
+        reserved = on_nodes if values["host_network"] else PortRanges(())
     return AdmissionSettings(
         router_name=values["router_name"],
         ports=values["ports"],

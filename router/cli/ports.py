@@ -19,7 +19,8 @@ from click.core import ParameterSource
 from router.cli.ask import Reply, ask
 from router.cli.columns import columns
 from router.cli.exits import UNREACHABLE, clear_errors
-from router.cli.options import option
+from router.cli.options import HTTP_PORT, option
+from router.cli.types import ListenType
 from router.errors import ApiError, RouterUnreachable, SettingsError
 from router.kube.configuration import SERVICE_ACCOUNT, Credentials, loader
 from router.kube.connection import Connection, Deadlines
@@ -40,7 +41,8 @@ _REFUSALS: dict[int, str] = {
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
 _OF_CLUSTER = ("kubeconfig", "context", "namespace", "deployment", "port")
 _HELP = """\
-Print the ports of a running router: which Route has which, whether it is admitted, and how much it is used.
+Print the ports of a running router: which Route has which, whether it is admitted, and how much it is used; below that, why Routes are
+rejected, and warnings.
 
 Asks the router at --address; or, where one of --kubeconfig, --context, --namespace, --deployment and --port is given, the
 first ready pod of its Deployment, by a port-forward through the API server. A router with --metrics-auth kubernetes is shown
@@ -82,6 +84,8 @@ class _Row(msgspec.Struct, frozen=True):
     reason: str | None
     servers: tuple[Any, ...]
     sessions: int | None = None
+    message: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 _read_objects = reader(list[dict[str, Any]])
@@ -97,7 +101,13 @@ class _Source:
 
 
 @click.command(help=_HELP)
-@option("--address", type=_Host(), default="127.0.0.1:1936", help="Host and port of the router's HTTP.")
+@option(
+    "--address",
+    type=_Host(),
+    default=None,
+    show_default="where a router with these variables listens: TCP_ROUTER_LISTEN, STATS_PORT; else 127.0.0.1:1936",
+    help="Host and port of the router's HTTP.",
+)
 @option(
     "--kubeconfig",
     type=click.Path(path_type=Path),
@@ -117,7 +127,8 @@ class _Source:
     "--port",
     env="TCP_ROUTER_DEPLOYMENT_PORT",
     type=click.IntRange(1, MAX_PORT),
-    default=1936,
+    default=None,
+    show_default="that of the Deployment",
     help="Port of the router's HTTP in its pods.",
 )
 @option(
@@ -160,9 +171,23 @@ def _source(command: click.Context, values: dict[str, Any]) -> _Source:
         raise click.UsageError(f"--address names one router, and {others} another; give only one of them")
     named = typed or {name for name, source in given.items() if source == ParameterSource.ENVIRONMENT}
     if "address" in named or not named:
-        host, port = values["address"]
+        host, port = values["address"] or _own_address(command)
         return _at(host, port, _token_header(values["token_file"]))
     return _in_cluster(values)
+
+
+def _own_address(command: click.Context) -> tuple[str, int]:
+    """Give where a router listens that has this command's environment, as the router of a pod has."""
+    listen = os.environ.get("TCP_ROUTER_LISTEN")
+    if not listen:
+        port = os.environ.get("STATS_PORT") or str(HTTP_PORT)
+        return "127.0.0.1", click.IntRange(1, MAX_PORT)(port, None, command)
+    try:
+        host, port_number = ListenType().convert(listen, None, command)
+    except click.BadParameter as error:
+        raise click.BadParameter(error.message, command, param_hint="TCP_ROUTER_LISTEN") from error
+    # On all addresses: by either family, for a router takes IPv4 alone where a node has no IPv6.
+    return "localhost" if host in {"0.0.0.0", "::"} else host, port_number  # noqa: S104 - it is asked, not bound
 
 
 def _token_header(path: Path | None) -> dict[str, str]:
@@ -199,15 +224,16 @@ def _at(host: str, port: int, token: dict[str, str]) -> _Source:
 
 
 def _in_cluster(values: dict[str, Any]) -> _Source:
-    namespace, port = values["namespace"], values["port"]
+    namespace = values["namespace"]
     token = _token_header(values["token_file"])
     settings = KubeSettings(kubeconfig=values["kubeconfig"], context=values["context"])
     credentials = Credentials(loader(settings, os.environ, SERVICE_ACCOUNT))
     api = Connection(credentials, Deadlines(total_s=_DEADLINE_S))
     try:
-        pod = ready_pod(api, namespace, values["deployment"])
+        found = ready_pod(api, namespace, values["deployment"])
     finally:
         api.close()
+    pod, port = found.name, values["port"] or found.http_port or HTTP_PORT
     name = f"port {port} of pod {namespace}/{pod}"
 
     def get_with(path: str, headers: dict[str, str]) -> Reply:
@@ -253,7 +279,15 @@ def _table(rows: list[_Row]) -> str:
         route = f"{row.namespace}/{row.name}"
         port = str(row.port or "-")
         lines.append((port, row.host or "-", route, row.verdict, row.reason or "-", str(len(row.servers)), sessions))
-    return columns([[_printable(cell) for cell in line] for line in lines])
+    table = columns([[_printable(cell) for cell in line] for line in lines])
+    # A line each: next to each other with the table they would not fit on any screen.
+    said = [
+        _printable(f"{row.namespace}/{row.name}: {kind}{text}")
+        for row in rows
+        for kind, text in (("", row.message), *(("warning: ", warning) for warning in row.warnings))
+        if text
+    ]
+    return "\n".join((table, "", *said) if said else (table,))
 
 
 def _printable(text: str) -> str:

@@ -9,12 +9,12 @@ import click
 
 from router.admission import Admission
 from router.cli.exits import UNUSABLE_INPUT, clear_errors
-from router.cli.inputs import load_objects
+from router.cli.inputs import PATHS, load_objects
 from router.cli.options import ADMISSION, HTTP, RENDER, admission_settings, render_settings, with_options
 from router.render import Renderer, TemplateSet
 
 _HELP = """\
-Print the haproxy.cfg that the manifests in PATHS (files or folders) make.
+Print the haproxy.cfg that the manifests in PATHS (files, folders, or - for standard input) make.
 
 Only the configuration goes to standard output; verdicts, and what is wrong with manifests, go to standard error. The map
 and ACL files, and the script, that it names are not written.
@@ -27,7 +27,7 @@ Exit status:
 
 
 @click.command(help=_HELP)
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("paths", nargs=-1, required=True, type=PATHS)
 @with_options(ADMISSION, RENDER, HTTP)
 @clear_errors
 def render(paths: tuple[Path, ...], **values: Any) -> None:

@@ -1,6 +1,10 @@
-"""Find a pod of a Deployment that is ready."""
+"""Find a pod of a router's Deployment that is ready, and the port of its HTTP."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -8,6 +12,7 @@ from router.errors import ApiError, ApiNotFound, RouterUnreachable
 from router.kube.api import Api
 from router.shapes import reader
 
+_PORT = re.compile("[1-9][0-9]{0,4}")
 _OPERATORS = {"In": "in", "NotIn": "notin"}
 
 
@@ -22,8 +27,32 @@ class _Selector(msgspec.Struct, frozen=True, rename="camel"):
     match_expressions: tuple[_Expression, ...] | None = None
 
 
+class _Variable(msgspec.Struct, frozen=True):
+    name: str
+    value: str = ""
+
+
+class _ContainerPort(msgspec.Struct, frozen=True, rename="camel"):
+    container_port: int
+    name: str = ""
+
+
+class _Container(msgspec.Struct, frozen=True):
+    env: tuple[_Variable, ...] | None = None
+    ports: tuple[_ContainerPort, ...] | None = None
+
+
+class _PodSpec(msgspec.Struct, frozen=True):
+    containers: tuple[_Container, ...] = ()
+
+
+class _PodTemplate(msgspec.Struct, frozen=True):
+    spec: _PodSpec = _PodSpec()
+
+
 class _DeploymentSpec(msgspec.Struct, frozen=True):
     selector: _Selector
+    template: _PodTemplate = _PodTemplate()
 
 
 class _Deployment(msgspec.Struct, frozen=True):
@@ -53,12 +82,20 @@ class _PodList(msgspec.Struct, frozen=True):
     items: tuple[_Pod, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class RouterPod:
+    """A pod, and where the router in it has its HTTP: None where the Deployment does not tell."""
+
+    name: str
+    http_port: int | None
+
+
 _read_deployment = reader(_Deployment)
 _read_pods = reader(_PodList)
 
 
-def ready_pod(api: Api, namespace: str, deployment: str) -> str:
-    """Give the name of the Deployment's first ready pod, by name.
+def ready_pod(api: Api, namespace: str, deployment: str) -> RouterPod:
+    """Give the Deployment's first ready pod, by name.
 
     Raises:
         RouterUnreachable: there is no such Deployment, or none of its pods is ready.
@@ -71,7 +108,8 @@ def ready_pod(api: Api, namespace: str, deployment: str) -> str:
             f"there is no Deployment {deployment} in namespace {namespace}; name the router's by --deployment and --namespace"
         ) from error
     try:
-        selector = selector_text(_read_deployment(body).spec.selector)
+        spec = _read_deployment(body).spec
+        selector = selector_text(spec.selector)
         found = api.get(f"/api/v1/namespaces/{namespace}/pods", {"labelSelector": selector})
         pods = _read_pods(found).items
     except msgspec.DecodeError as error:
@@ -81,7 +119,16 @@ def ready_pod(api: Api, namespace: str, deployment: str) -> str:
         raise RouterUnreachable(
             f"Deployment {deployment} in namespace {namespace} has {len(pods)} pods, and none of them is ready"
         )
-    return ready[0]
+    return RouterPod(ready[0], _http_port(spec.template.spec.containers))
+
+
+def _http_port(containers: Sequence[_Container]) -> int | None:
+    """Give the port of TCP_ROUTER_LISTEN, else the one that is named http, else that of STATS_PORT."""
+    variables = {each.name: each.value for container in containers for each in container.env or ()}
+    named = [each.container_port for container in containers for each in container.ports or () if each.name == "http"]
+    _, _, listens = variables.get("TCP_ROUTER_LISTEN", "").rpartition(":")
+    told = next(filter(None, (listens, *map(str, named), variables.get("STATS_PORT"))), "")
+    return int(told) if _PORT.fullmatch(told) else None
 
 
 def selector_text(selector: _Selector) -> str:

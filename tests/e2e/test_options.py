@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from router import __version__
 from tests.support.cli import commands
@@ -97,6 +99,39 @@ def test_router_name_of_the_environment(tmp_path: Path) -> None:
     assert set(invoke("check", folder, "--output", "json", env=env).rows) == {"team/two"}
     ended = invoke("check", folder, "--output", "json", "--router-name", "three", env=env)
     assert set(ended.rows) == {"team/three"}
+
+
+@pytest.mark.parametrize(
+    ("pool", "told"),
+    [
+        ("20000-20009", "--port-pool has the ports 20000,20001"),
+        (
+            "6620,7000,80",
+            "--port-pool has the ports 80,7000, which --ports does not let any Route have; it allows 6620",
+        ),
+        ("7000-7999", "and 990 more"),
+    ],
+)
+def test_a_pool_outside_of_the_ports_of_routes(tmp_path: Path, pool: str, told: str) -> None:
+    """It would hold ports that nobody can have; the router says so and does not start."""
+    manifests = write_manifests(tmp_path / "manifests")
+    ended = run_process(
+        "run", "--manifests", manifests, "--state-dir", tmp_path / "s", "--ports", "6620-6630", "--port-pool", pool
+    )
+    assert ended.exit_code == 2
+    assert told in ended.stderr
+
+
+def test_check_of_standard_input(tmp_path: Path) -> None:
+    """``-`` is what ``oc get ... -o yaml`` prints, also beside files; what is wrong with it is told by that name."""
+    listed = {"apiVersion": "v1", "kind": "List", "items": app("db", 6620, ("10.1.0.1", 5432))}
+    beside = write_manifests(tmp_path / "manifests", *app("web", 6621, ("10.1.0.2", 80)))
+    ended = invoke("check", "--output", "json", "-", beside, text=yaml.safe_dump(listed))
+    assert (ended.exit_code, set(ended.rows)) == (0, {"team/db", "team/web"})
+    assert "be_tcp:team:db" in invoke("render", "-", text=json.dumps(listed)).stdout
+    broken = invoke("check", "-", text="a: [")
+    assert broken.exit_code == 2
+    assert broken.stderr.startswith("Error: standard input:2:1: not YAML")
 
 
 @pytest.mark.parametrize(

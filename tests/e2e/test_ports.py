@@ -31,6 +31,8 @@ def test_ports_of_a_running_router(router: RouterProcess, echo: TcpServer) -> No
         ["PORT", "HOST", "ROUTE", "VERDICT", "REASON", "SERVERS", "SESSIONS"],
         [str(port), "-", "team/db", "admitted", "-", "1", "2"],
         [str(port), "-", "team/late", "rejected", "PortAlreadyClaimed", "0", "-"],
+        [],
+        *[line.split() for line in [f"team/late: port {port} is held by Route team/db"]],
     ]
 
     def no_sessions() -> bool:

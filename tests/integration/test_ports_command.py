@@ -140,6 +140,47 @@ def test_a_router_that_is_not_ready(router: PretendedRouter) -> None:
     assert "is not ready: the inputs have not synced yet; the router is shutting down" in ended.stderr
 
 
+def test_messages_and_warnings_stand_below_the_table(router: PretendedRouter) -> None:
+    """A line each, in the order of the table: why a Route is rejected, and what its owner would not expect."""
+    rows = [
+        row(port=6621, name="mail", verdict="rejected", reason="PortAlreadyClaimed", message="port 6621 is held by x"),
+        row(port=6620, name="db", warnings=["Service team/db has no endpoints", "two\nlines"]),
+    ]
+    router.pages["/ports"] = 200, json.dumps(rows).encode()
+    assert ports(router).stdout.splitlines()[3:] == [
+        "",
+        "team/db: warning: Service team/db has no endpoints",
+        "team/db: warning: two?lines",
+        "team/mail: port 6621 is held by x",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("TCP_ROUTER_LISTEN", "127.0.0.1:{}"),
+        ("TCP_ROUTER_LISTEN", "0.0.0.0:{}"),
+        ("TCP_ROUTER_LISTEN", "[::]:{}"),
+        ("STATS_PORT", "{}"),
+    ],
+)
+def test_without_an_address_the_router_of_this_environment_is_asked(
+    router: PretendedRouter, variable: str, value: str
+) -> None:
+    """In a router's pod that is its own: on the host's network 1936 is another router's."""
+    env = {variable: value.format(router.port)}
+    assert invoke("ports", env=env) == Ended(0, _TABLE, "")
+    assert invoke("ports", "--address", f"127.0.0.1:{free_port()}", env=env).exit_code == 1
+
+
+@pytest.mark.parametrize(("variable", "value"), [("TCP_ROUTER_LISTEN", "nonsense"), ("STATS_PORT", "x")])
+def test_an_environment_that_no_router_would_take(variable: str, value: str) -> None:
+    """It is named, rather than another address asked."""
+    ended = invoke("ports", env={variable: value})
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert value in ended.stderr
+
+
 def test_a_token_is_shown_to_a_router_that_wants_one(router: PretendedRouter, tmp_path: Path) -> None:
     """The token of the file goes with the request; without the option none does."""
     file = tmp_path / "token"
@@ -260,6 +301,7 @@ class PretendedCluster(TcpServer):
         if tls:
             self.ca_file, self._context = private_ca(directory)
         self.pods = [pod("tcp-router-b"), pod("tcp-router-c"), pod("tcp-router-a", ready="False")]
+        self.containers: list[dict[str, Any]] = []
         self.forwarded: list[str] = []
         self.asked: list[str] = []
         self.refuses: dict[str, tuple[int, str]] = {}
@@ -289,7 +331,8 @@ class PretendedCluster(TcpServer):
         if path.endswith("/portforward"):
             self._forward(connection, head, path, query)
         elif path == "/apis/apps/v1/namespaces/openshift-ingress/deployments/tcp-router":
-            send(connection, 200, {"spec": {"selector": {"matchLabels": {"app": "tcp-router"}}}})
+            template = {"spec": {"containers": self.containers}}
+            send(connection, 200, {"spec": {"selector": {"matchLabels": {"app": "tcp-router"}}, "template": template}})
         elif path == "/api/v1/namespaces/openshift-ingress/pods":
             assert query == "labelSelector=app%3Dtcp-router"
             send(connection, 200, {"items": self.pods})
@@ -401,6 +444,27 @@ def test_through_the_api_server(control_plane: PretendedCluster) -> None:
     assert in_cluster(control_plane, "--port", "1937") == Ended(0, _TABLE, "")
     assert control_plane.forwarded == ["tcp-router-b"] * 2
     assert control_plane.asked[-1] == "/api/v1/namespaces/openshift-ingress/pods/tcp-router-b/portforward?ports=1937"
+
+
+@pytest.mark.parametrize(
+    ("containers", "port"),
+    [
+        pytest.param([{"name": "x"}], 1936, id="nothing told"),
+        pytest.param([{"name": "x", "env": [{"name": "TCP_ROUTER_LISTEN", "value": "[::]:1946"}]}], 1946, id="listen"),
+        pytest.param([{"name": "x", "ports": [{"containerPort": 1947, "name": "http"}]}], 1947, id="container's port"),
+        pytest.param([{"name": "x", "env": [{"name": "STATS_PORT", "value": "1948"}]}], 1948, id="stats port"),
+        pytest.param([{"name": "x", "env": [{"name": "STATS_PORT", "valueFrom": {}}]}], 1936, id="from elsewhere"),
+    ],
+)
+def test_the_deployment_tells_the_port(
+    control_plane: PretendedCluster, containers: list[dict[str, Any]], port: int
+) -> None:
+    """That on which its pods have the router's HTTP, unless one is given."""
+    control_plane.containers = [{"name": "sidecar"}, *containers]
+    assert in_cluster(control_plane) == Ended(0, _TABLE, "")
+    assert control_plane.asked[-1].endswith(f"?ports={port}")
+    assert in_cluster(control_plane, "--port", "1999") == Ended(0, _TABLE, "")
+    assert control_plane.asked[-1].endswith("?ports=1999")
 
 
 def test_the_kubeconfigs_token_is_shown_to_a_router_that_wants_one(

@@ -34,10 +34,12 @@ class Ended:
         return {f"{row['namespace']}/{row['name']}": row for row in json.loads(self.stdout)}
 
 
-def invoke(*args: str | Path, env: Mapping[str, str] | None = None) -> Ended:
-    """Run a command in this process; an exception that it lets out fails the test."""
+def invoke(*args: str | Path, env: Mapping[str, str] | None = None, text: str | bytes | None = None) -> Ended:
+    """Run a command in this process, with a text on standard input; an exception that it lets out fails the test."""
     cleared: dict[str, str | None] = {name: None for name in os.environ if name.startswith(OF_THE_ROUTER)}
-    result = CliRunner(env={**cleared, **(env or {})}).invoke(main, [str(arg) for arg in args], catch_exceptions=False)
+    result = CliRunner(env={**cleared, **(env or {})}).invoke(
+        main, [str(arg) for arg in args], input=text, catch_exceptions=False
+    )
     return Ended(result.exit_code, result.stdout, result.stderr)
 
 

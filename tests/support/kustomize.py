@@ -18,7 +18,7 @@ MANIFESTS = Path(__file__).parents[2] / "manifests"
 TREES = ("base", "build", "demo", "openshift", "overlays/host-network", "overlays/load-balancer", "overlays/node-port")
 """Every tree that can be applied."""
 
-COMPONENTS = ("components/metrics-access", "components/monitoring")
+COMPONENTS = ("components/metrics-access", "components/monitoring", "components/on-premises")
 """Those that overlays take."""
 
 ROUTER_TREES = tuple(tree for tree in TREES if tree not in {"build", "demo"})
@@ -53,13 +53,24 @@ def containers(pod: Mapping[str, Any]) -> dict[str, Object]:
 
 def router_pod(tree: str) -> Object:
     """Give the spec of the router's pods."""
-    spec: Object = one(render(tree), "Deployment", "tcp-router")["spec"]["template"]["spec"]
-    return spec
+    return _pod_of_router(render(tree))
 
 
 def environment(tree: str) -> dict[str, str]:
     """Give the variables of the router's container that have a value of their own."""
-    return {each["name"]: each["value"] for each in containers(router_pod(tree))["router"]["env"] if "value" in each}
+    return environment_of(render(tree))
+
+
+def environment_of(objects: Sequence[Object]) -> dict[str, str]:
+    """Give them of a tree's objects."""
+    return {
+        each["name"]: each["value"] for each in containers(_pod_of_router(objects))["router"]["env"] if "value" in each
+    }
+
+
+def _pod_of_router(objects: Sequence[Object]) -> Object:
+    spec: Object = one(objects, "Deployment", "tcp-router")["spec"]["template"]["spec"]
+    return spec
 
 
 def _kubectl() -> Path:

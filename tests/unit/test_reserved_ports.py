@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from router.reserved_ports import HOST_LISTENERS, HOST_NETWORK_PORTS
+from router.reserved_ports import HOST_LISTENERS, HOST_NETWORK_PORTS, ON_PREMISES_PORTS
 from router.settings import PortRanges
 
 
@@ -24,7 +24,13 @@ def test_ports_of_nodes_are_reserved(port: int) -> None:
     assert port in HOST_NETWORK_PORTS
 
 
-@pytest.mark.parametrize("port", [1024, 5432, 6620, 8443, 29999, 32768, 65535])
+def test_ports_of_platforms_of_ones_own_are_reserved_there_alone() -> None:
+    """18080 is CoreDNS's there; elsewhere nothing of OpenShift's has it, and a Route may."""
+    assert 18080 in ON_PREMISES_PORTS
+    assert 18080 not in HOST_NETWORK_PORTS
+
+
+@pytest.mark.parametrize("port", [1024, 5432, 6620, 8443, 13306, 18080, 29999, 32768, 65535])
 def test_other_ports_are_free(port: int) -> None:
     """Among them the SNI port, which is reserved as the router's own."""
     assert port not in HOST_NETWORK_PORTS
