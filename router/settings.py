@@ -87,6 +87,9 @@ class AdmissionSettings:
     sni_port: int = 8443
     """The port shared by passthrough Routes with a host; 0 is none."""
     allow_loopback_endpoints: bool = False
+    allow_wildcard_routes: bool = False
+    disable_namespace_ownership_check: bool = False
+    """Let hosts of one namespace stand beside a wildcard of another that covers them."""
     own_addresses: frozenset[str] = frozenset()
     """Addresses that the routers listen on, beside those of the store's ``routers``."""
     listens_everywhere: bool = True

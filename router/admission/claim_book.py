@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Set  # noqa: PYI025 - as it is called in collections.abc
 from dataclasses import dataclass
 
-from router.admission.claims import Claim, decide_host, decide_port, host_loss
+from router.admission.claims import Claim, Loss, decide_host, decide_port, domain_of, host_loss
+from router.admission.domains import Domain, Domains
 from router.admission.sorted_map import SortedMap
 from router.admission.verdicts import Reason, Rejection
 from router.model import PortOptions, SharedFrontend, SniHost, backend_name
@@ -30,16 +31,20 @@ class ClaimBook:
     Args:
         sni_port: the port shared by all passthrough Routes with a host; 0 is none.
         sni_options: its options.
+        owns_domains: whether hosts and the wildcard over them must be of one namespace.
     """
 
-    def __init__(self, sni_port: int, sni_options: PortOptions) -> None:
+    def __init__(self, sni_port: int, sni_options: PortOptions, *, owns_domains: bool = True) -> None:
         self._sni_port = sni_port
+        self._owns_domains = owns_domains
+        self._domains = Domains()
+        """Of the SNI port, where they are owned."""
         self._claims: dict[ObjectKey, Claim] = {}
         self._by_port: dict[int, dict[ObjectKey, Claim]] = {}
         self._by_host: dict[str, dict[ObjectKey, Claim]] = {}
         """Claims to the SNI port: of those only that were not rejected for their external port."""
         self._port_rejections: dict[ObjectKey, Rejection] = {}
-        self._host_losses: dict[ObjectKey, ObjectKey] = {}
+        self._host_losses: dict[ObjectKey, Loss] = {}
         self._shared: SortedMap[int, SharedFrontend] = SortedMap()
         self._sni_options = sni_options
         self._sni_hosts: SortedMap[str, SniHost] = SortedMap()
@@ -82,6 +87,8 @@ class ClaimBook:
             for key in changed:
                 self._seek_host(key)
             hosts, self._dirty_hosts = self._dirty_hosts, set()
+            if self._owns_domains:
+                hosts |= self._settle_domains(hosts)
             for host in hosts:
                 changed |= self._settle_host(host)
             self._publish_sni_port()
@@ -92,14 +99,14 @@ class ClaimBook:
         rejection = self._port_rejections.get(key)
         if rejection is not None:
             return ClaimOutcome(rejection=rejection)
-        holder = self._host_losses.get(key)
-        if holder is None:
+        loss = self._host_losses.get(key)
+        if loss is None:
             return _UNDECIDED
         claim = self._claims[key]
-        loss = host_loss(claim, holder, self._sni_port)
+        said = host_loss(claim, loss, self._sni_port)
         if claim.port is None:
-            return ClaimOutcome(rejection=Rejection(Reason.HOST_ALREADY_CLAIMED, loss))
-        return ClaimOutcome(host_loss=loss)
+            return ClaimOutcome(rejection=Rejection(Reason.HOST_ALREADY_CLAIMED, said))
+        return ClaimOutcome(host_loss=said)
 
     @property
     def served_ports(self) -> Set[int]:
@@ -118,7 +125,7 @@ class ClaimBook:
     def _settle_port(self, port: int) -> set[ObjectKey]:
         claims = self._by_port[port]
         changed = set()
-        for key, rejection in decide_port(claims.values()).items():
+        for key, rejection in decide_port(claims.values(), owns_domains=self._owns_domains).items():
             if self._port_rejections.get(key) != rejection:
                 changed.add(key)
                 if rejection is None:
@@ -158,25 +165,42 @@ class ClaimBook:
         ):
             self._dirty_hosts.add(claim.host)
 
+    def _settle_domains(self, hosts: set[str]) -> set[str]:
+        """Decide who has the wildcards over some hosts; give the hosts, and wildcards, that are to be settled for that."""
+        more = set()
+        for host in hosts:
+            if host != domain_of(host):
+                self._domains.of(host).put(host, decide_host(self._by_host[host].values()))
+        for name in {domain_of(host) for host in hosts}:
+            wildcards = self._by_host.get(name, {})
+            more |= self._domains.of(name).settle(wildcards.values(), are_others=name in hosts)
+        return more
+
     def _settle_host(self, host: str) -> set[ObjectKey]:
         claims = self._by_host[host]
-        winner = decide_host(claims.values())
-        if winner is None:
-            del self._by_host[host]
-            self._sni_hosts.put(host, None)
-            return set()
-        entry = _sni_host(winner)
+        domain = self._domains.of(host) if self._owns_domains else Domain()
+        if self._owns_domains and host == domain_of(host):
+            winner, others = domain.wildcard, Loss(host, None)
+        else:
+            winner = decide_host(claim for claim in claims.values() if not domain.keeps_out(claim))
+            others = Loss(domain_of(host), domain.wildcard.key if domain.wildcard is not None else None)
+        entry = _sni_host(winner) if winner is not None else None
         if self._sni_hosts.get(host) != entry:
             self._sni_hosts.put(host, entry)
         changed = set()
         for key in claims:
-            holder = None if key == winner.key else winner.key
-            if self._host_losses.get(key) != holder:
+            # Who has it is told before what keeps it from others, which is not so any more when that one comes first by its status.
+            loss = None if winner is not None and key == winner.key else Loss(host, winner.key) if winner else others
+            if self._host_losses.get(key) != loss:
                 changed.add(key)
-                if holder is None:
+                if loss is None:
                     del self._host_losses[key]
                 else:
-                    self._host_losses[key] = holder
+                    self._host_losses[key] = loss
+        if not claims:
+            del self._by_host[host]
+        if self._owns_domains:
+            self._domains.forget_if_empty(domain_of(host))
         return changed
 
     def _publish_sni_port(self) -> None:

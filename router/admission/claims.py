@@ -6,7 +6,9 @@ on the objects, so that every replica decides alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 
@@ -16,7 +18,17 @@ from router.admission.verdicts import Reason, Rejection
 from router.model import PortOptions
 from router.resources import ObjectKey
 
-_Order = tuple[bool, bool, str, ObjectKey]
+Order = tuple[bool, bool, str, ObjectKey]
+"""A place in a queue; its last part is whose."""
+
+
+class Loss(NamedTuple):
+    """To whom a claim lost its host."""
+
+    host: str
+    """That which the other has: the same, or the wildcard over it."""
+    holder: ObjectKey | None
+    """None for a wildcard that is kept out by hosts under it: of several, another would be named after each change."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -46,12 +58,12 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
     @property
-    def port_order(self) -> _Order:
+    def port_order(self) -> Order:
         """The place in the queue for the port, and for the host on a shared port."""
         return not self.holds_port, self.created is None, self.created or "", self.key
 
     @property
-    def host_order(self) -> _Order:
+    def host_order(self) -> Order:
         """The place in the queue for the host on the SNI port.
 
         The status of a Route that shares an external port does not tell on which of the two ports it has its host. It is no
@@ -60,10 +72,19 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return not self.holds_host or self.shares_port, self.created is None, self.created or "", self.key
 
 
-def decide_port(claims: Iterable[Claim]) -> dict[ObjectKey, Rejection | None]:
+def domain_of(host: str) -> str:
+    """Give the wildcard that covers a host: ``.example.com`` for ``db.example.com``, and for ``.example.com`` itself."""
+    return host if host.startswith(".") else f".{host.partition('.')[2]}"
+
+
+def decide_port(claims: Iterable[Claim], *, owns_domains: bool) -> dict[ObjectKey, Rejection | None]:
     """Decide one external port among those who claim it; None is to have it.
 
     The first in the queue decides whether the port is dedicated or shared and, if shared, with which options.
+
+    Args:
+        claims: those who claim it.
+        owns_domains: whether hosts and the wildcard over them must be of one namespace.
     """
     queue = list(claims)
     if not queue:
@@ -72,13 +93,52 @@ def decide_port(claims: Iterable[Claim]) -> dict[ObjectKey, Rejection | None]:
         queue.sort(key=lambda claim: claim.port_order)
     first, *others = queue
     decided: dict[ObjectKey, Rejection | None] = {first.key: None}
-    hosts = {first.host: first}
+    taken = _Hosts(owns_domains=owns_domains)
+    taken.add(first)
+    without_host = []
     for claim in others:
-        rejection = _port_rejection(claim, first, hosts)
-        decided[claim.key] = rejection
-        if rejection is None:
-            hosts[claim.host] = claim
+        decided[claim.key] = rejection = _port_rejection(claim, first)
+        if rejection is None and taken.loss(claim) is None:
+            taken.add(claim)
+        elif rejection is None:
+            without_host.append(claim)
+    # Told when all is decided, so that it is told alike when those who have something now come first by their status.
+    for claim in without_host:
+        decided[claim.key] = Rejection(Reason.HOST_ALREADY_CLAIMED, _said(claim, taken.loss(claim), claim.port))
     return decided
+
+
+class _Hosts:
+    """The hosts of a port that are taken so far."""
+
+    def __init__(self, *, owns_domains: bool) -> None:
+        self._owns_domains = owns_domains
+        self._by_host: dict[str, Claim] = {}
+        self._namespaces: dict[str, set[str]] = {}
+        """Of single hosts, by domain."""
+
+    def add(self, claim: Claim) -> None:
+        """Take the claim's host, if it has one."""
+        if claim.host is not None:
+            self._by_host[claim.host] = claim
+            if not claim.host.startswith("."):
+                self._namespaces.setdefault(domain_of(claim.host), set()).add(claim.key.namespace)
+
+    def loss(self, claim: Claim) -> Loss | None:
+        """Say who has the claim's host, by name or by another namespace's wildcard over it, or host under it."""
+        host, namespace = claim.host or "", claim.key.namespace
+        holder = self._by_host.get(host)
+        if holder is not None:
+            return Loss(host, holder.key)
+        if not self._owns_domains:
+            return None
+        domain = domain_of(host)
+        if host == domain:
+            # Of several namespaces the second is another's, if the first is not.
+            kept_out = any(each != namespace for each in islice(self._namespaces.get(domain, ()), 2))
+            return Loss(host, None) if kept_out else None
+        wildcard = self._by_host.get(domain)
+        return Loss(domain, wildcard.key) if wildcard is not None and wildcard.key.namespace != namespace else None
 
 
 def decide_host(claims: Iterable[Claim]) -> Claim | None:
@@ -86,12 +146,29 @@ def decide_host(claims: Iterable[Claim]) -> Claim | None:
     return min(claims, key=lambda claim: claim.host_order, default=None)
 
 
-def host_loss(claim: Claim, holder: ObjectKey, sni_port: int) -> str:
+def host_loss(claim: Claim, loss: Loss, sni_port: int) -> str:
     """Say who has the host of a Route on the SNI port."""
-    return f"host {displayed_host(claim.host or '')} is held by Route {holder} on the SNI port {sni_port}"
+    if loss.host == claim.host and loss.holder is not None:
+        return f"host {displayed_host(loss.host)} is held by Route {loss.holder} on the SNI port {sni_port}"
+    return _others_host(claim, loss, f"on the SNI port {sni_port}")
 
 
-def _port_rejection(claim: Claim, first: Claim, hosts: Mapping[str | None, Claim]) -> Rejection | None:
+def _said(claim: Claim, loss: Loss | None, port: int | None) -> str:
+    if loss is None or (loss.host == claim.host and loss.holder is not None):
+        held_by = f" is held by Route {loss.holder}" if loss is not None else " is held"
+        return f"host {displayed_host(claim.host or '')} on port {port}{held_by}"
+    return _others_host(claim, loss, f"on port {port}")
+
+
+def _others_host(claim: Claim, loss: Loss, where: str) -> str:
+    # As OpenShift's router puts it, and whose it is, as this one does.
+    host = displayed_host(claim.host or "")
+    if loss.holder is None:
+        return f"a route in another namespace holds a host under {host} {where}"
+    return f"a route in another namespace holds host {host} {where}: {displayed_host(loss.host)} is held by Route {loss.holder}"
+
+
+def _port_rejection(claim: Claim, first: Claim) -> Rejection | None:
     if not first.shares_port:
         return Rejection(Reason.PORT_ALREADY_CLAIMED, f"port {claim.port} is held by Route {first.key}")
     if not claim.shares_port:
@@ -106,11 +183,5 @@ def _port_rejection(claim: Claim, first: Claim, hosts: Mapping[str | None, Claim
             Reason.INVALID_ANNOTATION,
             f"annotation {key} is {wanted}, but {held} on Route {first.key}, which holds port {claim.port}; "
             "Routes that share a port must agree on it",
-        )
-    holder = hosts.get(claim.host)
-    if holder is not None:
-        return Rejection(
-            Reason.HOST_ALREADY_CLAIMED,
-            f"host {displayed_host(claim.host or '')} on port {claim.port} is held by Route {holder.key}",
         )
     return None

@@ -57,7 +57,11 @@ class Admission:
         """Routes with endpoints at the routers' addresses, by the ports of these."""
         self._settled_addresses = OwnAddresses.of(settings.own_addresses, has_loopback=settings.listens_everywhere)
         self._own_addresses = self._settled_addresses
-        self._claims = ClaimBook(settings.sni_port, sni_port_options(settings.defaults))
+        self._claims = ClaimBook(
+            settings.sni_port,
+            sni_port_options(settings.defaults),
+            owns_domains=not settings.disable_namespace_ownership_check,
+        )
         self._sections: SortedMap[ObjectKey, RouteSection] = SortedMap()
         self._verdicts: SortedMap[ObjectKey, Verdict] = SortedMap()
         self._outcome = Outcome(Model((), self._claims.shared_frontends()), self._verdicts.mapping())

@@ -74,6 +74,7 @@ def read_request(route: Route, settings: AdmissionSettings) -> Request | Verdict
         _check_names(key)
         port = read(annotations, EXTERNAL_TCP_PORT, _PORT_FORM, Reason.INVALID_PORT)
         host = _read_host(route)
+        _check_wildcard(host, settings)
         _check_port(port, settings)
         passthrough = _is_passthrough(route)
         shares_port = _read_shares_port(annotations, port, host, passthrough=passthrough)
@@ -175,6 +176,16 @@ def _read_host(route: Route) -> str | None:
             f"spec.wildcardPolicy is Subdomain; that needs a domain in spec.host, not just {shown(host)}",
         )
     return f".{domain}"
+
+
+def _check_wildcard(host: str | None, settings: AdmissionSettings) -> None:
+    if host is not None and host.startswith(".") and not settings.allow_wildcard_routes:
+        # Reason and words of OpenShift's router.
+        raise Refused(
+            Reason.ROUTE_NOT_ADMITTED,
+            "wildcard routes are not allowed: set spec.wildcardPolicy to None, or have an administrator allow them "
+            "(--allow-wildcard-routes)",
+        )
 
 
 def _ascii_lower(text: str) -> str:

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     AMBIGUOUS_TARGET_PORT = "AmbiguousTargetPort"
     EXTERNAL_NAME_NOT_ALLOWED = "ExternalNameNotAllowed"
     UNSUPPORTED_TERMINATION = "UnsupportedTermination"
+    ROUTE_NOT_ADMITTED = "RouteNotAdmitted"
     CONFIG_REJECTED = "ConfigRejected"
 
 

@@ -14,13 +14,13 @@ from router import __version__
 from tests.support.cli import commands
 from tests.support.commands import invoke, run_process, write_manifests
 from tests.support.haproxy import complaints, make_what_it_names
-from tests.support.objects import app
+from tests.support.objects import app, route, service
 
 OPENSHIFT_VARIABLES = (
     "RELOAD_INTERVAL", "ROUTER_MAX_CONNECTIONS", "ROUTER_THREADS", "ROUTER_HARD_STOP_AFTER", "ROUTER_IP_V4_V6_MODE",
     "ROUTER_DEFAULT_TUNNEL_TIMEOUT", "ROUTER_DEFAULT_CONNECT_TIMEOUT", "ROUTER_DEFAULT_CLIENT_TIMEOUT",
     "ROUTER_DEFAULT_SERVER_TIMEOUT", "ROUTER_TCP_BALANCE_SCHEME", "ROUTER_BACKEND_CHECK_INTERVAL",
-    "ROUTER_SERVICE_NAME", "ROUTER_CANONICAL_HOSTNAME", "ROUTER_SYSLOG_ADDRESS", "STATS_PORT",
+    "ROUTER_SERVICE_NAME", "ROUTER_ALLOW_WILDCARD_ROUTES", "ROUTER_DISABLE_NAMESPACE_OWNERSHIP_CHECK", "ROUTER_CANONICAL_HOSTNAME", "ROUTER_SYSLOG_ADDRESS", "STATS_PORT",
 )  # fmt: skip
 
 
@@ -86,6 +86,30 @@ def test_variable_that_leaves_it_to_haproxy(folder: Path, variable: str, value: 
     assert ended.exit_code == 0, ended.stderr
     lines = ended.stdout.splitlines()
     assert [line for line in lines if without in line and not line.lstrip().startswith(("#", "log-format"))] == []
+
+
+def test_hosts_of_several_namespaces_by_the_variables_of_openshifts_router(tmp_path: Path) -> None:
+    """Wildcards are served where they are allowed, and beside another namespace's host where nobody owns hosts."""
+    folder = tmp_path / "manifests"
+    wildcard = {"wildcardPolicy": "Subdomain"}
+    write_manifests(folder, *app("db", None, ("10.1.0.1", 1), host="db.example.com", passthrough=True))
+    write_manifests(
+        folder,
+        route("wild", namespace="wild", host="www.example.com", passthrough=True, spec=wildcard),
+        service("wild", namespace="wild"),
+    )
+
+    def rejected(**env: str) -> str | None:
+        rows = invoke("check", folder, "--output", "json", env=env).rows
+        assert rows["team/db"]["reason"] is None
+        reason: str | None = rows["wild/wild"]["reason"]
+        return reason
+
+    assert rejected() == "RouteNotAdmitted"
+    assert rejected(ROUTER_ALLOW_WILDCARD_ROUTES="false") == "RouteNotAdmitted"
+    assert rejected(ROUTER_ALLOW_WILDCARD_ROUTES="true") == "HostAlreadyClaimed"
+    both = {"ROUTER_ALLOW_WILDCARD_ROUTES": "true", "ROUTER_DISABLE_NAMESPACE_OWNERSHIP_CHECK": "true"}
+    assert rejected(**both) is None
 
 
 def test_router_name_of_the_environment(tmp_path: Path) -> None:

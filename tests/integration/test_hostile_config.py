@@ -112,7 +112,9 @@ class Bench:
         store = Store()
         store.put(*objects)
         store.take()
-        return Admission(AdmissionSettings()).update(store.objects, store.objects.everything())
+        return Admission(AdmissionSettings(allow_wildcard_routes=True)).update(
+            store.objects, store.objects.everything()
+        )
 
     def render(self, outcome: Outcome) -> Rendered:
         """Render with the packaged templates."""

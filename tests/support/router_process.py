@@ -63,7 +63,7 @@ class RouterProcess:
             *self._launcher, sys.executable, "-m", "router", "run",
             "--manifests", str(self.manifests), "--state-dir", str(self.state), "--listen", "127.0.0.1:0",
             "--sni-port", str(self._sni_port), "--log-format", self.log_format, "--allow-loopback-endpoints",
-            "--ports", "1-65535", *bind_address, "--reload-interval", "100ms", "--drain-timeout", "2s",
+            "--allow-wildcard-routes", "--ports", "1-65535", *bind_address, "--reload-interval", "100ms", "--drain-timeout", "2s",
             *self._options,
         ]  # fmt: skip
 

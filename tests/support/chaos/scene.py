@@ -109,6 +109,7 @@ class Scene:
             ports=PortRanges(((1, 65535),)),
             sni_port=self.sni_port,
             allow_loopback_endpoints=True,
+            allow_wildcard_routes=True,
             defaults=RouteDefaults(check_interval_ms=1_000),
         )
 

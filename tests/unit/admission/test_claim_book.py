@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from unittest.mock import Mock
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.admission.claim_book import ClaimBook, ClaimOutcome
 from router.admission.claims import Claim
 from router.admission.options import sni_port_options
-from router.admission.verdicts import Reason
+from router.admission.verdicts import Reason, Rejection
 from router.model import PortOptions
 from router.resources import ObjectKey
 from router.settings import RouteDefaults
@@ -16,7 +20,8 @@ from tests.unit.admission.builders import key
 
 SNI = sni_port_options(RouteDefaults())
 OTHER = PortOptions(timeout_client_ms=1, maxconn=None, tcp_keepalive=True, accept_proxy=False)
-KEYS = [key(name) for name in "abcd"]
+KEYS = [key("a"), key("b"), key("a", "other"), key("b", "third")]
+HOSTS = ["x.example.com", "y.example.com", "x.example.org", ".example.com", ".example.com", ".example.org"]
 
 
 def claim(
@@ -27,6 +32,7 @@ def claim(
     shares: bool = False,
     options: PortOptions = SNI,
     holds: bool = False,
+    created: str | None = None,
 ) -> Claim:
     """Make a claim as a Route can have it: at least a port or a host, and a host where it shares."""
     if port is None:
@@ -37,7 +43,7 @@ def claim(
         shares_port=shares and host is not None,
         port_options=options,
         host=host,
-        created=None,
+        created=created,
         holds_port=holds and port is not None,
         holds_host=holds and host is not None,
     )
@@ -49,19 +55,24 @@ CLAIMS = st.one_of(
         claim,
         st.sampled_from(KEYS),
         st.sampled_from([None, 1, 2]),
-        st.sampled_from([None, "x.example.com", ".example.com"]),
+        st.sampled_from([None, *HOSTS]),
         shares=st.booleans(),
-        options=st.sampled_from([SNI, SNI, OTHER]),
+        options=st.sampled_from([SNI, SNI, SNI, OTHER]),
         holds=st.booleans(),
+        created=st.sampled_from([None, "2020", "2021"]),
     ),
 )
 
 
-@given(st.lists(st.lists(CLAIMS, min_size=1, max_size=3), max_size=25), st.sampled_from([0, 8443]))
-@settings(max_examples=500)
-def test_after_any_changes_it_is_the_book_written_anew(batches: list[list[Claim | ObjectKey]], sni_port: int) -> None:
+@given(st.lists(st.lists(CLAIMS, min_size=1, max_size=3), max_size=25), st.sampled_from([0, 8443, 8443]), st.booleans())
+@settings(max_examples=500, deadline=None)
+def test_after_any_changes_it_is_the_book_written_anew(
+    batches: list[list[Claim | ObjectKey]],
+    sni_port: int,
+    owns_domains: bool,  # noqa: FBT001 - of Hypothesis
+) -> None:
     """Outcomes and shared frontends are those of a new book with the same claims, and who changed was named."""
-    book = ClaimBook(sni_port, SNI)
+    book = ClaimBook(sni_port, SNI, owns_domains=owns_domains)
     current: dict[ObjectKey, Claim] = {}
     outcomes: dict[ObjectKey, ClaimOutcome] = {}
     for batch in batches:
@@ -73,7 +84,7 @@ def test_after_any_changes_it_is_the_book_written_anew(batches: list[list[Claim 
                 current.pop(change, None)
                 book.put(change, None)
         named = book.settle()
-        anew = ClaimBook(sni_port, SNI)
+        anew = ClaimBook(sni_port, SNI, owns_domains=owns_domains)
         for each in current.values():
             anew.put(each.key, each)
         anew.settle()
@@ -82,6 +93,49 @@ def test_after_any_changes_it_is_the_book_written_anew(batches: list[list[Claim 
         assert now == {route: anew.outcome(route) for route in KEYS}
         assert {route for route in KEYS if now[route] != outcomes.get(route, ClaimOutcome())} <= named
         outcomes = now
+        assert who_is_reached(book) == by_the_queue(current.values(), sni_port, owns_domains=owns_domains)
+
+
+def who_is_reached(book: ClaimBook) -> set[tuple[int, str, ObjectKey]]:
+    """Give port, host and Route of all shared ports."""
+    return {
+        (shared.port, host.host, ObjectKey(host.namespace, host.route))
+        for shared in book.shared_frontends()
+        for host in shared.hosts
+    }
+
+
+def by_the_queue(claims: Iterable[Claim], sni_port: int, *, owns_domains: bool) -> set[tuple[int, str, ObjectKey]]:
+    """Decide by the rules as docs/admission.md says them: one after the other, all who do not go with one before are out."""
+    reached = set()
+    lost_port = set()
+    everybody = list(claims)
+    for port in {each.port for each in everybody if each.port is not None}:
+        queue = sorted((each for each in everybody if each.port == port), key=lambda each: each.port_order)
+        first, served = queue[0], queue[:1]
+        for each in queue[1:]:
+            joins = first.shares_port and each.shares_port and each.port_options == first.port_options
+            if joins and not any(excludes(other, each, owns_domains=owns_domains) for other in served):
+                served.append(each)
+            else:
+                lost_port.add(each.key)
+        if first.shares_port:
+            reached |= {(port, each.host or "", each.key) for each in served}
+    served = []
+    for each in sorted((each for each in everybody if each.host), key=lambda each: each.host_order):
+        if each.key not in lost_port and not any(excludes(other, each, owns_domains=owns_domains) for other in served):
+            served.append(each)
+    return reached | ({(sni_port, each.host or "", each.key) for each in served} if sni_port else set())
+
+
+def excludes(one: Claim, other: Claim, *, owns_domains: bool) -> bool:
+    """Say whether two claims to hosts cannot both be served: the same, or one over the other of another namespace."""
+    if one.host == other.host:
+        return True
+    over = (
+        f".{(one.host or '').partition('.')[2]}" == other.host or f".{(other.host or '').partition('.')[2]}" == one.host
+    )
+    return owns_domains and over and one.key.namespace != other.key.namespace
 
 
 def test_a_claim_that_does_not_change_is_not_decided_again() -> None:
@@ -107,3 +161,31 @@ def test_only_those_who_are_concerned_are_named() -> None:
     book.put(KEYS[0], None)
     assert book.settle() == {KEYS[0], KEYS[1]}
     assert book.outcome(KEYS[1]) == ClaimOutcome()
+
+
+@pytest.mark.parametrize("has_wildcards", [False, True], ids=["hosts alone", "below wildcards that are claimed"])
+def test_a_host_more_costs_the_same_however_many_its_domain_has(*, has_wildcards: bool) -> None:
+    """All teams' hosts are under one domain as a rule; one host, or one claim to all of it, is a comparison and not a look at all."""
+    book = ClaimBook(8443, SNI)
+    for number in range(300):
+        route = key("a", f"team-{number}")
+        book.put(route, claim(route, None, f"h{number}.example.com", holds=True))
+    wild = key("wild", "greedy")
+    if has_wildcards:
+        book.put(wild, claim(wild, None, ".example.com", created="2020"))
+    book.settle()
+    settled = Mock(wraps=book._settle_host)  # noqa: SLF001 - to count
+    book._settle_host = settled  # type: ignore[method-assign]  # noqa: SLF001
+    changes = [
+        (key("b", "team-1"), "new.example.com", None),
+        (wild, ".example.com", "2019"),
+        (wild, ".example.com", "2021"),
+    ]
+    for route, host, created in changes:
+        settled.reset_mock()
+        book.put(route, claim(route, None, host, created=created))
+        assert book.settle() <= {route, wild}
+        assert settled.call_count <= 2
+    assert (book.outcome(wild).rejection or Rejection(Reason.INVALID_HOST, "")).message == (
+        "a route in another namespace holds a host under *.example.com on the SNI port 8443"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -12,11 +13,14 @@ from hypothesis import strategies as st
 from router.admission import Outcome
 from router.admission.options import PREFIX
 from router.admission.verdicts import Reason
-from router.resources import Route, RouteCondition, RouteIngress, RouteStatus
+from router.resources import ObjectKey, Route, RouteCondition, RouteIngress, RouteStatus
+from router.settings import AdmissionSettings
 from tests.unit.admission.builders import DB, admit, holding, key, route, service, shared_of, sni_route
 
 OLD, MIDDLE, NEW = (f"202{year}-01-01T00:00:00Z" for year in (0, 1, 2))
 HOST = "db.example.com"
+WILD = AdmissionSettings(allow_wildcard_routes=True)
+UNOWNED = replace(WILD, disable_namespace_ownership_check=True)
 
 
 def winners(outcome: Outcome) -> set[str]:
@@ -218,7 +222,7 @@ HOST_QUEUES: dict[str, tuple[Sequence[Route], str]] = {
 @pytest.mark.parametrize(("routes", "winner"), HOST_QUEUES.values(), ids=HOST_QUEUES)
 def test_who_gets_a_host_on_the_sni_port(routes: Sequence[Route], winner: str) -> None:
     """Holder by status, then age, then name."""
-    sni = shared_of(admit(*routes, *DB), 8443)
+    sni = shared_of(admit(*routes, *DB, settings=WILD), 8443)
     assert sni is not None
     assert [host.route for host in sni.hosts] == [winner]
 
@@ -245,9 +249,83 @@ def test_a_route_with_a_port_of_its_own_stays_without_its_host() -> None:
 
 def test_an_exact_host_and_its_wildcard_are_two_claims() -> None:
     """Exact names go first when a connection comes."""
-    outcome = admit(sni_route("a", "www.example.com", wildcard="Subdomain"), sni_route("b", "www.example.com"), *DB)
+    routes = sni_route("a", "www.example.com", wildcard="Subdomain"), sni_route("b", "www.example.com")
+    outcome = admit(*routes, *DB, settings=WILD)
     assert winners(outcome) == {"a", "b"}
     assert [outcome.verdicts[key(name)].host for name in "ab"] == ["*.example.com", "www.example.com"]
+
+
+def wild(created: str, port: int | None = None, status: RouteStatus | None = None) -> Route:
+    """Make a Route of another namespace that asks for all hosts under example.com."""
+    return sni_route(
+        "wild", "www.example.com", port, wildcard="Subdomain", namespace="greedy", created=created, status=status
+    )
+
+
+def holding_wildcard(port: int | None) -> RouteStatus:
+    """Make the status of a Route that has all hosts under example.com."""
+    (entry,) = holding(port, "www.example.com").ingress or ()
+    return RouteStatus(ingress=(msgspec.structs.replace(entry, wildcard_policy="Subdomain"),))
+
+
+@pytest.mark.parametrize("port", [None, 7000], ids=["on the SNI port", "on a shared port"])
+@pytest.mark.parametrize("first", ["host", "wildcard"])
+@pytest.mark.parametrize("by", ["age", "status"])
+def test_a_wildcard_and_a_host_under_it_are_of_one_namespace(port: int | None, first: str, by: str) -> None:
+    """Who comes first in the queue has it, on each port; the other is told by what, and whose it is."""
+    older = first if by == "age" else {"host": "wildcard", "wildcard": "host"}[first]
+    holder = first if by == "status" else ""
+    exact = sni_route(
+        "db",
+        HOST,
+        port,
+        created=OLD if older == "host" else NEW,
+        status=holding(port, HOST) if holder == "host" else None,
+    )
+    greedy = wild(OLD if older == "wildcard" else NEW, port, holding_wildcard(port) if holder == "wildcard" else None)
+    outcome = admit(exact, greedy, *DB, settings=WILD)
+    loser = greedy.key if first == "host" else exact.key
+    where = "on the SNI port 8443" if port is None else "on port 7000"
+    said = {
+        "host": f"a route in another namespace holds a host under *.example.com {where}",
+        "wildcard": f"a route in another namespace holds host {HOST} {where}: *.example.com is held by Route greedy/wild",
+    }[first]
+    assert [each.route for each in outcome.verdicts.values() if not each.admitted] == [loser]
+    assert (outcome.verdicts[loser].reason, outcome.verdicts[loser].message) == (Reason.HOST_ALREADY_CLAIMED, said)
+    assert all(verdict.admitted for verdict in admit(exact, greedy, *DB, settings=UNOWNED).verdicts.values())
+
+
+def test_a_route_with_a_port_of_its_own_loses_nothing_but_its_host_to_a_wildcard() -> None:
+    """It is reached by its port, with a warning."""
+    loser = route("b", host=HOST, termination="passthrough", created=NEW)
+    verdict = admit(wild(OLD), loser, *DB, settings=WILD).verdicts[loser.key]
+    assert (verdict.admitted, verdict.port, verdict.host) == (True, 6620, None)
+    (warning,) = verdict.warnings
+    assert warning == (
+        f"a route in another namespace holds host {HOST} on the SNI port 8443: *.example.com is held by Route greedy/wild; "
+        "this Route is reached on port 6620 only"
+    )
+
+
+def test_a_wildcard_that_is_kept_out_keeps_nobody_out() -> None:
+    """The host that keeps it out goes: then it has its domain, and those who come after it in the queue have nothing there."""
+    first, later = sni_route("a", "a.example.com", created=OLD), sni_route("b", "b.example.com", created=NEW)
+    both = admit(first, later, wild(MIDDLE), *DB, settings=WILD)
+    assert {str(each.route) for each in both.verdicts.values() if each.admitted} == {"shop/a", "shop/b"}
+    without = admit(later, wild(MIDDLE), *DB, settings=WILD)
+    assert {str(each.route) for each in without.verdicts.values() if each.admitted} == {"greedy/wild"}
+
+
+@pytest.mark.parametrize("port", [None, 6620], ids=["SNI", "dedicated port"])
+def test_wildcards_are_not_allowed_unless_told(port: int | None) -> None:
+    """As in OpenShift's router, also where the host would not be used; it claims nothing then."""
+    asked = route("a", port, host="www.example.com", termination="passthrough", wildcard="Subdomain", created=OLD)
+    outcome = admit(asked, sni_route("b", HOST, namespace="other", created=NEW), *DB)
+    verdict = outcome.verdicts[asked.key]
+    assert (verdict.reason, verdict.host, verdict.port) == (Reason.ROUTE_NOT_ADMITTED, "*.example.com", port)
+    assert verdict.message.startswith("wildcard routes are not allowed")
+    assert "--allow-wildcard-routes" in verdict.message
+    assert outcome.verdicts[ObjectKey("other", "b")].admitted
 
 
 def test_a_route_that_lost_its_port_claims_no_host() -> None:
@@ -262,26 +340,40 @@ def served(routes: Sequence[Route], outcome: Outcome) -> list[Route]:
     written = []
     for each in routes:
         verdict = outcome.verdicts[each.key]
-        status = holding(verdict.port, verdict.host or "") if verdict.admitted else RouteStatus()
+        status = RouteStatus()
+        if verdict.admitted:
+            (entry,) = holding(verdict.port, each.spec.host if verdict.host else "").ingress or ()
+            policy = each.spec.wildcard_policy if verdict.host else ""
+            status = RouteStatus(ingress=(msgspec.structs.replace(entry, wildcard_policy=policy),))
         written.append(msgspec.structs.replace(each, status=status))
     return written
 
 
 CLAIMANTS = st.lists(
     st.builds(
-        lambda name, port, host, shares, created: (
-            sni_route(name, host, port, created=created)
+        lambda name, namespace, port, host, shares, created, wildcard: (
+            sni_route(name, host, port, namespace=namespace, created=created, wildcard=wildcard)
             if shares or port is None
-            else route(name, port, host=host, termination="passthrough", created=created)
+            else route(
+                name,
+                port,
+                namespace=namespace,
+                host=host,
+                termination="passthrough",
+                created=created,
+                wildcard=wildcard,
+            )
         ),
         name=st.sampled_from("abcdefgh"),
+        namespace=st.sampled_from(["shop", "shop", "other"]),
         port=st.sampled_from([None, 7000, 7001]),
         host=st.sampled_from(["x.example.com", "y.example.com"]),
         shares=st.booleans(),
         created=st.sampled_from([OLD, MIDDLE, NEW, None]),
+        wildcard=st.sampled_from(["None", "None", "Subdomain"]),
     ),
     max_size=8,
-    unique_by=lambda each: each.metadata.name,
+    unique_by=lambda each: each.key,
 )
 
 
@@ -290,25 +382,25 @@ def test_the_order_of_arrival_does_not_matter(routes: list[Route], random: objec
     """Equal objects give an equal outcome, however they came in."""
     shuffled = list(routes)
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # Hypothesis gives random.Random and types it away
-    assert admit(*routes, *DB) == admit(*shuffled, *DB)
+    assert admit(*routes, *DB, settings=WILD) == admit(*shuffled, *DB, settings=WILD)
 
 
 @given(CLAIMANTS)
 def test_what_is_served_stays_served(routes: list[Route]) -> None:
     """Once statuses are written, deciding again gives the same: nobody takes anything from a holder in two steps."""
-    outcome = admit(*routes, *DB)
-    assert admit(*served(routes, outcome), *DB) == outcome
+    outcome = admit(*routes, *DB, settings=WILD)
+    assert admit(*served(routes, outcome), *DB, settings=WILD) == outcome
 
 
 @given(CLAIMANTS, CLAIMANTS)
 def test_newcomers_take_nothing_from_holders(holders: list[Route], newcomers: list[Route]) -> None:
     """However old a newcomer is, the ports of holders stay theirs, and so do hosts where a Route has nothing else."""
-    outcome = admit(*holders, *DB)
+    outcome = admit(*holders, *DB, settings=WILD)
     renamed = [
         msgspec.structs.replace(each, metadata=msgspec.structs.replace(each.metadata, name=f"n{each.key.name}"))
         for each in newcomers
     ]
-    after = admit(*served(holders, outcome), *renamed, *DB)
+    after = admit(*served(holders, outcome), *renamed, *DB, settings=WILD)
     for each in holders:
         before = outcome.verdicts[each.key]
         if before.admitted:
@@ -319,7 +411,7 @@ def test_newcomers_take_nothing_from_holders(holders: list[Route], newcomers: li
 @given(CLAIMANTS)
 def test_every_port_and_host_has_one_owner(routes: list[Route]) -> None:
     """No port is dedicated to two Routes or both dedicated and shared, no host stands twice on a port."""
-    outcome = admit(*routes, *DB)
+    outcome = admit(*routes, *DB, settings=WILD)
     dedicated = [section.frontend.port for section in outcome.model.routes if section.frontend is not None]
     shared = [frontend.port for frontend in outcome.model.shared]
     assert len({*dedicated, *shared}) == len(dedicated) + len(shared)

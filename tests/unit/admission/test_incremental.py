@@ -36,6 +36,7 @@ from tests.unit.admission.builders import (
 
 NAMES = st.sampled_from("abcd")
 SERVICE_NAMES = st.sampled_from(["x", "y", "z"])
+WILD = replace(SETTINGS, allow_wildcard_routes=True)
 PORTS = st.sampled_from([None, 7000, 7001, 22])
 HOSTS = st.sampled_from(["", "a.example.com", "b.example.com", "-"])
 
@@ -132,7 +133,10 @@ def check_kept(before: Outcome, after: Outcome) -> None:
     st.sampled_from(
         [
             SETTINGS,
-            replace(SETTINGS, sni_port=0),
+            WILD,
+            WILD,
+            replace(WILD, disable_namespace_ownership_check=True),
+            replace(WILD, sni_port=0),
             replace(SETTINGS, allow_loopback_endpoints=True),
             replace(SETTINGS, own_addresses=frozenset({"10.1.0.2"}), own_ports=frozenset({5433})),
         ]

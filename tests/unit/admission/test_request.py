@@ -203,7 +203,8 @@ HOSTS: dict[str, tuple[str, str, str | None]] = {
 @pytest.mark.parametrize(("host", "wildcard", "expected"), HOSTS.values(), ids=HOSTS)
 def test_which_hosts_are_accepted(host: str, wildcard: str, expected: str | None) -> None:
     """Hosts are DNS names; Subdomain stands for all names directly under the domain of the host."""
-    outcome = admit(route(port=None, host=host, termination="passthrough", wildcard=wildcard), *DB)
+    asked = route(port=None, host=host, termination="passthrough", wildcard=wildcard)
+    outcome = admit(asked, *DB, settings=replace(SETTINGS, allow_wildcard_routes=True))
     verdict = outcome.verdicts[key("db")]
     sni = shared_of(outcome, 8443)
     assert sni is not None
