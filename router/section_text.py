@@ -15,6 +15,8 @@ _NEEDS_READING = frozenset("\"'\\#$")
 _NOT_AT_RUNTIME = frozenset({"disabled", "agent-check", "track"})
 """Words that hold for a server which is added while HAProxy runs in another way than for one that a reload brings."""
 _DEFAULT_WEIGHT = 1
+_MOST_DIGITS = 10
+"""HAProxy takes no larger numbers either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,8 @@ def _server(words: Iterable[str], defaults: tuple[str, ...], address: str) -> Se
     for word in rest:
         if word in {"weight", "maxconn"}:
             value = next(rest, "")
-            if not value.isdecimal():
+            # Python refuses to make a number of thousands of digits.
+            if not value.isdecimal() or len(value) > _MOST_DIGITS:
                 return None
             if word == "weight":
                 weight = int(value)

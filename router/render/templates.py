@@ -10,6 +10,7 @@ import jinja2
 
 import router
 from router.errors import TemplateError
+from router.render.faults import ANYTHING, load_fault, render_fault
 from router.render.quoting import quoted, quoted_argument
 from router.render.tracing import LineMarks, origins, unmarked
 
@@ -20,18 +21,6 @@ TEMPLATE_NAMES = (GLOBAL, ROUTE, SHARED)
 _SUFFIX = ".j2"
 _HELPER_PREFIX = "_"
 _PACKAGED = "packaged/"
-
-# What the code inside a template can fail with: Jinja's own, and those of Python's operators, attributes and functions.
-_FAULTS = (
-    jinja2.TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 
 
 def default_template_dir() -> Path:
@@ -51,7 +40,7 @@ class TemplateSet:
             sources: template name, as in ``include``, to its text and what to call its file in messages.
 
         Raises:
-            TemplateError: one of them is not correct Jinja.
+            TemplateError: one of them is not correct Jinja, or nothing that Python takes.
         """
         self._sources = dict(sources)
         self._environment = self._make_environment(with_marks=False)
@@ -90,8 +79,8 @@ class TemplateSet:
             text = self._top[name].render(variables)
             # A lone surrogate could be printed by a template and not be written to a file.
             text.encode()
-        except _FAULTS as error:
-            raise self._located(name, error) from error
+        except ANYTHING as error:
+            raise render_fault(self.file(name), self._files, error) from error
         return text if not text or text.endswith("\n") else text + "\n"
 
     def origins(self, name: str, variables: Mapping[str, object]) -> tuple[str, ...]:
@@ -103,7 +92,7 @@ class TemplateSet:
         text = self.render(name, variables)
         try:
             marked = self._marking_environment.get_template(name).render(variables)
-        except _FAULTS:
+        except ANYTHING:
             marked = ""
         if unmarked(marked).rstrip("\n") != text.rstrip("\n"):
             return (self.file(name),) * text.count("\n")
@@ -145,23 +134,9 @@ class TemplateSet:
     def _compile(self, name: str) -> jinja2.Template:
         try:
             return self._environment.get_template(name)
-        except jinja2.TemplateSyntaxError as error:
-            raise TemplateError(self.file(name), error.lineno, error.message or "not correct Jinja") from error
-
-    def _located(self, name: str, error: BaseException) -> TemplateError:
-        """Turn an exception from inside a template into ours; Jinja writes template lines into its traceback."""
-        file, line = self.file(name), None
-        trace = error.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename in self._files:
-                file, line = trace.tb_frame.f_code.co_filename, trace.tb_lineno
-            trace = trace.tb_next
-        if isinstance(error, jinja2.TemplateNotFound):
-            return TemplateError(file, line, f"there is no template {error}")
-        problem = str(error) or type(error).__name__
-        return TemplateError(
-            file, line, problem if isinstance(error, jinja2.TemplateError) else f"{type(error).__name__}: {problem}"
-        )
+        except ANYTHING as error:
+            source, file = self._sources[name]
+            raise load_fault(file, name, source, error, self._environment) from error
 
 
 def _templates_in(directory: Path) -> list[Path]:

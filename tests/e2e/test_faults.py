@@ -216,6 +216,9 @@ def test_route_that_haproxy_refuses_beside_others_costs_only_itself(
     [
         pytest.param("{% if %}", "route.cfg.j2:1", id="syntax"),
         pytest.param("\n{{ nonsense }}", "route.cfg.j2:2", id="undefined"),
+        pytest.param("{% for a in b %}\n" * 25 + "{% endfor %}" * 25, "route.cfg.j2:21", id="nothing for Python"),
+        pytest.param("\n{{ " + "(" * 3000 + ")" * 3000 + "}}", "route.cfg.j2:2", id="too deep"),
+        pytest.param("{{ range(2 ** 62) | list }}", "route.cfg.j2:1", id="too large"),
         pytest.param("no such keyword\n", "route.cfg.j2:1", id="refused by HAProxy"),
     ],
 )

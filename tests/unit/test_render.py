@@ -153,6 +153,16 @@ _BROKEN_FOR_B = "backend {{ route.backend.name }}\n{% if route.route == 'b' %}\n
         pytest.param("'%(x)s' | format(1)", "TypeError", id="format"),
         pytest.param("settings.state_dir.joinpath('none').read_text()", "FileNotFoundError", id="file"),
         pytest.param("'\\ud800'", "UnicodeEncodeError", id="not-encodable"),
+        pytest.param("range(2 ** 62) | list", "MemoryError", id="memory"),
+        pytest.param("'x' * 2 ** 62", "MemoryError", id="memory-of-text"),
+        pytest.param("2.0 ** 10000", "OverflowError", id="overflow"),
+        pytest.param("[].__iter__().__next__()", "StopIteration", id="stop-iteration"),
+        pytest.param("[route].append.__self__.pop.__call__(7)", "IndexError", id="method-of-a-method"),
+        pytest.param("'x'.encode('utf-32').decode()", "UnicodeDecodeError", id="not-decodable"),
+        pytest.param("{}.setdefault.__self__.__init__.__self__.popitem()", "KeyError", id="nothing-to-pop"),
+        pytest.param(
+            "''.join.__self__.__class__.__mro__[1].__subclasses__.__self__.__new__()", "TypeError", id="internals"
+        ),
     ],
 )
 def test_a_section_that_fails_is_left_out(tmp_path: Path, expression: str, problem: str) -> None:
@@ -221,6 +231,18 @@ def test_include_of_nothing(tmp_path: Path) -> None:
         pytest.param(b"a\n{{ x | nosuchfilter }}\n", 2, "nosuchfilter", id="unknown-filter"),
         pytest.param(b"a\n{{ x\n", None, "", id="open-expression"),
         pytest.param(b"a\nb \xff\n", 2, "not UTF-8", id="not-utf-8"),
+        # What follows is Jinja, and nothing that Python compiles, or that either of them can be brought to read.
+        pytest.param(
+            b"{% for a in b %}\n" * 25 + b"{% endfor %}" * 25, 21, "statically nested blocks", id="nested-loops"
+        ),
+        pytest.param(b"{% if a %}\n" * 120 + b"{% endif %}" * 120, 99, "levels of indentation", id="nested-ifs"),
+        pytest.param(b"\n{{ dict(a=1, a=2) }}\n", 2, "keyword argument repeated", id="argument-twice"),
+        pytest.param(b"\n{{ dict(__debug__=1) }}\n", 2, "cannot assign to __debug__", id="debug"),
+        pytest.param(b"\n\n{% macro m(a, a) %}{% endmacro %}\n", 3, "duplicate argument", id="parameter-twice"),
+        pytest.param(b"\n{{ " + b"(" * 3000 + b"1" + b")" * 3000 + b" }}\n", 2, "RecursionError", id="parentheses"),
+        pytest.param(b"\n\n{{ " + b"+".join([b"1"] * 5000) + b" }}\n", 3, "RecursionError", id="long-sum"),
+        pytest.param(b"\n{{ x" + b"|abs" * 3000 + b" }}\n", 2, "RecursionError", id="filters"),
+        pytest.param(b"\n{{ " + b"9" * 5000 + b" }}\n", 2, "ValueError: Exceeds the limit", id="large-number"),
     ],
 )
 @pytest.mark.parametrize("name", ["global.cfg.j2", "route.cfg.j2", "shared.cfg.j2", "_helper.j2"])
