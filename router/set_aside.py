@@ -9,8 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from router.admission import Outcome, Verdict
+from router.admission.sorted_map import replaced
 from router.admission.verdicts import Reason
 from router.model import Model, RouteSection, SharedFrontend
 from router.resources import ObjectKey
@@ -76,6 +78,8 @@ def without(outcome: Outcome, refusals: Refusals) -> Outcome:
     """
     if not refusals:
         return outcome
+    if not refusals.ports:
+        return _without_routes(outcome, refusals.routes)
     refused: dict[ObjectKey, Refusal] = {}
     shared = tuple(frontend for frontend in outcome.model.shared if frontend.port not in refusals.ports)
     reachable = {(host.namespace, host.route) for frontend in shared for host in frontend.hosts}
@@ -94,6 +98,41 @@ def without(outcome: Outcome, refusals: Refusals) -> Outcome:
             verdicts[key], reason=refusal.reason, message=refusal.message, warnings=(), set_aside=True
         )
     return Outcome(Model(tuple(routes), shared), verdicts)
+
+
+def _without_routes(outcome: Outcome, refused: Mapping[ObjectKey, Refusal]) -> Outcome:
+    """Give the outcome without these Routes.
+
+    Everybody's changes come through here as long as one Route is refused, so the cost is that of the refused and of copies.
+    """
+    routes, shared = list(outcome.model.routes), outcome.model.shared
+    verdicts: dict[ObjectKey, Verdict] = {}
+    for key in sorted(refused, reverse=True):
+        place = bisect_left(routes, key, key=_key)
+        if routes[place : place + 1] and _key(routes[place]) == key:
+            del routes[place]
+            verdict = outcome.verdicts[key]
+            shared = _without_host(shared, key, verdict.host)
+            refusal = refused[key]
+            verdicts[key] = replace(
+                verdict, reason=refusal.reason, message=refusal.message, warnings=(), set_aside=True
+            )
+    return Outcome(Model(tuple(routes), shared), replaced(outcome.verdicts, verdicts))
+
+
+def _without_host(
+    frontends: tuple[SharedFrontend, ...], route: ObjectKey, displayed: str | None
+) -> tuple[SharedFrontend, ...]:
+    if displayed is None:
+        return frontends
+    name = displayed.removeprefix("*")
+    left = list(frontends)
+    for number, frontend in enumerate(frontends):
+        place = bisect_left(frontend.hosts, name, key=_host)
+        for host in frontend.hosts[place : place + 1]:
+            if (host.host, host.namespace, host.route) == (name, *route):
+                left[number] = replace(frontend, hosts=(*frontend.hosts[:place], *frontend.hosts[place + 1 :]))
+    return tuple(left)
 
 
 def served_but_rejected(served: Model, refusals: Refusals) -> list[str]:
@@ -123,6 +162,9 @@ def _refusal(
 def _less(frontend: SharedFrontend, refused: Mapping[ObjectKey, Refusal]) -> SharedFrontend:
     hosts = tuple(host for host in frontend.hosts if ObjectKey(host.namespace, host.route) not in refused)
     return frontend if len(hosts) == len(frontend.hosts) else replace(frontend, hosts=hosts)
+
+
+_host = attrgetter("host")
 
 
 def _key(section: RouteSection) -> ObjectKey:

@@ -14,23 +14,23 @@ V = TypeVar("V")
 class SortedMapping(Mapping[K, V]):
     """What a ``SortedMap`` was at one time. Two are equal if their keys and values are, and to find out hashes nothing."""
 
-    __slots__ = ("_by_key", "in_order")
+    __slots__ = ("by_key", "in_order")
 
     def __init__(self, keys: tuple[K, ...], values: tuple[V, ...], by_key: Mapping[K, V]) -> None:
         self.in_order = keys, values
-        self._by_key = by_key
+        self.by_key = by_key
 
     def __getitem__(self, key: K) -> V:
-        return self._by_key[key]
+        return self.by_key[key]
 
     def __iter__(self) -> Iterator[K]:
         return iter(self.in_order[0])
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return len(self.by_key)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._by_key
+        return key in self.by_key
 
     def items(self) -> ItemsView[K, V]:
         """Give keys and values, in order."""
@@ -46,6 +46,18 @@ class SortedMapping(Mapping[K, V]):
         return super().__eq__(other)
 
     __hash__ = None  # type: ignore[assignment] # as of every mapping
+
+
+def replaced(mapping: Mapping[K, V], values: Mapping[K, V]) -> Mapping[K, V]:
+    """Give a mapping, which is in order, with other values for some of its keys; the cost is that of these, and of copies."""
+    if not isinstance(mapping, SortedMapping):
+        return {**mapping, **values}
+    keys, former = mapping.in_order
+    current = list(former)
+    by_key = dict(mapping.by_key)
+    for key, value in values.items():
+        current[bisect_left(keys, key)] = by_key[key] = value
+    return SortedMapping(keys, tuple(current), by_key)
 
 
 class _Items(ItemsView[K, V]):

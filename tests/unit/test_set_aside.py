@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from router import set_aside
 from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
 from router.model import Backend, Frontend, Model, PortOptions, RouteSection, SharedFrontend, SniHost, backend_name
 from router.resources import ObjectKey
 from router.set_aside import Refusal, Refusals, without
+from router.settings import AdmissionSettings
+from tests.unit.admission.builders import DB, admit, route, sni_route
 
 OPTIONS = PortOptions(timeout_client_ms=30_000, maxconn=None, tcp_keepalive=True, accept_proxy=False)
 BACKEND = Backend(
@@ -115,3 +121,39 @@ def test_refusal_of_something_gone_is_passed_over(outcome: Outcome) -> None:
     less = without(outcome, Refusals({key("gone"): NO}, {9999: TAKEN}))
     assert less.model == outcome.model
     assert less.verdicts == outcome.verdicts
+
+
+@given(st.sets(st.sampled_from("abcdefgh")), st.sets(st.sampled_from("abcdefghx")))
+def test_refused_routes_are_left_out_alike_whether_a_port_is_too(with_port: set[str], refused: set[str]) -> None:
+    """The quick way, by which everybody's changes go while somebody's Route is refused, is the way for ports without any."""
+    settings = AdmissionSettings(allow_wildcard_routes=True)
+    routes = [
+        sni_route(
+            name,
+            f"{name}.{'x' if name in 'ab' else 'y'}.example.com",
+            7000 if name in with_port else None,
+            wildcard="Subdomain" if name in "bd" else "None",
+        )
+        for name in "abcdefg"
+    ]
+    outcome = admit(*routes, route("h", 7001), *DB, settings=settings)
+    refusals = {ObjectKey("shop", name): NO for name in refused}
+    quick = without(outcome, Refusals(refusals, {}))
+    slow = without(outcome, Refusals(refusals, {9: TAKEN}))
+    assert quick.model == slow.model
+    assert list(quick.verdicts.items()) == list(slow.verdicts.items())
+    assert outcome == admit(*routes, route("h", 7001), *DB, settings=settings)
+
+
+def test_one_refused_route_does_not_have_all_others_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One team's refused Route must not make the changes of all others slower: a search, and copies."""
+    looked_at = Mock(wraps=set_aside._refusal)  # noqa: SLF001 - to count
+    keys = Mock(wraps=set_aside._key)  # noqa: SLF001
+    monkeypatch.setattr(set_aside, "_refusal", looked_at)
+    monkeypatch.setattr(set_aside, "_key", keys)
+    many = [route(f"r{number}", 10_000 + number) for number in range(300)]
+    outcome = admit(*many, *DB)
+    left = without(outcome, Refusals({ObjectKey("shop", "r7"): NO}, {}))
+    assert len(left.model.routes) == 299
+    assert looked_at.call_count == 0
+    assert keys.call_count < 20
