@@ -51,7 +51,7 @@ class Backlog:
         """Every Route that is ours, or has an entry of ours."""
         self._gone: dict[ObjectKey, None] = {}
         """Routes that went out of sight while another replica led."""
-        self._queue: WorkQueue[ObjectKey, Work] = WorkQueue()
+        self._queue: WorkQueue[ObjectKey, Work] = WorkQueue(lambda key: key.namespace)
         self._is_open = False
         self._woken = False
         self.has_begun = False

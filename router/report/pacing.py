@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 _Key = TypeVar("_Key")
@@ -41,16 +42,77 @@ class TokenBucket:
         self._filled_s = now_s
 
 
-class WorkQueue(Generic[_Key, _Work]):
-    """Work by key: the latest for a key wins. What was put first comes first, but for two things.
+class Turns(Generic[_Key, _Work]):
+    """Work by key, in groups that take turns; what was put first in a group comes first there.
 
-    Urgent work overtakes what is not, though not for ever: of ``_IN_A_ROW`` and one, the one is not urgent. And work can be
-    told to wait; when its time has come it is urgent, since it had its turn before.
+    Args:
+        group: gives the group of a key.
     """
 
-    def __init__(self) -> None:
-        self._urgent: dict[_Key, _Work] = {}
-        self._patient: dict[_Key, _Work] = {}
+    def __init__(self, group: Callable[[_Key], Hashable]) -> None:
+        self._group = group
+        self._groups: dict[Hashable, dict[_Key, _Work]] = {}
+        """Whose turn it is comes first."""
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, key: _Key) -> bool:
+        return key in self._groups.get(self._group(key), ())
+
+    def get(self, key: _Key) -> _Work | None:
+        """Give the work for a key, None if there is none."""
+        return self._groups.get(self._group(key), {}).get(key)
+
+    def put(self, key: _Key, work: _Work) -> None:
+        """Put work, in the place of former work for the same key."""
+        members = self._groups.setdefault(self._group(key), {})
+        self._count += key not in members
+        members[key] = work
+
+    def discard(self, key: _Key) -> None:
+        """Take out the work for a key, if there is some."""
+        group = self._group(key)
+        members = self._groups.get(group, {})
+        if key in members:
+            del members[key]
+            self._count -= 1
+            if not members:
+                del self._groups[group]
+
+    def pop(self) -> tuple[_Key, _Work]:
+        """Take the next work; there must be some."""
+        group = next(iter(self._groups))
+        members = self._groups.pop(group)
+        key = next(iter(members))
+        work = members.pop(key)
+        self._count -= 1
+        if members:
+            # At the end again: the others' turn comes first.
+            self._groups[group] = members
+        return key, work
+
+    def clear(self) -> None:
+        """Take out everything."""
+        self._groups.clear()
+        self._count = 0
+
+
+class WorkQueue(Generic[_Key, _Work]):
+    """Work by key: the latest for a key wins. What was put first comes first, but for three things.
+
+    Groups take turns, so that one with much work does not keep the others waiting. Urgent work overtakes what is not, though not
+    for ever: of ``_IN_A_ROW`` and one, the one is not urgent. And work can be told to wait; when its time has come it is urgent,
+    since it had its turn before.
+
+    Args:
+        group: gives the group of a key; without it all are one.
+    """
+
+    def __init__(self, group: Callable[[_Key], Hashable] = lambda _: None) -> None:
+        self._urgent: Turns[_Key, _Work] = Turns(group)
+        self._patient: Turns[_Key, _Work] = Turns(group)
         self._waiting: dict[_Key, tuple[int, _Work]] = {}
         self._heap: list[tuple[float, int, _Key]] = []
         self._tickets = 0
@@ -65,17 +127,16 @@ class WorkQueue(Generic[_Key, _Work]):
     def get(self, key: _Key) -> _Work | None:
         """Give the work for a key, None if there is none."""
         waiting = self._waiting.get(key)
-        return waiting[1] if waiting is not None else self._urgent.get(key, self._patient.get(key))
+        if waiting is not None:
+            return waiting[1]
+        return (self._urgent if key in self._urgent else self._patient).get(key)
 
     def put(self, key: _Key, work: _Work, *, is_urgent: bool = True) -> None:
         """Put work that is due; in the place of former work for the same key, where there is some."""
         self._waiting.pop(key, None)
-        if is_urgent:
-            self._patient.pop(key, None)
-            self._urgent[key] = work
-        else:
-            self._urgent.pop(key, None)
-            self._patient[key] = work
+        place, other = (self._urgent, self._patient) if is_urgent else (self._patient, self._urgent)
+        other.discard(key)
+        place.put(key, work)
 
     def put_later(self, key: _Key, work: _Work, due_s: float) -> None:
         """Put work that failed back, due at ``due_s``, unless there is newer work for the key."""
@@ -87,14 +148,15 @@ class WorkQueue(Generic[_Key, _Work]):
 
     def hasten(self) -> None:
         """Let all that was told to wait be due now."""
-        self._urgent.update((key, work) for key, (_, work) in self._waiting.items())
+        for key, (_, work) in self._waiting.items():
+            self._urgent.put(key, work)
         self._waiting.clear()
         self._heap.clear()
 
     def discard(self, key: _Key) -> None:
         """Take out the work for a key, if there is some."""
-        self._urgent.pop(key, None)
-        self._patient.pop(key, None)
+        self._urgent.discard(key)
+        self._patient.discard(key)
         self._waiting.pop(key, None)
 
     def clear(self) -> None:
@@ -108,14 +170,11 @@ class WorkQueue(Generic[_Key, _Work]):
         """Take the next work that is due; None if there is none."""
         while self._due_s() <= now_s:
             _, _, key = heapq.heappop(self._heap)
-            self._urgent[key] = self._waiting.pop(key)[1]
+            self._urgent.put(key, self._waiting.pop(key)[1])
         is_turn_of_patient = not self._urgent or (bool(self._patient) and self._in_a_row >= _IN_A_ROW)
         self._in_a_row = 0 if is_turn_of_patient else self._in_a_row + 1
         ready = self._patient if is_turn_of_patient else self._urgent
-        if not ready:
-            return None
-        key = next(iter(ready))
-        return key, ready.pop(key)
+        return ready.pop() if ready else None
 
     def is_urgent(self, now_s: float) -> bool:
         """Say whether there is urgent work that is due."""
