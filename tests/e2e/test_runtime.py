@@ -11,6 +11,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from router.admission.allowlist import MAX_ENTRIES
 from router.haproxy.cli_socket import command
 from tests.support.certificates import server_context
 from tests.support.clients import reached, served
@@ -131,6 +132,32 @@ def test_allowlist_on_a_pool_port_needs_no_reload(cluster: Cluster) -> None:
     cluster.create(route("web", ports[0], service="db"))
     wait_for(lambda: not is_refused(ports[0]), "the port to open for the next Route")
     assert may_connect() == [mine, other]
+    assert reloads(router) == 1
+
+
+def test_the_longest_allowlist_is_changed_without_a_reload(cluster: Cluster) -> None:
+    """All of 2,000 entries are replaced by others while HAProxy runs; one more is a rejection, and the other Route is served."""
+    ports = free_ports(2)
+    router = pool_router(cluster, ports)
+    lists = [
+        " ".join(["127.0.0.1", *(f"10.{first}.{number // 250}.{number % 250}" for number in range(MAX_ENTRIES - 1))])
+        for first in (1, 2)
+    ]
+    cluster.create(*app("db", ports[0], cluster.pod(b""), annotations={f"{ANNOTATIONS}ip_allowlist": lists[0]}))
+    wait_for(lambda: served(ports[0], source="127.0.0.1"), "the port to open")
+    annotate(cluster, "db", ip_allowlist=lists[1])
+    stats = router.state / "run" / "haproxy.sock"
+    listed = f"show acl #{ports[0]}"
+    wait_for(lambda: "10.2.7.248" in command(stats, listed, 5.0), "the other list to be in force")
+    wait_for(lambda: "10.1." not in command(stats, listed, 5.0), "the former to be gone")
+    assert len(command(stats, listed, 5.0).split("\n")) - 2 == MAX_ENTRIES
+    assert served(ports[0], source="127.0.0.1")
+    assert not served(ports[0], source="127.0.0.3")
+    annotate(cluster, "db", ip_allowlist=f"{lists[1]} 10.3.0.1")
+    cluster.create(*app("web", ports[1], cluster.pod(b"")))
+    cluster.wait_for_conditions("web", Admitted="True", PortClaimed="True")
+    row = router.wait_for_row(f"{cluster.namespace}/db", lambda found: found["verdict"] == "rejected", "rejected")
+    assert "has 2001 entries; accepted are up to 2000" in row["message"]
     assert reloads(router) == 1
 
 
