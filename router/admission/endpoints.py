@@ -123,7 +123,8 @@ def _usable(  # noqa: PLR0913 - what there is to know of endpoints
     """Give every endpoint that may be connected to, and put what may not into ``dropped``."""
     service_name = service.metadata.name
     for each in slices.values():
-        ports = _matching(each, choice)
+        # Whoever writes slices without endpoints can give each thousands of ports.
+        ports = _matching(each, choice) if each.endpoints else {}
         if not ports:
             continue
         for endpoint in each.endpoints or ():

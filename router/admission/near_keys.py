@@ -36,6 +36,8 @@ _MOST = 3
 _MOST_LOOKED_AT = 100
 """So many unknown keys of one Route are looked at. A Route has a handful."""
 _REMEMBERED = 4096
+MAX_ANNOTATIONS = 1000
+"""Of a Route. Objects have some dozens, of all who annotate them; the API would take tens of thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,9 @@ class LeftAlone:
 
 
 def near_keys(annotations: Mapping[str, str]) -> tuple[NearKey, ...]:
-    """Give the keys that are nearly ours, sorted; those of allowlists first."""
+    """Give the keys that are nearly ours, sorted; those of allowlists first. Where there are too many to look at, none."""
+    if len(annotations) > MAX_ANNOTATIONS:
+        return ()
     strange = [key for key in annotations if key not in _OWN and key not in OTHERS and len(key) <= _LONGEST]
     # However many there are: whether a Route is open to everybody does not depend on it.
     unknown = sorted(strange, key=lambda key: (not any(word in _plain(key) for word in _ALLOWLIST_WORDS), key))
@@ -71,8 +75,14 @@ def read_near_keys(annotations: Mapping[str, str]) -> tuple[str, ...]:
     """Give a warning for each key that is nearly ours.
 
     Raises:
-        Refused: one is nearly an allowlist. To pass it over would let everybody in: an allowlist fails closed.
+        Refused: one is nearly an allowlist. To pass it over would let everybody in: an allowlist fails closed. Or there are
+            more than can be looked at.
     """
+    if len(annotations) > MAX_ANNOTATIONS:
+        raise Refused(
+            Reason.INVALID_ANNOTATION,
+            f"the Route has {len(annotations)} annotations; accepted are up to {MAX_ANNOTATIONS}, of whatever kind",
+        )
     found = near_keys(annotations)
     if found and found[0].meant in _ALLOWLISTS:
         raise Refused(

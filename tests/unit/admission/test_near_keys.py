@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import msgspec
 import pytest
 
+from router.admission import near_keys as near_keys_module
 from router.admission.near_keys import OTHERS, left_alone, near_keys
 from router.admission.options import CHECK_INTERVAL, EXTERNAL_TCP_PORT, PREFIX
 from router.admission.verdicts import Reason
@@ -161,3 +164,16 @@ def test_a_route_of_http_routers_gives_no_sign() -> None:
 def test_our_own_keys_are_never_near() -> None:
     """Neither are they near to each other: timeout-client is not timeout-connect."""
     assert near_keys(route(timeout="1h", timeout_client="1s", timeout_server="1s").metadata.annotations or {}) == ()
+
+
+def test_a_route_has_a_bounded_number_of_annotations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The API takes tens of thousands, and each would be looked at with every write; none is, and the Route is told."""
+    looked_at = Mock(wraps=near_keys_module._plain)  # noqa: SLF001 - to count
+    monkeypatch.setattr(near_keys_module, "_plain", looked_at)
+    fine = {f"example.com/{number}": "" for number in range(900)}
+    assert verdict_of(route(annotations=fine), *DB).admitted
+    looked_at.reset_mock()
+    verdict = verdict_of(route(annotations={f"example.com/{number}": "" for number in range(20_000)}), *DB)
+    assert verdict.reason is Reason.INVALID_ANNOTATION
+    assert verdict.message == "the Route has 20002 annotations; accepted are up to 1000, of whatever kind"
+    assert looked_at.call_count == 0
