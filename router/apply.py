@@ -6,7 +6,7 @@ The protocol is that of docs/architecture.md. Nothing here decides what to serve
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -74,10 +74,18 @@ class Applier:
         worker: its newest worker.
         pool: what is declared in advance.
         level: brings haproxy.cfg level after commands.
+        loaded: is told whenever a worker was loaded.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts that meet here
-        self, control: Control, state: StateDir, judge: Judge, worker: Worker, pool: PortPool, level: Leveler
+        self,
+        control: Control,
+        state: StateDir,
+        judge: Judge,
+        worker: Worker,
+        pool: PortPool,
+        level: Leveler,
+        loaded: Callable[[], None] = lambda: None,
     ) -> None:
         self._control = control
         self._state = state
@@ -85,6 +93,7 @@ class Applier:
         self._pool = pool
         self._level = level
         self._judge = judge
+        self._loaded = loaded
         self._has_started = False
         self._tried_last = _FIRST
         self._last_owners: Mapping[str, ObjectKey] = {}
@@ -115,6 +124,7 @@ class Applier:
         self._level.reloaded(on_disk)
         self._bound = ports(on_disk.model)
         self._worker.run(runs.close_idle_ports(on_disk))
+        self._loaded()
         return on_disk
 
     def update(self, renderer: Renderer, running: Running, update: RuntimeUpdate) -> None:
@@ -240,6 +250,7 @@ class Applier:
             loaded = self._control.load()
             if loaded.success:
                 self._worker.run(closing)
+                self._loaded()
             missing = _missing(full, self._control.serving()) if loaded.success else ""
         except HaproxyError as error:
             # The file stays: a load that was not heard the end of may have happened.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from router.section_text import ServerLine
+from router.settings import ConnectionLimits
 
 _SPECIAL = re.compile(r"[\\\s;]")
 
@@ -108,6 +109,17 @@ def set_entry(map_file: str, key: str, value: str) -> Command:
 def delete_entry(map_file: str, key: str) -> Command:
     """Delete a map entry that is there."""
     return Command(f"del map {_escaped(map_file)} {key}")
+
+
+def limit_connections(limits: ConnectionLimits) -> Iterator[Command]:
+    """Change how many connections Routes, namespaces and shared ports may have; all by one connection to HAProxy.
+
+    To set variables is an experimental command of HAProxy (management guide, "set var"); reading them is not.
+    """
+    yield Command("experimental-mode on")
+    yield Command(f"set var proc.route_connections int({limits.route})")
+    yield Command(f"set var proc.namespace_connections int({limits.namespace})")
+    yield Command(f"set var proc.shared_port_connections int({limits.shared_port})")
 
 
 def _escaped(path: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 _SECTIONS = frozenset({"frontend", "backend", "listen", "defaults", "global", "resolvers", "peers", "userlist", "ring"})
 _NEEDS_READING = frozenset("\"'\\#$")
@@ -17,6 +18,7 @@ _NOT_AT_RUNTIME = frozenset({"disabled", "agent-check", "track"})
 _DEFAULT_WEIGHT = 1
 _MOST_DIGITS = 10
 """HAProxy takes no larger numbers either."""
+_NO_DEFAULTS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def read_section(
     *,
     frontend: str | None,
     backend: str,
-    defaults: tuple[str, ...] = (),
+    defaults: Mapping[str, tuple[str, ...]] = _NO_DEFAULTS,
     allowlist: Allowlist | None = None,
 ) -> SectionText | None:
     """Take a rendered section apart.
@@ -79,7 +81,7 @@ def read_section(
         text: the section.
         frontend: the name that its frontend must have; None if there must be none.
         backend: the name that its backend must have.
-        defaults: the words of ``default-server`` lines that hold for every backend.
+        defaults: the words of ``default-server`` lines that hold for backends, as ``default_server_words`` gives them.
         allowlist: of the Route, if it has one.
 
     Returns:
@@ -89,18 +91,21 @@ def read_section(
     lines = list(_lines(text))
     # With single spaces, as this module has its lines.
     written = " ".join(allowlist.written.split()) if allowlist is not None else ""
-    heads = [words for words in lines if words[0] in _SECTIONS]
+    # What a proxy takes its defaults from is fixed text as any other.
+    heads = [words[:2] for words in lines if words[0] in _SECTIONS]
     expected = [["frontend", frontend]] if frontend is not None else []
     if sorted(heads) != sorted([*expected, ["backend", backend]]):
         return None
     section = ""
-    options = defaults
+    options: tuple[str, ...] = ()
     fixed: list[str] = []
     servers: dict[str, ServerLine] = {}
     is_written = False
     for words in lines:
         if words[0] in _SECTIONS:
             section = words[0]
+            if section == "backend":
+                options = defaults.get(_taken_from(words), ())
         if section == "backend" and words[0] in {"server", "default-server"}:
             if any(_NEEDS_READING & set(word) for word in words):
                 return None
@@ -120,19 +125,28 @@ def read_section(
     return SectionText("\n".join(fixed), servers, allowlist if is_written else None)
 
 
-def default_server_words(text: str) -> tuple[str, ...]:
-    """Give the words of the ``default-server`` lines in a configuration's last ``defaults`` section."""
-    found: list[str] = []
-    section = ""
+def default_server_words(text: str) -> Mapping[str, tuple[str, ...]]:
+    """Give the words of the ``default-server`` lines of a configuration's ``defaults`` sections.
+
+    Returns:
+        By the name that a backend takes them ``from``. Of one that names none, the empty text, they are those of the last section.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    name: str | None = None
     for words in _lines(text):
         if words[0] in _SECTIONS:
-            section = words[0]
-            if section == "defaults":
-                # The last one before a section is the one that holds for it.
-                found = []
-        elif section == "defaults" and words[0] == "default-server":
-            found += words[1:]
-    return tuple(found)
+            name = None
+            if words[0] == "defaults":
+                name = words[1] if len(words) > 1 and words[1] != "from" else ""
+                found[name] = found[""] = found.get(_taken_from(words), ()) if "from" in words[1:] else ()
+        elif name is not None and words[0] == "default-server":
+            found[name] = found[""] = (*found[name], *words[1:])
+    return found
+
+
+def _taken_from(head: list[str]) -> str:
+    """Give the name of the ``defaults`` section that a section's first line refers to, if it names one."""
+    return head[head.index("from", 1) + 1] if "from" in head[1:-1] else ""
 
 
 def _lines(text: str) -> Iterator[list[str]]:

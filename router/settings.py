@@ -99,6 +99,35 @@ class AdmissionSettings:
     defaults: RouteDefaults = field(default_factory=RouteDefaults)
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How many connections at a time may be one Route's, one namespace's, and those of one port that Routes share."""
+
+    route: int
+    namespace: int
+    shared_port: int
+
+    @classmethod
+    def of(cls, maxconn: int, route: int | None = None, namespace: int | None = None) -> ConnectionLimits:
+        """Give the limits in a process of so many connections; what an admin chose, else a share that leaves others room.
+
+        Args:
+            maxconn: all connections that the process takes.
+            route: chosen for a Route; None is half of all.
+            namespace: chosen for a namespace; None is three quarters of all.
+        """
+        return cls(
+            route if route is not None else max(1, maxconn // 2),
+            namespace if namespace is not None else max(1, maxconn * 3 // 4),
+            # On a shared port connections are nobody's until their ClientHello is there.
+            max(1, maxconn * 9 // 10),
+        )
+
+
+UNKNOWN_MAXCONN = 20_000
+"""What is reckoned with where HAProxy chooses the number of connections itself, until it has said which."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderSettings:
     """What the templates get as ``settings``, beside the model."""
@@ -115,6 +144,18 @@ class RenderSettings:
     mworker_max_reloads: int | None = None
     maxconn: int | None = None
     nbthread: int | None = None
+    max_connections_per_route: int | None = None
+    """None is a share of all, as for namespaces."""
+    max_connections_per_namespace: int | None = None
+
+    def limits_at(self, maxconn: int) -> ConnectionLimits:
+        """Give the limits in a process of so many connections."""
+        return ConnectionLimits.of(maxconn, self.max_connections_per_route, self.max_connections_per_namespace)
+
+    @property
+    def connection_limits(self) -> ConnectionLimits:
+        """The limits that stand in the configuration."""
+        return self.limits_at(self.maxconn if self.maxconn is not None else UNKNOWN_MAXCONN)
 
     @property
     def stats_socket(self) -> Path:

@@ -22,6 +22,7 @@ from router.controller import Controller
 from router.errors import SettingsError
 from router.haproxy.attached import AttachedHaproxy
 from router.haproxy.binary import HaproxyBinary, find_binary
+from router.haproxy.limits import ConnectionLimiter
 from router.haproxy.newest_worker import Deadlines
 from router.haproxy.sessions import SessionCounts
 from router.haproxy.standalone import StandaloneHaproxy
@@ -109,15 +110,17 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
     judge = Judge(haproxy.check, state)
     level = Leveler(judge, state)
     stack.callback(level.stop)
+    limiter = ConnectionLimiter(settings)
     pool = PortPool(_pool_ports(values["port_pool"], admission), values["sni_pool"], admission.defaults)
     metrics = Metrics(binary.build, lambda: haproxy.is_up)
     metrics.compare_versions(lambda: bool(haproxy.other_version))
+    metrics.show_limits(lambda: limiter.in_force)
     show_threads(metrics.registry, SUPERVISOR)
     show_lost_lines(metrics.registry, logs.lost_lines)
     controller = Controller(
         store=store,
         admission=Admission(admission),
-        applier=Applier(haproxy, state, judge, WorkerSocket(settings.stats_socket), pool, level),
+        applier=Applier(haproxy, state, judge, WorkerSocket(settings.stats_socket), pool, level, limiter.loaded),
         haproxy=haproxy,
         renderer=at_start,
         load_templates=renderer,

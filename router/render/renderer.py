@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
@@ -16,12 +16,14 @@ from router.render import files
 from router.render.listen import listen_addresses
 from router.render.quoting import quoted
 from router.render.result import Owner, Part, PortOwner, Rendered, RouteOwner, SectionFailure
-from router.render.templates import GLOBAL, ROUTE, SHARED, TemplateSet
+from router.render.templates import GLOBAL, LIMITS, ROUTE, SHARED, TemplateSet
 from router.section_text import Allowlist, SectionText, default_server_words, read_section
 from router.settings import RenderSettings
 
 # An address, which is what a socket's path is to HAProxy, ends at a comma and has variables expanded, quoted or not.
 _NEVER_LITERAL = re.compile(r"[,$]")
+_OF_THE_PROCESS = (GLOBAL, LIMITS)
+"""What is written once, in this order, before all sections."""
 # What the system allows, less the room that HAProxy keeps to bind under another name first.
 _SOCKET_PATH_BYTES = 97
 
@@ -128,12 +130,13 @@ class Renderer:
 
     @cached_property
     def _global(self) -> Part:
-        made = dict([files.hello_script()])
-        text = self._templates.render(GLOBAL, self._variables(None, made)).encode()
+        made = dict([files.hello_script(), files.owners_file()])
+        variables = self._variables(None, made)
+        text = "".join(self._templates.render(name, variables) for name in _OF_THE_PROCESS).encode()
         return Part(None, None, text, text.count(b"\n"), made)
 
     @cached_property
-    def _default_server(self) -> tuple[str, ...]:
+    def _default_server(self) -> Mapping[str, tuple[str, ...]]:
         return default_server_words(self._global.text.decode())
 
     def _read(self, section: RouteSection, part: Part) -> SectionText | None:
@@ -202,7 +205,11 @@ class Renderer:
         """Give what the template of a section gets; docs/templates.md lists it."""
         paths = {name.partition("-")[0]: str(self._settings.maps_dir / name) for name in made}
         if subject is None:
-            return {"settings": self._settings, "hello_script": paths[files.HELLO_SCRIPT]}
+            return {
+                "settings": self._settings,
+                "hello_script": paths[files.HELLO_SCRIPT],
+                "owners_file": paths[files.OWNERS],
+            }
         if isinstance(subject, RouteSection):
             return {
                 "settings": self._settings,
@@ -222,8 +229,11 @@ class Renderer:
         }
 
     def _origins(self, part: Part) -> Sequence[str]:
-        name = GLOBAL if part.subject is None else ROUTE if isinstance(part.subject, RouteSection) else SHARED
-        return self._templates.origins(name, self._variables(part.subject, part.files, part.place))
+        variables = self._variables(part.subject, part.files, part.place)
+        if part.subject is None:
+            return [line for name in _OF_THE_PROCESS for line in self._templates.origins(name, variables)]
+        name = ROUTE if isinstance(part.subject, RouteSection) else SHARED
+        return self._templates.origins(name, variables)
 
 
 def _served(hosts: Iterable[SniHost], failed: set[Owner | None]) -> Iterable[SniHost]:

@@ -14,8 +14,8 @@ from router.render.faults import ANYTHING, load_fault, render_fault
 from router.render.quoting import quoted, quoted_argument
 from router.render.tracing import LineMarks, origins, unmarked
 
-GLOBAL, ROUTE, SHARED = "global.cfg.j2", "route.cfg.j2", "shared.cfg.j2"
-TEMPLATE_NAMES = (GLOBAL, ROUTE, SHARED)
+GLOBAL, LIMITS, ROUTE, SHARED = "global.cfg.j2", "limits.cfg.j2", "route.cfg.j2", "shared.cfg.j2"
+TEMPLATE_NAMES = (GLOBAL, LIMITS, ROUTE, SHARED)
 """What ``--template-dir`` may override."""
 
 _SUFFIX = ".j2"
@@ -96,7 +96,7 @@ class TemplateSet:
             marked = ""
         if unmarked(marked).rstrip("\n") != text.rstrip("\n"):
             return (self.file(name),) * text.count("\n")
-        return origins(marked)
+        return origins(marked)[: text.count("\n")]
 
     @property
     def is_packaged(self) -> bool:

@@ -14,6 +14,7 @@ from router import __version__
 from router.plan import ReloadCause
 from router.report.haproxy_metrics import HaproxyMetrics, Owners
 from router.report.health import Health
+from router.settings import ConnectionLimits
 from router.snapshot import Snapshot
 from router.store import Changes
 
@@ -83,6 +84,12 @@ class Metrics:
             "When a configuration was last applied, seconds since the epoch.",
             registry=self.registry,
         )
+        self._limits = Gauge(
+            "tcp_router_connection_limit",
+            "Most connections at a time of one Route, one namespace, one port that Routes share.",
+            ["of"],
+            registry=self.registry,
+        )
         for result in ("success", "refused", "failed"):
             self._reloads.labels(result)
         self.registry.register(_Present(self, haproxy_up))
@@ -104,6 +111,15 @@ class Metrics:
     def show_readiness(self, now: Callable[[], Health]) -> None:
         """Show from now on what /readyz says, as ``now`` gives it at each scrape."""
         self.registry.register(_Ready(now))
+
+    def show_limits(self, in_force: Callable[[], ConnectionLimits]) -> None:
+        """Show from now on how many connections may be one Route's, and one namespace's."""
+        for of, limit in (
+            ("route", lambda: in_force().route),
+            ("namespace", lambda: in_force().namespace),
+            ("shared_port", lambda: in_force().shared_port),
+        ):
+            self._limits.labels(of).set_function(limit)
 
     def show_haproxy(self, haproxy: HaproxyMetrics) -> None:
         """Show HAProxy's own metrics from now on, and tell them of reloads."""

@@ -24,6 +24,7 @@ _DEBIAN_PACKAGES = {
     "openssl": "openssl",
     "pg_ctl": "postgresql",
     "postgres": "postgresql",
+    "prlimit": "util-linux",
     "promtool": "prometheus",
     "psql": "postgresql-client",
     "stunnel": "stunnel4",

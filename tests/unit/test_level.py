@@ -114,11 +114,11 @@ def test_what_haproxy_took_before_is_not_judged_again(disk: Disk) -> None:
     disk.wait_for("team:s")
     disk.want(Model(many), check=True)
     wait_for(lambda: "team:s" not in disk.text(), "the file without it")
-    assert [re.findall("^backend (.*)", text, re.MULTILINE)[-1] for text in disk.checked] == [
+    assert [re.findall("^backend (.*) from routes$", text, re.MULTILINE)[-1] for text in disk.checked] == [
         "be_tcp:team:r19",
         "be_tcp:team:s",
     ]
-    assert disk.checked[1].count("\nbackend ") == 1
+    assert disk.checked[1].count("\nbackend be_tcp:") == 1
     assert "be_tcp:team:r00" in disk.text()
 
 
@@ -132,7 +132,7 @@ def test_with_templates_of_the_admins_the_whole_is_judged(disk: Disk, tmp_path: 
     disk.wait_for("team:r19")
     disk.want(Model((*many, section("s", 7200, server(1)))), check=True)
     disk.wait_for("team:s")
-    assert [text.count("\nbackend ") for text in disk.checked] == [20, 21]
+    assert [text.count("\nbackend be_tcp:") for text in disk.checked] == [20, 21]
 
 
 def test_other_servers_need_no_check(disk: Disk) -> None:

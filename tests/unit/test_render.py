@@ -108,8 +108,8 @@ def test_remembering_changes_nothing(steps: list[list[RouteSection]], data: st.D
 
 
 def _lists(rendered: Rendered) -> dict[str, bytes]:
-    """Give the map and ACL files; beside them is the script, which is always the same."""
-    return {name: content for name, content in rendered.files.items() if not name.endswith(".lua")}
+    """Give the map and ACL files of Routes and ports; beside them are those that are always the same."""
+    return {name: content for name, content in rendered.files.items() if not name.startswith(("hello-", "owners-"))}
 
 
 def test_files_are_named_by_content_and_owner() -> None:
@@ -132,7 +132,7 @@ def test_configuration_names_just_its_files() -> None:
         Model((route,), (shared(8443, {"a.example.com": route}), shared(9443, {"b.example.com": route})))
     )
     assert set(re.findall(r"/maps/([^\s)]+)", rendered.config.decode())) == set(rendered.files)
-    assert len(rendered.files) == 4
+    assert len(rendered.files) == 5
 
 
 # Faults in templates
@@ -175,7 +175,7 @@ def test_a_section_that_fails_is_left_out(tmp_path: Path, expression: str, probl
     assert failure.error.template == str(tmp_path / "route.cfg.j2")
     assert failure.error.line in ({None} if "Encode" in problem else {3})
     assert problem in failure.error.problem
-    assert re.findall(rb"^backend (.+)", rendered.config, re.MULTILINE) == [b"be_tcp:team:a", b"be_tcp:team:c"]
+    assert re.findall(rb"^backend (be_tcp:.+)", rendered.config, re.MULTILINE) == [b"be_tcp:team:a", b"be_tcp:team:c"]
     # Nothing leads to, or is left of, the Route that is not there.
     assert b"be_tcp:team:b" not in b"".join([rendered.config, *rendered.files.values()])
     assert not [name for name, content in rendered.files.items() if b"team/b" in content]
@@ -245,7 +245,7 @@ def test_include_of_nothing(tmp_path: Path) -> None:
         pytest.param(b"\n{{ " + b"9" * 5000 + b" }}\n", 2, "ValueError: Exceeds the limit", id="large-number"),
     ],
 )
-@pytest.mark.parametrize("name", ["global.cfg.j2", "route.cfg.j2", "shared.cfg.j2", "_helper.j2"])
+@pytest.mark.parametrize("name", ["global.cfg.j2", "limits.cfg.j2", "route.cfg.j2", "shared.cfg.j2", "_helper.j2"])
 def test_broken_template_is_told_with_its_line(
     tmp_path: Path, name: str, content: bytes, line: int | None, problem: str
 ) -> None:
@@ -262,7 +262,9 @@ def test_broken_template_is_told_with_its_line(
 def test_template_of_unknown_name_is_refused(tmp_path: Path) -> None:
     """A misspelt override would change nothing; it is told, with the names there are."""
     (tmp_path / "routes.cfg.j2").touch()
-    with pytest.raises(TemplateError, match=r"routes\.cfg\.j2: .*global\.cfg\.j2, route\.cfg\.j2, shared\.cfg\.j2"):
+    with pytest.raises(
+        TemplateError, match=r"routes\.cfg\.j2: .*global\.cfg\.j2, limits\.cfg\.j2, route\.cfg\.j2, shared\.cfg\.j2"
+    ):
         TemplateSet.load(tmp_path)
 
 
@@ -315,7 +317,7 @@ def test_sections_never_run_into_each_other(tmp_path: Path) -> None:
 def test_packaged_templates_are_there() -> None:
     """The folder has the templates, and nothing that would be no template."""
     names = {path.name for path in default_template_dir().iterdir()}
-    assert names == {"global.cfg.j2", "route.cfg.j2", "shared.cfg.j2"}
+    assert names == {"global.cfg.j2", "limits.cfg.j2", "route.cfg.j2", "shared.cfg.j2"}
 
 
 # Lines

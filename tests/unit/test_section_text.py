@@ -20,7 +20,7 @@ def _read(text: str, **others: object) -> SectionText | None:
 
 
 def _servers(lines: str, defaults: tuple[str, ...] = ()) -> dict[str, ServerLine] | None:
-    found = read_section(_BACKEND + lines, frontend=None, backend="be", defaults=defaults)
+    found = read_section(_BACKEND + lines, frontend=None, backend="be", defaults={"": defaults})
     return dict(found.servers) if found is not None else None
 
 
@@ -74,12 +74,25 @@ def test_default_servers_of_the_defaults_section_come_first() -> None:
     defaults = default_server_words(
         "global\n  x\ndefaults\n  default-server check weight 4\n  default-server inter 9s\n"
     )
-    assert defaults == ("check", "weight", "4", "inter", "9s")
-    assert _servers("server a h:1 weight 2\n", defaults) == {"a": ServerLine("h:1", 2, 0, ("check", "inter", "9s"))}
-    assert (
-        default_server_words("global\n default-server check\ndefaults\n mode tcp\nbackend x\n default-server check\n")
-        == ()
+    assert defaults == {"": ("check", "weight", "4", "inter", "9s")}
+    assert _servers("server a h:1 weight 2\n", defaults[""]) == {"a": ServerLine("h:1", 2, 0, ("check", "inter", "9s"))}
+    text = "global\n default-server check\ndefaults\n mode tcp\nbackend x\n default-server check\n"
+    assert default_server_words(text) == {"": ()}
+
+
+def test_defaults_are_taken_from_where_the_backend_says() -> None:
+    """A backend has the words of the section that it names, with what that one has of another; without a name of the last one."""
+    text = (
+        "defaults base\n default-server check\ndefaults routes from base\n default-server inter 9s\n"
+        "backend table from base\n default-server weight 3\ndefaults from base\n default-server inter 2s\n"
     )
+    defaults = default_server_words(text)
+    assert defaults == {"base": ("check",), "routes": ("check", "inter", "9s"), "": ("check", "inter", "2s")}
+    for head, expected in (("be from routes", "9s"), ("be", "2s")):
+        found = read_section(f"backend {head}\n server a h:1\n", frontend=None, backend="be", defaults=defaults)
+        assert found is not None
+        assert found.servers["a"].options == ("check", "inter", expected)
+        assert found.fixed == f"backend {head}"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ KNOWN_FILES = frozenset(
     {"haproxy.cfg", "haproxy.cfg.candidate", "haproxy.cfg.level", "servers.state", "lock", "maps", "run"}
 )
 _SOCKETS = frozenset({"haproxy.sock", "master.sock"})
-_POOL_PORT = re.compile(rb"^backend pool:(\d+)$", re.MULTILINE)
+_POOL_PORT = re.compile(rb"^backend pool:(\d+) from routes$", re.MULTILINE)
 _MAP = re.compile(r"\((\S+/(\S+\.map))\)")
 _MAINTENANCE, _DRAINED = 0x01, 0x08
 _ANSWERS_WITHIN_S = 5.0

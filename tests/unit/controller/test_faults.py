@@ -145,7 +145,7 @@ def test_what_haproxy_was_loaded_with_is_not_judged_again(patient_stage: Stage) 
     patient_stage.store.put(route("new", 7100))
     patient_stage.turn()
     *_, last = patient_stage.haproxy.checked
-    assert re.findall("^backend (.*)", last, re.MULTILINE) == ["be_tcp:team:new"]
+    assert re.findall("^backend (be_tcp:.*) from routes$", last, re.MULTILINE) == ["be_tcp:team:new"]
     assert re.findall("^global", last, re.MULTILINE) == ["global"]
     assert len(patient_stage.haproxy.ports(patient_stage.haproxy.loads[-1])) == len(_MANY) + 1
     assert set(patient_stage.verdicts().values()) == {None}
