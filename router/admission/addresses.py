@@ -102,9 +102,7 @@ def _judge(text: str) -> tuple[str, str | None]:
 
 @lru_cache(maxsize=1 << 14)
 def inside(address: str) -> tuple[str, ...]:
-    """Give all addresses that a connection to this one may come to: itself, and what an IPv6 address carries of IPv4."""
-    if ":" not in address:
-        return (address,)
+    """Give all addresses that a connection to this IPv6 address may come to: itself, and the IPv4 addresses that it carries."""
     return (address, *(str(ipaddress.IPv4Address(each)) for each in _ipv4_inside(int(ipaddress.IPv6Address(address)))))
 
 

@@ -91,9 +91,9 @@ RENDER = (
            help="How many reloads a worker may outlive before it is ended, with its connections."),
     option("--max-connections", env="ROUTER_MAX_CONNECTIONS", type=CountType(10_000_000, "auto", "-1"), default="auto",
            help="Most connections at a time, of all Routes together; auto: as many as file descriptors allow."),
-    option("--max-connections-per-route", type=CountType(10_000_000, "auto"), default="auto", show_default="half of all",
+    option("--max-connections-per-route", type=CountType(10_000_000, "auto", otherwise="a share of all"), default="auto", show_default="half of all",
            help="Most connections at a time of one Route, on this router; its annotation max-connections can only lower that."),
-    option("--max-connections-per-namespace", type=CountType(10_000_000, "auto"), default="auto", show_default="three quarters of all",
+    option("--max-connections-per-namespace", type=CountType(10_000_000, "auto", otherwise="a share of all"), default="auto", show_default="three quarters of all",
            help="Most connections at a time of all Routes of a namespace, on this router."),
     option("--threads", env="ROUTER_THREADS", type=CountType(256, "0"), default="0", help="HAProxy's threads; 0: one for each core."),
 )  # fmt: skip

@@ -98,12 +98,14 @@ class CountType(click.ParamType[int | None]):
     Args:
         most: the largest number.
         undecided: what stands for None.
+        otherwise: what None is, for the message.
     """
 
     name = "number"
 
-    def __init__(self, most: int, *undecided: str) -> None:
+    def __init__(self, most: int, *undecided: str, otherwise: str = "HAProxy's own choice") -> None:
         self._most = most
+        self._otherwise = otherwise
         self._undecided = undecided
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
@@ -114,7 +116,7 @@ class CountType(click.ParamType[int | None]):
         if not re.fullmatch(r"[0-9]{1,10}", text) or not 1 <= int(text) <= self._most:
             words = " or ".join(self._undecided)
             self.fail(
-                f"{shown(str(value))} is not a number from 1 to {self._most}, nor {words} for HAProxy's own choice",
+                f"{shown(str(value))} is not a number from 1 to {self._most}, nor {words} for {self._otherwise}",
                 param,
                 ctx,
             )

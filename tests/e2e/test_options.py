@@ -28,6 +28,9 @@ OPENSHIFT_VARIABLES = (
     ("variable", "value", "line"),
     [
         ("ROUTER_MAX_CONNECTIONS", "20000", "  maxconn 20000"),
+        ("ROUTER_MAX_CONNECTIONS", "200", "  set-var proc.namespace_connections int(150)"),
+        ("TCP_ROUTER_MAX_CONNECTIONS_PER_ROUTE", "70", "  set-var proc.route_connections int(70)"),
+        ("TCP_ROUTER_MAX_CONNECTIONS_PER_NAMESPACE", "80", "  set-var proc.namespace_connections int(80)"),
         ("ROUTER_THREADS", "4", "  nbthread 4"),
         ("ROUTER_HARD_STOP_AFTER", "1h", "  hard-stop-after 3600000ms"),
         ("ROUTER_HARD_STOP_AFTER", "1h30m", "  hard-stop-after 5400000ms"),
@@ -184,6 +187,8 @@ def test_check_of_standard_input(tmp_path: Path) -> None:
         ("--max-connections", "many", "is not a number from 1 to 10000000, nor auto or -1 for HAProxy's own choice"),
         ("--max-connections", "0", "is not a number from 1"),
         ("--max-connections", "99999999999", "is not a number from 1"),
+        ("--max-connections-per-route", "0", "is not a number from 1 to 10000000, nor auto for a share of all"),
+        ("--max-connections-per-namespace", "-1", "is not a number from 1 to 10000000, nor auto for a share of all"),
         ("--threads", "300", "is not a number from 1 to 256, nor 0 for HAProxy's own choice"),
         ("--threads", "\N{FULLWIDTH DIGIT FOUR}", "is not a number from 1 to 256"),
         ("--ip-mode", "v5", "not one of 'v4', 'v6', 'v4v6'"),
