@@ -65,6 +65,7 @@ class RouteSpec(_Fields, frozen=True):
 
     to: RouteTarget = RouteTarget()
     host: str = ""
+    subdomain: str = ""
     path: str = ""
     alternate_backends: tuple[RouteTarget, ...] | None = None
     port: RoutePort | None = None
@@ -125,6 +126,10 @@ class ServicePort(_Fields, frozen=True):
     target_port: int | str | None = None
 
 
+class SomeSelector(_Fields, frozen=True):
+    """That there is a selector; what it selects is Kubernetes' to know."""
+
+
 class ServiceSpec(_Fields, frozen=True):
     """``spec`` of a Service."""
 
@@ -134,6 +139,7 @@ class ServiceSpec(_Fields, frozen=True):
     cluster_ips: tuple[str, ...] | None = msgspec.field(name="clusterIPs", default=None)
     ports: tuple[ServicePort, ...] | None = None
     session_affinity: str = "None"
+    selector: SomeSelector | None = None
 
 
 class Service(_Object, frozen=True):

@@ -140,6 +140,8 @@ class RenderSettings:
     log_address: str = "stdout"
     """``stdout``, ``stderr``, a path of a syslog socket, or ``address:port`` of a syslog server."""
     log_json: bool = False
+    tcp_user_timeout_ms: int = 120_000
+    """How long a client may leave what was sent to it unconfirmed; 0 is as long as the kernel tries."""
     hard_stop_after_ms: int | None = None
     mworker_max_reloads: int | None = None
     maxconn: int | None = None

@@ -226,4 +226,10 @@ def _nothing_ready_warning(service: Service, slices: Mapping[str, EndpointSlice]
         return f"Service {shown_key(service)} has no ready endpoints; {draining} drain"
     if any(each.endpoints for each in slices.values()):
         return f"Service {shown_key(service)} has no ready endpoints on this port"
+    if not slices and service.spec.selector is None:
+        return (
+            f"Service {shown_key(service)} has no endpoints: it has no selector, and no EndpointSlice has the label "
+            f"kubernetes.io/service-name: {service.metadata.name}. Of Endpoints Kubernetes makes one, unless they have the label "
+            "endpointslice.kubernetes.io/skip-mirror"
+        )
     return f"Service {shown_key(service)} has no endpoints"

@@ -5,8 +5,8 @@ docs/annotations.md is the users' table of what is read here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeVar, get_args
 
@@ -64,6 +64,8 @@ class RouteOptions:
     """Everything but name and servers; its balance is the default's where ``balance_chosen`` is False."""
     balance_chosen: bool
     port: PortOptions
+    warnings: tuple[str, ...] = ()
+    """What was said and has no effect, or not the one that it seems to have."""
 
 
 _KEYS = frozenset({
@@ -102,7 +104,7 @@ def _options(said: tuple[tuple[str, str], ...], defaults: RouteDefaults, claims_
     timeout = read(annotations, TIMEOUT, TIME)
     timeout_tunnel = read(annotations, TIMEOUT_TUNNEL, TIME)
     keepalive = _or(read(annotations, TCP_KEEPALIVE, BOOLEAN), default=True)
-    return RouteOptions(
+    options = RouteOptions(
         backend=Backend(
             name="",
             balance=balance or defaults.balance,
@@ -127,6 +129,23 @@ def _options(said: tuple[tuple[str, str], ...], defaults: RouteDefaults, claims_
             accept_proxy=_or(read(annotations, ACCEPT_PROXY, BOOLEAN), default=False),
         ),
     )
+    return replace(options, warnings=tuple(_warnings(annotations, options.backend)))
+
+
+def _warnings(annotations: Mapping[str, str], backend: Backend) -> Iterator[str]:
+    if BALANCE in annotations and backend.balance == "first" and backend.server_maxconn is None:
+        yield f"annotation {BALANCE} is first, and {POD_CONCURRENT_CONNECTIONS} sets no limit: one pod gets all connections"
+    if ON_MARKED_DOWN in annotations and not backend.check_interval_ms:
+        yield f"annotation {ON_MARKED_DOWN} has no effect: without health checks ({CHECK_INTERVAL}) no pod is ever marked down"
+    if backend.connection_limit is None:
+        for key in (RATE_LIMIT_CONCURRENT, RATE_LIMIT_RATE):
+            if key in annotations:
+                yield f"annotation {key} has no effect unless {RATE_LIMIT} is true"
+    if (
+        IP_WHITELIST in annotations
+        and annotations.get(IP_ALLOWLIST, annotations[IP_WHITELIST]) != annotations[IP_WHITELIST]
+    ):
+        yield f"annotation {IP_WHITELIST} has no effect: {IP_ALLOWLIST} says something else, and counts"
 
 
 _short_options = lru_cache(_REMEMBERED)(_options)

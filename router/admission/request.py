@@ -8,6 +8,7 @@ import msgspec
 
 from router.admission.forms import BOOLEAN, integer, read
 from router.admission.near_keys import near_keys, read_near_keys, told
+from router.admission.odd_specs import host_hint, spec_warnings, subdomain_hint
 from router.admission.options import (
     EXTERNAL_TCP_PORT,
     EXTERNAL_TCP_PORT_SNI,
@@ -77,15 +78,15 @@ def read_request(route: Route, settings: AdmissionSettings) -> Request | Verdict
         _check_wildcard(host, settings)
         _check_port(port, settings)
         passthrough = _is_passthrough(route)
-        shares_port = _read_shares_port(annotations, port, host, passthrough=passthrough)
+        shares_port = _read_shares_port(route, port, host, passthrough=passthrough)
         if not (passthrough and (shares_port or settings.sni_port)):
             # The name is for HTTP routers, or for nobody: without TLS there is none that a client could tell.
             host = None
-        _check_something_is_asked_for(port, host, settings)
+        _check_something_is_asked_for(route, port, host, settings)
         options = read_options(annotations, settings.defaults, claims_port=port is not None)
         targets = _read_targets(route)
         target_port = _read_target_port(route)
-        warnings = read_near_keys(annotations)
+        warnings = (*read_near_keys(annotations), *options.warnings, *spec_warnings(route))
     except Refused as refused:
         asked_host = displayed_host(host) if host is not None else None
         # A key that was mistyped is often why: external-tcp-prot leaves the Route without a port.
@@ -165,7 +166,7 @@ def _read_host(route: Route) -> str | None:
             raise Refused(Reason.INVALID_HOST, "spec.wildcardPolicy is Subdomain; that needs a spec.host")
         return None
     if not is_host(host):
-        hint = "; for a wildcard set spec.wildcardPolicy to Subdomain" if host.startswith("*.") else ""
+        hint = host_hint(host)
         raise Refused(Reason.INVALID_HOST, f"spec.host is {shown(route.spec.host)}, which is no DNS name{hint}")
     if policy != "Subdomain":
         return host
@@ -193,8 +194,8 @@ def _ascii_lower(text: str) -> str:
     return text.lower() if text.isascii() else text
 
 
-def _read_shares_port(annotations: Mapping[str, str], port: int | None, host: str | None, *, passthrough: bool) -> bool:
-    if not read(annotations, EXTERNAL_TCP_PORT_SNI, BOOLEAN):
+def _read_shares_port(route: Route, port: int | None, host: str | None, *, passthrough: bool) -> bool:
+    if not read(route.metadata.annotations or _NO_ANNOTATIONS, EXTERNAL_TCP_PORT_SNI, BOOLEAN):
         return False
     needed = {
         EXTERNAL_TCP_PORT: port is not None,
@@ -205,18 +206,28 @@ def _read_shares_port(annotations: Mapping[str, str], port: int | None, host: st
     if missing:
         raise Refused(
             Reason.INVALID_ANNOTATION,
-            f"annotation {EXTERNAL_TCP_PORT_SNI} is true; that needs {' and '.join(missing)}",
+            "; ".join(
+                filter(
+                    None,
+                    (
+                        f"annotation {EXTERNAL_TCP_PORT_SNI} is true; that needs {' and '.join(missing)}",
+                        subdomain_hint(route),
+                    ),
+                )
+            ),
         )
     return True
 
 
-def _check_something_is_asked_for(port: int | None, host: str | None, settings: AdmissionSettings) -> None:
+def _check_something_is_asked_for(
+    route: Route, port: int | None, host: str | None, settings: AdmissionSettings
+) -> None:
     if port is not None or host is not None:
         return
     message = f"the Route asks for no port: add the annotation {EXTERNAL_TCP_PORT}"
     if settings.sni_port:
         message += f", or passthrough TLS and a spec.host to be reached on the SNI port {settings.sni_port}"
-    raise Refused(Reason.INVALID_PORT, message)
+    raise Refused(Reason.INVALID_PORT, "; ".join(filter(None, (message, subdomain_hint(route)))))
 
 
 def services_of(route: Route) -> frozenset[ObjectKey]:

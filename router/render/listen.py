@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router.errors import SettingsError
 from router.settings import IpMode, RenderSettings
@@ -33,6 +33,11 @@ def listen_addresses(settings: RenderSettings) -> tuple[ListenAddress, ...]:
     Raises:
         SettingsError: an address is none, or of a family that ``ip_mode`` excludes.
     """
+    patience = f" tcp-ut {settings.tcp_user_timeout_ms}ms" if settings.tcp_user_timeout_ms else ""
+    return tuple(replace(each, options=each.options + patience) for each in _addresses(settings))
+
+
+def _addresses(settings: RenderSettings) -> tuple[ListenAddress, ...]:
     if not settings.bind_addresses:
         return (_EVERYWHERE[settings.ip_mode],)
     addresses = sorted({_parse(text) for text in settings.bind_addresses}, key=lambda each: (each.version, each))

@@ -21,7 +21,7 @@ _V6 = r"[0-9a-f:]+(?:[0-9.]+)?"
 _SERVER = (
     rf"pod:[a-zA-Z0-9.:-]{{1,253}}:[A-Za-z0-9._-]{{0,63}}:[A-Za-z0-9._-]{{0,63}}:[0-9a-f.:]+:{_PORT}(?::{_NUMBER})?"
 )
-_BIND = rf"  bind \[::\]:{_PORT} v4v6(?: accept-proxy)?"
+_BIND = rf"  bind \[::\]:{_PORT} v4v6 tcp-ut 120000ms(?: accept-proxy)?"
 
 _ROUTE_LINES = (
     "",

@@ -400,7 +400,10 @@ def test_repeated_bind_addresses_are_one() -> None:
     settings = dataclasses.replace(_SETTINGS, bind_addresses=("::1", "0:0:0:0:0:0:0:1", "127.0.0.1", "127.0.0.1"))
     rendered = _render(Model((section("a", 1001, options=port_options(accept_proxy=True)),)), settings=settings)
     binds = [line for line in _lines(rendered) if line.startswith("  bind")]
-    assert binds == ["  bind 127.0.0.1:1001 accept-proxy", "  bind [::1]:1001 v6only accept-proxy"]
+    assert binds == [
+        "  bind 127.0.0.1:1001 tcp-ut 120000ms accept-proxy",
+        "  bind [::1]:1001 v6only tcp-ut 120000ms accept-proxy",
+    ]
 
 
 def test_packaged_templates_are_told_from_others(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from router.resources import (
     Service,
     ServicePort,
     ServiceSpec,
+    SomeSelector,
     TargetRef,
 )
 from router.settings import AdmissionSettings
@@ -108,14 +109,16 @@ def service(
     affinity: str = "None",
     cluster_ip: str = "172.30.0.10",
     annotations: dict[str, str] | None = None,
+    selects: bool = True,
 ) -> Service:
-    """Make a Service, with the one port ``pg`` 5432 unless told otherwise."""
+    """Make a Service with a selector, with the one port ``pg`` 5432 unless told otherwise."""
     return Service(
         metadata=ObjectMeta(name=name, namespace=namespace, annotations=annotations),
         spec=ServiceSpec(
             type=kind,
             cluster_ip=cluster_ip,
             session_affinity=affinity,
+            selector=SomeSelector() if selects else None,
             ports=ports or (ServicePort(port=5432, name="pg", target_port=5432),),
         ),
     )
