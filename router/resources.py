@@ -200,6 +200,8 @@ class RouterPod(_Object, frozen=True):
 
     addresses: tuple[str, ...] = ()
     """Its own and its node's, as they were told."""
+    node: str = ""
+    """The name of its node; empty where that is not known, or the pod has ended."""
 
 
 KubernetesObject = Route | Service | EndpointSlice | RouterPod

@@ -42,6 +42,16 @@ class _Wakes:
         self._writer.wake()
 
 
+class _Whereabouts:
+    """Tells the writer where routers run, which the input knows that is made after it."""
+
+    followed: KubeInput | None = None
+
+    def nodes(self) -> frozenset[str] | None:
+        """Give the nodes, None while they are not known."""
+        return self.followed.router_nodes if self.followed is not None else None
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """What follows one API server and reports to it."""
@@ -51,6 +61,7 @@ class Cluster:
     to_write: Connection
     writer: StatusWriter
     election: LeaderElection
+    whereabouts: _Whereabouts
 
     @classmethod
     def connect(cls, values: dict[str, Any]) -> Cluster:
@@ -77,6 +88,7 @@ class Cluster:
                 consequence="who is on the way can read the token, and say what is routed",
             )
         name, pod = values["router_name"], socket.gethostname()
+        whereabouts = _Whereabouts()
         to_write = connection.sibling(_WRITE_DEADLINES)
         hostname = values["canonical_hostname"] or ""
         writer = StatusWriter(
@@ -85,6 +97,8 @@ class Cluster:
             hostname,
             lambda: election.is_leader(),  # noqa: PLW0108 - it is made next
             instance=pod,
+            node=values["node_name"] or pod,
+            nodes=whereabouts.nodes,
             selection=Selection(settings.namespaces, settings.namespace_selector, settings.route_selector),
         )
         election = LeaderElection(
@@ -94,7 +108,7 @@ class Cluster:
             unique_identity(pod),
             observer=_Wakes(writer),
         )
-        return cls(settings, connection, to_write, writer, election)
+        return cls(settings, connection, to_write, writer, election, whereabouts)
 
     def store(self) -> Store:
         """Make the store that is synced once all of this was listed."""
@@ -114,6 +128,7 @@ class Cluster:
             metrics,
             machine=machine.look,
         )
+        self.whereabouts.followed = followed
         metrics.read(
             ApiReadings(
                 kinds=lambda: followed.kinds,

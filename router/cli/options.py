@@ -19,6 +19,7 @@ from router.cli.types import (
     LabelType,
     ListenType,
     LogAddressType,
+    NodeNameType,
     PortRangesType,
     SelectorType,
     TimeType,
@@ -118,6 +119,8 @@ CLUSTER = (
     option("--router-pod-selector", type=SelectorType(), default="app.kubernetes.io/name=tcp-router", show_default=True,
            help="Labels of the routers' own pods, in --lease-namespace: no Route may lead to them (a label selector; empty: not to look for them)."),
     option("--pod-name", env="POD_NAME", default=None, show_default="the host's name", help="Name of the pod that this process is in."),
+    option("--node-name", env="NODE_NAME", type=NodeNameType(), default=None, show_default="the host's name",
+           help="Name of the node that this process is on; named in a Route's status where a problem is that node's alone."),
     option("--lease-name", type=LabelType(), default=None, show_default="the router's name", help="Name of that Lease."),
 )  # fmt: skip
 

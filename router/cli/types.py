@@ -36,6 +36,9 @@ _UNIT_MS = {
 }  # fmt: skip
 
 
+_MAX_SUBDOMAIN = 253
+
+
 class PortRangesType(click.ParamType[PortRanges]):
     """Ports and ranges of them, such as ``1024-65535`` or ``80,443``."""
 
@@ -188,6 +191,22 @@ class LabelType(click.ParamType[str]):
         if not is_dns_label(str(value)):
             self.fail(
                 f"{shown(str(value))} is no DNS label: at most 63 of a-z, 0-9 and '-', none of them '-' at an end",
+                param,
+                ctx,
+            )
+        return str(value)
+
+
+class NodeNameType(click.ParamType[str]):
+    """A node's name: a DNS subdomain."""
+
+    name = "name"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read the text."""
+        if not all(map(is_dns_label, str(value).split("."))) or len(str(value)) > _MAX_SUBDOMAIN:
+            self.fail(
+                f"{shown(str(value))} is no name of a node: DNS labels with '.' between, at most 253 characters",
                 param,
                 ctx,
             )

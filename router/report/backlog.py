@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from router.admission import Verdict
@@ -104,6 +104,13 @@ class Backlog:
             for key in keys:
                 if self._is_open and key not in self._known:
                     self._queue.put_later(key, _NEVER_SEEN, due_s)
+
+    def look_again(self, concerns: Callable[[Route], bool]) -> None:
+        """Queue the Routes that this concerns, as they are known."""
+        with self._condition:
+            for key, work in self._known.items():
+                if self._is_open and key not in self._queue and work.route is not None and concerns(work.route):
+                    self._queue.put(key, work, is_urgent=False)
 
     def is_urgent(self, now_s: float) -> bool:
         """Say whether the next that is due overtook others, or failed before."""

@@ -85,6 +85,16 @@ def status_notice(route: Route, verdict: Verdict, former: RouteIngress | None, e
     return None if told and same_place else _notice(route, "Normal", "Admit", "Admitted", _where(verdict, entry))
 
 
+def aside_notice(route: Route, verdict: Verdict) -> Notice:
+    """Give the notice of a Route that is set aside on one node."""
+    return _notice(route, "Warning", "SetAside", str(verdict.reason), verdict.message)
+
+
+def recovered_notice(route: Route, node: str) -> Notice:
+    """Give the notice of a Route that was set aside on a node, and is served there now."""
+    return _notice(route, "Normal", "Admit", "Admitted", f"on node {node}: served again")
+
+
 def warning_notice(route: Route, warning: str) -> Notice:
     """Give the notice of one warning about a Route that is served."""
     reason = "NoEndpoints" if _leads_nowhere(warning) else "ServedWithWarning"

@@ -6,14 +6,15 @@ Route is still the one that was read; the entries of other routers are never sen
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
-from router.admission import Verdict
+from router.admission import Reason, Verdict
 from router.resources import Route, RouteCondition, RouteIngress
 from router.shapes import write
 
@@ -21,6 +22,9 @@ ADMITTED = "Admitted"
 PORT_CLAIMED = "PortClaimed"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
+
+_OF_A_NODE = frozenset({str(Reason.CONFIG_REJECTED), str(Reason.PORT_UNAVAILABLE)})
+_ON_NODE = re.compile(r"on node (\S+): ")
 
 MAX_MESSAGE = 1024
 """Characters. Route's CRD sets no limit; 1024 is what ``note`` of an Event may have, and far more than our messages need."""
@@ -37,6 +41,8 @@ class Identity:
     router_name: str
     canonical_hostname: str = ""
     """The name by which clients reach the router; empty is not known."""
+    node: str = ""
+    """Where this replica runs: all else is the same for every replica."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,23 @@ class StatusChange:
     """Our (first) entry before it."""
 
 
-def decide_status(route: Route, verdict: Verdict | None, identity: Identity, now_s: float) -> StatusChange | None:
+def on_node(verdict: Verdict, node: str) -> Verdict:
+    """Give the verdict with the node named, where it is a fact of one node."""
+    return replace(verdict, message=f"on node {node}: {verdict.message}") if verdict.set_aside and node else verdict
+
+
+def named_node(route: Route, identity: Identity) -> str | None:
+    """Give the node that our entry says has something against a Route; None where it says no such thing."""
+    told = next((each for each in _our_conditions(route, identity.router_name) if each.type == ADMITTED), None)
+    if told is None or told.status != "False" or told.reason not in _OF_A_NODE:
+        return None
+    named = _ON_NODE.match(told.message)
+    return named[1] if named is not None else None
+
+
+def decide_status(
+    route: Route, verdict: Verdict | None, identity: Identity, now_s: float, nodes: frozenset[str] | None = None
+) -> StatusChange | None:
     """Decide whether a Route's status must be written, and how.
 
     Args:
@@ -66,26 +88,32 @@ def decide_status(route: Route, verdict: Verdict | None, identity: Identity, now
         verdict: what became of it; None for a Route that is not ours.
         identity: whose entry it is.
         now_s: seconds since the epoch.
+        nodes: where routers of ours run, whose statements are theirs to take back; None where that is not known.
 
     Returns:
         The write; None if the status already says what it shall.
     """
     places = [index for index, entry in enumerate(_ingress(route)) if entry.router_name == identity.router_name]
     former = _ingress(route)[places[0]] if places else None
-    entry = desired_entry(route, verdict, identity, now_s) if verdict is not None else None
+    entry = desired_entry(route, verdict, identity, now_s, nodes) if verdict is not None else None
     if entry == former and len(places) <= 1:
         return None
     return StatusChange(_patch(route, entry, places), entry, former)
 
 
-def desired_entry(route: Route, verdict: Verdict, identity: Identity, now_s: float) -> RouteIngress:
+def desired_entry(
+    route: Route, verdict: Verdict, identity: Identity, now_s: float, nodes: frozenset[str] | None = None
+) -> RouteIngress:
     """Give the entry that a Route of ours shall have.
+
+    What another node has said of itself stays while a router runs there: that one takes it back. A rejection, which holds on
+    every node, takes its place.
 
     The time of a condition moves when its status does; that of ``PortClaimed`` also when the port is another one, since it
     says when the port was won.
     """
     now = timestamp(now_s)
-    conditions = [_admitted(verdict)]
+    conditions = [_kept_statement(route, verdict, identity, nodes) or _admitted(verdict)]
     if claim := _port_claimed(route, verdict, identity.router_name):
         conditions.append(claim)
     has_host = verdict.host is not None
@@ -106,6 +134,11 @@ def desired_entry(route: Route, verdict: Verdict, identity: Identity, now_s: flo
 def has_entry(route: Route, router_name: str) -> bool:
     """Say whether the Route's status has an entry of this router."""
     return any(entry.router_name == router_name for entry in _ingress(route))
+
+
+def own_entry(route: Route, identity: Identity) -> RouteIngress | None:
+    """Give our (first) entry in the Route's status, None if there is none."""
+    return next((entry for entry in _ingress(route) if entry.router_name == identity.router_name), None)
 
 
 def may_be_anothers(route: Route, identity: Identity, *, was_ours: bool) -> bool:
@@ -142,6 +175,17 @@ def _admitted(verdict: Verdict) -> RouteCondition:
     return RouteCondition(
         type=ADMITTED, status="False", reason=str(verdict.reason), message=verdict.message[:MAX_MESSAGE]
     )
+
+
+def _kept_statement(
+    route: Route, verdict: Verdict, identity: Identity, nodes: frozenset[str] | None
+) -> RouteCondition | None:
+    node = named_node(route, identity)
+    if node is None or node == identity.node or nodes is None or node not in nodes:
+        return None
+    if not (verdict.admitted or verdict.set_aside):
+        return None
+    return next(each for each in _our_conditions(route, identity.router_name) if each.type == ADMITTED)
 
 
 def _port_claimed(route: Route, verdict: Verdict, router_name: str) -> RouteCondition | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from router.report.backlog import Work
-from router.report.events import EventSender, status_notice, warning_notice
-from router.report.status import StatusChange
+from router.report.events import EventSender, aside_notice, status_notice, warning_notice
+from router.report.status import ADMITTED, MAX_MESSAGE, Identity, StatusChange, condition_of, own_entry
 from router.resources import ObjectKey, Route
 
 
@@ -13,11 +13,15 @@ class Teller:
 
     Args:
         events: sends them.
+        identity: whose entries in the status are ours.
     """
 
-    def __init__(self, events: EventSender) -> None:
+    def __init__(self, events: EventSender, identity: Identity) -> None:
         self._events = events
+        self._identity = identity
         self._warned: dict[ObjectKey, tuple[str, ...]] = {}
+        self._aside: dict[ObjectKey, str] = {}
+        """What was told of Routes that are set aside here, and of which the status says what is so on another node."""
 
     def tell(self, route: Route, work: Work, change: StatusChange | None) -> None:
         """Tell what is new about a Route whose status is level now; ``change`` is how it was written, if it had to be."""
@@ -29,6 +33,13 @@ class Teller:
             notice = status_notice(route, verdict, change.former, change.entry)
             if notice is not None:
                 self._events.add(notice, is_news=work.is_news)
+        entry = change.entry if change is not None else own_entry(route, self._identity)
+        said = condition_of(entry, ADMITTED)
+        aside = self._aside.pop(route.key, None)
+        if verdict.set_aside and (said is None or said.message != verdict.message[:MAX_MESSAGE]):
+            self._aside[route.key] = verdict.message
+            if aside != verdict.message:
+                self._events.add(aside_notice(route, verdict), is_news=work.is_news)
         told = self._warned.pop(route.key, ())
         for warning in verdict.warnings:
             if warning not in told:
@@ -39,8 +50,10 @@ class Teller:
     def forget(self, key: ObjectKey) -> None:
         """Take note of a Route that is gone, or not ours any more."""
         self._warned.pop(key, None)
+        self._aside.pop(key, None)
 
     def clear(self) -> None:
         """Forget all, and what waits to be sent: another replica leads, and tells."""
         self._events.clear()
         self._warned.clear()
+        self._aside.clear()

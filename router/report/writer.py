@@ -28,11 +28,12 @@ from router.kube.api import Api
 from router.report.backlog import Backlog, Work
 from router.report.events import EventSender
 from router.report.forbidden import Forbidden
+from router.report.node_facts import NodeFacts
 from router.report.outage import Outage
 from router.report.pacing import TokenBucket
 from router.report.route_api import patch_status, read_route, same_request
 from router.report.selection import Search, Selection
-from router.report.status import Identity, StatusChange, decide_status, may_be_anothers
+from router.report.status import Identity, StatusChange, decide_status, may_be_anothers, named_node, on_node
 from router.report.telling import Teller
 from router.resources import ObjectKey, Route
 from router.snapshot import Snapshot
@@ -70,6 +71,8 @@ class StatusWriter:
         canonical_hostname: the name by which clients reach the router; empty is not known.
         is_leader: says whether this replica may write; is asked before each request, and must not block.
         instance: this replica's name in Events, as a rule the pod's.
+        node: where this replica runs; named in what is a fact of it alone.
+        nodes: says where routers of ours run, None where that is not known; must not block.
         selection: which Routes are followed.
         rate: of all requests, reads and Events too.
         clock: seconds of a clock that never goes back.
@@ -85,6 +88,8 @@ class StatusWriter:
         is_leader: Callable[[], bool],
         *,
         instance: str = "",
+        node: str = "",
+        nodes: Callable[[], frozenset[str] | None] = lambda: None,
         selection: Selection = _EVERYTHING,
         rate: Rate = Rate(),
         clock: Callable[[], float] = time.monotonic,
@@ -92,13 +97,15 @@ class StatusWriter:
         supervisor: Supervisor = SUPERVISOR,
     ) -> None:
         self._api = api
-        self._identity = Identity(router_name, canonical_hostname)
+        self._identity = Identity(router_name, canonical_hostname, node)
+        self._nodes = nodes
+        self._nodes_seen: frozenset[str] | None = None
         self._is_leader = is_leader
         self._clock = clock
         self._wall_clock = wall_clock
         self._bucket = TokenBucket(rate.per_second, rate.burst)
         self._events = EventSender(api, self._identity, instance or router_name, clock=clock, wall_clock=wall_clock)
-        self._teller = Teller(self._events)
+        self._teller = Teller(self._events, self._identity)
 
         self._backlog = Backlog(router_name, follows_all=not selection.is_partial)
         self._selection = selection
@@ -114,6 +121,16 @@ class StatusWriter:
         self._forbidden = Forbidden()
         self._outage = Outage(api)
         self._counts: Counter[str] = Counter()
+        self._node_facts = NodeFacts(
+            api,
+            self._identity,
+            self._events,
+            self._bucket,
+            self._outage,
+            self._counts,
+            clock=clock,
+            wall_clock=wall_clock,
+        )
 
         self._thread = supervisor.own("status", self._run, ask_to_end=self._ask_to_end)
 
@@ -169,7 +186,10 @@ class StatusWriter:
         former, self._verdicts = self._verdicts, snapshot.verdicts
         keys.update(different(former, snapshot.verdicts))
         if keys or not self._backlog.has_begun:
-            self._backlog.note(keys, routes, snapshot.verdicts)
+            node = self._identity.node
+            verdicts = {key: on_node(snapshot.verdicts[key], node) for key in keys if key in snapshot.verdicts}
+            self._backlog.note(keys, routes, verdicts)
+            self._node_facts.note(keys, routes, verdicts)
 
     # The writing thread
 
@@ -186,9 +206,10 @@ class StatusWriter:
             Seconds until there can be something to do, unless ``update`` brings it earlier.
         """
         if not self._may_write():
-            return _IDLE_S
+            return self._node_facts.step(lambda: not self._stopping)
         if not self._leads:
             self._gain()
+        self._look_at_nodes()
         now_s = self._clock()
         pause_s = max(self._outage.resume_s - now_s, self._bucket.delay_s(now_s))
         if pause_s > 0:
@@ -233,8 +254,16 @@ class StatusWriter:
         self._lose()
         return False
 
+    def _look_at_nodes(self) -> None:
+        """Look again at what was said of other nodes, if routers run elsewhere than before."""
+        nodes = self._nodes()
+        if nodes != self._nodes_seen:
+            self._nodes_seen = nodes
+            self._backlog.look_again(lambda route: named_node(route, self._identity) not in {None, self._identity.node})
+
     def _gain(self) -> None:
         self._leads = True
+        self._node_facts.lead(leads=True)
         self._backlog.open()
         self._search.begin()
         log.info("reporting on routes", routes=self.queued)
@@ -243,6 +272,7 @@ class StatusWriter:
         if not self._leads:
             return
         self._leads = False
+        self._node_facts.lead(leads=False)
         self._backlog.close()
         self._search.end()
         self._teller.clear()
@@ -288,7 +318,7 @@ class StatusWriter:
         if (verdict is not None) != is_ours(route, self._identity.router_name):
             # It became ours, or ceases to be, and HAProxy does not serve that yet.
             return False
-        change = decide_status(route, verdict, self._identity, self._wall_clock())
+        change = decide_status(route, verdict, self._identity, self._wall_clock(), self._nodes())
         sent = change is not None and self._send(route, change)
         if change is None or sent:
             self._teller.tell(route, work, change)

@@ -9,6 +9,7 @@ import datetime as dt
 import json
 import re
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -350,3 +351,42 @@ def test_claims_outlive_all_replicas(cluster: Cluster, replicas: Callable[..., R
         assert rejected["reason"] == "PortAlreadyClaimed"
     group.serve(held, b"young ping")
     assert cluster.conditions("young")["PortClaimed"] == claimed
+
+
+def router_pod(cluster: Cluster, node: str) -> dict[str, object]:
+    """Make the pod of a router on a node, as the kubelet would report it."""
+    labels = {"app.kubernetes.io/name": "tcp-router"}
+    container = {"name": "router", "image": "tcp-router"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"tcp-router-{node}", "namespace": cluster.namespace, "labels": labels},
+        "spec": {"nodeName": node, "containers": [container]},
+    }
+
+
+def test_a_port_that_is_taken_on_one_node_is_told_of_that_node(cluster: Cluster) -> None:
+    """The leader names its node; a replica that comes to lead leaves that, and the one there takes it back when it is over."""
+    port = free_port()
+    first, second = ADDRESSES[:2]
+    cluster.create(*(router_pod(cluster, node) for node in ("node-a", "node-b")))
+    cluster.create(*app("db", port, cluster.pod()))
+    routers = [
+        cluster.router("--bind-address", address, "--node-name", node)
+        for address, node in ((first, "node-a"), (second, "node-b"))
+    ]
+    with socket.create_server((first, port)):
+        routers[0].start()
+        told = cluster.wait_for_conditions("db", Admitted="False")["Admitted"]
+        assert told["reason"] == "PortUnavailable"
+        assert told["message"].startswith(f"on node node-a: port {port} cannot be opened")
+        routers[1].start()
+        wait_for(lambda: exchange(port, address=second), "the second replica to serve")
+        routers[0].stop()
+        wait_for(lambda: leads(routers[1]), "the second replica to lead", TAKEOVER_S)
+        routers[0].start()
+        routers[0].wait_for_row(f"{cluster.namespace}/db", lambda row: row["verdict"] == "rejected", "rejected there")
+        assert cluster.conditions("db")["Admitted"] == told
+    cluster.wait_for_conditions("db", **ADMITTED)
+    assert leads(routers[1])
+    assert not leads(routers[0])

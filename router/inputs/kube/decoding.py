@@ -102,6 +102,13 @@ class _Ip(_Fields, frozen=True):
     ip: str = ""
 
 
+_ENDED = frozenset({"Succeeded", "Failed"})
+
+
+class _PodSpec(_Fields, frozen=True):
+    node_name: str = ""
+
+
 class _PodStatus(_Fields, frozen=True):
     phase: str = ""
     pod_ip: str = msgspec.field(name="podIP", default="")
@@ -114,6 +121,7 @@ class _Pod(_Fields, frozen=True):
     """v1 Pod."""
 
     metadata: HeadMeta
+    spec: _PodSpec = _PodSpec()
     status: _PodStatus = _PodStatus()
 
 
@@ -181,10 +189,9 @@ def decode_router_pod(raw: bytes) -> RouterPod:
     pod = _decode_pod(raw)
     status = pod.status
     told = [status.pod_ip, status.host_ip, *(each.ip for each in (*(status.pod_ips or ()), *(status.host_ips or ())))]
-    addresses = (
-        () if status.phase in {"Succeeded", "Failed"} else tuple(sorted({address for address in told if address}))
-    )
-    return RouterPod(ObjectMeta(name=pod.metadata.name, namespace=pod.metadata.namespace), addresses)
+    addresses = () if status.phase in _ENDED else tuple(sorted({address for address in told if address}))
+    metadata = ObjectMeta(name=pod.metadata.name, namespace=pod.metadata.namespace)
+    return RouterPod(metadata, addresses, pod.spec.node_name if status.phase not in _ENDED else "")
 
 
 def version_number(resource_version: str) -> int | None:

@@ -120,6 +120,11 @@ class KubeInput:
         """Whether every watch had an answer as it should be when last asked; any thread."""
         return all(watch.reflector.is_connected and watch.thread.is_running for watch in self._needed())
 
+    @property
+    def router_nodes(self) -> frozenset[str] | None:
+        """Where routers run; None where that is not known. Any thread."""
+        return self._router_pods.nodes if self._router_pods is not None else None
+
     def start(self) -> None:
         """Begin to watch, on threads of their own."""
         for watch in self._watches:

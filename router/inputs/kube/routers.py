@@ -37,6 +37,8 @@ class RouterPods:
         self._known: dict[ObjectKey, RouterPod] = {}
         self._listed: dict[ObjectKey, RouterPod] = {}
         self._has_given_up = False
+        self.nodes: frozenset[str] | None = None
+        """Where routers run; None while the API server has not told. Any thread."""
 
     @property
     def held(self) -> int:
@@ -86,6 +88,7 @@ class RouterPods:
         else:
             present[machine] = self._machine()
         self._known = known
+        self.nodes = frozenset(pod.node for pod in known.values() if pod.node)
         self._store.apply(present, gone)
 
 
