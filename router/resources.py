@@ -202,6 +202,8 @@ class RouterPod(_Object, frozen=True):
     """Its own and its node's, as they were told."""
     node: str = ""
     """The name of its node; empty where that is not known, or the pod has ended."""
+    app: str = ""
+    """Which router it is of several: its label ``app.kubernetes.io/name``."""
 
 
 KubernetesObject = Route | Service | EndpointSlice | RouterPod

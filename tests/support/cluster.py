@@ -11,7 +11,7 @@ import itertools
 import os
 import secrets
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
@@ -71,12 +71,19 @@ class Cluster:
         """Start a pod that can be ended, or that speaks TLS; it lives as long as the test at most."""
         return self.stack.enter_context(self.start_pod(wanted))
 
-    def router(self, *options: str, name: str = "tcp-router") -> RouterProcess:
-        """Make a router that follows the namespace, not started yet; it is stopped after the test."""
+    def router(
+        self, *options: str, name: str = "tcp-router", rights: Sequence[Object] = (), account: str = SERVICE_ACCOUNT
+    ) -> RouterProcess:
+        """Make a router that follows the namespace, not started yet; it is stopped after the test.
+
+        It has the rights of manifests/base/rbac.yaml, or those that are given, by a service account among them.
+        """
         directory = self.directory / f"router-{self._routers}"
         directory.mkdir()
         self._routers += 1
-        kubeconfig = write_kubeconfig(directory / "kubeconfig", self.client, self.token_with_rights(name))
+        kubeconfig = write_kubeconfig(
+            directory / "kubeconfig", self.client, self.token_with_rights(name, rights, account)
+        )
         router = ClusterRouter(
             directory, "--kubeconfig", str(kubeconfig), "--namespace", self.namespace,
             "--lease-namespace", self.namespace, "--router-name", name, *options,
@@ -84,14 +91,14 @@ class Cluster:
         self.stack.callback(lambda: router.process is not None and router.stop())
         return router
 
-    def token_with_rights(self, router_name: str) -> str:
-        """Create what manifests/base/rbac.yaml says, and give a token of its service account."""
-        for obj in rbac_objects(self.namespace, router_name):
+    def token_with_rights(self, router_name: str, rights: Sequence[Object] = (), account: str = SERVICE_ACCOUNT) -> str:
+        """Create what manifests/base/rbac.yaml says, or other rights, and give a token of a service account."""
+        for obj in rights or rbac_objects(self.namespace, router_name):
             kind, where, name = obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
             if self.client.get(kind, where, name) is None:
                 self.client.create(obj)
                 self.stack.callback(self.client.delete, kind, where, name)
-        return _service_account_token(self.client, self.namespace)
+        return _service_account_token(self.client, self.namespace, account)
 
     def conditions(self, route: str, router_name: str = "tcp-router") -> dict[str, Object]:
         """Give the conditions that a router wrote on a Route, by type."""
@@ -256,13 +263,13 @@ def _has_routes(client: KubeClient) -> bool:
     return True
 
 
-def _service_account_token(client: KubeClient, namespace: str) -> str:
+def _service_account_token(client: KubeClient, namespace: str, account: str) -> str:
     request = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
         "spec": {"expirationSeconds": _TOKEN_S},
     }
-    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{SERVICE_ACCOUNT}/token"
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
     token: str = client.ask("POST", path, request)["status"]["token"]
     return token
 

@@ -15,10 +15,17 @@ from tests.support.programs import requires_program
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 
-TREES = ("base", "build", "demo", "openshift", "overlays/host-network", "overlays/load-balancer", "overlays/node-port")
+SHARD = "overlays/shard"
+"""The tree of a second router, which has names of its own."""
+
+TREES = (
+    "base", "build", "demo", "openshift", "overlays/host-network", "overlays/load-balancer", "overlays/node-port", SHARD,
+)  # fmt: skip
 """Every tree that can be applied."""
 
-COMPONENTS = ("components/metrics-access", "components/monitoring", "components/on-premises")
+COMPONENTS = (
+    "components/metrics-access", "components/monitoring", "components/monitoring-shard", "components/on-premises",
+)  # fmt: skip
 """Those that overlays take."""
 
 ROUTER_TREES = tuple(tree for tree in TREES if tree not in {"build", "demo"})
@@ -69,7 +76,8 @@ def environment_of(objects: Sequence[Object]) -> dict[str, str]:
 
 
 def _pod_of_router(objects: Sequence[Object]) -> Object:
-    spec: Object = one(objects, "Deployment", "tcp-router")["spec"]["template"]["spec"]
+    (deployment,) = (obj for obj in objects if obj["kind"] == "Deployment")
+    spec: Object = deployment["spec"]["template"]["spec"]
     return spec
 
 

@@ -102,6 +102,7 @@ class _Ip(_Fields, frozen=True):
     ip: str = ""
 
 
+_APP = "app.kubernetes.io/name"
 _ENDED = frozenset({"Succeeded", "Failed"})
 
 
@@ -191,7 +192,8 @@ def decode_router_pod(raw: bytes) -> RouterPod:
     told = [status.pod_ip, status.host_ip, *(each.ip for each in (*(status.pod_ips or ()), *(status.host_ips or ())))]
     addresses = () if status.phase in _ENDED else tuple(sorted({address for address in told if address}))
     metadata = ObjectMeta(name=pod.metadata.name, namespace=pod.metadata.namespace)
-    return RouterPod(metadata, addresses, pod.spec.node_name if status.phase not in _ENDED else "")
+    node = "" if status.phase in _ENDED else pod.spec.node_name
+    return RouterPod(metadata, addresses, node, (pod.metadata.labels or {}).get(_APP, ""))
 
 
 def version_number(resource_version: str) -> int | None:

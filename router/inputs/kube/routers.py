@@ -38,7 +38,7 @@ class RouterPods:
         self._listed: dict[ObjectKey, RouterPod] = {}
         self._has_given_up = False
         self.nodes: frozenset[str] | None = None
-        """Where routers run; None while the API server has not told. Any thread."""
+        """Where replicas of this router run; None while the API server has not told. Any thread."""
 
     @property
     def held(self) -> int:
@@ -88,7 +88,9 @@ class RouterPods:
         else:
             present[machine] = self._machine()
         self._known = known
-        self.nodes = frozenset(pod.node for pod in known.values() if pod.node)
+        # A second router's pods may be selected, too, lest Routes lead to them.
+        ours = {pod.app for key, pod in known.items() if key.name == self._own_name}
+        self.nodes = frozenset(pod.node for pod in known.values() if pod.node and (not ours or pod.app in ours))
         self._store.apply(present, gone)
 
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -22,6 +23,7 @@ from tests.support.router_process import http_get
 from tests.support.waiting import wait_for
 
 COMPONENT = MANIFESTS / "components" / "monitoring"
+SHARDS = MANIFESTS / "components" / "monitoring-shard"
 TESTS = Path(__file__).with_name("alerts.yaml")
 # What Prometheus puts on each series of a PodMonitor; a label of the metric's own with such a name gets a prefix.
 TARGET_LABELS = frozenset({"namespace", "pod", "container", "endpoint", "instance", "job"})
@@ -32,11 +34,18 @@ LABEL = re.compile(r"([a-z_]+)\s*(?:=~|!~|!=|=)\s*\"")
 Labels = Mapping[str, frozenset[str]]
 
 
+def groups_of(component: Path) -> list[dict[str, Any]]:
+    """Give the groups of rules of a component."""
+    groups: list[dict[str, Any]] = yaml.safe_load((component / "prometheus-rule.yaml").read_text())["spec"]["groups"]
+    return groups
+
+
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
     """The rules as Prometheus reads them, out of their object."""
     path = tmp_path / "rules.yaml"
-    path.write_text(yaml.safe_dump(one(render("openshift"), "PrometheusRule")["spec"]))
+    own = one(render("openshift"), "PrometheusRule")["spec"]["groups"]
+    path.write_text(yaml.safe_dump({"groups": [*own, *groups_of(SHARDS)]}))
     return path
 
 
@@ -99,7 +108,7 @@ def test_exposition_is_accepted(exposition: str) -> None:
 
 def queries() -> dict[str, str]:
     """Give each expression of the rules and of the dashboard, by where it is."""
-    groups = yaml.safe_load((COMPONENT / "prometheus-rule.yaml").read_text())["spec"]["groups"]
+    groups = [*groups_of(COMPONENT), *groups_of(SHARDS)]
     found = {rule["alert"]: rule["expr"] for group in groups for rule in group["rules"]}
     dashboard = json.loads((COMPONENT / "dashboard.json").read_text())
     for row in dashboard["rows"]:
@@ -145,5 +154,5 @@ def test_each_alert_is_documented() -> None:
     rows = re.findall(
         r"^\| `(Tcp\w+)` \| (\w+) \|", (MANIFESTS.parent / "docs" / "monitoring.md").read_text(), re.MULTILINE
     )
-    groups = yaml.safe_load((COMPONENT / "prometheus-rule.yaml").read_text())["spec"]["groups"]
+    groups = [*groups_of(COMPONENT), *groups_of(SHARDS)]
     assert rows == [(rule["alert"], rule["labels"]["severity"]) for group in groups for rule in group["rules"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,15 @@ def rbac_objects(namespace: str, router_name: str) -> list[Object]:
     The rules are the file's. Changed are names of namespaces, names of objects that belong to the whole cluster (so that
     a router that is really installed keeps its own), and the name of the Lease, which is the router's.
     """
-    objects = [obj for obj in yaml.safe_load_all(RBAC_FILE.read_text(encoding="utf-8")) if obj]
-    for obj in objects:
+    return placed(
+        [obj for obj in yaml.safe_load_all(RBAC_FILE.read_text(encoding="utf-8")) if obj], namespace, router_name
+    )
+
+
+def placed(objects: Iterable[Object], namespace: str, router_name: str) -> list[Object]:
+    """Give those of a tree's objects that are about rights, for a router that lives in this namespace."""
+    rights = [obj for obj in objects if obj["kind"] == "ServiceAccount" or obj["kind"].endswith(("Role", "Binding"))]
+    for obj in rights:
         metadata = obj["metadata"]
         if "namespace" in metadata:
             metadata["namespace"] = namespace
@@ -33,4 +41,4 @@ def rbac_objects(namespace: str, router_name: str) -> list[Object]:
         for rule in obj.get("rules", ()):
             if rule["resources"] == ["leases"] and "resourceNames" in rule:
                 rule["resourceNames"] = [router_name]
-    return objects
+    return rights
