@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from router.admission import Reason, Verdict
+from router.admission import Verdict
 from router.resources import Route, RouteCondition, RouteIngress
 from router.shapes import write
 
@@ -23,8 +23,8 @@ PORT_CLAIMED = "PortClaimed"
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 
-_OF_A_NODE = frozenset({str(Reason.CONFIG_REJECTED), str(Reason.PORT_UNAVAILABLE)})
 _ON_NODE = re.compile(r"on node (\S+): ")
+"""What the message of a fact of one node begins with, and no other message of ours does."""
 
 MAX_MESSAGE = 1024
 """Characters. Route's CRD sets no limit; 1024 is what ``note`` of an Event may have, and far more than our messages need."""
@@ -72,7 +72,7 @@ def on_node(verdict: Verdict, node: str) -> Verdict:
 def named_node(route: Route, identity: Identity) -> str | None:
     """Give the node that our entry says has something against a Route; None where it says no such thing."""
     told = next((each for each in _our_conditions(route, identity.router_name) if each.type == ADMITTED), None)
-    if told is None or told.status != "False" or told.reason not in _OF_A_NODE:
+    if told is None or told.status != "False":
         return None
     named = _ON_NODE.match(told.message)
     return named[1] if named is not None else None
