@@ -29,10 +29,10 @@ def test_nodes_are_those_of_living_replicas_of_this_router() -> None:
         pod("other", "node-d", app="tcp-router-shard"),
     ))  # fmt: skip
     pods.end_list("1")
-    assert pods.nodes == {"node-a", "node-b"}
+    assert pods.nodes == frozenset({"node-a", "node-b"})
     raw = pod("b", "node-b")
     pods.apply(decode_head(raw), None)
-    assert pods.nodes == {"node-a"}
+    assert pods.nodes == frozenset({"node-a"})
 
 
 def test_every_selected_pod_counts_while_ones_own_is_not_among_them() -> None:
@@ -41,4 +41,4 @@ def test_every_selected_pod_counts_while_ones_own_is_not_among_them() -> None:
     pods.begin_list()
     pods.add_page((pod("a", "node-a"), pod("other", "node-d", app="tcp-router-shard")))
     pods.end_list("1")
-    assert pods.nodes == {"node-a", "node-d"}
+    assert pods.nodes == frozenset({"node-a", "node-d"})
