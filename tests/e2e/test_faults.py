@@ -191,8 +191,8 @@ def test_route_that_haproxy_refuses_beside_others_costs_only_itself(
     section = '{% if route.route in ("second", "third") %}backend same{% endif %}\n'
     (templates / "route.cfg.j2").write_text(f"{packaged}{section}")
     router = make_router("--template-dir", str(templates))
-    ports = {name: free_port() for name in (*"abcdefghijkl", "second", "third", "fourth")}
-    for name in (*"abcdefghijkl", "second"):
+    ports = {name: free_port() for name in (*"abcdefghijklmnopqrstuvwx", "second", "third", "fourth")}
+    for name in (*"abcdefghijklmnopqrstuvwx", "second"):
         router.write(f"{name}.yaml", *app(name, ports[name], ("127.0.0.1", echo.port)))
     router.start()
     router.wait_admitted("team/second")

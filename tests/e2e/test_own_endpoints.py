@@ -65,8 +65,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 def test_another_replica_is_the_router_too(cluster: Cluster) -> None:
     """An endpoint at the address of another router's pod, or of its node, is dropped from when the pod is there."""
     port = free_port()
-    cluster.create(*app("db", port, ("127.0.0.3", port), ("127.0.0.4", port), ("127.0.0.5", port)))
-    router = cluster.router("--pod-name", "router-a").start()
+    cluster.create(*app("db", port, ("192.0.2.3", port), ("192.0.2.4", port), ("192.0.2.5", port)))
+    router = cluster.router("--pod-name", "router-a", "--check-interval", "0").start()
     row = router.wait_for_row(f"{cluster.namespace}/db", lambda row: row["verdict"] == "admitted", "admitted")
     assert len(row["servers"]) == 3
     assert cluster.server is not None
@@ -79,11 +79,11 @@ def test_another_replica_is_the_router_too(cluster: Cluster) -> None:
                 "namespace": cluster.namespace,
                 "labels": {"app.kubernetes.io/name": "tcp-router"},
             },
-            "status": {"phase": "Running", "podIPs": [{"ip": "127.0.0.3"}], "hostIPs": [{"ip": "127.0.0.4"}]},
+            "status": {"phase": "Running", "podIPs": [{"ip": "192.0.2.3"}], "hostIPs": [{"ip": "192.0.2.4"}]},
         }
     )
     router.wait_for_row(f"{cluster.namespace}/db", is_told_of, "told")
     wait_for(
-        lambda: [each["address"] for each in router.ports()[f"{cluster.namespace}/db"]["servers"]] == ["127.0.0.5"],
+        lambda: [each["address"] for each in router.ports()[f"{cluster.namespace}/db"]["servers"]] == ["192.0.2.5"],
         "the one that is no router to be left",
     )
