@@ -12,7 +12,7 @@ import pytest
 from router.render import default_template_dir
 from tests.e2e.conftest import Make
 from tests.support.objects import app
-from tests.support.ports import free_port
+from tests.support.ports import free_port, free_ports
 from tests.support.probing import Prober, exchange, is_open, is_refused, serves
 from tests.support.router_process import RouterProcess, http_get, processes_with
 from tests.support.servers import TcpServer
@@ -191,8 +191,10 @@ def test_route_that_haproxy_refuses_beside_others_costs_only_itself(
     section = '{% if route.route in ("second", "third") %}backend same{% endif %}\n'
     (templates / "route.cfg.j2").write_text(f"{packaged}{section}")
     router = make_router("--template-dir", str(templates))
-    ports = {name: free_port() for name in (*"abcdefghijklmnopqrstuvwx", "second", "third", "fourth")}
-    for name in (*"abcdefghijklmnopqrstuvwx", "second"):
+    others = [f"other-{number}" for number in range(24)]
+    names = (*others, "second", "third", "fourth")
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
+    for name in (*others, "second"):
         router.write(f"{name}.yaml", *app(name, ports[name], ("127.0.0.1", echo.port)))
     router.start()
     router.wait_admitted("team/second")
