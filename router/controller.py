@@ -27,6 +27,7 @@ from router.publishing import Publisher
 from router.render import Renderer
 from router.retries import SetAside
 from router.revival import Revival
+from router.room import Room
 from router.running import Running
 from router.set_aside import Refusals, served_but_rejected, without
 from router.snapshot import Snapshot
@@ -59,6 +60,7 @@ class Controller:
         renderer: renders with the templates in use.
         load_templates: reads the templates anew, after ``templates_changed``; raises TemplateError.
         observer: is told what happens.
+        room: decides what HAProxy does without where it may not open enough files.
         timing: when things are tried again.
         reporter: tells Routes what became of them, where that is possible.
     """
@@ -73,6 +75,7 @@ class Controller:
         renderer: Renderer,
         load_templates: Callable[[], Renderer],
         observer: Observer,
+        room: Room,
         timing: Timing,
         reporter: Reporter | None = None,
     ) -> None:
@@ -82,6 +85,7 @@ class Controller:
         self._templates = TemplateChoice(renderer, load_templates)
         self._observer = observer
         self._publisher = Publisher(observer, reporter)
+        self._room = room
 
         self._templates_changed = threading.Event()
         self._stopping = threading.Event()
@@ -201,7 +205,8 @@ class Controller:
             self._set_aside.review(outcome, served, ports(outcome.model), self._look, time.monotonic())
         self._pending = True
         while self._pending:
-            wanted = without(outcome, self._set_aside.in_force())
+            everything = without(outcome, self._set_aside.in_force())
+            wanted = self._room.within(everything, self._served_model, self._store.objects.routes)
             match self._plan(wanted.model):
                 case NoChange():
                     self._serves(wanted)
@@ -214,7 +219,7 @@ class Controller:
                         if todo.meanwhile is not None:
                             self._update(todo.meanwhile)
                         break
-                    if not self._reload(todo, wanted):
+                    if not self._room.review(everything) and not self._reload(todo, wanted):
                         break
 
     def _look(self, at_ports: tuple[int, ...]) -> Mapping[int, str]:
@@ -309,9 +314,13 @@ class Controller:
         self._set_aside.acquit()
         self._pace.wants_none()
 
+    @property
+    def _served_model(self) -> Model:
+        return self._served.model if self._served is not None else Model()
+
     def _lost_by(self, refusals: Refusals) -> list[str]:
         """Give what HAProxy says of what is served now, and would not be any more."""
-        return served_but_rejected(self._served.model, refusals) if self._served is not None else []
+        return served_but_rejected(self._served_model, refusals)
 
     def _publish(self) -> None:
         running = self._running if self._revival.due_s is None else None

@@ -11,6 +11,7 @@ here needs quoting in haproxy.cfg.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 Balance = Literal["roundrobin", "leastconn", "source", "random", "first"]
@@ -111,6 +112,19 @@ class SharedFrontend:
     """Sorted by host."""
 
 
+class Step(StrEnum):
+    """What HAProxy does without where it may not have enough open files (see ``router.descriptors``)."""
+
+    CHECKS = "checks"
+    """No server is checked."""
+    CONNECTIONS = "connections"
+    """HAProxy chooses the most connections at a time, whatever the settings say: as many as fit."""
+    POOL = "pool"
+    """No port is declared in advance."""
+    CLAIMS = "claims"
+    """Routes whose port does not fit are not served."""
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """All that HAProxy shall serve."""
@@ -121,6 +135,7 @@ class Model:
     """Sorted by port."""
     pool: tuple[RouteSection, ...] = ()
     """Sections that are nobody's, declared in advance: their ports are kept closed (see ``router.pool``)."""
+    saved: frozenset[Step] = frozenset()
 
 
 def frontend_name(port: int) -> str:

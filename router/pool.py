@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from router.admission.options import read_options
-from router.model import Frontend, Model, RouteSection, pool_backend_name, ports
+from router.model import Frontend, Model, RouteSection, Step, pool_backend_name, ports
 from router.settings import MAX_PORT, PortRanges, RouteDefaults
 
 EVERYBODY = ("0.0.0.0/0", "::/0")
@@ -40,7 +40,7 @@ class PortPool:
             model: what shall be served.
             unavailable: ports that cannot be had.
         """
-        if not self._by_port:
+        if not self._by_port or Step.POOL in model.saved:
             return self._sni
         not_ours = ports(model) | set(unavailable)
         return (*(section for port, section in self._by_port.items() if port not in not_ours), *self._sni)

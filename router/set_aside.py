@@ -50,24 +50,24 @@ class Ask:
     """
 
     section: RouteSection
-    """Without servers."""
+    """Without servers, and without checks, which HAProxy may have to do without (see ``router.room``)."""
     port: int | None
     host: str | None
 
 
 def ask_of(outcome: Outcome, key: ObjectKey) -> Ask | None:
     """Give what a Route asks for; None if it is not to be served, or gone."""
-    place = bisect_left(outcome.model.routes, key, key=_key)
+    place = bisect_left(outcome.model.routes, key, key=key_of)
     found = outcome.model.routes[place : place + 1]
-    if not found or _key(found[0]) != key:
+    if not found or key_of(found[0]) != key:
         return None
     return ask_for(found[0], outcome)
 
 
 def ask_for(section: RouteSection, outcome: Outcome) -> Ask:
     """Give what the Route of a section asks for."""
-    verdict = outcome.verdicts[_key(section)]
-    bare = replace(section, backend=replace(section.backend, servers=()))
+    verdict = outcome.verdicts[key_of(section)]
+    bare = replace(section, backend=replace(section.backend, servers=(), check_interval_ms=0))
     return Ask(bare, verdict.port, verdict.host)
 
 
@@ -85,11 +85,11 @@ def without(outcome: Outcome, refusals: Refusals) -> Outcome:
     reachable = {(host.namespace, host.route) for frontend in shared for host in frontend.hosts}
     routes = []
     for section in outcome.model.routes:
-        refusal = _refusal(section, outcome.verdicts[_key(section)], refusals, reachable)
+        refusal = _refusal(section, outcome.verdicts[key_of(section)], refusals, reachable)
         if refusal is None:
             routes.append(section)
         else:
-            refused[_key(section)] = refusal
+            refused[key_of(section)] = refusal
     if refused:
         shared = tuple(_less(frontend, refused) for frontend in shared)
     verdicts: dict[ObjectKey, Verdict] = dict(outcome.verdicts.items())
@@ -108,8 +108,8 @@ def _without_routes(outcome: Outcome, refused: Mapping[ObjectKey, Refusal]) -> O
     routes, shared = list(outcome.model.routes), outcome.model.shared
     verdicts: dict[ObjectKey, Verdict] = {}
     for key in sorted(refused, reverse=True):
-        place = bisect_left(routes, key, key=_key)
-        if routes[place : place + 1] and _key(routes[place]) == key:
+        place = bisect_left(routes, key, key=key_of)
+        if routes[place : place + 1] and key_of(routes[place]) == key:
             del routes[place]
             verdict = outcome.verdicts[key]
             shared = _without_host(shared, key, verdict.host)
@@ -137,7 +137,7 @@ def _without_host(
 
 def served_but_rejected(served: Model, refusals: Refusals) -> list[str]:
     """Give what HAProxy says of Routes and shared ports that are served, and that it refuses."""
-    routes = {_key(section) for section in served.routes}
+    routes = {key_of(section) for section in served.routes}
     shared = {frontend.port for frontend in served.shared}
     lost = [refusal for key, refusal in refusals.routes.items() if key in routes]
     lost += [refusal for port, refusal in refusals.ports.items() if port in shared]
@@ -147,7 +147,7 @@ def served_but_rejected(served: Model, refusals: Refusals) -> list[str]:
 def _refusal(
     section: RouteSection, verdict: Verdict, refusals: Refusals, reachable: set[tuple[str, str]]
 ) -> Refusal | None:
-    own = refusals.routes.get(_key(section))
+    own = refusals.routes.get(key_of(section))
     if own is not None:
         return own
     if section.frontend is not None:
@@ -167,5 +167,6 @@ def _less(frontend: SharedFrontend, refused: Mapping[ObjectKey, Refusal]) -> Sha
 _host = attrgetter("host")
 
 
-def _key(section: RouteSection) -> ObjectKey:
+def key_of(section: RouteSection) -> ObjectKey:
+    """Give the Route that a section is of."""
     return ObjectKey(section.namespace, section.route)

@@ -175,6 +175,11 @@ class RenderSettings:
         return self.state_dir / "servers.state"
 
     @property
+    def files_limit_file(self) -> Path:
+        """Where a HAProxy that was started by itself says how many files its processes may have open."""
+        return self.state_dir / "haproxy.files"
+
+    @property
     def maps_dir(self) -> Path:
         """Where map and ACL files are."""
         return self.state_dir / "maps"

@@ -4,6 +4,7 @@ haproxy.cfg             what HAProxy starts with; replaced by a rename, never wr
 haproxy.cfg.candidate   what is about to be checked
 haproxy.cfg.previous    what haproxy.cfg was before the reload under way
 haproxy.cfg.level       what haproxy.cfg is to be after changes that needed no reload
+haproxy.files           how many files a HAProxy in a container of its own may have open
 servers.state           which servers the last worker knew to be down, for the next one
 maps/                   map and ACL files, named by their content; unused ones are swept after a success
 run/                    the sockets

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     UNSUPPORTED_TERMINATION = "UnsupportedTermination"
     ROUTE_NOT_ADMITTED = "RouteNotAdmitted"
     CONFIG_REJECTED = "ConfigRejected"
+    OUT_OF_FILES = "OutOfFiles"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from router import __version__, logs
+from router import __version__, descriptors, logs
 from router.admission import Admission
 from router.apply import Applier
 from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
@@ -34,7 +35,9 @@ from router.judge import Judge
 from router.level import Leveler
 from router.pool import PortPool
 from router.render import Renderer, TemplateSet
+from router.render.listen import listen_addresses
 from router.report.api_metrics import ApiMetrics
+from router.report.files_metrics import show_files
 from router.report.haproxy_metrics import HaproxyMetrics
 from router.report.health import alive
 from router.report.http import METRICS, HttpServer, Page, health_page
@@ -44,6 +47,7 @@ from router.report.ports_page import PortsPage
 from router.report.readiness import Readiness
 from router.report.tcp_health import TcpHealth
 from router.report.thread_metrics import show_threads
+from router.room import Room
 from router.settings import AdmissionSettings, PortRanges, RenderSettings
 from router.state_dir import StateDir
 from router.store import Store
@@ -112,9 +116,11 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
     stack.callback(level.stop)
     limiter = ConnectionLimiter(settings)
     pool = PortPool(_pool_ports(values["port_pool"], admission), values["sni_pool"], admission.defaults)
+    room = Room(lambda: _for_files(haproxy, binary, settings), pool.sections)
     metrics = Metrics(binary.build, lambda: haproxy.is_up)
     metrics.compare_versions(lambda: bool(haproxy.other_version))
     metrics.show_limits(lambda: limiter.in_force)
+    show_files(metrics.registry, room.now)
     show_threads(metrics.registry, SUPERVISOR)
     show_lost_lines(metrics.registry, logs.lost_lines)
     controller = Controller(
@@ -125,6 +131,7 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
         renderer=at_start,
         load_templates=renderer,
         observer=metrics,
+        room=room,
         timing=Timing(reload_interval_s=values["reload_interval"] / 1000),
         reporter=cluster.writer if cluster is not None else None,
     )
@@ -182,6 +189,17 @@ def _haproxy(
     if values["haproxy_mode"] == "attached":
         return AttachedHaproxy(binary, settings, deadlines, wake=wake)
     return StandaloneHaproxy(binary, state.config, settings, deadlines, wake=wake)
+
+
+def _for_files(haproxy: Haproxy, binary: HaproxyBinary, settings: RenderSettings) -> descriptors.Haproxy:
+    """Give what the need for files depends on; the limit may be another when HAProxy was started anew."""
+    return descriptors.Haproxy(
+        version=binary.version,
+        threads=settings.nbthread or len(os.sched_getaffinity(0)),
+        binds_per_port=len(listen_addresses(settings)),
+        max_connections=settings.maxconn,
+        limit=haproxy.files_limit,
+    )
 
 
 def _source(

@@ -15,6 +15,7 @@ import structlog
 from router.errors import HaproxyError, HaproxyUnreachable
 from router.haproxy import master, stats
 from router.haproxy.binary import HaproxyBinary
+from router.haproxy.files_limit import own_limit, read_limit
 from router.haproxy.liveness import WorkerWatch
 from router.haproxy.master import ReloadResult
 from router.haproxy.newest_worker import Deadlines, NewestWorker
@@ -106,6 +107,11 @@ class AttachedHaproxy(NewestWorker):
         0 where it has none, as the small one of its first start. Of use until something is loaded by us.
         """
         return self._kept_ports
+
+    @property
+    def files_limit(self) -> int:
+        """How many files one of its processes may have open, by its own account; without one, as many as we may."""
+        return read_limit(self._settings.files_limit_file) or own_limit()
 
     def hurry(self) -> None:
         """Do nothing: there is no connection that ``stop`` would wait for."""

@@ -18,6 +18,8 @@ import structlog
 from router import owned
 from router.haproxy.binary import HaproxyBinary
 from router.haproxy.check import check_config
+from router.haproxy.files_limit import own_limit, write_limit
+from router.haproxy.files_needed import files_needed
 from router.haproxy.ports import Obstacle, PortProblem, probe
 from router.settings import IpMode, RenderSettings
 
@@ -64,8 +66,9 @@ def prepare(binary: HaproxyBinary, config: Path, settings: RenderSettings, deadl
     owned.make_folders(
         settings.state_dir,
         (settings.maps_dir, settings.master_socket.parent),
-        (config, refused, settings.server_state_file),
+        (config, refused, settings.server_state_file, settings.files_limit_file),
     )
+    write_limit(settings.files_limit_file)
     if not config.exists():
         log.info("no configuration yet", consequence="haproxy starts with its sockets alone")
         _write(config, small_config(settings.stats_socket))
@@ -140,6 +143,8 @@ def _problem_of(binary: HaproxyBinary, config: Path, settings: RenderSettings, d
     text = config.read_text(encoding="utf-8", errors="replace")
     if not _has_socket(text, settings.stats_socket):
         return f"it has no stats socket {settings.stats_socket}, so that the router could not ask what runs"
+    if (files := files_needed(text, binary)) > (limit := own_limit()):
+        return f"it needs {files} open files, and HAProxy may have {limit} here"
     wanted = binds(text)
     ends_s = time.monotonic() + _FREE_WITHIN_S
     while problems := _obstacles(wanted):

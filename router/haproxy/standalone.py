@@ -15,6 +15,7 @@ from router.errors import HaproxyStartFailed
 from router.haproxy import master
 from router.haproxy.alerts import bind_failures
 from router.haproxy.binary import HaproxyBinary
+from router.haproxy.files_limit import own_limit
 from router.haproxy.liveness import WorkerWatch
 from router.haproxy.master import ReloadResult
 from router.haproxy.newest_worker import Deadlines, NewestWorker
@@ -107,6 +108,11 @@ class StandaloneHaproxy(NewestWorker):
     def is_awaited(self) -> bool:
         """False: it is ours to start."""
         return False
+
+    @property
+    def files_limit(self) -> int:
+        """How many files one of its processes may have open: as many as we may."""
+        return own_limit()
 
     def load(self) -> ReloadResult:
         """Reload, or start."""

@@ -309,6 +309,7 @@ class Update:
             tuple(routes[key] for key in sorted(routes)),
             tuple(shared[port] for port in sorted(shared)),
             self._running.model.pool,
+            self._running.model.saved,
         )
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import chain
 
 from router.errors import SettingsError, TemplateError
-from router.model import Model, RouteSection, SharedFrontend, SniHost, frontend_name
+from router.model import Model, RouteSection, SharedFrontend, SniHost, Step, frontend_name
 from router.pool import allowlist_id
 from router.render import files
 from router.render.listen import listen_addresses
@@ -67,7 +67,8 @@ class Renderer:
         self._routes, self._pool = routes, pool
         failed = {part.owner for part in routes.values() if part.failure is not None}
         shared = self._shared_parts(model.shared, failed)
-        parts = (self._global, *shared, *routes.values(), *pool.values())
+        own = self._global if Step.CONNECTIONS not in model.saved else self._global_without_maxconn
+        parts = (own, *shared, *routes.values(), *pool.values())
         return Rendered(
             config=b"".join([part.text for part in parts]),
             files=dict(chain.from_iterable([part.files.items() for part in parts if part.files])),
@@ -130,8 +131,18 @@ class Renderer:
 
     @cached_property
     def _global(self) -> Part:
+        return self._global_part(self._settings)
+
+    @cached_property
+    def _global_without_maxconn(self) -> Part:
+        """The same where HAProxy is to find out how many connections its files allow."""
+        if self._settings.maxconn is None:
+            return self._global
+        return self._global_part(replace(self._settings, maxconn=None))
+
+    def _global_part(self, settings: RenderSettings) -> Part:
         made = dict([files.hello_script(), files.owners_file()])
-        variables = self._variables(None, made)
+        variables = {**self._variables(None, made), "settings": settings}
         text = "".join(self._templates.render(name, variables) for name in _OF_THE_PROCESS).encode()
         return Part(None, None, text, text.count(b"\n"), made)
 

@@ -11,6 +11,7 @@ from router.admission.verdicts import Reason
 from router.apply import Applier
 from router.commands import Command
 from router.controller import Controller
+from router.descriptors import Haproxy
 from router.errors import HaproxyError, HaproxyStartFailed, HaproxyUnreachable, UnexpectedReply
 from router.haproxy.alerts import BindFailure, Diagnostic
 from router.haproxy.check import CheckResult
@@ -22,6 +23,7 @@ from router.plan import ReloadCause
 from router.pool import PortPool
 from router.render import Renderer, TemplateSet
 from router.resources import KubernetesObject, ObjectKey, ObjectMeta, Route, RouteSpec, RouteTarget
+from router.room import Room
 from router.running import ServerName
 from router.settings import AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
 from router.snapshot import Snapshot
@@ -242,14 +244,19 @@ class Stage:
         self.template_dir = directory / "templates"
         self.template_dir.mkdir()
         self.settings = RenderSettings(state_dir=state.path)
+        self.files = Haproxy(version=(3, 0, 0), threads=2, binds_per_port=1, max_connections=None, limit=1_000_000)
+        """What HAProxy may open; changed by tests."""
+        ports = PortPool(pool, 0, RouteDefaults())
+        self.room = Room(lambda: self.files, ports.sections)
         self.controller = Controller(
             store=self.store,
             admission=Admission(AdmissionSettings(sni_port=0)),
-            applier=Applier(self.haproxy, state, judge, self.haproxy, PortPool(pool, 0, RouteDefaults()), self.level),
+            applier=Applier(self.haproxy, state, judge, self.haproxy, ports, self.level),
             haproxy=self.haproxy,
             renderer=self.renderer(),
             load_templates=self.renderer,
             observer=self.witness,
+            room=self.room,
             timing=timing,
             reporter=self.witness,
         )

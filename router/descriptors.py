@@ -1,0 +1,146 @@
+"""How many open files HAProxy needs, and what to do without where it may not have as many; pure.
+
+HAProxy counts before it starts, and does not start where its limit (RLIMIT_NOFILE) is lower: then nobody would be served. The
+count is that of its source (``compute_ideal_maxsock`` and ``compute_ideal_maxconn`` in src/limits.c, before 3.1 in src/haproxy.c)
+and of its manual (``maxconn``, ``ulimit-n``); tests compare it with each HAProxy. Limits are of a process: a new worker has as
+many again for itself, and needs none of the former one's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from router.model import Backend, Model, RouteSection, Step
+
+STEPS = (Step.CHECKS, Step.CONNECTIONS, Step.POOL, Step.CLAIMS)
+"""What HAProxy does without where files are short: each step with all before it."""
+
+LEAST_CONNECTIONS = 100
+"""What HAProxy takes for ``maxconn`` if it has to choose and no more fits (DEFAULT_MAXCONN)."""
+_SHARE_OF_CONNECTIONS = 8
+"""Where HAProxy chooses ``maxconn``, a quarter of the files is for connections, two for each: before it comes to fewer, checks end."""
+_BACK_AT = 0.9
+"""Share of the limit at which a step is taken back: what comes and goes at the limit must not reload HAProxy again and again."""
+_TIGHT_AT = 0.8
+"""Share of the limit from which on it is told, before anything is done without."""
+_EASY_AT = 0.75
+"""And from which on it is told that there is enough again."""
+
+_RESERVE = 10
+_STATS_CONNECTIONS = 10
+"""The stats socket's own ``maxconn``."""
+_STATS_SOCKET = 1
+_OF_A_WORKER = 1
+"""Its end of the master's line to it."""
+_OF_A_WORKER_BEFORE_3_1 = 23
+"""The master's sockets, with the connections to them, which it had too."""
+_AT_A_RELOAD = 2
+"""And one for each worker that lives: the master's lines to them, which a new worker starts with."""
+_PER_CONNECTION = 2
+_PER_THREAD = 3
+"""Its poller and the pipe that wakes it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Haproxy:
+    """What the need depends on, beside the model."""
+
+    version: tuple[int, int, int]
+    threads: int
+    binds_per_port: int
+    """Addresses that each port listens on; each is a file."""
+    max_connections: int | None
+    """None: HAProxy chooses."""
+    limit: int
+    """Files that one of its processes may have."""
+    workers: int = 64
+    """How many workers may live when it is reloaded: the one to be replaced, and those that were and keep connections. With more,
+    a load may fail at the limit, and what runs runs on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What of a model needs files."""
+
+    ports: int
+    pool_ports: int
+    checked_servers: int
+
+
+def counts(model: Model, pool: Iterable[RouteSection]) -> Counts:
+    """Count; the model's own pool is left out of account for ``pool``, what would be declared beside it."""
+    return Counts(
+        ports=sum(section.frontend is not None for section in model.routes) + len(model.shared),
+        pool_ports=sum(section.frontend is not None for section in pool),
+        checked_servers=sum(_checked(section.backend) for section in model.routes),
+    )
+
+
+def needed(haproxy: Haproxy, listeners: int, checked_servers: int, connections: int) -> int:
+    """Give how many files one worker needs, as HAProxy will count them.
+
+    Args:
+        haproxy: which HAProxy.
+        listeners: addresses with ports that it listens on, its sockets not counted.
+        checked_servers: servers with a health check, each of which needs a file of its own.
+        connections: ``maxconn``.
+    """
+    own = _OF_A_WORKER if haproxy.version >= (3, 1) else _OF_A_WORKER_BEFORE_3_1
+    inherited = _AT_A_RELOAD + haproxy.workers if haproxy.workers else 0
+    return (
+        _RESERVE
+        + _STATS_CONNECTIONS
+        + _STATS_SOCKET
+        + own
+        + inherited
+        + listeners
+        + checked_servers
+        + _PER_CONNECTION * connections
+        + _PER_THREAD * haproxy.threads
+    )
+
+
+def wanted(haproxy: Haproxy, of: Counts, saved: frozenset[Step] = frozenset()) -> int:
+    """Give how many files it takes to serve everything, less what ``saved`` does without."""
+    ports = of.ports + (0 if Step.POOL in saved else of.pool_ports)
+    checked = 0 if Step.CHECKS in saved else of.checked_servers
+    connections = LEAST_CONNECTIONS if Step.CONNECTIONS in saved else _connections(haproxy)
+    return needed(haproxy, ports * haproxy.binds_per_port, checked, connections)
+
+
+def saved(haproxy: Haproxy, of: Counts, formerly: frozenset[Step]) -> frozenset[Step]:
+    """Give what to do without: as little as makes it fit, and a step that was taken is taken back only where there is room to spare.
+
+    Args:
+        haproxy: which HAProxy, and its limit.
+        of: what is wanted.
+        formerly: what it does without until now.
+    """
+    for number in range(len(STEPS)):
+        steps = frozenset(STEPS[:number])
+        room = haproxy.limit * (_BACK_AT if len(steps) < len(formerly) else 1)
+        if wanted(haproxy, of, steps) <= room:
+            return steps
+    return frozenset(STEPS)
+
+
+def ports_that_fit(haproxy: Haproxy) -> int:
+    """Give how many ports there is room for when everything else is saved."""
+    fixed = needed(haproxy, 0, 0, LEAST_CONNECTIONS)
+    return max((haproxy.limit - fixed) // haproxy.binds_per_port, 0)
+
+
+def is_tight(haproxy: Haproxy, of: Counts, *, formerly: bool) -> bool:
+    """Say whether little is left of the limit; once it is, it takes more to say the contrary."""
+    return wanted(haproxy, of) > haproxy.limit * (_EASY_AT if formerly else _TIGHT_AT)
+
+
+def _connections(haproxy: Haproxy) -> int:
+    if haproxy.max_connections is not None:
+        return haproxy.max_connections
+    return max(LEAST_CONNECTIONS, haproxy.limit // _SHARE_OF_CONNECTIONS)
+
+
+def _checked(backend: Backend) -> int:
+    return sum(server.check for server in backend.servers) if backend.check_interval_ms else 0
