@@ -29,7 +29,7 @@ from router.retries import SetAside
 from router.revival import Revival
 from router.room import Room
 from router.running import Running
-from router.set_aside import Refusals, served_but_rejected, without
+from router.set_aside import served_but_rejected, without
 from router.snapshot import Snapshot
 from router.store import Store
 from router.template_choice import TemplateChoice
@@ -41,8 +41,7 @@ log = structlog.get_logger()
 
 _IDLE_S = 1.0
 """The loop turns at least this often, so that /healthz can tell that it does."""
-_NAMED = 5
-"""How many of many things a log line names."""
+_NAMED = 5  # of many things, in a log line
 _FORGETS_AT = 2
 """So many failed turns in a row, and nothing that is remembered is trusted: a reload makes it so."""
 _DELETE_EVERY_S = 1.0
@@ -93,6 +92,7 @@ class Controller:
 
         self._deciding = Deciding(store, admission, observer)
         self._served: Outcome | None = None
+        self._served_model = Model()
         self._running: Running | None = None
         self._unknown: ReloadReason | None = None
         """Why nothing is known of what runs, where that is not that it starts."""
@@ -201,7 +201,7 @@ class Controller:
 
     def _apply_changes(self, outcome: Outcome) -> None:
         if self._set_aside:
-            served = self._served.model.routes if self._served is not None else ()
+            served = self._served_model.routes
             self._set_aside.review(outcome, served, ports(outcome.model), self._look, time.monotonic())
         self._pending = True
         while self._pending:
@@ -289,7 +289,7 @@ class Controller:
             case Refused(refusals):
                 self._running = former
                 self._observer.reload_finished("refused", causes, seconds)
-                if self._templates.is_trying_new and (lost := self._lost_by(refusals)):
+                if self._templates.is_trying_new and (lost := served_but_rejected(self._served_model, refusals)):
                     self._templates.drop("; ".join(lost[:_NAMED]))
                 else:
                     log_set_aside(self._set_aside.add(refusals, wanted, time.monotonic()))
@@ -307,20 +307,12 @@ class Controller:
         return True
 
     def _serves(self, outcome: Outcome) -> None:
-        self._served = outcome
+        self._served, self._served_model = outcome, outcome.model
         self._pending = False
         self._problem = ""
         self._deciding.served(time.monotonic())
         self._set_aside.acquit()
         self._pace.wants_none()
-
-    @property
-    def _served_model(self) -> Model:
-        return self._served.model if self._served is not None else Model()
-
-    def _lost_by(self, refusals: Refusals) -> list[str]:
-        """Give what HAProxy says of what is served now, and would not be any more."""
-        return served_but_rejected(self._served_model, refusals)
 
     def _publish(self) -> None:
         running = self._running if self._revival.due_s is None else None
