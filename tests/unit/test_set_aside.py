@@ -148,9 +148,9 @@ def test_refused_routes_are_left_out_alike_whether_a_port_is_too(with_port: set[
 def test_one_refused_route_does_not_have_all_others_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """One team's refused Route must not make the changes of all others slower: a search, and copies."""
     looked_at = Mock(wraps=set_aside._refusal)  # noqa: SLF001 - to count
-    keys = Mock(wraps=set_aside._key)  # noqa: SLF001
+    keys = Mock(wraps=set_aside.key_of)  # noqa: SLF001
     monkeypatch.setattr(set_aside, "_refusal", looked_at)
-    monkeypatch.setattr(set_aside, "_key", keys)
+    monkeypatch.setattr(set_aside, "key_of", keys)
     many = [route(f"r{number}", 10_000 + number) for number in range(300)]
     outcome = admit(*many, *DB)
     left = without(outcome, Refusals({ObjectKey("shop", "r7"): NO}, {}))
