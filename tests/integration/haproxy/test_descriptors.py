@@ -161,7 +161,7 @@ def test_haproxy_chooses_connections_where_those_asked_for_do_not_fit(state_dir:
     saved = descriptors.saved(haproxy, counts, frozenset())
     started = Started(find_binary(), settings, replace(model, saved=saved))
     assert started.start(haproxy.limit, tmp_path) <= haproxy.limit
-    assert "maxconn" not in (state_dir / "haproxy.cfg").read_text()
+    assert "maxconn 4321" not in (state_dir / "haproxy.cfg").read_text()
     with pytest.raises(HaproxyStartFailed):
         replace(started, model=model).start(haproxy.limit, tmp_path)
 
