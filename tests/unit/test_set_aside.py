@@ -148,7 +148,7 @@ def test_refused_routes_are_left_out_alike_whether_a_port_is_too(with_port: set[
 def test_one_refused_route_does_not_have_all_others_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """One team's refused Route must not make the changes of all others slower: a search, and copies."""
     looked_at = Mock(wraps=set_aside._refusal)  # noqa: SLF001 - to count
-    keys = Mock(wraps=set_aside.key_of)  # noqa: SLF001
+    keys = Mock(wraps=set_aside.key_of)
     monkeypatch.setattr(set_aside, "_refusal", looked_at)
     monkeypatch.setattr(set_aside, "key_of", keys)
     many = [route(f"r{number}", 10_000 + number) for number in range(300)]
