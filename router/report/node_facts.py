@@ -18,7 +18,8 @@ import structlog
 from router.admission import Verdict
 from router.errors import ApiConflict, ApiError, ApiForbidden, ApiInvalid, ApiNotFound
 from router.kube.api import Api
-from router.report.events import EventSender, aside_notice, recovered_notice
+from router.report.events import EventSender
+from router.report.notices import aside_notice, recovered_notice
 from router.report.outage import Outage
 from router.report.pacing import TokenBucket
 from router.report.route_api import patch_status, read_route, same_request

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from router.report.backlog import Work
-from router.report.events import EventSender, aside_notice, status_notice, warning_notice
+from router.report.events import EventSender
+from router.report.notices import aside_notice, status_notice, warning_notice
 from router.report.status import ADMITTED, MAX_MESSAGE, Identity, StatusChange, condition_of, own_entry
 from router.resources import ObjectKey, Route
 

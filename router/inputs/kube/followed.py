@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import groupby
 
 import msgspec
 import structlog
 
-from router.errors import ApiError, ApiGone
-from router.inputs.kube.decoding import Head, decode_page, version_number
+from router.errors import ApiError
+from router.inputs.kube.decoding import Head, version_number
+from router.inputs.kube.fetching import Fetch, list_some
 from router.inputs.kube.kinds import FollowedKind
 from router.inputs.kube.members import Members, with_member, without_member
 from router.inputs.kube.recent import Recent
@@ -37,19 +37,11 @@ log = structlog.get_logger()
 
 _ONE_BY_ONE = 4
 """Of so many Services of a namespace the objects are fetched one by one; of more, all of the namespace are listed."""
-_PAGE_SIZE = 500
+_ALL: Mapping[str, str] = {}
 _REFUSED = frozenset({400, 404, 422})
 """The server understood what was asked, and will not say anything else to it: there are no such objects."""
 
 _Slot = tuple[type[KubernetesObject], ObjectKey]
-
-
-@dataclass(slots=True)
-class _Fetch:
-    """A list of some Services' objects that is under way, and what the watch brought meanwhile."""
-
-    services: set[ObjectKey]
-    events: dict[ObjectKey, tuple[int | None, Held | None]] = field(default_factory=dict)
 
 
 class Followed:
@@ -75,11 +67,13 @@ class Followed:
         self._keys: dict[ObjectKey, Members] = {}
         """Of what is held, by Service."""
         self._floors: dict[ObjectKey, int] = {}
-        self._fetches: list[_Fetch] = []
+        self._fetches: list[Fetch] = []
         self._recent = recent or Recent()
         self._has_begun = False
         self._to_list: dict[ObjectKey, ObjectKey] | None = None
         """The Services that the list under way will bring; None before its first page."""
+        self._missing: set[ObjectKey] = set()
+        """Wanted Services of which nothing could be fetched yet."""
         self._fetched: set[ObjectKey] = set()
         """The Services that were fetched since the list began."""
         self._listed = Sifted()
@@ -105,7 +99,7 @@ class Followed:
             is_live: whether the watch is known to bring what happens; if not, what it brought before may be out of date.
 
         Returns:
-            Whether that worked. If not, the collection must be listed again.
+            Whether that worked. If not, ``catch_up`` is to be called when it is some use.
         """
         with self._lock:
             # Not as a difference of sets: that would look at all that are wanted already.
@@ -120,16 +114,35 @@ class Followed:
             if not new:
                 return True
             if not may_fetch:
+                self._missing |= new
                 return False
-        is_complete = True
-        for namespace, group in groupby(sorted(new), key=lambda service: service.namespace):
+        return self._fetch_all(new) is None
+
+    def catch_up(self) -> None:
+        """Fetch what could not be fetched when it became wanted.
+
+        Raises:
+            ApiError: it cannot be fetched now, either; what is missing still is.
+        """
+        with self._lock:
+            missing = self._missing
+        error = self._fetch_all(missing)
+        if error is not None:
+            raise error
+
+    def _fetch_all(self, services: Iterable[ObjectKey]) -> ApiError | None:
+        """Fetch the objects of these Services; give what went wrong last. Those are missing then."""
+        problem: ApiError | None = None
+        for namespace, group in groupby(sorted(services), key=lambda service: service.namespace):
             members = set(group)
-            if len(members) > _ONE_BY_ONE:
-                is_complete &= self._fetch(members, namespace, {})
-            else:
-                for service in sorted(members):
-                    is_complete &= self._fetch({service}, namespace, self.kind.selector(service.name))
-        return is_complete
+            by_name = ((self.kind.selector(service.name), {service}) for service in sorted(members))
+            for selector, some in by_name if len(members) <= _ONE_BY_ONE else ((_ALL, members),):
+                error = self._fetch(some, namespace, selector)
+                problem = error or problem
+                with self._lock:
+                    still = {service for service in some if error is not None and service in self._wanted}
+                    self._missing = (self._missing - some) | still
+        return problem
 
     def _note_recent(self, service: ObjectKey, key: ObjectKey, raw: msgspec.Raw | None) -> None:
         """Keep an object of a Service that nobody refers to, or (None) know nothing more of it."""
@@ -162,6 +175,7 @@ class Followed:
                 if self._to_list is not None:
                     self._to_list.pop(service, None)
                 self._floors.pop(service, None)
+                self._missing.discard(service)
                 for fetch in self._fetches:
                     fetch.services.discard(service)
                 for key in tuple(self._keys.get(service, ())):
@@ -195,6 +209,7 @@ class Followed:
         version = version_number(resource_version)
         with self._lock:
             to_list, self._to_list = set(self._to_list or ()), None
+            self._missing -= to_list
             for fetch in self._fetches:
                 fetch.services -= to_list
             newer = {service for service in to_list & self._fetched if self._is_old(service, version)}
@@ -240,20 +255,22 @@ class Followed:
         floor = self._floors.get(service)
         return version is not None and floor is not None and version <= floor
 
-    def _fetch(self, services: set[ObjectKey], namespace: str, selector: Mapping[str, str]) -> bool:
-        """List the objects of some Services of a namespace and take them; say whether that worked."""
-        fetch = _Fetch(set(services))
+    def _fetch(self, services: set[ObjectKey], namespace: str, selector: Mapping[str, str]) -> ApiError | None:
+        """List the objects of some Services of a namespace and take them; give what went wrong, None if nothing did."""
+        fetch = Fetch(set(services))
         with self._lock:
             self._fetches.append(fetch)
         try:
-            version, listed = self._list(namespace, selector, {service: service for service in services})
+            version, listed = list_some(
+                self._api, self._sieve, namespace, selector, {service: service for service in services}
+            )
         except (ApiError, msgspec.DecodeError) as error:
             named = [str(key) for key in sorted(services)]
             if not isinstance(error, ApiError) or error.status not in _REFUSED:
                 self._log.info("objects not fetched", services=named, problem=str(error))
                 with self._lock:
                     self._fetches.remove(fetch)
-                return False
+                return error if isinstance(error, ApiError) else ApiError(f"the answer is no list: {error}")
             # Never a reason to list what is everybody's. What the watch brings of them is taken all the same.
             self._log.warning("objects refused", services=named, problem=str(error))
             version, listed = None, Sifted()
@@ -271,27 +288,7 @@ class Followed:
             # The Route for which they were fetched follows at once.
             self._replace(fetch.services, listed, version, wakes=False)
             self._fetched |= fetch.services
-        return True
-
-    def _list(
-        self, namespace: str, selector: Mapping[str, str], services: Mapping[ObjectKey, ObjectKey]
-    ) -> tuple[int | None, Sifted]:
-        path = self.kind.resource.path(namespace)
-        query = {**selector, "limit": str(_PAGE_SIZE)}
-        listed = Sifted()
-        while True:
-            try:
-                page = decode_page(self._api.get(path, query))
-            except ApiGone:
-                if "continue" not in query:
-                    raise
-                # Pages took longer than the server remembers. Without a limit there is but one.
-                listed, query = Sifted(), dict(selector)
-                continue
-            listed.add(self._sieve.sift(page.items or (), services))
-            if not page.metadata.continue_:
-                return version_number(page.metadata.resource_version), listed
-            query["continue"] = page.metadata.continue_
+        return None
 
     def _replace(
         self,

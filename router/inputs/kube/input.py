@@ -169,6 +169,7 @@ class KubeInput:
             handle=handle,
             observer=observer or self._observer,
             pace=self._pace,
+            catch_up=sink.catch_up if isinstance(sink, Followed) else lambda: None,
             namespace=namespace,
             label_selector=label_selector,
         )
@@ -278,7 +279,7 @@ class _Scoped:
         for namespace, (followed, reflector, handle) in self._members.items():
             within = [service for service in services if namespace in {"", service.namespace}]
             if within and not followed.want(within, may_fetch=reflector.is_connected, is_live=reflector.is_live):
-                handle.request_list()
+                handle.request_fetch()
 
     def drop(self, services: frozenset[ObjectKey]) -> None:
         """Have them there no longer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,7 +87,7 @@ class WatchObserver(Protocol):
         """Count a stream or list of this kind that has to be begun again.
 
         The causes: ended (as it should), gone, error_event, unauthorized, forbidden, absent, unreachable (cut and silent
-        too), busy, undecodable, wanted (objects of more Services are needed), refused (any other status).
+        too), busy, undecodable, wanted (objects of more Services are to be fetched), refused (any other status).
         """
 
 
@@ -97,6 +97,7 @@ class Reflector:
     Args:
         api: the API server.
         resource: what to watch.
+        catch_up: fetches what is missing when that is requested, on this thread; raises ApiError.
         namespace: of these objects only; empty is all.
         label_selector: of these objects only; empty is all.
         sink: takes the objects.
@@ -114,6 +115,7 @@ class Reflector:
         handle: Handle,
         observer: WatchObserver,
         pace: Pace,
+        catch_up: Callable[[], None] = lambda: None,
         namespace: str = "",
         label_selector: str = "",
     ) -> None:
@@ -123,6 +125,8 @@ class Reflector:
         self._selector: Mapping[str, str] = {"labelSelector": label_selector} if label_selector else {}
         self._sink = sink
         self._handle = handle
+        self._catch_up = catch_up
+        self._is_behind = False
         self._observer = observer
         self._pace = pace
         self._log = log.bind(kind=resource.name, **({"in_namespace": namespace} if namespace else {}))
@@ -166,12 +170,15 @@ class Reflector:
     def _turn(self) -> ApiError | None:
         """List if need be, then watch until the stream ends; give what ended it, None for an end as it should be."""
         try:
-            if self._handle.take_list_request():
-                self._place.forget()
+            self._is_behind |= self._handle.take_fetch_request()
             if self._place.version is None:
                 self._place.listed(self._list())
                 self.is_listed = True
-            if not self._handle.is_list_wanted and self._place.version is not None:
+            if self._is_behind:
+                # What is missing, not all there is; the watch goes on from where it was.
+                self._catch_up()
+                self._is_behind = False
+            if not self._handle.is_fetch_wanted and self._place.version is not None:
                 self._is_watching = True
                 self._watch(self._place.version)
         except ApiError as error:
@@ -229,7 +236,7 @@ class Reflector:
                     has_said_something = True
                     self._take(line)
             except ApiUnreachable as error:
-                if self._handle.is_list_wanted:
+                if self._handle.is_fetch_wanted:
                     return  # closed for that
                 if self._gets_bookmarks and not has_said_something and time.monotonic() - opened_s >= silence_s:
                     raise Mute(str(error)) from error
@@ -323,7 +330,7 @@ class Reflector:
 
     def _cause(self, error: ApiError | None) -> str:
         if error is None:
-            return "wanted" if self._handle.is_list_wanted else "ended"
+            return "wanted" if self._handle.is_fetch_wanted else "ended"
         if isinstance(error, ErrorEvent):
             return "error_event"
         if isinstance(error, Undecodable):

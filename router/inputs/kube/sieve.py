@@ -46,7 +46,7 @@ class Sieve:
     """For the objects of one kind."""
 
     def __init__(self, kind: FollowedKind) -> None:
-        self._kind = kind
+        self.kind = kind
         self._log = log.bind(kind=kind.resource.name)
 
     def sift(self, items: tuple[msgspec.Raw, ...], services: Mapping[ObjectKey, ObjectKey]) -> Sifted:
@@ -58,7 +58,7 @@ class Sieve:
             except msgspec.DecodeError as error:
                 self._log.warning("object not decoded", problem=f"metadata: {error}")
                 continue
-            belongs_to = self._kind.service_of(head)
+            belongs_to = self.kind.service_of(head)
             service = services.get(belongs_to)
             if service is None:
                 sifted.others.add(belongs_to)
@@ -73,7 +73,7 @@ class Sieve:
 
     def decode(self, key: ObjectKey, raw: msgspec.Raw) -> Objects | None:
         """Give what the store gets of an object; None, and a log line, if it cannot be decoded."""
-        decoded = self._kind.decode(raw)
+        decoded = self.kind.decode(raw)
         if isinstance(decoded, Refusal):
             self._log.warning("object not decoded", namespace=key.namespace, name=key.name, problem=str(decoded))
             return None

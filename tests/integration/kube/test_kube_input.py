@@ -353,6 +353,27 @@ def test_what_a_route_names_that_is_no_service_is_never_asked_for(api: ApiServer
     assert asked <= {"", "kubernetes.io/service-name=web", "kubernetes.io/service-name=db"}
 
 
+@pytest.mark.parametrize("status", [429, 500, 503, 403])
+def test_what_cannot_be_fetched_is_fetched_again_and_nothing_else(api: ApiServer, watch: Watch, status: int) -> None:
+    """A Route whose Service and slices the server will not give now gets them later, without a list of all there is."""
+    world = watch(api).synced()
+    wait_for(lambda: api.open_watches == 3, "all watches")
+    api.apply(*application("web", 6621, "10.0.0.9"))
+    wait_for(lambda: world.addresses("web") == {"10.0.0.9"}, "the Route")
+    # Of a Service that was dropped nothing is kept: when its Route comes again, it is asked for.
+    api.delete("Route", "team", "web")
+    wait_for(lambda: "team/web" not in world.services(), "the Route to go")
+    before = lists_of_everything(api)
+    for path in ("/api/v1/namespaces/team/services", "/apis/discovery.k8s.io/v1/namespaces/team/endpointslices"):
+        api.faults.fail("GET", path, status, times=4)
+    api.apply(route("web", 6621))
+    api.apply(*endpoint_slice("db", ("10.0.0.2", 5432)))
+    wait_for(lambda: world.addresses("web") == {"10.0.0.9"} and "team/web" in world.services(), "them to be fetched")
+    wait_for(lambda: world.addresses("db") == {"10.0.0.2"}, "the watch to go on")
+    wait_for(lambda: world.input.is_connected, "the connection")
+    assert lists_of_everything(api) == before
+
+
 def lists_of_everything(api: ApiServer) -> int:
     """Count lists of all namespaces."""
     return sum("watch" not in request.query and "/namespaces/" not in request.path for request in api.requests)

@@ -23,7 +23,8 @@ from router.errors import (
     ApiUnreachable,
 )
 from router.kube.api import Query
-from router.report.events import MAX_WAITING, SERIES_PAUSE_S, EventSender, Notice
+from router.report.events import MAX_WAITING, SERIES_PAUSE_S, EventSender
+from router.report.notices import Notice
 from router.report.selection import Selection
 from router.report.status import Identity
 from router.report.writer import Rate, StatusWriter
