@@ -13,21 +13,20 @@ from typing import Protocol
 import structlog
 
 from router import running as runs
-from router.admission.verdicts import Reason
-from router.commands import Command
+from router.commands import Command, opened
 from router.errors import HaproxyError, TemplateError
-from router.haproxy.alerts import BindFailure
 from router.haproxy.control import Control, Serving
 from router.haproxy.server_states import NOTHING_DOWN, DownServers, state_file
-from router.judge import FRONTEND_PORT, Accepted, Failed, Judge, Refused, one_line
+from router.judge import Accepted, Failed, Judge, Refused, one_line
 from router.level import Leveler
 from router.model import Model, frontend_name, ports
 from router.plan import RuntimeUpdate
 from router.pool import PortPool
+from router.port_refusals import at_ports, bind_refusals, unavailable
 from router.render import Rendered, Renderer
 from router.resources import ObjectKey
 from router.running import Running, ServerName
-from router.set_aside import Refusal, Refusals
+from router.set_aside import Refusals
 from router.state_dir import StateDir
 
 log = structlog.get_logger()
@@ -146,13 +145,39 @@ class Applier:
             raise
         self._level.want(renderer, lambda: self._with_pool(update.after), check=update.new_sections)
 
+    def look(self, update: RuntimeUpdate) -> Refusals:
+        """Say which ports an update would open that somebody else has.
+
+        HAProxy bound them before, and would come to share them: the kernel refuses nothing to a socket that has SO_REUSEPORT.
+
+        Raises:
+            HaproxyError: it cannot be found out.
+        """
+        wanted = at_ports(opened(update.commands))
+        taken = self._control.taken(sorted(wanted)) if wanted else {}
+        if not taken:
+            return Refusals({}, {})
+        ours = self._listening(frozenset())
+        return Refusals({}, {port: unavailable(port, problem) for port, problem in taken.items() if port not in ours})
+
+    def look_before_restart(self) -> None:
+        """See to it that nobody took a port of the configuration on disk while HAProxy was dead: see ``look``.
+
+        Raises:
+            HaproxyError: somebody did.
+        """
+        on_disk = self._level.on_disk
+        wanted = _all_ports(on_disk.model) if on_disk is not None else frozenset()
+        for port, problem in self._control.taken(sorted(wanted)).items():
+            raise HaproxyError(f"port {port} is taken: {problem}")
+
     def _listening(self, otherwise: frozenset[int]) -> frozenset[int]:
         """Give the ports that HAProxy listens on. Of those that it cannot open any more, somebody else may have taken one."""
         try:
             frontends = self._control.serving().frontends
         except HaproxyError:
             return otherwise
-        return frozenset(int(port[1]) for name in frontends if (port := FRONTEND_PORT.fullmatch(name)))
+        return at_ports(frontends)
 
     def delete_leaving(self, running: Running) -> Running:
         """Delete servers that were retired and have no connections left; give what HAProxy has then.
@@ -204,7 +229,7 @@ class Applier:
         # HAProxy itself must never find a port taken: for the two seconds in which it tries again and again, it pauses
         # every listener of the worker that runs, and all new connections are refused.
         taken = self._control.taken(sorted(new))
-        refused = {port: _unavailable(port, problem) for port, problem in taken.items() if port in wanted}
+        refused = {port: unavailable(port, problem) for port, problem in taken.items() if port in wanted}
         if refused:
             return Refused(Refusals({}, refused))
         pool = self._pool.sections(desired, taken)
@@ -260,7 +285,7 @@ class Applier:
             self._state.restore()
             self._bound = formerly_bound
             self._close_idle(running)
-            refusals = _bind_refusals(loaded.bind_failures, ports(full))
+            refusals = bind_refusals(loaded.bind_failures, ports(full))
             if refusals:
                 return Refused(refusals)
             return Failed(f"HAProxy did not load the configuration: {one_line(loaded.log)}", config_refused=True)
@@ -315,19 +340,6 @@ class Applier:
 
 def _all_ports(model: Model) -> frozenset[int]:
     return ports(model) | frozenset(section.frontend.port for section in model.pool if section.frontend is not None)
-
-
-def _bind_refusals(failures: Iterable[BindFailure], wanted: frozenset[int]) -> Refusals:
-    at_ports = {}
-    for failure in failures:
-        # A template may bind more than the model has; leaving a port out does not help against that.
-        if (frontend := FRONTEND_PORT.fullmatch(failure.frontend)) and (port := int(frontend[1])) in wanted:
-            at_ports[port] = _unavailable(port, f"{failure.problem} for {failure.address}")
-    return Refusals({}, at_ports)
-
-
-def _unavailable(port: int, problem: str) -> Refusal:
-    return Refusal(Reason.PORT_UNAVAILABLE, f"port {port} cannot be opened on the router's host: {problem}")
 
 
 def _missing(model: Model, serving: Serving) -> str:

@@ -6,7 +6,7 @@ What they say is decided by ``router.plan``; they are sent, and their replies re
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -78,6 +78,11 @@ def revive_server(backend: str, name: str) -> Command:
 def open_frontend(frontend: str) -> Command:
     """Listen on a frontend's port."""
     return Command(f"enable frontend {frontend}", Answer.FRONTEND_OPEN)
+
+
+def opened(commands: Iterable[Command]) -> Iterator[str]:
+    """Give the names of the frontends that these open."""
+    return (each.text.rpartition(" ")[2] for each in commands if each.answer is Answer.FRONTEND_OPEN)
 
 
 def close_frontend(frontend: str) -> Command:

@@ -97,7 +97,9 @@ class Controller:
         self._unknown: ReloadReason | None = None
         """Why nothing is known of what runs, where that is not that it starts."""
         self._timing = timing
-        self._set_aside = SetAside(timing.refused_retry_s, timing.port_retry_s)
+        self._set_aside = SetAside(
+            timing.refused_retry_s, timing.port_retry_s, is_hurried=lambda: haproxy.may_become_free
+        )
         self._pace = ReloadPace(timing.reload_interval_s, timing.gather_s, timing.failure_retry_s)
         self._turns = Turns(timing.failure_retry_s)
         self._is_over = False
@@ -201,8 +203,7 @@ class Controller:
 
     def _apply_changes(self, outcome: Outcome) -> None:
         if self._set_aside:
-            served = self._served_model.routes
-            self._set_aside.review(outcome, served, ports(outcome.model), self._look, time.monotonic())
+            self._review(outcome)
         self._pending = True
         while self._pending:
             everything = without(outcome, self._set_aside.in_force())
@@ -211,16 +212,22 @@ class Controller:
                 case NoChange():
                     self._serves(wanted)
                 case RuntimeUpdate() as todo:
-                    if self._update(todo):
+                    if self._update(todo, wanted):
                         self._serves(wanted)
                 case Reload() as todo:
                     self._pace.wants(todo.reasons, time.monotonic())
                     if time.monotonic() < self._pace.due_s:
                         if todo.meanwhile is not None:
-                            self._update(todo.meanwhile)
+                            self._update(todo.meanwhile, wanted)
                         break
                     if not self._room.review(everything) and not self._reload(todo, wanted):
                         break
+
+    def _review(self, outcome: Outcome) -> None:
+        served = self._served_model.routes
+        if self._set_aside.review(outcome, served, ports(outcome.model), self._look, time.monotonic()):
+            # Nobody answers on ports that another generation of this router has closed.
+            self._pace.hurry(time.monotonic())
 
     def _look(self, at_ports: tuple[int, ...]) -> Mapping[int, str]:
         try:
@@ -232,8 +239,22 @@ class Controller:
     def _plan(self, desired: Model) -> Plan:
         return self._templates.try_with(plan(self._running, desired, self._templates.in_use, self._unknown))
 
-    def _update(self, todo: RuntimeUpdate) -> bool:
-        """Carry out a runtime update; say whether it worked. If not, only a reload can tell what runs."""
+    def _may_open(self, todo: RuntimeUpdate, wanted: Outcome) -> bool:
+        """Say whether nobody else has a port that this opens; if somebody has, it is set aside."""
+        try:
+            refusals = self._applier.look(todo)
+        except HaproxyError as error:
+            # As bad as it gets, HAProxy says so itself.
+            log.warning("ports not tried", problem=str(error))
+            return True
+        if refusals:
+            log_set_aside(self._set_aside.add(refusals, wanted, time.monotonic()))
+        return not refusals
+
+    def _update(self, todo: RuntimeUpdate, wanted: Outcome) -> bool:
+        """Carry out a runtime update; say whether it worked. If not, the next plan is another one."""
+        if not self._may_open(todo, wanted):
+            return False
         # Nothing is known of what runs until this is through.
         running, self._running = self._running, None
         if running is None:

@@ -13,6 +13,11 @@ from router.model import RouteSection
 from router.resources import ObjectKey
 from router.set_aside import Ask, Refusal, Refusals, ask_for, ask_of
 
+_HURRIED_PAUSE_S = 0.1
+"""Between looks at a port that another generation of this router is about to close."""
+_FEW = 64
+"""How many ports are looked at so often, of any number."""
+
 
 class Allowance:
     """How many refusals a namespace may cause: ``at_once``, and one more every ``every_s`` seconds.
@@ -60,13 +65,21 @@ class SetAside:
         refused_pauses_s: first and longest pause before HAProxy is asked again about what it refused.
         port_pause_s: pause between looks at a port.
         allowance: of refusals for each namespace: how many at once, and seconds until one more.
+        is_hurried: says whether ports may be free in a moment, and nobody answers on them from then on.
     """
 
     def __init__(
-        self, refused_pauses_s: tuple[float, float], port_pause_s: float, allowance: tuple[int, float] = (10, 10.0)
+        self,
+        refused_pauses_s: tuple[float, float],
+        port_pause_s: float,
+        allowance: tuple[int, float] = (10, 10.0),
+        *,
+        is_hurried: Callable[[], bool] = lambda: False,
     ) -> None:
         self._refused_pauses_s = refused_pauses_s
         self._port_pause_s = port_pause_s
+        self._is_hurried = is_hurried
+        self._all_looked_at_s = float("-inf")
         self._allowance = allowance
         self._allowances: dict[str, Allowance] = {}
         """Of namespaces in which HAProxy refused something lately."""
@@ -111,7 +124,8 @@ class SetAside:
                 # It looked free.
                 self._ports[port] = _Entry(refusal, entry.backoff, now_s + entry.backoff.pause_s())
             else:
-                self._ports[port] = _Entry(refusal, Backoff(*self._refused_pauses_s), now_s + self._port_pause_s)
+                pause_s = self._pause_s(hurried=self._is_hurried())
+                self._ports[port] = _Entry(refusal, Backoff(*self._refused_pauses_s), now_s + pause_s)
         return news
 
     def review(
@@ -121,7 +135,7 @@ class SetAside:
         at_ports: frozenset[int],
         look: Callable[[tuple[int, ...]], Mapping[int, str]],
         now_s: float,
-    ) -> None:
+    ) -> bool:
         """Put on trial what is due, and forget what nobody wants any more.
 
         Args:
@@ -130,6 +144,9 @@ class SetAside:
             at_ports: the ports of what is wanted.
             look: says which of some ports still cannot be bound; called with those due, if any are.
             now_s: ``time.monotonic``.
+
+        Returns:
+            Whether a port became free for which there is a hurry.
         """
         self._allowances = {name: each for name, each in self._allowances.items() if not each.is_full(now_s)}
         for key, entry in list(self._routes.items()):
@@ -148,11 +165,30 @@ class SetAside:
             )
         for port in self._ports.keys() - at_ports:
             del self._ports[port]
+        return self._review_ports(look, now_s)
+
+    def _review_ports(self, look: Callable[[tuple[int, ...]], Mapping[int, str]], now_s: float) -> bool:
         due = tuple(port for port, entry in sorted(self._ports.items()) if entry.retry_s <= now_s)
-        still_taken = look(due) if due else {}
+        if not due:
+            return False
+        hurried = self._is_hurried()
+        looked_at = due if not hurried or now_s - self._all_looked_at_s >= self._port_pause_s else due[:_FEW]
+        taken = frozenset(look(looked_at))
+        if len(looked_at) < len(due) and not taken.issuperset(looked_at):
+            # Whoever ends closes all ports at once, so that a few of them tell of the others.
+            rest = due[_FEW:]
+            looked_at, taken = due, taken | frozenset(look(rest))
+        if looked_at is due:
+            self._all_looked_at_s = now_s
+        pause_s = self._pause_s(hurried=hurried)
         for port in due:
-            self._ports[port].on_trial = port not in still_taken
-            self._ports[port].retry_s = now_s + self._port_pause_s
+            self._ports[port].retry_s = now_s + pause_s
+        for port in looked_at:
+            self._ports[port].on_trial = port not in taken
+        return hurried and not taken.issuperset(looked_at)
+
+    def _pause_s(self, *, hurried: bool) -> float:
+        return min(_HURRIED_PAUSE_S, self._port_pause_s) if hurried else self._port_pause_s
 
     def _free_s(self, namespace: str) -> float:
         allowance = self._allowances.get(namespace)

@@ -74,6 +74,8 @@ class Revival:
             # It had no configuration that is known to be good; the one that is applied now starts it.
             return Revived(None)
         try:
+            if not self._haproxy.is_awaited:
+                self._applier.look_before_restart()
             self._haproxy.restart()
             # One that was there before us has a configuration that is not ours.
             running = self._applier.haproxy_restarted() if self._applier.can_restart else None

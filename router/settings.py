@@ -170,6 +170,21 @@ class RenderSettings:
         return self.state_dir / "run" / "master.sock"
 
     @property
+    def alive_socket(self) -> Path:
+        """Where the router says whether it is alive."""
+        return self.state_dir / "run" / "alive.sock"
+
+    @property
+    def ready_socket(self) -> Path:
+        """Where the router says whether it is ready."""
+        return self.state_dir / "run" / "ready.sock"
+
+    @property
+    def generations_file(self) -> Path:
+        """Where is kept which other generations of this router were proven."""
+        return self.state_dir / "generations.json"
+
+    @property
     def server_state_file(self) -> Path:
         """Where a new worker reads which servers the former one knew to be down."""
         return self.state_dir / "servers.state"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +15,14 @@ import structlog
 from router import __version__, descriptors, logs
 from router.admission import Admission
 from router.apply import Applier
+from router.cli.generations import generations
 from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
-from router.cli.metrics import haproxy_metrics, protection
+from router.cli.metrics import Protection, haproxy_metrics, protection
 from router.cli.options import admission_settings, http_address, render_settings
 from router.cli.own_addresses import machine_of
 from router.controller import Controller
 from router.errors import SettingsError
+from router.generations import Others
 from router.haproxy.attached import AttachedHaproxy
 from router.haproxy.binary import HaproxyBinary, find_binary
 from router.haproxy.limits import ConnectionLimiter
@@ -39,11 +41,13 @@ from router.render.listen import listen_addresses
 from router.report.api_metrics import ApiMetrics
 from router.report.files_metrics import show_files
 from router.report.haproxy_metrics import HaproxyMetrics
-from router.report.health import alive
+from router.report.health import Health, alive
 from router.report.http import METRICS, HttpServer, Page, health_page
+from router.report.http_turn import HttpTurn
 from router.report.log_metrics import show_lost_lines
 from router.report.metrics import Metrics
 from router.report.ports_page import PortsPage
+from router.report.probe_sockets import probe_sockets
 from router.report.readiness import Readiness
 from router.report.tcp_health import TcpHealth
 from router.report.thread_metrics import show_threads
@@ -84,12 +88,16 @@ class Router:
     readiness: Readiness
     tcp_health: TcpHealth | None
     haproxy_metrics: HaproxyMetrics
+    http: HttpTurn | None
+    """Where the HTTP port is not ours until the end: on the host's network, another generation takes it."""
 
     def withdraw(self) -> None:
         """Be not ready from now on, also to those who can only try to connect."""
         self.readiness.withdraw()
         if self.tcp_health is not None:
             self.tcp_health.look()
+        if self.http is not None:
+            self.http.give_away()
 
 
 def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Router:
@@ -110,7 +118,9 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
     stack.callback(state.close)
 
     store = cluster.store() if cluster is not None else Store(frozenset({FilesInput.SOURCE}))
-    haproxy = _haproxy(values, binary, state, settings, store.wake)
+    ours = generations(values, cluster, state.generations)
+    haproxy = _haproxy(values, binary, state, settings, store.wake, ours.others)
+    ours.announce(haproxy.listening, stack)
     judge = Judge(haproxy.check, state)
     level = Leveler(judge, state)
     stack.callback(level.stop)
@@ -140,12 +150,17 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
         lambda: controller.snapshot, lambda: haproxy.takes_traffic, lambda: haproxy.kept_ports, input_problems
     )
     metrics.show_readiness(readiness.now)
-    pages = _pages(controller, haproxy, metrics, SessionCounts(settings.stats_socket), values["canonical_hostname"])
+    pages = _pages(controller, metrics, SessionCounts(settings.stats_socket), values["canonical_hostname"])
+
+    def liveness() -> Health:
+        return _alive(controller, haproxy)
+
+    pages["/healthz"] = lambda: health_page(liveness())
     pages["/readyz"] = lambda: health_page(readiness.now())
-    address, port = http_address(values)
-    http = HttpServer(listen_on_this_host(address), port, pages, protected.guards, protected.tls_context)
-    stack.callback(http.stop)
-    http.start()
+    probes = probe_sockets((settings.alive_socket, liveness), (settings.ready_socket, readiness.now))
+    stack.callback(probes.stop)
+    probes.start()
+    http, http_turn = _http(values, pages, protected, stack)
     tcp_health = _tcp_health(values, settings, readiness, stack)
     if template_dir is not None:
         watcher = DirectoryWatcher(template_dir, controller.templates_changed)
@@ -157,13 +172,13 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
         haproxy=binary.build,
         haproxy_path=str(binary.path),
         router_name=values["router_name"],
-        http=f"{address}:{http.port}",
+        http=http,
         state_dir=str(settings.state_dir),
     )
     of_haproxy = haproxy_metrics(values, settings, metrics)
     stack.callback(of_haproxy.stop)
     of_haproxy.start()
-    return Router(controller, haproxy, source, readiness, tcp_health, of_haproxy)
+    return Router(controller, haproxy, source, readiness, tcp_health, of_haproxy, http_turn)
 
 
 def _pool_ports(pool: PortRanges, admission: AdmissionSettings) -> PortRanges:
@@ -182,13 +197,38 @@ def _pool_ports(pool: PortRanges, admission: AdmissionSettings) -> PortRanges:
     return pool
 
 
-def _haproxy(
-    values: dict[str, Any], binary: HaproxyBinary, state: StateDir, settings: RenderSettings, wake: Callable[[], None]
+def _http(
+    values: dict[str, Any], pages: Mapping[str, Callable[[], Page]], protected: Protection, stack: ExitStack
+) -> tuple[str, HttpTurn | None]:
+    """Answer on the HTTP port, at once or, on the host's network, when it is our turn; give its address, and the turn."""
+    address, port = http_address(values)
+
+    def make() -> HttpServer:
+        return HttpServer(listen_on_this_host(address), port, pages, protected.guards, protected.tls_context)
+
+    if values["host_network"]:
+        turn = HttpTurn(make)
+        stack.callback(turn.stop)
+        turn.start()
+        return f"{address}:{port}", turn
+    http = make()
+    stack.callback(http.stop)
+    http.start()
+    return f"{address}:{http.port}", None
+
+
+def _haproxy(  # noqa: PLR0913, PLR0917 - what both forms need
+    values: dict[str, Any],
+    binary: HaproxyBinary,
+    state: StateDir,
+    settings: RenderSettings,
+    wake: Callable[[], None],
+    others: Others,
 ) -> Haproxy:
     deadlines = Deadlines(drain_s=values["drain_timeout"] / 1000)
     if values["haproxy_mode"] == "attached":
-        return AttachedHaproxy(binary, settings, deadlines, wake=wake)
-    return StandaloneHaproxy(binary, state.config, settings, deadlines, wake=wake)
+        return AttachedHaproxy(binary, settings, deadlines, wake=wake, others=others)
+    return StandaloneHaproxy(binary, state.config, settings, deadlines, wake=wake, others=others)
 
 
 def _for_files(haproxy: Haproxy, binary: HaproxyBinary, settings: RenderSettings) -> descriptors.Haproxy:
@@ -238,29 +278,23 @@ def _connect(values: dict[str, Any]) -> Cluster:
     return Cluster.connect(values)
 
 
-def _pages(
-    controller: Controller,
-    haproxy: Haproxy,
-    metrics: Metrics,
-    sessions: SessionCounts,
-    canonical_hostname: str | None,
-) -> dict[str, Any]:
-    def healthz() -> Page:
-        now_s = time.monotonic()
-        # One that runs in a container of its own has a probe of its own: ending the router would not help it.
-        answered_s = haproxy.last_answer_s if haproxy.is_child else now_s
-        return health_page(
-            alive(
-                controller.snapshot,
-                turned_ago_s=now_s - controller.last_turn_s,
-                answered_ago_s=now_s - answered_s if answered_s is not None else None,
-                dead_threads=SUPERVISOR.problems,
-                failed_turns=controller.failed_turns,
-            )
-        )
+def _alive(controller: Controller, haproxy: Haproxy) -> Health:
+    now_s = time.monotonic()
+    # One that runs in a container of its own has a probe of its own: ending the router would not help it.
+    answered_s = haproxy.last_answer_s if haproxy.is_child else now_s
+    return alive(
+        controller.snapshot,
+        turned_ago_s=now_s - controller.last_turn_s,
+        answered_ago_s=now_s - answered_s if answered_s is not None else None,
+        dead_threads=SUPERVISOR.problems,
+        failed_turns=controller.failed_turns,
+    )
 
+
+def _pages(
+    controller: Controller, metrics: Metrics, sessions: SessionCounts, canonical_hostname: str | None
+) -> dict[str, Any]:
     return {
-        "/healthz": healthz,
         "/metrics": lambda: Page(metrics.exposition(), METRICS),
         "/ports": PortsPage(lambda: controller.snapshot, sessions.current, canonical_hostname),
     }

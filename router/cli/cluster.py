@@ -13,6 +13,7 @@ from router.inputs.kube import KubeInput, sources_of
 from router.inputs.machine import Machine
 from router.kube.connection import Connection, Deadlines
 from router.kube.leader import LeaderElection, unique_identity
+from router.kube.siblings import Siblings
 from router.report.api_metrics import ApiMetrics, ApiReadings
 from router.report.selection import Selection
 from router.report.writer import StatusWriter
@@ -29,6 +30,9 @@ _WRITE_DEADLINES = Deadlines(connect_s=2.0, read_s=4.0, total_s=5.0)
 
 _REVIEW_DEADLINES = Deadlines(connect_s=2.0, read_s=4.0, total_s=4.0)
 """Two reviews fit into a scrape, which Prometheus gives ten seconds."""
+
+_SIBLING_DEADLINES = Deadlines(connect_s=1.0, read_s=2.0, total_s=2.0)
+"""Nothing is brought level meanwhile."""
 
 
 class _Wakes:
@@ -117,6 +121,10 @@ class Cluster:
     def to_review(self) -> Connection:
         """Make a connection for asking who may read the metrics; to be closed."""
         return self.connection.sibling(_REVIEW_DEADLINES)
+
+    def siblings(self, namespace: str, own: str, selector: str) -> Siblings:
+        """Make what says whether a pod is of this router; the reconcile loop waits for it."""
+        return Siblings(self.connection.sibling(_SIBLING_DEADLINES), namespace, own, selector)
 
     def source(self, store: Store, router_name: str, metrics: ApiMetrics, machine: Machine) -> ClusterSource:
         """Make what keeps the store level, and show how it stands."""

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Mapping
 import structlog
 
 from router.errors import HaproxyError, HaproxyUnreachable
+from router.generations import NOBODY, Others
 from router.haproxy import master, stats
 from router.haproxy.binary import HaproxyBinary
 from router.haproxy.files_limit import own_limit, read_limit
 from router.haproxy.liveness import WorkerWatch
 from router.haproxy.master import ReloadResult
 from router.haproxy.newest_worker import Deadlines, NewestWorker
-from router.haproxy.ports import Obstacle, probe
+from router.haproxy.ports import Obstacle, less_shared, probe
 from router.haproxy.stats import WorkerId
 from router.model import frontend_name
 from router.settings import RenderSettings
@@ -45,6 +46,7 @@ class AttachedHaproxy(NewestWorker):
         settings: where its sockets are and which addresses it binds.
         deadlines: how long things may take.
         wake: called, on another thread, when HAProxy is gone or was replaced.
+        others: the generations of this router beside which ports may be bound.
     """
 
     def __init__(
@@ -54,8 +56,9 @@ class AttachedHaproxy(NewestWorker):
         deadlines: Deadlines,
         *,
         wake: Callable[[], None],
+        others: Others = NOBODY,
     ) -> None:
-        super().__init__(binary, settings, deadlines)
+        super().__init__(binary, settings, deadlines, others)
         self._wake = wake
         self._lost = threading.Event()
         self._is_awaited = True
@@ -132,6 +135,7 @@ class AttachedHaproxy(NewestWorker):
         if problems:
             own = stats.frontends(self._settings.stats_socket, self._deadlines.command_s)
             problems = {port: each for port, each in problems.items() if frontend_name(port) not in own}
+        problems = dict(less_shared(problems, self._others, self._settings.ip_mode, self._settings.bind_addresses))
         return {port: each.text for port, each in problems.items()}
 
     def load(self) -> ReloadResult:

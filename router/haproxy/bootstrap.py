@@ -16,11 +16,12 @@ from pathlib import Path
 import structlog
 
 from router import owned
+from router.generations import Others, memory
 from router.haproxy.binary import HaproxyBinary
 from router.haproxy.check import check_config
 from router.haproxy.files_limit import own_limit, write_limit
 from router.haproxy.files_needed import files_needed
-from router.haproxy.ports import Obstacle, PortProblem, probe
+from router.haproxy.ports import Obstacle, PortProblem, less_shared, probe
 from router.settings import IpMode, RenderSettings
 
 log = structlog.get_logger()
@@ -66,14 +67,14 @@ def prepare(binary: HaproxyBinary, config: Path, settings: RenderSettings, deadl
     owned.make_folders(
         settings.state_dir,
         (settings.maps_dir, settings.master_socket.parent),
-        (config, refused, settings.server_state_file, settings.files_limit_file),
+        (config, refused, settings.server_state_file, settings.files_limit_file, settings.generations_file),
     )
     write_limit(settings.files_limit_file)
     if not config.exists():
         log.info("no configuration yet", consequence="haproxy starts with its sockets alone")
         _write(config, small_config(settings.stats_socket))
         return False
-    problem = _problem_of(binary, config, settings, deadline_s)
+    problem = _problem_of(binary, config, settings, deadline_s, memory.read(settings.generations_file))
     if problem is None:
         log.info("configuration kept", config=str(config))
         return True
@@ -135,7 +136,9 @@ def _has_socket(text: str, stats_socket: Path) -> bool:
     return any(str(stats_socket).translate(bare) in found[1].translate(bare) for found in _SOCKET.finditer(text))
 
 
-def _problem_of(binary: HaproxyBinary, config: Path, settings: RenderSettings, deadline_s: float) -> str | None:
+def _problem_of(
+    binary: HaproxyBinary, config: Path, settings: RenderSettings, deadline_s: float, others: Others
+) -> str | None:
     """Say why HAProxy would not start with it, or be of no use; None if all is well."""
     result = check_config(binary, config, deadline_s)
     if not result.accepted:
@@ -147,7 +150,7 @@ def _problem_of(binary: HaproxyBinary, config: Path, settings: RenderSettings, d
         return f"it needs {files} open files, and HAProxy may have {limit} here"
     wanted = binds(text)
     ends_s = time.monotonic() + _FREE_WITHIN_S
-    while problems := _obstacles(wanted):
+    while problems := _obstacles(wanted, others):
         # Only a port in use can become free by itself.
         if time.monotonic() > ends_s or any(each.obstacle is not Obstacle.IN_USE for each in problems.values()):
             few = sorted(problems)[:5]
@@ -156,10 +159,13 @@ def _problem_of(binary: HaproxyBinary, config: Path, settings: RenderSettings, d
     return None
 
 
-def _obstacles(wanted: tuple[Bind, ...]) -> Mapping[int, PortProblem]:
+def _obstacles(wanted: tuple[Bind, ...], others: Others) -> Mapping[int, PortProblem]:
     found: dict[int, PortProblem] = {}
-    for bind in wanted:
-        found |= probe([bind.port], bind.ip_mode, [bind.host] if bind.host else [])
+    # All ports of an address together: to find out whose they are costs the same for one as for thousands.
+    for ip_mode, host in sorted({(bind.ip_mode, bind.host) for bind in wanted}):
+        at_ports = [bind.port for bind in wanted if (bind.ip_mode, bind.host) == (ip_mode, host)]
+        hosts = [host] if host else []
+        found |= less_shared(probe(at_ports, ip_mode, hosts), others, ip_mode, hosts)
     # HAProxy may have a right that this process lacks: that of its file (setcap). It bound this port before.
     return {port: each for port, each in found.items() if each.obstacle is not Obstacle.NOT_PERMITTED}
 

@@ -34,7 +34,14 @@ class Control(Protocol):
         """Let ``haproxy -c`` judge a configuration."""
 
     def taken(self, wanted: Iterable[int]) -> Mapping[int, str]:
-        """Say which of these ports cannot be bound, and why, without disturbing any."""
+        """Say which of these ports cannot be bound, and why, without disturbing any.
+
+        Ports of other generations of this router can be, beside them.
+        """
+
+    @property
+    def may_become_free(self) -> bool:
+        """Whether ports that are taken may be free in a moment: another generation of this router is about to end."""
 
     def load(self) -> ReloadResult:
         """Make HAProxy take up haproxy.cfg: reload it, or start it where it is ours to start and does not run."""

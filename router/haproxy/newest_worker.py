@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from router.haproxy import stats
+from router.generations import NOBODY, Others
+from router.haproxy import listeners, stats
 from router.haproxy.binary import HaproxyBinary
 from router.haproxy.check import CheckResult, check_config
 from router.haproxy.control import Serving
@@ -32,12 +33,16 @@ class NewestWorker:
         binary: the HAProxy that judges configurations.
         settings: where HAProxy's sockets are and which addresses it binds.
         deadlines: how long things may take.
+        others: the generations of this router beside which ports may be bound.
     """
 
-    def __init__(self, binary: HaproxyBinary, settings: RenderSettings, deadlines: Deadlines) -> None:
+    def __init__(
+        self, binary: HaproxyBinary, settings: RenderSettings, deadlines: Deadlines, others: Others = NOBODY
+    ) -> None:
         self._binary = binary
         self._settings = settings
         self._deadlines = deadlines
+        self._others = others
 
     def check(self, config: Path) -> CheckResult:
         """Let ``haproxy -c`` judge a configuration."""
@@ -45,7 +50,16 @@ class NewestWorker:
 
     def taken(self, wanted: Iterable[int]) -> Mapping[int, str]:
         """Say which of these ports cannot be bound, and why, without disturbing any."""
-        return taken(wanted, self._settings.ip_mode, self._settings.bind_addresses)
+        return taken(wanted, self._settings.ip_mode, self._settings.bind_addresses, self._others)
+
+    @property
+    def may_become_free(self) -> bool:
+        """Whether ports that are taken may be free in a moment: another generation of this router is about to end."""
+        return self._others.are_there
+
+    def listening(self) -> tuple[tuple[int, int], ...]:
+        """Give port and inode of each socket on which the newest worker listens; any thread."""
+        return listeners.listening(self._settings.stats_socket, self._deadlines.command_s)
 
     def serving(self) -> Serving:
         """Ask the newest worker what it serves."""

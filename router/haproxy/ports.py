@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from router.errors import HaproxyError
+from router.generations import NOBODY, Others
 from router.settings import IpMode
 
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -47,17 +48,20 @@ class _Address:
     v6only: bool
 
 
-def taken(ports: Iterable[int], ip_mode: IpMode, bind_addresses: Iterable[str] = ()) -> Mapping[int, str]:
-    """Give the ports that cannot be bound, each with the reason in words; see ``probe``."""
-    return {port: problem.text for port, problem in probe(ports, ip_mode, bind_addresses).items()}
+def taken(
+    ports: Iterable[int], ip_mode: IpMode, bind_addresses: Iterable[str] = (), others: Others = NOBODY
+) -> Mapping[int, str]:
+    """Give the ports that cannot be had, each with the reason in words; see ``probe`` and ``less_shared``."""
+    problems = less_shared(probe(ports, ip_mode, bind_addresses), others, ip_mode, bind_addresses)
+    return {port: problem.text for port, problem in problems.items()}
 
 
 def probe(ports: Iterable[int], ip_mode: IpMode, bind_addresses: Iterable[str] = ()) -> Mapping[int, PortProblem]:
     """Find the ports that cannot be bound on the addresses that HAProxy is to bind them on.
 
     A port on which HAProxy listens already counts as in use, so ask for new ones only. Listeners with SO_REUSEPORT count
-    too: HAProxy, which sets it, would come to share the port with them. Ports of connections that are open do not,
-    as long as nobody listens.
+    too: HAProxy, which sets it, would come to share the port with them, and the kernel would mix their clients with ours. Ports
+    of connections that are open do not, as long as nobody listens.
 
     Args:
         ports: port numbers.
@@ -65,7 +69,7 @@ def probe(ports: Iterable[int], ip_mode: IpMode, bind_addresses: Iterable[str] =
         bind_addresses: IP addresses; IPv6 ones are bound for IPv6 alone.
 
     Returns:
-        The problem of each port that has one; the first where there are several.
+        The problem of each port that has one. Where there are several, one that does not end with the other owner goes first.
 
     Raises:
         HaproxyError: the router itself lacks file descriptors or memory to try.
@@ -77,8 +81,32 @@ def probe(ports: Iterable[int], ip_mode: IpMode, bind_addresses: Iterable[str] =
             problem = _try(address, port)
             if problem is not None:
                 problems[port] = problem
-                break
+                if problem.obstacle is not Obstacle.IN_USE:
+                    break
     return problems
+
+
+def less_shared(
+    problems: Mapping[int, PortProblem], others: Others, ip_mode: IpMode, bind_addresses: Iterable[str] = ()
+) -> Mapping[int, PortProblem]:
+    """Leave out the ports that are in use by other generations of this router alone, and that can be bound beside them.
+
+    Args:
+        problems: what ``probe`` found.
+        others: the other generations.
+        ip_mode: as for ``probe``.
+        bind_addresses: likewise.
+    """
+    in_use = [port for port, each in problems.items() if each.obstacle is Obstacle.IN_USE]
+    if not in_use:
+        return problems
+    addresses = tuple(_addresses(ip_mode, bind_addresses))
+    shared = {
+        port
+        for port in others.shared(in_use, [address.host for address in addresses])
+        if all(_try(address, port, beside=True) is None for address in addresses)
+    }
+    return {port: each for port, each in problems.items() if port not in shared}
 
 
 def _addresses(ip_mode: IpMode, bind_addresses: Iterable[str]) -> Iterator[_Address]:
@@ -92,11 +120,13 @@ def _addresses(ip_mode: IpMode, bind_addresses: Iterable[str]) -> Iterator[_Addr
             yield _Address("::", socket.AF_INET6, v6only=ip_mode == "v6")
 
 
-def _try(address: _Address, port: int) -> PortProblem | None:
+def _try(address: _Address, port: int, *, beside: bool = False) -> PortProblem | None:
     try:
         with socket.socket(address.family, socket.SOCK_STREAM) as attempt:
             # As HAProxy: connections in TIME_WAIT and those of a replaced worker are no obstacle.
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # It does not listen, so nobody is led to it.
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(beside))
             if address.family == socket.AF_INET6:
                 attempt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.v6only))
             attempt.bind((address.host, port))

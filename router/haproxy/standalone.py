@@ -12,6 +12,7 @@ from queue import SimpleQueue
 import structlog
 
 from router.errors import HaproxyStartFailed
+from router.generations import NOBODY, Others
 from router.haproxy import master
 from router.haproxy.alerts import bind_failures
 from router.haproxy.binary import HaproxyBinary
@@ -48,6 +49,7 @@ class StandaloneHaproxy(NewestWorker):
         deadlines: how long things may take.
         wake: called, on another thread, when HAProxy ended.
         stdout: file descriptor for its lines about connections; None is our own standard output.
+        others: the generations of this router beside which ports may be bound.
     """
 
     def __init__(  # noqa: PLR0913 - what a process needs
@@ -59,8 +61,9 @@ class StandaloneHaproxy(NewestWorker):
         *,
         wake: Callable[[], None],
         stdout: int | None = None,
+        others: Others = NOBODY,
     ) -> None:
-        super().__init__(binary, settings, deadlines)
+        super().__init__(binary, settings, deadlines, others)
         self._wake = wake
         self._exit_codes: SimpleQueue[int] = SimpleQueue()
         self._hurry = threading.Event()

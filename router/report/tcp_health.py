@@ -17,7 +17,8 @@ from router.supervisor import SUPERVISOR, Supervisor
 log = structlog.get_logger()
 
 _LOOK_EVERY_S = 0.05
-_BIND_EVERY_S = 1.0
+_BIND_EVERY_S = 0.1
+"""Another generation of the router, on the same network, has the port until it is told to end."""
 _STOPS_WITHIN_S = 5.0
 _ACCEPTED_AT_ONCE = 100
 _BACKLOG = 128
@@ -99,7 +100,7 @@ class TcpHealth:
             self._bind_not_before_s = time.monotonic() + _BIND_EVERY_S
             if str(error) != self._problem:
                 self._problem = str(error)
-                log.error("tcp health port not opened", port=self._port, problem=self._problem)
+                log.warning("tcp health port not opened", port=self._port, problem=self._problem)
         else:
             self._problem = ""
             log.info("tcp health port opened", port=self._port)

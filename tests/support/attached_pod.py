@@ -20,11 +20,13 @@ class AttachedPod:
     Args:
         directory: an empty folder.
         options: further options of ``tcp-router run``.
+        launcher: what both are started by.
     """
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, launcher: tuple[str, ...] = ()) -> None:
         self.directory = directory
-        self.router = RouterProcess(directory, "--haproxy-mode", "attached", *options)
+        self.router = RouterProcess(directory, "--haproxy-mode", "attached", *options, launcher=launcher)
+        self._launcher = launcher
         self.haproxy: subprocess.Popen[bytes] | None = None
 
     @property
@@ -41,7 +43,9 @@ class AttachedPod:
     def start_haproxy(self) -> None:
         """Start HAProxy, and wait until it answers; as bare as a container, whose user has no home."""
         environment = {name: value for name, value in os.environ.items() if name != "HOME"}
-        command = [sys.executable, "-m", "router", "haproxy", "--state-dir", str(self.state), "--log-format", "json"]
+        command = [
+            *self._launcher, sys.executable, "-m", "router", "haproxy", "--state-dir", str(self.state), "--log-format", "json",
+        ]  # fmt: skip
         with (self.directory / "haproxy-log").open("ab") as log:
             self.haproxy = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True

@@ -19,8 +19,16 @@ SHARD = "overlays/shard"
 """The tree of a second router, which has names of its own."""
 
 TREES = (
-    "base", "build", "demo", "openshift", "overlays/host-network", "overlays/load-balancer", "overlays/node-port", SHARD,
-)  # fmt: skip
+    "base",
+    "build",
+    "demo",
+    "openshift",
+    "overlays/daemonset",
+    "overlays/host-network",
+    "overlays/load-balancer",
+    "overlays/node-port",
+    SHARD,
+)
 """Every tree that can be applied."""
 
 COMPONENTS = (
@@ -30,6 +38,12 @@ COMPONENTS = (
 
 ROUTER_TREES = tuple(tree for tree in TREES if tree not in {"build", "demo"})
 """Those that have the router in them."""
+
+WORKLOADS = frozenset({"DaemonSet", "Deployment"})
+"""Kinds that make pods."""
+
+ON_HOST = ("openshift", "overlays/daemonset", "overlays/host-network")
+"""Trees with the router on the host's network."""
 
 Object = dict[str, Any]
 
@@ -58,6 +72,11 @@ def containers(pod: Mapping[str, Any]) -> dict[str, Object]:
     return {each["name"]: each for each in [*pod.get("initContainers", ()), *pod["containers"]]}
 
 
+def router_workload(tree: str) -> Object:
+    """Give what makes the router's pods."""
+    return _workload(render(tree))
+
+
 def router_pod(tree: str) -> Object:
     """Give the spec of the router's pods."""
     return _pod_of_router(render(tree))
@@ -75,9 +94,13 @@ def environment_of(objects: Sequence[Object]) -> dict[str, str]:
     }
 
 
+def _workload(objects: Sequence[Object]) -> Object:
+    (found,) = (obj for obj in objects if obj["kind"] in WORKLOADS)
+    return found
+
+
 def _pod_of_router(objects: Sequence[Object]) -> Object:
-    (deployment,) = (obj for obj in objects if obj["kind"] == "Deployment")
-    spec: Object = deployment["spec"]["template"]["spec"]
+    spec: Object = _workload(objects)["spec"]["template"]["spec"]
     return spec
 
 

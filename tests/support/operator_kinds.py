@@ -34,12 +34,21 @@ class _Selector(_Strict):
     matchLabels: _Labels  # noqa: N815 -- Kubernetes' own name
 
 
+class _Relabeling(_Strict):
+    sourceLabels: list[str]  # noqa: N815 -- the operator's own name
+    regex: str
+    action: Literal["replace", "keep"] = "replace"
+    replacement: str = "$1"
+    targetLabel: str = ""  # noqa: N815 -- the operator's own name
+
+
 class _Endpoint(_Strict):
-    port: _Port
     path: str
     interval: _Duration
     scrapeTimeout: _Duration  # noqa: N815 -- the operator's own name
+    port: _Port | None = None
     scheme: Literal["http", "https"] = "http"
+    relabelings: list[_Relabeling] = []
 
 
 class _TlsConfig(_Strict):

@@ -74,6 +74,7 @@ class PretendedHaproxy:
         self.is_stopped = False
         self.is_awaited = False
         self.is_down = False
+        self.may_become_free = False
         self.commands: list[str] = []
         self.command_error: HaproxyError | None = None
         self.refused_commands: set[str] = set()

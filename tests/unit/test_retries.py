@@ -196,3 +196,50 @@ def test_acquitted_is_forgotten_and_what_is_in_force_stays() -> None:
     aside.acquit()
     assert aside.in_force().routes == {other: NO}
     assert aside.due_s() == 114
+
+
+def test_ports_of_one_that_leaves_are_looked_at_ten_times_a_second() -> None:
+    """While another generation of the router is there, a port may be free at any time, and then there is a hurry."""
+    is_there = True
+    aside = SetAside((5, 300), 2, is_hurried=lambda: is_there)
+    aside.add(Refusals({}, {6620: TAKEN}), DB, now_s=100)
+    assert aside.due_s() == pytest.approx(100.1)
+    assert not aside.review(DB, (), frozenset({6620}), lambda ports: dict.fromkeys(ports, ""), now_s=100.1)
+    assert aside.due_s() == pytest.approx(100.2)
+    assert aside.review(DB, (), frozenset({6620}), nothing_taken, now_s=100.2)
+    assert not aside.in_force()
+    is_there = False
+    aside.add(Refusals({}, {6621: TAKEN}), DB, now_s=101)
+    assert not aside.review(DB, (), frozenset({6620, 6621}), nothing_taken, now_s=103)
+    assert not aside.in_force().ports
+
+
+def test_of_very_many_ports_a_few_tell_of_all() -> None:
+    """To look at thousands ten times a second would cost a core; who leaves closes all at once. All are looked at now and then."""
+    ports = frozenset(range(10_000, 15_000))
+    looked_at: list[int] = []
+    taken = set(ports)
+
+    def look(some: tuple[int, ...]) -> Mapping[int, str]:
+        looked_at.append(len(some))
+        return dict.fromkeys(taken & set(some), "")
+
+    aside = SetAside((5, 300), 2, is_hurried=lambda: True)
+    aside.add(Refusals({}, dict.fromkeys(ports, TAKEN)), DB, now_s=100)
+    for tick in range(1, 40):
+        aside.review(DB, (), ports, look, now_s=100 + tick * 0.11)
+    assert looked_at.count(5_000) == 3
+    assert set(looked_at) == {5_000, 64}
+    taken.clear()
+    assert aside.review(DB, (), ports, look, now_s=104.5)
+    assert not aside.in_force().ports
+
+
+def test_one_port_of_many_that_becomes_free_alone_is_found() -> None:
+    """A Route was deleted at the other generation only: not with the others, but within the usual time."""
+    ports = frozenset(range(10_000, 10_200))
+    aside = SetAside((5, 300), 2, is_hurried=lambda: True)
+    aside.add(Refusals({}, dict.fromkeys(ports, TAKEN)), DB, now_s=100)
+    for tick in range(1, 25):
+        aside.review(DB, (), ports, lambda some: dict.fromkeys(set(some) - {10_150}, ""), now_s=100 + tick * 0.11)
+    assert ports - aside.in_force().ports.keys() == {10_150}

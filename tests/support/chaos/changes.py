@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from tests.support.chaos.scene import CONTESTED_HOST, DOMAINS, MOVED, NAMES, NAMESPACE, Address, Scene
+from tests.support.chaos.routers import NAMESPACE
+from tests.support.chaos.scene import CONTESTED_HOST, DOMAINS, MOVED, NAMES, Address, Scene
 from tests.support.objects import ANNOTATIONS, endpoint_slice, route, service
 
 Change = Callable[[Scene, random.Random], str]

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from router.errors import HaproxyError
 from tests.support.chaos import processes
 from tests.support.chaos.changes import set_endpoints
-from tests.support.chaos.scene import MOVED, NAMES, NAMESPACE, Scene
+from tests.support.chaos.routers import NAMESPACE
+from tests.support.chaos.scene import MOVED, NAMES, Scene
 from tests.support.objects import route
 from tests.support.waiting import wait_for
 
@@ -83,6 +84,13 @@ def restart_router(scene: Scene, _chance: random.Random) -> str:
     assert code == 0, f"the router ended with {code}"
     scene.start_router()
     return "router stopped and started"
+
+
+def replace_router_beside(scene: Scene, _chance: random.Random) -> str:
+    """Start another router on the same network, and let the old one end when that is ready, as an update on the host's network does."""
+    code = scene.replace_router()
+    assert code == 0, f"the old router ended with {code}"
+    return "router replaced by one beside it"
 
 
 def cut_streams(scene: Scene, chance: random.Random) -> str:
@@ -185,7 +193,10 @@ OF_HAPROXY = (kill_worker, kill_master, kill_all, refused_template_and_kill, tak
 
 DISASTERS: tuple[Disaster, ...] = (
     *(Disaster(each, is_felt=True) for each in OF_HAPROXY),
-    *(Disaster(each, is_felt=True) for each in (kill_router, restart_router, take_port_of_dead_router)),
+    *(
+        Disaster(each, is_felt=True)
+        for each in (kill_router, restart_router, replace_router_beside, take_port_of_dead_router)
+    ),
     # Where a port is taken in the moment between look and load, all listeners pause for two seconds.
     Disaster(take_closed_port, is_felt=True),
     *(Disaster(each) for each in (kill_old_worker, cut_streams, good_template, roll_pods)),
@@ -206,6 +217,6 @@ def in_turn(seed: object) -> tuple[Disaster, ...]:
         order.append(chosen)
         if chosen.happens in OF_HAPROXY:
             kills += 1
-        elif chosen.happens in {kill_router, restart_router, take_port_of_dead_router}:
+        elif chosen.happens in {kill_router, restart_router, replace_router_beside, take_port_of_dead_router}:
             kills = 0
     return tuple(order)

@@ -18,9 +18,18 @@ from tests.support.level import rebuilt
 from tests.support.router_process import http_get
 
 KNOWN_FILES = frozenset(
-    {"haproxy.cfg", "haproxy.cfg.candidate", "haproxy.cfg.level", "servers.state", "lock", "maps", "run"}
+    {
+        "haproxy.cfg",
+        "haproxy.cfg.candidate",
+        "haproxy.cfg.level",
+        "generations.json",
+        "servers.state",
+        "lock",
+        "maps",
+        "run",
+    }
 )
-_SOCKETS = frozenset({"haproxy.sock", "master.sock"})
+_SOCKETS = frozenset({"alive.sock", "haproxy.sock", "master.sock", "ready.sock"})
 _POOL_PORT = re.compile(rb"^backend pool:(\d+) from routes$", re.MULTILINE)
 _MAP = re.compile(r"\((\S+/(\S+\.map))\)")
 _MAINTENANCE, _DRAINED = 0x01, 0x08

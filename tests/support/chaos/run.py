@@ -17,7 +17,8 @@ from router.model import RouteSection
 from tests.support.chaos.changes import CHANGES, change_endpoints, change_service, comes
 from tests.support.chaos.disasters import Disaster, in_turn
 from tests.support.chaos.remains import Usage, remains
-from tests.support.chaos.scene import NAMES, NAMESPACE, Scene, made_scene
+from tests.support.chaos.routers import NAMESPACE
+from tests.support.chaos.scene import NAMES, Scene, made_scene
 from tests.support.level import CLIENT_ADDRESSES, is_in, rebuilt
 from tests.support.objects import service
 from tests.support.probing import Prober
@@ -100,8 +101,9 @@ def run(
 
 def report(found: Found, directory: Path) -> str:
     """Give all that is needed to understand a problem, and to have it again."""
-    log = directory / "log"
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    # Of the routers that there were, the last.
+    logs = sorted(directory.glob("router-*/log"), key=lambda path: path.stat().st_mtime)
+    lines = logs[-1].read_text(encoding="utf-8", errors="replace").splitlines() if logs else []
     return "\n".join(
         [
             "",

@@ -16,22 +16,22 @@ from tests.support.api_server import EVERY_ADDRESS, ApiServer
 from tests.support.certificates import server_context
 from tests.support.chaos import processes
 from tests.support.chaos.pods import pod
+from tests.support.chaos.routers import NAMESPACE, SNI_POOL, routers
+from tests.support.generation import probe
 from tests.support.level import Level, connect
 from tests.support.objects import ANNOTATIONS, app
-from tests.support.probing import receive
+from tests.support.probing import Prober, receive
 from tests.support.router_process import RouterProcess
 from tests.support.waiting import wait_for
 
 Address = tuple[str, int]
 
-NAMESPACE = "team"
 NAMES = tuple(f"app{number}" for number in range(8))
 MOVED = "moved"
 """A Route that is always there, whose pods come and go, and whose connections end when their pod fails its check."""
 DOMAINS = (".example.com", ".wild.example.com")
 CONTESTED_HOST = "shared.example.com"
 _PODS = 8
-_SNI_POOL = 3
 _LEASE = "tcp-router"
 _PING = b"still there?"
 _ANSWERS_WITHIN_S = 10.0
@@ -75,6 +75,8 @@ class Scene:
     moved_port: int
     sni_port: int
     say: Callable[[str], None]
+    next_router: Callable[[], RouterProcess]
+    """Makes a router that can take this one's place: with a state directory of its own, and all else alike."""
     foreign: dict[int, socket.socket] = field(default_factory=dict)
     """Listeners on ports that Routes ask for."""
     held: list[Held] = field(default_factory=list)
@@ -126,7 +128,7 @@ class Scene:
     @property
     def sni_pool(self) -> int:
         """How many places the pool has for Routes on shared ports."""
-        return _SNI_POOL
+        return SNI_POOL
 
     def level(self) -> Level:
         """Compare the router with the API server."""
@@ -187,6 +189,32 @@ class Scene:
         self.mend_template()
         self.haproxy_kills = 0
         self.router.launch()
+
+    def replace_router(self) -> int:
+        """Start another router beside this one, as an update does, let that one end, and give its exit code.
+
+        New connections must not fail while both are there, and held ones live until the old one ends.
+        """
+        self.mend_template()
+        old, new = self.router, self.next_router()
+        with contextlib.ExitStack() as stack:
+            probers = [stack.enter_context(Prober(port, 0.01)) for port, _ in self.steady.values()]
+            new.launch()
+            # From now on it is the one that is stopped in the end, whatever happens.
+            self.router = new
+            stack.callback(_stop, old)
+            wait_for(
+                lambda: probe(new.state / "run" / "ready.sock") == 0, "the new router to be ready beside the old one"
+            )
+            strangers = {port for port, _ in self.steady.values()} & {e["port"] for e in new.events("port set aside")}
+            assert not strangers, f"the new router does not share the old one's ports {strangers}"
+            failures = [failure for prober in probers for failure in prober.failures]
+            assert not failures, f"connections failed while two routers were there: {failures[:5]}"
+            problems = [problem for held in self.held if (problem := held.problem())]
+            assert not problems, "\n".join(problems)
+            self.let_go_of_all()
+            self.haproxy_kills = 0
+        return _stop(old)
 
     # Listeners of others
 
@@ -250,14 +278,15 @@ def made_scene(directory: Path, say: Callable[[str], None], haproxy: str | None)
         # Those of steady Routes give back just what they get.
         steady_pods = [stack.enter_context(pod(context, b"", f"127.0.0.{4 + number}")) for number in range(2)]
         pods |= {(each.address, each.port): b"" for each in steady_pods}
-        ports = _ports(14)
+        ports = _ports(15)
         pool, outside = tuple(ports[:5]), tuple(ports[5:9])
         # One on a port of the pool, one beside it.
         steady_ports = ports[12], ports[9]
         api = stack.enter_context(ApiServer(tls=True, loopback=EVERY_ADDRESS))
-        router = _router(directory, api, (*pool, steady_ports[0]), ports[10], haproxy)
+        next_router = routers(directory, api, (*pool, steady_ports[0]), ports[10], ports[14], haproxy)
+        router = next_router()
         scene = Scene(
-            directory=directory, api=api, router=router, pods=pods, pool=pool, outside=outside, shared_port=ports[11], moved_port=ports[13],
+            directory=directory, api=api, router=router, next_router=next_router, pods=pods, pool=pool, outside=outside, shared_port=ports[11], moved_port=ports[13],
             sni_port=ports[10], say=say,
             steady={f"steady{n}": (steady_ports[n], (each.address, each.port)) for n, each in enumerate(steady_pods)},
         )  # fmt: skip
@@ -288,27 +317,10 @@ def _ports(count: int) -> list[int]:
     return found
 
 
-def _router(
-    directory: Path, api: ApiServer, pool: tuple[int, ...], sni_port: int, haproxy: str | None
-) -> RouterProcess:
-    api.tokens.add("token")
-    kubeconfig = api.kubeconfig(directory, "token")
-    (directory / "templates").mkdir()
-    return _FollowingRouter(
-        directory, "--kubeconfig", str(kubeconfig), "--lease-namespace", NAMESPACE, "--check-interval", "1s",
-        "--port-pool", ",".join(map(str, pool)), "--sni-pool", str(_SNI_POOL),
-        "--template-dir", str(directory / "templates"), *(("--haproxy", haproxy) if haproxy is not None else ()),
-        sni_port=sni_port,
-    )  # fmt: skip
-
-
-class _FollowingRouter(RouterProcess):
-    """One that follows an API server, and so no folder."""
-
-    def command(self) -> list[str]:
-        command = super().command()
-        position = command.index("--manifests")
-        return command[:position] + command[position + 2 :]
+def _stop(router: RouterProcess) -> int:
+    code = router.stop()
+    wait_for(lambda: not router.haproxy_pids(), "every HAProxy process to be gone")
+    return code
 
 
 def _end(scene: Scene) -> None:
@@ -317,6 +329,5 @@ def _end(scene: Scene) -> None:
     scene.api.faults.clear()
     if scene.router.process is None:
         return
-    code = scene.router.stop()
-    wait_for(lambda: not scene.router.haproxy_pids(), "every HAProxy process to be gone")
+    code = _stop(scene.router)
     assert code == 0, f"the router ended with {code}"

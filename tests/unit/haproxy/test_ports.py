@@ -6,7 +6,7 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -131,3 +131,43 @@ def test_a_thousand_ports_take_no_time() -> None:
     began_s = time.monotonic()
     probe(range(40000, 41000), "v4v6")
     assert time.monotonic() - began_s < 0.5
+
+
+class Believed:
+    """Other generations, whose the given ports are."""
+
+    are_there = True
+
+    def __init__(self, *ports: int) -> None:
+        self._ports = frozenset(ports)
+        self.asked: list[tuple[frozenset[int], tuple[str, ...]]] = []
+
+    def shared(self, ports: Collection[int], hosts: Collection[str]) -> frozenset[int]:
+        """Say so."""
+        self.asked.append((frozenset(ports), tuple(hosts)))
+        return self._ports & frozenset(ports)
+
+
+def test_ports_of_other_generations_are_not_taken() -> None:
+    """They are asked about those in use alone; a stranger's stays taken, and so does one whose owner shares with nobody."""
+    with (
+        _listener("127.0.0.1", reuse_port=True) as its,
+        _listener("127.0.0.1", reuse_port=True) as a_strangers,
+        _listener("127.0.0.1") as unshared,
+    ):
+        ports = [each.getsockname()[1] for each in (its, a_strangers, unshared)]
+        others = Believed(ports[0], ports[2])
+        assert set(taken([*ports, free_port()], "v4v6", ("127.0.0.1",), others)) == set(ports[1:])
+        assert others.asked == [(frozenset(ports), ("127.0.0.1",))]
+        assert set(taken(ports, "v4v6", ("127.0.0.1",))) == set(ports)
+    others = Believed()
+    assert taken([free_port()], "v4v6", ("127.0.0.1",), others) == {}
+    assert others.asked == []
+
+
+def test_what_another_address_lacks_is_told_before_who_has_the_port() -> None:
+    """A port that is another generation's on one address cannot be had on one that the host does not have."""
+    with _listener("127.0.0.1", reuse_port=True) as its:
+        port = its.getsockname()[1]
+        problems = probe([port], "v4v6", ("127.0.0.1", "192.0.2.1"))
+        assert problems[port].obstacle is Obstacle.NO_SUCH_ADDRESS

@@ -7,7 +7,17 @@ import pytest
 from router.kube.configuration import SERVICE_ACCOUNT
 from router.report import access
 from router.reserved_ports import HOST_NETWORK_PORTS
-from tests.support.kustomize import ROUTER_TREES, TREES, containers, environment, one, render, router_pod
+from tests.support.kustomize import (
+    ON_HOST,
+    ROUTER_TREES,
+    TREES,
+    WORKLOADS,
+    containers,
+    environment,
+    one,
+    render,
+    router_pod,
+)
 
 POD_CONTEXT = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
 
@@ -19,7 +29,7 @@ def test_pods_are_restricted(tree: str) -> None:
     No root, no capability, no way to more rights, the runtime's own seccomp profile, and no volume but those that Kubernetes
     makes.
     """
-    for pod in (obj["spec"]["template"]["spec"] for obj in render(tree) if obj["kind"] == "Deployment"):
+    for pod in (obj["spec"]["template"]["spec"] for obj in render(tree) if obj["kind"] in WORKLOADS):
         assert pod["securityContext"] == POD_CONTEXT
         for container in containers(pod).values():
             context = container["securityContext"]
@@ -133,7 +143,7 @@ def test_both_containers_are_probed_and_have_requests(tree: str) -> None:
 def test_only_one_overlay_is_on_the_hosts_network() -> None:
     """The host's network is asked for where it is the point, with the right to it, and nowhere else."""
     on_host = {tree for tree in ROUTER_TREES if router_pod(tree).get("hostNetwork")}
-    assert on_host == {"openshift", "overlays/host-network"}
+    assert on_host == set(ON_HOST)
     for tree in ROUTER_TREES:
         roles = {obj["roleRef"]["name"] for obj in render(tree) if obj["kind"].endswith("Binding")}
         assert ("system:openshift:scc:hostnetwork-v2" in roles) is (tree in on_host)
@@ -163,9 +173,9 @@ def test_network_policy_opens_what_is_needed(tree: str) -> None:
 
 def test_http_port_on_the_host_is_nobody_elses() -> None:
     """On the nodes' addresses the router's HTTP has a port that OpenShift's nodes do not use, its own router's least of all."""
-    for tree in ("openshift", "overlays/host-network"):
-        (http,) = containers(router_pod(tree))["router"]["ports"]
-        assert http["containerPort"] not in HOST_NETWORK_PORTS
+    for tree in ON_HOST:
+        _, _, port = environment(tree)["TCP_ROUTER_LISTEN"].rpartition(":")
+        assert int(port) not in HOST_NETWORK_PORTS
         assert environment(tree)["TCP_ROUTER_HOST_NETWORK"] == "true"
         assert not [obj for obj in render(tree) if obj["kind"] == "NetworkPolicy"]
 

@@ -9,8 +9,20 @@ import yaml
 from router import __version__
 from router.cli import main
 from router.cli.types import PortRangesType, TimeType
-from router.settings import PortRanges
-from tests.support.kustomize import MANIFESTS, ROUTER_TREES, TREES, containers, environment, one, render, router_pod
+from router.settings import PortRanges, RenderSettings
+from tests.support.kustomize import (
+    MANIFESTS,
+    ON_HOST,
+    ROUTER_TREES,
+    TREES,
+    WORKLOADS,
+    containers,
+    environment,
+    one,
+    render,
+    router_pod,
+    router_workload,
+)
 
 
 def test_image_is_set_in_one_place() -> None:
@@ -70,8 +82,18 @@ def _milliseconds(value: str) -> int:
 
 @pytest.mark.parametrize("tree", ROUTER_TREES)
 def test_probes_ask_the_port_that_listens(tree: str) -> None:
-    """The container's port has the number that the router listens on, and the probes name it."""
+    """The container's port has the number that the router listens on, and the probes name it.
+
+    On the host's network no port is declared, for each would be a host port, of which a node has one; probes ask sockets there.
+    """
     router = containers(router_pod(tree))["router"]
+    if tree in ON_HOST:
+        assert not any("ports" in each for each in containers(router_pod(tree)).values())
+        asked = [router[f"{kind}Probe"]["exec"]["command"][-1] for kind in ("startup", "liveness", "readiness")]
+        settings = RenderSettings()
+        assert asked == [str(settings.alive_socket), str(settings.alive_socket), str(settings.ready_socket)]
+        assert all("httpGet" not in router[f"{kind}Probe"] for kind in ("startup", "liveness", "readiness"))
+        return
     (http,) = router["ports"]
     assert environment(tree)["TCP_ROUTER_LISTEN"] == f"[::]:{http['containerPort']}"
     probes = {kind: router[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
@@ -104,7 +126,7 @@ def test_services_keep_clients_addresses(tree: str) -> None:
 def test_selectors_find_their_pods(tree: str) -> None:
     """Whatever selects pods of a tree selects those that its Deployments make."""
     objects = render(tree)
-    made = [obj["spec"]["template"]["metadata"]["labels"] for obj in objects if obj["kind"] == "Deployment"]
+    made = [obj["spec"]["template"]["metadata"]["labels"] for obj in objects if obj["kind"] in WORKLOADS]
     for obj in objects:
         spec = obj.get("spec", {})
         selector = spec.get("selector", spec.get("podSelector"))
@@ -114,19 +136,42 @@ def test_selectors_find_their_pods(tree: str) -> None:
         assert any(wanted.items() <= labels.items() for labels in made), obj["kind"]
 
 
-@pytest.mark.parametrize(("tree", "unavailable", "surge"), [("base", 0, 1), ("overlays/host-network", 1, 0)])
-def test_updates_leave_a_replica(tree: str, unavailable: int, surge: int) -> None:
-    """There are two replicas on two nodes, and of them one serves at any time of an update and of a drain of nodes."""
+@pytest.mark.parametrize("tree", sorted({*ROUTER_TREES} - {"overlays/daemonset"}))
+def test_updates_leave_all_replicas(tree: str) -> None:
+    """There are two replicas on two nodes; a new one is ready before an old one ends, beside it, and a drain of nodes leaves one."""
     objects = render(tree)
     spec = one(objects, "Deployment")["spec"]
-    assert spec["replicas"] > unavailable
-    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": unavailable, "maxSurge": surge}
+    assert spec["replicas"] > 1
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
     assert one(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] < spec["replicas"]
+    assert "affinity" not in spec["template"]["spec"]
     spread = spec["template"]["spec"]["topologySpreadConstraints"]
+    # A pod that drains has another hash, and does not count.
+    assert all(each["matchLabelKeys"] == ["pod-template-hash"] for each in spread)
     assert [(each["topologyKey"], each["whenUnsatisfiable"]) for each in spread] == [
         ("kubernetes.io/hostname", "DoNotSchedule"),
         ("topology.kubernetes.io/zone", "ScheduleAnyway"),
     ]
+
+
+def test_a_daemonset_replaces_its_pods_beside_one_another() -> None:
+    """On each node a new pod is ready before the old one ends; nothing that only a Deployment has is left in it."""
+    objects = render("overlays/daemonset")
+    spec = one(objects, "DaemonSet")["spec"]
+    assert spec["updateStrategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    assert "topologySpreadConstraints" not in spec["template"]["spec"]
+    assert not [obj for obj in objects if obj["kind"] in {"Deployment", "PodDisruptionBudget"}]
+    assert router_pod("overlays/daemonset")["nodeSelector"] == router_pod("overlays/host-network")["nodeSelector"]
+
+
+@pytest.mark.parametrize("tree", ROUTER_TREES)
+def test_metrics_are_looked_for_where_they_are(tree: str) -> None:
+    """The annotation by which Prometheus finds the port has the number on which the router listens, and so has OpenShift's Service."""
+    annotations = router_workload(tree)["spec"]["template"]["metadata"]["annotations"]
+    assert environment(tree)["TCP_ROUTER_LISTEN"] == f"[::]:{annotations['prometheus.io/port']}"
+    if tree == "openshift":
+        (port,) = one(render(tree), "Service", "tcp-router-metrics")["spec"]["ports"]
+        assert port["targetPort"] == int(annotations["prometheus.io/port"])
 
 
 @pytest.mark.parametrize("tree", ROUTER_TREES)

@@ -1,0 +1,51 @@
+"""The routers of a scene, one after another: pods on one node, on the host's network."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.api_server import ApiServer
+from tests.support.router_process import RouterProcess
+
+NAMESPACE = "team"
+"""Of Routes, and of the routers' pods and their Lease."""
+SNI_POOL = 3
+"""How many places a router's pool has for Routes on shared ports."""
+
+
+def routers(
+    directory: Path, api: ApiServer, pool: tuple[int, ...], sni_port: int, http_port: int, haproxy: str | None
+) -> Callable[[], RouterProcess]:
+    """Give what makes one router after another, each with a pod, a log and a state directory of its own."""
+    api.tokens.add("token")
+    kubeconfig = api.kubeconfig(directory, "token")
+    (directory / "templates").mkdir()
+    numbers = itertools.count()
+
+    def router() -> RouterProcess:
+        name = f"router-{next(numbers)}"
+        (directory / name).mkdir()
+        spec = {"nodeName": "node", "hostNetwork": True, "serviceAccountName": "tcp-router", "containers": []}
+        labels = {"app.kubernetes.io/name": "tcp-router"}
+        metadata = {"name": name, "namespace": NAMESPACE, "labels": labels}
+        api.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+        return _FollowingRouter(
+            directory / name, "--kubeconfig", str(kubeconfig), "--lease-namespace", NAMESPACE, "--check-interval", "1s",
+            "--port-pool", ",".join(map(str, pool)), "--sni-pool", str(SNI_POOL),
+            "--template-dir", str(directory / "templates"), *(("--haproxy", haproxy) if haproxy is not None else ()),
+            "--host-network", "--reserved-ports", "", "--listen", f"127.0.0.1:{http_port}", "--pod-name", name,
+            sni_port=sni_port,
+        )  # fmt: skip
+
+    return router
+
+
+class _FollowingRouter(RouterProcess):
+    """One that follows an API server, and so no folder."""
+
+    def command(self) -> list[str]:
+        command = super().command()
+        position = command.index("--manifests")
+        return command[:position] + command[position + 2 :]
