@@ -90,7 +90,7 @@ class Controller:
         self._stopping = threading.Event()
         self._end = threading.Event()
 
-        self._deciding = Deciding(store, admission, observer)
+        self._deciding = Deciding(store, admission, observer, timing.namespace_reloads)
         self._served: Outcome | None = None
         self._served_model = Model()
         self._running: Running | None = None
@@ -169,7 +169,7 @@ class Controller:
             if self._templates.read(self._running.sections() if self._running is not None else None):
                 self._set_aside.retry_routes_now(time.monotonic())
         if self._store.is_synced and self._revival.due_s is None:
-            self._apply_changes(self._deciding.take())
+            self._apply_changes(self._deciding.take(time.monotonic()))
             self._delete_retired_servers()
         self._publish()
 
@@ -296,6 +296,7 @@ class Controller:
         result = self._applier.apply(self._templates.renderer, wanted.model, former)
         seconds = time.monotonic() - began_s
         causes = frozenset(reason.cause for reason in todo.reasons)
+        self._deciding.reloaded(todo.reasons, time.monotonic())
         match result:
             case Applied(running):
                 self._observer.reload_finished("success", causes, seconds)

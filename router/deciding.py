@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from router.admission import Admission, Outcome
 from router.hooks import Observer
+from router.plan import ReloadReason
+from router.reload_shares import ReloadShares
 from router.resources import ObjectKey
 from router.store import Store
 
@@ -17,9 +20,13 @@ class Deciding:
         store: the objects.
         admission: decides what is served.
         observer: counts what changed.
+        namespace_reloads: how many reloads a namespace may cause one after the other, and seconds until one more.
     """
 
-    def __init__(self, store: Store, admission: Admission, observer: Observer) -> None:
+    def __init__(
+        self, store: Store, admission: Admission, observer: Observer, namespace_reloads: tuple[int, float]
+    ) -> None:
+        self._shares = ReloadShares(*namespace_reloads)
         self._store = store
         self._admission = admission
         self._observer = observer
@@ -29,9 +36,10 @@ class Deciding:
         self.unreported: frozenset[ObjectKey] = frozenset()
         """Routes that are other objects than those last reported on, or gone."""
 
-    def take(self) -> Outcome:
-        """Decide about what arrived since."""
-        changes, arrived_s = self._store.take()
+    def take(self, now_s: float) -> Outcome:
+        """Decide about what arrived since (now is ``time.monotonic``)."""
+        changes, arrived_s = self._store.take(self._shares.used_up(now_s))
+        self._shares.touched(changes.routes)
         if changes:
             self.unreported |= changes.routes
             self._observer.changes_seen(changes)
@@ -49,6 +57,10 @@ class Deciding:
         """Decide about all objects with the next ``take``, without anything that is remembered of them."""
         self._admission = self._admission.anew()
         self.outcome = None
+
+    def reloaded(self, reasons: Iterable[ReloadReason], now_s: float) -> None:
+        """Take note that HAProxy was loaded anew, or refused to be (``time.monotonic``)."""
+        self._shares.reloaded(reasons, self.outcome.verdicts if self.outcome is not None else {}, now_s)
 
     def served(self, now_s: float) -> None:
         """Take note that HAProxy serves the outcome (``time.monotonic``)."""

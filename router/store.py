@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -62,6 +62,8 @@ class Store:
         self._unsynced = set(sources)
         self._woken = False
         self._condition = threading.Condition()
+        self._late: dict[str, dict[_Slot, KubernetesObject]] = {}
+        """Routes that wait, by namespace; of the reader."""
         self._slice_owner: dict[ObjectKey, str] = {}
         """The name of each slice's Service, which is of the same namespace."""
 
@@ -110,8 +112,11 @@ class Store:
             self._condition.wait_for(lambda: self._woken, timeout_s)
             self._woken = False
 
-    def take(self) -> tuple[Changes, float | None]:
+    def take(self, late: Collection[str] = ()) -> tuple[Changes, float | None]:
         """Move what arrived into ``objects``.
+
+        Args:
+            late: namespaces whose Routes wait, as if they had not arrived yet; those that are gone do not wait.
 
         Returns:
             The keys that changed, and when the oldest of these changes arrived (``time.monotonic``), None without any.
@@ -119,6 +124,7 @@ class Store:
         with self._condition:
             inbox, self._inbox = self._inbox, {}
             arrived_s, self._oldest_arrival_s = self._oldest_arrival_s, None
+        inbox = self._due(inbox, late)
         try:
             changes = self._move(inbox)
         except BaseException:
@@ -128,6 +134,23 @@ class Store:
                 self._oldest_arrival_s = arrived_s
             raise
         return changes, arrived_s if changes else None
+
+    def _due(
+        self, inbox: dict[_Slot, KubernetesObject | None], late: Collection[str]
+    ) -> dict[_Slot, KubernetesObject | None]:
+        if not late and not self._late:
+            return inbox
+        due: dict[_Slot, KubernetesObject | None] = {}
+        for slot, obj in inbox.items():
+            kind, key = slot
+            if kind is Route and obj is not None and key.namespace in late:
+                self._late.setdefault(key.namespace, {})[slot] = obj
+                continue
+            self._late.get(key.namespace, {}).pop(slot, None)
+            due[slot] = obj
+        for namespace in self._late.keys() - set(late):
+            due.update(self._late.pop(namespace))
+        return due
 
     def _move(self, inbox: Mapping[_Slot, KubernetesObject | None]) -> Changes:
         routes: set[ObjectKey] = set()

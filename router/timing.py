@@ -16,5 +16,7 @@ class Timing:
     """Between looks at whether a taken port is free again; a look disturbs nobody."""
     refused_retry_s: tuple[float, float] = (5.0, 300.0)
     """First and longest pause before HAProxy is asked again about a Route that it refused."""
+    namespace_reloads: tuple[int, float] = (30, 10.0)
+    """How many reloads a namespace may cause one after the other, and seconds until one more; 0 for as many as it likes."""
     failure_retry_s: tuple[float, float] = (1.0, 30.0)
     """First and longest pause after a failure that no Route is to blame for, and between restarts of HAProxy."""

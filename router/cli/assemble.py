@@ -142,7 +142,10 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
         load_templates=renderer,
         observer=metrics,
         room=room,
-        timing=Timing(reload_interval_s=values["reload_interval"] / 1000),
+        timing=Timing(
+            reload_interval_s=values["reload_interval"] / 1000,
+            namespace_reloads=(30, values["reload_interval"] / 100),
+        ),
         reporter=cluster.writer if cluster is not None else None,
     )
     source, input_problems = _source(values, cluster, store, metrics, stack)

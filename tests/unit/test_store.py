@@ -209,3 +209,28 @@ def _flat(objects: Objects) -> dict[_Slot, KubernetesObject]:
 
 
 TestStoreAgainstDict = StoreAgainstDict.TestCase
+
+
+def test_routes_of_late_namespaces_wait_and_all_else_does_not() -> None:
+    """They come as they are when it is their turn, in whatever state; what was deleted is gone at once, and stays gone."""
+    store = Store()
+
+    def route(name: str, host: str = "", namespace: str = "team") -> Route:
+        return Route(metadata=ObjectMeta(name=name, namespace=namespace), spec=RouteSpec(host=host))
+
+    store.put(route("kept", "before"), route("deleted"), route("x", namespace="other"))
+    store.take()
+    store.put(route("kept", "first"), route("deleted", "late"), route("new"), route("x", "now", "other"))
+    store.put(Service(metadata=ObjectMeta(name="s", namespace="team")))
+    changes, _ = store.take({"team"})
+    assert changes == Changes(frozenset({ObjectKey("other", "x")}), frozenset({ObjectKey("team", "s")}))
+    assert store.objects.routes[ObjectKey("team", "kept")].spec.host == "before"
+    store.put(route("kept", "second"))
+    store.delete(Route, ObjectKey("team", "deleted"))
+    changes, _ = store.take({"team"})
+    assert changes.routes == {ObjectKey("team", "deleted")}
+    changes, _ = store.take()
+    assert changes.routes == {ObjectKey("team", "kept"), ObjectKey("team", "new")}
+    assert store.objects.routes[ObjectKey("team", "kept")].spec.host == "second"
+    assert ObjectKey("team", "deleted") not in store.objects.routes
+    assert store.take()[0] == Changes()

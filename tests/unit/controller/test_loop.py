@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 
@@ -260,3 +261,29 @@ def test_template_error_at_load_is_a_template_error(stage: Stage) -> None:
     (stage.template_dir / "route.cfg.j2").write_text("{% if %}")
     with pytest.raises(TemplateError):
         stage.renderer()
+
+
+def test_a_route_that_flaps_has_haproxy_loaded_at_a_bounded_rate(tmp_path: Path) -> None:
+    """Good edits, each of which needs a reload: after the first few they wait together, and another team's Route does not."""
+    timing = Timing(
+        reload_interval_s=0,
+        gather_s=(0, 0),
+        port_retry_s=0,
+        refused_retry_s=(1000, 1000),
+        failure_retry_s=(0, 0),
+        namespace_reloads=(5, 1000),
+    )
+    stage = Stage(tmp_path, timing)
+    start(stage, route("a", 7001))
+    for number in range(40):
+        stage.store.put(route("a", 7002 + number))
+        stage.turn()
+    assert len(stage.haproxy.loads) == 1 + 5
+    quiet = route("b", 7100)
+    stage.store.put(msgspec.structs.replace(quiet, metadata=msgspec.structs.replace(quiet.metadata, namespace="quiet")))
+    stage.turn()
+    assert stage.haproxy.serves == {7006, 7100}
+    stage.store.delete(Route, key("a"))
+    stage.turn()
+    assert stage.haproxy.serves == {7100} or "disable frontend fe_tcp:7006" in stage.haproxy.commands
+    stage.close()
