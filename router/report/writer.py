@@ -194,6 +194,8 @@ class StatusWriter:
     # The writing thread
 
     def _run(self) -> None:
+        # A thread that died had taken up something, which is looked at again with all else.
+        self._lose()
         while not self._stopping:
             pause_s = self.step()
             if pause_s > 0:

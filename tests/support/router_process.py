@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
@@ -70,8 +70,9 @@ class RouterProcess:
     def launch(self) -> None:
         """Start it, and wait until its HTTP port is known."""
         command = self.command()
-        with (self.directory / "log").open("ab") as log, (self.directory / "traffic").open("ab") as traffic:
-            self._log_start = log.tell()
+        with self.open_log() as log, (self.directory / "traffic").open("ab") as traffic:
+            path = self.directory / "log"
+            self._log_start = path.stat().st_size if path.exists() else 0
             self.process = subprocess.Popen(command, stderr=log, stdout=traffic, stdin=subprocess.DEVNULL)
         process = self.process
         wait_for(lambda: process.poll() is not None or "router started" in self.log(), "the router to start")
@@ -79,6 +80,10 @@ class RouterProcess:
         told = re.search(r"""http["']?[=:] ?["']?127\.0\.0\.1:(\d+)""", self.log())
         assert told is not None, self.log()
         self.http_port = int(told[1])
+
+    def open_log(self) -> BinaryIO:
+        """Give where it is to write its log, which is read from the file of that name."""
+        return (self.directory / "log").open("ab")
 
     def launch_with_log(self, stderr: int | None, http_port: int) -> None:
         """Start it with its log to a file descriptor, or (None) with standard error closed, and wait until it is ready.

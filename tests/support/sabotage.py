@@ -41,6 +41,12 @@ class Sabotage:
         finally:
             self._keep(descriptor)
 
+    def close(self) -> None:
+        """Give no more orders."""
+        if self._writing is not None:
+            os.close(self._writing)
+            self._writing = None
+
     def _keep(self, descriptor: int) -> None:
         """Keep the FIFO open, or what nobody has read yet would be lost."""
         former, self._writing = self._writing, descriptor

@@ -24,6 +24,8 @@ _TYPELESS = {
     "MsgspecError",
 }
 """What there is in msgspec that finds nothing out about types, and may be used in a function."""
+_BY_NAME = {"Struct", "field", "replace", "asdict", "Raw"}
+"""What may be imported by its own name."""
 _AT_IMPORT = {"reader", "converter"}
 
 
@@ -45,7 +47,7 @@ class _Calls(ast.NodeVisitor):
     visit_Lambda = visit_FunctionDef  # noqa: N815 - likewise
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        if self.depth and any(ast.unparse(base).startswith("msgspec.") for base in node.bases):
+        if self.depth and any(ast.unparse(base).endswith("Struct") for base in node.bases):
             self.found.append((node.lineno, f"class {node.name}"))
         self.generic_visit(node)
 
@@ -65,7 +67,7 @@ class _Calls(ast.NodeVisitor):
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         if node.module is not None and node.module.split(".")[0] == "msgspec":
-            self.imported_by_name += [each.name for each in node.names]
+            self.imported_by_name += [each.name for each in node.names if each.name not in _BY_NAME]
 
 
 def _uses(path: Path) -> Iterator[str]:

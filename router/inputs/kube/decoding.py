@@ -126,6 +126,9 @@ class _Pod(_Fields, frozen=True):
     status: _PodStatus = _PodStatus()
 
 
+_MOST_DIGITS = 40
+"""Of a resourceVersion: real ones have 64 bits, and Python makes no numbers of thousands of digits."""
+
 # They raise msgspec.DecodeError.
 decode_page = reader(Page)
 decode_event = reader(WatchEvent)
@@ -201,7 +204,8 @@ def version_number(resource_version: str) -> int | None:
 
     https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
     """
-    return int(resource_version) if resource_version.isdecimal() else None
+    is_number = resource_version.isdecimal() and len(resource_version) <= _MOST_DIGITS
+    return int(resource_version) if is_number else None
 
 
 def _family(ip: str) -> str:

@@ -26,6 +26,19 @@ _TRIES_S = 1.5
 """How long a port is tried to be had; it is given up without harm."""
 
 
+_THREADS = (
+    "watch routes",
+    "watch services",
+    "watch endpointslices",
+    "status",
+    "leader election",
+    "level",
+    "haproxy metrics",
+    "worker watch",
+    "child's stderr",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Disaster:
     """One of them."""
@@ -101,6 +114,29 @@ def cut_streams(scene: Scene, chance: random.Random) -> str:
         return "streams cut, and 410 Gone"
     scene.api.faults.cut_streams()
     return "streams cut"
+
+
+def kill_thread(scene: Scene, chance: random.Random) -> str:
+    """Let one of the router's threads die of what nobody foresaw, wherever it is."""
+    name = chance.choice((*_THREADS, f"watch {scene.template_dir}"))
+    scene.router.sabotage.order(f"kill {name}")
+    return f"the router's thread {name!r} killed"
+
+
+def fail_turns(scene: Scene, chance: random.Random) -> str:
+    """Let the next turns of the reconcile loop fail of what nobody foresaw."""
+    times = chance.choice((1, 2, 3))
+    scene.router.sabotage.order(f"fail {times}")
+    return f"the next {times} turns of the reconcile loop fail"
+
+
+def break_log(scene: Scene, chance: random.Random) -> str:
+    """Let nobody read the router's log any more: for a while, or until it is started again."""
+    if chance.random() < 0.5:
+        scene.router.breakable_log.stall()
+        return "the log is not read"
+    scene.router.breakable_log.close()
+    return "the log is a broken pipe"
 
 
 def good_template(scene: Scene, chance: random.Random) -> str:
@@ -200,6 +236,7 @@ DISASTERS: tuple[Disaster, ...] = (
     # Where a port is taken in the moment between look and load, all listeners pause for two seconds.
     Disaster(take_closed_port, is_felt=True),
     *(Disaster(each) for each in (kill_old_worker, cut_streams, good_template, roll_pods)),
+    *(Disaster(each) for each in (kill_thread, fail_turns, break_log)),
     *(Disaster(each) for each in (broken_template, failing_template, refused_template)),
 )
 

@@ -173,6 +173,7 @@ def _of_router(scene: Scene, usage: Usage) -> Iterator[str]:
         yield f"the router has {now.threads} threads, and had {usage.threads}"
     if now.files > usage.files + _MORE_FILES:
         yield f"the router has {now.files} files open, and had {usage.files}"
-    status, body = http_get(scene.router.http_port, "/readyz")
-    if status != 200:
-        yield f"/readyz: {status} {body}"
+    for path in ("/readyz", "/healthz"):
+        status, body = http_get(scene.router.http_port, path)
+        if status != 200:
+            yield f"{path}: {status} {body}"

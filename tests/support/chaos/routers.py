@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 from tests.support.api_server import ApiServer
+from tests.support.chaos.log import BreakableLog
 from tests.support.router_process import RouterProcess
+from tests.support.sabotage import Sabotage
 
 NAMESPACE = "team"
 """Of Routes, and of the routers' pods and their Lease."""
@@ -17,21 +22,21 @@ SNI_POOL = 3
 
 def routers(
     directory: Path, api: ApiServer, pool: tuple[int, ...], sni_port: int, http_port: int, haproxy: str | None
-) -> Callable[[], RouterProcess]:
+) -> Callable[[], FollowingRouter]:
     """Give what makes one router after another, each with a pod, a log and a state directory of its own."""
     api.tokens.add("token")
     kubeconfig = api.kubeconfig(directory, "token")
     (directory / "templates").mkdir()
     numbers = itertools.count()
 
-    def router() -> RouterProcess:
+    def router() -> FollowingRouter:
         name = f"router-{next(numbers)}"
         (directory / name).mkdir()
         spec = {"nodeName": "node", "hostNetwork": True, "serviceAccountName": "tcp-router", "containers": []}
         labels = {"app.kubernetes.io/name": "tcp-router"}
         metadata = {"name": name, "namespace": NAMESPACE, "labels": labels}
         api.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
-        return _FollowingRouter(
+        return FollowingRouter(
             directory / name, "--kubeconfig", str(kubeconfig), "--lease-namespace", NAMESPACE, "--check-interval", "1s",
             "--port-pool", ",".join(map(str, pool)), "--sni-pool", str(SNI_POOL),
             "--template-dir", str(directory / "templates"), *(("--haproxy", haproxy) if haproxy is not None else ()),
@@ -42,10 +47,27 @@ def routers(
     return router
 
 
-class _FollowingRouter(RouterProcess):
-    """One that follows an API server, and so no folder."""
+class FollowingRouter(RouterProcess):
+    """One that follows an API server, and so no folder; its log and its threads can be broken."""
+
+    def __init__(self, directory: Path, *options: str, sni_port: int) -> None:
+        self.sabotage = Sabotage(directory)
+        self.breakable_log = BreakableLog(directory / "log")
+        super().__init__(directory, *options, sni_port=sni_port, launcher=self.sabotage.launcher)
+
+    def open_log(self) -> BinaryIO:
+        """Give the pipe that its log goes through."""
+        return os.fdopen(self.breakable_log.open(), "wb")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End it, and read its log to the end."""
+        code = super().stop(how)
+        self.breakable_log.finish()
+        self.sabotage.close()
+        return code
 
     def command(self) -> list[str]:
+        """Give the command line, without the folder."""
         command = super().command()
         position = command.index("--manifests")
         return command[:position] + command[position + 2 :]

@@ -16,7 +16,7 @@ from tests.support.api_server import EVERY_ADDRESS, ApiServer
 from tests.support.certificates import server_context
 from tests.support.chaos import processes
 from tests.support.chaos.pods import pod
-from tests.support.chaos.routers import NAMESPACE, SNI_POOL, routers
+from tests.support.chaos.routers import NAMESPACE, SNI_POOL, FollowingRouter, routers
 from tests.support.generation import probe
 from tests.support.level import Level, connect
 from tests.support.objects import ANNOTATIONS, app
@@ -64,7 +64,7 @@ class Scene:
 
     directory: Path
     api: ApiServer
-    router: RouterProcess
+    router: FollowingRouter
     pods: dict[Address, bytes]
     steady: dict[str, tuple[int, Address]]
     """Routes that nothing happens to: their ports and pods."""
@@ -75,7 +75,7 @@ class Scene:
     moved_port: int
     sni_port: int
     say: Callable[[str], None]
-    next_router: Callable[[], RouterProcess]
+    next_router: Callable[[], FollowingRouter]
     """Makes a router that can take this one's place: with a state directory of its own, and all else alike."""
     foreign: dict[int, socket.socket] = field(default_factory=dict)
     """Listeners on ports that Routes ask for."""
