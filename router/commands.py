@@ -44,8 +44,11 @@ def add_server(backend: str, name: str, line: ServerLine) -> Iterator[Command]:
     """
     server = f"{backend}/{name}"
     maxconn = f" maxconn {line.maxconn}" if line.maxconn else ""
+    number = f" id {line.id}" if line.id else ""
     options = "".join(f" {word}" for word in line.options)
-    yield Command(f"add server {server} {line.address} weight {line.weight}{maxconn}{options}", Answer.SERVER_ADDED)
+    yield Command(
+        f"add server {server} {line.address} weight {line.weight}{maxconn}{number}{options}", Answer.SERVER_ADDED
+    )
     if line.is_checked:
         yield Command(f"enable health {server}")
     yield Command(f"enable server {server}")
@@ -58,9 +61,24 @@ def change_server(backend: str, name: str, before: ServerLine, after: ServerLine
         host, _, port = after.address.rpartition(":")
         yield Command(f"set server {server} addr {host.strip('[]')} port {port}", Answer.ADDRESS_SET)
     if before.weight != after.weight:
-        yield Command(f"set server {server} weight {after.weight}")
+        yield set_weight(backend, name, after.weight)
     if before.maxconn != after.maxconn:
-        yield Command(f"set maxconn server {server} {after.maxconn}")
+        yield set_server_limit(backend, name, after.maxconn)
+
+
+def set_weight(backend: str, name: str, weight: int) -> Command:
+    """Give a server another weight."""
+    return Command(f"set server {backend}/{name} weight {weight}")
+
+
+def set_server_limit(backend: str, name: str, limit: int) -> Command:
+    """Limit the connections of a server; 0 is no limit."""
+    return Command(f"set maxconn server {backend}/{name} {limit}")
+
+
+def set_frontend_limit(frontend: str, limit: int) -> Command:
+    """Limit the connections of a port."""
+    return Command(f"set maxconn frontend {frontend} {limit}")
 
 
 def retire_server(backend: str, name: str, line: ServerLine) -> Command:

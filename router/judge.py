@@ -120,8 +120,7 @@ class Judge:
         if rendered.failures:
             return Refused(
                 _refusals(
-                    ((failure.owner, str(failure.error)) for failure in rendered.failures if failure.owner is not None),
-                    "its template fails",
+                    (failure.owner, str(failure.error)) for failure in rendered.failures if failure.owner is not None
                 )
             )
         result = self.check(rendered, self._state.write_candidate, whole=whole)
@@ -202,13 +201,11 @@ def _explain(alert: Diagnostic, rendered: Rendered) -> str:
     return said if alert.line is None else f"{said} (from {rendered.origin(alert.line)})"
 
 
-def _refusals(
-    blamed: Iterable[tuple[Owner, str]], what_happened: str = "HAProxy refuses its configuration"
-) -> Refusals:
+def _refusals(blamed: Iterable[tuple[Owner, str]]) -> Refusals:
     routes: dict[ObjectKey, Refusal] = {}
     at_ports: dict[int, Refusal] = {}
     for owner, problem in blamed:
-        refusal = Refusal(Reason.CONFIG_REJECTED, f"{what_happened}: {problem}")
+        refusal = Refusal(Reason.CONFIG_REJECTED, f"HAProxy refuses its configuration: {problem}")
         if isinstance(owner, RouteOwner):
             routes.setdefault(ObjectKey(owner.namespace, owner.route), refusal)
         else:

@@ -10,7 +10,7 @@ here needs quoting in haproxy.cfg.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
@@ -28,6 +28,8 @@ class Server:
     weight: int
     check: bool = True
     """False where a health check would do harm: it would wake an idled Service."""
+    id: int = field(kw_only=True)
+    """What HAProxy hashes (``source``, ``random``) and orders (``first``) it by: 1 to 1,048,575, unlike all others of its backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Backend:
 
     name: str
     balance: Balance
+    hash_balance_factor: int | None
+    """With ``source``: the most that a server may have, in percent of the average, before clients go to another one."""
     timeout_connect_ms: int
     timeout_server_ms: int
     timeout_tunnel_ms: int

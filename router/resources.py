@@ -137,6 +137,7 @@ class ServiceSpec(_Fields, frozen=True):
     # A literal default would be read as the struct's default for absent fields, which is what the API means too.
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
     cluster_ips: tuple[str, ...] | None = msgspec.field(name="clusterIPs", default=None)
+    ip_families: tuple[str, ...] | None = None
     ports: tuple[ServicePort, ...] | None = None
     session_affinity: str = "None"
     selector: SomeSelector | None = None

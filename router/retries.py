@@ -13,7 +13,7 @@ from router.model import RouteSection
 from router.resources import ObjectKey
 from router.set_aside import Ask, Refusal, Refusals, ask_for, ask_of
 
-_HURRIED_PAUSE_S = 0.05
+_HURRIED_PAUSE_S = 0.1
 """Between looks at a port that another generation of this router is about to close."""
 _FEW = 64
 """How many ports are looked at so often, of any number."""

@@ -32,6 +32,8 @@ class ServerLine:
     """0 is no limit."""
     options: tuple[str, ...]
     """All other words, those of ``default-server`` lines first; of keywords that stand twice the last one counts."""
+    id: int = 0
+    """0 is none written: HAProxy gives it one by its place."""
 
     @property
     def is_checked(self) -> bool:
@@ -125,6 +127,18 @@ def read_section(
     return SectionText("\n".join(fixed), servers, allowlist if is_written else None)
 
 
+def frontend_limit(text: str) -> int | None:
+    """Give the ``maxconn`` of the frontend in a rendered section; the last one counts, and None is none."""
+    found: str | None = None
+    section = ""
+    for words in _lines(text):
+        if words[0] in _SECTIONS:
+            section = words[0]
+        elif section == "frontend" and words[0] == "maxconn" and len(words) > 1:
+            found = words[1]
+    return int(found) if found is not None and found.isdecimal() else None
+
+
 def default_server_words(text: str) -> Mapping[str, tuple[str, ...]]:
     """Give the words of the ``default-server`` lines of a configuration's ``defaults`` sections.
 
@@ -157,19 +171,16 @@ def _lines(text: str) -> Iterator[list[str]]:
 
 
 def _server(words: Iterable[str], defaults: tuple[str, ...], address: str) -> ServerLine | None:
-    weight, maxconn = _DEFAULT_WEIGHT, 0
+    numbers = {"weight": _DEFAULT_WEIGHT, "maxconn": 0, "id": 0}
     options: list[str] = []
     rest = iter((*defaults, *words))
     for word in rest:
-        if word in {"weight", "maxconn"}:
+        if word in numbers:
             value = next(rest, "")
             # Python refuses to make a number of thousands of digits.
             if not value.isdecimal() or len(value) > _MOST_DIGITS:
                 return None
-            if word == "weight":
-                weight = int(value)
-            else:
-                maxconn = int(value)
+            numbers[word] = int(value)
         elif word in _NOT_AT_RUNTIME:
             return None
         elif word == "no-check":
@@ -177,4 +188,4 @@ def _server(words: Iterable[str], defaults: tuple[str, ...], address: str) -> Se
             options = [option for option in options if option != "check"]
         else:
             options.append(word)
-    return ServerLine(address, weight, maxconn, tuple(options))
+    return ServerLine(address, options=tuple(options), **numbers)

@@ -239,12 +239,15 @@ def _rejected(request: Request, host: str | None, rejection: Rejection) -> Verdi
 
 def _section(request: Request, destination: Destination) -> RouteSection:
     options = request.options
-    by_source = destination.sticks_to_source and not options.balance_chosen
-    balance = "source" if by_source else options.backend.balance
     dedicated = request.port is not None and not request.shares_port
     return RouteSection(
         namespace=request.key.namespace,
         route=request.key.name,
-        backend=replace(options.backend, name=backend_name(*request.key), balance=balance, servers=destination.servers),
+        backend=replace(
+            options.backend,
+            name=backend_name(*request.key),
+            balance=destination.balance,
+            servers=destination.servers,
+        ),
         frontend=Frontend(request.port, options.port) if dedicated and request.port is not None else None,
     )

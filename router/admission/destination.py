@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
 import msgspec
 
-from router.admission.endpoints import MAX_ENDPOINTS, Found, ServiceEndpoints, find_endpoints
+from router.admission.endpoints import MAX_ENDPOINTS, ServiceEndpoints, find_endpoints, prefers_ipv6
+from router.admission.options import HASH_BALANCE_FACTOR
 from router.admission.own_places import Loops
-from router.admission.request import MAX_WEIGHT, Request, Target
+from router.admission.pods import Found, Place, places_of_pods
+from router.admission.request import Request, Target
+from router.admission.server_ids import server_ids
 from router.admission.target_port import shown_name
 from router.admission.verdicts import Rejection
-from router.model import Server
+from router.admission.weights import endpoint_shares, largest_weight, scaled
+from router.model import Balance, Server
+from router.resources import Service
 from router.store import Objects
 
 _name = attrgetter("name")
 _NOTHING = ServiceEndpoints((), (), ())
+_ON_A_RING: frozenset[Balance] = frozenset({"source", "random"})
+"""What finds a server by points that are spread over a ring."""
 
 
 class Destination(msgspec.Struct, frozen=True, gc=False):
@@ -25,14 +32,13 @@ class Destination(msgspec.Struct, frozen=True, gc=False):
 
     servers: tuple[Server, ...]
     """Sorted by name; names are unique."""
-    sticks_to_source: bool
-    """The Service of ``spec.to`` has sessionAffinity ClientIP."""
+    balance: Balance
     warnings: tuple[str, ...]
     own_ports: frozenset[int] = frozenset()
     """Ports of endpoints at addresses of the routers: which are dropped depends on whether the routers listen there."""
 
 
-NOWHERE = Destination((), sticks_to_source=False, warnings=())
+NOWHERE = Destination((), balance="leastconn", warnings=())
 
 
 def find_destination(
@@ -68,50 +74,61 @@ def find_destination(
         warnings.extend(endpoints.warnings)
         shares.append((target, endpoints))
     primary = objects.services.get(request.targets[0].service)
+    balance = _balance(request, primary)
+    if balance != "source" and request.options.backend.hash_balance_factor is not None:
+        warnings.append(
+            f"annotation {HASH_BALANCE_FACTOR} has no effect: balance is {balance}, and it is for source alone"
+        )
     return Destination(
-        servers=_servers(shares),
-        sticks_to_source=primary is not None and primary.spec.session_affinity == "ClientIP",
+        servers=_servers(shares, balance, prefers_ipv6=primary is not None and prefers_ipv6(primary)),
+        balance=balance,
         warnings=tuple(warnings),
         own_ports=loops.ports,
     )
 
 
-def server_weights(shares: Sequence[tuple[int, int]]) -> list[int]:
-    """Share the weights of Services over their endpoints, as OpenShift's router does (calculateServiceWeights).
-
-    Each endpoint gets its part of the Service's weight; all are scaled so that the largest becomes 256. One Service alone
-    has nothing to be weighed against: its endpoints get 1, or 0 where its weight is 0.
-
-    Args:
-        shares: weight and number of ready endpoints of each Service.
-
-    Returns:
-        The weight of one endpoint of each Service: 0 where the Service's weight is 0, else 1 to 256.
-    """
-    if len(shares) == 1:
-        return [min(shares[0][0], 1)]
-    # Exact fractions weight/count, compared and scaled in integers: the same on every machine.
-    largest, count_of_largest = 0, 1
-    for weight, count in shares:
-        if count and weight * count_of_largest > largest * count:
-            largest, count_of_largest = weight, count
-    return [
-        max(1, MAX_WEIGHT * weight * count_of_largest // (largest * count)) if weight and count else 0
-        for weight, count in shares
-    ]
+def _balance(request: Request, primary: Service | None) -> Balance:
+    """Give how connections find their pod; sessionAffinity of the Service of ``spec.to`` counts where the Route does not say."""
+    options = request.options
+    sticks_to_source = primary is not None and primary.spec.session_affinity == "ClientIP"
+    return "source" if sticks_to_source and not options.balance_chosen else options.backend.balance
 
 
-def _servers(shares: Sequence[tuple[Target, ServiceEndpoints]]) -> tuple[Server, ...]:
-    weights = server_weights([(target.weight, len(endpoints.ready)) for target, endpoints in shares])
+def _servers(
+    shares: Sequence[tuple[Target, ServiceEndpoints]], balance: Balance, *, prefers_ipv6: bool
+) -> tuple[Server, ...]:
+    found: dict[Place, Found] = {}
+    parts: dict[Place, int] = {}
+    each_gets = endpoint_shares([(target.weight, len(endpoints.ready)) for target, endpoints in shares])
+    for (_, endpoints), share in zip(shares, each_gets, strict=True):
+        for endpoint in endpoints.ready:
+            found.setdefault(endpoint.place, endpoint)
+            parts[endpoint.place] = parts.get(endpoint.place, 0) + share
+    for _, endpoints in shares:
+        for endpoint in endpoints.draining:
+            found.setdefault(endpoint.place, endpoint)
+    if len(shares) > 1:
+        # One Service may lead to a pod by the one family, another by the other.
+        for place, instead in places_of_pods(found.values(), prefers_ipv6=prefers_ipv6).items():
+            del found[place]
+            parts[instead] = parts.get(instead, 0) + parts.pop(place, 0)
+    return _weighted(found, parts, largest_weight(len(shares), len(parts), on_a_ring=balance in _ON_A_RING))
+
+
+def _weighted(found: Mapping[Place, Found], parts: Mapping[Place, int], largest: int) -> tuple[Server, ...]:
+    ids = server_ids((each.address, each.port, each.service) for each in found.values())
+    weights = dict(zip(parts, scaled(tuple(parts.values()), largest), strict=True))
     return uniquely_named(
-        server
-        for (_, endpoints), weight in zip(shares, weights, strict=True)
-        for server in (*_weighted(endpoints.ready, weight), *_weighted(endpoints.draining, 0))
+        Server(
+            each.name,
+            each.address,
+            each.port,
+            weights.get(place, 0),
+            each.check,
+            id=ids[each.address, each.port, each.service],
+        )
+        for place, each in found.items()
     )
-
-
-def _weighted(found: Iterable[Found], weight: int) -> list[Server]:
-    return [Server(each.name, each.address, each.port, weight, each.check) for each in found]
 
 
 def uniquely_named(servers: Iterable[Server]) -> tuple[Server, ...]:

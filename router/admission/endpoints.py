@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from router.admission.addresses import LOOPBACK, judge_address
 from router.admission.own_places import Loops
+from router.admission.pods import Found, Place, places_of_pods
 from router.admission.target_port import PortChoice, choose_port, is_tcp, shown_key
 from router.admission.text import is_dns_subdomain, sanitised, shown
 from router.admission.verdicts import Reason, Rejection
@@ -23,18 +23,6 @@ IDLED_AT = "idling.alpha.openshift.io/idled-at"
 """Set by ``oc idle`` on a Service, removed when the first connection wakes it (openshift/api, unidling annotations)."""
 
 _MAX_LISTED = 3
-_LOOPBACK_SHOWN = f"({LOOPBACK})"
-
-
-class Found(NamedTuple):
-    """A usable endpoint. Sorts so that of two with the same address and port the better one comes first."""
-
-    draining: bool
-    name: str
-    """The server name that it shall have."""
-    address: str
-    port: int
-    check: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +54,7 @@ def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
         most: how many endpoints of the slices are looked at; beyond, those of the first slices by name.
 
     Returns:
-        The endpoints, each address and port once, sorted by name; or why no Route may lead to this Service.
+        The endpoints, each pod once, sorted by name; or why no Route may lead to this Service.
     """
     if service.spec.type == "ExternalName":
         return Rejection(
@@ -81,15 +69,18 @@ def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
     told = sum(len(each.endpoints or ()) for each in slices.values())
     read = slices if told <= most else _first(slices, most)
     dropped: set[str] = set()
-    best: dict[tuple[str, int], Found] = {}
+    best: dict[Place, Found] = {}
     for found in _usable(service, read, choice, dropped, allow_loopback=allow_loopback, loops=loops):
-        place = (found.address, found.port)
-        best[place] = min(found, best.get(place, found))
+        best[found.place] = min(found, best.get(found.place, found))
+    for place in places_of_pods(best.values(), prefers_ipv6=prefers_ipv6(service)):
+        del best[place]
     ready = tuple(sorted(found for found in best.values() if not found.draining))
     draining = tuple(sorted(found for found in best.values() if found.draining))
     if not ready and IDLED_AT in (service.metadata.annotations or {}):
         ready = tuple(_waker(service, choice, dropped, allow_loopback=allow_loopback, loops=loops))
-    warnings = [_dropped_warning(service, dropped)] if dropped else []
+    warnings = [choice.warning] if choice.warning else []
+    if dropped:
+        warnings.append(_dropped_warning(service, dropped))
     if told > most:
         warnings.append(
             f"Service {shown_key(service)} has {told} endpoints; only the first {most} are looked at, by the names of their "
@@ -143,15 +134,16 @@ def _usable(  # noqa: PLR0913 - what there is to know of endpoints
                 if loops.lead_back(address, port):
                     dropped.add(_shown_loop(address, port))
                     continue
-                name = _server_name(_pod(endpoint) or address, service_name, port_name, address, port)
-                yield Found(draining, name, address, port, check=True)
+                pod = _pod(endpoint)
+                name = _server_name(pod or address, service_name, port_name, address, port)
+                yield Found(draining, name, address, port, check=True, service=service_name, pod=pod)
 
 
 def _matching(each: EndpointSlice, choice: PortChoice) -> dict[int, str]:
     """Give the ports of a slice that are meant, each number once, with its name; of several names the first."""
     ports: dict[int, str] = {}
-    for port in each.ports or ():
-        if choice.matches(port) and port.port is not None:
+    for port in choice.among(each.ports or ()):
+        if port.port is not None:
             name = port.name or ""
             ports[port.port] = min(ports.get(port.port, name), name, key=lambda each: f"{sanitised(each)}:")
     return ports
@@ -179,9 +171,15 @@ def _accepted(address_type: str, text: str, dropped: set[str], *, allow_loopback
     return None
 
 
-def _pod(endpoint: Endpoint) -> str | None:
+def prefers_ipv6(service: Service) -> bool:
+    """Say whether a Service's first family is IPv6: the one that Kubernetes gives clients that could use both."""
+    families = service.spec.ip_families
+    return families is not None and families[:1] == ("IPv6",)
+
+
+def _pod(endpoint: Endpoint) -> str:
     target = endpoint.target_ref
-    return target.name if target is not None and target.kind == "Pod" and is_dns_subdomain(target.name) else None
+    return target.name if target is not None and target.kind == "Pod" and is_dns_subdomain(target.name) else ""
 
 
 def _server_name(pod: str, service_name: str, port_name: str, address: str, port: int) -> str:
@@ -209,6 +207,8 @@ def _waker(
             address=address,
             port=port.port,
             check=False,
+            service=service.metadata.name,
+            pod="",
         )
 
 
@@ -219,12 +219,7 @@ def _shown_loop(address: str, port: int) -> str:
 def _dropped_warning(service: Service, dropped: set[str]) -> str:
     listed = ", ".join(sorted(dropped)[:_MAX_LISTED])
     more = f" and {len(dropped) - _MAX_LISTED} more" if len(dropped) > _MAX_LISTED else ""
-    hint = (
-        "; a router for demonstrations leads to loopback with --allow-loopback-endpoints"
-        if _LOOPBACK_SHOWN in listed
-        else ""
-    )
-    return f"endpoints of Service {shown_key(service)} were dropped: {listed}{more}{hint}"
+    return f"endpoints of Service {shown_key(service)} were dropped: {listed}{more}"
 
 
 def _nothing_ready_warning(service: Service, slices: Mapping[str, EndpointSlice], draining: int) -> str:

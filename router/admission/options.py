@@ -40,6 +40,7 @@ POD_CONCURRENT_CONNECTIONS = f"{PREFIX}pod-concurrent-connections"
 CHECK_INTERVAL = "router.openshift.io/haproxy.health.check.interval"
 ON_MARKED_DOWN = f"{PREFIX}on-marked-down"
 TCP_KEEPALIVE = f"{PREFIX}tcp-keepalive"
+HASH_BALANCE_FACTOR = f"{PREFIX}hash-balance-factor"
 SEND_PROXY = f"{PREFIX}send-proxy"
 ACCEPT_PROXY = f"{PREFIX}accept-proxy"
 
@@ -52,6 +53,7 @@ MAX_CONNECTION_COUNT = 10_000_000
 _BALANCE_FORM = choice(get_args(Balance))
 _PROXY_FORM = choice(get_args(ProxyProtocol))
 _ON_MARKED_DOWN_FORM = choice(("shutdown-sessions",))
+_FACTOR_FORM = integer(101, 1_000)
 _LIMIT_FORM = integer(1, MAX_CONNECTION_COUNT)
 _POD_LIMIT_FORM = integer(0, MAX_CONNECTION_COUNT)
 
@@ -71,7 +73,7 @@ class RouteOptions:
 _KEYS = frozenset({
     BALANCE, TIMEOUT, TIMEOUT_TUNNEL, TIMEOUT_CONNECT, TIMEOUT_CLIENT, TIMEOUT_SERVER, IP_ALLOWLIST, IP_WHITELIST, RATE_LIMIT,
     RATE_LIMIT_CONCURRENT, RATE_LIMIT_RATE, MAX_CONNECTIONS, POD_CONCURRENT_CONNECTIONS, CHECK_INTERVAL, ON_MARKED_DOWN,
-    TCP_KEEPALIVE, SEND_PROXY, ACCEPT_PROXY,
+    TCP_KEEPALIVE, SEND_PROXY, ACCEPT_PROXY, HASH_BALANCE_FACTOR,
 })  # fmt: skip
 """All that ``read_options`` reads."""
 _REMEMBERED = 256
@@ -108,6 +110,7 @@ def _options(said: tuple[tuple[str, str], ...], defaults: RouteDefaults, claims_
         backend=Backend(
             name="",
             balance=balance or defaults.balance,
+            hash_balance_factor=read(annotations, HASH_BALANCE_FACTOR, _FACTOR_FORM),
             timeout_connect_ms=read(annotations, TIMEOUT_CONNECT, TIME) or defaults.timeout_connect_ms,
             timeout_server_ms=read(annotations, TIMEOUT_SERVER, TIME) or defaults.timeout_server_ms,
             timeout_tunnel_ms=timeout_tunnel or timeout or defaults.timeout_tunnel_ms,

@@ -19,10 +19,10 @@ from router.admission.options import (
 )
 from router.admission.text import is_dns_label, is_dns_subdomain, is_host, is_service_name, shown
 from router.admission.verdicts import Reason, Refused, Verdict
+from router.admission.weights import MAX_WEIGHT
 from router.resources import ObjectKey, Route, RouteIngress, RouteTarget
 from router.settings import MAX_PORT, AdmissionSettings
 
-MAX_WEIGHT = 256
 MAX_ALTERNATES = 16
 """Of ``spec.alternateBackends``; the API of Routes takes 3 (openshift/api, route/v1: MaxItems)."""
 _DEFAULT_WEIGHT = 100

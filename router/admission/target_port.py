@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from router.admission.text import shown
@@ -14,7 +15,7 @@ _MAX_LISTED = 5
 
 @dataclass(frozen=True, slots=True)
 class PortChoice:
-    """The port of a slice that is meant, by its number or by its name; neither where there is none."""
+    """The port of a slice that is meant, by its name, by its number where none has the name; neither where there is none."""
 
     number: int | None = None
     name: str | None = None
@@ -22,14 +23,14 @@ class PortChoice:
     """The port of the Service that leads there: where an idled Service is woken."""
     problem: str = ""
     """Why there is none, as a warning."""
+    warning: str = ""
+    """What its owner may not expect of it."""
 
-    def matches(self, port: EndpointPort) -> bool:
-        """Say whether a slice's port is the one that is meant."""
-        if not is_tcp(port.protocol) or port.port is None:
-            return False
-        if self.number is not None:
-            return port.port == self.number
-        return self.name is not None and (port.name or "") == self.name
+    def among(self, ports: Iterable[EndpointPort]) -> list[EndpointPort]:
+        """Give those of a slice's ports that are meant."""
+        usable = [port for port in ports if is_tcp(port.protocol) and port.port is not None]
+        named = [port for port in usable if self.name is not None and (port.name or "") == self.name]
+        return named or [port for port in usable if port.port == self.number]
 
 
 def is_tcp(protocol: str | None) -> bool:
@@ -50,12 +51,32 @@ def choose_port(service: Service, slices: Iterable[EndpointSlice], target: int |
         return _only_port(service, ports)
     if isinstance(target, str):
         return _through_service(service, [port for port in ports if port.name == target], target)
+    return _by_number(service, ports, slices, target)
+
+
+def _by_number(
+    service: Service, ports: tuple[ServicePort, ...], slices: Iterable[EndpointSlice], target: int
+) -> PortChoice:
+    """Choose by a number, which may be that of a port of the Service, of its pods, or of both.
+
+    OpenShift's router takes the pods' ports of that number alone (endpointsForAlias). So do we, but where it is the number of the
+    Service port that leads to them, too: then all pods behind that port are meant, whatever number each of them has.
+    """
+    slices = [each for each in slices if each.endpoints]
     endpoint_ports = [port for each in slices for port in each.ports or () if port.port == target]
     leading = [port for port in ports if _pod_port(port) == target and is_tcp(port.protocol)]
     numbered = [port for port in ports if port.port == target]
-    if any(is_tcp(port.protocol) for port in endpoint_ports):
+    names = {port.name or "" for port in endpoint_ports if is_tcp(port.protocol)}
+    through = next((port for port in numbered if port.name in names and is_tcp(port.protocol)), None)
+    if through is not None:
+        return PortChoice(number=target, name=through.name, service_port=through)
+    if names:
         tcp = [*leading, *(port for port in numbered if is_tcp(port.protocol))]
-        return PortChoice(number=target, service_port=tcp[0] if tcp else None)
+        return PortChoice(
+            number=target,
+            service_port=tcp[0] if tcp else None,
+            warning=_left_out_warning(service, slices, names, target),
+        )
     if leading and not numbered:
         # No endpoint has it now, the Service says that they will.
         return PortChoice(number=target, service_port=leading[0])
@@ -90,6 +111,22 @@ def _through_service(service: Service, candidates: list[ServicePort], target: in
     if isinstance(target, int):
         return PortChoice(problem=f"neither Service {shown_key(service)} nor its endpoints have a port {target}")
     return PortChoice(problem=f"Service {shown_key(service)} has no port named {shown(target)}")
+
+
+def _left_out_warning(service: Service, slices: Iterable[EndpointSlice], names: AbstractSet[str], target: int) -> str:
+    """Tell of pods whose port of the same name has another number, as while a container's port changes."""
+    others = {
+        port.name or ""
+        for each in slices
+        for port in each.ports or ()
+        if port.port not in (target, None) and is_tcp(port.protocol) and (port.name or "") in names
+    }
+    if not others:
+        return ""
+    return (
+        f"endpoints of Service {shown_key(service)} whose port {shown(min(others))} has another number than {target} are left out; "
+        "to have them all, say the Service port's name or number in spec.port.targetPort"
+    )
 
 
 def _pod_port(port: ServicePort) -> int | str:

@@ -59,13 +59,18 @@ class Step:
         return True
 
     def change_servers(self, before: Mapping[str, ServerLine], after: Mapping[str, ServerLine]) -> bool:
-        """Have these servers instead of those: new ones come before former ones go."""
+        """Have these servers instead of those: new ones come before former ones go.
+
+        HAProxy takes no server under an id that another one of the backend has, also where that one only waits for its last
+        connections to end; and a server keeps its id. What a fresh HAProxy would number otherwise is left to a reload.
+        """
+        holders = self._holders_of_ids(before) if after.keys() - before.keys() else {}
         for name, line in after.items():
             former = before.get(name)
             if former is None:
-                if not self._add_server(name, line):
+                if holders.get(line.id, name) != name or not self._add_server(name, line):
                     return False
-            elif former.options != line.options:
+            elif former.options != line.options or former.id != line.id:
                 return False
             else:
                 self.opening += commands.change_server(self.backend, name, former, line)
@@ -75,12 +80,17 @@ class Step:
                 self.leaving[self.backend, name] = line
         return True
 
+    def _holders_of_ids(self, before: Mapping[str, ServerLine]) -> Mapping[int, str]:
+        """Give the servers that are in the backend, by the ids that are written of them."""
+        leaving = {name: line for (backend, name), line in self.leaving_before.items() if backend == self.backend}
+        return {line.id: name for name, line in (*leaving.items(), *before.items()) if line.id}
+
     def _add_server(self, name: str, line: ServerLine) -> bool:
         former = self.leaving_before.get((self.backend, name))
         if former is None:
             self.opening += commands.add_server(self.backend, name, line)
             return True
-        if former.options != line.options:
+        if former.options != line.options or former.id != line.id:
             return False
         self.opening += commands.change_server(self.backend, name, former, line)
         self.opening.append(commands.revive_server(self.backend, name))

@@ -25,7 +25,7 @@ def _pods(count: int, port: int = 5432) -> tuple[Server, ...]:
 _SEED = section(
     "ottcache-002",
     6620,
-    Server("pod:ottcache-002-0:ottcache-002-service::10.128.2.7:6620", "10.128.2.7", 6620, 1),
+    Server("pod:ottcache-002-0:ottcache-002-service::10.128.2.7:6620", "10.128.2.7", 6620, 1, id=1_048_575),
     namespace="wzh-demo",
 )
 _DB = section("db", 15432, *_pods(3))
@@ -173,7 +173,7 @@ CASES: dict[str, Case] = {
                 section(
                     "r" * 253,
                     65535,
-                    Server(f"pod:{'p' * 253}:{'s' * 63}:{'n' * 15}:10.128.0.1:65535", "10.128.0.1", 65535, 256),
+                    Server(f"pod:{'p' * 253}:{'s' * 63}:{'n' * 15}:10.128.0.1:65535", "10.128.0.1", 65535, 256, id=1),
                     namespace="n" * 63,
                     options=port_options(timeout_client_ms=2_073_600_000, maxconn=1, accept_proxy=True),
                     timeout_connect_ms=1,

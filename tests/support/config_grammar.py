@@ -37,6 +37,7 @@ _ROUTE_LINES = (
     rf"backend {_BACKEND} from routes",
     r"  balance (?:roundrobin|leastconn|source|random|first)",
     r"  hash-type consistent",
+    rf"  hash-balance-factor {_NUMBER}",
     rf"  timeout connect {_NUMBER}ms",
     rf"  timeout server {_NUMBER}ms",
     rf"  timeout tunnel {_NUMBER}ms",
@@ -52,7 +53,7 @@ _ROUTE_LINES = (
     rf"  default-server check inter {_NUMBER}ms fastinter {_NUMBER}ms(?: on-marked-down shutdown-sessions)?",
     r"  default-server send-proxy(?:-v2)?(?: check-send-proxy)?",
     rf"  default-server maxconn {_NUMBER}",
-    rf"  server {_SERVER} (?:{_V4}|\[{_V6}\]):{_PORT} weight {_NUMBER}(?: no-check)?",
+    rf"  server {_SERVER} (?:{_V4}|\[{_V6}\]):{_PORT} weight {_NUMBER} id {_NUMBER}(?: no-check)?",
 )
 _SNI_LOOKUP = (
     r"  tcp-request content set-var\(txn\.backend\) var\(txn\.sni\),lower,rtrim\(\.\),(?:regsub\(\^\[\^\.\]\*,\),)?"

@@ -114,7 +114,8 @@ SERVICES = st.builds(
     annotations=st.sampled_from([None, {"idling.alpha.openshift.io/idled-at": "now"}]),
     type=st.sampled_from(["ClusterIP", "ExternalName"]) | ODD,
     cluster_ip=ADDRESSES,
-    session_affinity=ODD,
+    session_affinity=st.sampled_from(["None", "ClientIP"]) | ODD,
+    ip_families=st.none() | st.lists(st.sampled_from(["IPv4", "IPv6"]) | ODD, max_size=2).map(tuple),
     ports=st.lists(
         st.builds(
             ServicePort,

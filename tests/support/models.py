@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from router.admission.server_ids import server_ids
 from router.model import (
     Backend,
     Frontend,
@@ -29,7 +30,14 @@ def port_options(**changes: Any) -> PortOptions:
 
 def server(port: int, address: str = "127.0.0.1", *, weight: int = 1, check: bool = True, pod: str = "pod-1") -> Server:
     """Make a server, named as admission names it."""
-    return Server(f"pod:{pod}:svc:tcp:{address}:{port}", address, port, weight, check)
+    name = f"pod:{pod}:svc:tcp:{address}:{port}"
+    return Server(name, address, port, weight, check, id=server_id(address, port))
+
+
+def server_id(address: str, port: int) -> int:
+    """Give the id of a server that stands alone."""
+    (only,) = server_ids([(address, port, "svc")]).values()
+    return only
 
 
 def section(
@@ -43,6 +51,7 @@ def section(
     """Make the section of a Route; ``port`` None is one that is reached through shared ports only."""
     values: dict[str, Any] = {
         "balance": "leastconn",
+        "hash_balance_factor": None,
         "timeout_connect_ms": 5_000,
         "timeout_server_ms": 30_000,
         "timeout_tunnel_ms": 3_600_000,

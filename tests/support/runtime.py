@@ -34,7 +34,7 @@ class State:
     """What a HAProxy serves, whatever it calls it."""
 
     servers: Mapping[str, frozenset[tuple[str, ...]]]
-    """By Route: name, address, port, weight and limit of each server that may take connections."""
+    """By Route: name, address, port, weight, limit and id of each server that may take connections."""
     open_ports: frozenset[str]
     hosts: Mapping[str, Mapping[str, str]]
     """By shared port: the Route of each host."""
@@ -99,9 +99,9 @@ class Applying:
             columns = line.split()
             if not columns or columns[6] != _NOBODY_ASKED:
                 continue
-            backend, name, address, weight, port = (columns[n] for n in (1, 3, 4, 7, 18))
+            backend, number, name, address, weight, port = (columns[n] for n in (1, 2, 3, 4, 7, 18))
             assert backend in owner, f"{backend}/{name} takes connections and serves nobody"
-            found[owner[backend]].add((name, address, port, weight, limits[backend, name]))
+            found[owner[backend]].add((name, address, port, weight, limits[backend, name], number))
         return {route: frozenset(servers) for route, servers in found.items()}
 
     def _open_ports(self) -> frozenset[str]:
@@ -150,7 +150,9 @@ def said(plans: list[Plan]) -> str:
 
 
 @contextlib.contextmanager
-def applying(directory: Path, address: str, pool: str = "", sni_pool: int = 0) -> Iterator[Applying]:
+def applying(
+    directory: Path, address: str, pool: str = "", sni_pool: int = 0, templates: Path | None = None
+) -> Iterator[Applying]:
     """Give a HAProxy that is not started yet, and what applies models to it; all taken down when left."""
     settings = RenderSettings(state_dir=directory, bind_addresses=(address,), ip_mode="v4", nbthread=2)
     state = StateDir(directory)
@@ -167,7 +169,7 @@ def applying(directory: Path, address: str, pool: str = "", sni_pool: int = 0) -
         level,
     )
     try:
-        yield Applying(settings, haproxy, applier, level, Renderer(TemplateSet.load(), settings))
+        yield Applying(settings, haproxy, applier, level, Renderer(TemplateSet.load(templates), settings))
     finally:
         level.stop()
         haproxy.hurry()

@@ -26,6 +26,7 @@ class _Server:
     address: str
     weight: str
     maxconn: str
+    id: str
     options: tuple[str, ...]
     state: str = "ready"
     is_checked: bool = True
@@ -48,7 +49,7 @@ class _Frontend:
 
 
 Served = tuple[tuple[str, ...], frozenset[str] | None, frozenset[tuple[str, ...]]]
-"""Lines of the sections, who may connect (None: everybody), and name, address, weight, limit and options of each server."""
+"""Lines of the sections, who may connect (None: everybody), and name, address, weight, limit, id and options of each server."""
 
 
 @dataclass(slots=True)
@@ -174,6 +175,8 @@ class SimulatedHaproxy:
         if server in self._backends[backend].servers:
             raise Refused(f"there is a server {name} already")
         added = _server(address, options)
+        if added.id in {there.id for there in self._backends[backend].servers.values()}:
+            raise Refused(f"the id {added.id} is another's in {backend}")
         # As HAProxy does: in maintenance, its checks at rest.
         added.state, added.is_checked = "maint", "check" not in added.options
         self._backends[backend].servers[server] = added
@@ -259,7 +262,7 @@ class SimulatedHaproxy:
             if networks == {"0.0.0.0/0", "::/0"}:
                 networks = None
         servers = frozenset(
-            (name, server.address, server.weight, server.maxconn, *server.options)
+            (name, server.address, server.weight, server.maxconn, server.id, *server.options)
             for name, server in backend.servers.items()
             if server.state == "ready"
         )
@@ -267,7 +270,7 @@ class SimulatedHaproxy:
 
 
 def _server(address: str, words: list[str]) -> _Server:
-    weight, maxconn = "1", "0"
+    weight, maxconn, number = "1", "0", "none"
     options: list[str] = []
     rest = iter(words)
     for word in rest:
@@ -275,8 +278,10 @@ def _server(address: str, words: list[str]) -> _Server:
             weight = next(rest)
         elif word == "maxconn":
             maxconn = next(rest)
+        elif word == "id":
+            number = next(rest)
         elif word == "no-check":
             options = [each for each in options if each != "check"]
         else:
             options.append(word)
-    return _Server(address, weight, maxconn, tuple(options))
+    return _Server(address, weight, maxconn, number, tuple(options))

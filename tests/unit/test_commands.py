@@ -55,6 +55,11 @@ def test_paths_are_one_word(path: str, written: str) -> None:
             id="all of it",
         ),
         pytest.param(
+            ServerLine("10.0.0.1:80", 1, 7, ("send-proxy",), id=1_048_575),
+            ["add server be/a 10.0.0.1:80 weight 1 maxconn 7 id 1048575 send-proxy", "enable server be/a"],
+            id="with its id",
+        ),
+        pytest.param(
             ServerLine("10.0.0.1:80", 1, 0, ("check", "inter", "5s")),
             ["add server be/a 10.0.0.1:80 weight 1 check inter 5s", "enable health be/a", "enable server be/a"],
             id="checked",

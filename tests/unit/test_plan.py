@@ -76,7 +76,7 @@ def _servers(changes: dict[str, object]) -> tuple[Server, ...]:
         pytest.param(
             _changed_web(servers=(_ONE, _TWO)),
             [
-                f"add server {_WEB_BACKEND}/{_TWO_NAME} 127.0.0.1:5002 weight 1 {_CHECKED}",
+                f"add server {_WEB_BACKEND}/{_TWO_NAME} 127.0.0.1:5002 weight 1 id {_TWO.id} {_CHECKED}",
                 f"enable health {_WEB_BACKEND}/{_TWO_NAME}",
                 f"enable server {_WEB_BACKEND}/{_TWO_NAME}",
             ],
@@ -85,7 +85,7 @@ def _servers(changes: dict[str, object]) -> tuple[Server, ...]:
         pytest.param(
             _changed_web(servers=(_ONE, server(5002, check=False))),
             [
-                f"add server {_WEB_BACKEND}/{_TWO_NAME} 127.0.0.1:5002 weight 1 inter 5000ms fastinter 1000ms",
+                f"add server {_WEB_BACKEND}/{_TWO_NAME} 127.0.0.1:5002 weight 1 id {_TWO.id} inter 5000ms fastinter 1000ms",
                 f"enable server {_WEB_BACKEND}/{_TWO_NAME}",
             ],
             id="endpoint that is not checked added",
@@ -93,7 +93,7 @@ def _servers(changes: dict[str, object]) -> tuple[Server, ...]:
         pytest.param(
             _changed_web(servers=(_TWO,)),
             [
-                f"add server {_WEB_BACKEND}/{_TWO_NAME} 127.0.0.1:5002 weight 1 {_CHECKED}",
+                f"add server {_WEB_BACKEND}/{_TWO_NAME} 127.0.0.1:5002 weight 1 id {_TWO.id} {_CHECKED}",
                 f"enable health {_WEB_BACKEND}/{_TWO_NAME}",
                 f"enable server {_WEB_BACKEND}/{_TWO_NAME}",
                 f"set server {_WEB_BACKEND}/{_ONE_NAME} state maint",
@@ -109,7 +109,7 @@ def _servers(changes: dict[str, object]) -> tuple[Server, ...]:
             id="endpoint drained",
         ),
         pytest.param(
-            _changed_web(servers=(Server(_ONE_NAME, "fd00::7", 5432, 1),)),
+            _changed_web(servers=(Server(_ONE_NAME, "fd00::7", 5432, 1, id=_ONE.id),)),
             [f"set server {_WEB_BACKEND}/{_ONE_NAME} addr fd00::7 port 5432"],
             id="address of an endpoint changed",
         ),
@@ -170,6 +170,43 @@ def test_retired_server_that_is_wanted_otherwise_needs_a_reload() -> None:
     assert back == Reload((ReloadReason(ReloadCause.SERVERS_CHANGED, "team/web"),))
 
 
+def _numbered(at: Server, number: int) -> Server:
+    return replace(at, id=number)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param((_ONE,), (_numbered(_ONE, 7),), id="of a server that stays"),
+        pytest.param((_ONE, _TWO), (_numbered(_TWO, _ONE.id),), id="of a server that gets that of another which goes"),
+        pytest.param((_ONE,), (_numbered(_TWO, _ONE.id),), id="of a new server which is that of one that goes"),
+    ],
+)
+def test_ids_that_change_need_a_reload(before: tuple[Server, ...], after: tuple[Server, ...]) -> None:
+    """A server keeps its id as long as it is there, and HAProxy adds none under one that is taken."""
+    renderer = _renderer()
+    running = _running(renderer, Model((section("web", 6620, *before),)))
+    assert plan(running, Model((section("web", 6620, *after),)), renderer) == Reload(
+        (ReloadReason(ReloadCause.SERVERS_CHANGED, "team/web"),)
+    )
+
+
+def test_an_id_is_free_when_its_server_is_deleted() -> None:
+    """Until then a retired one has it, also where another Route uses the place; what is not its id is no hindrance."""
+    renderer = _renderer()
+    db, api = section("db", 7001, _ONE), section("api", 7001, _numbered(_TWO, _ONE.id))
+    opened = plan(_running(renderer, Model()), Model((db,)), renderer)
+    assert isinstance(opened, RuntimeUpdate)
+    closed = plan(opened.after, Model(), renderer)
+    assert isinstance(closed, RuntimeUpdate)
+    assert isinstance(plan(closed.after, Model((section("api", 7001, _TWO),)), renderer), RuntimeUpdate)
+    assert plan(closed.after, Model((api,)), renderer) == Reload((ReloadReason(ReloadCause.ROUTE_ADDED, "team/api"),))
+    deleted = closed.after.without_leaving(frozenset(closed.after.leaving))
+    assert f"add server pool:7001/{_TWO_NAME} 127.0.0.1:5002 weight 1 id {_ONE.id} {_CHECKED}" in _texts(
+        plan(deleted, Model((api,)), renderer)
+    )
+
+
 def test_route_on_a_pool_port() -> None:
     """Servers first, then the owner for the log, then the port; closing goes the other way."""
     renderer = _renderer()
@@ -179,7 +216,7 @@ def test_route_on_a_pool_port() -> None:
     with_db = replace(_BASE, routes=(db, *_BASE.routes))
     opened = plan(running, with_db, renderer)
     assert _texts(opened) == [
-        f"add server pool:7001/{_ONE_NAME} 127.0.0.1:5001 weight 1 {_CHECKED}",
+        f"add server pool:7001/{_ONE_NAME} 127.0.0.1:5001 weight 1 id {_ONE.id} {_CHECKED}",
         f"enable health pool:7001/{_ONE_NAME}",
         f"enable server pool:7001/{_ONE_NAME}",
         f"add map {owners} pool:7001 be_tcp:team:db",
@@ -252,7 +289,7 @@ def test_new_host_on_a_shared_port() -> None:
     desired = Model((new, *_BASE.routes), (shared(_SNI_PORT, {"app.example.com": new, "tls.example.com": _SNI}),))
     todo = plan(running, desired, renderer)
     assert _texts(todo) == [
-        f"add server pool:sni:1/{_TWO_NAME} 127.0.0.1:5002 weight 1 {_CHECKED}",
+        f"add server pool:sni:1/{_TWO_NAME} 127.0.0.1:5002 weight 1 id {_TWO.id} {_CHECKED}",
         f"enable health pool:sni:1/{_TWO_NAME}",
         f"enable server pool:sni:1/{_TWO_NAME}",
         f"add map {owners} pool:sni:1 be_tcp:team:app",
@@ -285,7 +322,7 @@ def test_route_that_moves_to_a_pool_port_takes_its_hosts_along() -> None:
     desired = Model((_SNI, moved), (shared(_SNI_PORT, {"web.example.com": moved}),))
     todo = plan(running, desired, renderer)
     assert _texts(todo) == [
-        f"add server pool:7002/{_ONE_NAME} 127.0.0.1:5001 weight 1 {_CHECKED}",
+        f"add server pool:7002/{_ONE_NAME} 127.0.0.1:5001 weight 1 id {_ONE.id} {_CHECKED}",
         f"enable health pool:7002/{_ONE_NAME}",
         f"enable server pool:7002/{_ONE_NAME}",
         f"add map {owners} pool:7002 be_tcp:team:web",
@@ -446,14 +483,18 @@ _PORTS = (7001, 7002, 6620, 6621)
 
 _some_servers = st.lists(
     st.builds(
-        lambda number, address, weight, check: Server(f"pod:{number}", address, 5000, weight, check),
+        lambda number, address, weight, check, place: Server(
+            f"pod:{number}", address, 5000, weight, check, id=place or number
+        ),
         st.integers(1, 3),
         st.sampled_from(("10.0.0.1", "fd00::1")),
         st.sampled_from((0, 1)),
         st.sampled_from((True, True, True, False)),
+        # Mostly that of its name, sometimes one that another has, or has had.
+        st.sampled_from((0, 0, 0, 1, 2, 4)),
     ),
     max_size=3,
-    unique_by=lambda each: each.name,
+    unique_by=(lambda each: each.name, lambda each: each.id),
 )
 
 
@@ -564,6 +605,20 @@ def test_what_is_served_follows_the_model(steps: list[tuple[Model, bool, bool]])
                 break
         else:
             raise AssertionError(f"there is always more to do: {todo}")
+        if deletes:
+            gone = frozenset(simulated.running.leaving)
+            simulated.haproxy.delete(gone)
+            simulated.running = simulated.running.without_leaving(gone)
+
+
+@given(st.lists(st.tuples(_some_servers, st.booleans()), min_size=2, max_size=8), st.sampled_from((6620, 7001)))
+def test_servers_follow_whatever_ids_they_get(steps: list[tuple[list[Server], bool]], port: int) -> None:
+    """Where nothing else changes: HAProxy has the ids of a fresh one, and is never asked for one that is another's."""
+    simulated = _Simulated()
+    for servers, deletes in steps:
+        model = Model((section("web", port, *servers),))
+        simulated.carry_out(plan(simulated.running, model, simulated.renderer), model, waits=False)
+        simulated.compare()
         if deletes:
             gone = frozenset(simulated.running.leaving)
             simulated.haproxy.delete(gone)

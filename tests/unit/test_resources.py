@@ -64,6 +64,7 @@ def test_service_fields() -> None:
         "spec": {
             "clusterIP": "10.1.2.3",
             "clusterIPs": ["10.1.2.3"],
+            "ipFamilies": ["IPv4", "IPv6"],
             "ports": [{"port": 5432, "targetPort": "pg"}],
             "sessionAffinity": "ClientIP",
         },
@@ -73,6 +74,7 @@ def test_service_fields() -> None:
     assert (obj.spec.cluster_ip, obj.spec.cluster_ips) == ("10.1.2.3", ("10.1.2.3",))
     assert obj.spec.ports == (ServicePort(5432, target_port="pg"),)
     assert obj.spec.session_affinity == "ClientIP"
+    assert obj.spec.ip_families == ("IPv4", "IPv6")
 
 
 def test_slice_fields() -> None:

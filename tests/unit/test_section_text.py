@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from router.render import Renderer, TemplateSet
-from router.section_text import Allowlist, SectionText, ServerLine, default_server_words, read_section
+from router.section_text import Allowlist, SectionText, ServerLine, default_server_words, frontend_limit, read_section
 from router.settings import RenderSettings
 from tests.support.models import section, server
 
@@ -43,6 +43,7 @@ def test_the_packaged_form_is_read() -> None:
     [
         pytest.param("server a 10.0.0.1:80\n", ServerLine("10.0.0.1:80", 1, 0, ()), id="bare"),
         pytest.param("server a [fd00::1]:80 weight 0\n", ServerLine("[fd00::1]:80", 0, 0, ()), id="IPv6, weight 0"),
+        pytest.param("server a h:1 id 7 check\n", ServerLine("h:1", 1, 0, ("check",), id=7), id="an id"),
         pytest.param("server a h:1 weight 2 weight 5\n", ServerLine("h:1", 5, 0, ()), id="the last weight counts"),
         pytest.param(
             "default-server check inter 5s\ndefault-server maxconn 9\nserver a h:1 weight 2\n",
@@ -67,6 +68,20 @@ def test_the_packaged_form_is_read() -> None:
 def test_servers(lines: str, expected: ServerLine) -> None:
     """A server has what its line says and what ``default-server`` lines before it say, as HAProxy understands them."""
     assert _servers(lines) == {"a": expected}
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        pytest.param("frontend f\n  maxconn 7\nbackend b\n  fullconn 9\n", 7, id="a limit"),
+        pytest.param("frontend f\n  maxconn 7\n  maxconn 8\n", 8, id="the last one counts"),
+        pytest.param("frontend f\n  bind :1\nbackend b\n  maxconn 9\n", None, id="none of the frontend"),
+        pytest.param("frontend f\n  maxconn many\n", None, id="no number"),
+    ],
+)
+def test_limits_of_frontends(text: str, limit: int | None) -> None:
+    """What a port was rendered with, whatever the model says."""
+    assert frontend_limit(text) == limit
 
 
 def test_default_servers_of_the_defaults_section_come_first() -> None:

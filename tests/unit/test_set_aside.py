@@ -22,6 +22,7 @@ OPTIONS = PortOptions(timeout_client_ms=30_000, maxconn=None, tcp_keepalive=True
 BACKEND = Backend(
     name="",
     balance="leastconn",
+    hash_balance_factor=None,
     timeout_connect_ms=5_000,
     timeout_server_ms=30_000,
     timeout_tunnel_ms=3_600_000,

@@ -83,6 +83,7 @@ def kept_service(service: Service) -> Service:
         ServiceSpec(
             type=intern(spec.type),
             cluster_ip=spec.cluster_ip,
+            ip_families=_shared(spec.ip_families),
             ports=_shared(spec.ports),
             session_affinity=intern(spec.session_affinity),
         ),

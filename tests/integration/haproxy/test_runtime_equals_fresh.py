@@ -24,14 +24,16 @@ _PHASES = (Phase.explicit, Phase.generate)
 
 _servers = st.lists(
     st.builds(
-        lambda number, address, port, weight: Server(f"pod:{number}", address, port, weight),
+        lambda number, address, port, weight, place: Server(f"pod:{number}", address, port, weight, id=place or number),
         st.integers(1, 3),
         st.sampled_from(("127.0.0.1", "127.0.0.9", "::1")),
         st.sampled_from((7001, 7002)),
         st.sampled_from((0, 1, 256)),
+        # Mostly that of its name, sometimes one that another has, or has had.
+        st.sampled_from((0, 0, 0, 1, 2, 1_048_575)),
     ),
     max_size=3,
-    unique_by=lambda server: server.name,
+    unique_by=(lambda server: server.name, lambda server: server.id),
 )
 
 
@@ -80,7 +82,7 @@ def _model(draw: st.DrawFn) -> Model:
 )
 @given(st.lists(_model(), min_size=2, max_size=7))
 def test_state_equals_that_of_a_fresh_haproxy(models: list[Model]) -> None:
-    """Servers, addresses, weights, limits, open ports, hosts and allowlists are the same, whichever way led there."""
+    """Servers, ids, addresses, weights, limits, open ports, hosts and allowlists are the same, whichever way led there."""
     with tempfile.TemporaryDirectory() as directory:
         pool = ",".join(str(port) for port in _PORTS[:_POOL])
         with applying(Path(directory) / "a way", "127.0.0.1", pool, sni_pool=2) as changed:

@@ -20,6 +20,7 @@ _OPTIONS: tuple[dict[str, tuple[str, ...]], ...] = (
     {"timeout-client": ("2h", "3h")},
     {"max-connections": ("500", "600")},
     {"pod-concurrent-connections": ("200", "300")},
+    {"balance": ("source",), "hash-balance-factor": ("110", "150")},
     {"tcp-keepalive": ("false", "true")},
     {"rate-limit-connections": ("true",), "rate-limit-connections.concurrent-tcp": ("400", "500")},
     {"on-marked-down": ("shutdown-sessions",)},

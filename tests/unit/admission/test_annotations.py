@@ -59,6 +59,8 @@ BACKEND_CASES: list[tuple[str, str, str, Any]] = [
     ("pod-concurrent-connections", "100", "server_maxconn", 100),
     ("pod-concurrent-connections", "0", "server_maxconn", None),
     ("pod-concurrent-connections", str(MAX_CONNECTION_COUNT), "server_maxconn", MAX_CONNECTION_COUNT),
+    ("hash-balance-factor", "101", "hash_balance_factor", 101),
+    ("hash-balance-factor", "1000", "hash_balance_factor", 1000),
     ("on-marked-down", "shutdown-sessions", "shutdown_sessions_on_marked_down", True),
     *(("tcp-keepalive", text, "tcp_keepalive", True) for text in ("true", "True", "TRUE", "t", "T", "1")),
     *(("tcp-keepalive", text, "tcp_keepalive", False) for text in ("false", "False", "FALSE", "f", "F", "0")),
@@ -163,6 +165,7 @@ REFUSED = {
     "rate-limit-connections.rate-tcp": ["0", *NUMBERS],
     "max-connections": ["0", *NUMBERS],
     "pod-concurrent-connections": NUMBERS,
+    "hash-balance-factor": ["0", "100", "1001", *NUMBERS],
     CHECK_INTERVAL: [text for text in TIMES if text != "0"],
     "on-marked-down": ["", "none", "shutdown-backup-sessions", "shutdown-sessions "],
     "tcp-keepalive": BOOLEANS,
@@ -323,6 +326,25 @@ def test_session_affinity_of_the_service_is_kept() -> None:
     assert backend_of(route(), *sticky).balance == "source"
     assert backend_of(route(balance="roundrobin"), *sticky).balance == "roundrobin"
     assert backend_of(route(balance="leastconn"), *sticky).balance == "leastconn"
+
+
+def test_what_finds_pods_on_a_ring_has_many_points_there() -> None:
+    """With 1 each, as for all other ways, some pods would get nearly twice what others get."""
+    sticky = (service(affinity="ClientIP"), DB[1])
+    assert [server.weight for server in backend_of(route(), *sticky).servers] == [64]
+    assert [server.weight for server in backend_of(route(balance="random"), *DB).servers] == [64]
+    assert [server.weight for server in backend_of(route(balance="first"), *sticky).servers] == [1]
+
+
+def test_a_balance_factor_without_source_is_told() -> None:
+    """It would have no effect; where the Service asks for affinity it has."""
+    factor = {f"{PREFIX}hash-balance-factor": "150"}
+    assert verdict_of(route(annotations=factor), *DB).warnings == (
+        f"annotation {PREFIX}hash-balance-factor has no effect: balance is leastconn, and it is for source alone",
+    )
+    sticky = (service(affinity="ClientIP"), DB[1])
+    assert verdict_of(route(annotations=factor), *sticky).warnings == ()
+    assert backend_of(route(annotations=factor), *sticky).hash_balance_factor == 150
 
 
 def test_annotations_of_other_routers_are_none_of_our_business() -> None:

@@ -49,6 +49,10 @@ SERVICES = {
         ),
         ServiceSpec(cluster_ip="172.30.0.1", cluster_ips=("172.30.0.1",), ports=(ServicePort(5432, "tcp"),)),
     ),
+    "dual-stack": Service(
+        ObjectMeta(name="db", namespace="team"),
+        ServiceSpec(ports=(ServicePort(5432, "tcp"),), ip_families=("IPv6", "IPv4")),
+    ),
     "external": Service(ObjectMeta(name="db", namespace="team"), ServiceSpec(type="ExternalName")),
 }
 SLICES = {
@@ -57,6 +61,13 @@ SLICES = {
         endpoints=(
             Endpoint(("10.0.0.1",), target_ref=TargetRef("Pod", "db-0", "team"), hostname="unread"),
             Endpoint(("10.0.0.2",), EndpointConditions(ready=False, serving=True, terminating=True)),
+        ),
+        ports=(EndpointPort("tcp", 5432, "TCP"),),
+    ),
+    "both families of a pod": EndpointSlice(
+        ObjectMeta(name="db-1", namespace="team", labels=LABELS),
+        endpoints=tuple(
+            Endpoint((address,), target_ref=TargetRef("Pod", "db-0", "team")) for address in ("10.0.0.1", "fd00::1")
         ),
         ports=(EndpointPort("tcp", 5432, "TCP"),),
     ),
