@@ -15,11 +15,12 @@ import structlog
 from router import running as runs
 from router.commands import Command, opened
 from router.errors import HaproxyError, TemplateError
-from router.haproxy.control import Control, Serving
-from router.haproxy.server_states import NOTHING_DOWN, DownServers, state_file
+from router.haproxy.control import Control
+from router.haproxy.server_states import NOTHING_DOWN, DownServers, NewServer, state_file
 from router.judge import Accepted, Failed, Judge, Refused, one_line
 from router.level import Leveler
-from router.model import Model, frontend_name, ports
+from router.model import Model, ports
+from router.new_worker import NewWorker
 from router.plan import RuntimeUpdate
 from router.pool import PortPool
 from router.port_refusals import at_ports, bind_refusals, unavailable
@@ -93,6 +94,7 @@ class Applier:
         self._level = level
         self._judge = judge
         self._loaded = loaded
+        self._new_worker = NewWorker(control, worker)
         self._has_started = False
         self._tried_last = _FIRST
         self._last_owners: Mapping[str, ObjectKey] = {}
@@ -265,6 +267,7 @@ class Applier:
     def _load(self, renderer: Renderer, rendered: Rendered, full: Model, running: Running | None) -> ApplyResult:
         self._state.promote()
         formerly_bound = self._bound
+        is_reload = not self._control.is_down
         self._bound |= _all_ports(full)
         fresh = runs.loaded(
             full, {shared.port: renderer.hosts_file(shared) for shared in full.shared}, renderer.owners_file
@@ -273,10 +276,11 @@ class Applier:
         closing = tuple(runs.close_idle_ports(fresh))
         try:
             loaded = self._control.load()
+            missing = ""
             if loaded.success:
                 self._worker.run(closing)
                 self._loaded()
-            missing = _missing(full, self._control.serving()) if loaded.success else ""
+                missing = self._new_worker.look(renderer, full, is_reload=is_reload)
         except HaproxyError as error:
             # The file stays: a load that was not heard the end of may have happened.
             self._level.reloaded(None)
@@ -322,11 +326,13 @@ class Applier:
         sections = {section.backend.name: section for section in full.routes}
         own_names = {(section.namespace, section.route): section.backend.name for section in full.routes}
 
-        def becomes(backend: str, server: str, address: str) -> str | None:
+        def becomes(backend: str, server: str, address: str) -> NewServer | None:
             name = own_names.get(owners[backend], "") if backend in owners else backend
             text = renderer.text(sections[name]) if name in sections else None
             line = text.servers.get(server) if text is not None else None
-            return name if line is not None and line.is_checked and line.address == address else None
+            if line is None or not line.is_checked or line.address != address:
+                return None
+            return NewServer(name, line.id, line.weight)
 
         return state_file(down, becomes)
 
@@ -340,12 +346,3 @@ class Applier:
 
 def _all_ports(model: Model) -> frozenset[int]:
     return ports(model) | frozenset(section.frontend.port for section in model.pool if section.frontend is not None)
-
-
-def _missing(model: Model, serving: Serving) -> str:
-    """Name what the model has and the worker lacks; more than that may come from a user's template."""
-    lacking = sorted({frontend_name(port) for port in ports(model)} - serving.frontends)
-    servers = {(section.backend.name, server.name) for section in model.routes for server in section.backend.servers}
-    lacking += [f"{backend}/{server}" for backend, server in sorted(servers - serving.servers)]
-    few = 5
-    return ", ".join(lacking[:few]) + (f" and {len(lacking) - few} more" if len(lacking) > few else "")

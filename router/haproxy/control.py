@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from router.haproxy.check import CheckResult
 from router.haproxy.master import ReloadResult
+from router.haproxy.stats import ServerState
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What the worker says it serves: names of frontends, and (backend, server) pairs."""
+    """What the worker says it serves."""
 
-    frontends: frozenset[str]
-    servers: frozenset[tuple[str, str]]
+    frontends: Mapping[str, int]
+    """Those that listen, each with its limit of connections."""
+    servers: Mapping[tuple[str, str], ServerState]
+    """By (backend, server)."""
 
 
 class Control(Protocol):
@@ -48,6 +51,9 @@ class Control(Protocol):
 
     def serving(self) -> Serving:
         """Ask the newest worker what it serves."""
+
+    def server_limits(self, backends: Collection[str]) -> Mapping[tuple[str, str], int]:
+        """Ask the newest worker for the limits of the servers of some backends, by (backend, server); 0 is no limit."""
 
     def ended(self) -> int | None:
         """Give the exit code of a HAProxy that ended unasked since the last call and does not run; else None.

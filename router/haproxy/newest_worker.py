@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,3 +65,7 @@ class NewestWorker:
         """Ask the newest worker what it serves."""
         socket, deadline_s = self._settings.stats_socket, self._deadlines.command_s
         return Serving(stats.frontends(socket, deadline_s), stats.servers(socket, deadline_s))
+
+    def server_limits(self, backends: Collection[str]) -> Mapping[tuple[str, str], int]:
+        """Ask the newest worker for the limits of the servers of some backends."""
+        return stats.server_limits(self._settings.stats_socket, backends, self._deadlines.command_s)

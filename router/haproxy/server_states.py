@@ -6,6 +6,7 @@ Without it a reload sends connections to pods that are known to be dead, until t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from router.errors import UnexpectedReply
@@ -17,7 +18,17 @@ _HEAD = (
     "bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr "
     "srv_agent_addr srv_agent_port\n"
 )
-_BACKEND, _SERVER, _ADDRESS, _OPERATION, _ADMINISTRATION, _PORT = 1, 3, 4, 5, 6, 18
+_BACKEND, _ID, _SERVER, _ADDRESS, _OPERATION, _ADMINISTRATION, _WEIGHT, _LOADED_WEIGHT, _PORT = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    18,
+)
 _DOWN, _NOBODY_ASKED = "0", "0"
 
 NOTHING_DOWN = _HEAD.encode()
@@ -49,21 +60,36 @@ def down_servers(stats_socket: Path, timeout_s: float) -> DownServers:
     return found
 
 
-def state_file(down: DownServers, becomes: Callable[[str, str, str], str | None]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class NewServer:
+    """What a server of the former worker is in the new one."""
+
+    backend: str
+    id: int
+    """0 where none is written."""
+    weight: int
+
+
+def state_file(down: DownServers, becomes: Callable[[str, str, str], NewServer | None]) -> bytes:
     """Give the file for a new worker.
+
+    It is about health alone. Weights are written as the new worker is loaded with them: it would take one that was changed by
+    command over, unless its own is another than the former worker was loaded with.
 
     Args:
         down: what the former worker said.
-        becomes: gives, for a backend and a server of the former worker and the address it had, the backend in which the new
-            one has that server; None if it has not, has it at another address (HAProxy would take the former one), or
-            would not check it (it would stay down for ever).
+        becomes: gives, for a backend and a server of the former worker and the address it had, what that server is in the new
+            one; None if it has not got it, has it at another address (HAProxy would take the former one), or would not check it
+            (it would stay down for ever).
     """
     lines = []
     for (backend, server), line in sorted(down.items()):
         columns = line.split(" ")
         host = f"[{columns[_ADDRESS]}]" if ":" in columns[_ADDRESS] else columns[_ADDRESS]
-        new_backend = becomes(backend, server, f"{host}:{columns[_PORT]}")
-        if new_backend is not None:
-            columns[_BACKEND] = new_backend
+        new = becomes(backend, server, f"{host}:{columns[_PORT]}")
+        if new is not None:
+            columns[_BACKEND] = new.backend
+            columns[_ID] = str(new.id or columns[_ID])
+            columns[_WEIGHT] = columns[_LOADED_WEIGHT] = str(new.weight)
             lines.append(" ".join(columns) + "\n")
     return (_HEAD + "".join(lines)).encode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +16,11 @@ _BACKENDS = 2
 _SERVERS = 4
 _PROXY_NAME, _SERVER_NAME = 0, 1  # columns
 _SESSIONS = 4  # column "scur"
+_LIMIT = 6  # column "slim"
 _NOT_LISTENING = frozenset({"STOP", "PAUSED"})
+_SERVERS_STATE = "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight "
+_NOBODY_ASKED = "0"
+_ASKED_ONE_BY_ONE = 100
 
 
 class WorkerId(NamedTuple):
@@ -74,8 +78,16 @@ def parse_info(answer: str) -> Info:
         raise UnexpectedReply(f"HAProxy answered 'show info' by {answer[:200]!r}") from error
 
 
-def servers(stats_socket: Path, timeout_s: float) -> frozenset[tuple[str, str]]:
-    """Give the worker's servers, each with its backend: (backend, server).
+class ServerState(NamedTuple):
+    """One server, by the worker's account."""
+
+    weight: int
+    is_ready: bool
+    """Nobody put it into maintenance, or let it drain."""
+
+
+def servers(stats_socket: Path, timeout_s: float) -> Mapping[tuple[str, str], ServerState]:
+    """Give the worker's servers, by (backend, server).
 
     Raises:
         HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
@@ -84,25 +96,50 @@ def servers(stats_socket: Path, timeout_s: float) -> frozenset[tuple[str, str]]:
     # A third of the size of "show stat", and names in columns of their own, unlike "show servers conn".
     answer = command(stats_socket, "show servers state", timeout_s)
     # 1
-    # # be_id be_name srv_id srv_name srv_addr ...
+    # # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight ...
     lines = answer.splitlines()[1:]
-    if not lines or not lines[0].startswith("# be_id be_name srv_id srv_name "):
+    if not lines or not lines[0].startswith(_SERVERS_STATE):
         raise UnexpectedReply(f"HAProxy answered 'show servers state' by {answer[:200]!r}")
-    columns = (line.split(" ", 4) for line in lines[1:] if line)
-    return frozenset((backend, server) for _, backend, _, server, _ in columns)
+    columns = (line.split(" ", 8) for line in lines[1:] if line)
+    try:
+        return {
+            (backend, server): ServerState(int(weight), administration == _NOBODY_ASKED)
+            for _, backend, _, server, _, _, administration, weight, _ in columns
+        }
+    except ValueError as error:
+        raise UnexpectedReply("HAProxy answered 'show servers state' by lines without a weight") from error
 
 
-def frontends(stats_socket: Path, timeout_s: float) -> frozenset[str]:
-    """Give the names of the worker's frontends that listen.
+def frontends(stats_socket: Path, timeout_s: float) -> Mapping[str, int]:
+    """Give the worker's frontends that listen, each with its limit of connections.
 
     Raises:
         HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
         UnexpectedReply: it answers something else.
     """
     # Names hold no comma: HAProxy takes letters, digits and "-_.:" only.
-    return frozenset(
-        row[0] for row in _statistics(stats_socket, _FRONTENDS, timeout_s) if row[_STATUS] not in _NOT_LISTENING
-    )
+    rows = (row for row in _statistics(stats_socket, _FRONTENDS, timeout_s) if row[_STATUS] not in _NOT_LISTENING)
+    return {row[_PROXY_NAME]: _limit(row) for row in rows}
+
+
+def server_limits(stats_socket: Path, backends: Collection[str], timeout_s: float) -> Mapping[tuple[str, str], int]:
+    """Give the limits of connections of the servers of some backends, by (backend, server); 0 is no limit.
+
+    Raises:
+        HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
+        UnexpectedReply: it answers something else.
+    """
+    # Fifteen thousand servers at once are 4 MB and 0.2 s; most Routes limit nothing.
+    asked = tuple(backends) if len(backends) <= _ASKED_ONE_BY_ONE else ("-1",)
+    rows = (row for backend in asked for row in _statistics(stats_socket, _SERVERS, timeout_s, backend))
+    return {(row[_PROXY_NAME], row[_SERVER_NAME]): _limit(row) for row in rows}
+
+
+def _limit(row: Sequence[str]) -> int:
+    try:
+        return int(row[_LIMIT] or 0)
+    except (IndexError, ValueError) as error:
+        raise UnexpectedReply("HAProxy answered 'show stat' by rows without limits") from error
 
 
 def sessions(stats_socket: Path, timeout_s: float) -> Mapping[str, int]:

@@ -17,7 +17,7 @@ from router.render.listen import listen_addresses
 from router.render.quoting import quoted
 from router.render.result import Owner, Part, PortOwner, Rendered, RouteOwner, SectionFailure
 from router.render.templates import GLOBAL, LIMITS, ROUTE, SHARED, TemplateSet
-from router.section_text import Allowlist, SectionText, default_server_words, read_section
+from router.section_text import Allowlist, SectionText, default_server_words, frontend_limit, read_section
 from router.settings import RenderSettings
 
 # An address, which is what a socket's path is to HAProxy, ends at a comma and has variables expanded, quoted or not.
@@ -114,6 +114,12 @@ class Renderer:
         text = self._read(moved, part) if part.failure is None else None
         # A template that writes allowlists for Routes, and none for the pool, would let everybody in.
         return None if text is not None and section.backend.allowlist is not None and text.allowlist is None else text
+
+    def frontend_limit(self, subject: RouteSection | SharedFrontend) -> int | None:
+        """Give the limit of connections that a port was rendered with; None where the text has none."""
+        remembered = self._routes if isinstance(subject, RouteSection) else self._shared
+        part = remembered.get(id(subject))
+        return frontend_limit(part.text.decode()) if part is not None else None
 
     @property
     def has_independent_sections(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from router.admission import Admission
@@ -17,6 +17,7 @@ from router.haproxy.alerts import BindFailure, Diagnostic
 from router.haproxy.check import CheckResult
 from router.haproxy.control import Serving
 from router.haproxy.master import ReloadResult
+from router.haproxy.stats import ServerState
 from router.judge import Judge
 from router.level import Leveler
 from router.plan import ReloadCause
@@ -124,12 +125,28 @@ class PretendedHaproxy:
     def serving(self) -> Serving:
         """Serve what the configuration on disk has."""
         text = self.config.read_text()
-        servers = frozenset(
-            (section.split(maxsplit=1)[0], server)
+        servers = {
+            (section.split(maxsplit=1)[0], server): ServerState(int(weight), is_ready=True)
             for section in re.split(r"^backend ", text, flags=re.MULTILINE)[1:]
-            for server in re.findall(r"^  server (\S+)", section, re.MULTILINE)
-        )
-        return Serving(frozenset(re.findall(r"^frontend (\S+)", text, re.MULTILINE)) - self.closed, servers)
+            for server, weight in re.findall(r"^  server (\S+) \S+ weight (\d+)", section, re.MULTILINE)
+        }
+        frontends = {
+            section.split(maxsplit=1)[0]: int(limit[1])
+            if (limit := re.search(r"^  maxconn (\d+)", section, re.MULTILINE))
+            else 0
+            for section in re.split(r"^frontend ", text, flags=re.MULTILINE)[1:]
+        }
+        return Serving({name: limit for name, limit in frontends.items() if name not in self.closed}, servers)
+
+    def server_limits(self, backends: Collection[str]) -> Mapping[ServerName, int]:
+        """Have a Route's limit on each of its servers."""
+        text = self.config.read_text()
+        found = {}
+        for section in re.split(r"^backend ", text, flags=re.MULTILINE)[1:]:
+            limit = re.search(r"^  default-server maxconn (\d+)", section, re.MULTILINE)
+            for server in re.findall(r"^  server (\S+)", section, re.MULTILINE):
+                found[section.split(maxsplit=1)[0], server] = int(limit[1]) if limit is not None else 0
+        return {name: limit for name, limit in found.items() if name[0] in backends}
 
     def ended(self) -> int | None:
         """Give the exit code once."""

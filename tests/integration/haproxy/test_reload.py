@@ -16,6 +16,7 @@ from router.haproxy.bootstrap import small_config
 from router.haproxy.check import check_config
 from router.haproxy.ports import taken
 from router.haproxy.process import HaproxyProcess
+from router.haproxy.stats import ServerState
 from router.model import Model
 from router.render import Renderer, TemplateSet
 from router.settings import RenderSettings
@@ -107,11 +108,12 @@ def test_the_worker_says_what_it_serves(haproxy: Controlled) -> None:
     ports = sorted({free_port() for _ in range(3)})
     haproxy.configure(ports, 1, "backend be_tcp:ns:empty\nbackend other\n  server a 127.0.0.1:1 disabled weight 0\n")
     haproxy.process.start(DEADLINE_S)
-    assert stats.frontends(haproxy.stats_socket, DEADLINE_S) == {f"fe_tcp:{port}" for port in ports}
+    assert stats.frontends(haproxy.stats_socket, DEADLINE_S).keys() == {f"fe_tcp:{port}" for port in ports}
     assert stats.servers(haproxy.stats_socket, DEADLINE_S) == {
-        ("be_tcp:shop:db", "pod:db-0:db:pg:127.0.0.1:1"),
-        ("other", "a"),
+        ("be_tcp:shop:db", "pod:db-0:db:pg:127.0.0.1:1"): ServerState(weight=1, is_ready=True),
+        ("other", "a"): ServerState(weight=0, is_ready=False),
     }
+    assert set(stats.server_limits(haproxy.stats_socket, ["other"], DEADLINE_S).items()) == {(("other", "a"), 0)}
     info = stats.info(haproxy.stats_socket, DEADLINE_S)
     assert info.version == find_binary().build
     assert (info.stopping, info.connections) == (False, 0)
@@ -130,9 +132,9 @@ def test_a_large_answer_is_whole(haproxy: Controlled) -> None:
     haproxy.configure([free_port()], 1, text)
     haproxy.process.start(DEADLINE_S)
     expected = {(backend, server) for backend, servers in backends.items() for server in servers}
-    assert (
-        stats.servers(haproxy.stats_socket, DEADLINE_S) - {("be_tcp:shop:db", "pod:db-0:db:pg:127.0.0.1:1")} == expected
-    )
+    usual = {("be_tcp:shop:db", "pod:db-0:db:pg:127.0.0.1:1")}
+    assert stats.servers(haproxy.stats_socket, DEADLINE_S).keys() - usual == expected
+    assert stats.server_limits(haproxy.stats_socket, backends, DEADLINE_S).keys() - usual == expected
 
 
 def test_check_tells_good_from_bad(haproxy: Controlled) -> None:

@@ -100,10 +100,11 @@ def test_no_worker_is_none(tmp_path: Path) -> None:
 def test_paused_and_stopped_frontends_do_not_count(tmp_path: Path) -> None:
     """Only frontends that listen are served."""
     answer = "# pxname,svname,qcur\n" + "".join(
-        f"{name},FRONTEND{',' * 16}{status},,,\n" for name, status in [("a", "OPEN"), ("b", "STOP"), ("c", "PAUSED")]
+        f"{name},FRONTEND,,,1,2,30{',' * 11}{status},,,\n"
+        for name, status in [("a", "OPEN"), ("b", "STOP"), ("c", "PAUSED")]
     )
     with saying(tmp_path / "s", answer):
-        assert stats.frontends(tmp_path / "s", 10) == frozenset({"a"})
+        assert stats.frontends(tmp_path / "s", 10) == {"a": 30}
 
 
 def test_sessions_are_read(tmp_path: Path) -> None:

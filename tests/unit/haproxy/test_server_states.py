@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from router.errors import UnexpectedReply
-from router.haproxy.server_states import NOTHING_DOWN, down_servers, state_file
+from router.haproxy.server_states import NOTHING_DOWN, NewServer, down_servers, state_file
 from router.haproxy.worker import WorkerSocket
 from tests.support.haproxy_sockets import saying
 
@@ -15,9 +15,17 @@ _HEAD = NOTHING_DOWN.decode()
 
 
 def _line(
-    backend: str, server: str, address: str = "10.0.0.1", port: int = 80, *, state: int = 2, admin: int = 0
+    backend: str,
+    server: str,
+    address: str = "10.0.0.1",
+    port: int = 80,
+    *,
+    state: int = 2,
+    admin: int = 0,
+    number: int = 1,
+    weights: str = "1 1",
 ) -> str:
-    return f"3 {backend} 1 {server} {address} {state} {admin} 1 1 25 6 3 4 6 0 0 0 - {port} - 0 0 - - 0"
+    return f"3 {backend} {number} {server} {address} {state} {admin} {weights} 25 6 3 4 6 0 0 0 - {port} - 0 0 - - 0"
 
 
 def _ask(tmp_path: Path, *lines: str) -> dict[tuple[str, str], str]:
@@ -63,22 +71,28 @@ def test_other_formats_are_not_guessed(tmp_path: Path, answer: str) -> None:
 
 
 def test_file_for_the_next_worker() -> None:
-    """A server goes on under its new backend's name; one that the next worker has not, or elsewhere, is left out."""
+    """A server goes on in its new backend, with the weight that it is loaded with there; one that the next worker has not, or elsewhere, is left out."""
     down = {
-        ("pool:7001", "a"): _line("pool:7001", "a", state=0),
+        # By command it had 64, and was loaded with 256.
+        ("pool:7001", "a"): _line("pool:7001", "a", state=0, weights="64 256"),
         ("be", "six"): _line("be", "six", "fd00::1", 81, state=0),
         ("be", "gone"): _line("be", "gone", state=0),
     }
     asked = []
 
-    def becomes(backend: str, server: str, address: str) -> str | None:
+    def becomes(backend: str, server: str, address: str) -> NewServer | None:
         asked.append((backend, server, address))
-        return {"a": "be_tcp:team:db", "six": "be"}.get(server)
+        return {"a": NewServer("be_tcp:team:db", 77, 256), "six": NewServer("be", 0, 1)}.get(server)
 
     text = state_file(down, becomes).decode()
     assert asked == [("be", "gone", "10.0.0.1:80"), ("be", "six", "[fd00::1]:81"), ("pool:7001", "a", "10.0.0.1:80")]
     assert (
-        text == _HEAD + _line("be", "six", "fd00::1", 81, state=0) + "\n" + _line("be_tcp:team:db", "a", state=0) + "\n"
+        text
+        == _HEAD
+        + _line("be", "six", "fd00::1", 81, state=0)
+        + "\n"
+        + _line("be_tcp:team:db", "a", state=0, number=77, weights="256 256")
+        + "\n"
     )
 
 
