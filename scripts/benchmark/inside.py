@@ -46,7 +46,8 @@ class Decider:
         """Decide what arrived in the store, and write what HAProxy is given: commands, or a configuration to load."""
         changes, _ = self.store.take()
         outcome = self._admission.update(self.store.objects, changes)
-        self._set_aside.review(self.store.objects.routes, ports(outcome.model), lambda _: {}, time.monotonic())
+        served = self._running.model.routes if self._running is not None else ()
+        self._set_aside.review(outcome, served, ports(outcome.model), lambda _: {}, time.monotonic())
         wanted = without(outcome, self._set_aside.in_force())
         match plan(self._running, wanted.model, self._renderer):
             case RuntimeUpdate(commands, after):
