@@ -56,8 +56,8 @@ def processes(master_socket: Path, timeout_s: float) -> Processes:
         UnexpectedReply: the answer names no master.
     """
     answer = command(master_socket, "show proc", timeout_s)
-    master, version, worker = None, "", None
-    old_workers = []
+    master, version, worker, failed = None, "", None, "0"
+    old_workers: dict[int, str] = {}
     among_old = False
     for line in answer.splitlines():
         if line.startswith("#"):
@@ -65,12 +65,16 @@ def processes(master_socket: Path, timeout_s: float) -> Processes:
             continue
         # <PID> <type> <reloads> [failed: n] <uptime> <version>
         match line.split():
-            case [pid, "master", *_, build]:
+            case [pid, "master", *words, build]:
                 master, version = int(pid), build
-            case [pid, "worker", *_] if among_old:
-                old_workers.append(int(pid))
+                failed = words[words.index("[failed:") + 1].rstrip("]") if "[failed:" in words else "0"
+            case [pid, "worker", reloads, *_] if among_old:
+                old_workers[int(pid)] = reloads
             case [pid, "worker", *_]:
                 worker = int(pid)
     if master is None:
         raise UnexpectedReply(f"HAProxy's master answered 'show proc' by {answer[:200]!r}")
-    return Processes(master, worker, tuple(old_workers), version)
+    if worker is None and failed != "0":
+        # From 3.1 on a worker that goes on after loads that failed stands among the old ones, with as many reloads.
+        worker = next((pid for pid, reloads in old_workers.items() if reloads == failed), None)
+    return Processes(master, worker, tuple(pid for pid in old_workers if pid != worker), version)

@@ -202,7 +202,10 @@ def test_a_worker_outlives_any_number_of_reloads(haproxy: Controlled, pod_port: 
         for _ in range(_MORE_THAN_BY_DEFAULT):
             assert master.reload(settings.master_socket, DEADLINE_S).success
         assert echoes(connection)
-        assert len(master.processes(settings.master_socket, DEADLINE_S).old_workers) == 1
+        wait_for(
+            lambda: len(master.processes(settings.master_socket, DEADLINE_S).old_workers) == 1,
+            "the others to have ended",
+        )
 
 
 @pytest.mark.parametrize("which", ["the router's", "the small one"])

@@ -91,6 +91,20 @@ def test_processes_are_read(tmp_path: Path) -> None:
         assert master.processes(tmp_path / "s", 10) == Processes(10885, 10900, (10891, 10880), "3.0.11-1+deb13u5")
 
 
+def test_a_worker_that_goes_on_after_failed_loads_is_no_old_one(tmp_path: Path) -> None:
+    """HAProxy 3.1 and newer list it among the old ones, with as many reloads as have failed since it was loaded."""
+    answer = (
+        "#<PID>          <type>          <reloads>       <uptime>        <version>      \n"
+        "15908           master          4 [failed: 2]   0d00h00m02s     3.4.7-1        \n"
+        "# workers\n"
+        "# old workers\n"
+        "15912           worker          4               0d00h00m02s     3.4.7-1        \n"
+        "15950           worker          2               0d00h00m02s     3.4.7-1        \n\n"
+    )
+    with saying(tmp_path / "s", answer):
+        assert master.processes(tmp_path / "s", 10) == Processes(15908, 15950, (15912,), "3.4.7-1")
+
+
 def test_no_worker_is_none(tmp_path: Path) -> None:
     """A master whose first worker is not there yet has none."""
     with saying(tmp_path / "s", "#<PID> ...\n7  master  0 [failed: 0]  0d00h00m00s  2.8.25\n# workers\n# programs\n\n"):
