@@ -88,6 +88,11 @@ def retire_server(backend: str, name: str, line: ServerLine) -> Command:
     return Command(f"set server {backend}/{name} state {state}")
 
 
+def end_sessions(backend: str, name: str) -> Command:
+    """End the connections that a server has."""
+    return Command(f"shutdown sessions server {backend}/{name}")
+
+
 def revive_server(backend: str, name: str) -> Command:
     """Let a server that was retired, and is still there, take connections again."""
     return Command(f"set server {backend}/{name} state ready")

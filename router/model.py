@@ -54,6 +54,8 @@ class Backend:
     check_interval_ms: int
     """Milliseconds between health checks; 0 is no checks."""
     shutdown_sessions_on_marked_down: bool
+    shutdown_sessions_on_removed: bool = False
+    """Nothing of a configuration: what is done when an endpoint leaves."""
     tcp_keepalive: bool
     send_proxy: ProxyProtocol | None
     server_maxconn: int | None

@@ -39,6 +39,7 @@ MAX_CONNECTIONS = f"{PREFIX}max-connections"
 POD_CONCURRENT_CONNECTIONS = f"{PREFIX}pod-concurrent-connections"
 CHECK_INTERVAL = "router.openshift.io/haproxy.health.check.interval"
 ON_MARKED_DOWN = f"{PREFIX}on-marked-down"
+ON_REMOVED = f"{PREFIX}on-removed"
 TCP_KEEPALIVE = f"{PREFIX}tcp-keepalive"
 HASH_BALANCE_FACTOR = f"{PREFIX}hash-balance-factor"
 SEND_PROXY = f"{PREFIX}send-proxy"
@@ -52,7 +53,7 @@ MAX_CONNECTION_COUNT = 10_000_000
 
 _BALANCE_FORM = choice(get_args(Balance))
 _PROXY_FORM = choice(get_args(ProxyProtocol))
-_ON_MARKED_DOWN_FORM = choice(("shutdown-sessions",))
+_SHUTDOWN_FORM = choice(("shutdown-sessions",))
 _FACTOR_FORM = integer(101, 1_000)
 _LIMIT_FORM = integer(1, MAX_CONNECTION_COUNT)
 _POD_LIMIT_FORM = integer(0, MAX_CONNECTION_COUNT)
@@ -73,7 +74,7 @@ class RouteOptions:
 _KEYS = frozenset({
     BALANCE, TIMEOUT, TIMEOUT_TUNNEL, TIMEOUT_CONNECT, TIMEOUT_CLIENT, TIMEOUT_SERVER, IP_ALLOWLIST, IP_WHITELIST, RATE_LIMIT,
     RATE_LIMIT_CONCURRENT, RATE_LIMIT_RATE, MAX_CONNECTIONS, POD_CONCURRENT_CONNECTIONS, CHECK_INTERVAL, ON_MARKED_DOWN,
-    TCP_KEEPALIVE, SEND_PROXY, ACCEPT_PROXY, HASH_BALANCE_FACTOR,
+    ON_REMOVED, TCP_KEEPALIVE, SEND_PROXY, ACCEPT_PROXY, HASH_BALANCE_FACTOR,
 })  # fmt: skip
 """All that ``read_options`` reads."""
 _REMEMBERED = 256
@@ -115,7 +116,8 @@ def _options(said: tuple[tuple[str, str], ...], defaults: RouteDefaults, claims_
             timeout_server_ms=read(annotations, TIMEOUT_SERVER, TIME) or defaults.timeout_server_ms,
             timeout_tunnel_ms=timeout_tunnel or timeout or defaults.timeout_tunnel_ms,
             check_interval_ms=_or(read(annotations, CHECK_INTERVAL, INTERVAL), default=defaults.check_interval_ms),
-            shutdown_sessions_on_marked_down=read(annotations, ON_MARKED_DOWN, _ON_MARKED_DOWN_FORM) is not None,
+            shutdown_sessions_on_marked_down=read(annotations, ON_MARKED_DOWN, _SHUTDOWN_FORM) is not None,
+            shutdown_sessions_on_removed=read(annotations, ON_REMOVED, _SHUTDOWN_FORM) is not None,
             tcp_keepalive=keepalive,
             send_proxy=read(annotations, SEND_PROXY, _PROXY_FORM),
             # 0 is no limit, in HAProxy and so in OpenShift's router, which hands the number through.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from router import commands
@@ -58,11 +58,18 @@ class Step:
         self.networks = networks
         return True
 
-    def change_servers(self, before: Mapping[str, ServerLine], after: Mapping[str, ServerLine]) -> bool:
+    def change_servers(
+        self, before: Mapping[str, ServerLine], after: Mapping[str, ServerLine], ending: Collection[str] = ()
+    ) -> bool:
         """Have these servers instead of those: new ones come before former ones go.
 
         HAProxy takes no server under an id that another one of the backend has, also where that one only waits for its last
         connections to end; and a server keeps its id. What a fresh HAProxy would number otherwise is left to a reload.
+
+        Args:
+            before: those that there are.
+            after: those that there shall be.
+            ending: of those that go, the ones whose connections go with them.
         """
         holders = self._holders_of_ids(before) if after.keys() - before.keys() else {}
         for name, line in after.items():
@@ -78,6 +85,8 @@ class Step:
             if name not in after:
                 self.retiring.append(commands.retire_server(self.backend, name, line))
                 self.leaving[self.backend, name] = line
+                if name in ending:
+                    self.retiring.append(commands.end_sessions(self.backend, name))
         return True
 
     def _holders_of_ids(self, before: Mapping[str, ServerLine]) -> Mapping[int, str]:

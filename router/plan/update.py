@@ -90,8 +90,8 @@ class Update:
         self._owners.pop(self._forget(key), None)
         self._removed.add(key)
 
-    def _closed_step(self, key: ObjectKey, section: RouteSection) -> Step | None:
-        """Give what takes a Route out of the place that serves it."""
+    def _closed_step(self, key: ObjectKey, section: RouteSection, after: RouteSection | None = None) -> Step | None:
+        """Give what takes a Route out of the place that serves it; ``after`` is what it shall be elsewhere."""
         text, place = self._texts.text(section), self._running.place(key)
         if text is None or place is None:
             return None
@@ -99,7 +99,7 @@ class Update:
         step.close_port()
         if key in self._running.moved:
             step.retiring.append(commands.delete_entry(self._running.owners_file, place.backend.name))
-        step.change_servers(text.servers, {})
+        step.change_servers(text.servers, {}, _ending(section, after) if after is not None else ())
         return step
 
     def _forget(self, key: ObjectKey) -> str:
@@ -162,7 +162,7 @@ class Update:
         if self._change_in_place(key, before, after):
             return
         # It keeps its place until it is served by another one.
-        closed = self._closed_step(key, before) if before.frontend != after.frontend else None
+        closed = self._closed_step(key, before, after) if before.frontend != after.frontend else None
         former_moved, former_closed = self._moved.get(key), set(self._closed)
         if closed is not None:
             self._forget(key)
@@ -193,7 +193,7 @@ class Update:
         step = Step(place, self._leaving)
         if place_text is not None and not step.set_networks(place_text, self._networks.get(step.backend), text):
             return False
-        if not step.change_servers(text_before.servers, text.servers):
+        if not step.change_servers(text_before.servers, text.servers, _ending(before, after)):
             return False
         self._take(step)
         return True
@@ -311,6 +311,18 @@ class Update:
             self._running.model.pool,
             self._running.model.saved,
         )
+
+
+def _ending(before: RouteSection, after: RouteSection) -> frozenset[str]:
+    """Give the servers whose connections end with them: those of endpoints that left, where the Route wants that.
+
+    A Route that goes, or moves to another port, is no reason to end any: its endpoints are there.
+    """
+    if not after.backend.shutdown_sessions_on_removed:
+        return frozenset()
+    # Under another name (of its Service's port, say) an endpoint is there all the same.
+    there = {(server.address, server.port) for server in after.backend.servers}
+    return frozenset(each.name for each in before.backend.servers if (each.address, each.port) not in there)
 
 
 def _difference(before: RouteSection, after: RouteSection) -> ReloadCause:

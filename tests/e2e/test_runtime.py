@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import operator
 import os
 import re
 import signal
@@ -252,6 +254,37 @@ def test_removed_endpoint_does_not_cut_connections_where_a_dead_one_would(cluste
     assert reloads(router) == before
     server = f"{former[0]}:{former[1]}"
     wait_for(lambda: server not in haproxy_says(router, "show servers state"), "the server to be deleted")
+
+
+def test_failover_cuts_the_connections_to_the_former_pod(cluster: Cluster) -> None:
+    """With ``on-removed: shutdown-sessions`` an endpoint that leaves takes its connections along; those to others go on."""
+    port = free_port()
+    router = cluster.router("--port-pool", str(port)).start()
+    prefixes = {cluster.pod(prefix): prefix for prefix in (b"a ", b"b ")}
+    # As their slices are numbered.
+    former, other = sorted(prefixes, key=operator.itemgetter(1))
+    gone, there = (prefixes[pod] + b"ping" for pod in (former, other))
+    annotations = {f"{ANNOTATIONS}on-removed": "shutdown-sessions", f"{ANNOTATIONS}balance": "leastconn"}
+    cluster.create(*app("db", port, former, other, annotations=annotations))
+    router.wait_for_row(f"{cluster.namespace}/db", lambda row: len(row["servers"]) == 2, "served by both pods")
+    wait_for(lambda: not is_refused(port), "the port to open")
+    with contextlib.ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 20)) for _ in range(4)]
+        answers = []
+        for each in held:
+            each.sendall(b"ping")
+            answers.append(each.recv(100))
+        assert set(answers) == {gone, there}
+        before = reloads(router)
+        move(cluster, "db", other)
+        for each, answer in zip(held, answers, strict=True):
+            if answer == gone:
+                assert each.recv(1) == b""
+        for each, answer in zip(held, answers, strict=True):
+            if answer == there:
+                each.sendall(b"ping")
+                assert each.recv(100) == there
+    assert reloads(router) == before
 
 
 def haproxy_says(router: RouterProcess, text: str) -> str:

@@ -141,6 +141,33 @@ def test_server_whose_sessions_are_cut_when_down_is_drained() -> None:
     assert _texts(todo) == [f"set server {_WEB_BACKEND}/{_ONE_NAME} state drain"]
 
 
+def test_connections_to_an_endpoint_that_left_end_where_the_route_wants_it() -> None:
+    """The command comes after the server got no new ones any more, and for that server alone."""
+    renderer = _renderer()
+    web = section("web", 6620, _ONE, _TWO, shutdown_sessions_on_removed=True)
+    todo = plan(_running(renderer, Model((web,))), Model((replace_servers(web, _TWO),)), renderer)
+    server_name = f"{_WEB_BACKEND}/{_ONE_NAME}"
+    assert _texts(todo) == [f"set server {server_name} state maint", f"shutdown sessions server {server_name}"]
+
+
+def test_a_route_that_goes_or_says_it_anew_ends_no_connection() -> None:
+    """The endpoints are there; and to say what shall be done is no reason to do it."""
+    renderer = _renderer()
+    web = section("web", 6620, _ONE, shutdown_sessions_on_removed=True)
+    gone = plan(_running(renderer, Model((web,))), Model(()), renderer)
+    assert not [text for text in _texts(gone) if "shutdown" in text]
+    silent = section("web", 6620, _ONE)
+    told = plan(_running(renderer, Model((silent,))), Model((web,)), renderer)
+    assert isinstance(told, RuntimeUpdate)
+    assert _texts(told) == []
+    renamed = plan(
+        _running(renderer, Model((web,))),
+        Model((replace_servers(web, replace(_ONE, name="x", id=_ONE.id + 1)),)),
+        renderer,
+    )
+    assert not [text for text in _texts(renamed) if "shutdown" in text]
+
+
 def replace_servers(of: RouteSection, *servers: Server) -> RouteSection:
     """Give a section with other servers."""
     return replace(of, backend=replace(of.backend, servers=servers))
