@@ -22,7 +22,7 @@ RouterError
     └── UnexpectedReply      a command was answered by something else than expected
 
 A bad Route is no exception: it is a verdict (``router.admission.verdicts``). A configuration that HAProxy refuses is no
-exception either: it is a result (``router.apply``), because the router goes on with the rest.
+exception either: it is a result (``router.reconcile.apply``), because the router goes on with the rest.
 """
 
 from __future__ import annotations

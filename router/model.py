@@ -119,7 +119,7 @@ class SharedFrontend:
 
 
 class Step(StrEnum):
-    """What HAProxy does without where it may not have enough open files (see ``router.descriptors``)."""
+    """What HAProxy does without where it may not have enough open files (see ``router.haproxy.process.descriptors``)."""
 
     CHECKS = "checks"
     """No server is checked."""
@@ -140,7 +140,7 @@ class Model:
     shared: tuple[SharedFrontend, ...] = ()
     """Sorted by port."""
     pool: tuple[RouteSection, ...] = ()
-    """Sections that are nobody's, declared in advance: their ports are kept closed (see ``router.pool``)."""
+    """Sections that are nobody's, declared in advance: their ports are kept closed (see ``router.admission.pool``)."""
     saved: frozenset[Step] = frozenset()
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from router.admission.claims import Claim, Loss, decide_host, decide_port, domain_of, host_loss
 from router.admission.domains import Domain, Domains
-from router.admission.sorted_map import SortedMap
 from router.admission.verdicts import Reason, Rejection
 from router.model import PortOptions, SharedFrontend, SniHost, backend_name
-from router.resources import ObjectKey
+from router.objects.meta import ObjectKey
+from router.ordered import SortedMap
 
 
 @dataclass(frozen=True, slots=True)

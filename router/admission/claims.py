@@ -16,7 +16,7 @@ from router.admission.options import EXTERNAL_TCP_PORT_SNI, port_option_differen
 from router.admission.request import Request, displayed_host
 from router.admission.verdicts import Reason, Rejection
 from router.model import PortOptions
-from router.resources import ObjectKey
+from router.objects.meta import ObjectKey
 
 Order = tuple[bool, bool, str, ObjectKey]
 """A place in a queue; its last part is whose."""

@@ -16,12 +16,13 @@ from router.admission.destination import NOWHERE, Destination, find_destination
 from router.admission.options import sni_port_options
 from router.admission.own_places import Loops, OwnAddresses
 from router.admission.request import Request, displayed_host, is_ours, read_request
-from router.admission.sorted_map import SortedMap
 from router.admission.verdicts import Rejection, Verdict
 from router.model import Frontend, Model, RouteSection, backend_name
-from router.resources import ObjectKey, Route
+from router.objects.meta import ObjectKey
+from router.objects.route import Route
+from router.objects.store import Changes, Objects
+from router.ordered import SortedMap
 from router.settings import AdmissionSettings
-from router.store import Changes, Objects
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from router.admission.target_port import shown_name
 from router.admission.verdicts import Rejection
 from router.admission.weights import endpoint_shares, largest_weight, scaled
 from router.model import Balance, Server
-from router.resources import Service
-from router.store import Objects
+from router.objects.core import Service
+from router.objects.store import Objects
 
 _name = attrgetter("name")
 _NOTHING = ServiceEndpoints((), (), ())

@@ -13,7 +13,8 @@ from router.admission.pods import Found, Place, places_of_pods
 from router.admission.target_port import PortChoice, choose_port, is_tcp, shown_key
 from router.admission.text import is_dns_subdomain, sanitised, shown
 from router.admission.verdicts import Reason, Rejection
-from router.resources import Endpoint, EndpointSlice, Service
+from router.objects.core import Service
+from router.objects.discovery import Endpoint, EndpointSlice
 from router.settings import MAX_PORT
 
 MAX_ENDPOINTS = 2000

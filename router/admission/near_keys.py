@@ -13,7 +13,7 @@ from router.admission import options
 from router.admission.options import EXTERNAL_TCP_PORT, IP_ALLOWLIST, IP_WHITELIST, PREFIX, ROUTER_NAME, WZH_ROUTER_NAME
 from router.admission.text import shown
 from router.admission.verdicts import Reason, Refused
-from router.resources import Route
+from router.objects.route import Route
 
 OTHERS = frozenset({
     *(PREFIX + name for name in (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from router.admission.text import is_host, shown
-from router.resources import Route
+from router.objects.route import Route
 
 _MAX_HOST = 253
 

@@ -20,7 +20,8 @@ from router.admission.options import (
 from router.admission.text import is_dns_label, is_dns_subdomain, is_host, is_service_name, shown
 from router.admission.verdicts import Reason, Refused, Verdict
 from router.admission.weights import MAX_WEIGHT
-from router.resources import ObjectKey, Route, RouteIngress, RouteTarget
+from router.objects.meta import ObjectKey
+from router.objects.route import Route, RouteIngress, RouteTarget
 from router.settings import MAX_PORT, AdmissionSettings
 
 MAX_ALTERNATES = 16

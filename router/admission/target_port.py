@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from router.admission.text import shown
 from router.admission.verdicts import Reason, Rejection
-from router.resources import EndpointPort, EndpointSlice, Service, ServicePort
+from router.objects.core import Service, ServicePort
+from router.objects.discovery import EndpointPort, EndpointSlice
 
 _MAX_LISTED = 5
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from router.differences import differences
-from router.resources import ObjectKey
+from router.objects.meta import ObjectKey
+from router.ordered import differences
 
 
 class Reason(StrEnum):

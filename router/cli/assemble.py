@@ -12,51 +12,52 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from router import __version__, descriptors, logs
+from router import __version__, logs
 from router.admission import Admission
-from router.apply import Applier
+from router.admission.pool import PortPool
 from router.cli.generations import generations
 from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
 from router.cli.metrics import Protection, haproxy_metrics, protection
 from router.cli.options import admission_settings, http_address, render_settings
 from router.cli.own_addresses import machine_of
-from router.controller import Controller
+from router.cluster.machine import MachineInput
 from router.errors import SettingsError
-from router.generations import Others
 from router.haproxy.attached import AttachedHaproxy
-from router.haproxy.binary import HaproxyBinary, find_binary
-from router.haproxy.limits import ConnectionLimiter
+from router.haproxy.generations import Others
 from router.haproxy.newest_worker import Deadlines
-from router.haproxy.sessions import SessionCounts
+from router.haproxy.process import descriptors
+from router.haproxy.process.binary import HaproxyBinary, find_binary
 from router.haproxy.standalone import StandaloneHaproxy
-from router.haproxy.worker import WorkerSocket
-from router.inputs.files import FilesInput
-from router.inputs.machine import MachineInput
-from router.inputs.watching import DirectoryWatcher
-from router.judge import Judge
-from router.level import Leveler
-from router.pool import PortPool
+from router.haproxy.talk.limits import ConnectionLimiter
+from router.haproxy.talk.sessions import SessionCounts
+from router.haproxy.talk.worker import WorkerSocket
+from router.manifests.follow import FilesInput
+from router.manifests.watching import DirectoryWatcher
+from router.objects.store import Store
+from router.observe.health import Health, alive
+from router.observe.http import METRICS, HttpServer, Page, health_page
+from router.observe.http_turn import HttpTurn
+from router.observe.metrics.api import ApiMetrics
+from router.observe.metrics.files import show_files
+from router.observe.metrics.haproxy import HaproxyMetrics
+from router.observe.metrics.logs import show_lost_lines
+from router.observe.metrics.router import Metrics
+from router.observe.metrics.threads import show_threads
+from router.observe.ports_page import PortsPage
+from router.observe.probe_sockets import probe_sockets
+from router.observe.readiness import Readiness
+from router.observe.tcp_health import TcpHealth
+from router.reconcile.apply import Applier
+from router.reconcile.controller import Controller
+from router.reconcile.judge import Judge
+from router.reconcile.level import Leveler
+from router.reconcile.room import Room
+from router.reconcile.state_dir import StateDir
+from router.reconcile.timing import Timing
 from router.render import Renderer, TemplateSet
 from router.render.listen import listen_addresses
-from router.report.api_metrics import ApiMetrics
-from router.report.files_metrics import show_files
-from router.report.haproxy_metrics import HaproxyMetrics
-from router.report.health import Health, alive
-from router.report.http import METRICS, HttpServer, Page, health_page
-from router.report.http_turn import HttpTurn
-from router.report.log_metrics import show_lost_lines
-from router.report.metrics import Metrics
-from router.report.ports_page import PortsPage
-from router.report.probe_sockets import probe_sockets
-from router.report.readiness import Readiness
-from router.report.tcp_health import TcpHealth
-from router.report.thread_metrics import show_threads
-from router.room import Room
 from router.settings import AdmissionSettings, PortRanges, RenderSettings
-from router.state_dir import StateDir
-from router.store import Store
 from router.supervisor import SUPERVISOR
-from router.timing import Timing
 
 if TYPE_CHECKING:
     from router.cli.cluster import Cluster

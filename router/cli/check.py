@@ -27,16 +27,16 @@ from router.cli.options import (
     with_options,
 )
 from router.errors import HaproxyError
-from router.haproxy.binary import HaproxyBinary, find_binary
-from router.haproxy.check import check_config
-from router.judge import Accepted, Failed, Judge
+from router.haproxy.process.binary import HaproxyBinary, find_binary
+from router.haproxy.process.check import check_config
+from router.objects.meta import ObjectKey
+from router.objects.store import Objects
+from router.observe.ports import PortRow, port_rows
+from router.reconcile.judge import Accepted, Failed, Judge
+from router.reconcile.set_aside import Refusals, without
+from router.reconcile.state_dir import StateDir
 from router.render import Renderer, TemplateSet
-from router.report.ports import PortRow, port_rows
-from router.resources import ObjectKey
-from router.set_aside import Refusals, without
 from router.settings import RenderSettings
-from router.state_dir import StateDir
-from router.store import Objects
 
 _CHECK_DEADLINE_S = 120.0
 _LONGEST_SCRATCH = 50

@@ -9,16 +9,16 @@ from typing import Any
 import structlog
 
 from router.admission.request import is_ours
-from router.inputs.kube import KubeInput, sources_of
-from router.inputs.machine import Machine
+from router.cluster import KubeInput, sources_of
+from router.cluster.machine import Machine
+from router.election.leader import LeaderElection, unique_identity
 from router.kube.connection import Connection, Deadlines
-from router.kube.leader import LeaderElection, unique_identity
 from router.kube.siblings import Siblings
-from router.report.api_metrics import ApiMetrics, ApiReadings
-from router.report.selection import Selection
-from router.report.writer import StatusWriter
+from router.objects.store import Store
+from router.observe.metrics.api import ApiMetrics, ApiReadings
 from router.settings import KubeSettings, RouterPodSettings
-from router.store import Store
+from router.status.selection import Selection
+from router.status.writer import StatusWriter
 
 log = structlog.get_logger()
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from router.generations import NOBODY, Announcer, Identity, Neighbours, Others, inodes_by_port
-from router.generations.memory import Known, write
+from router.haproxy.generations import NOBODY, Announcer, Identity, Neighbours, Others, inodes_by_port
+from router.haproxy.generations.memory import Known, write
 
 if TYPE_CHECKING:
     from router.cli.cluster import Cluster

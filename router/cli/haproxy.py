@@ -15,11 +15,11 @@ from router.cli.exits import UNREACHABLE, clear_errors
 from router.cli.options import HAPROXY, LOG_FORMAT, STATE_DIR, option, with_options
 from router.cli.signals import to_stop_by
 from router.errors import HaproxyError, SettingsError
-from router.haproxy import bootstrap
-from router.haproxy.arguments import master_worker
-from router.haproxy.binary import find_binary
-from router.haproxy.master import processes
-from router.haproxy.stats import info
+from router.haproxy.process import bootstrap
+from router.haproxy.process.arguments import master_worker
+from router.haproxy.process.binary import find_binary
+from router.haproxy.talk.master import processes
+from router.haproxy.talk.stats import info
 from router.settings import RenderSettings
 
 log = structlog.get_logger()

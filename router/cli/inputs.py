@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from router.errors import ManifestError
-from router.manifest_files import MAX_FILE_BYTES
-from router.manifests import load
-from router.store import Objects, Store
+from router.manifests.files import MAX_FILE_BYTES
+from router.manifests.parse import load
+from router.objects.store import Objects, Store
 
 STANDARD_INPUT = Path("-")
 """What stands for it among the paths of a command."""

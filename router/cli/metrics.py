@@ -13,12 +13,12 @@ import click
 
 from router.cli.options import option
 from router.errors import SettingsError
-from router.haproxy.workers import Workers
-from router.report.access import MetricsAccess, needs_tls
-from router.report.certificate import CertificateFiles
-from router.report.haproxy_metrics import DEFAULT_SERVER_LIMIT, HaproxyMetrics
-from router.report.http import Guard
-from router.report.metrics import Metrics
+from router.haproxy.talk.workers import Workers
+from router.observe.access import MetricsAccess, needs_tls
+from router.observe.certificate import CertificateFiles
+from router.observe.http import Guard
+from router.observe.metrics.haproxy import DEFAULT_SERVER_LIMIT, HaproxyMetrics
+from router.observe.metrics.router import Metrics
 from router.settings import RenderSettings
 
 if TYPE_CHECKING:

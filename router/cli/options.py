@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
+from router.admission.reserved_ports import HOST_NETWORK_PORTS, ON_PREMISES_PORTS
 from router.cli.types import (
     AddressType,
     CountType,
@@ -25,7 +26,6 @@ from router.cli.types import (
     TimeType,
 )
 from router.errors import SettingsError
-from router.reserved_ports import HOST_NETWORK_PORTS, ON_PREMISES_PORTS
 from router.settings import MAX_PORT, AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

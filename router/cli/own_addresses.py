@@ -6,7 +6,7 @@ from typing import Any
 
 from router.cli.options import listens_everywhere, option
 from router.cli.types import AddressListType
-from router.inputs.machine import Machine
+from router.cluster.machine import Machine
 
 OWN_ADDRESSES = (
     option("--pod-ips", env="POD_IPS", type=AddressListType(), default="", show_default="none",

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from router.errors import DemoFailed
-from router.haproxy import launch
+from router.haproxy.process import launch
 
 _STOP_S = 20.0
 """How long the router may take to end when told to, before it is killed."""

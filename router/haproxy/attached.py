@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Mapping
 import structlog
 
 from router.errors import HaproxyError, HaproxyUnreachable
-from router.generations import NOBODY, Others
-from router.haproxy import master, stats
-from router.haproxy.binary import HaproxyBinary
-from router.haproxy.files_limit import own_limit, read_limit
-from router.haproxy.liveness import WorkerWatch
-from router.haproxy.master import ReloadResult
+from router.haproxy.generations import NOBODY, Others
 from router.haproxy.newest_worker import Deadlines, NewestWorker
-from router.haproxy.ports import Obstacle, less_shared, probe
-from router.haproxy.stats import WorkerId
+from router.haproxy.process.binary import HaproxyBinary
+from router.haproxy.process.files_limit import own_limit, read_limit
+from router.haproxy.process.liveness import WorkerWatch
+from router.haproxy.process.ports import Obstacle, less_shared, probe
+from router.haproxy.talk import master, stats
+from router.haproxy.talk.master import ReloadResult
+from router.haproxy.talk.stats import WorkerId
 from router.model import frontend_name
 from router.settings import RenderSettings
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from router.haproxy.check import CheckResult
-from router.haproxy.master import ReloadResult
-from router.haproxy.stats import ServerState
+from router.haproxy.process.check import CheckResult
+from router.haproxy.talk.master import ReloadResult
+from router.haproxy.talk.stats import ServerState
 
 
 @dataclass(frozen=True, slots=True)

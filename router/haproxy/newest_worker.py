@@ -6,12 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from router.generations import NOBODY, Others
-from router.haproxy import listeners, stats
-from router.haproxy.binary import HaproxyBinary
-from router.haproxy.check import CheckResult, check_config
 from router.haproxy.control import Serving
-from router.haproxy.ports import taken
+from router.haproxy.generations import NOBODY, Others
+from router.haproxy.process.binary import HaproxyBinary
+from router.haproxy.process.check import CheckResult, check_config
+from router.haproxy.process.ports import taken
+from router.haproxy.talk import listeners, stats
 from router.settings import RenderSettings
 
 

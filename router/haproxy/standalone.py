@@ -12,15 +12,15 @@ from queue import SimpleQueue
 import structlog
 
 from router.errors import HaproxyStartFailed
-from router.generations import NOBODY, Others
-from router.haproxy import master
-from router.haproxy.alerts import bind_failures
-from router.haproxy.binary import HaproxyBinary
-from router.haproxy.files_limit import own_limit
-from router.haproxy.liveness import WorkerWatch
-from router.haproxy.master import ReloadResult
+from router.haproxy.generations import NOBODY, Others
 from router.haproxy.newest_worker import Deadlines, NewestWorker
-from router.haproxy.process import HaproxyProcess
+from router.haproxy.process.binary import HaproxyBinary
+from router.haproxy.process.files_limit import own_limit
+from router.haproxy.process.liveness import WorkerWatch
+from router.haproxy.process.process import HaproxyProcess
+from router.haproxy.talk import master
+from router.haproxy.talk.alerts import bind_failures
+from router.haproxy.talk.master import ReloadResult
 from router.settings import RenderSettings
 
 log = structlog.get_logger()

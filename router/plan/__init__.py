@@ -1,11 +1,11 @@
-"""How to get HAProxy from what it serves to what it shall serve: decided here, carried out by ``router.apply``; pure."""
+"""How to get HAProxy from what it serves to what it shall serve: decided here, carried out by ``router.reconcile.apply``; pure."""
 
 from __future__ import annotations
 
 from router.model import Model
 from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
+from router.plan.running import Running
 from router.plan.update import Texts, Update
-from router.running import Running
 
 __all__ = ["NoChange", "Plan", "Reload", "ReloadCause", "ReloadReason", "RuntimeUpdate", "Texts", "plan"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from router.commands import Command
-from router.running import Running
+from router.plan.commands import Command
+from router.plan.running import Running
 
 
 class ReloadCause(StrEnum):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from router import commands
-from router.commands import Command
 from router.model import RouteSection, frontend_name
-from router.running import ServerName
-from router.section_text import SectionText, ServerLine
+from router.plan import commands
+from router.plan.commands import Command
+from router.plan.running import ServerName
+from router.plan.section_text import SectionText, ServerLine
 
 
 @dataclass(slots=True)

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from router import commands
-from router.commands import Command
-from router.differences import differences
 from router.model import Model, RouteSection, SharedFrontend, SniHost, backend_name
+from router.objects.meta import ObjectKey
+from router.ordered import differences
+from router.plan import commands
+from router.plan.commands import Command
 from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
+from router.plan.running import Running
+from router.plan.section_text import SectionText
 from router.plan.step import Step, networks_of
-from router.resources import ObjectKey
-from router.running import Running
-from router.section_text import SectionText
 
 
 class Texts(Protocol):

@@ -9,15 +9,15 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 
+from router.admission.pool import allowlist_id
 from router.errors import SettingsError, TemplateError
 from router.model import Model, RouteSection, SharedFrontend, SniHost, Step, frontend_name
-from router.pool import allowlist_id
+from router.plan.section_text import Allowlist, SectionText, default_server_words, frontend_limit, read_section
 from router.render import files
 from router.render.listen import listen_addresses
 from router.render.quoting import quoted
 from router.render.result import Owner, Part, PortOwner, Rendered, RouteOwner, SectionFailure
 from router.render.templates import GLOBAL, LIMITS, ROUTE, SHARED, TemplateSet
-from router.section_text import Allowlist, SectionText, default_server_words, frontend_limit, read_section
 from router.settings import RenderSettings
 
 # An address, which is what a socket's path is to HAProxy, ends at a comma and has variables expanded, quoted or not.

@@ -9,7 +9,7 @@ from itertools import accumulate
 
 from router.errors import TemplateError
 from router.model import RouteSection, SharedFrontend
-from router.section_text import SectionText
+from router.plan.section_text import SectionText
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from router.backoff import Backoff
+from router.supervisor.backoff import Backoff
 
 log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from types import FrameType
 import click
 
 from router.errors import RouterError
-from router.haproxy.binary import find_binary
+from router.haproxy.process.binary import find_binary
 from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.figures import Figure
 from scripts.benchmark.measure import PARTS, measure

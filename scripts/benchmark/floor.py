@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from router.commands import close_frontend
-from router.haproxy import master, runtime
-from router.haproxy.binary import HaproxyBinary
-from router.haproxy.cli_socket import command
+from router.haproxy.process.binary import HaproxyBinary
+from router.haproxy.talk import master, runtime
+from router.haproxy.talk.cli_socket import command
 from router.model import backend_name, frontend_name, pool_backend_name
+from router.plan.commands import close_frontend
 from router.settings import RenderSettings
 from scripts.benchmark import haproxy, pods
 from scripts.benchmark.client import open_for, wait_for_answer, wait_for_byte, wait_for_refusal, wait_until_open

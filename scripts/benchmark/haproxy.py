@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from router.errors import HaproxyStartFailed
-from router.haproxy import master
-from router.haproxy.binary import HaproxyBinary
-from router.haproxy.check import check_config
-from router.haproxy.process import HaproxyProcess
+from router.haproxy.process.binary import HaproxyBinary
+from router.haproxy.process.check import check_config
+from router.haproxy.process.process import HaproxyProcess
+from router.haproxy.talk import master
 from router.settings import RenderSettings
 from scripts.benchmark.failure import BenchFailed
 

@@ -11,16 +11,17 @@ from typing import TypeVar
 import msgspec
 
 from router.admission import Admission
-from router.manifests import Loaded, load, parse
+from router.manifests.parse import Loaded, load, parse
 from router.model import Model, ports
+from router.objects.discovery import EndpointSlice
+from router.objects.kinds import KubernetesObject
+from router.objects.store import Store
 from router.plan import NoChange, Reload, RuntimeUpdate, plan
+from router.plan.running import Running, loaded
+from router.reconcile.retries import SetAside
+from router.reconcile.set_aside import without
 from router.render import Rendered, Renderer, TemplateSet
-from router.resources import EndpointSlice, KubernetesObject
-from router.retries import SetAside
-from router.running import Running, loaded
-from router.set_aside import without
 from router.settings import AdmissionSettings, RenderSettings, RouteDefaults
-from router.store import Store
 from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.workload import Workload
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from router.haproxy.binary import HaproxyBinary
+from router.haproxy.process.binary import HaproxyBinary
+from router.reconcile.state_dir import StateDir
 from router.settings import RenderSettings
-from router.state_dir import StateDir
 from scripts.benchmark import haproxy, inside
 from scripts.benchmark.figures import TARGET, Figure, Unit, summarize
 from scripts.benchmark.inputs import Api, Folder, Input

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from router import __version__
-from router.haproxy.binary import HaproxyBinary
+from router.haproxy.process.binary import HaproxyBinary
 from scripts.benchmark.figures import TARGETS, Figure
 
 CONDITIONS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from router.haproxy.ports import taken
+from router.haproxy.process.ports import taken
 from router.settings import MAX_PORT
 from scripts.benchmark.failure import BenchFailed
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import router
-from router.haproxy import launch
-from router.haproxy.binary import HaproxyBinary
+from router.haproxy.process import launch
+from router.haproxy.process.binary import HaproxyBinary
 from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.haproxy import wait_for_old_workers
 from scripts.benchmark.inputs import Input

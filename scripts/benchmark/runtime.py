@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from router.haproxy.binary import HaproxyBinary
+from router.haproxy.process.binary import HaproxyBinary
 from router.settings import PortRanges, RenderSettings
 from scripts.benchmark import haproxy, steps, through
 from scripts.benchmark.client import wait_for_answer

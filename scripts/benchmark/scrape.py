@@ -13,10 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from router.haproxy.binary import find_binary
-from router.haproxy.workers import Workers
-from router.report.haproxy_metrics import DEFAULT_SERVER_LIMIT, HaproxyMetrics, Owners
-from router.resources import ObjectKey
+from router.haproxy.process.binary import find_binary
+from router.haproxy.talk.workers import Workers
+from router.objects.meta import ObjectKey
+from router.observe.metrics.haproxy import DEFAULT_SERVER_LIMIT, HaproxyMetrics, Owners
 
 _FIRST_PORT = 20_000
 _SERVERS = 3

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from router.descriptors import LEAST_CONNECTIONS, Haproxy, needed
-from router.haproxy.binary import find_binary
+from router.haproxy.process.binary import find_binary
+from router.haproxy.process.descriptors import LEAST_CONNECTIONS, Haproxy, needed
 from tests.e2e.conftest import Make
 from tests.support.objects import app
 from tests.support.ports import free_ports

@@ -18,8 +18,8 @@ import msgspec
 import pytest
 import yaml
 
-from router.report.status import Identity, decide_status
-from router.resources import Route
+from router.objects.route import Route
+from router.status.route import Identity, decide_status
 from tests.support.api_server import Request
 from tests.support.cluster import Cluster
 from tests.support.kube.client import KubeClient, Refused, path_of

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from router.admission.allowlist import MAX_ENTRIES
-from router.haproxy.cli_socket import command
+from router.haproxy.talk.cli_socket import command
 from tests.support.certificates import server_context
 from tests.support.clients import reached, served
 from tests.support.cluster import Cluster

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from router.errors import HaproxyError
-from router.haproxy.master import processes
+from router.haproxy.talk.master import processes
 from tests.support.router_process import RouterProcess, processes_with
 from tests.support.waiting import wait_for
 

@@ -12,7 +12,8 @@ import msgspec
 
 from router.errors import ApiConflict, ApiError, ApiInvalid, ApiNotFound
 from router.kube.api import Query, Stream
-from router.resources import ObjectKey, Route
+from router.objects.meta import ObjectKey
+from router.objects.route import Route
 
 _ROUTES = "/apis/route.openshift.io/v1/namespaces/"
 _EVENTS = "/apis/events.k8s.io/v1/namespaces/"

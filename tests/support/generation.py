@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from router.generations import kernel
-from router.haproxy.listeners import listening
+from router.haproxy.generations import kernel
+from router.haproxy.talk.listeners import listening
 from tests.support.attached_pod import AttachedPod
 from tests.support.router_process import RouterProcess, processes_with
 from tests.support.waiting import wait_for

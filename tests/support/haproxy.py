@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from router.haproxy.binary import find_binary
-from router.haproxy.server_states import NOTHING_DOWN
+from router.haproxy.process.binary import find_binary
+from router.haproxy.talk.server_states import NOTHING_DOWN
 from router.model import Model
 from router.render import Rendered, Renderer, TemplateSet
 from router.render.files import hello_script

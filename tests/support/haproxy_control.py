@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from router.haproxy.binary import find_binary
-from router.haproxy.child import group_members
-from router.haproxy.process import HaproxyProcess
+from router.haproxy.process.binary import find_binary
+from router.haproxy.process.child import group_members
+from router.haproxy.process.process import HaproxyProcess
 from tests.support.waiting import wait_for
 
 DEADLINE_S = 20.0

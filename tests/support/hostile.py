@@ -9,22 +9,10 @@ from hypothesis import strategies as st
 
 from router.admission import options
 from router.admission.options import CHECK_INTERVAL, PREFIX
-from router.resources import (
-    Endpoint,
-    EndpointConditions,
-    EndpointPort,
-    EndpointSlice,
-    ObjectMeta,
-    Route,
-    RoutePort,
-    RouteSpec,
-    RouteTarget,
-    RouteTLS,
-    Service,
-    ServicePort,
-    ServiceSpec,
-    TargetRef,
-)
+from router.objects.core import Service, ServicePort, ServiceSpec
+from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, TargetRef
+from router.objects.meta import ObjectMeta
+from router.objects.route import Route, RoutePort, RouteSpec, RouteTarget, RouteTLS
 
 KEYS = sorted(
     value

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from router.election.lease import Request
 from router.errors import ApiConflict, ApiError, ApiNotFound
-from router.kube.lease import Request
 
 
 class LeaseServer:

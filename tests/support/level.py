@@ -15,13 +15,17 @@ from typing import Self
 import msgspec
 
 from router.admission import Admission, Outcome, Verdict
-from router.decode import Refusal
-from router.inputs.kube.decoding import decode_object
+from router.cluster.decoding import decode_object
 from router.model import RouteSection
-from router.report.ports import port_rows
-from router.resources import EndpointSlice, KubernetesObject, ObjectKey, Route, Service
+from router.objects.core import Service
+from router.objects.decoding import Refusal
+from router.objects.discovery import EndpointSlice
+from router.objects.kinds import KubernetesObject
+from router.objects.meta import ObjectKey
+from router.objects.route import Route
+from router.objects.store import Store
+from router.observe.ports import port_rows
 from router.settings import AdmissionSettings, PortRanges
-from router.store import Store
 from tests.support.api_server import ApiServer
 from tests.support.certificates import client_context
 from tests.support.probing import is_refused, receive

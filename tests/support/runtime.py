@@ -7,22 +7,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from router.apply import Applied, Applier
-from router.haproxy.binary import find_binary
-from router.haproxy.cli_socket import command
+from router.admission.pool import PortPool
 from router.haproxy.newest_worker import Deadlines
+from router.haproxy.process.binary import find_binary
 from router.haproxy.standalone import StandaloneHaproxy
-from router.haproxy.worker import WorkerSocket
-from router.judge import Judge
-from router.level import Leveler
+from router.haproxy.talk.cli_socket import command
+from router.haproxy.talk.worker import WorkerSocket
 from router.model import Model
+from router.objects.meta import ObjectKey
 from router.plan import NoChange, Plan, Reload, RuntimeUpdate, plan
-from router.pool import PortPool
+from router.plan.running import Running
+from router.reconcile.apply import Applied, Applier
+from router.reconcile.judge import Judge
+from router.reconcile.level import Leveler
+from router.reconcile.state_dir import StateDir
 from router.render import Renderer, TemplateSet
-from router.resources import ObjectKey
-from router.running import Running
 from router.settings import PortRanges, RenderSettings, RouteDefaults
-from router.state_dir import StateDir
 
 _NOBODY_ASKED = "0"
 """Administrative state of a server that is neither in maintenance nor drained."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from router.commands import Answer, Command
+from router.plan.commands import Answer, Command
 from router.render import Rendered
 
 _WORD = re.compile(r"(?:\\.|[^\s\\])+")

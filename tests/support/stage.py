@@ -7,30 +7,32 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from router.admission import Admission
+from router.admission.pool import PortPool
 from router.admission.verdicts import Reason
-from router.apply import Applier
-from router.commands import Command
-from router.controller import Controller
-from router.descriptors import Haproxy
 from router.errors import HaproxyError, HaproxyStartFailed, HaproxyUnreachable, UnexpectedReply
-from router.haproxy.alerts import BindFailure, Diagnostic
-from router.haproxy.check import CheckResult
 from router.haproxy.control import Serving
-from router.haproxy.master import ReloadResult
-from router.haproxy.stats import ServerState
-from router.judge import Judge
-from router.level import Leveler
+from router.haproxy.process.check import CheckResult
+from router.haproxy.process.descriptors import Haproxy
+from router.haproxy.talk.alerts import BindFailure, Diagnostic
+from router.haproxy.talk.master import ReloadResult
+from router.haproxy.talk.stats import ServerState
+from router.objects.kinds import KubernetesObject
+from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.route import Route, RouteSpec, RouteTarget
+from router.objects.store import Changes, Store
 from router.plan import ReloadCause
-from router.pool import PortPool
+from router.plan.commands import Command
+from router.plan.running import ServerName
+from router.reconcile.apply import Applier
+from router.reconcile.controller import Controller
+from router.reconcile.judge import Judge
+from router.reconcile.level import Leveler
+from router.reconcile.room import Room
+from router.reconcile.snapshot import Snapshot
+from router.reconcile.state_dir import StateDir
+from router.reconcile.timing import Timing
 from router.render import Renderer, TemplateSet
-from router.resources import KubernetesObject, ObjectKey, ObjectMeta, Route, RouteSpec, RouteTarget
-from router.room import Room
-from router.running import ServerName
 from router.settings import AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
-from router.snapshot import Snapshot
-from router.state_dir import StateDir
-from router.store import Changes, Store
-from router.timing import Timing
 
 PREFIX = "haproxy.router.openshift.io/"
 

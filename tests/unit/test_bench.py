@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.admission import Admission
-from router.manifests import load
-from router.resources import EndpointSlice
+from router.manifests.parse import load
+from router.objects.discovery import EndpointSlice
+from router.objects.store import Store
 from router.settings import RenderSettings
-from router.store import Store
 from scripts.benchmark import inside
 from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.figures import TARGET, Figure, percentile, summarize

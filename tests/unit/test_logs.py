@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from router.logs import Lines
-from router.report.log_metrics import show_lost_lines
+from router.observe.metrics.logs import show_lost_lines
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SMALL = 16_384

@@ -17,7 +17,7 @@ import pytest
 
 from router import __version__
 from router.demo.manifests import CACHE, Layout, manifests
-from router.report.metrics import Metrics
+from router.observe.metrics.router import Metrics
 from tests.support.cli import commands
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -129,11 +129,12 @@ endpoints = {"metadata": meta, "addressType": "IPv4", "ports": [{"port": 1}],
 def fresh():
     for name in [name for name in sys.modules if name.split(".")[0] == "router"]:
         del sys.modules[name]
-    resources = importlib.import_module("router.resources")
-    decoding = importlib.import_module("router.inputs.kube.decoding")
-    decode = importlib.import_module("router.decode").decode
+    decoding = importlib.import_module("router.cluster.decoding")
+    decode = importlib.import_module("router.objects.decoding").decode
+    names = ("route", "Route"), ("core", "Service"), ("discovery", "EndpointSlice")
+    structs = [getattr(importlib.import_module(f"router.objects.{module}"), name) for module, name in names]
     jobs = []
-    for kind, obj in ((resources.Route, route), (resources.Service, service), (resources.EndpointSlice, endpoints)):
+    for kind, obj in zip(structs, (route, service, endpoints), strict=True):
         text = json.dumps(obj).encode()
         jobs.append(lambda kind=kind, text=text: decoding.decode_object(kind, text))
         jobs.append(lambda kind=kind, obj=obj: decode(kind, obj))

@@ -9,9 +9,9 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from structlog.testing import capture_logs
 
-from router.report.health import alive
-from router.report.thread_metrics import show_threads
-from router.snapshot import Snapshot
+from router.observe.health import alive
+from router.observe.metrics.threads import show_threads
+from router.reconcile.snapshot import Snapshot
 from router.supervisor import OwnedThread, Pauses, Pool, Supervisor
 from tests.support.waiting import wait_for
 

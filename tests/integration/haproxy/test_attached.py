@@ -14,10 +14,10 @@ import structlog
 
 from router.errors import HaproxyUnreachable
 from router.haproxy.attached import AttachedHaproxy
-from router.haproxy.binary import find_binary
-from router.haproxy.cli_socket import command
-from router.haproxy.master import processes
 from router.haproxy.newest_worker import Deadlines
+from router.haproxy.process.binary import find_binary
+from router.haproxy.talk.cli_socket import command
+from router.haproxy.talk.master import processes
 from router.settings import RenderSettings
 from tests.support.haproxy_control import Controlled, controlled, echoes, open_connection
 from tests.support.ports import free_port, free_ports

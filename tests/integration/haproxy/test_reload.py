@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from router.errors import HaproxyError, HaproxyUnreachable
-from router.haproxy import master, stats
-from router.haproxy.alerts import BindFailure
-from router.haproxy.binary import HaproxyBinary, find_binary
-from router.haproxy.bootstrap import small_config
-from router.haproxy.check import check_config
-from router.haproxy.ports import taken
-from router.haproxy.process import HaproxyProcess
-from router.haproxy.stats import ServerState
+from router.haproxy.process.binary import HaproxyBinary, find_binary
+from router.haproxy.process.bootstrap import small_config
+from router.haproxy.process.check import check_config
+from router.haproxy.process.ports import taken
+from router.haproxy.process.process import HaproxyProcess
+from router.haproxy.talk import master, stats
+from router.haproxy.talk.alerts import BindFailure
+from router.haproxy.talk.stats import ServerState
 from router.model import Model
 from router.render import Renderer, TemplateSet
 from router.settings import RenderSettings

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import structlog
 
-from router.haproxy.binary import find_binary
-from router.haproxy.master import processes
 from router.haproxy.newest_worker import Deadlines
+from router.haproxy.process.binary import find_binary
 from router.haproxy.standalone import StandaloneHaproxy
+from router.haproxy.talk.master import processes
 from router.settings import RenderSettings
 from tests.support.haproxy_control import configuration, serves
 from tests.support.ports import free_port

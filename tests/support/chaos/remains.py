@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from router.admission import Outcome
+from router.admission.pool import PortPool
 from router.errors import HaproxyError
-from router.haproxy.cli_socket import command
-from router.pool import PortPool
+from router.haproxy.talk.cli_socket import command
 from router.render import Renderer, TemplateSet, files
 from tests.support.chaos import processes
 from tests.support.chaos.scene import Scene

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from router.haproxy import stats
+from router.haproxy.talk import stats
 from router.render.templates import ROUTE, default_template_dir
 from router.settings import AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
 from tests.support.api_server import EVERY_ADDRESS, ApiServer

@@ -8,14 +8,11 @@ from typing import Literal
 from router.admission import Admission, Outcome, Verdict
 from router.admission.options import PREFIX
 from router.model import Backend, RouteSection, SharedFrontend
-from router.resources import (
-    Endpoint,
-    EndpointConditions,
-    EndpointPort,
-    EndpointSlice,
-    KubernetesObject,
-    ObjectKey,
-    ObjectMeta,
+from router.objects.core import Service, ServicePort, ServiceSpec, SomeSelector
+from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, TargetRef
+from router.objects.kinds import KubernetesObject
+from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.route import (
     Route,
     RouteCondition,
     RouteIngress,
@@ -24,14 +21,9 @@ from router.resources import (
     RouteStatus,
     RouteTarget,
     RouteTLS,
-    Service,
-    ServicePort,
-    ServiceSpec,
-    SomeSelector,
-    TargetRef,
 )
+from router.objects.store import Objects, Store
 from router.settings import AdmissionSettings
-from router.store import Objects, Store
 
 SETTINGS = AdmissionSettings()
 NAMESPACE = "shop"

@@ -14,7 +14,7 @@ from router.admission.claims import Claim
 from router.admission.options import sni_port_options
 from router.admission.verdicts import Reason, Rejection
 from router.model import PortOptions
-from router.resources import ObjectKey
+from router.objects.meta import ObjectKey
 from router.settings import RouteDefaults
 from tests.unit.admission.builders import key
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from router.admission import Outcome
 from router.admission.options import PREFIX
 from router.admission.verdicts import Reason
-from router.resources import ObjectKey, Route, RouteCondition, RouteIngress, RouteStatus
+from router.objects.meta import ObjectKey
+from router.objects.route import Route, RouteCondition, RouteIngress, RouteStatus
 from router.settings import AdmissionSettings
 from tests.unit.admission.builders import DB, admit, holding, key, route, service, shared_of, sni_route
 

@@ -8,8 +8,8 @@ import pytest
 
 from router.admission import options
 from router.admission.options import PREFIX
+from router.admission.reserved_ports import HOST_LISTENERS, HostListener
 from router.admission.verdicts import Reason
-from router.reserved_ports import HOST_LISTENERS, HostListener
 
 DOCS = Path(__file__).parents[3] / "docs"
 KEYS = sorted({value for name, value in vars(options).items() if name.isupper() and isinstance(value, str)} - {PREFIX})

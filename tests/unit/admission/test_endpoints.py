@@ -12,16 +12,9 @@ from router.admission.endpoints import IDLED_AT, MAX_ENDPOINTS
 from router.admission.server_ids import server_ids
 from router.admission.verdicts import Reason
 from router.model import Server
-from router.resources import (
-    Endpoint,
-    EndpointConditions,
-    EndpointPort,
-    EndpointSlice,
-    RouteTarget,
-    Service,
-    ServicePort,
-    TargetRef,
-)
+from router.objects.core import Service, ServicePort
+from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, TargetRef
+from router.objects.route import RouteTarget
 from router.settings import AdmissionSettings
 from tests.unit.admission.builders import (
     DB,

@@ -12,7 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from router.admission.options import PREFIX
-from router.resources import Endpoint, EndpointPort, EndpointSlice, Route, Service, ServicePort, TargetRef
+from router.objects.core import Service, ServicePort
+from router.objects.discovery import Endpoint, EndpointPort, EndpointSlice, TargetRef
+from router.objects.route import Route
 from tests.support.hostile import ADDRESSES, KEYS, NAMES, NUMBERS, ROUTES, SERVICES, SLICES, VALUES
 from tests.unit.admission.builders import admit, endpoint, endpoint_slice, key, route, section_of, service
 

@@ -10,19 +10,13 @@ from hypothesis import strategies as st
 
 from router.admission import Admission, Outcome
 from router.admission.options import PREFIX
-from router.resources import (
-    EndpointPort,
-    EndpointSlice,
-    KubernetesObject,
-    ObjectKey,
-    ObjectMeta,
-    Route,
-    RouterPod,
-    RouteTarget,
-    Service,
-)
+from router.objects.core import RouterPod, Service
+from router.objects.discovery import EndpointPort, EndpointSlice
+from router.objects.kinds import KubernetesObject
+from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.route import Route, RouteTarget
+from router.objects.store import Changes, Store
 from router.settings import AdmissionSettings
-from router.store import Changes, Store
 from tests.unit.admission.builders import (
     NAMESPACE,
     SETTINGS,

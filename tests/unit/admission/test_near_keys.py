@@ -11,7 +11,7 @@ from router.admission import near_keys as near_keys_module
 from router.admission.near_keys import OTHERS, left_alone, near_keys
 from router.admission.options import CHECK_INTERVAL, EXTERNAL_TCP_PORT, PREFIX
 from router.admission.verdicts import Reason
-from router.resources import Route
+from router.objects.route import Route
 from tests.unit.admission.builders import DB, admit, key, route, verdict_of
 
 NEAR = {

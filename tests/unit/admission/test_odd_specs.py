@@ -9,7 +9,7 @@ import pytest
 
 from router.admission.options import CHECK_INTERVAL, PREFIX
 from router.admission.verdicts import Reason, Verdict
-from router.resources import Route
+from router.objects.route import Route
 from tests.unit.admission.builders import DB, SETTINGS, endpoint_slice, route, service, sni_route, verdict_of
 
 NO_CHECKS = replace(SETTINGS, defaults=replace(SETTINGS.defaults, check_interval_ms=0))

@@ -8,9 +8,13 @@ import pytest
 
 from router.admission import Admission, Outcome
 from router.admission.own_places import OwnAddresses
-from router.resources import EndpointPort, KubernetesObject, ObjectKey, ObjectMeta, Route, RouterPod
+from router.objects.core import RouterPod
+from router.objects.discovery import EndpointPort
+from router.objects.kinds import KubernetesObject
+from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.route import Route
+from router.objects.store import Store
 from router.settings import AdmissionSettings
-from router.store import Store
 from tests.unit.admission.builders import SETTINGS, endpoint, endpoint_slice, key, route, service, sni_route
 
 PORT = 6620

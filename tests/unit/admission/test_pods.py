@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from router.resources import EndpointPort, EndpointSlice, RouteTarget, Service
+from router.objects.core import Service
+from router.objects.discovery import EndpointPort, EndpointSlice
+from router.objects.route import RouteTarget
 from tests.unit.admission.builders import backend_of, endpoint, endpoint_slice, route, service
 
 BOTH = route(alternates=(RouteTarget(name="green"),))

@@ -11,7 +11,8 @@ from router.admission import Outcome
 from router.admission.options import PREFIX
 from router.admission.verdicts import Reason
 from router.model import Frontend, backend_name
-from router.resources import ObjectKey, Route, RouteTarget
+from router.objects.meta import ObjectKey
+from router.objects.route import Route, RouteTarget
 from router.settings import AdmissionSettings, PortRanges
 from tests.unit.admission.builders import (
     DB,

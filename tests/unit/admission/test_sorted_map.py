@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.admission.sorted_map import SortedMap
+from router.ordered import SortedMap
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.one_of(st.none(), st.text(max_size=1)))))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from router.admission.reserved_ports import HOST_NETWORK_PORTS
 from router.kube.configuration import SERVICE_ACCOUNT
-from router.report import access
-from router.reserved_ports import HOST_NETWORK_PORTS
+from router.observe import access
 from tests.support.kustomize import (
     ON_HOST,
     ROUTER_TREES,

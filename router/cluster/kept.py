@@ -1,0 +1,160 @@
+"""What is kept of Routes, Services and EndpointSlices: what the router reads of them, and equal parts once for all.
+
+A cluster has tens of thousands of these objects, most of which say the same: "tcp", 8080, ready. Of a slice with three endpoints
+this keeps about half of what the bytes decode to. A Route is kept whole, for its status is decided of it too.
+
+Of Services and slices the resourceVersion goes too: one that changed in nothing else is the object that the store has already.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from sys import intern
+from typing import TypeVar
+
+from msgspec import Struct
+
+from router.admission.endpoints import IDLED_AT
+from router.objects.core import Service, ServiceSpec
+from router.objects.discovery import Endpoint, EndpointSlice, TargetRef
+from router.objects.meta import ObjectMeta
+from router.objects.route import Route, RouteCondition, RouteIngress, RouteSpec, RouteStatus, RouteTarget
+
+_Part = TypeVar("_Part")
+
+SERVICE_LABEL = "kubernetes.io/service-name"
+_DISTINCT = 4096
+_SMALL = 64
+"""Characters of a text that is shared; names of ports and conditions have less."""
+_FEW = 8
+"""Ports of a Service or a slice that are shared."""
+
+
+def kept_route(route: Route) -> Route:
+    """Give an equal Route of which the parts that many Routes have alike are shared."""
+    metadata, spec = route.metadata, route.spec
+    annotations = metadata.annotations
+    return Route(
+        ObjectMeta(
+            name=metadata.name,
+            namespace=intern(metadata.namespace),
+            uid=metadata.uid,
+            resource_version=metadata.resource_version,
+            generation=metadata.generation,
+            creation_timestamp=metadata.creation_timestamp,
+            annotations={intern(key): value for key, value in annotations.items()} if annotations is not None else None,
+            labels=metadata.labels,
+        ),
+        RouteSpec(
+            to=_target(spec.to, metadata.name),
+            host=spec.host,
+            path=spec.path,
+            alternate_backends=spec.alternate_backends,
+            port=_shared(spec.port),
+            tls=_shared(spec.tls),
+            wildcard_policy=intern(spec.wildcard_policy),
+        ),
+        RouteStatus(tuple(_ingress(entry, spec.host) for entry in route.status.ingress))
+        if route.status.ingress
+        else route.status,
+    )
+
+
+def kept_service(service: Service) -> Service:
+    """Give a Service without what nobody reads."""
+    metadata, spec = service.metadata, service.spec
+    annotations = metadata.annotations
+    return Service(
+        ObjectMeta(
+            name=metadata.name,
+            namespace=intern(metadata.namespace),
+            annotations={IDLED_AT: annotations[IDLED_AT]} if annotations and IDLED_AT in annotations else None,
+        ),
+        ServiceSpec(
+            type=intern(spec.type),
+            cluster_ip=spec.cluster_ip,
+            ip_families=_shared(spec.ip_families),
+            ports=_shared(spec.ports),
+            session_affinity=intern(spec.session_affinity),
+        ),
+    )
+
+
+def kept_slice(endpoint_slice: EndpointSlice) -> EndpointSlice:
+    """Give an EndpointSlice without what nobody reads."""
+    metadata, endpoints = endpoint_slice.metadata, endpoint_slice.endpoints
+    return EndpointSlice(
+        ObjectMeta(
+            name=metadata.name,
+            namespace=intern(metadata.namespace),
+            labels=_labels(endpoint_slice.service.name),
+        ),
+        intern(endpoint_slice.address_type),
+        tuple(map(_endpoint, endpoints)) if endpoints is not None else None,
+        _shared(endpoint_slice.ports),
+    )
+
+
+def _target(target: RouteTarget, route_name: str) -> RouteTarget:
+    name = route_name if target.name == route_name else target.name
+    return RouteTarget(name, intern(target.kind), target.weight)
+
+
+def _ingress(entry: RouteIngress, host: str) -> RouteIngress:
+    return RouteIngress(
+        router_name=intern(entry.router_name),
+        host=host if entry.host == host else entry.host,
+        router_canonical_hostname=intern(entry.router_canonical_hostname),
+        wildcard_policy=intern(entry.wildcard_policy),
+        conditions=tuple(map(_condition, entry.conditions)) if entry.conditions is not None else None,
+    )
+
+
+def _condition(condition: RouteCondition) -> RouteCondition:
+    if not condition.message:
+        shared: RouteCondition = _shared(condition)
+        return shared
+    return RouteCondition(
+        intern(condition.type),
+        intern(condition.status),
+        intern(condition.reason),
+        condition.message,
+        _shared(condition.last_transition_time),
+    )
+
+
+def _endpoint(endpoint: Endpoint) -> Endpoint:
+    target = endpoint.target_ref
+    return Endpoint(
+        endpoint.addresses,
+        _first(endpoint.conditions),
+        TargetRef(intern(target.kind), target.name) if target is not None else None,
+    )
+
+
+def _shared(part: _Part) -> _Part:
+    """Give the first of equal parts; what is large is given as it is, for whoever writes that often would fill the memory."""
+    shared: _Part = _first(part) if _is_small(part) else part
+    return shared
+
+
+@lru_cache(_DISTINCT)
+def _first(part: _Part) -> _Part:
+    return part
+
+
+def _is_small(part: object) -> bool:
+    match part:
+        case str():
+            return len(part) <= _SMALL
+        case tuple():
+            return len(part) <= _FEW and all(map(_is_small, part))
+        case Struct():
+            return all(_is_small(getattr(part, name)) for name in part.__struct_fields__)
+        case _:
+            return True
+
+
+@lru_cache(_DISTINCT)
+def _labels(service: str) -> dict[str, str]:
+    return {SERVICE_LABEL: service}

@@ -1,0 +1,88 @@
+"""The resources that are watched: where they are, and what their objects become in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from router.cluster.decoding import Head, decode_endpoints, decode_object
+from router.cluster.kept import SERVICE_LABEL, kept_service, kept_slice
+from router.objects.core import Service
+from router.objects.decoding import Refusal
+from router.objects.discovery import EndpointSlice
+from router.objects.kinds import KubernetesObject
+from router.objects.meta import ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource of the API. ``name`` is its plural, as paths, metrics and logs have it."""
+
+    name: str
+    root: str
+    """Path of its group and version."""
+    absent: str
+    """What to tell where the API server does not have it."""
+
+    def path(self, namespace: str = "") -> str:
+        """Give the path of the collection; no namespace is all of them."""
+        scope = f"/namespaces/{namespace}" if namespace else ""
+        return f"{self.root}{scope}/{self.name}"
+
+
+ROUTES = Resource(
+    "routes",
+    "/apis/route.openshift.io/v1",
+    "this cluster has no Route API (route.openshift.io/v1): install the Route CRD, docs/kubernetes.md says how;"
+    " the router waits for it",
+)
+NAMESPACES = Resource("namespaces", "/api/v1", "the API server has no namespaces; is it a Kubernetes API server?")
+_SERVICES = Resource("services", "/api/v1", "the API server has no services; is it a Kubernetes API server?")
+_ENDPOINTS = Resource(
+    "endpoints", "/api/v1", "this cluster has no Endpoints; run the router with --endpoints endpointslices"
+)
+_SLICES = Resource(
+    "endpointslices",
+    "/apis/discovery.k8s.io/v1",
+    "this cluster has no EndpointSlices (discovery.k8s.io/v1); run the router with --endpoints endpoints",
+)
+
+PODS = Resource("pods", "/api/v1", "the API server has no pods; is it a Kubernetes API server?")
+"""Of the routers alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class FollowedKind:
+    """A resource of which only the objects of some Services are kept."""
+
+    resource: Resource
+    decode: Callable[[bytes], tuple[KubernetesObject, ...] | Refusal]
+    """Makes what goes into the store, of the JSON of one object."""
+    service_of: Callable[[Head], ObjectKey]
+    """Says which Service an object belongs to."""
+    selector: Callable[[str], Mapping[str, str]]
+    """Gives the query that lists the objects of the Service of this name."""
+
+
+def _decode_service(raw: bytes) -> tuple[Service] | Refusal:
+    service = decode_object(Service, raw)
+    return service if isinstance(service, Refusal) else (kept_service(service),)
+
+
+def _decode_slice(raw: bytes) -> tuple[EndpointSlice] | Refusal:
+    endpoint_slice = decode_object(EndpointSlice, raw)
+    return endpoint_slice if isinstance(endpoint_slice, Refusal) else (kept_slice(endpoint_slice),)
+
+
+def _by_name(name: str) -> Mapping[str, str]:
+    return {"fieldSelector": f"metadata.name={name}"}
+
+
+SERVICES = FollowedKind(_SERVICES, _decode_service, lambda head: head.key, _by_name)
+ENDPOINTS = FollowedKind(_ENDPOINTS, decode_endpoints, lambda head: head.key, _by_name)
+SLICES = FollowedKind(
+    _SLICES,
+    _decode_slice,
+    lambda head: ObjectKey(head.metadata.namespace, (head.metadata.labels or {}).get(SERVICE_LABEL, "")),
+    lambda name: {"labelSelector": f"{SERVICE_LABEL}={name}"},
+)

@@ -1,0 +1,81 @@
+"""Picks those objects of a collection that belong to some Services, and decodes them; the others are passed over by their metadata."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+
+from router.cluster.decoding import decode_head
+from router.cluster.kinds import FollowedKind
+from router.objects.decoding import Refusal
+from router.objects.kinds import KubernetesObject
+from router.objects.meta import ObjectKey
+
+log = structlog.get_logger()
+
+Objects = tuple[KubernetesObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the store has of one object of the API; of Endpoints that can be several slices, or none."""
+
+    service: ObjectKey
+    objects: Objects
+
+
+@dataclass(slots=True)
+class Sifted:
+    """What became of some objects."""
+
+    held: dict[ObjectKey, Held] = field(default_factory=dict)
+    undecodable: set[ObjectKey] = field(default_factory=set)
+    """Keys of objects that belong to the Services and cannot be decoded."""
+    others: set[ObjectKey] = field(default_factory=set)
+    """Services that the other objects belong to."""
+
+    def add(self, more: Sifted) -> None:
+        """Take the objects of another page, too; the other Services are told page by page."""
+        self.held.update(more.held)
+        self.undecodable |= more.undecodable
+
+
+class Sieve:
+    """For the objects of one kind."""
+
+    def __init__(self, kind: FollowedKind) -> None:
+        self.kind = kind
+        self._log = log.bind(kind=kind.resource.name)
+
+    def sift(self, items: tuple[msgspec.Raw, ...], services: Mapping[ObjectKey, ObjectKey]) -> Sifted:
+        """Take those that belong to these Services; each is given with itself, to be held once for all."""
+        sifted = Sifted()
+        for raw in items:
+            try:
+                head = decode_head(raw)
+            except msgspec.DecodeError as error:
+                self._log.warning("object not decoded", problem=f"metadata: {error}")
+                continue
+            belongs_to = self.kind.service_of(head)
+            service = services.get(belongs_to)
+            if service is None:
+                sifted.others.add(belongs_to)
+                continue
+            key = head.key
+            objects = self.decode(key, raw)
+            if objects is None:
+                sifted.undecodable.add(key)
+            else:
+                sifted.held[service if key == service else key] = Held(service, objects)
+        return sifted
+
+    def decode(self, key: ObjectKey, raw: msgspec.Raw) -> Objects | None:
+        """Give what the store gets of an object; None, and a log line, if it cannot be decoded."""
+        decoded = self.kind.decode(raw)
+        if isinstance(decoded, Refusal):
+            self._log.warning("object not decoded", namespace=key.namespace, name=key.name, problem=str(decoded))
+            return None
+        return decoded

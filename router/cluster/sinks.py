@@ -1,0 +1,106 @@
+"""What the watches over Routes and over namespaces bring, for the ``Shard``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import structlog
+
+from router.cluster.decoding import Head, decode_head, decode_object
+from router.cluster.kept import kept_route
+from router.cluster.shard import Shard
+from router.objects.decoding import Refusal
+from router.objects.meta import ObjectKey
+from router.objects.route import Route
+
+log = structlog.get_logger()
+
+
+class RouteSink:
+    """The sink of one watch over Routes; ``namespace`` is empty if over all."""
+
+    def __init__(self, shard: Shard, namespace: str) -> None:
+        self._shard = shard
+        self._namespace = namespace
+        self._log = log.bind(kind="routes")
+        self._listed: dict[ObjectKey, Route] = {}
+        self._undecodable: set[ObjectKey] = set()
+
+    def begin_list(self) -> None:
+        """Begin to list."""
+        self._listed = {}
+        self._undecodable = set()
+
+    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
+        """Take Routes of the list."""
+        for raw in items:
+            route = self._decode(raw)
+            if route is not None:
+                self._listed[route.key] = route
+
+    def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
+        """Take what was listed for all that there is."""
+        self._shard.replace(self._namespace, self._listed, frozenset(self._undecodable))
+        self._listed = {}
+
+    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
+        """Take a Route that was added or changed, or (None) deleted."""
+        if raw is None:
+            self._shard.delete(head.key)
+        elif (route := self._decode(raw)) is not None:
+            self._shard.put(route)
+
+    def _decode(self, raw: msgspec.Raw) -> Route | None:
+        decoded = decode_object(Route, raw)
+        if not isinstance(decoded, Refusal):
+            return kept_route(decoded)
+        try:
+            key = decode_head(raw).key
+        except msgspec.DecodeError:
+            key = ObjectKey("", "")
+        self._undecodable.add(key)
+        self._log.warning("object not decoded", namespace=key.namespace, route=key.name, problem=str(decoded))
+        return None
+
+
+class NamespaceSink:
+    """The sink of the watch over namespaces that have the label."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+        self._names: set[str] = set()
+        self._listed: set[str] = set()
+
+    @property
+    def held(self) -> int:
+        """How many namespaces are selected."""
+        return len(self._names)
+
+    def begin_list(self) -> None:
+        """Begin to list."""
+        self._listed = set()
+
+    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
+        """Take namespaces of the list."""
+        self._listed.update(_names(items))
+
+    def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - as above
+        """Take what was listed for all that there is."""
+        self._names = self._listed
+        self._shard.select(frozenset(self._names))
+
+    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
+        """Take a namespace that gained the label, or (None) lost it or is gone."""
+        name = head.metadata.name
+        if (raw is not None) != (name in self._names):
+            self._names = self._names | {name} if raw is not None else self._names - {name}
+            self._shard.select(frozenset(self._names))
+
+
+def _names(items: Iterable[msgspec.Raw]) -> Iterable[str]:
+    for raw in items:
+        try:
+            yield decode_head(raw).metadata.name
+        except msgspec.DecodeError as error:
+            log.warning("object not decoded", kind="namespaces", problem=f"metadata: {error}")

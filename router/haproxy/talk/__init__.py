@@ -1,0 +1,1 @@
+"""HAProxy's sockets: commands, and their replies as typed values."""

@@ -1,0 +1,134 @@
+"""Change a worker while it runs: send commands in batches to its stats socket, and read the reply to each of them."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from router.errors import UnexpectedReply
+from router.haproxy.talk.cli_socket import command
+from router.haproxy.talk.stats import server_sessions
+from router.plan.commands import Answer, Command
+
+# HAProxy takes a line of 16 KiB (tune.bufsize), less some room that it reserves (tune.maxrewrite).
+_BATCH_BYTES = 12_000
+_LONGEST_SHOWN = 200
+
+# Those of 2.8 and 3.0. What an address was before stands in the reply; that it had been the same is no fault.
+_ANSWERS = {
+    Answer.SILENCE: re.compile(""),
+    Answer.SERVER_ADDED: re.compile(r"New server registered\."),
+    Answer.ADDRESS_SET: re.compile(r"(IP changed from|port changed from|no need to change the addr|nothing changed).*"),
+    Answer.FRONTEND_CLOSED: re.compile(r"(All sockets are already disabled\.)?"),
+    Answer.FRONTEND_OPEN: re.compile(r"(All sockets are already enabled\.)?"),
+}
+_DELETED = re.compile(r"Server deleted\.|No such server\.")
+_STILL_THERE = re.compile(
+    r"Server still has connections attached to it, cannot remove it\..*|Only servers in maintenance.*"
+    # A template of the admin's has it in a "use-server" or "track": it goes at the next reload.
+    r"|This server cannot be removed at runtime due to other configuration elements pointing to it\."
+)
+
+
+def run(stats_socket: Path, commands: Iterable[Command], timeout_s: float) -> None:
+    """Carry out commands, in their order.
+
+    Args:
+        stats_socket: the worker's.
+        commands: any number of them.
+        timeout_s: seconds for all of them together.
+
+    Raises:
+        UnexpectedReply: a reply is not that of a command which worked. Those before it were carried out; so, perhaps, were
+            some after it.
+        HaproxyUnreachable: the worker does not answer in time; what was carried out is not known.
+    """
+    ends_s = time.monotonic() + timeout_s
+    for batch in _batches(commands):
+        for sent, reply in zip(batch, _replies(stats_socket, batch, ends_s), strict=True):
+            if not _ANSWERS[sent.answer].fullmatch(reply):
+                raise UnexpectedReply(f"to {sent.text[:_LONGEST_SHOWN]!r} HAProxy answered {reply[:_LONGEST_SHOWN]!r}")
+
+
+def delete_servers(
+    stats_socket: Path, servers: Collection[tuple[str, str]], drained: Collection[tuple[str, str]], timeout_s: float
+) -> frozenset[tuple[str, str]]:
+    """Delete servers in maintenance that have no connections left.
+
+    Args:
+        stats_socket: the worker's.
+        servers: (backend, server) of those in maintenance.
+        drained: the same of those that drain, and get into maintenance only when their connections are gone.
+        timeout_s: seconds for all of them together.
+
+    Returns:
+        Those that are there no more.
+
+    Raises:
+        HaproxyUnreachable: the worker does not answer in time.
+        UnexpectedReply: it answers something else than whether a server was deleted.
+    """
+    ends_s = time.monotonic() + timeout_s
+    sessions = {
+        backend: server_sessions(stats_socket, backend, _left_s(ends_s))
+        for backend in sorted({name[0] for name in drained})
+    }
+    idle = [(backend, server) for backend, server in drained if not sessions[backend].get(server)]
+    run(stats_socket, [Command(f"set server {backend}/{server} state maint") for backend, server in idle], timeout_s)
+    tried = [*servers, *idle]
+    gone = set()
+    for batch in _batches([Command(f"del server {backend}/{server}") for backend, server in tried]):
+        for sent, reply in zip(batch, _replies(stats_socket, batch, ends_s), strict=True):
+            if _DELETED.fullmatch(reply):
+                backend, _, server = sent.text.removeprefix("del server ").partition("/")
+                gone.add((backend, server))
+            elif not _STILL_THERE.fullmatch(reply):
+                raise UnexpectedReply(f"to {sent.text[:_LONGEST_SHOWN]!r} HAProxy answered {reply[:_LONGEST_SHOWN]!r}")
+    return frozenset(gone)
+
+
+def _batches(commands: Iterable[Command]) -> Iterator[list[Command]]:
+    batch: list[Command] = []
+    size = 0
+    for each in commands:
+        length = len(each.text) + 1
+        if batch and size + length > _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(each)
+        size += length
+    if batch:
+        yield batch
+
+
+def _replies(stats_socket: Path, batch: Sequence[Command], ends_s: float) -> list[str]:
+    answer = command(stats_socket, ";".join(each.text for each in batch), _left_s(ends_s))
+    replies = split_replies(answer)
+    if len(replies) != len(batch):
+        raise UnexpectedReply(
+            f"to {len(batch)} commands from {batch[0].text[:_LONGEST_SHOWN]!r} HAProxy gave {len(replies)} replies: "
+            f"{answer[:_LONGEST_SHOWN]!r}"
+        )
+    return replies
+
+
+def split_replies(answer: str) -> list[str]:
+    """Tell the replies of several commands from each other.
+
+    Each ends with an empty line; that of a command with nothing to say is just this empty line.
+    """
+    replies: list[str] = []
+    lines: list[str] = []
+    for line in answer.split("\n")[:-1]:
+        if line:
+            lines.append(line)
+        else:
+            replies.append("\n".join(lines))
+            lines = []
+    return replies
+
+
+def _left_s(ends_s: float) -> float:
+    return max(ends_s - time.monotonic(), 0.0)

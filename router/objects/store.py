@@ -1,0 +1,215 @@
+"""The current objects, and which of them changed since last asked.
+
+Inputs write from threads of their own; one reconcile thread reads. What inputs write waits in an inbox until the reconcile
+thread takes it, so that ``objects`` never changes under its reader and needs no lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from router.objects.core import RouterPod, Service
+from router.objects.discovery import EndpointSlice
+from router.objects.kinds import KubernetesObject
+from router.objects.meta import ObjectKey
+from router.objects.route import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Keys of what may be different. A changed slice counts as a change of its Service."""
+
+    routes: frozenset[ObjectKey] = frozenset()
+    services: frozenset[ObjectKey] = frozenset()
+    routers: frozenset[ObjectKey] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.routes or self.services or self.routers)
+
+
+@dataclass(slots=True)
+class Objects:
+    """The objects as the reconcile thread sees them; only ``Store.take`` writes here."""
+
+    routes: dict[ObjectKey, Route] = field(default_factory=dict)
+    services: dict[ObjectKey, Service] = field(default_factory=dict)
+    slices: dict[ObjectKey, dict[str, EndpointSlice]] = field(default_factory=dict)
+    """By the key of their Service, then by their own name."""
+    routers: dict[ObjectKey, RouterPod] = field(default_factory=dict)
+
+    def everything(self) -> Changes:
+        """Give the changes that name every object, for a full rebuild."""
+        services = frozenset(self.services) | frozenset(self.slices)
+        return Changes(frozenset(self.routes), services, frozenset(self.routers))
+
+
+_Slot = tuple[type, ObjectKey]
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+class Store:
+    """Where inputs put objects and the reconcile thread finds them.
+
+    Args:
+        sources: the names of the inputs that must each report ``synced`` before ``is_synced``.
+    """
+
+    def __init__(self, sources: frozenset[str] = frozenset()) -> None:
+        self.objects = Objects()
+        self._inbox: dict[_Slot, KubernetesObject | None] = {}
+        self._oldest_arrival_s: float | None = None
+        self._unsynced = set(sources)
+        self._woken = False
+        self._condition = threading.Condition()
+        self._late: dict[str, dict[_Slot, KubernetesObject]] = {}
+        """Routes that wait, by namespace; of the reader."""
+        self._slice_owner: dict[ObjectKey, str] = {}
+        """The name of each slice's Service, which is of the same namespace."""
+
+    def put(self, *objects: KubernetesObject) -> None:
+        """Add objects or replace those of the same kind and key."""
+        self._receive({(type(obj), obj.key): obj for obj in objects})
+
+    def delete(self, kind: type[KubernetesObject], *keys: ObjectKey) -> None:
+        """Remove objects; those that are not there are passed over."""
+        self._receive({(kind, key): None for key in keys})
+
+    def apply(self, present: Mapping[_Slot, KubernetesObject], absent: frozenset[_Slot], *, wakes: bool = True) -> None:
+        """Put and delete in one step, so that no reader sees half of it.
+
+        Args:
+            present: what to put.
+            absent: what to delete.
+            wakes: whether to end ``wait``; False where more follows at once, without which this is of no use.
+        """
+        self._receive({**dict.fromkeys(absent), **present}, wakes=wakes)
+
+    def mark_synced(self, source: str) -> None:
+        """Say that this input has put everything that there was when it started."""
+        with self._condition:
+            self._unsynced.discard(source)
+            self._woken = True
+            self._condition.notify_all()
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether every input has put everything that there was when it started.
+
+        A reader who wants to act on all of it asks this first and takes then: what an input put, it put before.
+        """
+        return not self._unsynced
+
+    def wake(self) -> None:
+        """End the current or the next ``wait`` early."""
+        with self._condition:
+            self._woken = True
+            self._condition.notify_all()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until something arrived since the last ``wait``, or ``wake`` was called, at most ``timeout_s`` seconds."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._woken, timeout_s)
+            self._woken = False
+
+    def take(self, late: Collection[str] = ()) -> tuple[Changes, float | None]:
+        """Move what arrived into ``objects``.
+
+        Args:
+            late: namespaces whose Routes wait, as if they had not arrived yet; those that are gone do not wait.
+
+        Returns:
+            The keys that changed, and when the oldest of these changes arrived (``time.monotonic``), None without any.
+        """
+        with self._condition:
+            inbox, self._inbox = self._inbox, {}
+            arrived_s, self._oldest_arrival_s = self._oldest_arrival_s, None
+        inbox = self._due(inbox, late)
+        try:
+            changes = self._move(inbox)
+        except BaseException:
+            with self._condition:
+                # None may be lost. Some may have been moved: whoever asked decides about everything anew.
+                self._inbox = {**inbox, **self._inbox}
+                self._oldest_arrival_s = arrived_s
+            raise
+        return changes, arrived_s if changes else None
+
+    def _due(
+        self, inbox: dict[_Slot, KubernetesObject | None], late: Collection[str]
+    ) -> dict[_Slot, KubernetesObject | None]:
+        if not late and not self._late:
+            return inbox
+        due: dict[_Slot, KubernetesObject | None] = {}
+        for slot, obj in inbox.items():
+            kind, key = slot
+            if kind is Route and obj is not None and key.namespace in late:
+                self._late.setdefault(key.namespace, {})[slot] = obj
+                continue
+            self._late.get(key.namespace, {}).pop(slot, None)
+            due[slot] = obj
+        for namespace in self._late.keys() - set(late):
+            due.update(self._late.pop(namespace))
+        return due
+
+    def _move(self, inbox: Mapping[_Slot, KubernetesObject | None]) -> Changes:
+        routes: set[ObjectKey] = set()
+        services: set[ObjectKey] = set()
+        routers: set[ObjectKey] = set()
+        for (kind, key), obj in inbox.items():
+            if kind is Route:
+                if _set(self.objects.routes, key, obj if isinstance(obj, Route) else None):
+                    routes.add(key)
+            elif kind is Service:
+                if _set(self.objects.services, key, obj if isinstance(obj, Service) else None):
+                    services.add(key)
+            elif kind is RouterPod:
+                if _set(self.objects.routers, key, obj if isinstance(obj, RouterPod) else None):
+                    routers.add(key)
+            else:
+                services.update(self._take_slice(key, obj))
+        return Changes(frozenset(routes), frozenset(services), frozenset(routers))
+
+    def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:
+        """Move one slice; give the Services that it changes."""
+        former_name = self._slice_owner.get(key)
+        current = obj.service if isinstance(obj, EndpointSlice) else None
+        touched = []
+        if former_name is not None and (current is None or current.name != former_name):
+            former = ObjectKey(key.namespace, former_name)
+            slices = self.objects.slices[former]
+            del slices[key.name], self._slice_owner[key]
+            if not slices:
+                del self.objects.slices[former]
+            touched.append(former)
+        if current is not None and isinstance(obj, EndpointSlice):
+            self._slice_owner[key] = current.name
+            if _set(self.objects.slices.setdefault(current, {}), key.name, obj):
+                touched.append(current)
+        return touched
+
+    def _receive(self, arrivals: Mapping[_Slot, KubernetesObject | None], *, wakes: bool = True) -> None:
+        if not arrivals:
+            return
+        with self._condition:
+            self._inbox.update(arrivals)
+            if self._oldest_arrival_s is None:
+                self._oldest_arrival_s = time.monotonic()
+            if wakes:
+                self._woken = True
+                self._condition.notify_all()
+
+
+def _set(mapping: dict[_Key, _Value], key: _Key, value: _Value | None) -> bool:
+    """Set or, for None, delete; say whether that changed anything."""
+    if value is None:
+        return mapping.pop(key, None) is not None
+    if mapping.get(key) == value:
+        # The former object stays: who sees the same one again knows without a look that nothing changed.
+        return False
+    mapping[key] = value
+    return True

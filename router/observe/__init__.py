@@ -1,0 +1,1 @@
+"""What the router shows of itself: the HTTP port, health, the table of ports, metrics."""

@@ -1,0 +1,1 @@
+"""What Prometheus scrapes: of the router, of its API server, and of HAProxy."""

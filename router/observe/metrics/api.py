@@ -1,0 +1,106 @@
+"""What Prometheus scrapes about the API server: how it is watched, and what is written to it; docs/metrics.md lists all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+
+class KindState(Protocol):
+    """How it stands with one kind that is watched; ``cluster.KindState`` is one."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the API server answered as it should when last asked."""
+
+    @property
+    def held(self) -> int:
+        """Objects kept in memory."""
+
+    @property
+    def last_event_s(self) -> float | None:
+        """When the server last sent something (``time.monotonic``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiReadings:
+    """Where to read at each scrape."""
+
+    kinds: Callable[[], Mapping[str, KindState]]
+    is_leader: Callable[[], bool]
+    status_writes: Callable[[], Mapping[str, int]]
+    """By result."""
+    events: Callable[[], Mapping[str, int]]
+    """By result."""
+    queued: Callable[[], int]
+
+
+class ApiMetrics:
+    """Counts restarts of watches, and shows the rest from ``read`` on; implements ``cluster.WatchObserver``."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._restarts = Counter(
+            "tcp_router_watch_restarts",
+            "Lists and watches of the API server that had to be begun again.",
+            ["kind", "cause"],
+            registry=registry,
+        )
+
+    def watch_restarted(self, kind: str, cause: str) -> None:
+        """Count a stream or list of this kind that has to be begun again."""
+        self._restarts.labels(kind, cause).inc()
+
+    def read(self, readings: ApiReadings) -> None:
+        """Show these from now on."""
+        self._registry.register(_Readings(readings))
+
+
+class _Readings(Collector):
+    def __init__(self, readings: ApiReadings) -> None:
+        self._readings = readings
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the metrics as they are now."""
+        kinds = self._readings.kinds()
+        # The clock that never goes back, as seconds since the epoch: where the system's clock is set right, so are these.
+        epoch_s = time.time() - time.monotonic()
+        held = GaugeMetricFamily("tcp_router_objects", "Objects of the API server kept in memory.", labels=["kind"])
+        heard = GaugeMetricFamily(
+            "tcp_router_last_event_timestamp_seconds",
+            "When the API server last sent something, seconds since the epoch.",
+            labels=["kind"],
+        )
+        for name, kind in sorted(kinds.items()):
+            held.add_metric([name], kind.held)
+            if kind.last_event_s is not None:
+                # Rounded, so that it stays the same number until something comes.
+                heard.add_metric([name], round(epoch_s + kind.last_event_s, 2))
+        yield held
+        yield heard
+        yield GaugeMetricFamily(
+            "tcp_router_api_connected",
+            "1 while the API server answers all watches.",
+            value=all(kind.is_connected for kind in kinds.values()),
+        )
+        yield GaugeMetricFamily(
+            "tcp_router_leader", "1 while this replica is the one that writes.", value=self._readings.is_leader()
+        )
+        yield _by_result("tcp_router_status_writes", "Writes of Routes' status.", self._readings.status_writes())
+        yield _by_result("tcp_router_events", "Events about Routes.", self._readings.events())
+        yield GaugeMetricFamily(
+            "tcp_router_status_queue", "Routes that wait for a look at their status.", value=self._readings.queued()
+        )
+
+
+def _by_result(name: str, documentation: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, documentation, labels=["result"])
+    for result, count in sorted(counts.items()):
+        family.add_metric([result], count)
+    return family

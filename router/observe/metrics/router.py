@@ -1,0 +1,238 @@
+"""What Prometheus scrapes of the router itself; docs/metrics.md lists every name."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from router import __version__
+from router.objects.store import Changes
+from router.observe.health import Health
+from router.observe.metrics.haproxy import HaproxyMetrics, Owners
+from router.plan import ReloadCause
+from router.reconcile.snapshot import Snapshot
+from router.settings import ConnectionLimits
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The router's metrics, in a registry of their own; implements ``hooks.Observer``.
+
+    Args:
+        haproxy_version: version of the HAProxy that is run, for the build information.
+        haproxy_up: says whether HAProxy answers, at each scrape.
+    """
+
+    def __init__(self, haproxy_version: str, haproxy_up: Callable[[], bool]) -> None:
+        self.registry = CollectorRegistry()
+        self._snapshot = Snapshot()
+        self._owners = Owners()
+        self._owners_are_of: Snapshot | None = None
+        self._haproxy: HaproxyMetrics | None = None
+        # Under their usual names, which dashboards for processes of every kind ask for.
+        ProcessCollector(registry=self.registry)
+        build = Info("tcp_router_build", "Versions in use.", registry=self.registry)
+        build.info({"version": __version__, "haproxy": haproxy_version, "python": platform.python_version()})
+        self._changes = Counter(
+            "tcp_router_changes_seen", "Kubernetes objects seen to change.", ["kind"], registry=self.registry
+        )
+        self._reloads = Counter(
+            "tcp_router_reloads", "Reloads and starts of HAProxy, by result.", ["result"], registry=self.registry
+        )
+        self._reload_causes = Counter(
+            "tcp_router_reload_causes",
+            "Reasons for reloads; one reload can have several.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self._runtime = Counter(
+            "tcp_router_runtime_updates",
+            "Changes made without a reload, by result.",
+            ["result"],
+            registry=self.registry,
+        )
+        self._commands = Counter(
+            "tcp_router_runtime_commands", "Commands to HAProxy of which they consisted.", registry=self.registry
+        )
+        self._apply = Histogram(
+            "tcp_router_apply_seconds",
+            "Time from a decided change to HAProxy serving it, or refusing it.",
+            ["result"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._served = Histogram(
+            "tcp_router_change_to_served_seconds",
+            "Time from the arrival of the oldest of some changes to HAProxy serving them.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._ends = Counter("tcp_router_haproxy_ends", "Times that HAProxy ended unasked.", registry=self.registry)
+        self._failed_turns = Counter(
+            "tcp_router_turn_failures",
+            "Turns of the reconcile loop that raised what nobody foresaw.",
+            registry=self.registry,
+        )
+        self._last_success = Gauge(
+            "tcp_router_last_success_timestamp_seconds",
+            "When a configuration was last applied, seconds since the epoch.",
+            registry=self.registry,
+        )
+        self._limits = Gauge(
+            "tcp_router_connection_limit",
+            "Most connections at a time of one Route, one namespace, one port that Routes share.",
+            ["of"],
+            registry=self.registry,
+        )
+        for result in ("success", "refused", "failed"):
+            self._reloads.labels(result)
+        self.registry.register(_Present(self, haproxy_up))
+
+    def count_problems(self, problems: Callable[[], int]) -> None:
+        """Show from now on how many manifests cannot be used, as ``problems`` says at each scrape."""
+        gauge = Gauge("tcp_router_input_problems", "Manifests or objects that cannot be used.", registry=self.registry)
+        gauge.set_function(problems)
+
+    def compare_versions(self, differ: Callable[[], bool]) -> None:
+        """Show from now on whether the HAProxy that runs is of another version than the one that judges."""
+        gauge = Gauge(
+            "tcp_router_haproxy_version_mismatch",
+            "1 while the HAProxy that runs is of another version than the one that checks configurations.",
+            registry=self.registry,
+        )
+        gauge.set_function(differ)
+
+    def show_readiness(self, now: Callable[[], Health]) -> None:
+        """Show from now on what /readyz says, as ``now`` gives it at each scrape."""
+        self.registry.register(_Ready(now))
+
+    def show_limits(self, in_force: Callable[[], ConnectionLimits]) -> None:
+        """Show from now on how many connections may be one Route's, and one namespace's."""
+        for of, limit in (
+            ("route", lambda: in_force().route),
+            ("namespace", lambda: in_force().namespace),
+            ("shared_port", lambda: in_force().shared_port),
+        ):
+            self._limits.labels(of).set_function(limit)
+
+    def show_haproxy(self, haproxy: HaproxyMetrics) -> None:
+        """Show HAProxy's own metrics from now on, and tell them of reloads."""
+        self._haproxy = haproxy
+
+    @property
+    def owners(self) -> Owners:
+        """Whose HAProxy's ports and backends are, or were before HAProxy went down; for one thread at a time."""
+        snapshot = self._snapshot
+        # Not when it is published: that thread has better things to do than to look at all Routes after each change.
+        if snapshot.applied is not None and snapshot is not self._owners_are_of:
+            self._owners, self._owners_are_of = Owners.of(snapshot.applied, snapshot.owners), snapshot
+        return self._owners
+
+    def changes_seen(self, changes: Changes) -> None:
+        """Count objects that changed."""
+        self._changes.labels("Route").inc(len(changes.routes))
+        self._changes.labels("Service").inc(len(changes.services))
+
+    def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:
+        """Count a reload and its time."""
+        self._reloads.labels(result).inc()
+        self._apply.labels(result).observe(seconds)
+        for cause in causes:
+            self._reload_causes.labels(str(cause)).inc()
+        if self._haproxy is not None:
+            self._haproxy.reloaded()
+
+    def runtime_updated(self, result: str, commands: int, seconds: float) -> None:
+        """Count a runtime update, its commands and its time."""
+        self._runtime.labels(result).inc()
+        self._commands.inc(commands)
+        self._apply.labels(f"runtime-{result}").observe(seconds)
+
+    def turn_failed(self) -> None:
+        """Count a turn of the reconcile loop that failed."""
+        self._failed_turns.inc()
+
+    def haproxy_ended(self) -> None:
+        """Count an unasked end of HAProxy."""
+        self._ends.inc()
+
+    def changes_served(self, seconds: float) -> None:
+        """Count changes that are served now, and their time."""
+        self._served.observe(seconds)
+
+    def published(self, snapshot: Snapshot) -> None:
+        """Take what the gauges show from now on."""
+        self._snapshot = snapshot
+        if snapshot.last_success_s is not None:
+            self._last_success.set(snapshot.last_success_s)
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshot last published."""
+        return self._snapshot
+
+    def exposition(self) -> bytes:
+        """Give the text that Prometheus reads."""
+        own = generate_latest(self.registry)
+        return own if self._haproxy is None else own + self._haproxy.exposition()
+
+
+class _Present(Collector):
+    """Gauges that are read off the snapshot, and asked for, when Prometheus scrapes."""
+
+    def __init__(self, metrics: Metrics, haproxy_up: Callable[[], bool]) -> None:
+        self._metrics = metrics
+        self._haproxy_up = haproxy_up
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the gauges as they are now."""
+        snapshot = self._metrics.snapshot
+        verdicts = GaugeMetricFamily(
+            "tcp_router_routes",
+            "Routes of ours by verdict; the reason is empty for admitted ones.",
+            labels=["verdict", "reason"],
+        )
+        tally = Tally(
+            ("admitted", "") if v.admitted else ("rejected", str(v.reason)) for v in snapshot.verdicts.values()
+        )
+        for (verdict, reason), count in sorted({("admitted", ""): 0, **tally}.items()):
+            verdicts.add_metric([verdict, reason], count)
+        yield verdicts
+        warned = sum(bool(verdict.warnings) for verdict in snapshot.verdicts.values())
+        yield _gauge(
+            "tcp_router_routes_with_warnings", "Routes served otherwise than their owner would expect.", warned
+        )
+        yield _gauge("tcp_router_haproxy_up", "1 while HAProxy answers on its socket.", self._haproxy_up())
+        yield _gauge("tcp_router_level", "1 while HAProxy serves what the objects say.", not snapshot.problem)
+        yield _gauge(
+            "tcp_router_templates_taken_up",
+            "1 while the templates on disk are those in use.",
+            not snapshot.template_problem,
+        )
+
+
+class _Ready(Collector):
+    """Gauges of what /readyz says."""
+
+    def __init__(self, now: Callable[[], Health]) -> None:
+        self._now = now
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the gauges as they are now."""
+        health = self._now()
+        yield _gauge("tcp_router_ready", "1 while the router is ready for traffic.", health.ok)
+        yield _gauge(
+            "tcp_router_stale",
+            "1 while HAProxy serves what it had before this router started, which has applied nothing yet.",
+            bool(health.notes),
+        )
+
+
+def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, value=value)

@@ -1,0 +1,76 @@
+"""The table of ports and Routes that ``/ports`` and ``tcp-router check`` give; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from router.admission import Verdict
+from router.model import Model
+from router.objects.meta import ObjectKey
+
+
+class ServerRow(msgspec.Struct, frozen=True, gc=False):
+    """One endpoint that a Route leads to."""
+
+    name: str
+    address: str
+    port: int
+    weight: int
+
+
+class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One Route, as docs/settings.md describes the JSON."""
+
+    namespace: str
+    name: str
+    port: int | None
+    host: str | None
+    address: str | None
+    """Where clients reach it, ``hostname:port``, if the router knows its name."""
+    verdict: str
+    reason: str | None
+    message: str
+    warnings: tuple[str, ...]
+    servers: tuple[ServerRow, ...]
+    sessions: int | None
+    """Connections that are open now, as the HAProxy worker in charge counts them; None if it is not known."""
+
+
+def port_rows(
+    verdicts: Mapping[ObjectKey, Verdict],
+    model: Model | None,
+    canonical_hostname: str | None = None,
+    sessions: Mapping[str, int] | None = None,
+) -> list[PortRow]:
+    """Give a row per Route of ours, sorted by port (those without one last), then namespace and name.
+
+    Args:
+        verdicts: what became of each Route.
+        model: what HAProxy serves; None while it serves nothing, and then no row has servers.
+        canonical_hostname: the name by which clients reach the router, if it is known.
+        sessions: how many connections each backend has; None if HAProxy does not say.
+    """
+    backends = {(section.namespace, section.route): section.backend for section in model.routes} if model else {}
+    rows = []
+    for key, verdict in verdicts.items():
+        backend = backends.get(key)
+        servers = backend.servers if backend is not None else ()
+        rows.append(
+            PortRow(
+                namespace=key.namespace,
+                name=key.name,
+                port=verdict.port,
+                host=verdict.host,
+                address=f"{canonical_hostname}:{verdict.port}" if canonical_hostname and verdict.port else None,
+                verdict="admitted" if verdict.admitted else "rejected",
+                reason=str(verdict.reason) if verdict.reason is not None else None,
+                message=verdict.message,
+                warnings=verdict.warnings,
+                servers=tuple([ServerRow(each.name, each.address, each.port, each.weight) for each in servers]),
+                sessions=sessions.get(backend.name) if sessions is not None and backend is not None else None,
+            )
+        )
+    rows.sort(key=lambda row: (row.port is None, row.port or 0, row.namespace, row.name))
+    return rows

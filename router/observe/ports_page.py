@@ -1,0 +1,62 @@
+"""The page ``/ports``: made anew when something in it is another, however often it is asked for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from router.model import backend_name
+from router.observe.http import JSON, Page
+from router.observe.ports import port_rows
+from router.reconcile.snapshot import Snapshot
+
+_encode = msgspec.json.Encoder().encode
+
+
+class PortsPage:
+    """Makes the page; from any thread.
+
+    Args:
+        snapshot: gives the controller's last.
+        sessions: gives how many connections each backend has, the same mapping while nothing newer is known.
+        canonical_hostname: the name by which clients reach the router, if it is known.
+    """
+
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot],
+        sessions: Callable[[], Mapping[str, int] | None],
+        canonical_hostname: str | None,
+    ) -> None:
+        self._snapshot = snapshot
+        self._sessions = sessions
+        self._canonical_hostname = canonical_hostname
+        self._lock = threading.Lock()
+        self._made_of: tuple[Snapshot, Mapping[str, int] | None] | None = None
+        self._page = Page(b"")
+
+    def __call__(self) -> Page:
+        """Give the page; those who ask at the same time wait for one."""
+        with self._lock:
+            snapshot, counts = self._snapshot(), self._sessions()
+            made_of = self._made_of
+            if made_of is None or made_of[0] is not snapshot or made_of[1] is not counts:
+                by_backend = _by_own_backend(snapshot, counts)
+                rows = port_rows(snapshot.verdicts, snapshot.applied, self._canonical_hostname, by_backend)
+                self._page = Page(_encode(rows) + b"\n", JSON)
+                self._made_of = (snapshot, counts)
+            return self._page
+
+
+def _by_own_backend(snapshot: Snapshot, counts: Mapping[str, int] | None) -> Mapping[str, int] | None:
+    """Give sessions by the backends that Routes have or will have: those of the pool count for the Routes that they serve."""
+    if counts is None or not snapshot.owners:
+        return counts
+    moved = {
+        backend_name(key.namespace, key.name): counts[backend]
+        for backend, key in snapshot.owners.items()
+        if backend in counts
+    }
+    return {**counts, **moved}

@@ -1,0 +1,147 @@
+"""Order that is kept: a mapping that is sorted at all times, and what differs between two long tuples; pure.
+
+What is published is sorted after every small change, and who sees the same object again knows that nothing changed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from itertools import compress, count
+from operator import is_not
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+# Any: the standard library has no public type for "can be compared with its like".
+K = TypeVar("K", bound=Any)
+V = TypeVar("V")
+
+
+class SortedMapping(Mapping[K, V]):
+    """What a ``SortedMap`` was at one time. Two are equal if their keys and values are, and to find out hashes nothing."""
+
+    __slots__ = ("by_key", "in_order")
+
+    def __init__(self, keys: tuple[K, ...], values: tuple[V, ...], by_key: Mapping[K, V]) -> None:
+        self.in_order = keys, values
+        self.by_key = by_key
+
+    def __getitem__(self, key: K) -> V:
+        return self.by_key[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self.in_order[0])
+
+    def __len__(self) -> int:
+        return len(self.by_key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.by_key
+
+    def items(self) -> ItemsView[K, V]:
+        """Give keys and values, in order."""
+        return _Items(self)
+
+    def values(self) -> ValuesView[V]:
+        """Give the values, in order."""
+        return _Values(self)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, SortedMapping):
+            return self.in_order == other.in_order
+        return super().__eq__(other)
+
+    __hash__ = None  # type: ignore[assignment] # as of every mapping
+
+
+def replaced(mapping: Mapping[K, V], values: Mapping[K, V]) -> Mapping[K, V]:
+    """Give a mapping, which is in order, with other values for some of its keys; the cost is that of these, and of copies."""
+    if not isinstance(mapping, SortedMapping):
+        return {**mapping, **values}
+    keys, former = mapping.in_order
+    current = list(former)
+    by_key = dict(mapping.by_key)
+    for key, value in values.items():
+        current[bisect_left(keys, key)] = by_key[key] = value
+    return SortedMapping(keys, tuple(current), by_key)
+
+
+class _Items(ItemsView[K, V]):
+    _mapping: SortedMapping[K, V]
+
+    def __iter__(self) -> Iterator[tuple[K, V]]:
+        return zip(*self._mapping.in_order, strict=True)
+
+
+class _Values(ValuesView[V]):
+    _mapping: SortedMapping[Any, V]
+
+    def __iter__(self) -> Iterator[V]:
+        return iter(self._mapping.in_order[1])
+
+
+class SortedMap(Generic[K, V]):
+    """Values in the order of their keys. A change costs a search and a shift, not a sort."""
+
+    def __init__(self) -> None:
+        self._keys: list[K] = []
+        self._values: list[V] = []
+        self._by_key: dict[K, V] = {}
+        """In no order: to bring thousands into one again takes longer than all else that a change of one needs."""
+        self._tuple: tuple[V, ...] | None = ()
+        self._mapping: SortedMapping[K, V] | None = None
+
+    def put(self, key: K, value: V | None) -> None:
+        """Put a value, or remove the key for None. Putting the same object again is no change."""
+        former = self._by_key.get(key)
+        if value is former:
+            return
+        place = bisect_left(self._keys, key)
+        if value is None:
+            del self._keys[place], self._values[place], self._by_key[key]
+        elif former is not None:
+            self._values[place] = self._by_key[key] = value
+        else:
+            self._keys.insert(place, key)
+            self._values.insert(place, value)
+            self._by_key[key] = value
+        self._tuple = self._mapping = None
+
+    def get(self, key: K) -> V | None:
+        """Give the value of a key."""
+        return self._by_key.get(key)
+
+    def values(self) -> tuple[V, ...]:
+        """Give the values in order; the same tuple until something changes."""
+        if self._tuple is None:
+            self._tuple = tuple(self._values)
+        return self._tuple
+
+    def mapping(self) -> Mapping[K, V]:
+        """Give keys and values in order; the same mapping until something changes."""
+        if self._mapping is None:
+            # A copy of the dict does not compute the hashes of all keys again.
+            self._mapping = SortedMapping(tuple(self._keys), self.values(), self._by_key.copy())
+        return self._mapping
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+def differences(before: tuple[T, ...], after: tuple[T, ...]) -> tuple[tuple[T, ...], tuple[T, ...]]:
+    """Give the members of each that may be missing in the other: of thousands of Routes one changes, and this finds it.
+
+    What both have in common at their beginning and at their end is left out, at the speed of C; between tuples of the same
+    length also what is in the same place in both.
+    """
+    if before is after:
+        return (), ()
+    shorter = min(len(before), len(after))
+    first = next(compress(count(), map(is_not, before, after)), shorter)
+    last = min(next(compress(count(), map(is_not, reversed(before), reversed(after))), shorter), shorter - first)
+    before, after = before[first : len(before) - last], after[first : len(after) - last]
+    if len(before) != len(after):
+        return before, after
+    differ = tuple(map(is_not, before, after))
+    return tuple(compress(before, differ)), tuple(compress(after, differ))

@@ -1,0 +1,155 @@
+"""Commands that change a HAProxy while it runs, as values; pure (management guide, section 9.3).
+
+What they say is decided by ``router.plan``; they are sent, and their replies read, by ``router.haproxy.talk.runtime``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from router.plan.section_text import ServerLine
+from router.settings import ConnectionLimits
+
+_SPECIAL = re.compile(r"[\\\s;]")
+
+
+class Answer(Enum):
+    """What HAProxy answers to a command that worked."""
+
+    SILENCE = auto()
+    SERVER_ADDED = auto()
+    ADDRESS_SET = auto()
+    FRONTEND_CLOSED = auto()
+    """Now, or before."""
+    FRONTEND_OPEN = auto()
+    """Now, or before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command, and what HAProxy answers if it worked; anything else means that only a reload helps."""
+
+    text: str
+    answer: Answer = Answer.SILENCE
+
+
+def add_server(backend: str, name: str, line: ServerLine) -> Iterator[Command]:
+    """Add a server that is not there, and let it take connections.
+
+    HAProxy takes nothing from the backend's ``default-server`` for it, so all that it has is said; it starts in maintenance,
+    and its health checks do not start by themselves.
+    """
+    server = f"{backend}/{name}"
+    maxconn = f" maxconn {line.maxconn}" if line.maxconn else ""
+    number = f" id {line.id}" if line.id else ""
+    options = "".join(f" {word}" for word in line.options)
+    yield Command(
+        f"add server {server} {line.address} weight {line.weight}{maxconn}{number}{options}", Answer.SERVER_ADDED
+    )
+    if line.is_checked:
+        yield Command(f"enable health {server}")
+    yield Command(f"enable server {server}")
+
+
+def change_server(backend: str, name: str, before: ServerLine, after: ServerLine) -> Iterator[Command]:
+    """Change address, weight and connection limit of a server; all else in it must be the same."""
+    server = f"{backend}/{name}"
+    if before.address != after.address:
+        host, _, port = after.address.rpartition(":")
+        yield Command(f"set server {server} addr {host.strip('[]')} port {port}", Answer.ADDRESS_SET)
+    if before.weight != after.weight:
+        yield set_weight(backend, name, after.weight)
+    if before.maxconn != after.maxconn:
+        yield set_server_limit(backend, name, after.maxconn)
+
+
+def set_weight(backend: str, name: str, weight: int) -> Command:
+    """Give a server another weight."""
+    return Command(f"set server {backend}/{name} weight {weight}")
+
+
+def set_server_limit(backend: str, name: str, limit: int) -> Command:
+    """Limit the connections of a server; 0 is no limit."""
+    return Command(f"set maxconn server {backend}/{name} {limit}")
+
+
+def set_frontend_limit(frontend: str, limit: int) -> Command:
+    """Limit the connections of a port."""
+    return Command(f"set maxconn frontend {frontend} {limit}")
+
+
+def retire_server(backend: str, name: str, line: ServerLine) -> Command:
+    """Give a server no new connection any more, and leave it those that it has."""
+    # To a server whose sessions are cut when it goes down, maintenance would do just that.
+    state = "drain" if line.cuts_sessions_when_down else "maint"
+    return Command(f"set server {backend}/{name} state {state}")
+
+
+def end_sessions(backend: str, name: str) -> Command:
+    """End the connections that a server has."""
+    return Command(f"shutdown sessions server {backend}/{name}")
+
+
+def revive_server(backend: str, name: str) -> Command:
+    """Let a server that was retired, and is still there, take connections again."""
+    return Command(f"set server {backend}/{name} state ready")
+
+
+def open_frontend(frontend: str) -> Command:
+    """Listen on a frontend's port."""
+    return Command(f"enable frontend {frontend}", Answer.FRONTEND_OPEN)
+
+
+def opened(commands: Iterable[Command]) -> Iterator[str]:
+    """Give the names of the frontends that these open."""
+    return (each.text.rpartition(" ")[2] for each in commands if each.answer is Answer.FRONTEND_OPEN)
+
+
+def close_frontend(frontend: str) -> Command:
+    """Refuse new connections on a frontend's port; those that are open go on."""
+    return Command(f"disable frontend {frontend}", Answer.FRONTEND_CLOSED)
+
+
+def change_networks(allowlist: str, before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[Command]:
+    """Change who may connect. In between, those of both lists may: an empty list would refuse everybody."""
+    had, has = frozenset(before), frozenset(after)
+    for network in after:
+        if network not in had:
+            yield Command(f"add acl {_escaped(allowlist)} {network}")
+    for network in before:
+        if network not in has:
+            yield Command(f"del acl {_escaped(allowlist)} {network}")
+
+
+def add_entry(map_file: str, key: str, value: str) -> Command:
+    """Add a map entry that is not there."""
+    return Command(f"add map {_escaped(map_file)} {key} {value}")
+
+
+def set_entry(map_file: str, key: str, value: str) -> Command:
+    """Change a map entry that is there."""
+    return Command(f"set map {_escaped(map_file)} {key} {value}")
+
+
+def delete_entry(map_file: str, key: str) -> Command:
+    """Delete a map entry that is there."""
+    return Command(f"del map {_escaped(map_file)} {key}")
+
+
+def limit_connections(limits: ConnectionLimits) -> Iterator[Command]:
+    """Change how many connections Routes, namespaces and shared ports may have; all by one connection to HAProxy.
+
+    To set variables is an experimental command of HAProxy (management guide, "set var"); reading them is not.
+    """
+    yield Command("experimental-mode on")
+    yield Command(f"set var proc.route_connections int({limits.route})")
+    yield Command(f"set var proc.namespace_connections int({limits.namespace})")
+    yield Command(f"set var proc.shared_port_connections int({limits.shared_port})")
+
+
+def _escaped(path: str) -> str:
+    """Write a path as one word of a command: a backslash takes its meaning from what ends a word or a command."""
+    return _SPECIAL.sub(r"\\\g<0>", path)

@@ -1,0 +1,92 @@
+"""What the HAProxy that runs is known to have: what it was loaded with, and what was changed since; frozen.
+
+A HAProxy that was just loaded has each Route in a section of its own. Later, Routes come to be served by sections of the pool,
+and sections come to serve nobody; the next reload makes all that straight again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TypeVar
+
+from router.model import Model, RouteSection, frontend_name
+from router.objects.meta import ObjectKey
+from router.plan.commands import Command, close_frontend
+from router.plan.section_text import ServerLine
+
+K = TypeVar("K")
+V = TypeVar("V")
+ServerName = tuple[str, str]
+"""Backend and server."""
+
+
+def _nothing() -> Mapping[K, V]:
+    return MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """Compared with what is wanted by ``router.plan``."""
+
+    model: Model
+    """What it serves now; its pool is what it was loaded with."""
+    named: Mapping[ObjectKey, RouteSection]
+    """The sections of Routes that it was loaded with."""
+    pool: Mapping[int, RouteSection]
+    """The sections of the pool that it was loaded with, by port."""
+    sni_pool: tuple[RouteSection, ...]
+    """Those of them without a port."""
+    hosts_files: Mapping[int, str]
+    """By shared port, the path by which it knows the map of hosts."""
+    owners_file: str
+    """The path by which it knows the map of the pool's owners."""
+    moved: Mapping[ObjectKey, RouteSection] = field(default_factory=_nothing)
+    """The sections of the pool that serve a Route."""
+    owners: Mapping[str, ObjectKey] = field(default_factory=_nothing)
+    """The same the other way: by backend of the pool, the Route that it serves."""
+    closed: frozenset[ObjectKey] = frozenset()
+    """Routes whose own section serves nobody now."""
+    leaving: Mapping[ServerName, ServerLine] = field(default_factory=_nothing)
+    """Servers that get no new connections and are to be deleted when they have none left."""
+    networks: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
+    """By backend, the allowlist in force, where it is another than the one loaded."""
+
+    def place(self, key: ObjectKey) -> RouteSection | None:
+        """Give the section, as it was loaded, that serves a Route; None if none does."""
+        moved = self.moved.get(key)
+        if moved is not None:
+            return moved
+        return self.named.get(key) if key not in self.closed else None
+
+    def sections(self) -> Model:
+        """Give all that was loaded or is served, also what serves nobody now and may again."""
+        return replace(self.model, routes=(*self.model.routes, *(self.named[key] for key in sorted(self.closed))))
+
+    def without_leaving(self, gone: frozenset[ServerName]) -> Running:
+        """Give the same with these servers deleted."""
+        return replace(self, leaving={name: line for name, line in self.leaving.items() if name not in gone})
+
+
+def loaded(model: Model, hosts_files: Mapping[int, str], owners_file: str) -> Running:
+    """Give what a HAProxy has that was just loaded with ``model``, once ``close_idle_ports`` has been carried out."""
+    return Running(
+        model=model,
+        named={ObjectKey(section.namespace, section.route): section for section in model.routes},
+        pool={section.frontend.port: section for section in model.pool if section.frontend is not None},
+        sni_pool=tuple(section for section in model.pool if section.frontend is None),
+        hosts_files=hosts_files,
+        owners_file=owners_file,
+    )
+
+
+def close_idle_ports(running: Running) -> Iterator[Command]:
+    """Close all that listens and serves nobody: HAProxy opens all that it is loaded with."""
+    for port, section in running.pool.items():
+        if section.backend.name not in running.owners:
+            yield close_frontend(frontend_name(port))
+    for key in sorted(running.closed):
+        own = running.named[key]
+        if own.frontend is not None:
+            yield close_frontend(frontend_name(own.frontend.port))

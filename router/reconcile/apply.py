@@ -1,0 +1,348 @@
+"""Carry out one plan: a reload (candidate, check, rename, load, verify), or commands for the HAProxy that runs.
+
+The protocol is that of docs/architecture.md. Nothing here decides what to serve or when to try again.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import structlog
+
+from router.admission.pool import PortPool
+from router.errors import HaproxyError, TemplateError
+from router.haproxy.control import Control
+from router.haproxy.talk.server_states import NOTHING_DOWN, DownServers, NewServer, state_file
+from router.model import Model, ports
+from router.objects.meta import ObjectKey
+from router.plan import RuntimeUpdate
+from router.plan import running as runs
+from router.plan.commands import Command, opened
+from router.plan.running import Running, ServerName
+from router.reconcile.judge import Accepted, Failed, Judge, Refused, one_line
+from router.reconcile.level import Leveler
+from router.reconcile.new_worker import NewWorker
+from router.reconcile.port_refusals import at_ports, bind_refusals, unavailable
+from router.reconcile.set_aside import Refusals
+from router.reconcile.state_dir import StateDir
+from router.render import Rendered, Renderer
+
+log = structlog.get_logger()
+
+_DELETED_AT_ONCE = 200
+"""Servers that one look tries to delete, or ``_DELETED_PART`` of all: it takes about 5 ms."""
+_DELETED_PART = 5
+"""However fast somebody's endpoints change: what is added in a second is gone some seconds later."""
+
+
+_FIRST = ("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """HAProxy serves the model; its worker said so."""
+
+    running: Running
+
+
+ApplyResult = Applied | Refused | Failed
+
+
+class Worker(Protocol):
+    """The newest worker's stats socket. Every call has a deadline; HaproxyError is what they raise."""
+
+    def run(self, commands: Iterable[Command]) -> None:
+        """Carry out commands, in their order."""
+
+    def delete_servers(self, servers: Iterable[ServerName], drained: Iterable[ServerName]) -> frozenset[ServerName]:
+        """Delete servers that have no connections left; give those that are gone."""
+
+    def down_servers(self) -> DownServers:
+        """Give the servers that failed their checks."""
+
+
+class Applier:
+    """Applies models to one HAProxy. All calls from one thread.
+
+    Args:
+        control: the HAProxy.
+        state: the directory shared with it.
+        judge: lets HAProxy judge configurations before they are loaded.
+        worker: its newest worker.
+        pool: what is declared in advance.
+        level: brings haproxy.cfg level after commands.
+        loaded: is told whenever a worker was loaded.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts that meet here
+        self,
+        control: Control,
+        state: StateDir,
+        judge: Judge,
+        worker: Worker,
+        pool: PortPool,
+        level: Leveler,
+        loaded: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._control = control
+        self._state = state
+        self._worker = worker
+        self._pool = pool
+        self._level = level
+        self._judge = judge
+        self._loaded = loaded
+        self._new_worker = NewWorker(control, worker)
+        self._has_started = False
+        self._tried_last = _FIRST
+        self._last_owners: Mapping[str, ObjectKey] = {}
+        """Whom the pool served when it was last known."""
+        self._bound: frozenset[int] = frozenset()
+        """Ports that HAProxy listens on; they need not be looked at before a load."""
+
+    @property
+    def can_restart(self) -> bool:
+        """Whether there is a configuration on disk that is known to be good, and what it serves."""
+        return self._level.on_disk is not None
+
+    def haproxy_ended(self) -> None:
+        """Take note that HAProxy runs no more: no port is held by it, and what is on disk stays until it has read that."""
+        self._bound = frozenset()
+        self._state.begin_change()
+
+    def haproxy_restarted(self) -> Running:
+        """Take note that HAProxy was started again on the configuration on disk, and close what serves nobody.
+
+        Raises:
+            HaproxyError: it could not be asked to.
+        """
+        on_disk = self._level.on_disk
+        if on_disk is None or not self._state.config_is_ours:
+            raise HaproxyError("HAProxy runs on a configuration that is not known")
+        # What was not written before it ended was never in force in this one.
+        self._level.reloaded(on_disk)
+        self._bound = ports(on_disk.model)
+        self._worker.run(runs.close_idle_ports(on_disk))
+        self._loaded()
+        return on_disk
+
+    def update(self, renderer: Renderer, running: Running, update: RuntimeUpdate) -> None:
+        """Change the HAProxy that runs.
+
+        Args:
+            renderer: the templates that it was loaded with.
+            running: what it has.
+            update: what to change.
+
+        Raises:
+            HaproxyError: it did not do all of it; what it has is not known any more.
+        """
+        try:
+            self._worker.run(update.commands)
+        except HaproxyError:
+            self._bound = self._listening(ports(running.model) | ports(update.after.model))
+            self._last_owners = update.after.owners
+            raise
+        self._level.want(renderer, lambda: self._with_pool(update.after), check=update.new_sections)
+
+    def look(self, update: RuntimeUpdate) -> Refusals:
+        """Say which ports an update would open that somebody else has.
+
+        HAProxy bound them before, and would come to share them: the kernel refuses nothing to a socket that has SO_REUSEPORT.
+
+        Raises:
+            HaproxyError: it cannot be found out.
+        """
+        wanted = at_ports(opened(update.commands))
+        taken = self._control.taken(sorted(wanted)) if wanted else {}
+        if not taken:
+            return Refusals({}, {})
+        ours = self._listening(frozenset())
+        return Refusals({}, {port: unavailable(port, problem) for port, problem in taken.items() if port not in ours})
+
+    def look_before_restart(self) -> None:
+        """See to it that nobody took a port of the configuration on disk while HAProxy was dead: see ``look``.
+
+        Raises:
+            HaproxyError: somebody did.
+        """
+        on_disk = self._level.on_disk
+        wanted = _all_ports(on_disk.model) if on_disk is not None else frozenset()
+        for port, problem in self._control.taken(sorted(wanted)).items():
+            raise HaproxyError(f"port {port} is taken: {problem}")
+
+    def _listening(self, otherwise: frozenset[int]) -> frozenset[int]:
+        """Give the ports that HAProxy listens on. Of those that it cannot open any more, somebody else may have taken one."""
+        try:
+            frontends = self._control.serving().frontends
+        except HaproxyError:
+            return otherwise
+        return at_ports(frontends)
+
+    def delete_leaving(self, running: Running) -> Running:
+        """Delete servers that were retired and have no connections left; give what HAProxy has then.
+
+        Raises:
+            HaproxyError: HAProxy did not answer as it should; it has what it had.
+        """
+        # Beginning after those that were tried last: many that stay busy must not keep others from their turn.
+        names = sorted(running.leaving)
+        first = bisect_right(names, self._tried_last)
+        some = (names[first:] + names[:first])[: max(_DELETED_AT_ONCE, len(names) // _DELETED_PART)]
+        self._tried_last = some[-1] if some else _FIRST
+        drained = [name for name in some if running.leaving[name].cuts_sessions_when_down]
+        gone = self._worker.delete_servers([name for name in some if name not in set(drained)], drained)
+        return running.without_leaving(gone) if gone else running
+
+    def apply(self, renderer: Renderer, desired: Model, running: Running | None) -> ApplyResult:
+        """Make HAProxy serve ``desired``, by a new configuration and a new worker.
+
+        Args:
+            renderer: the templates.
+            desired: what to serve.
+            running: what HAProxy has now, if that is known.
+
+        Returns:
+            What came of it. Never raises for what HAProxy, the disk or a template does.
+        """
+        result = self._tried(renderer, desired, running)
+        if not isinstance(result, Applied):
+            self._level.not_reloaded()
+        return result
+
+    def _tried(self, renderer: Renderer, desired: Model, running: Running | None) -> ApplyResult:
+        try:
+            return self._apply(renderer, desired, running)
+        except TemplateError as error:
+            return Failed(f"template broken: {error}", config_refused=True)
+        except OSError as error:
+            return Failed(f"the state directory cannot be written: {error}")
+        except HaproxyError as error:
+            return Failed(str(error))
+
+    def _apply(self, renderer: Renderer, desired: Model, running: Running | None) -> ApplyResult:
+        wanted = ports(desired)
+        if running is not None:
+            # Closed ports of the pool are looked at each time: whoever else opened one meanwhile has it.
+            self._bound = ports(running.model)
+        new = _all_ports(replace(desired, pool=self._pool.sections(desired))) - self._bound
+        # HAProxy itself must never find a port taken: for the two seconds in which it tries again and again, it pauses
+        # every listener of the worker that runs, and all new connections are refused.
+        taken = self._control.taken(sorted(new))
+        refused = {port: unavailable(port, problem) for port, problem in taken.items() if port in wanted}
+        if refused:
+            return Refused(Refusals({}, refused))
+        pool = self._pool.sections(desired, taken)
+        full = replace(desired, pool=tuple(section for section in pool if renderer.renders(section)))
+        self._state.begin_change()
+        self._state.write_server_states(self._server_states(renderer, full, running))
+        if self._control.is_down and not self._has_started:
+            # At the very first start nothing can be harmed by a configuration that HAProxy refuses; the check, which takes as
+            # long as the start, is made when it did.
+            self._has_started = True
+            started = self._start(renderer, full)
+            if started is not None:
+                return started
+        judged = self._judge.judge(renderer, full)
+        if not isinstance(judged, Accepted):
+            return judged
+        result = self._load(renderer, judged.rendered, full, running)
+        if judged.in_part and isinstance(result, Failed) and result.certain and result.config_refused:
+            # What is new is fine by itself, and the whole is not: whose doing that is has not been looked for yet.
+            judged = self._judge.judge(renderer, full, whole=True)
+            return judged if isinstance(judged, Refused) else result
+        return result
+
+    def _start(self, renderer: Renderer, full: Model) -> Applied | None:
+        """Start HAProxy without a check; give None if that did not do."""
+        rendered = renderer.render(full)
+        if rendered.failures:
+            return None
+        self._state.write_candidate(rendered.config, rendered.files)
+        result = self._load(renderer, rendered, full, None)
+        return result if isinstance(result, Applied) else None
+
+    def _load(self, renderer: Renderer, rendered: Rendered, full: Model, running: Running | None) -> ApplyResult:
+        self._state.promote()
+        formerly_bound = self._bound
+        is_reload = not self._control.is_down
+        self._bound |= _all_ports(full)
+        fresh = runs.loaded(
+            full, {shared.port: renderer.hosts_file(shared) for shared in full.shared}, renderer.owners_file
+        )
+        # Made before they are needed: until they are carried out, ports that are nobody's are open.
+        closing = tuple(runs.close_idle_ports(fresh))
+        try:
+            loaded = self._control.load()
+            missing = ""
+            if loaded.success:
+                self._worker.run(closing)
+                self._loaded()
+                missing = self._new_worker.look(renderer, full, is_reload=is_reload)
+        except HaproxyError as error:
+            # The file stays: a load that was not heard the end of may have happened.
+            self._level.reloaded(None)
+            return Failed(str(error), certain=False)
+        if not loaded.success:
+            self._state.restore()
+            self._bound = formerly_bound
+            self._close_idle(running)
+            refusals = bind_refusals(loaded.bind_failures, ports(full))
+            if refusals:
+                return Refused(refusals)
+            return Failed(f"HAProxy did not load the configuration: {one_line(loaded.log)}", config_refused=True)
+        self._level.reloaded(fresh)
+        self._judge.remember(rendered)
+        if missing:
+            # As a rule a template that renamed or left out what the model has.
+            problem = f"HAProxy's new worker does not serve what its configuration says: {missing}"
+            return Failed(problem, certain=False, config_refused=True)
+        self._bound = ports(full)
+        self._state.sweep(rendered.files)
+        return Applied(fresh)
+
+    def _close_idle(self, running: Running | None) -> None:
+        """Close again what a load that failed opened: HAProxy resumes all listeners of the worker that goes on."""
+        if running is None:
+            return
+        try:
+            self._worker.run(runs.close_idle_ports(running))
+        except HaproxyError as error:
+            log.warning("idle ports not closed", problem=str(error))
+
+    def _server_states(self, renderer: Renderer, full: Model, running: Running | None) -> bytes:
+        if self._control.is_down:
+            return NOTHING_DOWN
+        try:
+            down = self._worker.down_servers()
+        except HaproxyError as error:
+            log.warning("health of servers not handed over", problem=str(error))
+            return NOTHING_DOWN
+        if not down:
+            return NOTHING_DOWN
+        owners = running.owners if running is not None else self._last_owners
+        sections = {section.backend.name: section for section in full.routes}
+        own_names = {(section.namespace, section.route): section.backend.name for section in full.routes}
+
+        def becomes(backend: str, server: str, address: str) -> NewServer | None:
+            name = own_names.get(owners[backend], "") if backend in owners else backend
+            text = renderer.text(sections[name]) if name in sections else None
+            line = text.servers.get(server) if text is not None else None
+            if line is None or not line.is_checked or line.address != address:
+                return None
+            return NewServer(name, line.id, line.weight)
+
+        return state_file(down, becomes)
+
+    def _with_pool(self, running: Running) -> Model:
+        """Give what is to be on disk: every Route in a section of its own, and of the pool what is left."""
+        declared = {section.backend.name for section in running.model.pool}
+        pool = self._pool.sections(running.model)
+        # What could not be declared when HAProxy was loaded can, as far as is known, not be declared now.
+        return replace(running.model, pool=tuple(section for section in pool if section.backend.name in declared))
+
+
+def _all_ports(model: Model) -> frozenset[int]:
+    return ports(model) | frozenset(section.frontend.port for section in model.pool if section.frontend is not None)

@@ -1,0 +1,69 @@
+"""What arrived in the store, decided: the outcome, and what of it nobody was told yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from router.admission import Admission, Outcome
+from router.objects.meta import ObjectKey
+from router.objects.store import Store
+from router.plan import ReloadReason
+from router.reconcile.hooks import Observer
+from router.reconcile.reload_shares import ReloadShares
+
+
+class Deciding:
+    """Takes changes from the store to admission. All calls from one thread.
+
+    Args:
+        store: the objects.
+        admission: decides what is served.
+        observer: counts what changed.
+        namespace_reloads: how many reloads a namespace may cause one after the other, and seconds until one more.
+    """
+
+    def __init__(
+        self, store: Store, admission: Admission, observer: Observer, namespace_reloads: tuple[int, float]
+    ) -> None:
+        self._shares = ReloadShares(*namespace_reloads)
+        self._store = store
+        self._admission = admission
+        self._observer = observer
+        self._unserved_since_s: float | None = None
+        self.outcome: Outcome | None = None
+        """Of what was taken so far; None before, and where everything is to be decided anew."""
+        self.unreported: frozenset[ObjectKey] = frozenset()
+        """Routes that are other objects than those last reported on, or gone."""
+
+    def take(self, now_s: float) -> Outcome:
+        """Decide about what arrived since (now is ``time.monotonic``)."""
+        changes, arrived_s = self._store.take(self._shares.used_up(now_s))
+        self._shares.touched(changes.routes)
+        if changes:
+            self.unreported |= changes.routes
+            self._observer.changes_seen(changes)
+            if self._unserved_since_s is None:
+                self._unserved_since_s = arrived_s
+        if self.outcome is None:
+            everything = self._store.objects.everything()
+            self.unreported |= everything.routes
+            changes = replace(everything, routes=changes.routes | everything.routes)
+        if changes or self.outcome is None:
+            self.outcome = self._admission.update(self._store.objects, changes)
+        return self.outcome
+
+    def anew(self) -> None:
+        """Decide about all objects with the next ``take``, without anything that is remembered of them."""
+        self._admission = self._admission.anew()
+        self.outcome = None
+
+    def reloaded(self, reasons: Iterable[ReloadReason], now_s: float) -> None:
+        """Take note that HAProxy was loaded anew, or refused to be (``time.monotonic``)."""
+        self._shares.reloaded(reasons, self.outcome.verdicts if self.outcome is not None else {}, now_s)
+
+    def served(self, now_s: float) -> None:
+        """Take note that HAProxy serves the outcome (``time.monotonic``)."""
+        if self._unserved_since_s is not None:
+            self._observer.changes_served(now_s - self._unserved_since_s)
+            self._unserved_since_s = None

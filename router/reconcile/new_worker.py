@@ -1,0 +1,215 @@
+"""What is done with a worker that was just loaded: look whether it serves what it shall, as it shall, and set right what not.
+
+A worker is loaded from a configuration, but also from what the former one left behind (health, in the server-state file), and
+what an administrator or a template makes of that is not ours to know. So its weights, states and limits are read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from zlib import crc32
+
+import structlog
+
+from router.admission.weights import MAX_WEIGHT
+from router.haproxy.control import Serving
+from router.model import Frontend, Model, RouteSection, Server, SharedFrontend, frontend_name, ports
+from router.plan import commands
+from router.plan.commands import Command
+from router.plan.running import ServerName
+from router.plan.section_text import SectionText
+
+log = structlog.get_logger()
+
+_TAKES_TURNS = frozenset({"leastconn", "roundrobin"})
+"""What begins with the first server of the file, and goes on in its order while all have equally many connections."""
+_MAX_TURNS = 16
+"""A Route of thousands of pods must not cost thousands of commands."""
+_NAMED = 5
+
+
+class Templates(Protocol):
+    """What the sections were rendered to."""
+
+    @property
+    def has_independent_sections(self) -> bool:
+        """Whether they are the packaged ones."""
+
+    def text(self, section: RouteSection) -> SectionText | None:
+        """Give a section taken apart; None where its form is another than the usual one."""
+
+    def frontend_limit(self, subject: RouteSection | SharedFrontend) -> int | None:
+        """Give the limit that a port was rendered with."""
+
+
+class Loaded(Protocol):
+    """The newest worker, asked; HaproxyError is what it raises."""
+
+    def serving(self) -> Serving:
+        """Give what it serves."""
+
+    def server_limits(self, backends: frozenset[str]) -> Mapping[ServerName, int]:
+        """Give the limits of the servers of some backends."""
+
+
+class Commanded(Protocol):
+    """The newest worker, told; HaproxyError is what it raises."""
+
+    def run(self, commands: Iterable[Command]) -> None:
+        """Carry out commands, in their order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """Something that a worker has otherwise than it was rendered, and what sets it right."""
+
+    text: str
+    command: Command
+
+
+class NewWorker:
+    """Looks at workers that were just loaded. All calls from one thread.
+
+    Args:
+        loaded: the newest worker, asked.
+        worker: the same, told.
+    """
+
+    def __init__(self, loaded: Loaded, worker: Commanded) -> None:
+        self._loaded = loaded
+        self._worker = worker
+        self._turn = 0
+
+    def look(self, templates: Templates, model: Model, *, is_reload: bool) -> str:
+        """Have the worker serve a model as it was rendered.
+
+        Args:
+            templates: what it was rendered with.
+            model: what it was loaded with.
+            is_reload: another worker served before it.
+
+        Returns:
+            What it lacks altogether, empty for nothing.
+
+        Raises:
+            HaproxyError: it did not answer, or could not be set right.
+        """
+        serving = self._loaded.serving()
+        if lacking := missing(model, serving):
+            return lacking
+        limited = frozenset(
+            section.backend.name for section in model.routes if section.backend.server_maxconn is not None
+        )
+        found = tuple(deviations(model, templates, serving, self._loaded.server_limits(limited) if limited else {}))
+        if found:
+            log.warning("worker set right", deviations=[each.text for each in found[:_NAMED]], number=len(found))
+            self._worker.run(each.command for each in found)
+        if is_reload:
+            self._turn += 1
+            self._worker.run(turned(model, templates, self._turn))
+        return ""
+
+
+def missing(model: Model, serving: Serving) -> str:
+    """Name what a model has and the worker lacks; more than that may come from a user's template."""
+    lacking = sorted({frontend_name(port) for port in ports(model)} - serving.frontends.keys())
+    servers = {(section.backend.name, server.name) for section in model.routes for server in section.backend.servers}
+    lacking += [f"{backend}/{server}" for backend, server in sorted(servers - serving.servers.keys())]
+    few = 5
+    return ", ".join(lacking[:few]) + (f" and {len(lacking) - few} more" if len(lacking) > few else "")
+
+
+def deviations(
+    model: Model, templates: Templates, serving: Serving, limits: Mapping[ServerName, int]
+) -> Iterator[Deviation]:
+    """Give what a worker has otherwise than it was rendered; pure.
+
+    What equals the model is not looked at further: to take thousands of sections apart takes longer than all of this.
+
+    Args:
+        model: what it was loaded with.
+        templates: what that was rendered to, which is what counts.
+        serving: what it says.
+        limits: of servers, for Routes that limit them.
+    """
+    for section in model.routes:
+        for server in section.backend.servers:
+            yield from _of_server(section, server, templates, serving, limits)
+    for section in model.routes:
+        if section.frontend is not None:
+            yield from _of_frontend(section, section.frontend, templates, serving)
+    for shared in model.shared:
+        yield from _of_frontend(shared, shared, templates, serving)
+
+
+def _of_server(
+    section: RouteSection,
+    server: Server,
+    templates: Templates,
+    serving: Serving,
+    limits: Mapping[ServerName, int],
+) -> Iterator[Deviation]:
+    backend = section.backend
+    name = backend.name, server.name
+    state = serving.servers[name]
+    limit = limits.get(name)
+    is_limited = limit is None or limit == backend.server_maxconn
+    if state.weight == server.weight and state.is_ready and is_limited:
+        return
+    text = templates.text(section)
+    line = text.servers.get(server.name) if text is not None else None
+    if line is None:
+        return
+    shown = "/".join(name)
+    if state.weight != line.weight:
+        yield Deviation(f"{shown} weight {state.weight}, not {line.weight}", commands.set_weight(*name, line.weight))
+    if not state.is_ready:
+        yield Deviation(f"{shown} takes no connections", commands.revive_server(*name))
+    if limit is not None and limit != line.maxconn:
+        yield Deviation(f"{shown} maxconn {limit}, not {line.maxconn}", commands.set_server_limit(*name, line.maxconn))
+
+
+def _of_frontend(
+    subject: RouteSection | SharedFrontend, frontend: Frontend | SharedFrontend, templates: Templates, serving: Serving
+) -> Iterator[Deviation]:
+    name = frontend_name(frontend.port)
+    limit = serving.frontends[name]
+    if frontend.options.maxconn in (None, limit):
+        return
+    wanted = templates.frontend_limit(subject)
+    if wanted is not None and wanted != limit:
+        yield Deviation(f"{name} maxconn {limit}, not {wanted}", commands.set_frontend_limit(name, wanted))
+
+
+def turned(model: Model, templates: Templates, turn: int) -> Iterator[Command]:
+    """Have servers begin in another order than that of the file, which is the same after each reload; pure.
+
+    HAProxy puts a server whose weight changes behind those that have as many connections.
+
+    Args:
+        model: what the worker serves.
+        templates: what that was rendered to.
+        turn: counted up by each reload.
+    """
+    for section in model.routes:
+        backend = section.backend
+        takers = _takers(section, templates) if backend.balance in _TAKES_TURNS and len(backend.servers) > 1 else []
+        if len(takers) > 1:
+            # Not the same for all: of Routes that lead to the same pods each begins with another one.
+            ahead = (turn + crc32(backend.name.encode())) % min(len(takers), _MAX_TURNS)
+            for name, weight in takers[:ahead]:
+                yield commands.set_weight(backend.name, name, weight + 1 if weight < MAX_WEIGHT else weight - 1)
+                yield commands.set_weight(backend.name, name, weight)
+
+
+def _takers(section: RouteSection, templates: Templates) -> list[tuple[str, int]]:
+    """Give the servers that take connections, with their weights, in the order of the file."""
+    if templates.has_independent_sections:
+        return [(server.name, server.weight) for server in section.backend.servers if server.weight]
+    # A template of the admin's may balance or weigh otherwise.
+    text = templates.text(section)
+    if text is None or f"balance {section.backend.balance}" not in text.fixed.splitlines():
+        return []
+    return [(name, line.weight) for name, line in text.servers.items() if line.weight]

@@ -1,0 +1,52 @@
+"""Tells others what the outcome of a turn is: the log, the observer, and who reports to Routes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from router.objects.meta import ObjectKey
+from router.objects.route import Route
+from router.reconcile.deciding import Deciding
+from router.reconcile.hooks import Observer, Reporter
+from router.reconcile.snapshot import Snapshot, differs
+from router.reconcile.verdict_log import log_verdicts
+
+
+class Publisher:
+    """Publishes snapshots that follow each other. All calls from one thread; ``snapshot`` may be read by any.
+
+    Args:
+        observer: is told of snapshots that differ from those before.
+        reporter: tells Routes what became of them, where that is possible.
+    """
+
+    def __init__(self, observer: Observer, reporter: Reporter | None) -> None:
+        self._observer = observer
+        self._reporter = reporter
+        self._reported: Snapshot | None = None
+        self.snapshot = Snapshot()
+        """The last one."""
+
+    def publish(self, snapshot: Snapshot) -> None:
+        """Publish the outcome of a turn."""
+        if differs(snapshot, self.snapshot):
+            log_verdicts(self.snapshot.verdicts, snapshot.verdicts)
+            self.snapshot = snapshot
+            self._observer.published(snapshot)
+
+    def report(self, deciding: Deciding, routes: Mapping[ObjectKey, Route]) -> None:
+        """Tell Routes, if there is anything new. Not while changes wait: then the verdicts are of other objects than those in the store."""
+        is_news = self.snapshot is not self._reported or bool(deciding.unreported)
+        if self._reporter is not None and is_news and deciding.outcome is not None:
+            self._reporter.update(self.snapshot, routes, deciding.unreported)
+            self._reported, deciding.unreported = self.snapshot, frozenset()
+
+    def failed(self, problem: str) -> None:
+        """Tell that a turn failed; what was published is so all the same."""
+        self._observer.turn_failed()
+        self.publish(replace(self.snapshot, problem=problem))
+
+    def stopping(self) -> None:
+        """Take note that the router ends."""
+        self.snapshot = replace(self.snapshot, stopping=True)

@@ -1,0 +1,169 @@
+"""Room for what is to be served: have HAProxy do without something, in a fixed order, where it may not have enough open files.
+
+More to do without is decided only when HAProxy is to be loaded, for that is when it counts (``router.haproxy.process.descriptors``); what there
+is room for again, with some to spare, has it loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from router.admission import Outcome
+from router.admission.verdicts import Reason
+from router.haproxy.process import descriptors
+from router.haproxy.process.descriptors import Counts, Haproxy
+from router.model import Model, RouteSection, Step
+from router.objects.meta import ObjectKey
+from router.objects.route import Route
+from router.reconcile.set_aside import Refusal, Refusals, key_of, without
+
+log = structlog.get_logger()
+
+_ADVICE = "raise the hard limit of open files (ulimit -Hn) of HAProxy's container or service; docs/files.md"
+_DONE_WITHOUT = {
+    Step.CHECKS: "health checks of endpoints",
+    Step.CONNECTIONS: "--max-connections: HAProxy takes as many as fit",
+    Step.POOL: "--port-pool",
+    Step.CLAIMS: "Routes that are not served yet and whose port does not fit",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """How it stands with HAProxy's files."""
+
+    needed: int
+    """To serve everything."""
+    limit: int
+    saved: frozenset[Step]
+
+
+class Room:
+    """Decides what HAProxy does without; all calls but ``now`` from one thread.
+
+    Args:
+        haproxy: gives the HAProxy and its limit, as they are now.
+        pool: gives what would be declared beside a model.
+    """
+
+    def __init__(self, haproxy: Callable[[], Haproxy], pool: Callable[[Model], Iterable[RouteSection]]) -> None:
+        self._haproxy = haproxy
+        self._pool = pool
+        self._saved: frozenset[Step] = frozenset()
+        self._fit = 0
+        self._model = Model()
+        self._is_tight = False
+        self._unchecked: dict[int, tuple[RouteSection, RouteSection]] = {}
+        """By identity of a section, it and the same without checks."""
+
+    def now(self) -> Files:
+        """Say how it stands; any thread. Logs when little is left, and when there is enough again."""
+        model, haproxy = self._model, self._haproxy()
+        return self._look(haproxy, descriptors.counts(model, self._pool(model)))
+
+    def review(self, outcome: Outcome) -> bool:
+        """Decide anew, before a load; say whether other things are to be done without than before.
+
+        Args:
+            outcome: all that is to be served.
+        """
+        return self._decide(outcome.model, lambda _steps: True)
+
+    def _decide(self, model: Model, is_taken: Callable[[frozenset[Step]], bool]) -> bool:
+        haproxy = self._haproxy()
+        of = descriptors.counts(model, self._pool(model))
+        before = (self._saved, self._fit)
+        steps = descriptors.saved(haproxy, of, self._saved)
+        if is_taken(steps):
+            self._saved = steps
+        self._fit = descriptors.ports_that_fit(haproxy) if Step.CLAIMS in self._saved else 0
+        files = self._look(haproxy, of)
+        if before[0] != self._saved:
+            _tell(files)
+        return before != (self._saved, self._fit)
+
+    def within(self, outcome: Outcome, served: Model, routes: Mapping[ObjectKey, Route]) -> Outcome:
+        """Give the outcome as it is with what was decided: less in the model, and Routes for whose port there is no room rejected.
+
+        Args:
+            outcome: all that is to be served.
+            served: what is served already, and stays.
+            routes: every Route, for how old it is.
+        """
+        self._model = outcome.model
+        if self._saved:
+            # What there is room for again need not wait for a load that has another reason.
+            self._decide(outcome.model, lambda steps: steps < self._saved)
+        if not self._saved:
+            self._unchecked = {}
+            return outcome
+        if Step.CLAIMS in self._saved:
+            outcome = without(
+                outcome, Refusals(dict.fromkeys(self._too_many(outcome.model, served, routes), _refusal()), {})
+            )
+        sections = tuple(self._without_checks(section) for section in outcome.model.routes)
+        self._unchecked = {
+            id(section): pair for section in outcome.model.routes if (pair := self._pair(section)) is not None
+        }
+        return replace(outcome, model=replace(outcome.model, routes=sections, saved=self._saved))
+
+    def _too_many(self, model: Model, served: Model, routes: Mapping[ObjectKey, Route]) -> list[ObjectKey]:
+        """Give the Routes whose port does not fit: of those that are not served yet the youngest, on every replica the same."""
+        ports = [key_of(section) for section in model.routes if section.frontend is not None]
+        too_many = len(ports) + len(model.shared) - self._fit
+        if too_many <= 0:
+            return []
+        before = {key_of(section) for section in served.routes}
+
+        def place(key: ObjectKey) -> tuple[bool, bool, str, ObjectKey]:
+            created = routes[key].metadata.creation_timestamp if key in routes else None
+            return key not in before, created is None, created or "", key
+
+        return sorted(ports, key=place)[-too_many:]
+
+    def _without_checks(self, section: RouteSection) -> RouteSection:
+        if not section.backend.check_interval_ms:
+            return section
+        pair = self._pair(section)
+        if pair is None:
+            unchecked = replace(section, backend=replace(section.backend, check_interval_ms=0))
+            pair = self._unchecked[id(section)] = (section, unchecked)
+        return pair[1]
+
+    def _pair(self, section: RouteSection) -> tuple[RouteSection, RouteSection] | None:
+        return self._unchecked.get(id(section))
+
+    def _look(self, haproxy: Haproxy, of: Counts) -> Files:
+        files = Files(descriptors.wanted(haproxy, of), haproxy.limit, self._saved)
+        is_tight = descriptors.is_tight(haproxy, of, formerly=self._is_tight)
+        if is_tight and not self._is_tight:
+            log.warning("files for haproxy run short", needed=files.needed, limit=files.limit, advice=_ADVICE)
+        elif self._is_tight and not is_tight:
+            log.info("files for haproxy suffice", needed=files.needed, limit=files.limit)
+        self._is_tight = is_tight
+        return files
+
+
+def _tell(files: Files) -> None:
+    done_without = [_DONE_WITHOUT[step] for step in descriptors.STEPS if step in files.saved]
+    if done_without:
+        log.error(
+            "too few files for haproxy",
+            needed=files.needed,
+            limit=files.limit,
+            done_without=done_without,
+            advice=_ADVICE,
+        )
+    else:
+        log.info("haproxy has files enough again", needed=files.needed, limit=files.limit)
+
+
+def _refusal() -> Refusal:
+    return Refusal(
+        Reason.OUT_OF_FILES,
+        "the router's HAProxy may not open as many files as one more port takes; Routes that are older, or served already, have "
+        "theirs; a higher limit of open files for its container makes room (docs/files.md)",
+    )

@@ -1,0 +1,49 @@
+"""What the router is doing, as one frozen value that other threads may read at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+
+from router.admission import Verdict
+from router.model import Model
+from router.objects.meta import ObjectKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The outcome of the last turn of the reconcile loop."""
+
+    synced: bool = False
+    """Every input has given what there was when it started."""
+    stopping: bool = False
+    """The router has been told to end."""
+    verdicts: Mapping[ObjectKey, Verdict] = field(default_factory=lambda: MappingProxyType({}))
+    """The verdicts that go with ``applied``."""
+    applied: Model | None = None
+    """What HAProxy is known to serve; None before the first configuration and while HAProxy is down."""
+    owners: Mapping[str, ObjectKey] = field(default_factory=lambda: MappingProxyType({}))
+    """By backend of the port pool, the Route that it serves now."""
+    configured: bool = False
+    """A configuration has been applied since the router started."""
+    problem: str = ""
+    """Why the last change could not be applied; empty while all is well."""
+    template_problem: str = ""
+    """Why the templates as they are now on disk were not taken up; empty if they were."""
+    last_success_s: float | None = None
+    """When something was last applied, seconds since the epoch."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether traffic may be sent here."""
+        return self.synced and self.configured and not self.stopping
+
+
+def differs(one: Snapshot, other: Snapshot) -> bool:
+    """Say whether two snapshots differ. What is the same object in both, as most is after a small change, is not looked into."""
+    return any(a is not b and a != b for a, b in zip(_values(one), _values(other), strict=True))
+
+
+def _values(snapshot: Snapshot) -> tuple[object, ...]:
+    return tuple(getattr(snapshot, each.name) for each in fields(snapshot))

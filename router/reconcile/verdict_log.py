@@ -1,0 +1,56 @@
+"""One log line for each Route whose verdict became another, and for what HAProxy made us set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import structlog
+
+from router.admission import Verdict
+from router.admission.verdicts import different
+from router.objects.meta import ObjectKey
+from router.reconcile.set_aside import Refusals
+
+log = structlog.get_logger()
+
+_SEVERAL = 20
+"""With more Routes than this admitted at once (a start, as a rule), one line counts them."""
+
+
+def log_verdicts(before: Mapping[ObjectKey, Verdict], after: Mapping[ObjectKey, Verdict]) -> None:
+    """Log what is different in ``after``."""
+    keys = different(before, after)
+    changed = [(key, after[key]) for key in keys if key in after]
+    admitted = [verdict for key, verdict in changed if verdict.admitted and not _was_admitted(before.get(key), verdict)]
+    if len(admitted) > _SEVERAL:
+        log.info("routes admitted", count=len(admitted))
+    else:
+        for verdict in admitted:
+            log.info("route admitted", **_keys(verdict.route), port=verdict.port, host=verdict.host)
+    for key, verdict in changed:
+        if verdict.reason is not None:
+            log.warning("route rejected", **_keys(key), reason=str(verdict.reason), message=verdict.message)
+        former = before.get(key)
+        for warning in verdict.warnings:
+            if former is None or warning not in former.warnings:
+                log.warning("route served with a warning", **_keys(key), message=warning)
+    for key in keys:
+        if key in after:
+            continue
+        log.info("route gone", **_keys(key), port=before[key].port, host=before[key].host)
+
+
+def log_set_aside(news: Refusals) -> None:
+    """Log what was set aside."""
+    for key, refusal in news.routes.items():
+        log.error("route set aside", **_keys(key), reason=refusal.reason, problem=refusal.message)
+    for port, refusal in news.ports.items():
+        log.error("port set aside", port=port, reason=refusal.reason, problem=refusal.message)
+
+
+def _was_admitted(former: Verdict | None, verdict: Verdict) -> bool:
+    return former is not None and former.admitted and (former.port, former.host) == (verdict.port, verdict.host)
+
+
+def _keys(key: ObjectKey) -> dict[str, str]:
+    return {"namespace": key.namespace, "route": key.name}

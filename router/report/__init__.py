@@ -1,1 +1,0 @@
-"""What the router tells: metrics, health and the ports it serves."""

@@ -1,0 +1,397 @@
+"""Writes the status of Routes, and Events about them: from a queue, at a bounded rate, and only while this replica leads.
+
+The reconcile thread says what changed (``update``); one thread of our own decides again what each Route's status shall say
+(``status.route``) and sends one request at a time. A Route whose status says so already costs nothing, and so our own write,
+which comes back through the watch, causes no other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import structlog
+
+from router.admission import Verdict
+from router.admission.request import is_ours
+from router.admission.verdicts import different
+from router.errors import (
+    ApiConflict,
+    ApiError,
+    ApiForbidden,
+    ApiInvalid,
+    ApiNotFound,
+)
+from router.kube.api import Api
+from router.objects.meta import ObjectKey
+from router.objects.route import Route
+from router.reconcile.snapshot import Snapshot
+from router.status.backlog import Backlog, Work
+from router.status.events import EventSender
+from router.status.forbidden import Forbidden
+from router.status.node_facts import NodeFacts
+from router.status.outage import Outage
+from router.status.pacing import TokenBucket
+from router.status.route import Identity, StatusChange, decide_status, may_be_anothers, named_node, on_node
+from router.status.route_api import patch_status, read_route, same_request
+from router.status.selection import Search, Selection
+from router.status.telling import Teller
+from router.supervisor import SUPERVISOR, Supervisor
+
+log = structlog.get_logger()
+
+_IDLE_S = 0.25
+"""How long a gained leadership may go unnoticed; a lost one is noticed before each request."""
+_STOP_S = 0.9
+_CONFLICT_S, _LONGEST_CONFLICT_S = 0.05, 5.0
+"""The first conflict is read again at once, the others after growing pauses."""
+_FORBIDDEN_NAMED = 3
+_EVERYTHING = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How fast requests may follow each other.
+
+    50 a second is what controllers of Kubernetes itself use at most (client-go's default is 5): 5,000 Routes take 100
+    seconds, and an API server that serves a cluster does not notice.
+    """
+
+    per_second: float = 50.0
+    burst: int = 100
+
+
+class StatusWriter:
+    """Reports on Routes, from ``start`` to ``stop``.
+
+    Args:
+        api: the API server.
+        router_name: whose entries in the status are ours.
+        canonical_hostname: the name by which clients reach the router; empty is not known.
+        is_leader: says whether this replica may write; is asked before each request, and must not block.
+        instance: this replica's name in Events, as a rule the pod's.
+        node: where this replica runs; named in what is a fact of it alone.
+        nodes: says where routers of ours run, None where that is not known; must not block.
+        selection: which Routes are followed.
+        rate: of all requests, reads and Events too.
+        clock: seconds of a clock that never goes back.
+        wall_clock: seconds since the epoch, for the times in what is written.
+        supervisor: owns the thread.
+    """
+
+    def __init__(  # noqa: PLR0913 - who writes, where, at which rate, and two clocks with defaults
+        self,
+        api: Api,
+        router_name: str,
+        canonical_hostname: str,
+        is_leader: Callable[[], bool],
+        *,
+        instance: str = "",
+        node: str = "",
+        nodes: Callable[[], frozenset[str] | None] = lambda: None,
+        selection: Selection = _EVERYTHING,
+        rate: Rate = Rate(),
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        supervisor: Supervisor = SUPERVISOR,
+    ) -> None:
+        self._api = api
+        self._identity = Identity(router_name, canonical_hostname, node)
+        self._nodes = nodes
+        self._nodes_seen: frozenset[str] | None = None
+        self._is_leader = is_leader
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._bucket = TokenBucket(rate.per_second, rate.burst)
+        self._events = EventSender(api, self._identity, instance or router_name, clock=clock, wall_clock=wall_clock)
+        self._teller = Teller(self._events, self._identity)
+
+        self._backlog = Backlog(router_name, follows_all=not selection.is_partial)
+        self._selection = selection
+        self._search = Search(api, selection, router_name)
+
+        # Of the reconcile thread.
+        self._verdicts: Mapping[ObjectKey, Verdict] = {}
+        self._unlooked: set[ObjectKey] = set()
+
+        # Of the writing thread.
+        self._leads = False
+        self._stopping = False
+        self._forbidden = Forbidden()
+        self._outage = Outage(api)
+        self._counts: Counter[str] = Counter()
+        self._node_facts = NodeFacts(
+            api,
+            self._identity,
+            self._events,
+            self._bucket,
+            self._outage,
+            self._counts,
+            clock=clock,
+            wall_clock=wall_clock,
+        )
+
+        self._thread = supervisor.own("status", self._run, ask_to_end=self._ask_to_end)
+
+    # Any thread
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write no more; returns within a second, even if the API server does not answer a request under way."""
+        self._thread.stop(_STOP_S)
+
+    def _ask_to_end(self) -> None:
+        self._stopping = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Look now whether this replica leads."""
+        self._backlog.wake()
+
+    def writes(self) -> Mapping[str, int]:
+        """Give how many writes of a status there were, by result (docs/status.md)."""
+        return dict(self._counts)
+
+    def events(self) -> Mapping[str, int]:
+        """Give how many Events were sent, by result (docs/status.md)."""
+        return self._events.counts()
+
+    @property
+    def queued(self) -> int:
+        """How many Routes wait for a look at their status."""
+        return len(self._backlog)
+
+    # The reconcile thread
+
+    def update(self, snapshot: Snapshot, routes: Mapping[ObjectKey, Route], changed: frozenset[ObjectKey]) -> None:
+        """Take note of what changed.
+
+        Best called when ``snapshot`` was decided from these ``routes``: with nothing that waits for a reload. Changes are
+        only remembered before a first configuration is served, and while changes cannot be applied: what is not served is
+        not reported, and a replica that serves something old must not report that.
+
+        Args:
+            snapshot: the verdicts that HAProxy serves.
+            routes: all Routes, ours or not.
+            changed: the Routes whose object changed since the last call.
+        """
+        self._unlooked |= changed
+        if not snapshot.configured or snapshot.problem:
+            return
+        keys, self._unlooked = self._unlooked, set()
+        former, self._verdicts = self._verdicts, snapshot.verdicts
+        keys.update(different(former, snapshot.verdicts))
+        if keys or not self._backlog.has_begun:
+            node = self._identity.node
+            verdicts = {key: on_node(snapshot.verdicts[key], node) for key in keys if key in snapshot.verdicts}
+            self._backlog.note(keys, routes, verdicts)
+            self._node_facts.note(keys, routes, verdicts)
+
+    # The writing thread
+
+    def _run(self) -> None:
+        # A thread that died had taken up something, which is looked at again with all else.
+        self._lose()
+        while not self._stopping:
+            pause_s = self.step()
+            if pause_s > 0:
+                self._backlog.wait(pause_s)
+
+    def step(self) -> float:
+        """Do the next thing that is due: at most one Route's, or one Event's, requests.
+
+        Returns:
+            Seconds until there can be something to do, unless ``update`` brings it earlier.
+        """
+        if not self._may_write():
+            return self._node_facts.step(lambda: not self._stopping)
+        if not self._leads:
+            self._gain()
+        self._look_at_nodes()
+        now_s = self._clock()
+        pause_s = max(self._outage.resume_s - now_s, self._bucket.delay_s(now_s))
+        if pause_s > 0:
+            return min(pause_s, _IDLE_S)
+        # What happened to a Route just now, and the Event of it, goes before all that was there at the start.
+        if not self._backlog.is_urgent(now_s) and self._send_event(now_s, only_news=True):
+            return 0.0
+        while (item := self._backlog.pop(now_s)) is not None:
+            if self._attend(*item):
+                return 0.0
+        if self._send_event(now_s) or self._look_further():
+            return 0.0
+        due_s = min(self._backlog.due_s(), self._events.due_s())
+        return min(max(due_s - now_s, 0.0), _IDLE_S)
+
+    def _send_event(self, now_s: float, *, only_news: bool = False) -> bool:
+        is_sent = self._events.send_one(self._may_write, only_news=only_news)
+        if is_sent:
+            self._bucket.take(now_s)
+        return is_sent
+
+    def _look_further(self) -> bool:
+        """Look at a page of the Routes that selectors keep out of sight; say whether a request was made."""
+        if self._search.is_over or not self._backlog.has_begun or not self._may_write():
+            return False
+        self._bucket.take(self._clock())
+        try:
+            self._backlog.look_for(self._search.next_page(), self._clock())
+        except (ApiForbidden, ApiNotFound, ApiInvalid) as error:
+            self._search.end()
+            log.info("routes that left the shard are not looked for", problem=str(error))
+        except ApiError as error:
+            self._trouble(error, self._clock())
+        else:
+            self._outage.over()
+        return True
+
+    def _may_write(self) -> bool:
+        """Say whether to go on; if not, all is forgotten now, and looked at again with the next lead, however soon that is."""
+        if not self._stopping and self._is_leader():
+            return True
+        self._lose()
+        return False
+
+    def _look_at_nodes(self) -> None:
+        """Look again at what was said of other nodes, if routers run elsewhere than before."""
+        nodes = self._nodes()
+        if nodes != self._nodes_seen:
+            self._nodes_seen = nodes
+            self._backlog.look_again(lambda route: named_node(route, self._identity) not in {None, self._identity.node})
+
+    def _gain(self) -> None:
+        self._leads = True
+        self._node_facts.lead(leads=True)
+        self._backlog.open()
+        self._search.begin()
+        log.info("reporting on routes", routes=self.queued)
+
+    def _lose(self) -> None:
+        if not self._leads:
+            return
+        self._leads = False
+        self._node_facts.lead(leads=False)
+        self._backlog.close()
+        self._search.end()
+        self._teller.clear()
+        log.info("reporting no more", reason="another replica leads, or the router stops")
+
+    def _attend(self, key: ObjectKey, work: Work) -> bool:
+        """Bring one Route's status level.
+
+        Returns:
+            Whether a request was made.
+        """
+        muted_until_s = self._forbidden.until_s(key.namespace, self._clock())
+        if muted_until_s is not None:
+            self._backlog.put_back(key, work, muted_until_s)
+            return False
+        try:
+            if work.route is None or work.conflicts:
+                return self._read_and_write(key, work)
+            return self._write(work.route, work)
+        except ApiError as error:
+            self._failed(key, work, error)
+            return True
+
+    def _read_and_write(self, key: ObjectKey, work: Work) -> bool:
+        if not self._may_write():
+            return False
+        self._bucket.take(self._clock())
+        fresh = read_route(self._api, key)
+        if work.route is not None and not same_request(fresh, work.route):
+            # The verdict is about another Route than this one; the watch brings it, and then its verdict.
+            self._counts["superseded"] += 1
+            self._outage.over()
+            return True
+        if work.route is not None:
+            self._write(fresh, work)
+        elif self._backlog.knows(key) or not self._remove(fresh, was_seen=work.was_seen):
+            self._outage.over()
+        return True
+
+    def _write(self, route: Route, work: Work) -> bool:
+        """Write a Route's status, if it says something else than it shall; says whether a request was made."""
+        verdict = work.verdict
+        if (verdict is not None) != is_ours(route, self._identity.router_name):
+            # It became ours, or ceases to be, and HAProxy does not serve that yet.
+            return False
+        change = decide_status(route, verdict, self._identity, self._wall_clock(), self._nodes())
+        sent = change is not None and self._send(route, change)
+        if change is None or sent:
+            self._teller.tell(route, work, change)
+        return sent
+
+    def _remove(self, route: Route, *, was_seen: bool) -> bool:
+        """Take our entry off a Route that is out of sight; not if the Route is on its way back, or another's of our name.
+
+        Returns:
+            Whether there was anything to take off.
+        """
+        self._teller.forget(route.key)
+        change = decide_status(route, None, self._identity, self._wall_clock())
+        if change is None:
+            return False
+        if is_ours(route, self._identity.router_name):
+            if may_be_anothers(route, self._identity, was_ours=was_seen) or not self._may_write():
+                return False
+            self._bucket.take(self._clock())
+            if self._selection.has(self._api, route.key):
+                return False
+        return self._send(route, change)
+
+    def _send(self, route: Route, change: StatusChange) -> bool:
+        if not self._may_write():
+            return False
+        self._bucket.take(self._clock())
+        patch_status(self._api, route.key, change.patch)
+        self._counts["written" if change.entry is not None else "removed"] += 1
+        self._outage.over()
+        if self._forbidden.permitted(route.key.namespace):
+            log.info("status permitted again", namespace=route.key.namespace)
+            self._backlog.hasten()
+        return True
+
+    # When it fails
+
+    def _failed(self, key: ObjectKey, work: Work, error: ApiError) -> None:
+        now_s = self._clock()
+        match error:
+            # A patch that addresses an entry which is not there any more is invalid before its version is looked at.
+            case ApiConflict() | ApiInvalid() if isinstance(error, ApiConflict) or not work.conflicts:
+                self._counts["conflict"] += 1
+                pause_s = min(_CONFLICT_S * work.conflicts**2, _LONGEST_CONFLICT_S)
+                self._backlog.put_back(key, replace(work, conflicts=work.conflicts + 1), now_s + pause_s)
+            case ApiNotFound():
+                self._counts["gone"] += 1
+                self._outage.over()
+                self._teller.forget(key)
+            case ApiForbidden():
+                self._counts["forbidden"] += 1
+                self._backlog.put_back(key, work, self._forbid(key.namespace, now_s, error))
+            # Whoever may write to a Route's status can make ours one that the server does not take; that is no reason to wait with others'.
+            case ApiInvalid() | ApiError(status=400 | 413):
+                # It would be refused again; another change of the Route, or of its verdict, is another try.
+                self._counts["invalid"] += 1
+                log.error("status refused", namespace=key.namespace, route=key.name, problem=str(error))
+            case _:
+                self._trouble(error, now_s)
+                self._backlog.put_back(key, work, self._outage.resume_s)
+
+    def _trouble(self, error: ApiError, now_s: float) -> None:
+        """Wait with everything."""
+        self._counts[self._outage.failed(error, now_s, self.queued + 1)] += 1
+
+    def _forbid(self, namespace: str, now_s: float, error: ApiForbidden) -> float:
+        """Try no more in a namespace for a while; give until when."""
+        is_new = namespace not in self._forbidden and len(self._forbidden) < _FORBIDDEN_NAMED
+        until_s = self._forbidden.refused(namespace, now_s)
+        if is_new:
+            retry_s = int(until_s - now_s)
+            log.error("status not permitted", namespace=namespace, problem=str(error), retry_in_seconds=retry_s)
+        return until_s

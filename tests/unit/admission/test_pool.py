@@ -1,0 +1,112 @@
+"""The port pool, and what the HAProxy that runs is known to have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from router.admission.pool import EVERYBODY, PortPool, allowlist_id
+from router.model import Model, frontend_name
+from router.objects.meta import ObjectKey
+from router.plan.running import close_idle_ports, loaded
+from router.plan.section_text import ServerLine
+from router.settings import PortRanges, RouteDefaults
+from tests.support.models import section, server, shared
+
+_DB = section("db", 7002, server(1))
+
+
+def _names(pool: PortPool, model: Model, unavailable: tuple[int, ...] = ()) -> list[str]:
+    return [each.backend.name for each in pool.sections(model, unavailable)]
+
+
+@pytest.mark.parametrize(
+    ("model", "unavailable", "names"),
+    [
+        pytest.param(Model(), (), ["pool:7001", "pool:7002", "pool:7005", "pool:sni:1", "pool:sni:2"], id="all"),
+        pytest.param(Model((_DB,)), (), ["pool:7001", "pool:7005", "pool:sni:1", "pool:sni:2"], id="port of a Route"),
+        pytest.param(
+            Model((), (shared(7005, {}),)), (), ["pool:7001", "pool:7002", "pool:sni:1", "pool:sni:2"], id="shared port"
+        ),
+        pytest.param(Model(), (7001, 9999), ["pool:7002", "pool:7005", "pool:sni:1", "pool:sni:2"], id="taken port"),
+    ],
+)
+def test_sections(model: Model, unavailable: tuple[int, ...], names: list[str]) -> None:
+    """The pool has what the model does not use itself and what can be had; ports that are named twice count once."""
+    pool = PortPool(PortRanges.parse("7005,7001-7002,7002"), 2, RouteDefaults())
+    assert _names(pool, model, unavailable) == names
+
+
+def test_sections_are_those_of_a_route_that_asks_for_nothing() -> None:
+    """Empty, nobody's, with the default options, and an allowlist of everybody that another can take the place of."""
+    defaults = RouteDefaults(balance="random")
+    first, last = PortPool(PortRanges.parse("7001"), 1, defaults).sections(Model())
+    assert (first.namespace, first.route, first.backend.servers) == ("", "", ())
+    assert first.backend.allowlist == EVERYBODY
+    assert first.backend.balance == "random"
+    assert first.frontend is not None
+    assert first.frontend.port == 7001
+    assert last.frontend is None
+
+
+def test_sections_are_the_same_objects_each_time() -> None:
+    """So that what was rendered of them is remembered."""
+    pool = PortPool(PortRanges.parse("7001-7003"), 2, RouteDefaults())
+    before, after = pool.sections(Model()), pool.sections(Model((_DB,)))
+    assert {id(each) for each in after} < {id(each) for each in before}
+
+
+def test_allowlists_have_numbers_of_their_own() -> None:
+    """HAProxy refuses a number that stands twice."""
+    pool = PortPool(PortRanges.parse("1,7001-7003,65535"), 3, RouteDefaults())
+    numbers = [allowlist_id(each) for each in pool.sections(Model())]
+    assert numbers == [1, 7001, 7002, 7003, 65535, 65536, 65537, 65538]
+
+
+def test_no_pool() -> None:
+    """Without one nothing is declared."""
+    pool = PortPool(PortRanges(()), 0, RouteDefaults())
+    assert pool.sections(Model((_DB,))) == ()
+    assert PortPool(PortRanges(()), 1, RouteDefaults())
+    assert PortPool(PortRanges.parse("1"), 0, RouteDefaults())
+
+
+def test_loaded_closes_the_ports_of_the_pool() -> None:
+    """HAProxy opens all that it is loaded with: what serves nobody is closed, and only that."""
+    pool = PortPool(PortRanges.parse("7001-7003"), 1, RouteDefaults())
+    model = Model((_DB,))
+    running = loaded(replace(model, pool=pool.sections(model)), {}, "/owners")
+    assert [each.text for each in close_idle_ports(running)] == [
+        "disable frontend fe_tcp:7001",
+        "disable frontend fe_tcp:7003",
+    ]
+    assert running.owners == {}
+    assert running.place(ObjectKey("team", "db")) is _DB
+    assert running.place(ObjectKey("team", "nobody")) is None
+
+
+def test_claimed_pool_port_is_not_closed_and_a_left_section_is() -> None:
+    """After a load that failed all listeners are open again, those of Routes that moved away or are gone, too."""
+    pool = PortPool(PortRanges.parse("7001,7003"), 0, RouteDefaults())
+    gone, tls = section("gone", 7004), section("tls", None)
+    model = Model((_DB, gone, tls))
+    running = loaded(replace(model, pool=pool.sections(model)), {}, "/owners")
+    key = ObjectKey("team", "db")
+    running = replace(
+        running,
+        moved={key: running.pool[7003]},
+        owners={"pool:7003": key},
+        closed=frozenset({key, ObjectKey("team", "gone"), ObjectKey("team", "tls")}),
+    )
+    closed = {each.text.removeprefix("disable frontend ") for each in close_idle_ports(running)}
+    assert closed == {frontend_name(7001), frontend_name(7002), frontend_name(7004)}
+    assert running.place(key) is running.pool[7003]
+    assert running.place(ObjectKey("team", "gone")) is None
+
+
+def test_deleted_servers_are_forgotten() -> None:
+    """The others stay on the list."""
+    line = ServerLine("10.0.0.1:80", 1, 0, ())
+    running = replace(loaded(Model(), {}, "/owners"), leaving={("be", "a"): line, ("be", "b"): line})
+    assert running.without_leaving(frozenset({("be", "a"), ("be", "c")})).leaving == {("be", "b"): line}

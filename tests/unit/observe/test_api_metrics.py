@@ -1,0 +1,43 @@
+"""Metrics about the API server."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from router.observe.metrics.api import ApiMetrics, ApiReadings
+from tests.support.exposition import Exposition
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How it stands with a kind."""
+
+    last_event_s: float | None
+    is_connected: bool = True
+    held: int = 3
+
+
+def exposed(**kinds: Kind) -> Exposition:
+    """Give what is shown of these kinds."""
+    registry = CollectorRegistry()
+    ApiMetrics(registry).read(
+        ApiReadings(kinds=lambda: kinds, is_leader=lambda: True, status_writes=dict, events=dict, queued=lambda: 0)
+    )
+    return Exposition(generate_latest(registry))
+
+
+def test_last_event_is_a_time_of_the_wall_clock() -> None:
+    """Silence of the API server is told by when it was last heard; of one that never was, nothing is told."""
+    shown = exposed(routes=Kind(time.monotonic() - 100), services=Kind(None))
+    (at_s,) = shown.values("tcp_router_last_event_timestamp_seconds")
+    assert time.time() - 160 < at_s < time.time() - 90
+    assert not shown.values("tcp_router_last_event_timestamp_seconds", kind="services")
+
+
+def test_nothing_is_told_by_its_age() -> None:
+    """A time that passed since something is Prometheus' to compute: no name of ours says age."""
+    shown = exposed(routes=Kind(time.monotonic()))
+    assert not [name for name in shown.families if "_age_" in name]

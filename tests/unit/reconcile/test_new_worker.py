@@ -1,0 +1,191 @@
+"""A worker that was just loaded: what it has otherwise than it was rendered is set right, and it begins with another pod."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+import structlog.testing
+
+from router.haproxy.control import Serving
+from router.haproxy.talk.stats import ServerState
+from router.model import Model, RouteSection, SharedFrontend
+from router.plan.commands import Command
+from router.plan.running import ServerName
+from router.plan.section_text import SectionText, ServerLine
+from router.reconcile.new_worker import NewWorker, deviations, missing, turned
+from tests.support.models import port_options, section, server, shared
+
+ONE, TWO = server(5001, weight=2), server(5002, weight=256)
+WEB = section("web", 6620, ONE, TWO, server_maxconn=7, options=port_options(maxconn=30))
+SNI = shared(8443, {}, port_options(maxconn=40))
+MODEL = Model((WEB,), (SNI,))
+BACKEND = WEB.backend.name
+GOOD = Serving(
+    {"fe_tcp:6620": 30, "fe_tcp:8443": 40},
+    {(BACKEND, ONE.name): ServerState(2, is_ready=True), (BACKEND, TWO.name): ServerState(256, is_ready=True)},
+)
+LIMITS = {(BACKEND, ONE.name): 7, (BACKEND, TWO.name): 7}
+
+
+@dataclass
+class Templates:
+    """Templates that make of a section what the model says, unless told otherwise."""
+
+    has_independent_sections: bool = True
+    lines: Mapping[str, ServerLine] = field(default_factory=dict)
+    fixed: str = "balance leastconn"
+    limit: int | None = None
+    unusual: bool = False
+
+    def text(self, section: RouteSection) -> SectionText | None:
+        """Give the section."""
+        if self.unusual:
+            return None
+        usual = {
+            each.name: ServerLine("h:1", each.weight, section.backend.server_maxconn or 0, ())
+            for each in section.backend.servers
+        }
+        return SectionText(self.fixed, {**usual, **self.lines})
+
+    def frontend_limit(self, subject: RouteSection | SharedFrontend) -> int | None:
+        """Give the limit."""
+        frontend = subject if isinstance(subject, SharedFrontend) else subject.frontend
+        assert frontend is not None
+        return self.limit if self.limit is not None else frontend.options.maxconn
+
+
+@dataclass
+class Worker:
+    """A worker that says what it is told to, and remembers commands."""
+
+    serves: Serving
+    limits: Mapping[ServerName, int] = field(default_factory=lambda: LIMITS)
+    asked: list[frozenset[str]] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+
+    def serving(self) -> Serving:
+        """Say it."""
+        return self.serves
+
+    def server_limits(self, backends: frozenset[str]) -> Mapping[ServerName, int]:
+        """Say it."""
+        self.asked.append(backends)
+        return self.limits
+
+    def run(self, commands: Iterable[Command]) -> None:
+        """Remember."""
+        self.commands += [each.text for each in commands]
+
+
+def look(serving: Serving, templates: Templates | None = None, *, is_reload: bool = False) -> list[str]:
+    """Give the commands that a worker gets."""
+    worker = Worker(serving)
+    assert not NewWorker(worker, worker).look(templates or Templates(), MODEL, is_reload=is_reload)
+    return worker.commands
+
+
+def serving(**changes: ServerState) -> Serving:
+    """Give what is served, with one or two servers otherwise."""
+    names = {"one": ONE.name, "two": TWO.name}
+    return replace(GOOD, servers={**GOOD.servers, **{(BACKEND, names[key]): state for key, state in changes.items()}})
+
+
+def test_what_is_as_rendered_is_left_alone() -> None:
+    """No command, and nothing in the log; limits are asked for where there are some."""
+    worker = Worker(GOOD)
+    with structlog.testing.capture_logs() as lines:
+        assert not NewWorker(worker, worker).look(Templates(), MODEL, is_reload=False)
+    assert (worker.commands, worker.asked, lines) == ([], [frozenset({BACKEND})], [])
+    unlimited = Worker(Serving({"fe_tcp:6620": 0}, {}))
+    NewWorker(unlimited, unlimited).look(Templates(), Model((section("web", 6620),)), is_reload=False)
+    assert unlimited.asked == []
+
+
+def test_weights_states_and_limits_are_set_right_and_told() -> None:
+    """Each by its command, all in one line of the log."""
+    other = serving(one=ServerState(64, is_ready=True), two=ServerState(256, is_ready=False))
+    other = replace(other, frontends={"fe_tcp:6620": 31, "fe_tcp:8443": 41})
+    worker = Worker(other, {**LIMITS, (BACKEND, TWO.name): 8})
+    with structlog.testing.capture_logs() as lines:
+        assert not NewWorker(worker, worker).look(Templates(), MODEL, is_reload=False)
+    assert worker.commands == [
+        f"set server {BACKEND}/{ONE.name} weight 2",
+        f"set server {BACKEND}/{TWO.name} state ready",
+        f"set maxconn server {BACKEND}/{TWO.name} 7",
+        "set maxconn frontend fe_tcp:6620 30",
+        "set maxconn frontend fe_tcp:8443 40",
+    ]
+    (told,) = lines
+    assert (told["event"], told["log_level"], told["number"]) == ("worker set right", "warning", 5)
+    assert told["deviations"][0] == f"{BACKEND}/{ONE.name} weight 64, not 2"
+
+
+def test_what_a_template_makes_of_it_counts() -> None:
+    """A weight or a limit that an administrator's template writes is not fought with; what it hides is left alone."""
+    other = serving(one=ServerState(10, is_ready=True))
+    templates = Templates(lines={ONE.name: ServerLine("h:1", 10, 7, ())}, limit=31)
+    assert look(replace(other, frontends={"fe_tcp:6620": 31, "fe_tcp:8443": 31}), templates) == []
+    assert look(GOOD, templates) == []
+    assert look(other, Templates(unusual=True)) == []
+
+
+def test_what_is_missing_is_named_and_nothing_else_is_done() -> None:
+    """As a rule a template left it out; commands for it would fail."""
+    worker = Worker(Serving({}, {}))
+    lacking = NewWorker(worker, worker).look(Templates(), MODEL, is_reload=True)
+    assert lacking == missing(MODEL, worker.serves)
+    assert lacking == f"fe_tcp:6620, fe_tcp:8443, {BACKEND}/{ONE.name}, {BACKEND}/{TWO.name}"
+    assert worker.commands == []
+
+
+def test_each_reload_begins_with_another_server() -> None:
+    """Those before it are put behind the others, by a weight that changes and changes back; a start takes the order of the file."""
+    worker = Worker(GOOD)
+    new = NewWorker(worker, worker)
+    new.look(Templates(), MODEL, is_reload=False)
+    assert worker.commands == []
+    taken = []
+    for _ in range(4):
+        worker.commands.clear()
+        new.look(Templates(), MODEL, is_reload=True)
+        taken.append(tuple(worker.commands))
+    assert sorted(set(taken)) == sorted(
+        {
+            (),
+            (f"set server {BACKEND}/{ONE.name} weight 3", f"set server {BACKEND}/{ONE.name} weight 2"),
+        }
+    )
+    assert taken[0] != taken[1]
+    assert taken[:2] == taken[2:]
+
+
+def texts(of: RouteSection, templates: Templates | None = None) -> list[list[str]]:
+    """Give the commands of many reloads for one Route."""
+    return [[each.text for each in turned(Model((of,)), templates or Templates(), turn)] for turn in range(64)]
+
+
+def test_turns_are_taken_by_those_that_take_connections() -> None:
+    """Not by draining ones, nor where the order means something or nothing; and of thousands only some are moved."""
+    draining = server(5003, weight=0)
+    assert not any(
+        draining.name in text for commands in texts(section("web", 1, ONE, TWO, draining)) for text in commands
+    )
+    assert not any(map(any, texts(section("web", 1, ONE, draining))))
+    for balance in ("source", "first", "random"):
+        assert not any(map(any, texts(section("web", 1, ONE, TWO, balance=balance))))
+    many = section("web", 1, *(server(port) for port in range(1000, 4000)))
+    assert max(map(len, texts(many))) == 2 * 15
+
+
+def test_turns_follow_an_administrators_template() -> None:
+    """Its weights are restored, and what it balances otherwise is left alone."""
+    own = Templates(has_independent_sections=False, lines={ONE.name: ServerLine("h:1", 256, 0, ())})
+    found = {text for commands in texts(WEB, own) for text in commands}
+    assert found == {f"set server {BACKEND}/{ONE.name} weight {weight}" for weight in (255, 256)}
+    assert not any(map(any, texts(WEB, replace(own, fixed="balance static-rr"))))
+
+
+def test_deviations_are_those_of_what_is_listed() -> None:
+    """A server without a limit told is not compared by it."""
+    assert list(deviations(MODEL, Templates(), GOOD, {})) == []

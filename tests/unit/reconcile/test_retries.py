@@ -1,0 +1,245 @@
+"""When what was set aside is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from router.admission import Outcome, Verdict
+from router.admission.verdicts import Reason
+from router.model import Model, RouteSection
+from router.objects.meta import ObjectKey
+from router.reconcile.retries import Allowance, SetAside
+from router.reconcile.set_aside import Refusal, Refusals
+from router.supervisor.backoff import Backoff
+from tests.support.models import section, server
+
+KEY = ObjectKey("team", "db")
+NO = Refusal(Reason.CONFIG_REJECTED, "no")
+TAKEN = Refusal(Reason.PORT_UNAVAILABLE, "taken")
+
+
+def wanting(*sections: RouteSection) -> Outcome:
+    """Make an outcome in which these are to be served."""
+    keys = [ObjectKey(each.namespace, each.route) for each in sections]
+    return Outcome(Model(tuple(sections)), {key: Verdict(route=key, port=6620) for key in keys})
+
+
+NOTHING = wanting()
+DB = wanting(section("db", 6620))
+OTHER = wanting(section("db", 6620, balance="source"))
+
+
+def nothing_taken(_: tuple[int, ...]) -> Mapping[int, str]:
+    """Say that every port is free."""
+    return {}
+
+
+def test_backoff_doubles_up_to_its_limit_and_resets() -> None:
+    """Pauses are 1, 2, 4, 5, 5 for a backoff from 1 to 5, and 1 again after a reset."""
+    backoff = Backoff(1, 5)
+    assert [backoff.pause_s() for _ in range(5)] == [1, 2, 4, 5, 5]
+    backoff.reset()
+    assert backoff.pause_s() == 1
+
+
+def test_refused_route_stays_out_until_due_then_is_tried_with_longer_pauses() -> None:
+    """Each further refusal of the same Route doubles the pause before the next trial."""
+    aside = SetAside((5, 300), 2)
+    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    assert aside.due_s() == 105
+    aside.review(DB, (), frozenset(), nothing_taken, now_s=104)
+    assert aside.in_force().routes == {KEY: NO}
+    aside.review(DB, (), frozenset(), nothing_taken, now_s=105)
+    assert not aside.in_force()
+    aside.add(Refusals({KEY: NO}, {}), DB, now_s=105)
+    assert aside.due_s() == 115
+
+
+def test_changed_route_is_tried_at_once() -> None:
+    """A Route that asks for something else ends the refusal, and so does the Route's disappearance."""
+    aside = SetAside((5, 300), 2)
+    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    aside.review(OTHER, (), frozenset(), nothing_taken, now_s=100)
+    assert not aside.in_force()
+    aside.add(Refusals({KEY: NO}, {}), OTHER, now_s=100)
+    assert aside.due_s() == 105
+    aside.review(NOTHING, (), frozenset(), nothing_taken, now_s=100)
+    assert not aside.in_force()
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        pytest.param(wanting(section("db", 6620)), id="equal"),
+        pytest.param(wanting(section("db", 6620, server(1))), id="other endpoints"),
+    ],
+)
+def test_what_changes_nothing_that_is_asked_for_is_no_reason_to_try_again(same: Outcome) -> None:
+    """Anybody can write to a status, and pods come and go: the pause goes on, and the next one is longer."""
+    aside = SetAside((5, 300), 2)
+    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    aside.review(same, (), frozenset(), nothing_taken, now_s=104)
+    assert aside.in_force().routes == {KEY: NO}
+    aside.review(same, (), frozenset(), nothing_taken, now_s=105)
+    aside.add(Refusals({KEY: NO}, {}), same, now_s=105)
+    assert aside.due_s() == 115
+
+
+def test_an_allowance_comes_back_with_time() -> None:
+    """Three at once, and one more each 10 s."""
+    allowance = Allowance(3, 10)
+    for _ in range(2):
+        allowance.use(100)
+    assert allowance.free_s() <= 100
+    allowance.use(100)
+    assert allowance.free_s() == 110
+    allowance.use(110)
+    assert allowance.free_s() == 120
+    assert not allowance.is_full(139)
+    assert allowance.is_full(140)
+
+
+def test_a_route_that_is_edited_again_and_again_is_tried_at_a_bounded_rate() -> None:
+    """Each edit asks for something else. After the first few, HAProxy is asked every 10 s, however many edits there are."""
+    aside = SetAside((5, 300), 2, (3, 10))
+    tries = []
+    for tenths in range(1000):
+        edited = wanting(section("db", 6620, timeout_connect_ms=tenths))
+        aside.review(edited, (), frozenset(), nothing_taken, now_s=tenths / 10)
+        if not aside.in_force().routes:
+            tries.append(tenths / 10)
+            aside.add(Refusals({KEY: NO}, {}), edited, now_s=tenths / 10)
+    assert tries == [0, 0.1, 0.2, *range(10, 100, 10)]
+
+
+def test_new_routes_of_a_namespace_that_was_refused_too_often_wait_together() -> None:
+    """Neither another name nor a change of what is served is a way around it; other namespaces notice nothing."""
+    aside = SetAside((5, 300), 2, (1, 10))
+    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    served = (section("good", 6622), section("touched", 6623), section("x", 1, namespace="quiet"))
+    wanted = wanting(
+        section("db", 6620),
+        section("good", 6622, server(1)),
+        section("new", 6621),
+        section("touched", 6623, balance="source"),
+        section("x", 1, namespace="zquiet"),
+    )
+    aside.review(wanted, served, frozenset(), nothing_taken, now_s=101)
+    kept_out = aside.in_force().routes
+    assert {key.name for key in kept_out} == {"db", "new", "touched"}
+    assert "namespace team again and again" in kept_out[ObjectKey("team", "new")].message
+    assert aside.due_s() == 110
+    aside.review(wanted, served, frozenset(), nothing_taken, now_s=110)
+    assert not aside.in_force()
+    aside.acquit()
+    aside.review(wanted, wanted.model.routes, frozenset(), nothing_taken, now_s=111)
+    assert not aside
+
+
+def test_new_templates_give_every_namespace_its_allowance_back() -> None:
+    """What was refused for the templates' sake is tried at once."""
+    aside = SetAside((5, 300), 2, (1, 10))
+    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    aside.retry_routes_now(101)
+    aside.review(DB, (), frozenset(), nothing_taken, now_s=101)
+    assert not aside.in_force()
+
+
+def test_only_news_are_told() -> None:
+    """The same refusal again is no news; another message is."""
+    aside = SetAside((5, 300), 2)
+    refusals = Refusals({KEY: NO}, {6620: TAKEN})
+    assert aside.add(refusals, NOTHING, now_s=0) == refusals
+    assert not aside.add(refusals, NOTHING, now_s=1)
+    other = Refusals({KEY: Refusal(Reason.CONFIG_REJECTED, "still no")}, {})
+    assert aside.add(other, NOTHING, now_s=2) == other
+
+
+def test_taken_port_is_tried_when_a_look_finds_it_free() -> None:
+    """A port is looked at after each pause, and stays out for as long as it is taken."""
+    aside = SetAside((5, 300), 2)
+    looks: list[tuple[int, ...]] = []
+
+    def still_taken(ports: tuple[int, ...]) -> Mapping[int, str]:
+        looks.append(ports)
+        return dict.fromkeys(ports, "in use")
+
+    aside.add(Refusals({}, {6620: TAKEN}), NOTHING, now_s=100)
+    aside.review(NOTHING, (), frozenset({6620}), still_taken, now_s=101)
+    assert looks == []
+    aside.review(NOTHING, (), frozenset({6620}), still_taken, now_s=102)
+    assert looks == [(6620,)]
+    assert aside.in_force().ports == {6620: TAKEN}
+    assert aside.due_s() == 104
+    aside.review(NOTHING, (), frozenset({6620}), nothing_taken, now_s=104)
+    assert not aside.in_force()
+
+
+def test_port_nobody_wants_any_more_is_forgotten() -> None:
+    """A refused port without a claimant is not looked at again."""
+    aside = SetAside((5, 300), 2)
+    aside.add(Refusals({}, {6620: TAKEN}), NOTHING, now_s=100)
+    aside.review(NOTHING, (), frozenset(), nothing_taken, now_s=100)
+    assert aside.due_s() == float("inf")
+
+
+def test_acquitted_is_forgotten_and_what_is_in_force_stays() -> None:
+    """After a success only those that were on trial are forgotten."""
+    aside = SetAside((5, 300), 2)
+    other = ObjectKey("team", "other")
+    both = wanting(section("db", 6620), section("other", 6621))
+    aside.add(Refusals({KEY: NO, other: NO}, {}), both, now_s=100)
+    aside.add(Refusals({other: NO}, {}), both, now_s=104)
+    aside.review(both, (), frozenset(), nothing_taken, now_s=105)
+    aside.acquit()
+    assert aside.in_force().routes == {other: NO}
+    assert aside.due_s() == 114
+
+
+def test_ports_of_one_that_leaves_are_looked_at_ten_times_a_second() -> None:
+    """While another generation of the router is there, a port may be free at any time, and then there is a hurry."""
+    is_there = True
+    aside = SetAside((5, 300), 2, is_hurried=lambda: is_there)
+    aside.add(Refusals({}, {6620: TAKEN}), DB, now_s=100)
+    assert aside.due_s() == pytest.approx(100.1)
+    assert not aside.review(DB, (), frozenset({6620}), lambda ports: dict.fromkeys(ports, ""), now_s=100.1)
+    assert aside.due_s() == pytest.approx(100.2)
+    assert aside.review(DB, (), frozenset({6620}), nothing_taken, now_s=100.2)
+    assert not aside.in_force()
+    is_there = False
+    aside.add(Refusals({}, {6621: TAKEN}), DB, now_s=101)
+    assert not aside.review(DB, (), frozenset({6620, 6621}), nothing_taken, now_s=103)
+    assert not aside.in_force().ports
+
+
+def test_of_very_many_ports_a_few_tell_of_all() -> None:
+    """To look at thousands ten times a second would cost a core; who leaves closes all at once. All are looked at now and then."""
+    ports = frozenset(range(10_000, 15_000))
+    looked_at: list[int] = []
+    taken = set(ports)
+
+    def look(some: tuple[int, ...]) -> Mapping[int, str]:
+        looked_at.append(len(some))
+        return dict.fromkeys(taken & set(some), "")
+
+    aside = SetAside((5, 300), 2, is_hurried=lambda: True)
+    aside.add(Refusals({}, dict.fromkeys(ports, TAKEN)), DB, now_s=100)
+    for tick in range(1, 40):
+        aside.review(DB, (), ports, look, now_s=100 + tick * 0.11)
+    assert looked_at.count(5_000) == 3
+    assert set(looked_at) == {5_000, 64}
+    taken.clear()
+    assert aside.review(DB, (), ports, look, now_s=104.5)
+    assert not aside.in_force().ports
+
+
+def test_one_port_of_many_that_becomes_free_alone_is_found() -> None:
+    """A Route was deleted at the other generation only: not with the others, but within the usual time."""
+    ports = frozenset(range(10_000, 10_200))
+    aside = SetAside((5, 300), 2, is_hurried=lambda: True)
+    aside.add(Refusals({}, dict.fromkeys(ports, TAKEN)), DB, now_s=100)
+    for tick in range(1, 25):
+        aside.review(DB, (), ports, lambda some: dict.fromkeys(set(some) - {10_150}, ""), now_s=100 + tick * 0.11)
+    assert ports - aside.in_force().ports.keys() == {10_150}

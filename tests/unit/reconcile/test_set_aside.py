@@ -1,0 +1,160 @@
+"""Leaving out what HAProxy refused, and serving the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from unittest.mock import Mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.admission import Outcome, Verdict
+from router.admission.verdicts import Reason
+from router.model import Backend, Frontend, Model, PortOptions, RouteSection, SharedFrontend, SniHost, backend_name
+from router.objects.meta import ObjectKey
+from router.reconcile import set_aside
+from router.reconcile.set_aside import Refusal, Refusals, without
+from router.settings import AdmissionSettings
+from tests.unit.admission.builders import DB, admit, route, sni_route
+
+OPTIONS = PortOptions(timeout_client_ms=30_000, maxconn=None, tcp_keepalive=True, accept_proxy=False)
+BACKEND = Backend(
+    name="",
+    balance="leastconn",
+    hash_balance_factor=None,
+    timeout_connect_ms=5_000,
+    timeout_server_ms=30_000,
+    timeout_tunnel_ms=3_600_000,
+    check_interval_ms=5_000,
+    shutdown_sessions_on_marked_down=False,
+    tcp_keepalive=True,
+    send_proxy=None,
+    server_maxconn=None,
+    allowlist=None,
+    connection_limit=None,
+    servers=(),
+)
+NO = Refusal(Reason.CONFIG_REJECTED, "no")
+TAKEN = Refusal(Reason.PORT_UNAVAILABLE, "taken")
+
+
+def section(name: str, port: int | None) -> RouteSection:
+    """Make the section of the Route ``team/<name>``."""
+    backend = replace(BACKEND, name=backend_name("team", name))
+    return RouteSection("team", name, backend, Frontend(port, OPTIONS) if port is not None else None)
+
+
+def host(name: str, route: str) -> SniHost:
+    """Make a host that leads to the Route ``team/<route>``."""
+    return SniHost(name, backend_name("team", route), "team", route)
+
+
+def key(name: str) -> ObjectKey:
+    """Make the key of the Route ``team/<name>``."""
+    return ObjectKey("team", name)
+
+
+@pytest.fixture
+def outcome() -> Outcome:
+    """Two dedicated ports, one of them also on the SNI port; one Route on the SNI port alone; one on a shared port."""
+    model = Model(
+        routes=(section("both", 7001), section("plain", 7002), section("shared", None), section("sni", None)),
+        shared=(
+            SharedFrontend(7443, OPTIONS, (host("s.example.com", "shared"),)),
+            SharedFrontend(8443, OPTIONS, (host("b.example.com", "both"), host("n.example.com", "sni"))),
+        ),
+    )
+    verdicts = {
+        key("both"): Verdict(route=key("both"), port=7001, host="b.example.com"),
+        key("plain"): Verdict(route=key("plain"), port=7002, warnings=("no endpoints",)),
+        key("shared"): Verdict(route=key("shared"), port=7443, host="s.example.com"),
+        key("sni"): Verdict(route=key("sni"), host="n.example.com"),
+    }
+    return Outcome(model, verdicts)
+
+
+def rejected(outcome: Outcome) -> dict[str, Reason | None]:
+    """Give the reasons of the rejected Routes by name."""
+    return {k.name: verdict.reason for k, verdict in outcome.verdicts.items() if not verdict.admitted}
+
+
+def test_nothing_refused_changes_nothing(outcome: Outcome) -> None:
+    """Without refusals the very same outcome comes back."""
+    assert without(outcome, Refusals({}, {})) is outcome
+
+
+def test_refused_route_costs_only_itself(outcome: Outcome) -> None:
+    """A refused Route loses section and hosts; all other sections stay the same objects."""
+    less = without(outcome, Refusals({key("both"): NO}, {}))
+    assert rejected(less) == {"both": Reason.CONFIG_REJECTED}
+    assert less.model.routes == outcome.model.routes[1:]
+    assert all(after is before for after, before in zip(less.model.routes, outcome.model.routes[1:], strict=True))
+    assert [h.route for h in less.model.shared[1].hosts] == ["sni"]
+    assert less.model.shared[0] is outcome.model.shared[0]
+
+
+def test_refused_dedicated_port_costs_its_route(outcome: Outcome) -> None:
+    """The Route of a port that cannot be bound is rejected with the port's reason."""
+    less = without(outcome, Refusals({}, {7002: TAKEN}))
+    assert rejected(less) == {"plain": Reason.PORT_UNAVAILABLE}
+    assert less.verdicts[key("plain")].message == "taken"
+    assert less.verdicts[key("plain")].warnings == ()
+
+
+def test_refused_shared_port_costs_those_that_have_no_other(outcome: Outcome) -> None:
+    """Without the SNI port, a Route with a port of its own is still served; one without is not."""
+    less = without(outcome, Refusals({}, {8443: TAKEN}))
+    assert rejected(less) == {"sni": Reason.PORT_UNAVAILABLE}
+    assert [frontend.port for frontend in less.model.shared] == [7443]
+
+
+def test_refused_external_shared_port_names_that_port(outcome: Outcome) -> None:
+    """A Route on a shared external port gets that port's refusal, whatever else is refused."""
+    other = Refusal(Reason.PORT_UNAVAILABLE, "another")
+    less = without(outcome, Refusals({}, {8443: other, 7443: TAKEN}))
+    assert less.verdicts[key("shared")].message == "taken"
+    assert less.verdicts[key("sni")].message == "another"
+
+
+def test_refusal_of_something_gone_is_passed_over(outcome: Outcome) -> None:
+    """A refusal of a Route or port that the model no longer has does no harm."""
+    less = without(outcome, Refusals({key("gone"): NO}, {9999: TAKEN}))
+    assert less.model == outcome.model
+    assert less.verdicts == outcome.verdicts
+
+
+@given(st.sets(st.sampled_from("abcdefgh")), st.sets(st.sampled_from("abcdefghx")))
+def test_refused_routes_are_left_out_alike_whether_a_port_is_too(with_port: set[str], refused: set[str]) -> None:
+    """The quick way, by which everybody's changes go while somebody's Route is refused, is the way for ports without any."""
+    settings = AdmissionSettings(allow_wildcard_routes=True)
+    routes = [
+        sni_route(
+            name,
+            f"{name}.{'x' if name in 'ab' else 'y'}.example.com",
+            7000 if name in with_port else None,
+            wildcard="Subdomain" if name in "bd" else "None",
+        )
+        for name in "abcdefg"
+    ]
+    outcome = admit(*routes, route("h", 7001), *DB, settings=settings)
+    refusals = {ObjectKey("shop", name): NO for name in refused}
+    quick = without(outcome, Refusals(refusals, {}))
+    slow = without(outcome, Refusals(refusals, {9: TAKEN}))
+    assert quick.model == slow.model
+    assert list(quick.verdicts.items()) == list(slow.verdicts.items())
+    assert outcome == admit(*routes, route("h", 7001), *DB, settings=settings)
+
+
+def test_one_refused_route_does_not_have_all_others_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One team's refused Route must not make the changes of all others slower: a search, and copies."""
+    looked_at = Mock(wraps=set_aside._refusal)  # noqa: SLF001 - to count
+    keys = Mock(wraps=set_aside.key_of)
+    monkeypatch.setattr(set_aside, "_refusal", looked_at)
+    monkeypatch.setattr(set_aside, "key_of", keys)
+    many = [route(f"r{number}", 10_000 + number) for number in range(300)]
+    outcome = admit(*many, *DB)
+    left = without(outcome, Refusals({ObjectKey("shop", "r7"): NO}, {}))
+    assert len(left.model.routes) == 299
+    assert looked_at.call_count == 0
+    assert keys.call_count < 20
