@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from router.descriptors import LEAST_CONNECTIONS, Haproxy, needed
 from router.errors import HaproxyError
+from router.haproxy.binary import OLDEST
 from tests.support.chaos import processes
 from tests.support.chaos.changes import set_endpoints
 from tests.support.chaos.routers import NAMESPACE
@@ -139,6 +142,20 @@ def break_log(scene: Scene, chance: random.Random) -> str:
     return "the log is a broken pipe"
 
 
+def take_files(scene: Scene, chance: random.Random) -> str:
+    """Start the router anew with fewer files for HAProxy than everything takes: without checks and pool, and sometimes without Routes."""
+    haproxy = Haproxy(
+        version=(*OLDEST, 0),
+        threads=len(os.sched_getaffinity(0)),
+        binds_per_port=1,
+        max_connections=None,
+        limit=0,
+    )
+    limit = needed(haproxy, len(scene.steady) + chance.randrange(1, 6), 0, LEAST_CONNECTIONS)
+    scene.limit_files(limit)
+    return f"router stopped and started; HAProxy may open {limit} files"
+
+
 def good_template(scene: Scene, chance: random.Random) -> str:
     """Edit the template for Routes."""
     name = f"edit {chance.randrange(1_000_000)}"
@@ -227,12 +244,12 @@ def _took(scene: Scene, port: int) -> bool:
 OF_HAPROXY = (kill_worker, kill_master, kill_all, refused_template_and_kill, take_port_of_dead_haproxy)
 """What HAProxy dies of, with its router alive."""
 
+OF_ROUTER = (kill_router, restart_router, replace_router_beside, take_port_of_dead_router, take_files)
+"""After which another one runs."""
+
 DISASTERS: tuple[Disaster, ...] = (
     *(Disaster(each, is_felt=True) for each in OF_HAPROXY),
-    *(
-        Disaster(each, is_felt=True)
-        for each in (kill_router, restart_router, replace_router_beside, take_port_of_dead_router)
-    ),
+    *(Disaster(each, is_felt=True) for each in OF_ROUTER),
     # Where a port is taken in the moment between look and load, all listeners pause for two seconds.
     Disaster(take_closed_port, is_felt=True),
     *(Disaster(each) for each in (kill_old_worker, cut_streams, good_template, roll_pods)),
@@ -254,6 +271,6 @@ def in_turn(seed: object) -> tuple[Disaster, ...]:
         order.append(chosen)
         if chosen.happens in OF_HAPROXY:
             kills += 1
-        elif chosen.happens in {kill_router, restart_router, replace_router_beside, take_port_of_dead_router}:
+        elif chosen.happens in OF_ROUTER:
             kills = 0
     return tuple(order)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from tests.support import few_files
 from tests.support.api_server import ApiServer
 from tests.support.chaos.log import BreakableLog
 from tests.support.router_process import RouterProcess
@@ -54,6 +56,8 @@ class FollowingRouter(RouterProcess):
         self.sabotage = Sabotage(directory)
         self.breakable_log = BreakableLog(directory / "log")
         super().__init__(directory, *options, sni_port=sni_port, launcher=self.sabotage.launcher)
+        self.files_limit: int | None = None
+        """How many files it and its HAProxy may open when it is started next; None is as many as we may."""
 
     def open_log(self) -> BinaryIO:
         """Give the pipe that its log goes through."""
@@ -70,4 +74,7 @@ class FollowingRouter(RouterProcess):
         """Give the command line, without the folder."""
         command = super().command()
         position = command.index("--manifests")
-        return command[:position] + command[position + 2 :]
+        command = command[:position] + command[position + 2 :]
+        if self.files_limit is not None:
+            return [sys.executable, few_files.__file__, str(self.files_limit), *command]
+        return command

@@ -169,6 +169,7 @@ def _calm(scene: Scene, usage: Usage, found: Found) -> None:
     scene.free_ports()
     scene.api.faults.clear()
     scene.router.breakable_log.resume()
+    scene.give_files_back()
     _nudge(scene)
     wait_for(scene.router.is_ready, "the router to be ready", _LEVEL_WITHIN_S)
     level = scene.level()

@@ -184,6 +184,19 @@ class Scene:
         if with_lease and self.api.get("Lease", NAMESPACE, _LEASE) is not None:
             self.api.delete("Lease", NAMESPACE, _LEASE)
 
+    def limit_files(self, limit: int | None) -> None:
+        """Start the router anew, with so many files for its HAProxy."""
+        self.let_go_of_all()
+        code = self.router.stop()
+        assert code == 0, f"the router ended with {code}"
+        self.router.files_limit = limit
+        self.start_router()
+
+    def give_files_back(self) -> None:
+        """Let HAProxy open as many as it likes, if it may not."""
+        if self.router.files_limit is not None:
+            self.limit_files(None)
+
     def start_router(self) -> None:
         """Start it again."""
         self.mend_template()
