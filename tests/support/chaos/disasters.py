@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from router.descriptors import LEAST_CONNECTIONS, Haproxy, needed
 from router.errors import HaproxyError
-from router.haproxy.binary import OLDEST
+from router.haproxy.process.binary import OLDEST
+from router.haproxy.process.descriptors import LEAST_CONNECTIONS, Haproxy, needed
 from tests.support.chaos import processes
 from tests.support.chaos.changes import set_endpoints
 from tests.support.chaos.routers import NAMESPACE
