@@ -12,10 +12,50 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
+
+ROUTE_GROUP = "route.openshift.io"
+ROUTE_KIND = "Route"
 
 Balance = Literal["roundrobin", "leastconn", "source", "random", "first"]
 ProxyProtocol = Literal["v1", "v2"]
+
+
+class Asker(NamedTuple):
+    """Who asks to be served: an object of any kind, or one section of it. Sorts by its fields, in their order.
+
+    An object that is deleted and made again is another asker, by its ``uid``. What HAProxy runs knows nothing of that: it is
+    told apart by names alone (``backend_name``).
+    """
+
+    group: str
+    """Of the API, empty for the core one."""
+    kind: str
+    namespace: str
+    name: str
+    section: str = ""
+    """The part of the object that asks by itself: the name of a Service's port. Empty for Routes, which ask as a whole."""
+    uid: str = ""
+    """Empty where the object has none, as in a folder of manifests."""
+
+    @classmethod
+    def route(cls, namespace: str, name: str, uid: str = "") -> Asker:
+        """Give a Route as an asker."""
+        return cls(ROUTE_GROUP, ROUTE_KIND, namespace, name, "", uid)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Namespace and name, as objects of a kind are kept by (``ObjectKey`` equals it)."""
+        return self.namespace, self.name
+
+    @property
+    def order(self) -> tuple[str, str, str, str]:
+        """The place among askers of one age: the same for an object that was made again, and on every replica."""
+        return self.kind, self.namespace, self.name, self.section
+
+    def __str__(self) -> str:
+        section = f" port {self.section}" if self.section else ""
+        return f"{self.kind} {self.namespace}/{self.name}{section}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -152,6 +192,18 @@ def frontend_name(port: int) -> str:
 def backend_name(namespace: str, route: str) -> str:
     """Give the backend name of a Route, as OpenShift's router names those of plain TCP, so that dashboards keep working."""
     return f"be_tcp:{namespace}:{route}"
+
+
+def asker_backend_name(asker: Asker) -> str:
+    """Give the backend name of any asker.
+
+    A Route's has namespace and name after ``be_tcp``, those of other kinds have their kind in lower case before these. No name
+    of Kubernetes has a colon, so that no two askers meet in one name but those of one object that was made again.
+    """
+    if asker.kind == ROUTE_KIND and asker.group == ROUTE_GROUP:
+        return backend_name(asker.namespace, asker.name)
+    section = f":{asker.section}" if asker.section else ""
+    return f"be_tcp:{asker.kind.lower()}:{asker.namespace}:{asker.name}{section}"
 
 
 def pool_backend_name(place: int | str) -> str:
