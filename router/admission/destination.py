@@ -13,13 +13,13 @@ from router.admission.options import HASH_BALANCE_FACTOR
 from router.admission.own_places import Loops
 from router.admission.pods import Found, Place, places_of_pods
 from router.admission.request import Request, Target
-from router.admission.server_ids import server_ids
 from router.admission.target_port import shown_name
 from router.admission.verdicts import Rejection
 from router.admission.weights import endpoint_shares, largest_weight, scaled
 from router.model import Balance, Server
 from router.objects.core import Service
 from router.objects.store import Objects
+from router.server_ids import server_ids
 
 _name = attrgetter("name")
 _NOTHING = ServiceEndpoints((), (), ())

@@ -68,6 +68,11 @@ class SectionText:
     allowlist: Allowlist | None = None
     """None where the text has none, whatever the Route asks for."""
 
+    @property
+    def goes_by_ids(self) -> bool:
+        """Whether HAProxy finds servers by their ids; with these two ways it does so by nothing but their connections."""
+        return not {"balance leastconn", "balance roundrobin"} & set(self.fixed.splitlines())
+
 
 def read_section(
     text: str,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from router.model import RouteSection, frontend_name
 from router.plan import commands
 from router.plan.commands import Command
 from router.plan.running import ServerName
 from router.plan.section_text import SectionText, ServerLine
+from router.server_ids import another_id
 
 
 @dataclass(slots=True)
@@ -23,6 +24,8 @@ class Step:
     """As it was loaded."""
     leaving_before: Mapping[ServerName, ServerLine]
     """Servers that are still there, and get no new connections."""
+    goes_by_ids: bool
+    """Whether HAProxy finds servers by their ids, so that they must be those of a fresh HAProxy."""
     opening: list[Command] = field(default_factory=list)
     leading: list[Command] = field(default_factory=list)
     retiring: list[Command] = field(default_factory=list)
@@ -64,7 +67,9 @@ class Step:
         """Have these servers instead of those: new ones come before former ones go.
 
         HAProxy takes no server under an id that another one of the backend has, also where that one only waits for its last
-        connections to end; and a server keeps its id. What a fresh HAProxy would number otherwise is left to a reload.
+        connections to end; and a server keeps its id. What a fresh HAProxy would number otherwise is left to a reload. Only a new
+        server whose id is taken has another one until then, where ids do not matter: that an address comes back under another
+        pod's name, as it does on the host's network, is no reason for a reload.
 
         Args:
             before: those that there are.
@@ -75,7 +80,8 @@ class Step:
         for name, line in after.items():
             former = before.get(name)
             if former is None:
-                if holders.get(line.id, name) != name or not self._add_server(name, line):
+                free = self._with_free_id(name, line, holders)
+                if free is None or not self._add_server(name, free):
                     return False
             elif former.options != line.options or former.id != line.id:
                 return False
@@ -93,6 +99,12 @@ class Step:
         """Give the servers that are in the backend, by the ids that are written of them."""
         leaving = {name: line for (backend, name), line in self.leaving_before.items() if backend == self.backend}
         return {line.id: name for name, line in (*leaving.items(), *before.items()) if line.id}
+
+    def _with_free_id(self, name: str, line: ServerLine, holders: Mapping[int, str]) -> ServerLine | None:
+        """Give a new server with the id that it can have; None if it must have one that is taken."""
+        if holders.get(line.id, name) == name:
+            return line
+        return None if self.goes_by_ids else replace(line, id=another_id((line.address, 0, name), holders.keys()))
 
     def _add_server(self, name: str, line: ServerLine) -> bool:
         former = self.leaving_before.get((self.backend, name))

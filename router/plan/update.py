@@ -95,7 +95,7 @@ class Update:
         text, place = self._texts.text(section), self._running.place(key)
         if text is None or place is None:
             return None
-        step = Step(place, self._leaving)
+        step = Step(place, self._leaving, text.goes_by_ids)
         step.close_port()
         if key in self._running.moved:
             step.retiring.append(commands.delete_entry(self._running.owners_file, place.backend.name))
@@ -149,7 +149,7 @@ class Update:
     ) -> Step | None:
         if place_text is None or text is None or place_text.fixed != text.fixed:
             return None
-        step = Step(place, self._leaving)
+        step = Step(place, self._leaving, text.goes_by_ids)
         if not step.set_networks(place_text, self._networks.get(step.backend), text):
             return None
         if not step.change_servers({}, text.servers):
@@ -190,7 +190,7 @@ class Update:
                 text = self._texts.text_in_place(after, place)
             if place_text is None or text is None or text.fixed != place_text.fixed:
                 return False
-        step = Step(place, self._leaving)
+        step = Step(place, self._leaving, text.goes_by_ids)
         if place_text is not None and not step.set_networks(place_text, self._networks.get(step.backend), text):
             return False
         if not step.change_servers(text_before.servers, text.servers, _ending(before, after)):

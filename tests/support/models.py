@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from router.admission.server_ids import server_ids
 from router.model import (
     Backend,
     Frontend,
@@ -15,6 +14,7 @@ from router.model import (
     SniHost,
     backend_name,
 )
+from router.server_ids import server_ids
 
 
 def port_options(**changes: Any) -> PortOptions:

@@ -34,7 +34,7 @@ class State:
     """What a HAProxy serves, whatever it calls it."""
 
     servers: Mapping[str, frozenset[tuple[str, ...]]]
-    """By Route: name, address, port, weight, limit and id of each server that may take connections."""
+    """By Route: name, address, port, weight, limit, and where it matters id, of each server that may take connections."""
     open_ports: frozenset[str]
     hosts: Mapping[str, Mapping[str, str]]
     """By shared port: the Route of each host."""
@@ -95,14 +95,29 @@ class Applying:
             if len(columns) > 6:
                 limits[columns[0], columns[1]] = columns[6]
         found: dict[str, set[tuple[str, ...]]] = {route: set() for route in owner.values()}
+        by_ids = self._by_ids()
         for line in self.ask("show servers state").splitlines()[2:]:
             columns = line.split()
             if not columns or columns[6] != _NOBODY_ASKED:
                 continue
             backend, number, name, address, weight, port = (columns[n] for n in (1, 2, 3, 4, 7, 18))
             assert backend in owner, f"{backend}/{name} takes connections and serves nobody"
-            found[owner[backend]].add((name, address, port, weight, limits[backend, name], number))
+            found[owner[backend]].add(
+                (
+                    *(name, address, port, weight, limits[backend, name]),
+                    number if owner[backend] in by_ids else "",
+                )
+            )
         return {route: frozenset(servers) for route, servers in found.items()}
+
+    def _by_ids(self) -> frozenset[str]:
+        """Give the Routes whose connections find servers by their ids."""
+        assert self.running is not None
+        return frozenset(
+            f"{section.namespace}/{section.route}"
+            for section in self.running.model.routes
+            if section.backend.balance not in {"leastconn", "roundrobin"}
+        )
 
     def _open_ports(self) -> frozenset[str]:
         rows = [line.split(",") for line in self.ask("show stat -1 1 -1").splitlines()[1:] if line]

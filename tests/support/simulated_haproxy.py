@@ -261,8 +261,10 @@ class SimulatedHaproxy:
             networks = frozenset(self._files[backend.allow_file])
             if networks == {"0.0.0.0/0", "::/0"}:
                 networks = None
+        # With these, an id says nothing of where connections go.
+        goes_by_ids = not {"balance leastconn", "balance roundrobin"} & set(backend.fixed)
         servers = frozenset(
-            (name, server.address, server.weight, server.maxconn, server.id, *server.options)
+            (name, server.address, server.weight, server.maxconn, server.id if goes_by_ids else "", *server.options)
             for name, server in backend.servers.items()
             if server.state == "ready"
         )

@@ -9,12 +9,12 @@ import pytest
 from router.admission import addresses, endpoints
 from router.admission.destination import uniquely_named
 from router.admission.endpoints import IDLED_AT, MAX_ENDPOINTS
-from router.admission.server_ids import server_ids
 from router.admission.verdicts import Reason
 from router.model import Server
 from router.objects.core import Service, ServicePort
 from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, TargetRef
 from router.objects.route import RouteTarget
+from router.server_ids import server_ids
 from router.settings import AdmissionSettings
 from tests.unit.admission.builders import (
     DB,

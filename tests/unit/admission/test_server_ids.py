@@ -7,9 +7,9 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.admission.server_ids import MAX_ID, ServerKey, server_ids
 from router.model import Server
 from router.objects.route import RouteTarget
+from router.server_ids import MAX_ID, ServerKey, server_ids
 from tests.unit.admission.builders import backend_of, endpoint, endpoint_slice, route, service
 
 

@@ -41,13 +41,14 @@ def server_ids(servers: Iterable[ServerKey]) -> Mapping[ServerKey, int]:
     for server in sorted(servers):
         place = _place(server, 0)
         if place in taken:
-            place = _another(server, taken)
+            place = another_id(server, taken)
         ids[server] = place
         taken.add(place)
     return ids
 
 
-def _another(server: ServerKey, taken: AbstractSet[int]) -> int:
+def another_id(server: ServerKey, taken: AbstractSet[int]) -> int:
+    """Give the first of a server's further ids that is not taken."""
     # Without a free place after that many, somebody chose the addresses; the search must end all the same.
     places = chain((_place(server, probe) for probe in range(1, _PROBES)), count(1))
     return next(place for place in places if place not in taken)
