@@ -17,7 +17,8 @@ RouterError
 │   └── ApiBusy              429 or 5xx: try again, not before ``retry_after_s``
 └── HaproxyError             something about the HAProxy that we run
     ├── HaproxyNotFound      no binary that is new enough
-    ├── HaproxyUnreachable   a socket does not answer within its deadline
+    ├── HaproxyUnreachable   a socket cannot be asked
+    │   └── HaproxySilent    somebody listens there, and did not answer within the deadline
     ├── HaproxyStartFailed   the process ended, or did not answer, at its start
     └── UnexpectedReply      a command was answered by something else than expected
 
@@ -129,6 +130,10 @@ class HaproxyNotFound(HaproxyError):
 
 class HaproxyUnreachable(HaproxyError):
     """A socket of HAProxy is not there, or does not answer within its deadline."""
+
+
+class HaproxySilent(HaproxyUnreachable):
+    """Somebody listens on a socket, and did not answer within the deadline."""
 
 
 class HaproxyStartFailed(HaproxyError):

@@ -211,7 +211,7 @@ class AttachedHaproxy(NewestWorker):
         return len(serving.frontends) if serving.servers else 0
 
     def _meet(self, info: stats.Info) -> None:
-        self._worker = WorkerId(info.pid, info.started_s)
+        self._worker = info.worker
         self._watch.follow(is_known=True)
         self._is_awaited = False
         other = info.version if info.version != self._binary.build else ""

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
 
-from router.errors import HaproxyUnreachable, UnexpectedReply
-from router.haproxy.talk.cli_socket import connect
-from router.haproxy.talk.stats import WorkerId, parse_info
+from router.errors import HaproxySilent, HaproxyUnreachable, UnexpectedReply
+from router.haproxy.talk.prompt import Prompt
+from router.haproxy.talk.stats import WorkerId, read_info
+from router.haproxy.talk.tables import parse_info_fields
 from router.supervisor import SUPERVISOR, Supervisor
 
 _ASK_EVERY_S = 1.0
@@ -25,9 +26,10 @@ _ANSWER_WITHIN_S = 5.0
 _CONNECT_WITHIN_S = 0.5
 _CONNECT_EVERY_S = 0.2
 _STOPS_WITHIN_S = 5.0
-# In interactive mode HAProxy keeps the connection after a command, and ends each answer by its prompt.
-_INTERACTIVE = b"prompt\n"
-_PROMPT = b"\n> "
+
+
+class _Interrupted(Exception):
+    """The wait for an answer was ended by ``_wake``."""
 
 
 class _Seen(Enum):
@@ -66,7 +68,7 @@ class WorkerWatch:
         self._last_answer_s: float | None = None
         self._worker: WorkerId | None = None
         self._lock = threading.Lock()
-        self._connection: socket.socket | None = None
+        self._connection: Prompt | None = None
         self._waker, self._woken = socket.socketpair()
         self._waker.settimeout(0)
         self._woken.settimeout(0)
@@ -153,58 +155,41 @@ class WorkerWatch:
         """Wait for the next time to ask; less if there is news."""
         pause_s = _ASK_EVERY_S if self._connection is not None or not self._following else _CONNECT_EVERY_S
         # What comes unasked is the end of the connection.
-        self._wait(pause_s)
+        self._wait(pause_s, self._connection)
 
     def _ask(self) -> _Seen:
         try:
             if self._connection is None:
-                self._connection = connect(self._stats_socket, time.monotonic() + _CONNECT_WITHIN_S)
-                self._connection.settimeout(0)
-                self._connection.send(_INTERACTIVE)
-                greeting = self._read()
-                if isinstance(greeting, _Seen):
-                    return greeting
-            self._connection.send(b"show info\n")
-            answer = self._read()
-            if isinstance(answer, _Seen):
-                return answer
-            told = parse_info(answer)
-            if not told.stopping:
-                with self._lock:
-                    # Asked to follow meanwhile, it may have heard from the former one.
-                    if not self._follow:
-                        self._worker = WorkerId(told.pid, told.started_s)
-        except (TimeoutError, BlockingIOError, UnexpectedReply):
+                self._connection = Prompt(
+                    self._stats_socket, _ANSWER_WITHIN_S, connect_s=_CONNECT_WITHIN_S, wait=self._wait_to_read
+                )
+            told = read_info(parse_info_fields(self._connection.ask("show info")))
+        except _Interrupted:
+            # Half an answer is of no use, and the connection is out of step.
+            self._let_go()
+            return _Seen.INTERRUPTED
+        except (HaproxySilent, UnexpectedReply):
             return _Seen.SILENT
-        except (OSError, HaproxyUnreachable):
+        except HaproxyUnreachable:
             return _Seen.GONE
-        return _Seen.STOPPING if told.stopping else _Seen.SERVING
+        if told.stopping:
+            return _Seen.STOPPING
+        with self._lock:
+            # Asked to follow meanwhile, it may have heard from the former one.
+            if not self._follow:
+                self._worker = told.worker
+        return _Seen.SERVING
 
-    def _read(self) -> str | _Seen:
-        """Read up to the next prompt; where that does not come, say why."""
-        ends_s = time.monotonic() + _ANSWER_WITHIN_S
-        answer = b""
-        while not answer.endswith(_PROMPT):
-            left_s = ends_s - time.monotonic()
-            if left_s <= 0 or self._connection is None:
-                return _Seen.SILENT
-            if self._wait(left_s):
-                # Half an answer is of no use, and the connection is out of step.
-                self._let_go()
-                return _Seen.INTERRUPTED
-            with contextlib.suppress(BlockingIOError):
-                piece = self._connection.recv(65536)
-                if not piece:
-                    return _Seen.GONE
-                answer += piece
-        return answer.decode(errors="replace")
+    def _wait_to_read(self, connection: socket.socket, timeout_s: float) -> None:
+        if self._wait(timeout_s, connection):
+            raise _Interrupted
 
-    def _wait(self, timeout_s: float) -> bool:
+    def _wait(self, timeout_s: float, connection: socket.socket | Prompt | None) -> bool:
         """Wait for something to read, or to be woken; say whether it was the latter."""
         poll = select.poll()
         poll.register(self._woken, select.POLLIN)
-        if self._connection is not None:
-            poll.register(self._connection, select.POLLIN)
+        if connection is not None:
+            poll.register(connection, select.POLLIN)
         ready = {descriptor for descriptor, _ in poll.poll(timeout_s * 1000)}
         if self._woken.fileno() not in ready:
             return False

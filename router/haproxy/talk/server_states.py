@@ -11,6 +11,7 @@ from pathlib import Path
 
 from router.errors import UnexpectedReply
 from router.haproxy.talk.cli_socket import command
+from router.haproxy.talk.tables import parse_servers_state
 
 _HEAD = (
     "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight "
@@ -18,16 +19,9 @@ _HEAD = (
     "bk_f_forced_id srv_f_forced_id srv_fqdn srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr "
     "srv_agent_addr srv_agent_port\n"
 )
-_BACKEND, _ID, _SERVER, _ADDRESS, _OPERATION, _ADMINISTRATION, _WEIGHT, _LOADED_WEIGHT, _PORT = (
-    1,
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    18,
+_COLUMNS = _HEAD.removeprefix("1\n# ").split()
+_BACKEND, _ID, _ADDRESS, _WEIGHT, _LOADED_WEIGHT, _PORT = map(
+    _COLUMNS.index, ("be_name", "srv_id", "srv_addr", "srv_uweight", "srv_iweight", "srv_port")
 )
 _DOWN, _NOBODY_ASKED = "0", "0"
 
@@ -46,18 +40,16 @@ def down_servers(stats_socket: Path, timeout_s: float) -> DownServers:
         UnexpectedReply: it answers in another format.
     """
     answer = command(stats_socket, "show servers state", timeout_s)
+    # They are written into a file as they are, so all columns must be those that we know.
     if not answer.startswith(_HEAD):
         raise UnexpectedReply(f"HAProxy answered 'show servers state' by {answer[:200]!r}")
-    found = {}
-    for line in answer[len(_HEAD) :].splitlines():
-        columns = line.split(" ", _ADMINISTRATION + 1)
-        if (
-            len(columns) > _ADMINISTRATION
-            and columns[_OPERATION] == _DOWN
-            and columns[_ADMINISTRATION] == _NOBODY_ASKED
-        ):
-            found[columns[_BACKEND], columns[_SERVER]] = line
-    return found
+    table = parse_servers_state(answer)
+    pick = table.picker("be_name", "srv_name", "srv_op_state", "srv_admin_state")
+    return {
+        (backend, server): " ".join(row)
+        for row, (backend, server, operation, administration) in zip(table.rows, map(pick, table.rows), strict=True)
+        if operation == _DOWN and administration == _NOBODY_ASKED
+    }
 
 
 @dataclass(frozen=True, slots=True)

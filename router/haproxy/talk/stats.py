@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from router.errors import UnexpectedReply
 from router.haproxy.talk.cli_socket import command
+from router.haproxy.talk.tables import Table, parse_info_fields, parse_servers_state, parse_stat
 
-_STATUS = 17  # column of "show stat"
 _FRONTENDS = 1  # type of "show stat"
 _BACKENDS = 2
 _SERVERS = 4
-_PROXY_NAME, _SERVER_NAME = 0, 1  # columns
-_SESSIONS = 4  # column "scur"
-_LIMIT = 6  # column "slim"
+_PROXY_NAME, _SERVER_NAME, _SESSIONS, _LIMIT, _STATUS = "pxname", "svname", "scur", "slim", "status"  # columns
 _NOT_LISTENING = frozenset({"STOP", "PAUSED"})
-_SERVERS_STATE = "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight "
 _NOBODY_ASKED = "0"
 _ASKED_ONE_BY_ONE = 100
 
@@ -46,6 +43,11 @@ class Info:
     """Open now."""
     max_connections: int
 
+    @property
+    def worker(self) -> WorkerId:
+        """Which worker it is."""
+        return WorkerId(self.pid, self.started_s)
+
 
 def info(stats_socket: Path, timeout_s: float) -> Info:
     """Ask a worker who it is.
@@ -54,16 +56,15 @@ def info(stats_socket: Path, timeout_s: float) -> Info:
         HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
         UnexpectedReply: it answers something else.
     """
-    return parse_info(command(stats_socket, "show info", timeout_s))
+    return read_info(parse_info_fields(command(stats_socket, "show info", timeout_s)))
 
 
-def parse_info(answer: str) -> Info:
-    """Read the answer to ``show info``.
+def read_info(fields: Mapping[str, str]) -> Info:
+    """Give what the fields of ``show info`` say.
 
     Raises:
-        UnexpectedReply: it is none.
+        UnexpectedReply: some are missing, or no numbers.
     """
-    fields = dict(line.split(": ", 1) for line in answer.splitlines() if ": " in line)
     try:
         return Info(
             pid=int(fields["Pid"]),
@@ -75,7 +76,7 @@ def parse_info(answer: str) -> Info:
             max_connections=int(fields["Maxconn"]),
         )
     except (KeyError, ValueError) as error:
-        raise UnexpectedReply(f"HAProxy answered 'show info' by {answer[:200]!r}") from error
+        raise UnexpectedReply(f"HAProxy answered 'show info' without what is asked of it: {error}") from error
 
 
 class ServerState(NamedTuple):
@@ -94,17 +95,12 @@ def servers(stats_socket: Path, timeout_s: float) -> Mapping[tuple[str, str], Se
         UnexpectedReply: it answers something else.
     """
     # A third of the size of "show stat", and names in columns of their own, unlike "show servers conn".
-    answer = command(stats_socket, "show servers state", timeout_s)
-    # 1
-    # # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight ...
-    lines = answer.splitlines()[1:]
-    if not lines or not lines[0].startswith(_SERVERS_STATE):
-        raise UnexpectedReply(f"HAProxy answered 'show servers state' by {answer[:200]!r}")
-    columns = (line.split(" ", 8) for line in lines[1:] if line)
+    table = parse_servers_state(command(stats_socket, "show servers state", timeout_s))
+    pick = table.picker("be_name", "srv_name", "srv_uweight", "srv_admin_state")
     try:
         return {
             (backend, server): ServerState(int(weight), administration == _NOBODY_ASKED)
-            for _, backend, _, server, _, _, administration, weight, _ in columns
+            for backend, server, weight, administration in map(pick, table.rows)
         }
     except ValueError as error:
         raise UnexpectedReply("HAProxy answered 'show servers state' by lines without a weight") from error
@@ -117,9 +113,11 @@ def frontends(stats_socket: Path, timeout_s: float) -> Mapping[str, int]:
         HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
         UnexpectedReply: it answers something else.
     """
-    # Names hold no comma: HAProxy takes letters, digits and "-_.:" only.
-    rows = (row for row in _statistics(stats_socket, _FRONTENDS, timeout_s) if row[_STATUS] not in _NOT_LISTENING)
-    return {row[_PROXY_NAME]: _limit(row) for row in rows}
+    table = _statistics(stats_socket, _FRONTENDS, timeout_s, _STATUS)
+    pick = table.picker(_PROXY_NAME, _LIMIT, _STATUS)
+    return {
+        name: _number(limit or "0") for name, limit, status in map(pick, table.rows) if status not in _NOT_LISTENING
+    }
 
 
 def server_limits(stats_socket: Path, backends: Collection[str], timeout_s: float) -> Mapping[tuple[str, str], int]:
@@ -131,15 +129,12 @@ def server_limits(stats_socket: Path, backends: Collection[str], timeout_s: floa
     """
     # Fifteen thousand servers at once are 4 MB and 0.2 s; most Routes limit nothing.
     asked = tuple(backends) if len(backends) <= _ASKED_ONE_BY_ONE else ("-1",)
-    rows = (row for backend in asked for row in _statistics(stats_socket, _SERVERS, timeout_s, backend))
-    return {(row[_PROXY_NAME], row[_SERVER_NAME]): _limit(row) for row in rows}
-
-
-def _limit(row: Sequence[str]) -> int:
-    try:
-        return int(row[_LIMIT] or 0)
-    except (IndexError, ValueError) as error:
-        raise UnexpectedReply("HAProxy answered 'show stat' by rows without limits") from error
+    found: dict[tuple[str, str], int] = {}
+    for each in asked:
+        table = _statistics(stats_socket, _SERVERS, timeout_s, _LIMIT, each)
+        pick = table.picker(_PROXY_NAME, _SERVER_NAME, _LIMIT)
+        found.update({(backend, server): _number(limit or "0") for backend, server, limit in map(pick, table.rows)})
+    return found
 
 
 def sessions(stats_socket: Path, timeout_s: float) -> Mapping[str, int]:
@@ -149,7 +144,7 @@ def sessions(stats_socket: Path, timeout_s: float) -> Mapping[str, int]:
         HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
         UnexpectedReply: it answers something else.
     """
-    return _sessions(_statistics(stats_socket, _BACKENDS, timeout_s), _PROXY_NAME)
+    return _sessions(_statistics(stats_socket, _BACKENDS, timeout_s, _SESSIONS), _PROXY_NAME)
 
 
 def server_sessions(stats_socket: Path, backend: str, timeout_s: float) -> Mapping[str, int]:
@@ -161,20 +156,21 @@ def server_sessions(stats_socket: Path, backend: str, timeout_s: float) -> Mappi
         HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
         UnexpectedReply: it answers something else.
     """
-    return _sessions(_statistics(stats_socket, _SERVERS, timeout_s, backend), _SERVER_NAME)
+    return _sessions(_statistics(stats_socket, _SERVERS, timeout_s, _SESSIONS, backend), _SERVER_NAME)
 
 
-def _sessions(rows: Iterator[list[str]], name: int) -> Mapping[str, int]:
+def _sessions(table: Table, name: str) -> Mapping[str, int]:
+    pick = table.picker(name, _SESSIONS)
+    return {named: _number(sessions) for named, sessions in map(pick, table.rows)}
+
+
+def _number(cell: str) -> int:
     try:
-        return {row[name]: int(row[_SESSIONS]) for row in rows}
-    except (IndexError, ValueError) as error:
-        raise UnexpectedReply("HAProxy answered 'show stat' by rows without sessions") from error
+        return int(cell)
+    except ValueError as error:
+        raise UnexpectedReply(f"HAProxy answered 'show stat' by {cell[:50]!r} where a number should stand") from error
 
 
-def _statistics(stats_socket: Path, of_type: int, timeout_s: float, proxy: str = "-1") -> Iterator[list[str]]:
-    """Give the first columns of ``show stat`` for all objects of a type, of all proxies or of one."""
-    answer = command(stats_socket, f"show stat {proxy} {of_type} -1", timeout_s)
-    lines = answer.splitlines()
-    if not lines or not lines[0].startswith("# pxname,svname,"):
-        raise UnexpectedReply(f"HAProxy answered 'show stat' by {answer[:200]!r}")
-    return (line.split(",", _STATUS + 1) for line in lines[1:] if line)
+def _statistics(stats_socket: Path, of_type: int, timeout_s: float, last: str, proxy: str = "-1") -> Table:
+    """Give the columns of ``show stat`` up to ``last`` for all objects of a type, of all proxies or of one."""
+    return parse_stat(command(stats_socket, f"show stat {proxy} {of_type} -1", timeout_s), last)

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from router.errors import HaproxyError, UnexpectedReply
 from router.haproxy.talk.cli_socket import command
-from router.haproxy.talk.held import HeldConnection
 from router.haproxy.talk.master import processes
-from router.haproxy.talk.statistics import BACKEND, StatTable, parse_info_fields, parse_stat
-from router.haproxy.talk.stats import WorkerId
+from router.haproxy.talk.prompt import Prompt
+from router.haproxy.talk.stats import WorkerId, read_info
+from router.haproxy.talk.tables import BACKEND, Table, parse_info_fields, parse_stat
 
 _FRONTENDS_AND_BACKENDS = 3  # types of "show stat", added up
 _SERVERS_TOO = 7
@@ -37,7 +37,7 @@ class Reading:
     """Of clients, open now."""
     info: Mapping[str, str]
     """``show info``."""
-    tables: tuple[StatTable, ...]
+    tables: tuple[Table, ...]
     """``show stat``."""
     is_whole: bool = True
     """False: the tables have only what still has sessions, of an old worker; the rest has not changed and will not."""
@@ -50,7 +50,7 @@ class _Held:
     """A worker that cannot end unseen."""
 
     worker: WorkerId
-    connection: HeldConnection
+    connection: Prompt
     busy_proxies: tuple[str, ...] | None = None
     """Numbers of an old worker's proxies that can still change; None for all."""
 
@@ -82,13 +82,13 @@ class Workers:
         Raises:
             HaproxyError: none answers.
         """
-        connection = HeldConnection(self._stats_socket, self._timeout_s)
+        connection = Prompt(self._stats_socket, self._timeout_s)
         try:
-            info = parse_info_fields(connection.ask("show info"))
+            told = read_info(parse_info_fields(connection.ask("show info")))
         except BaseException:
             connection.close()
             raise
-        worker, is_stopping = _id(info), _is_stopping(info)
+        worker, is_stopping = told.worker, told.stopping
         is_known = worker in self.held
         if self._current is not None and (is_stopping or self._current.worker != worker):
             self._old.append(self._current)
@@ -150,7 +150,7 @@ class Workers:
     def _has_changed(self, current: _Held) -> bool:
         """Whether the current worker is on its way out, or gone."""
         try:
-            return _is_stopping(parse_info_fields(current.connection.ask("show info")))
+            return read_info(parse_info_fields(current.connection.ask("show info"))).stopping
         except HaproxyError:
             current.connection.close()
             self._current = None
@@ -190,7 +190,7 @@ class Workers:
 def _read(held: _Held, of_type: int, *, is_old: bool) -> Reading:
     # Connections first: of an old worker they only become fewer, so that none at all means that the table is final.
     info = parse_info_fields(held.connection.ask("show info"))
-    connections = int(info["CurrConns"])
+    connections = read_info(info).connections
     is_whole = held.busy_proxies is None or len(held.busy_proxies) > _FEW_PROXIES
     which = [f"-1 {of_type}"] if is_whole else [f"{proxy} {of_type}" for proxy in held.busy_proxies or ()]
     tables = tuple(parse_stat(held.connection.ask(f"show stat {each} -1")) for each in which)
@@ -201,10 +201,10 @@ def _read(held: _Held, of_type: int, *, is_old: bool) -> Reading:
 
 def _last_values(held: _Held) -> Reading | None:
     info = parse_info_fields(held.connection.ask("show info"))
-    return _read(held, _SERVERS_TOO, is_old=True) if info["CurrConns"] == "0" else None
+    return _read(held, _SERVERS_TOO, is_old=True) if read_info(info).connections == 0 else None
 
 
-def _busy(tables: Iterable[StatTable], connections: int) -> tuple[str, ...] | None:
+def _busy(tables: Iterable[Table], connections: int) -> tuple[str, ...] | None:
     """Give the numbers of an old worker's proxies that have sessions; None where others may yet get some.
 
     A connection gets its backend when its ClientHello has come, for example. When all have theirs, nothing else can change.
@@ -227,19 +227,12 @@ def _read_through_master(master_socket: Path, pid: int, of_type: int, timeout_s:
     if not header:
         raise UnexpectedReply(f"HAProxy's worker {pid} answered by {answer[:200]!r}")
     info = parse_info_fields(said)
+    told = read_info(info)
     return Reading(
-        _id(info),
+        told.worker,
         is_old=True,
-        connections=int(info["CurrConns"]),
+        connections=told.connections,
         info=info,
         tables=(parse_stat(header + stat),),
         has_servers=of_type == _SERVERS_TOO,
     )
-
-
-def _id(info: Mapping[str, str]) -> WorkerId:
-    return WorkerId(int(info["Pid"]), int(info["Start_time_sec"]))
-
-
-def _is_stopping(info: Mapping[str, str]) -> bool:
-    return info["Stopping"] != "0"

@@ -10,8 +10,8 @@ from types import MappingProxyType
 import pytest
 
 from router.errors import UnexpectedReply
-from router.haproxy.talk.statistics import StatTable, parse_info_fields, parse_stat
 from router.haproxy.talk.stats import WorkerId
+from router.haproxy.talk.tables import Table, parse_info_fields, parse_stat
 from router.haproxy.talk.workers import Reading
 from router.model import Model
 from router.objects.meta import ObjectKey
@@ -59,7 +59,7 @@ def of_server(name: str = POD, proxy: str = "be_tcp:ns:a", **cells: object) -> l
 
 def reading(*rows: list[str], worker: WorkerId = FIRST, is_old: bool = False, **info: str) -> Reading:
     """Give what a worker said."""
-    table = StatTable(tuple(COLUMNS), rows)
+    table = Table(tuple(COLUMNS), rows)
     return Reading(worker, is_old, int(info.get("CurrConns", "0")), {**INFO, **info}, (table,))
 
 
@@ -350,7 +350,7 @@ def test_no_table(answer: str) -> None:
 def test_a_missing_column_is_named() -> None:
     """An HAProxy that lacks a column is told by the column's name."""
     with pytest.raises(UnexpectedReply, match="nonsense"):
-        StatTable(tuple(COLUMNS), ()).picker("type", "nonsense")
+        Table(tuple(COLUMNS), ()).picker("type", "nonsense")
 
 
 def test_info_must_be_one() -> None:

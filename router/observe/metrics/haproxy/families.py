@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from router.haproxy.talk.statistics import BACKEND, FRONTEND, SERVER
+from router.haproxy.talk.tables import BACKEND, FRONTEND, SERVER
 
 PROCESS = "process"
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from router.haproxy.talk.statistics import SERVER, StatTable
 from router.haproxy.talk.stats import WorkerId
+from router.haproxy.talk.tables import SERVER, Table
 from router.haproxy.talk.workers import Reading
 from router.observe.metrics.haproxy.families import FAMILIES, PROCESS, Family, Of
 from router.observe.metrics.haproxy.owners import Labels, Owners
@@ -230,7 +230,7 @@ def _rows_of(reading: Reading) -> Iterator[tuple[_RowKey, Cells, Cells]]:
     )
 
 
-def _rows_of_table(table: StatTable) -> Iterator[tuple[_RowKey, Cells, Cells]]:
+def _rows_of_table(table: Table) -> Iterator[tuple[_RowKey, Cells, Cells]]:
     pick_key = table.picker("type", "pxname", "svname")
     picks = {
         kind: (

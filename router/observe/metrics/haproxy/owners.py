@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
-from router.haproxy.talk.statistics import BACKEND, FRONTEND
+from router.haproxy.talk.tables import BACKEND, FRONTEND
 from router.model import Model, frontend_name
 from router.objects.meta import ObjectKey
 

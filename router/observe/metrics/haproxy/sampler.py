@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from router.errors import HaproxyError
-from router.haproxy.talk.statistics import SERVER
 from router.haproxy.talk.stats import WorkerId
+from router.haproxy.talk.tables import SERVER
 from router.haproxy.talk.workers import Reading
 from router.observe.metrics.haproxy.exposition import exposition
 from router.observe.metrics.haproxy.ledger import Ledger

@@ -113,7 +113,8 @@ def test_no_worker_is_none(tmp_path: Path) -> None:
 
 def test_paused_and_stopped_frontends_do_not_count(tmp_path: Path) -> None:
     """Only frontends that listen are served."""
-    answer = "# pxname,svname,qcur\n" + "".join(
+    columns = "qcur,qmax,scur,smax,slim,stot,bin,bout,dreq,dresp,ereq,econ,eresp,wretr,wredis,status,weight,act"
+    answer = f"# pxname,svname,{columns}\n" + "".join(
         f"{name},FRONTEND,,,1,2,30{',' * 11}{status},,,\n"
         for name, status in [("a", "OPEN"), ("b", "STOP"), ("c", "PAUSED")]
     )

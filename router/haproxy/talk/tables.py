@@ -1,0 +1,104 @@
+"""The one parser of HAProxy's tables: ``show stat``, ``show servers state`` and ``show info`` (management guide, 9.1 and 9.3); pure."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+
+from router.errors import UnexpectedReply
+
+FRONTEND = "0"
+BACKEND = "1"
+SERVER = "2"
+
+_LAST = "ttime_max"
+"""Columns after this one are of HTTP, TLS and QUIC, twice as many as those before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows, each with its cells as HAProxy wrote them; an empty cell does not apply to its row.
+
+    A row may have one cell more than there are columns: the rest of the line, of which nobody asked.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[list[str], ...]
+    command: str = "show stat"
+    """What was asked for it."""
+
+    def picker(self, *names: str) -> Callable[[list[str]], tuple[str, ...]]:
+        """Give what picks these columns, two or more, out of a row.
+
+        Raises:
+            UnexpectedReply: this HAProxy has no such column.
+        """
+        missing = sorted(set(names) - set(self.columns))
+        if missing:
+            raise UnexpectedReply(f"HAProxy's {self.command!r} has no {', '.join(missing)}")
+        return itemgetter(*map(self.columns.index, names))
+
+
+def parse_stat(answer: str, last: str = _LAST) -> Table:
+    """Read the answer to ``show stat``.
+
+    Args:
+        answer: all of it.
+        last: the last column that is wanted; lines are not taken apart any further.
+
+    Raises:
+        UnexpectedReply: it is none, or not whole.
+    """
+    lines = answer.splitlines()
+    if not lines or not lines[0].startswith("# pxname,svname,"):
+        raise _unexpected("show stat", answer)
+    return _table("show stat", lines, ",", last)
+
+
+def parse_servers_state(answer: str) -> Table:
+    """Read the answer to ``show servers state``: of each server all up to its weights, and the rest of its line.
+
+    Raises:
+        UnexpectedReply: it is none, or not whole.
+    """
+    # 1
+    # # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight ...
+    version, *lines = answer.splitlines() or [""]
+    if version != "1" or not lines or not lines[0].startswith("# be_id be_name srv_id srv_name "):
+        raise _unexpected("show servers state", answer)
+    return _table("show servers state", lines, " ", "srv_iweight")
+
+
+def _table(command: str, lines: list[str], separator: str, last: str) -> Table:
+    columns = lines[0].removeprefix("# ").split(separator)
+    wanted = columns.index(last) + 1 if last in columns else len(columns)
+    rows = tuple(_cells(line, separator, wanted) for line in lines[1:] if line)
+    if any(len(row) < wanted for row in rows):
+        raise UnexpectedReply(f"HAProxy answered {command!r} by rows that are cut off")
+    return Table(tuple(columns[:wanted]), rows, command)
+
+
+def _cells(line: str, separator: str, wanted: int) -> list[str]:
+    cells = line.split(separator, wanted)
+    # Texts of health checks are quoted, and may have commas in them; nothing else is.
+    if '"' in line and any('"' in cell for cell in cells[:wanted]):
+        return next(csv.reader([line], delimiter=separator))
+    return cells
+
+
+def parse_info_fields(answer: str) -> Mapping[str, str]:
+    """Read the answer to ``show info``, all of it.
+
+    Raises:
+        UnexpectedReply: it is none.
+    """
+    fields = dict(line.split(": ", 1) for line in answer.splitlines() if ": " in line)
+    if not {"Pid", "Start_time_sec", "Stopping", "CurrConns"} <= fields.keys():
+        raise _unexpected("show info", answer)
+    return fields
+
+
+def _unexpected(command: str, answer: str) -> UnexpectedReply:
+    return UnexpectedReply(f"HAProxy answered {command!r} by {answer[:200]!r}")

@@ -1,0 +1,53 @@
+"""HAProxy's tables, taken apart: values in, values out."""
+
+from __future__ import annotations
+
+import pytest
+
+from router.errors import UnexpectedReply
+from router.haproxy.talk.tables import Table, parse_servers_state, parse_stat
+
+_STAT = "# pxname,svname,scur,last_chk,ttime_max,\n"
+_STATE = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_port\n"
+
+
+@pytest.mark.parametrize(
+    ("last", "rest"),
+    [
+        pytest.param("scur", ['"Layer4, refused",7,'], id="not asked for"),
+        pytest.param("last_chk", ["Layer4, refused", "7", ""], id="asked for"),
+    ],
+)
+def test_a_text_with_commas_is_one_cell(last: str, rest: list[str]) -> None:
+    """The quoted text of a check moves no other cell, whether its column is wanted or only what stands before it."""
+    table = parse_stat(_STAT + 'b,s,3,"Layer4, refused",7,\n', last)
+    assert table.rows == (["b", "s", "3", *rest],)
+    assert table.picker("svname", "scur")(table.rows[0]) == ("s", "3")
+
+
+def test_servers_keep_the_rest_of_their_line() -> None:
+    """A server's state is taken apart up to its weights; put together again it is the line that HAProxy wrote."""
+    line = "4 be_tcp:ns:a 1 pod-a 127.0.0.1 2 0 100 100 8080"
+    table = parse_servers_state(f"{_STATE}{line}\n\n")
+    assert [" ".join(row) for row in table.rows] == [line]
+    assert table.picker("srv_name", "srv_uweight")(table.rows[0]) == ("pod-a", "100")
+
+
+@pytest.mark.parametrize(
+    ("parse", "answer"),
+    [
+        pytest.param(parse_stat, f"{_STAT}b,s\n", id="show stat"),
+        pytest.param(parse_servers_state, f"{_STATE}4 be_tcp:ns:a 1\n", id="show servers state"),
+    ],
+)
+def test_a_row_that_is_cut_off_is_refused(parse: object, answer: str) -> None:
+    """Half a row is no row: whoever reads the table would take a column for another."""
+    assert callable(parse)
+    with pytest.raises(UnexpectedReply, match="cut off"):
+        parse(answer)
+
+
+def test_a_column_that_is_missing_is_named() -> None:
+    """Where HAProxy has no such column the message says which, and of which table."""
+    with pytest.raises(UnexpectedReply, match="'show servers state' has no srv_agent"):
+        Table(("srv_name",), (), "show servers state").picker("srv_name", "srv_agent")
