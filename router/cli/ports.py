@@ -84,6 +84,7 @@ class _Row(msgspec.Struct, frozen=True):
     reason: str | None
     servers: tuple[Any, ...]
     sessions: int | None = None
+    servers_up: int | None = None
     message: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -278,7 +279,7 @@ def _table(rows: list[_Row]) -> str:
         sessions = "-" if row.sessions is None else str(row.sessions)
         route = f"{row.namespace}/{row.name}"
         port = str(row.port or "-")
-        lines.append((port, row.host or "-", route, row.verdict, row.reason or "-", str(len(row.servers)), sessions))
+        lines.append((port, row.host or "-", route, row.verdict, row.reason or "-", _servers(row), sessions))
     table = columns([[_printable(cell) for cell in line] for line in lines])
     # A line each: next to each other with the table they would not fit on any screen.
     said = [
@@ -288,6 +289,11 @@ def _table(rows: list[_Row]) -> str:
         if text
     ]
     return "\n".join((table, "", *said) if said else (table,))
+
+
+def _servers(row: _Row) -> str:
+    """Give how many servers there are, and before that how many of them are up, if that is known."""
+    return str(len(row.servers)) if row.servers_up is None else f"{row.servers_up}/{len(row.servers)}"
 
 
 def _printable(text: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from router.admission import Verdict
-from router.model import Model
+from router.haproxy.talk.stats import BackendNow
+from router.model import Model, Server
 from router.objects.meta import ObjectKey
 
 
@@ -36,13 +37,15 @@ class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     servers: tuple[ServerRow, ...]
     sessions: int | None
     """Connections that are open now, as the HAProxy worker in charge counts them; None if it is not known."""
+    servers_up: int | None
+    """How many of the servers take new connections, as that worker sees it; None if it is not known."""
 
 
 def port_rows(
     verdicts: Mapping[ObjectKey, Verdict],
     model: Model | None,
     canonical_hostname: str | None = None,
-    sessions: Mapping[str, int] | None = None,
+    now: Mapping[str, BackendNow] | None = None,
 ) -> list[PortRow]:
     """Give a row per Route of ours, sorted by port (those without one last), then namespace and name.
 
@@ -50,13 +53,14 @@ def port_rows(
         verdicts: what became of each Route.
         model: what HAProxy serves; None while it serves nothing, and then no row has servers.
         canonical_hostname: the name by which clients reach the router, if it is known.
-        sessions: how many connections each backend has; None if HAProxy does not say.
+        now: what each backend has; None if HAProxy does not say.
     """
     backends = {(section.namespace, section.route): section.backend for section in model.routes} if model else {}
     rows = []
     for key, verdict in verdicts.items():
         backend = backends.get(key)
         servers = backend.servers if backend is not None else ()
+        at_work = now.get(backend.name) if now is not None and backend is not None else None
         rows.append(
             PortRow(
                 namespace=key.namespace,
@@ -67,10 +71,19 @@ def port_rows(
                 verdict="admitted" if verdict.admitted else "rejected",
                 reason=str(verdict.reason) if verdict.reason is not None else None,
                 message=verdict.message,
-                warnings=verdict.warnings,
+                warnings=(*verdict.warnings, *_health_warning(servers, at_work)),
                 servers=tuple([ServerRow(each.name, each.address, each.port, each.weight) for each in servers]),
-                sessions=sessions.get(backend.name) if sessions is not None and backend is not None else None,
+                sessions=at_work.sessions if at_work is not None else None,
+                servers_up=at_work.servers_up if at_work is not None else None,
             )
         )
     rows.sort(key=lambda row: (row.port is None, row.port or 0, row.namespace, row.name))
     return rows
+
+
+def _health_warning(servers: Sequence[Server], now: BackendNow | None) -> tuple[str, ...]:
+    """Say so where there are servers, and a new connection would find none."""
+    # Without any, or with draining ones alone, the verdict has its own warning.
+    if now is None or now.servers_up or not any(each.weight for each in servers):
+        return ()
+    return (f"none of its servers is up ({len(servers)} in all): HAProxy's health checks cannot reach them",)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from router.haproxy.talk.stats import BackendNow
 from router.model import backend_name
 from router.observe.http import JSON, Page
 from router.observe.ports import port_rows
@@ -20,27 +21,27 @@ class PortsPage:
 
     Args:
         snapshot: gives the controller's last.
-        sessions: gives how many connections each backend has, the same mapping while nothing newer is known.
+        backends: gives what each backend has now, the same mapping while nothing newer is known.
         canonical_hostname: the name by which clients reach the router, if it is known.
     """
 
     def __init__(
         self,
         snapshot: Callable[[], Snapshot],
-        sessions: Callable[[], Mapping[str, int] | None],
+        backends: Callable[[], Mapping[str, BackendNow] | None],
         canonical_hostname: str | None,
     ) -> None:
         self._snapshot = snapshot
-        self._sessions = sessions
+        self._backends = backends
         self._canonical_hostname = canonical_hostname
         self._lock = threading.Lock()
-        self._made_of: tuple[Snapshot, Mapping[str, int] | None] | None = None
+        self._made_of: tuple[Snapshot, Mapping[str, BackendNow] | None] | None = None
         self._page = Page(b"")
 
     def __call__(self) -> Page:
         """Give the page; those who ask at the same time wait for one."""
         with self._lock:
-            snapshot, counts = self._snapshot(), self._sessions()
+            snapshot, counts = self._snapshot(), self._backends()
             made_of = self._made_of
             if made_of is None or made_of[0] is not snapshot or made_of[1] is not counts:
                 by_backend = _by_own_backend(snapshot, counts)
@@ -50,8 +51,8 @@ class PortsPage:
             return self._page
 
 
-def _by_own_backend(snapshot: Snapshot, counts: Mapping[str, int] | None) -> Mapping[str, int] | None:
-    """Give sessions by the backends that Routes have or will have: those of the pool count for the Routes that they serve."""
+def _by_own_backend(snapshot: Snapshot, counts: Mapping[str, BackendNow] | None) -> Mapping[str, BackendNow] | None:
+    """Give it by the backends that Routes have or will have: those of the pool count for the Routes that they serve."""
     if counts is None or not snapshot.owners:
         return counts
     moved = {

@@ -29,7 +29,7 @@ def test_ports_of_a_running_router(router: RouterProcess, echo: TcpServer) -> No
     assert (table.exit_code, table.stderr) == (0, "")
     assert [line.split() for line in table.stdout.splitlines()] == [
         ["PORT", "HOST", "ROUTE", "VERDICT", "REASON", "SERVERS", "SESSIONS"],
-        [str(port), "-", "team/db", "admitted", "-", "1", "2"],
+        [str(port), "-", "team/db", "admitted", "-", "1/1", "2"],
         [str(port), "-", "team/late", "rejected", "PortAlreadyClaimed", "0", "-"],
         [],
         *[line.split() for line in [f"team/late: port {port} is held by Route team/db"]],
@@ -42,3 +42,19 @@ def test_ports_of_a_running_router(router: RouterProcess, echo: TcpServer) -> No
     wait_for(no_sessions, "the sessions to be gone")
     router.stop()
     assert run_process("ports", "--address", address).exit_code == 1
+
+
+def test_a_route_whose_pods_are_all_dead(router: RouterProcess, echo: TcpServer) -> None:
+    """Its verdict is as it was, for the objects are; that nobody is reached is told beside it, and ends with the first that lives."""
+    port, dead = free_port(), free_port()
+    check = {"router.openshift.io/haproxy.health.check.interval": "100ms"}
+    router.write("db.yaml", *app("db", port, ("127.0.0.1", dead), annotations=check))
+    router.start()
+    router.wait_admitted("team/db")
+    row = router.wait_for_row("team/db", lambda row: row["servers_up"] == 0, "down")
+    assert "none of its servers is up (1 in all)" in row["warnings"][0]
+    table = run_process("ports", "--address", f"127.0.0.1:{router.http_port}").stdout
+    assert "0/1" in table
+    assert "team/db: warning: none of its servers is up" in table
+    router.write("db.yaml", *app("db", port, ("127.0.0.1", echo.port), annotations=check))
+    assert router.wait_for_row("team/db", lambda row: row["servers_up"] == 1, "up")["warnings"] == []

@@ -1,4 +1,4 @@
-"""The number of sessions of each backend, asked of HAProxy no oftener than once a second whoever wants to know."""
+"""The sessions and servers of each backend, asked of HAProxy no oftener than once a second whoever wants to know."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from router.errors import HaproxyError
-from router.haproxy.talk.stats import sessions
+from router.haproxy.talk.stats import BackendNow, backends
 
 _MAX_AGE_S = 1.0
 _TIMEOUT_S = 1.0
@@ -27,14 +27,14 @@ class SessionCounts:
         self._clock = clock
         self._lock = threading.Lock()
         self._asked_s: float | None = None
-        self._counts: Mapping[str, int] | None = None
+        self._counts: Mapping[str, BackendNow] | None = None
 
-    def current(self) -> Mapping[str, int] | None:
-        """Give sessions by backend, at most a second old; None while HAProxy does not say."""
+    def current(self) -> Mapping[str, BackendNow] | None:
+        """Give what there is by backend, at most a second old; None while HAProxy does not say."""
         with self._lock:
             if self._asked_s is None or self._clock() - self._asked_s >= _MAX_AGE_S:
                 try:
-                    self._counts = sessions(self._stats_socket, _TIMEOUT_S)
+                    self._counts = backends(self._stats_socket, _TIMEOUT_S)
                 except HaproxyError:
                     # That HAProxy is down is told by metrics and health.
                     self._counts = None

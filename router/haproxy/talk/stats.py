@@ -15,6 +15,7 @@ _FRONTENDS = 1  # type of "show stat"
 _BACKENDS = 2
 _SERVERS = 4
 _PROXY_NAME, _SERVER_NAME, _SESSIONS, _LIMIT, _STATUS = "pxname", "svname", "scur", "slim", "status"  # columns
+_ACTIVE = "act"
 _NOT_LISTENING = frozenset({"STOP", "PAUSED"})
 _NOBODY_ASKED = "0"
 _ASKED_ONE_BY_ONE = 100
@@ -137,14 +138,24 @@ def server_limits(stats_socket: Path, backends: Collection[str], timeout_s: floa
     return found
 
 
-def sessions(stats_socket: Path, timeout_s: float) -> Mapping[str, int]:
-    """Give how many sessions each of the worker's backends has now; those of replaced workers are not in it.
+class BackendNow(NamedTuple):
+    """What a backend has at the moment."""
+
+    sessions: int
+    servers_up: int
+    """Those that take new connections: checked and found well, or not checked, and not draining."""
+
+
+def backends(stats_socket: Path, timeout_s: float) -> Mapping[str, BackendNow]:
+    """Give what each of the worker's backends has now; sessions of replaced workers are not in it.
 
     Raises:
         HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
         UnexpectedReply: it answers something else.
     """
-    return _sessions(_statistics(stats_socket, _BACKENDS, timeout_s, _SESSIONS), _PROXY_NAME)
+    table = _statistics(stats_socket, _BACKENDS, timeout_s, _ACTIVE)
+    pick = table.picker(_PROXY_NAME, _SESSIONS, _ACTIVE)
+    return {name: BackendNow(_number(current), _number(active)) for name, current, active in map(pick, table.rows)}
 
 
 def server_sessions(stats_socket: Path, backend: str, timeout_s: float) -> Mapping[str, int]:

@@ -117,6 +117,12 @@ def test_json_is_what_the_router_gives(router: PretendedRouter) -> None:
     assert ended.exit_code == 0
 
 
+def test_servers_that_are_up_stand_before_all(router: PretendedRouter) -> None:
+    """Where the router tells them."""
+    router.pages["/ports"] = 200, json.dumps([row(**_ROWS[2], servers_up=1)]).encode()
+    assert ports(router).stdout.splitlines()[1].split()[5] == "1/2"
+
+
 def test_an_older_router_has_no_sessions(router: PretendedRouter) -> None:
     """A row without sessions is shown all the same."""
     older = row(**_ROWS[2])

@@ -6,12 +6,13 @@ import json
 from dataclasses import replace
 
 from router.admission import Verdict
+from router.haproxy.talk.stats import BackendNow
 from router.model import Model
 from router.objects.meta import ObjectKey
 from router.observe.http import JSON
 from router.observe.ports_page import PortsPage
 from router.reconcile.snapshot import Snapshot
-from tests.support.models import section
+from tests.support.models import section, server
 
 KEY = ObjectKey("team", "db")
 
@@ -21,7 +22,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.snapshot = Snapshot(applied=Model((section("db", 6620),)), verdicts={KEY: Verdict(route=KEY, port=6620)})
-        self.counts: dict[str, int] | None = {"be_tcp:team:db": 3}
+        self.counts: dict[str, BackendNow] | None = {"be_tcp:team:db": BackendNow(3, 0)}
         self.page = PortsPage(lambda: self.snapshot, lambda: self.counts, "tcp.example.com")
 
 
@@ -50,7 +51,7 @@ def test_page_is_made_once_for_all_who_ask() -> None:
     seen = Seen()
     first = seen.page()
     assert seen.page() is first
-    seen.counts = {"be_tcp:team:db": 4}
+    seen.counts = {"be_tcp:team:db": BackendNow(4, 0)}
     second = seen.page()
     assert json.loads(second.body)[0]["sessions"] == 4
     assert seen.page() is second
@@ -62,5 +63,21 @@ def test_sessions_of_the_pool_are_the_routes() -> None:
     """A Route that a section of the pool serves shows that section's connections."""
     seen = Seen()
     seen.snapshot = replace(seen.snapshot, owners={"pool:6620": KEY})
-    seen.counts = {"pool:6620": 7}
+    seen.counts = {"pool:6620": BackendNow(7, 0)}
     assert json.loads(seen.page().body)[0]["sessions"] == 7
+
+
+def test_a_route_whose_servers_are_all_down_is_told() -> None:
+    """How many are up stands beside the servers, and none of them is a warning; without servers the verdict has its own."""
+    seen = Seen()
+    pods = (server(1, pod="a"), server(2, pod="b"))
+    seen.snapshot = replace(seen.snapshot, applied=Model((section("db", 6620, *pods),)))
+    (row,) = json.loads(seen.page().body)
+    assert (row["servers_up"], len(row["servers"])) == (0, 2)
+    assert row["warnings"] == ["none of its servers is up (2 in all): HAProxy's health checks cannot reach them"]
+    seen.counts = {"be_tcp:team:db": BackendNow(0, 1)}
+    (row,) = json.loads(seen.page().body)
+    assert (row["servers_up"], row["warnings"]) == (1, [])
+    seen.counts = None
+    (row,) = json.loads(seen.page().body)
+    assert (row["servers_up"], row["sessions"], row["warnings"]) == (None, None, [])

@@ -12,6 +12,7 @@ from router.haproxy.talk import master, stats
 from router.haproxy.talk.alerts import BindFailure
 from router.haproxy.talk.master import Processes, ReloadResult
 from router.haproxy.talk.sessions import SessionCounts
+from router.haproxy.talk.stats import BackendNow
 from tests.support.haproxy_sockets import saying
 
 _TAKEN = (
@@ -57,7 +58,7 @@ def test_a_reload_is_read(tmp_path: Path, answer: str, expected: ReloadResult) -
         pytest.param(stats.info, id="show info"),
         pytest.param(stats.servers, id="show servers state"),
         pytest.param(stats.frontends, id="show stat"),
-        pytest.param(stats.sessions, id="show stat for sessions"),
+        pytest.param(stats.backends, id="show stat for backends"),
     ],
 )
 @pytest.mark.parametrize(
@@ -122,19 +123,30 @@ def test_paused_and_stopped_frontends_do_not_count(tmp_path: Path) -> None:
         assert stats.frontends(tmp_path / "s", 10) == {"a": 30}
 
 
-def test_sessions_are_read(tmp_path: Path) -> None:
-    """The sessions of each backend are in the column scur."""
-    answer = "# pxname,svname,qcur,qmax,scur,smax,\nbe_tcp:a:b,BACKEND,0,0,3,9,\nbe_tcp:a:c,BACKEND,0,0,0,1,\n\n"
+_BACKEND_COLUMNS = "# pxname,svname,qcur,scur,status,act,ttime\n"
+
+
+def _backend_row(name: str, sessions: str, active: str) -> str:
+    """Give a row of ``show stat`` with some of its columns."""
+    return f"{name},BACKEND,0,{sessions},UP,{active},9,\n"
+
+
+def test_sessions_and_servers_are_read(tmp_path: Path) -> None:
+    """They are in the columns scur and act."""
+    answer = _BACKEND_COLUMNS + _backend_row("be_tcp:a:b", "3", "2") + _backend_row("be_tcp:a:c", "0", "0") + "\n"
     with saying(tmp_path / "s", answer) as commands:
-        assert stats.sessions(tmp_path / "s", 10) == {"be_tcp:a:b": 3, "be_tcp:a:c": 0}
+        assert stats.backends(tmp_path / "s", 10) == {"be_tcp:a:b": BackendNow(3, 2), "be_tcp:a:c": BackendNow(0, 0)}
     assert commands == ["show stat -1 2 -1\n"]
 
 
-@pytest.mark.parametrize("row", ["be_tcp:a:b,BACKEND,0,0", "be_tcp:a:b,BACKEND,0,0,,9", "be_tcp:a:b,BACKEND,0,0,x,9"])
+@pytest.mark.parametrize(
+    "row",
+    ["be_tcp:a:b,BACKEND,0,0", _backend_row("b", "", "1"), _backend_row("b", "x", "1"), _backend_row("b", "1", "")],
+)
 def test_rows_without_sessions_are_unexpected(tmp_path: Path, row: str) -> None:
     """What has no number of sessions is not taken for none."""
-    with saying(tmp_path / "s", f"# pxname,svname,qcur,qmax,scur\n{row}\n"), pytest.raises(UnexpectedReply):
-        stats.sessions(tmp_path / "s", 10)
+    with saying(tmp_path / "s", f"{_BACKEND_COLUMNS}{row}\n"), pytest.raises(UnexpectedReply):
+        stats.backends(tmp_path / "s", 10)
 
 
 def test_sessions_are_asked_once_a_second(tmp_path: Path) -> None:
@@ -143,8 +155,8 @@ def test_sessions_are_asked_once_a_second(tmp_path: Path) -> None:
     counts = SessionCounts(tmp_path / "s", clock=lambda: now_s)
     assert counts.current() is None
     now_s += 1
-    with saying(tmp_path / "s", "# pxname,svname,qcur,qmax,scur\nb,BACKEND,0,0,3\n") as commands:
-        assert [counts.current() for _ in range(3)] == [{"b": 3}] * 3
+    with saying(tmp_path / "s", _BACKEND_COLUMNS + _backend_row("b", "3", "1")) as commands:
+        assert [counts.current() for _ in range(3)] == [{"b": BackendNow(3, 1)}] * 3
         assert len(commands) == 1
         now_s += 0.9
         counts.current()
