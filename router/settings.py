@@ -212,6 +212,16 @@ class RouterPodSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimSettings:
+    """Which PortClaims to go by."""
+
+    namespace: str
+    """The router's own, in which no team may write."""
+    required: bool = True
+    """Whether nothing is served before they were read once; else the router does without where the API has no such kind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KubeSettings:
     """Which API server to follow, and which part of it."""
 
@@ -228,3 +238,5 @@ class KubeSettings:
     endpoints: Literal["endpointslices", "endpoints"] = "endpointslices"
     router_pods: RouterPodSettings | None = None
     """Whose addresses Routes must not lead to; None is not to look for them."""
+    claims: ClaimSettings | None = None
+    """Where PortClaims are; None is not to look for them."""

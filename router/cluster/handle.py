@@ -8,12 +8,13 @@ from router.kube.api import Stream
 
 
 class Handle:
-    """What other threads may do to a reflector: stop it, or make it fetch what is missing."""
+    """What others may do to a reflector: stop it, make it fetch what is missing, or list everything again."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._stream: Stream | None = None
         self._is_fetch_wanted = False
+        self._is_list_wanted = False
         self.is_stopping = False
 
     def stop(self) -> None:
@@ -37,6 +38,17 @@ class Handle:
         """Say whether that was requested since last asked."""
         with self._condition:
             is_wanted, self._is_fetch_wanted = self._is_fetch_wanted, False
+        return is_wanted
+
+    def request_list(self) -> None:
+        """Make it list everything before it watches again."""
+        with self._condition:
+            self._is_list_wanted = True
+
+    def take_list_request(self) -> bool:
+        """Say whether that was requested since last asked."""
+        with self._condition:
+            is_wanted, self._is_list_wanted = self._is_list_wanted, False
         return is_wanted
 
     def attach(self, stream: Stream | None) -> bool:

@@ -9,10 +9,21 @@ from dataclasses import dataclass
 
 import msgspec
 
+from router.cluster.claims import ClaimSink, UntilRead
 from router.cluster.decoding import Head
 from router.cluster.followed import Followed
 from router.cluster.handle import Handle
-from router.cluster.kinds import ENDPOINTS, NAMESPACES, PODS, ROUTES, SERVICES, SLICES, FollowedKind, Resource
+from router.cluster.kinds import (
+    ENDPOINTS,
+    NAMESPACES,
+    PODS,
+    PORT_CLAIMS,
+    ROUTES,
+    SERVICES,
+    SLICES,
+    FollowedKind,
+    Resource,
+)
 from router.cluster.reflector import Pace, Reflector, Sink, WatchObserver
 from router.cluster.routers import RouterPods, UnlessForbidden
 from router.cluster.shard import Shard
@@ -22,7 +33,7 @@ from router.objects.core import RouterPod
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
 from router.objects.store import Store
-from router.settings import KubeSettings, RouterPodSettings
+from router.settings import ClaimSettings, KubeSettings, RouterPodSettings
 from router.supervisor import SUPERVISOR, OwnedThread, Pool, Supervisor
 
 _JOIN_S = 0.9
@@ -109,6 +120,7 @@ class KubeInput:
         self._router_pods: RouterPods | None = None
         if settings.router_pods is not None and machine is not None:
             self._router_pods = self._follow_routers(settings.router_pods, machine)
+        self._claims = self._follow_claims(settings.claims) if settings.claims is not None else None
         self._unknown = {watch.source for watch in self._watches if watch.resource in {ROUTES, NAMESPACES}}
         self._sources_lock = threading.Lock()
 
@@ -175,7 +187,9 @@ class KubeInput:
             namespace=namespace,
             label_selector=label_selector,
         )
-        target = reflector.run if is_first or resource == PODS else lambda: self._run_after_routes(reflector)
+        target = (
+            reflector.run if is_first or resource in {PODS, PORT_CLAIMS} else lambda: self._run_after_routes(reflector)
+        )
         thread = self._supervisor.own(f"watch {source}", target, ask_to_end=lambda: self._ask_to_end(handle))
         self._watches.append(_Watch(resource, reflector, handle, thread, source))
         return reflector
@@ -198,8 +212,10 @@ class KubeInput:
         self._store.mark_synced(source)
 
     def _needed(self) -> list[_Watch]:
-        """Give the watches; without that over the routers' pods where it may not be had, for then the router does without."""
-        return [watch for watch in self._watches if watch.resource != PODS or watch.reflector.is_listed]
+        """Give the watches; without those that may not be had, where the router does without."""
+        claims = self._settings.claims
+        optional = {PODS} if claims is None or claims.required else {PODS, PORT_CLAIMS}
+        return [watch for watch in self._watches if watch.resource not in optional or watch.reflector.is_listed]
 
     def _follow_routers(self, pods: RouterPodSettings, machine: Callable[[], RouterPod]) -> RouterPods:
         """Make the watch over the routers' own pods; the store does not wait for it where that is in vain."""
@@ -212,6 +228,21 @@ class KubeInput:
 
         observer = UnlessForbidden(self._observer, lambda: reflector.is_listed, give_up)
         reflector = self._add(PODS, sink, Handle(), pods.namespace, pods.selector, observer)
+        return sink
+
+    def _follow_claims(self, claims: ClaimSettings) -> ClaimSink:
+        """Make the watch over PortClaims; the store waits for it, unless the API has no such kind and none is required."""
+        sink, handle = ClaimSink(self._store), Handle()
+        source = _source(PORT_CLAIMS, claims.namespace)
+        observer = UntilRead(
+            self._observer,
+            sink,
+            handle,
+            lambda: reflector.is_listed,
+            lambda: not claims.required and self._store.lacking == {source},
+            lambda: self._store.mark_synced(source),
+        )
+        reflector = self._add(PORT_CLAIMS, sink, handle, claims.namespace, "", observer)
         return sink
 
     def _state(self, name: str) -> KindState:
@@ -234,6 +265,8 @@ class KubeInput:
             return self._namespaces.held
         if name == PODS.name and self._router_pods is not None:
             return self._router_pods.held
+        if name == PORT_CLAIMS.name and self._claims is not None:
+            return self._claims.held
         return sum(
             followed.held
             for _, members in self._followed
@@ -296,6 +329,8 @@ def sources_of(settings: KubeSettings) -> frozenset[str]:
     names |= {_source(ROUTES, scope) for scope in scopes}
     if settings.router_pods is not None:
         names.add(_source(PODS, settings.router_pods.namespace))
+    if settings.claims is not None:
+        names.add(_source(PORT_CLAIMS, settings.claims.namespace))
     return frozenset(names | ({NAMESPACES.name} if settings.namespace_selector else set()))
 
 

@@ -47,6 +47,13 @@ _SLICES = Resource(
     "this cluster has no EndpointSlices (discovery.k8s.io/v1); run the router with --endpoints endpoints",
 )
 
+PORT_CLAIMS = Resource(
+    "portclaims",
+    "/apis/tcp-router.openshift.io/v1alpha1",
+    "this cluster has no PortClaims (tcp-router.openshift.io/v1alpha1): apply manifests/crds; the router waits for them",
+)
+"""Of the router's own namespace alone."""
+
 PODS = Resource("pods", "/api/v1", "the API server has no pods; is it a Kubernetes API server?")
 """Of the routers alone."""
 

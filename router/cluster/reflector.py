@@ -171,6 +171,8 @@ class Reflector:
         """List if need be, then watch until the stream ends; give what ended it, None for an end as it should be."""
         try:
             self._is_behind |= self._handle.take_fetch_request()
+            if self._handle.take_list_request():
+                self._place.forget()
             if self._place.version is None:
                 self._place.listed(self._list())
                 self.is_listed = True

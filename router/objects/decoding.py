@@ -18,6 +18,7 @@ import msgspec
 from router.objects.core import Service
 from router.objects.discovery import EndpointSlice
 from router.objects.kinds import KubernetesObject
+from router.objects.portclaim import PortClaim
 from router.objects.route import Route
 from router.shapes import converter
 
@@ -25,6 +26,7 @@ API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
     "Route": ("route.openshift.io/v1", Route),
     "Service": ("v1", Service),
     "EndpointSlice": ("discovery.k8s.io/v1", EndpointSlice),
+    "PortClaim": ("tcp-router.openshift.io/v1alpha1", PortClaim),
 }
 """The kinds that the router reads, in the only versions that current clusters serve."""
 

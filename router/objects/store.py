@@ -16,6 +16,7 @@ from router.objects.core import RouterPod, Service
 from router.objects.discovery import EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey
+from router.objects.portclaim import PortClaim
 from router.objects.route import Route
 
 
@@ -26,9 +27,10 @@ class Changes:
     routes: frozenset[ObjectKey] = frozenset()
     services: frozenset[ObjectKey] = frozenset()
     routers: frozenset[ObjectKey] = frozenset()
+    claims: frozenset[ObjectKey] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.routes or self.services or self.routers)
+        return bool(self.routes or self.services or self.routers or self.claims)
 
 
 @dataclass(slots=True)
@@ -40,11 +42,12 @@ class Objects:
     slices: dict[ObjectKey, dict[str, EndpointSlice]] = field(default_factory=dict)
     """By the key of their Service, then by their own name."""
     routers: dict[ObjectKey, RouterPod] = field(default_factory=dict)
+    claims: dict[ObjectKey, PortClaim] = field(default_factory=dict)
 
     def everything(self) -> Changes:
         """Give the changes that name every object, for a full rebuild."""
         services = frozenset(self.services) | frozenset(self.slices)
-        return Changes(frozenset(self.routes), services, frozenset(self.routers))
+        return Changes(frozenset(self.routes), services, frozenset(self.routers), frozenset(self.claims))
 
 
 _Slot = tuple[type, ObjectKey]
@@ -104,6 +107,12 @@ class Store:
         """
         return not self._unsynced
 
+    @property
+    def lacking(self) -> frozenset[str]:
+        """The inputs that have not put everything yet."""
+        with self._condition:
+            return frozenset(self._unsynced)
+
     def wake(self) -> None:
         """End the current or the next ``wait`` early."""
         with self._condition:
@@ -160,6 +169,7 @@ class Store:
         routes: set[ObjectKey] = set()
         services: set[ObjectKey] = set()
         routers: set[ObjectKey] = set()
+        claims: set[ObjectKey] = set()
         for (kind, key), obj in inbox.items():
             if kind is Route:
                 if _set(self.objects.routes, key, obj if isinstance(obj, Route) else None):
@@ -170,9 +180,12 @@ class Store:
             elif kind is RouterPod:
                 if _set(self.objects.routers, key, obj if isinstance(obj, RouterPod) else None):
                     routers.add(key)
+            elif kind is PortClaim:
+                if _set(self.objects.claims, key, obj if isinstance(obj, PortClaim) else None):
+                    claims.add(key)
             else:
                 services.update(self._take_slice(key, obj))
-        return Changes(frozenset(routes), frozenset(services), frozenset(routers))
+        return Changes(frozenset(routes), frozenset(services), frozenset(routers), frozenset(claims))
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:
         """Move one slice; give the Services that it changes."""

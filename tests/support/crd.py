@@ -1,7 +1,7 @@
-"""The Route's CustomResourceDefinition: defaulting, pruning and validation as an API server does it with the schema.
+"""CustomResourceDefinitions, of Routes and of PortClaims: defaulting, pruning and validation as an API server does it with the schema.
 
 Follows https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/ for the parts of
-structural schemas that this CRD has. Its rules in CEL are few; each has its equivalent here, and a rule that has none fails
+structural schemas that these have. Their rules in CEL are few; each has its equivalent here, and a rule that has none fails
 the load, so that a changed CRD is noticed.
 """
 
@@ -22,6 +22,7 @@ import yaml
 from tests.support.kube.statuses import Cause
 
 CRD_FILE = Path(__file__).parents[2].parent / "shared" / "crds" / "route.crd.yaml"
+CLAIMS_FILE = Path(__file__).parents[2] / "manifests" / "crds" / "portclaims.yaml"
 
 Schema = dict[str, Any]
 
@@ -75,6 +76,16 @@ _RULES: dict[str, Callable[[Any], bool]] = {
     "!has(self.tls) || self.tls.termination != 'passthrough' || !has(self.httpHeaders)": lambda spec: (
         spec.get("tls", {}).get("termination") != "passthrough" or "httpHeaders" not in spec
     ),
+    "self.port > 0 || self.host != ''": lambda spec: spec["port"] > 0 or spec["host"] != "",
+    "self.origin == 'Reserved' || (has(self.holder) && self.holder.name != '')": lambda spec: (
+        spec["origin"] == "Reserved" or spec.get("holder", {}).get("name", "") != ""
+    ),
+    "!has(self.portEnd) || (self.origin == 'Reserved' && self.host == '' && self.portEnd >= self.port)": lambda spec: (
+        "portEnd" not in spec
+        or (spec["origin"] == "Reserved" and spec["host"] == "" and spec["portEnd"] >= spec["port"])
+    ),
+    "(self.name == '') == (self.kind == '')": lambda holder: (holder["name"] == "") is (holder["kind"] == ""),
+    "self.name == '' || self.namespace != ''": lambda holder: holder["name"] == "" or holder["namespace"] != "",
 }
 
 
@@ -83,12 +94,16 @@ def _rule(text: str) -> Callable[[Any], bool]:
     if words.startswith("self.all(key, key.action.type"):
         return _header_values("req" if "req\\\\.hdr" in words else "res")
     if words not in _RULES:
-        raise NotImplementedError(f"{CRD_FILE} has a rule without equivalent here: {words}")
+        raise NotImplementedError(f"a CRD has a rule without equivalent here: {words}")
     return _RULES[words]
 
 
-class RouteSchema:
-    """What the CRD says of Route objects."""
+_IMMUTABLE = "self == oldSelf"
+"""A rule about a change: an API server asks it where the field was there before and is there after."""
+
+
+class CustomSchema:
+    """What a CRD says of its objects."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self.document = document
@@ -97,7 +112,8 @@ class RouteSchema:
         # apiVersion, kind and metadata are every object's; what they hold is not the schema's to say.
         self._schema = {**schema, "properties": {**schema["properties"], "metadata": {"type": "object", "x-any": True}}}
         for rule in _rules_of(self._schema):
-            _rule(rule)
+            if rule != _IMMUTABLE:
+                _rule(rule)
 
     def completed(self, obj: dict[str, Any]) -> dict[str, Any]:
         """Give an object without unknown fields, and with defaults for those that are absent or null."""
@@ -110,16 +126,16 @@ class RouteSchema:
         """Give the paths of fields that the schema does not have."""
         return _prune(copy.deepcopy(obj), self._schema)
 
-    def problems(self, obj: dict[str, Any]) -> list[Cause]:
-        """Give what is wrong with a completed object; nothing where it is valid.
+    def problems(self, obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[Cause]:
+        """Give what is wrong with a completed object, that is new or takes the place of an old one; nothing where it is valid.
 
         The rules in CEL are asked only where the schema itself is content, as the API server does.
         """
-        return list(_problems(obj, self._schema, "")) or list(_broken_rules(obj, self._schema, ""))
+        return list(_problems(obj, self._schema, "")) or list(_broken_rules(obj, self._schema, "", old))
 
 
 @functools.cache
-def route_schema() -> RouteSchema:
+def route_schema() -> CustomSchema:
     """Read the CRD of Routes, which lies beside the checkout.
 
     Without it the calling test is skipped, or fails where ``CI`` is ``true``.
@@ -129,7 +145,19 @@ def route_schema() -> RouteSchema:
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
-    return RouteSchema(yaml.safe_load(CRD_FILE.read_text(encoding="utf-8")))
+    return CustomSchema(yaml.safe_load(CRD_FILE.read_text(encoding="utf-8")))
+
+
+@functools.cache
+def claims_schema() -> CustomSchema:
+    """Read the CRD of PortClaims."""
+    return CustomSchema(yaml.safe_load(CLAIMS_FILE.read_text(encoding="utf-8")))
+
+
+def schema_of(kind: str) -> CustomSchema | None:
+    """Give the schema of a kind, None where it is no custom one."""
+    read = {"Route": route_schema, "PortClaim": claims_schema}.get(kind)
+    return read() if read is not None else None
 
 
 def _children(value: Any, schema: Schema, path: str) -> Iterator[tuple[Any, Schema, str]]:
@@ -264,13 +292,19 @@ def _combined_problems(value: Any, schema: Schema, path: str) -> Iterator[Cause]
         yield Cause(path, "FieldValueInvalid", said)
 
 
-def _broken_rules(value: Any, schema: Schema, path: str) -> Iterator[Cause]:
+def _broken_rules(value: Any, schema: Schema, path: str, old: Any) -> Iterator[Cause]:
     for validation in schema.get("x-kubernetes-validations", ()):
-        if not _rule(validation["rule"])(value):
+        rule = validation["rule"]
+        if not ((old is None or value == old) if rule == _IMMUTABLE else _rule(rule)(value)):
             message = " ".join(validation["message"].split())
             yield Cause(path, "FieldValueInvalid", f'Invalid value: "{_type_name(value)}": {message}')
-    for child in _children(value, schema, path):
-        yield from _broken_rules(*child)
+    for child, member, child_path in _children(value, schema, path):
+        yield from _broken_rules(child, member, child_path, _member(old, child_path))
+
+
+def _member(old: Any, path: str) -> Any:
+    """Give what was at the last step of a path. Items of lists have no former value: which it would be, only their keys say."""
+    return old.get(path.rpartition(".")[2]) if isinstance(old, dict) else None
 
 
 def _rules_of(schema: Any) -> Iterator[str]:

@@ -21,6 +21,7 @@ SHARD = "overlays/shard"
 TREES = (
     "base",
     "build",
+    "crds",
     "demo",
     "openshift",
     "overlays/daemonset",
@@ -36,7 +37,7 @@ COMPONENTS = (
 )  # fmt: skip
 """Those that overlays take."""
 
-ROUTER_TREES = tuple(tree for tree in TREES if tree not in {"build", "demo"})
+ROUTER_TREES = tuple(tree for tree in TREES if tree not in {"build", "crds", "demo"})
 """Those that have the router in them."""
 
 WORKLOADS = frozenset({"DaemonSet", "Deployment"})

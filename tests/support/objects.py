@@ -76,3 +76,27 @@ def endpoint_slice(
 def app(name: str, external_port: int | None, *endpoints: tuple[str, int], **of_route: Any) -> list[dict[str, Any]]:
     """Make Route, Service and slices of one application."""
     return [route(name, external_port, **of_route), service(name), *endpoint_slice(name, *endpoints)]
+
+
+def port_claim(
+    name: str,
+    port: int,
+    *,
+    holder: tuple[str, ...] | None = None,
+    host: str = "",
+    uid: str = "",
+    ledger: str = "tcp-router",
+    namespace: str = "openshift-ingress",
+    **spec: Any,
+) -> dict[str, Any]:
+    """Make a PortClaim: won by the holder (kind, namespace, name), or reserved, where it is None, for nobody."""
+    told = dict(zip(("kind", "namespace", "name"), holder or (), strict=False))
+    group = {"group": "route.openshift.io"} if told.get("kind") == "Route" else {}
+    held = {"holder": {**group, **told, **({"uid": uid} if uid else {})}} if holder is not None else {}
+    origin = "Won" if holder is not None else "Reserved"
+    return {
+        "apiVersion": "tcp-router.openshift.io/v1alpha1",
+        "kind": "PortClaim",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"ledger": ledger, "port": port, "host": host, "origin": origin, **held, **spec},
+    }

@@ -19,6 +19,7 @@ import pytest
 
 from tests.support.api_server import ApiServer, StatusError
 from tests.support.crd import route_schema
+from tests.support.kube import resources
 from tests.support.objects import app, endpoint_slice, route, service
 from tests.support.waiting import wait_for
 
@@ -495,7 +496,7 @@ def test_metadata_that_real_servers_refuse(client: Client, metadata: dict[str, A
 def test_a_new_crd_answers_404_for_a_moment(server: ApiServer, client: Client) -> None:
     """It says that it is established, and Routes are there a little later."""
     server.has_routes = False
-    server.install_routes()
+    server.install(resources.ROUTES)
     assert [client.refused("GET", ROUTES)["code"] for _ in range(2)] == [404, 404]
     assert client.ask("GET", ROUTES)["items"] == []
 

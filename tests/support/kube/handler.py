@@ -6,11 +6,11 @@ import json
 import re
 from typing import Any
 
-from tests.support.crd import route_schema
+from tests.support.crd import schema_of
 from tests.support.kube.connection import Connection, Cut
 from tests.support.kube.listing import Snapshots
 from tests.support.kube.patches import PatchFailed, PatchMalformed, json_patch, merge_patch
-from tests.support.kube.resources import RESOURCES, REVIEWS, ROUTES, SERVICE_ACCOUNTS, Target, parse
+from tests.support.kube.resources import CUSTOM, RESOURCES, REVIEWS, SERVICE_ACCOUNTS, Resource, Target, parse
 from tests.support.kube.reviews import review
 from tests.support.kube.selectors import Matcher, by_fields, by_labels
 from tests.support.kube.statuses import StatusError, failure, forbidden, not_found, unauthorized
@@ -18,7 +18,7 @@ from tests.support.kube.storage import Object, utc_now
 from tests.support.kube.watching import Watch
 
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-_ROUTE_CRD = f"{_CRDS}/routes.route.openshift.io"
+_CRD_PATHS = {f"{_CRDS}/{resource.crd}": resource for resource in CUSTOM}
 _HEALTH = {"/healthz", "/livez", "/readyz"}
 _VERSION = {"major": "1", "minor": "31", "gitVersion": "v1.31.0", "platform": "linux/amd64"}
 _PATCHES = {"application/json-patch+json": json_patch, "application/merge-patch+json": merge_patch}
@@ -54,8 +54,8 @@ class Handler(Connection):
         if not access.accepts(token):
             raise unauthorized()
         target = parse(path)
-        if target is None or (target.resource is ROUTES and not self.state.has_routes):
-            self._answer_other(path)
+        if target is None or not self.state.has(target.resource):
+            self._answer_other(path, body)
             return
         verb = self._verb(target, query)
         plural = "/".join(filter(None, (target.resource.plural, target.subresource)))
@@ -201,8 +201,9 @@ class Handler(Connection):
                 raise failure(400, said)
             metadata["namespace"] = target.namespace
         checked: Object = {**obj, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
-        if resource is ROUTES and query.get("fieldValidation") == "Strict":
-            unknown = route_schema().unknown_fields(checked)
+        schema = schema_of(resource.kind)
+        if schema is not None and query.get("fieldValidation") == "Strict":
+            unknown = schema.unknown_fields(checked)
             if unknown:
                 said = ", ".join(f'unknown field "{path}"' for path in unknown)
                 raise failure(400, f"strict decoding error: {said}")
@@ -211,23 +212,33 @@ class Handler(Connection):
     def _manager(self) -> str:
         return re.split(r"[/ ]", self.headers.get("User-Agent") or "unknown")[0]
 
-    def _answer_other(self, path: str) -> None:
-        """Answer what is about no object: health, the version, and the CRD of Routes."""
+    def _install(self, body: bytes) -> None:
+        """Install the CRD that a client sent, where it is one of ours."""
+        name = _parsed(body).get("metadata", {}).get("name")
+        resource = next((known for known in CUSTOM if known.crd == name), None)
+        if resource is None:
+            raise failure(422, f'CustomResourceDefinition "{name}" is none that the server of tests knows')
+        if self.state.has(resource):
+            raise failure(
+                409, f'customresourcedefinitions.apiextensions.k8s.io "{name}" already exists', "AlreadyExists"
+            )
+        self.state.install(resource)
+        self.answer_object(201, _established(resource))
+
+    def _answer_other(self, path: str, body: bytes) -> None:
+        """Answer what is about no object: health, the version, and the CRDs."""
         if path in _HEALTH and self.command == "GET":
             self.answer(200, b"ok", "text/plain; charset=utf-8")
         elif path == "/version" and self.command == "GET":
             self.answer_object(200, _VERSION)
         elif path == _CRDS and self.command == "POST":
-            if self.state.has_routes:
-                said = 'customresourcedefinitions.apiextensions.k8s.io "routes.route.openshift.io" already exists'
-                raise failure(409, said, "AlreadyExists")
-            self.state.install_routes()
-            self.answer_object(201, _established())
-        elif path == _ROUTE_CRD and self.command in {"GET", "DELETE"} and self.state.has_routes:
-            self.state.has_routes = self.command == "GET"
-            self.answer_object(200, _established())
+            self._install(body)
+        elif path in _CRD_PATHS and self.command in {"GET", "DELETE"} and self.state.has(_CRD_PATHS[path]):
+            resource = _CRD_PATHS[path]
+            self.state.set_custom(resource, there=self.command == "GET")
+            self.answer_object(200, _established(resource))
         elif path == "/apis" and self.command == "GET":
-            groups = sorted({known.group for known in RESOURCES if known is not ROUTES or self.state.has_routes} - {""})
+            groups = sorted({known.group for known in RESOURCES if self.state.has(known)} - {""})
             self.answer_object(
                 200, {"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": name} for name in groups]}
             )
@@ -238,9 +249,10 @@ class Handler(Connection):
 _SUCCESS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
 
 
-def _established() -> Object:
+def _established(resource: Resource) -> Object:
     conditions = [{"type": kind, "status": "True"} for kind in ("NamesAccepted", "Established")]
-    return {**route_schema().document, "status": {"conditions": conditions}}
+    schema = schema_of(resource.kind)
+    return {**(schema.document if schema is not None else {}), "status": {"conditions": conditions}}
 
 
 def _parsed(body: bytes) -> Any:

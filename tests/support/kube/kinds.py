@@ -1,7 +1,7 @@
 """What an API server fills in and refuses, kind by kind, as far as the router and its tests can come across it.
 
 Followed: kubernetes/pkg/apis/core/validation/{validation,events}.go and pkg/apis/coordination/validation; metadata and what
-leads to addresses have modules of their own. Routes go by the schema of their CRD.
+leads to addresses have modules of their own. Routes and PortClaims go by the schemas of their CRDs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 from collections.abc import Container, Iterator
 from typing import Any
 
-from tests.support.crd import route_schema
+from tests.support.crd import schema_of
 from tests.support.kube.metadata import QUALIFIED, metadata_problems
 from tests.support.kube.networking import endpoints_problems, service_problems, slice_problems
 from tests.support.kube.resources import Resource
@@ -40,8 +40,9 @@ def completed(obj: Object) -> Object:
     """
     kind = obj["kind"]
     _check_types(obj, kind)
-    if kind == "Route":
-        return route_schema().completed(obj)
+    schema = schema_of(kind)
+    if schema is not None:
+        return schema.completed(obj)
     obj = copy.deepcopy(obj)
     if kind == "Service":
         _complete_service(obj)
@@ -66,8 +67,9 @@ def check(resource: Resource, new: Object, old: Object | None, *, loopback: Cont
         StatusError: 422, with a cause for each broken rule.
     """
     causes = list(metadata_problems(resource, new["metadata"]))
-    if resource.kind == "Route":
-        causes += route_schema().problems(new)
+    schema = schema_of(resource.kind)
+    if schema is not None:
+        causes += schema.problems(new, old)
     elif resource.kind == "Event":
         causes += _event_problems(new, old)
     elif resource.kind == "Lease":

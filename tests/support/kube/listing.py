@@ -8,7 +8,7 @@ import json
 import secrets
 from collections.abc import Sequence
 
-from tests.support.kube.resources import ROUTES, Resource, Target
+from tests.support.kube.resources import CUSTOM, Resource, Target
 from tests.support.kube.selectors import Matcher
 from tests.support.kube.statuses import continue_expired, failure, too_large
 from tests.support.kube.storage import Storage, Stored
@@ -72,7 +72,7 @@ class Snapshots:
 def _rendered(resource: Resource, metadata: dict[str, object], stored: Sequence[Stored]) -> bytes:
     head = json.dumps({"kind": f"{resource.kind}List", "apiVersion": resource.api_version, "metadata": metadata})
     bodies = [item.body for item in stored]
-    if resource is not ROUTES:
+    if resource not in CUSTOM:
         # Members of lists have no apiVersion and kind, except those of custom resources.
         prefix = f'{{"apiVersion":"{resource.api_version}","kind":"{resource.kind}",'
         bodies = [b"{" + body[len(prefix) :] for body in bodies]

@@ -39,6 +39,11 @@ class Resource:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     @property
+    def crd(self) -> str:
+        """The name of its CustomResourceDefinition, where it has one."""
+        return f"{self.plural}.{self.group}"
+
+    @property
     def prefix(self) -> str:
         """What its paths begin with."""
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
@@ -49,6 +54,15 @@ ROUTES = Resource(
     "v1",
     "Route",
     "routes",
+    subresources=("status",),
+    unconditional_update=False,
+    counts_generations=True,
+)
+PORT_CLAIMS = Resource(
+    "tcp-router.openshift.io",
+    "v1alpha1",
+    "PortClaim",
+    "portclaims",
     subresources=("status",),
     unconditional_update=False,
     counts_generations=True,
@@ -70,8 +84,11 @@ ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "SubjectAccessReview", "
 REVIEWS = (TOKEN_REVIEWS, ACCESS_REVIEWS)
 """Kinds that are answered and not stored."""
 
+CUSTOM = (ROUTES, PORT_CLAIMS)
+"""Those that come by a CustomResourceDefinition, and go with it."""
+
 RESOURCES = (
-    ROUTES,
+    *CUSTOM,
     SERVICES,
     ENDPOINTS,
     PODS,

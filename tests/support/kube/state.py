@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from tests.support.kube.access import Access
 from tests.support.kube.faults import Faults
+from tests.support.kube.resources import PORT_CLAIMS, ROUTES, Resource
 from tests.support.kube.storage import Storage
 
-_LATE_ROUTES = 2
+_LATE = 2
 
 
 class Request(NamedTuple):
@@ -33,7 +34,7 @@ class ServerState:
         self.access = Access(self.storage)
         self.bookmark_interval_s = 60.0
         self.stopping = threading.Event()
-        self._has_routes = True
+        self._absent: frozenset[Resource] = frozenset()
         self._requests: list[Request] = []
         self._open_watches = 0
         self._bookmarks = 0
@@ -54,21 +55,38 @@ class ServerState:
         """How often ``bookmark`` was called."""
         return self._bookmarks
 
+    def has(self, resource: Resource) -> bool:
+        """Whether the server has the resource: a custom one only while its CRD is installed."""
+        return resource not in self._absent
+
+    def set_custom(self, resource: Resource, *, there: bool) -> None:
+        """Install a CRD, or take it away: then the watches of its objects end, and the objects are hidden."""
+        with self.storage.changed:
+            self._absent = self._absent - {resource} if there else self._absent | {resource}
+            self.storage.changed.notify_all()
+
     @property
     def has_routes(self) -> bool:
-        """Whether the CRD of Routes is installed; where it goes, the watches of Routes end, and the objects are hidden."""
-        return self._has_routes
+        """Whether the CRD of Routes is installed."""
+        return self.has(ROUTES)
 
     @has_routes.setter
     def has_routes(self, there: bool) -> None:
-        with self.storage.changed:
-            self._has_routes = there
-            self.storage.changed.notify_all()
+        self.set_custom(ROUTES, there=there)
 
-    def install_routes(self) -> None:
-        """Install the CRD as a real server does: it says that it is established, and answers 404 to a few requests more."""
-        self.has_routes = True
-        self.faults.fail("", "/apis/route.openshift.io/", 404, times=_LATE_ROUTES)
+    @property
+    def has_port_claims(self) -> bool:
+        """Whether the CRD of PortClaims is installed."""
+        return self.has(PORT_CLAIMS)
+
+    @has_port_claims.setter
+    def has_port_claims(self, there: bool) -> None:
+        self.set_custom(PORT_CLAIMS, there=there)
+
+    def install(self, resource: Resource) -> None:
+        """Install a CRD as a real server does: it says that it is established, and answers 404 to a few requests more."""
+        self.set_custom(resource, there=True)
+        self.faults.fail("", f"{resource.prefix}/", 404, times=_LATE)
 
     @property
     def tokens(self) -> set[str]:

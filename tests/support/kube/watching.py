@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.support.kube.connection import Connection, Cut
-from tests.support.kube.resources import ROUTES, Target
+from tests.support.kube.resources import Target
 from tests.support.kube.selectors import Matcher
 from tests.support.kube.state import ServerState
 from tests.support.kube.statuses import StatusError, failure, too_old
@@ -109,7 +109,7 @@ class Watch:
                 raise Cut
 
     def _is_to_end(self) -> bool:
-        is_hidden = self._resource is ROUTES and not self._state.has_routes
+        is_hidden = not self._state.has(self._resource)
         return self._state.stopping.is_set() or self._faults.cuts != self._cuts or is_hidden
 
     def _news(self) -> Iterator[bytes]:

@@ -1,0 +1,156 @@
+"""PortClaims of the router's own namespace, as they are: all of them are read, by every replica."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from router.cluster.decoding import Head, decode_head, decode_object
+from router.cluster.handle import Handle
+from router.cluster.reflector import WatchObserver
+from router.objects.decoding import Refusal
+from router.objects.meta import ObjectKey
+from router.objects.portclaim import PortClaim
+from router.objects.store import Store
+
+log = structlog.get_logger()
+
+
+_KIND_GOES_S = 60.0
+"""An API server that is told to delete a kind deletes its objects first, one by one, and they are told like any others."""
+
+
+class ClaimSink:
+    """The sink of the watch over PortClaims.
+
+    What cannot be decoded stays as it was known: a claim is not lost because somebody wrote one that this version cannot read.
+    So do claims that went because their whole kind did: of that nobody has to take an admin's reservations for lifted.
+
+    Args:
+        store: is told.
+        clock: seconds of a clock that never goes back.
+    """
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._known: dict[ObjectKey, PortClaim] = {}
+        self._gone: deque[tuple[float, PortClaim]] = deque()
+        """Those that went lately, and when."""
+        self._listed: dict[ObjectKey, PortClaim] = {}
+        self._undecodable: set[ObjectKey] = set()
+
+    @property
+    def held(self) -> int:
+        """How many claims are known."""
+        return len(self._known)
+
+    def begin_list(self) -> None:
+        """Begin to list."""
+        self._listed, self._undecodable = {}, set()
+
+    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
+        """Take claims of the list."""
+        for raw in items:
+            claim = self._decode(raw)
+            if claim is not None:
+                self._listed[claim.key] = claim
+
+    def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
+        """Take what was listed for all that there is."""
+        listed, self._listed = self._listed, {}
+        gone = self._known.keys() - listed.keys() - self._undecodable
+        for key in gone:
+            self._forget(key)
+        self._known.update(listed)
+        self._store.apply(
+            {(PortClaim, key): claim for key, claim in listed.items()}, frozenset((PortClaim, key) for key in gone)
+        )
+
+    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
+        """Take a claim that was added or changed, or (None) deleted."""
+        if raw is None:
+            self._forget(head.key)
+            self._store.delete(PortClaim, head.key)
+        elif (claim := self._decode(raw)) is not None:
+            self._known[claim.key] = claim
+            self._store.put(claim)
+
+    def kind_is_gone(self) -> None:
+        """Take back what went just before the API server said that it has no such kind (any more)."""
+        since_s = self._clock() - _KIND_GOES_S
+        back = {claim.key: claim for went_s, claim in self._gone if went_s >= since_s and claim.key not in self._known}
+        self._gone.clear()
+        if back:
+            log.warning(
+                "portclaims went with their kind", claims=len(back), consequence="they hold as they were last known"
+            )
+            self._known.update(back)
+            self._store.put(*back.values())
+
+    def _forget(self, key: ObjectKey) -> None:
+        claim = self._known.pop(key, None)
+        if claim is None:
+            return
+        now_s = self._clock()
+        while self._gone and self._gone[0][0] < now_s - _KIND_GOES_S:
+            self._gone.popleft()
+        self._gone.append((now_s, claim))
+
+    def _decode(self, raw: msgspec.Raw) -> PortClaim | None:
+        decoded = decode_object(PortClaim, raw)
+        if not isinstance(decoded, Refusal):
+            return decoded
+        try:
+            key = decode_head(raw).key
+        except msgspec.DecodeError:
+            key = ObjectKey("", "")
+        self._undecodable.add(key)
+        log.warning(
+            "object not decoded", kind="portclaims", namespace=key.namespace, name=key.name, problem=str(decoded)
+        )
+        return None
+
+
+class UntilRead:
+    """An observer that tells the sink when the kind is gone, and gives up waiting for a kind that never was, where that is allowed.
+
+    Args:
+        observer: is told all the same.
+        sink: of the watch.
+        handle: of the watch, which has to list again when the kind comes back: with it nothing came that was there before.
+        is_listed: says whether there was a list ever.
+        may_give_up: says whether to do without: all else was read, and the kind is not required.
+        give_up: called then.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - whom it tells, and what it asks
+        self,
+        observer: WatchObserver,
+        sink: ClaimSink,
+        handle: Handle,
+        is_listed: Callable[[], bool],
+        may_give_up: Callable[[], bool],
+        give_up: Callable[[], None],
+    ) -> None:
+        self._observer = observer
+        self._sink = sink
+        self._handle = handle
+        self._is_listed = is_listed
+        self._may_give_up = may_give_up
+        self._give_up = give_up
+
+    def watch_restarted(self, kind: str, cause: str) -> None:
+        """Count, and do what is to be done about a kind that is absent."""
+        self._observer.watch_restarted(kind, cause)
+        if cause != "absent":
+            return
+        if self._is_listed():
+            self._sink.kind_is_gone()
+            self._handle.request_list()
+        elif self._may_give_up():
+            self._give_up()
