@@ -14,6 +14,7 @@ import docker
 import pytest
 import yaml
 
+from tests.support.api_server import EVERY_ADDRESS
 from tests.support.clients import connect
 from tests.support.cluster import Cluster, http_cluster
 from tests.support.docker_engine import Built
@@ -193,6 +194,9 @@ def test_stop(pod: DockerPod, folder: Folder, echo: TcpServer, tell: Tell) -> No
 def api(tmp_path: Path) -> Iterator[Cluster]:
     """A cluster whose API server runs on this machine."""
     with http_cluster(tmp_path) as cluster:
+        assert cluster.server is not None
+        # The containers share the network of the tests, whose pods are on loopback.
+        cluster.server.storage.loopback = EVERY_ADDRESS
         yield cluster
 
 
