@@ -1,0 +1,253 @@
+"""Who holds which port and host, and for whom they are reserved, from PortClaims alone; pure.
+
+Reservations are an admin's word and go before what was won. Of several that are about the same, the oldest counts. What was won counts
+as it was created: a claim whose spec somebody changed says nothing any more, until the leader has made it anew. What a change costs
+does not depend on how many claims there are, but for ranges, which are an admin's alone to write.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from heapq import heappop, heappush
+
+from router.admission.places import SNI, Hold, Place, Reservation, hold_of, is_as_won, place_of
+from router.model import Asker
+from router.objects.portclaim import ClaimHolder, PortClaim
+
+_Age = tuple[bool, str, str]
+"""By which the oldest of several claims is found: creationTimestamp (those without one last), then its name."""
+
+
+class Reason(StrEnum):
+    """Whether a claim counts, as the ``reason`` of its condition."""
+
+    IN_FORCE = "InForce"
+    OVERRULED = "Overruled"
+    """Another claim counts in its place."""
+    CHANGED = "Changed"
+    """It was won, and somebody changed it since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a claim counts, and why not."""
+
+    reason: Reason
+    by: str = ""
+    """The name of the PortClaim that counts in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What may be decided otherwise after claims changed."""
+
+    ports: frozenset[int] = frozenset()
+    hosts: frozenset[str] = frozenset()
+    """On the SNI port."""
+    ranges: tuple[tuple[int, int], ...] = ()
+    """First and last of ports."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What claims say of one place."""
+
+    won: dict[str, Hold] = field(default_factory=dict)
+    """By the name of the claim; those that count, each by itself."""
+    reserved: dict[str, PortClaim] = field(default_factory=dict)
+
+
+class Ledger:
+    """The PortClaims of one ledger, kept decided.
+
+    Args:
+        name: claims of other ledgers are passed over.
+        address: so are those of other addresses.
+    """
+
+    def __init__(self, name: str, address: str = "") -> None:
+        self._name = name
+        self._address = address
+        self._claims: dict[str, PortClaim] = {}
+        self._ports: dict[int, dict[str, _Told]] = {}
+        """By port, then by host."""
+        self._ranges: dict[str, PortClaim] = {}
+        self._segments = _Segments(())
+        self._ports_touched: set[int] = set()
+        self._hosts_touched: set[str] = set()
+        self._ranges_touched: list[tuple[int, int]] = []
+
+    def put(self, name: str, claim: PortClaim | None) -> None:
+        """Take a claim as it is now; None is gone."""
+        if claim is not None and (claim.spec.ledger != self._name or claim.spec.address != self._address):
+            claim = None
+        former = self._claims.pop(name, None)
+        if former is not None:
+            self._leave(name, former)
+        if claim is not None:
+            self._claims[name] = claim
+            self._enter(name, claim)
+
+    def take_touched(self) -> Touched:
+        """Give what may be decided otherwise since this was last asked."""
+        touched = Touched(frozenset(self._ports_touched), frozenset(self._hosts_touched), tuple(self._ranges_touched))
+        self._ports_touched, self._hosts_touched, self._ranges_touched = set(), set(), []
+        return touched
+
+    def holds(self, port: int) -> tuple[Hold, ...]:
+        """Give who holds a port, or a host on it, the first first; one for each place."""
+        told = self._ports.get(port, {})
+        return tuple(sorted((hold for each in told.values() if (hold := _first(each))), key=lambda hold: hold.order))
+
+    def hold(self, place: Place) -> Hold | None:
+        """Give who holds a place."""
+        told = self._told(place)
+        return _first(told) if told is not None else None
+
+    def reservations(self, place: Place) -> tuple[Reservation, ...]:
+        """Give the reservations that count for a place: of its port, and of its host. Who asks for it needs them all."""
+        places = (place,) if place.port == SNI or not place.host else (Place(place.port), place)
+        return tuple(found for each in places if (found := self._reservation(each)) is not None)
+
+    def bars(self, place: Place, asker: Asker) -> Reservation | None:
+        """Give the reservation that keeps an asker from a place; None if none does."""
+        return next((each for each in self.reservations(place) if not each.allows(asker)), None)
+
+    def standing(self, name: str) -> Standing | None:
+        """Say whether a claim counts; None for those of other ledgers."""
+        claim = self._claims.get(name)
+        if claim is None:
+            return None
+        if claim.spec.origin == "Reserved":
+            return self._standing_reserved(name, claim)
+        hold = hold_of(name, claim)
+        if not is_as_won(claim):
+            return Standing(Reason.CHANGED)
+        bar = self.bars(hold.place, hold.asker)
+        if bar is not None:
+            return Standing(Reason.OVERRULED, bar.claim)
+        first = self.hold(hold.place)
+        if first is None or first.claim == name:
+            return Standing(Reason.IN_FORCE)
+        return Standing(Reason.OVERRULED, first.claim)
+
+    def claim(self, name: str) -> PortClaim | None:
+        """Give a claim of this ledger."""
+        return self._claims.get(name)
+
+    def names(self) -> Iterator[str]:
+        """Give the names of all claims of this ledger."""
+        return iter(self._claims)
+
+    def _standing_reserved(self, name: str, claim: PortClaim) -> Standing:
+        if _is_range(claim):
+            winners = self._segments.winners(claim.spec.port, _last(claim))
+            if not winners or name in winners:
+                return Standing(Reason.IN_FORCE)
+            return Standing(Reason.OVERRULED, winners[0])
+        found = self._reservation(place_of(claim))
+        if found is None or found.claim == name:
+            return Standing(Reason.IN_FORCE)
+        return Standing(Reason.OVERRULED, found.claim)
+
+    def _reservation(self, place: Place) -> Reservation | None:
+        told = self._told(place)
+        reserved = list(told.reserved.items()) if told is not None else []
+        if place.port != SNI and not place.host:
+            over = self._segments.at(place.port)
+            reserved += [(over, self._ranges[over])] if over else []
+        if not reserved:
+            return None
+        name, claim = min(reserved, key=lambda item: _age(*item))
+        return Reservation(name, claim.spec.holder or ClaimHolder())
+
+    def _told(self, place: Place) -> _Told | None:
+        return self._ports.get(place.port, {}).get(place.host)
+
+    def _enter(self, name: str, claim: PortClaim) -> None:
+        if _is_range(claim):
+            self._ranges[name] = claim
+            self._ranges_changed(claim)
+            return
+        place = place_of(claim)
+        told = self._ports.setdefault(place.port, {}).setdefault(place.host, _Told())
+        if claim.spec.origin == "Reserved":
+            told.reserved[name] = claim
+        elif is_as_won(claim):
+            told.won[name] = hold_of(name, claim)
+        self._touch(place)
+
+    def _leave(self, name: str, claim: PortClaim) -> None:
+        if _is_range(claim):
+            del self._ranges[name]
+            self._ranges_changed(claim)
+            return
+        place = place_of(claim)
+        told = self._ports[place.port][place.host]
+        told.reserved.pop(name, None)
+        told.won.pop(name, None)
+        if not told.reserved and not told.won:
+            del self._ports[place.port][place.host]
+            if not self._ports[place.port]:
+                del self._ports[place.port]
+        self._touch(place)
+
+    def _touch(self, place: Place) -> None:
+        if place.port == SNI:
+            self._hosts_touched.add(place.host)
+        else:
+            self._ports_touched.add(place.port)
+
+    def _ranges_changed(self, claim: PortClaim) -> None:
+        self._segments = _Segments(self._ranges.items())
+        self._ranges_touched.append((claim.spec.port, _last(claim)))
+
+
+class _Segments:
+    """Which of several ranges counts for each port: the oldest."""
+
+    def __init__(self, ranges: Iterable[tuple[str, PortClaim]]) -> None:
+        edges: dict[int, list[tuple[_Age, int]]] = {}
+        for name, claim in ranges:
+            edges.setdefault(claim.spec.port, []).append((_age(name, claim), _last(claim)))
+            edges.setdefault(_last(claim) + 1, [])
+        self._starts = sorted(edges)
+        self._names: list[str] = []
+        """For each start the range that counts from there on; empty is none."""
+        open_ranges: list[tuple[_Age, int]] = []
+        for start in self._starts:
+            for each in edges[start]:
+                heappush(open_ranges, each)
+            while open_ranges and open_ranges[0][1] < start:
+                heappop(open_ranges)
+            self._names.append(open_ranges[0][0][-1] if open_ranges else "")
+
+    def at(self, port: int) -> str:
+        """Give the name of the range that counts for a port; empty is none."""
+        place = bisect_right(self._starts, port) - 1
+        return self._names[place] if place >= 0 else ""
+
+    def winners(self, first: int, last: int) -> list[str]:
+        """Give the names of the ranges that count for some port of these."""
+        begin, end = bisect_right(self._starts, first) - 1, bisect_right(self._starts, last)
+        return [name for name in self._names[max(0, begin) : end] if name]
+
+
+def _first(told: _Told) -> Hold | None:
+    return min(told.won.values(), key=lambda hold: (not hold.since, hold.since, hold.claim), default=None)
+
+
+def _is_range(claim: PortClaim) -> bool:
+    return claim.spec.origin == "Reserved" and claim.spec.port_end is not None and claim.spec.port != SNI
+
+
+def _last(claim: PortClaim) -> int:
+    return max(claim.spec.port, claim.spec.port_end or 0)
+
+
+def _age(name: str, claim: PortClaim) -> _Age:
+    created = claim.metadata.creation_timestamp or ""
+    return not created, created, name
