@@ -14,6 +14,7 @@ RouterError
 │   ├── ApiConflict          409: the object was changed meanwhile, or exists already
 │   ├── ApiGone              410: the resourceVersion or continue token is too old; list again
 │   ├── ApiInvalid           422: the server's validation refuses the object
+│   ├── ApiUnreadable        an answer of success that is not what an API server answers
 │   └── ApiBusy              429 or 5xx: try again, not before ``retry_after_s``
 └── HaproxyError             something about the HAProxy that we run
     ├── HaproxyNotFound      no binary that is new enough
@@ -110,6 +111,10 @@ class ApiGone(ApiError):
 
 class ApiInvalid(ApiError):
     """The server's validation refuses the object."""
+
+
+class ApiUnreadable(ApiError):
+    """An answer of success that is not what an API server answers."""
 
 
 class ApiBusy(ApiError):

@@ -45,20 +45,6 @@ class Head(_Fields, frozen=True):
         return ObjectKey(self.metadata.namespace, self.metadata.name)
 
 
-class PageMeta(_Fields, frozen=True):
-    """meta/v1 ListMeta."""
-
-    resource_version: str = ""
-    continue_: str = msgspec.field(name="continue", default="")
-
-
-class Page(_Fields, frozen=True):
-    """One page of a list."""
-
-    metadata: PageMeta = PageMeta()
-    items: tuple[msgspec.Raw, ...] | None = None
-
-
 class WatchEvent(_Fields, frozen=True):
     """meta/v1 WatchEvent."""
 
@@ -123,7 +109,6 @@ _MOST_DIGITS = 40
 """Of a resourceVersion: real ones have 64 bits, and Python makes no numbers of thousands of digits."""
 
 # They raise msgspec.DecodeError.
-decode_page = reader(Page)
 decode_event = reader(WatchEvent)
 decode_status = reader(EventStatus)
 decode_head = reader(Head)

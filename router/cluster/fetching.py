@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from router.cluster.decoding import decode_page, version_number
+from router.cluster.decoding import version_number
 from router.cluster.sieve import Held, Sieve, Sifted
-from router.errors import ApiGone
 from router.kube.api import Api
+from router.kube.pages import Pages
 from router.objects.meta import ObjectKey
-
-_PAGE_SIZE = 500
 
 
 @dataclass(slots=True)
@@ -39,21 +37,14 @@ def list_some(
 
     Raises:
         ApiError: as the API server answered.
-        msgspec.DecodeError: the answer is no list.
     """
-    path = sieve.kind.resource.path(namespace)
-    query = {**selector, "limit": str(_PAGE_SIZE)}
+    pages = Pages(api, sieve.kind.resource.path(namespace), selector)
     listed = Sifted()
-    while True:
-        try:
-            page = decode_page(api.get(path, query))
-        except ApiGone:
-            if "continue" not in query:
-                raise
-            # Pages took longer than the server remembers. Without a limit there is but one.
-            listed, query = Sifted(), dict(selector)
-            continue
-        listed.add(sieve.sift(page.items or (), services))
-        if not page.metadata.continue_:
-            return version_number(page.metadata.resource_version), listed
-        query["continue"] = page.metadata.continue_
+    version = None
+    while not pages.is_over:
+        page = pages.read()
+        if page.is_first:
+            listed = Sifted()
+        listed.add(sieve.sift(page.items, services))
+        version = version_number(page.resource_version)
+    return version, listed

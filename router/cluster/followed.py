@@ -265,13 +265,13 @@ class Followed:
             version, listed = list_some(
                 self._api, self._sieve, namespace, selector, {service: service for service in services}
             )
-        except (ApiError, msgspec.DecodeError) as error:
+        except ApiError as error:
             named = [str(key) for key in sorted(services)]
-            if not isinstance(error, ApiError) or error.status not in _REFUSED:
+            if error.status not in _REFUSED:
                 self._log.info("objects not fetched", services=named, problem=str(error))
                 with self._lock:
                     self._fetches.remove(fetch)
-                return error if isinstance(error, ApiError) else ApiError(f"the answer is no list: {error}")
+                return error
             # Never a reason to list what is everybody's. What the watch brings of them is taken all the same.
             self._log.warning("objects refused", services=named, problem=str(error))
             version, listed = None, Sifted()

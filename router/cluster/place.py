@@ -12,15 +12,11 @@ is missing, a resource that is away. It is given up when
 
 from __future__ import annotations
 
-from router.errors import ApiError, ApiGone, ApiInvalid, ApiUnreachable
+from router.errors import ApiError, ApiGone, ApiInvalid, ApiUnreachable, ApiUnreadable
 
 _STUCK_AT_MOST = 2
 """So often in a row a watch may fail to get past one place; then it is given up."""
 _BAD_REQUEST = 400
-
-
-class Undecodable(ApiError):
-    """An answer is not what an API server answers."""
 
 
 class ErrorEvent(ApiError):
@@ -69,7 +65,7 @@ class Place:
             return
         elif isinstance(error, ApiInvalid) or error.status == _BAD_REQUEST:
             self.forget()
-        elif isinstance(error, ErrorEvent | Undecodable | Mute):
+        elif isinstance(error, ErrorEvent | ApiUnreadable | Mute):
             self._stuck += 1
             if self._stuck >= _STUCK_AT_MOST:
                 self.forget()

@@ -12,10 +12,10 @@ from typing import Protocol
 import msgspec
 import structlog
 
-from router.cluster.decoding import Head, decode_event, decode_head, decode_page, decode_status
+from router.cluster.decoding import Head, decode_event, decode_head, decode_status
 from router.cluster.handle import Handle
 from router.cluster.kinds import Resource
-from router.cluster.place import ErrorEvent, Mute, Place, Undecodable
+from router.cluster.place import ErrorEvent, Mute, Place
 from router.errors import (
     ApiBusy,
     ApiError,
@@ -24,9 +24,12 @@ from router.errors import (
     ApiNotFound,
     ApiUnauthorized,
     ApiUnreachable,
+    ApiUnreadable,
 )
 from router.kube.api import Api
+from router.kube.pages import SIZE, Pages
 from router.kube.problems import error_of
+from router.supervisor.backoff import Backoff
 
 log = structlog.get_logger()
 
@@ -37,6 +40,7 @@ _CAUSES: tuple[tuple[type[ApiError], str], ...] = (
     (ApiNotFound, "absent"),
     (ApiUnreachable, "unreachable"),
     (ApiBusy, "busy"),
+    (ApiUnreadable, "undecodable"),
 )
 _INTERNAL_ERROR = 500
 _GONE_AT_MOST = 2
@@ -47,7 +51,7 @@ _GONE_AT_MOST = 2
 class Pace:
     """How often and how long things are done; seconds but for ``page_size``."""
 
-    page_size: int = 500
+    page_size: int = SIZE
     pauses_s: tuple[float, float] = (0.2, 15.0)
     """First and longest pause after a failure; each is shortened at random, by up to a half."""
     well_after_s: float = 1.0
@@ -133,7 +137,7 @@ class Reflector:
         self._place = Place()
         self._gets_bookmarks = False
         self._gone_in_a_row = 0
-        self._pause_s = pace.pauses_s[0]
+        self._backoff = Backoff(*pace.pauses_s)
         self._is_watching = False
         self._cannot_watch = False
         """What went wrong was a watch. A list that goes well says nothing about that: each needs a permission of its own."""
@@ -190,27 +194,17 @@ class Reflector:
 
     def _list(self) -> str:
         """Give all objects to the sink; return the list's resourceVersion."""
-        self._sink.begin_list()
-        query = {**self._selector, "limit": str(self._pace.page_size)}
-        while True:
-            try:
-                page = decode_page(self._api.get(self._path, query))
-            except ApiGone:
-                if "continue" not in query:
-                    raise
-                # Pages took longer than the server remembers. Without a limit there is but one.
-                self._sink.begin_list()
-                query = dict(self._selector)
-                continue
-            except msgspec.DecodeError as error:
-                raise Undecodable(f"GET {self._path}: the answer is no list: {error}") from error
+        pages = Pages(self._api, self._path, self._selector, self._pace.page_size)
+        version = ""
+        while not pages.is_over:
+            page = pages.read()
             self._answered()
-            self._sink.add_page(page.items or ())
-            if not page.metadata.continue_:
-                break
-            query["continue"] = page.metadata.continue_
-        self._sink.end_list(page.metadata.resource_version)
-        return page.metadata.resource_version
+            if page.is_first:
+                self._sink.begin_list()
+            self._sink.add_page(page.items)
+            version = page.resource_version
+        self._sink.end_list(version)
+        return version
 
     def _watch(self, resource_version: str) -> None:
         """Give changes to the sink until the stream ends."""
@@ -255,7 +249,7 @@ class Reflector:
             if event.type == "ERROR":
                 self._raise_error(event.object)
         except msgspec.DecodeError as error:
-            raise Undecodable(f"WATCH {self._path}: an event cannot be read: {error}") from error
+            raise ApiUnreadable(f"WATCH {self._path}: an event cannot be read: {error}") from error
         try:
             head = decode_head(event.object)
         except msgspec.DecodeError as error:
@@ -296,11 +290,10 @@ class Reflector:
         now_s = time.monotonic()
         lasted = self._stream_opened_s is not None and now_s - self._stream_opened_s >= self._pace.well_after_s
         if lasted or self._made_progress:
-            self._pause_s = self._pace.pauses_s[0]
+            self._backoff.reset()
         if lasted and error is None:
             return
-        pause_s = self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - to spread load
-        self._pause_s = min(self._pause_s * 2, self._pace.pauses_s[1])
+        pause_s = self._backoff.pause_s() * random.uniform(0.5, 1.0)  # noqa: S311 - to spread load
         if isinstance(error, ApiBusy) and error.retry_after_s is not None:
             pause_s = max(pause_s, error.retry_after_s)
         if error is not None:
@@ -321,20 +314,10 @@ class Reflector:
         if problem != self.problem:
             self._log.warning("watch failed", cause=cause, problem=problem, retry_in_seconds=round(pause_s, 1))
             self.problem = problem
-        if isinstance(error, ApiUnauthorized):
-            self._refresh_credentials()
-
-    def _refresh_credentials(self) -> None:
-        try:
-            self._api.refresh_credentials()
-        except ApiError as error:
-            self._log.warning("credentials not read", problem=str(error))
 
     def _cause(self, error: ApiError | None) -> str:
         if error is None:
             return "wanted" if self._handle.is_fetch_wanted else "ended"
         if isinstance(error, ErrorEvent):
             return "error_event"
-        if isinstance(error, Undecodable):
-            return "undecodable"
         return next((cause for kind, cause in _CAUSES if isinstance(error, kind)), "refused")

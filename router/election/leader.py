@@ -26,7 +26,7 @@ from typing import Protocol
 import structlog
 
 from router.election.lease import Candidate, LeaseTimes, Request
-from router.errors import ApiConflict, ApiError, ApiForbidden, ApiNotFound, ApiUnauthorized
+from router.errors import ApiConflict, ApiError, ApiForbidden, ApiNotFound
 from router.kube.api import StoppableApi
 from router.supervisor import SUPERVISOR, Supervisor
 
@@ -172,7 +172,7 @@ class LeaderElection:
         return self._api.put(self._object, request.body)
 
     def _failed(self, request: Request, error: ApiError) -> None:
-        """Say what is wrong, once; and do what may help."""
+        """Say what is wrong, once."""
         if str(error) != self._told_problem:
             self._told_problem = str(error)
             verb = _VERBS[request.method]
@@ -182,11 +182,6 @@ class LeaderElection:
                 else "the Lease cannot be used"
             )
             self._log.warning(what, verb=verb, resource="leases.coordination.k8s.io", problem=str(error))
-        if isinstance(error, ApiUnauthorized):
-            try:
-                self._api.refresh_credentials()
-            except ApiError as refused:
-                self._log.warning("the credentials cannot be read again", problem=str(refused))
 
     def _release(self) -> None:
         ends_s = self._clock() + self._release_s

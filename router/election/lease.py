@@ -24,6 +24,7 @@ import msgspec
 
 from router.errors import ApiBusy, ApiConflict, ApiError, ApiNotFound
 from router.shapes import read_any
+from router.supervisor.backoff import Backoff
 
 Method = Literal["GET", "POST", "PUT"]
 
@@ -31,7 +32,6 @@ API_VERSION = "coordination.k8s.io/v1"
 _JITTER = 0.5
 _LONGEST_BACKOFF_S = 15.0
 _LONGEST_ASKED_S = 60.0
-_BACKOFF_FACTOR = 2.0
 _RELEASED_S = 1
 """What a released Lease says of its duration, as client-go writes it; 0 would be invalid."""
 
@@ -143,7 +143,7 @@ class Candidate:
         self._leads_until_s = -math.inf
         self._writing: LeaseRecord | None = None
         self._unsure = False
-        self._failures = 0
+        self._backoff = Backoff(times.retry_s, _LONGEST_BACKOFF_S)
 
     @property
     def holder(self) -> str:
@@ -179,7 +179,7 @@ class Candidate:
         lease = _parse(body)
         if lease is None:
             return self.failed(ApiError("the answer is no Lease"), now_s)
-        self._failures = 0
+        self._backoff.reset()
         self._absent_s = None
         written, self._writing = self._writing, None
         self._see(lease, now_s)
@@ -211,9 +211,8 @@ class Candidate:
         self._just_read = False
         if self.leads(now_s):
             return self._times.retry_s
-        self._failures += 1
         self._method = "GET"
-        grown_s = min(self._times.retry_s * _BACKOFF_FACTOR ** min(self._failures - 1, 16), _LONGEST_BACKOFF_S)
+        grown_s = self._backoff.pause_s()
         asked_s = error.retry_after_s if isinstance(error, ApiBusy) and error.retry_after_s is not None else 0.0
         return max(grown_s * (1 - _JITTER * self._random()), self._times.retry_s, min(asked_s, _LONGEST_ASKED_S))
 
@@ -307,7 +306,7 @@ class Candidate:
 
     def _lost_race(self) -> float:
         """Somebody else wrote the Lease. If we led, look at once whether it is stolen; else wait for our next turn."""
-        self._failures = 0
+        self._backoff.reset()
         renewing = self._method == "PUT" and not self._just_read and self.holder == self.identity
         self._method = "GET"
         self._leads_until_s = -math.inf

@@ -24,7 +24,10 @@ class Stream(Protocol):
 
 
 class Api(Protocol):
-    """One API server. Calls have deadlines, may come from any thread, and raise ``ApiError`` and those below it."""
+    """One API server. Calls have deadlines, may come from any thread, and raise ``ApiError`` and those below it.
+
+    On ``ApiUnauthorized`` nobody has to do anything: the credentials were read again, and are not accepted all the same.
+    """
 
     def get(self, path: str, query: Query | None = None) -> bytes:
         """GET a path such as ``/api/v1/services``; give the body."""
@@ -40,9 +43,6 @@ class Api(Protocol):
 
     def put(self, path: str, body: bytes) -> bytes:
         """PUT an object as JSON."""
-
-    def refresh_credentials(self) -> None:
-        """Read the token (or run what gives one) again, after ``ApiUnauthorized``."""
 
 
 class StoppableApi(Api, Protocol):

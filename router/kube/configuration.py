@@ -98,7 +98,7 @@ class Credentials:
         return self._headers
 
     def refresh(self) -> None:
-        """Read everything again, certificates too.
+        """Read everything again, certificates too; not so soon after the last time.
 
         Raises:
             ApiUnauthorized: it cannot be read.

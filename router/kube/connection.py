@@ -11,22 +11,25 @@ import ssl
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import urllib3
 from kubernetes.client.rest import RESTClientObject
 
 from router import __version__
-from router.errors import ApiUnreachable
+from router.errors import ApiUnauthorized, ApiUnreachable
 from router.kube.api import Query
 from router.kube.configuration import SERVICE_ACCOUNT, Credentials, loader
 from router.kube.problems import error_of
 from router.kube.transport import Call, CallEnded, making, track
 from router.settings import KubeSettings
+
+_T = TypeVar("_T")
 
 _PIECE = 1 << 16
 _IDLE_CONNECTIONS = 32
@@ -116,19 +119,11 @@ class Connection:
     def watch(self, path: str, query: Query, read_timeout_s: float) -> Iterator[_LineStream]:
         """GET a path as a stream, silent for at most ``read_timeout_s`` seconds; the query has ``watch=true`` and more."""
         with self._calling("WATCH", path) as call:
-            response = self._send(call, "GET", path, query, is_watch=True)
+            response = self._authorized(lambda: self._send(call, "GET", path, query, is_watch=True))
             try:
                 yield _LineStream(response, call, path, read_timeout_s)
             finally:
                 response.close()
-
-    def refresh_credentials(self) -> None:
-        """Read the token (or run what gives one) again, after ``ApiUnauthorized``.
-
-        Raises:
-            ApiUnauthorized: they cannot be read.
-        """
-        self._credentials.refresh()
 
     def close(self) -> None:
         """End the calls that are under way, from any thread; later ones raise ApiUnreachable."""
@@ -144,11 +139,32 @@ class Connection:
     def _call(
         self, method: str, path: str, query: Query | None, body: bytes | None = None, content_type: str | None = None
     ) -> bytes:
+        with self._calling(method, path) as call:
+            return self._authorized(lambda: self._whole(call, method, path, query, body, content_type))
+
+    def _authorized(self, ask: Callable[[], _T]) -> _T:
+        """Ask; where the credentials are not accepted (401), read them again, and ask once more.
+
+        The one place that answers a 401, for all who use connections. A token that expired, or was rotated, costs nobody anything so.
+
+        Raises:
+            ApiUnauthorized: the server accepts none that we have, or they cannot be read again.
+        """
+        generation, _ = self._credentials.current
+        try:
+            return ask()
+        except ApiUnauthorized:
+            self._credentials.refresh()
+            if self._credentials.current[0] == generation:
+                # They were read a moment ago, and are what was sent.
+                raise
+        return ask()
+
+    def _whole(  # noqa: PLR0913, PLR0917 - what a request consists of
+        self, call: Call, method: str, path: str, query: Query | None, body: bytes | None, content_type: str | None
+    ) -> bytes:
         deadlines = self._deadlines
-        with (
-            self._calling(method, path) as call,
-            call.within(deadlines.total_s, f"no whole answer within {deadlines.total_s:g} s"),
-        ):
+        with call.within(deadlines.total_s, f"no whole answer within {deadlines.total_s:g} s"):
             response = self._send(call, method, path, query, body, content_type)
             answer = _whole_body(response)
             # A body without a length ends where the connection does, and so it does when the call is ended.

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import msgspec
 import structlog
 
-from router.errors import ApiError, ApiUnauthorized
+from router.errors import ApiError
 from router.kube.api import Api
 from router.observe.http import Guard, Page, Request
 from router.shapes import read_any
@@ -122,11 +122,7 @@ class MetricsAccess:
     def _ask(self, path: str, api_version: str, kind: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """Post a review, and give its status."""
         body = json.dumps({"apiVersion": api_version, "kind": kind, "metadata": {}, "spec": spec}).encode()
-        try:
-            answer = self._api.post(path, body)
-        except ApiUnauthorized:
-            self._api.refresh_credentials()
-            answer = self._api.post(path, body)
+        answer = self._api.post(path, body)
         try:
             status = read_any(answer)["status"]
         except (msgspec.DecodeError, TypeError, KeyError):

@@ -23,6 +23,7 @@ from router.errors import (
 )
 from router.kube.api import Api
 from router.shapes import write
+from router.status.forbidden import Forbidden
 from router.status.notices import Notice
 from router.status.route import MERGE_PATCH, Identity
 
@@ -90,7 +91,7 @@ class EventSender:
         self._series: OrderedDict[Notice, _Series] = OrderedDict()
         self._news: OrderedDict[Notice, None] = OrderedDict()
         self._rest: OrderedDict[Notice, None] = OrderedDict()
-        self._muted: dict[str, float] = {}
+        self._muted = Forbidden(MUTE_S)
         self._resume_s = float("-inf")
         self._complained = False
         self._counts: Counter[str] = Counter()
@@ -173,13 +174,14 @@ class EventSender:
             result = self._failed(notice, series, error)
         else:
             self._complained = False
+            self._muted.permitted(notice.namespace)
         self._counts[result] += 1
         return True
 
     def _notice_due_s(self, notice: Notice) -> float:
         series = self._series[notice]
         counted_s = series.written_s + SERIES_PAUSE_S if series.name else float("-inf")
-        return max(counted_s, self._muted.get(notice.namespace, float("-inf")))
+        return max(counted_s, self._muted.until_s(notice.namespace, self._clock()) or float("-inf"))
 
     def _failed(self, notice: Notice, series: _Series, error: ApiError) -> str:
         now_s = self._clock()
@@ -193,7 +195,6 @@ class EventSender:
                 self._news[notice] = None
                 result = "conflict"
             case ApiUnauthorized():
-                self._refresh()
                 self._again(notice, now_s + _PAUSE_S)
                 result = "unauthorized"
             case ApiBusy(retry_after_s=retry_after_s):
@@ -207,7 +208,7 @@ class EventSender:
                 self._complain(notice, error)
                 result = "refused"
                 if isinstance(error, ApiForbidden):
-                    self._mute(notice.namespace, now_s)
+                    self._muted.refused(notice.namespace, now_s)
                     result = "forbidden"
         return result
 
@@ -215,16 +216,6 @@ class EventSender:
         self._news[notice] = None
         self._news.move_to_end(notice, last=False)
         self._resume_s = when_s
-
-    def _refresh(self) -> None:
-        try:
-            self._api.refresh_credentials()
-        except ApiError as error:
-            log.warning("credentials not refreshed", problem=str(error))
-
-    def _mute(self, namespace: str, now_s: float) -> None:
-        self._muted = {name: until_s for name, until_s in self._muted.items() if until_s > now_s}
-        self._muted[namespace] = now_s + MUTE_S
 
     def _complain(self, notice: Notice, error: ApiError) -> None:
         if not self._complained:

@@ -1,4 +1,4 @@
-"""Namespaces in which a permission is missing: tried again now and then, so that a grant is noticed soon; pure."""
+"""Namespaces in which a permission is missing (403): tried again now and then, so that a grant is noticed soon; pure."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ _PAUSE_S = 5.0
 _LONGEST_S = 60.0
 _SHARE_S = 0.5
 """For each such namespace: all together they cost two requests a second."""
+_FORGOTTEN_S = 300.0
+"""Where nothing was tried for so long after it could have been, nobody waits; the namespace may be gone."""
 
 
 class Forbidden:
-    """Remembers until when nothing is tried in a namespace; times are of one clock that never goes back."""
+    """Remembers until when nothing is tried in a namespace; times are of one clock that never goes back.
 
-    def __init__(self) -> None:
+    Args:
+        pause_s: the shortest time; longer while many namespaces are so.
+    """
+
+    def __init__(self, pause_s: float = _PAUSE_S) -> None:
+        self._pause_s = pause_s
         self._until_s: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -27,8 +34,9 @@ class Forbidden:
 
     def refused(self, namespace: str, now_s: float) -> float:
         """Take note of a refusal; give until when nothing shall be tried there."""
-        self._until_s[namespace] = 0.0
-        pause_s = min(max(_PAUSE_S, _SHARE_S * len(self._until_s)), _LONGEST_S)
+        self._until_s = {name: until_s for name, until_s in self._until_s.items() if now_s - until_s < _FORGOTTEN_S}
+        self._until_s[namespace] = now_s
+        pause_s = min(max(self._pause_s, _SHARE_S * len(self._until_s)), max(self._pause_s, _LONGEST_S))
         self._until_s[namespace] = now_s + pause_s
         return now_s + pause_s
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import structlog
 
 from router.errors import ApiBusy, ApiError, ApiUnauthorized, ApiUnreachable
-from router.kube.api import Api
 from router.supervisor.backoff import Backoff
 
 log = structlog.get_logger()
@@ -14,14 +13,9 @@ _PAUSES_S = (1.0, 30.0)
 
 
 class Outage:
-    """Remembers whether there is one; times are of one clock that never goes back.
+    """Remembers whether there is one; times are of one clock that never goes back."""
 
-    Args:
-        api: the API server, whose credentials are read again where they are refused.
-    """
-
-    def __init__(self, api: Api) -> None:
-        self._api = api
+    def __init__(self) -> None:
         self._backoff = Backoff(*_PAUSES_S)
         self._problem = ""
         self.resume_s = float("-inf")
@@ -47,7 +41,6 @@ class Outage:
             result = "unreachable"
         elif isinstance(error, ApiUnauthorized):
             result = "unauthorized"
-            self._refresh_credentials()
         self.resume_s = now_s + pause_s
         if not self._problem:
             log.warning("status not written", problem=str(error), retry_in_seconds=pause_s, waiting=waiting)
@@ -60,9 +53,3 @@ class Outage:
         if self._problem:
             log.info("status written again")
             self._problem = ""
-
-    def _refresh_credentials(self) -> None:
-        try:
-            self._api.refresh_credentials()
-        except ApiError as error:
-            log.warning("credentials not refreshed", problem=str(error))

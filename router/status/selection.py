@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from router.errors import ApiError, ApiGone, ApiInvalid
+from router.errors import ApiInvalid
 from router.kube.api import Api
+from router.kube.pages import Pages
 from router.objects.meta import ObjectKey
-from router.shapes import reader
 from router.status.route import has_entry
 from router.status.route_api import decode_route, routes_path
 
-_PAGE_SIZE = 500
 _NAMESPACES = "/api/v1/namespaces"
 
 
@@ -49,18 +48,6 @@ class Selection:
         )
 
 
-class _PageMeta(msgspec.Struct, frozen=True):
-    continue_: str = msgspec.field(name="continue", default="")
-
-
-class _Page(msgspec.Struct, frozen=True):
-    metadata: _PageMeta = _PageMeta()
-    items: tuple[msgspec.Raw, ...] | None = None
-
-
-_decode_page = reader(_Page)
-
-
 class Search:
     """Goes once through all Routes of the namespaces that are followed, a page at a time, without selectors.
 
@@ -75,8 +62,7 @@ class Search:
         self._selection = selection
         self._router_name = router_name
         self._to_list: list[str] = []
-        self._continue = ""
-        self._limit = _PAGE_SIZE
+        self._pages: Pages | None = None
 
     @property
     def is_over(self) -> bool:
@@ -86,7 +72,7 @@ class Search:
     def begin(self) -> None:
         """Begin, again; where everything is followed there is nothing to find."""
         self._to_list = list(self._selection.namespaces or ("",)) if self._selection.is_partial else []
-        self._continue = ""
+        self._pages = None
 
     def end(self) -> None:
         """List no more."""
@@ -101,20 +87,14 @@ class Search:
         Raises:
             ApiError: as the API server answered; the same page comes next.
         """
-        query = {"limit": str(self._limit)} | ({"continue": self._continue} if self._continue else {})
-        try:
-            page = _decode_page(self._api.get(routes_path(self._to_list[0]), query))
-        except ApiGone:
-            # The pages took longer than the server remembers: this namespace once more, with more on each.
-            self._limit *= 2
-            self._continue = ""
-            return ()
-        except msgspec.DecodeError as error:
-            raise ApiInvalid(f"the API server gave something that is no list of Routes: {error}") from error
-        self._continue = page.metadata.continue_
-        if not self._continue:
+        if self._pages is None:
+            self._pages = Pages(self._api, routes_path(self._to_list[0]))
+        # Where the pages took too long the list begins anew; to look at a Route twice does no harm.
+        page = self._pages.read()
+        if self._pages.is_over:
+            self._pages = None
             del self._to_list[0]
-        return tuple(key for raw in page.items or () if (key := self._key_with_entry(raw)) is not None)
+        return tuple(key for raw in page.items if (key := self._key_with_entry(raw)) is not None)
 
     def _key_with_entry(self, raw: msgspec.Raw) -> ObjectKey | None:
         if self._router_name.encode() not in bytes(raw):
@@ -129,7 +109,4 @@ class Search:
 def _is_listed(api: Api, path: str, name: str, selector: str) -> bool:
     """Ask for one object by name and labels: only the server can tell what a selector selects."""
     query = {"fieldSelector": f"metadata.name={name}", "labelSelector": selector}
-    try:
-        return bool(_decode_page(api.get(path, query)).items)
-    except msgspec.DecodeError as error:
-        raise ApiError(f"the API server gave something that is no list: {error}") from error
+    return bool(Pages(api, path, query).read().items)

@@ -23,6 +23,7 @@ from router.errors import (
     ApiForbidden,
     ApiInvalid,
     ApiNotFound,
+    ApiUnreadable,
 )
 from router.kube.api import Api
 from router.objects.meta import ObjectKey
@@ -120,7 +121,7 @@ class StatusWriter:
         self._leads = False
         self._stopping = False
         self._forbidden = Forbidden()
-        self._outage = Outage(api)
+        self._outage = Outage()
         self._counts: Counter[str] = Counter()
         self._node_facts = NodeFacts(
             api,
@@ -241,7 +242,7 @@ class StatusWriter:
         self._bucket.take(self._clock())
         try:
             self._backlog.look_for(self._search.next_page(), self._clock())
-        except (ApiForbidden, ApiNotFound, ApiInvalid) as error:
+        except (ApiForbidden, ApiNotFound, ApiInvalid, ApiUnreadable) as error:
             self._search.end()
             log.info("routes that left the shard are not looked for", problem=str(error))
         except ApiError as error:

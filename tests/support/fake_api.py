@@ -70,7 +70,6 @@ class FakeApi:
         self.requests: list[tuple[str, str]] = []
         self.faults: list[ApiError | None] = []
         self.before: Callable[[str, str], None] = lambda _method, _path: None
-        self.refreshed = 0
         self._version = 0
 
     def put_route(self, value: dict[str, Any]) -> Route:
@@ -148,10 +147,6 @@ class FakeApi:
     def watch(self, path: str, query: Query, read_timeout_s: float) -> AbstractContextManager[Stream]:
         """Nobody watches here."""
         raise NotImplementedError(path, query, read_timeout_s)
-
-    def refresh_credentials(self) -> None:
-        """Count it."""
-        self.refreshed += 1
 
     def _begin(self, method: str, path: str) -> None:
         self.before(method, path)

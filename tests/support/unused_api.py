@@ -29,7 +29,3 @@ class UnusedApi:
     def put(self, path: str, body: bytes) -> bytes:
         """Fail."""
         raise AssertionError(f"PUT {path} {body!r}")
-
-    def refresh_credentials(self) -> None:
-        """Fail."""
-        raise AssertionError("credentials")

@@ -393,7 +393,9 @@ def _answering(status: int) -> Callable[[ApiServer, Restarts], None]:
         before = sum(restarts.counts.values())
         api.faults.fail("GET", "/api", status, times=18)
         api.faults.cut_streams()
-        wait_for(lambda: sum(restarts.counts.values()) >= before + 21, "three cuts and eighteen refusals")
+        # The connection may meet a 401 twice in one call, the second time with credentials that it has read again.
+        failures = 9 if status == 401 else 18
+        wait_for(lambda: sum(restarts.counts.values()) >= before + 3 + failures, "three cuts and the refusals")
 
     return order
 
@@ -504,7 +506,7 @@ def test_an_absent_route_api_is_waited_for(api: ApiServer, watch: Watch) -> None
 
 
 def test_a_rotated_token_is_taken_up(api: ApiServer, watch: Watch, tmp_path: Path) -> None:
-    """When the server stops accepting the old token, the new one is read from its file."""
+    """When the server stops accepting the old token, the new one is read from its file, and no watch counts that as a failure."""
     token = tmp_path / "token"
     token.write_text("one")
     api.tokens.add("one")
@@ -516,7 +518,8 @@ def test_a_rotated_token_is_taken_up(api: ApiServer, watch: Watch, tmp_path: Pat
     api.apply(route("web", 6621))
 
     wait_for(lambda: "team/web" in world.routes(), "the change with the new token")
-    assert "unauthorized" in {cause for _, cause in world.restarts.counts}
+    assert 401 in {request.status for request in api.requests}
+    assert "unauthorized" not in {cause for _, cause in world.restarts.counts}
 
 
 def test_tls_with_a_private_ca(watch: Watch) -> None:

@@ -301,24 +301,62 @@ def test_tls_is_verified_against_the_private_ca(connect: Callable[..., Connectio
             connect(url).get("/version")
 
 
-def test_a_rotated_token_is_read_after_401(connect: Callable[..., Connection], tmp_path: Path) -> None:
-    """``refresh_credentials`` reads the token file again, and the next call has the new token."""
+def _watched(connection: Connection) -> bytes:
+    with connection.watch("/x", WATCH, 5.0):
+        return b"{}"  # the stream is open
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(lambda each: each.get("/x"), id="GET"),
+        pytest.param(lambda each: each.post("/x", b"{}"), id="POST"),
+        pytest.param(lambda each: each.put("/x", b"{}"), id="PUT"),
+        pytest.param(lambda each: each.patch("/x", b"{}", "application/merge-patch+json"), id="PATCH"),
+        pytest.param(_watched, id="WATCH"),
+    ],
+)
+def test_a_rotated_token_costs_no_call(
+    connect: Callable[..., Connection], tmp_path: Path, ask: Callable[[Connection], bytes]
+) -> None:
+    """A 401 makes the connection read its credentials again and ask once more, whatever was asked; others have the new ones too."""
     token = tmp_path / "token"
     token.write_text("old\n")
-    good = "Bearer new"
 
     def script(asked: Asked, reply: Reply) -> None:
-        reply.json({}, 200 if asked.headers.get("authorization") == good else 401)
+        if asked.headers.get("authorization") == "Bearer new":
+            reply.json({})
+        else:
+            token.write_text("new\n")
+            reply.json({}, 401)
 
     with ScriptedApi(script) as api:
         connection = connect(api.url, user={"tokenFile": str(token)})
-        with pytest.raises(ApiUnauthorized):
-            connection.get("/version")
-        token.write_text("new\n")
-        connection.refresh_credentials()
-
-        assert connection.get("/version") == b"{}"
+        assert ask(connection) == b"{}"
         assert connection.sibling().get("/version") == b"{}"
+
+        assert [each.headers["authorization"] for each in api.asked] == ["Bearer old", "Bearer new", "Bearer new"]
+
+
+def test_refused_credentials_are_sent_again_once(connect: Callable[..., Connection]) -> None:
+    """A server that accepts none of them is asked twice; what was read a moment ago is not read and sent again."""
+    with ScriptedApi(lambda _, reply: reply.json({}, 401)) as api:
+        connection = connect(api.url, user={"token": "secret"})
+        for asked in (2, 3):
+            with pytest.raises(ApiUnauthorized):
+                connection.get("/version")
+            assert len(api.asked) == asked
+
+
+def test_credentials_that_cannot_be_read_again_say_so(connect: Callable[..., Connection], tmp_path: Path) -> None:
+    """After a 401 a kubeconfig that is gone is the problem that is told, and the next call is tried all the same."""
+    with ScriptedApi(lambda _, reply: reply.json({}, 401)) as api:
+        connection = connect(api.url, user={"token": "secret"})
+        (tmp_path / "kubeconfig").unlink()
+        for asked in (1, 2):
+            with pytest.raises(ApiUnauthorized, match="cannot be read again: no kubeconfig"):
+                connection.get("/version")
+            assert len(api.asked) == asked
 
 
 def test_in_a_pod_the_service_account_is_used(tmp_path: Path) -> None:
@@ -363,7 +401,7 @@ def test_a_token_that_would_not_be_sent_is_a_settings_error() -> None:
 
 
 def test_a_credential_plugin_is_run(connect: Callable[..., Connection], tmp_path: Path) -> None:
-    """The command of an ``exec`` user gives the token, and is run again by ``refresh_credentials``."""
+    """The command of an ``exec`` user gives the token, and is run again when that is refused."""
     runs = tmp_path / "runs"
     program = "\n".join(
         (
@@ -384,10 +422,12 @@ def test_a_credential_plugin_is_run(connect: Callable[..., Connection], tmp_path
             "interactiveMode": "Never",
         }
     }
-    with ScriptedApi(lambda _, reply: reply.json({})) as api:
+
+    def script(asked: Asked, reply: Reply) -> None:
+        reply.json({}, 200 if asked.headers["authorization"] == "Bearer run-1" else 401)
+
+    with ScriptedApi(script) as api:
         connection = connect(api.url, user=user)
-        connection.get("/version")
-        connection.refresh_credentials()
         connection.get("/version")
 
         assert [asked.headers["authorization"] for asked in api.asked] == ["Bearer run-0", "Bearer run-1"]

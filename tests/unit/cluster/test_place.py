@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.cluster.place import ErrorEvent, Mute, Place, Undecodable
+from router.cluster.place import ErrorEvent, Mute, Place
 from router.errors import (
     ApiBusy,
     ApiError,
@@ -14,6 +14,7 @@ from router.errors import (
     ApiNotFound,
     ApiUnauthorized,
     ApiUnreachable,
+    ApiUnreadable,
 )
 
 
@@ -50,7 +51,7 @@ def test_failures_that_say_nothing_of_a_place_leave_it(error: ApiError) -> None:
         (ApiError("400", 400), 1),
         (ApiInvalid("422", 422), 1),
         (ErrorEvent("ERROR", 500), 2),
-        (Undecodable("no JSON"), 2),
+        (ApiUnreadable("no JSON"), 2),
         (Mute("silent"), 2),
     ],
     ids=str,

@@ -630,7 +630,6 @@ def test_failure_is_tried_again_later(bench: Bench, fault: ApiError, result: str
     bench.work(0.6)
     assert bench.conditions("db")["Admitted"] == "True"
     assert bench.writer.writes() == {result: 1, "written": 1}
-    assert bench.api.refreshed == (1 if result == "unauthorized" else 0)
 
 
 def test_outage_is_tried_less_and_less_often(bench: Bench) -> None:
