@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
@@ -18,8 +18,8 @@ from router.admission.pool import PortPool
 from router.cli.generations import generations
 from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
 from router.cli.metrics import Protection, haproxy_metrics, protection
-from router.cli.options import admission_settings, http_address, render_settings
 from router.cli.own_addresses import machine_of
+from router.cli.run_settings import RunSettings
 from router.cluster.machine import MachineInput
 from router.errors import SettingsError
 from router.haproxy.attached import AttachedHaproxy
@@ -101,32 +101,33 @@ class Router:
             self.http.give_away()
 
 
-def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Router:
-    """Make the parts of option values and put them together; what must be undone at the end goes on the stack."""
-    admission = admission_settings(values)
-    settings = settings_on_this_host(render_settings(values, log_json=log_json))
-    template_dir: Path | None = values["template_dir"]
+def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Router:
+    """Make the parts of option options and put them together; what must be undone at the end goes on the stack."""
+    admission = options.admission()
+    settings = settings_on_this_host(options.render(log_json=log_json))
+    template_dir = options.template_dir
 
     def renderer() -> Renderer:
         return Renderer(TemplateSet.load(template_dir), settings)
 
     at_start = renderer()
-    binary = find_binary(values["haproxy"])
-    cluster = _connect(values) if values["manifests"] is None else None
-    protected = protection(values, cluster, stack)
+    binary = find_binary(options.haproxy)
+    followed = options.manifests or _connect(options)
+    cluster = None if isinstance(followed, Path) else followed
+    protected = protection(options, cluster, stack)
     state = StateDir(settings.state_dir)
     state.open()
     stack.callback(state.close)
 
     store = cluster.store() if cluster is not None else Store(frozenset({FilesInput.SOURCE}))
-    ours = generations(values, cluster, state.generations)
-    haproxy = _haproxy(values, binary, state, settings, store.wake, ours.others)
+    ours = generations(options, cluster, state.generations)
+    haproxy = _haproxy(options, binary, state, settings, store.wake, ours.others)
     ours.announce(haproxy.listening, stack)
     judge = Judge(haproxy.check, state)
     level = Leveler(judge, state)
     stack.callback(level.stop)
     limiter = ConnectionLimiter(settings)
-    pool = PortPool(_pool_ports(values["port_pool"], admission), values["sni_pool"], admission.defaults)
+    pool = PortPool(_pool_ports(options.port_pool, admission), options.sni_pool, admission.defaults)
     room = Room(lambda: _for_files(haproxy, binary, settings), pool.sections)
     metrics = Metrics(binary.build, lambda: haproxy.is_up)
     metrics.compare_versions(lambda: bool(haproxy.other_version))
@@ -144,17 +145,17 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
         observer=metrics,
         room=room,
         timing=Timing(
-            reload_interval_s=values["reload_interval"] / 1000,
-            namespace_reloads=(30, values["reload_interval"] / 100),
+            reload_interval_s=options.reload_interval / 1000,
+            namespace_reloads=(30, options.reload_interval / 100),
         ),
         reporter=cluster.writer if cluster is not None else None,
     )
-    source, input_problems = _source(values, cluster, store, metrics, stack)
+    source, input_problems = _source(options, followed, store, metrics, stack)
     readiness = Readiness(
         lambda: controller.snapshot, lambda: haproxy.takes_traffic, lambda: haproxy.kept_ports, input_problems
     )
     metrics.show_readiness(readiness.now)
-    pages = _pages(controller, metrics, SessionCounts(settings.stats_socket), values["canonical_hostname"])
+    pages = _pages(controller, metrics, SessionCounts(settings.stats_socket), options.canonical_hostname)
 
     def liveness() -> Health:
         return _alive(controller, haproxy)
@@ -164,8 +165,8 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
     probes = probe_sockets((settings.alive_socket, liveness), (settings.ready_socket, readiness.now))
     stack.callback(probes.stop)
     probes.start()
-    http, http_turn = _http(values, pages, protected, stack)
-    tcp_health = _tcp_health(values, settings, readiness, stack)
+    http, http_turn = _http(options, pages, protected, stack)
+    tcp_health = _tcp_health(options, settings, readiness, stack)
     if template_dir is not None:
         watcher = DirectoryWatcher(template_dir, controller.templates_changed)
         stack.callback(watcher.stop)
@@ -175,11 +176,11 @@ def assemble(values: dict[str, Any], stack: ExitStack, *, log_json: bool) -> Rou
         version=__version__,
         haproxy=binary.build,
         haproxy_path=str(binary.path),
-        router_name=values["router_name"],
+        router_name=options.router_name,
         http=http,
         state_dir=str(settings.state_dir),
     )
-    of_haproxy = haproxy_metrics(values, settings, metrics)
+    of_haproxy = haproxy_metrics(options, settings, metrics)
     stack.callback(of_haproxy.stop)
     of_haproxy.start()
     return Router(controller, haproxy, source, readiness, tcp_health, of_haproxy, http_turn)
@@ -202,15 +203,15 @@ def _pool_ports(pool: PortRanges, admission: AdmissionSettings) -> PortRanges:
 
 
 def _http(
-    values: dict[str, Any], pages: Mapping[str, Callable[[], Page]], protected: Protection, stack: ExitStack
+    options: RunSettings, pages: Mapping[str, Callable[[], Page]], protected: Protection, stack: ExitStack
 ) -> tuple[str, HttpTurn | None]:
     """Answer on the HTTP port, at once or, on the host's network, when it is our turn; give its address, and the turn."""
-    address, port = http_address(values)
+    address, port = options.http_address
 
     def make() -> HttpServer:
         return HttpServer(listen_on_this_host(address), port, pages, protected.guards, protected.tls_context)
 
-    if values["host_network"]:
+    if options.host_network:
         turn = HttpTurn(make)
         stack.callback(turn.stop)
         turn.start()
@@ -222,15 +223,15 @@ def _http(
 
 
 def _haproxy(  # noqa: PLR0913, PLR0917 - what both forms need
-    values: dict[str, Any],
+    options: RunSettings,
     binary: HaproxyBinary,
     state: StateDir,
     settings: RenderSettings,
     wake: Callable[[], None],
     others: Others,
 ) -> Haproxy:
-    deadlines = Deadlines(drain_s=values["drain_timeout"] / 1000)
-    if values["haproxy_mode"] == "attached":
+    deadlines = Deadlines(drain_s=options.drain_timeout / 1000)
+    if options.haproxy_mode == "attached":
         return AttachedHaproxy(binary, settings, deadlines, wake=wake, others=others)
     return StandaloneHaproxy(binary, state.config, settings, deadlines, wake=wake, others=others)
 
@@ -247,39 +248,39 @@ def _for_files(haproxy: Haproxy, binary: HaproxyBinary, settings: RenderSettings
 
 
 def _source(
-    values: dict[str, Any], cluster: Cluster | None, store: Store, metrics: Metrics, stack: ExitStack
+    options: RunSettings, followed: Cluster | Path, store: Store, metrics: Metrics, stack: ExitStack
 ) -> tuple[Source, Callable[[], Iterable[str]]]:
     """Give what keeps the store level, and what says why it cannot."""
-    machine = machine_of(values)
-    if cluster is None or not values["router_pod_selector"]:
+    machine = machine_of(options)
+    if isinstance(followed, Path) or not options.router_pod_selector:
         own = MachineInput(machine, store)
         stack.callback(own.stop)
         own.start()
-    if cluster is None:
-        files = FilesInput(values["manifests"], store)
+    if isinstance(followed, Path):
+        files = FilesInput(followed, store)
         metrics.count_problems(lambda: len(files.problems))
         return files, tuple
-    log.info("following an api server", server=cluster.connection.server)
-    source = cluster.source(store, values["router_name"], ApiMetrics(metrics.registry), machine)
+    log.info("following an api server", server=followed.connection.server)
+    source = followed.source(store, options.router_name, ApiMetrics(metrics.registry), machine)
     return source, source.problems
 
 
 def _tcp_health(
-    values: dict[str, Any], settings: RenderSettings, readiness: Readiness, stack: ExitStack
+    options: RunSettings, settings: RenderSettings, readiness: Readiness, stack: ExitStack
 ) -> TcpHealth | None:
-    if not values["tcp_health_port"]:
+    if not options.tcp_health_port:
         return None
-    port = TcpHealth(values["tcp_health_port"], settings.ip_mode, settings.bind_addresses, lambda: readiness.now().ok)
+    port = TcpHealth(options.tcp_health_port, settings.ip_mode, settings.bind_addresses, lambda: readiness.now().ok)
     stack.callback(port.stop)
     port.start()
     return port
 
 
-def _connect(values: dict[str, Any]) -> Cluster:
+def _connect(options: RunSettings) -> Cluster:
     # Not at the top: the kubernetes client takes as long to import, and as much memory, as all the rest.
     from router.cli.cluster import Cluster  # noqa: PLC0415
 
-    return Cluster.connect(values)
+    return Cluster.connect(options)
 
 
 def _alive(controller: Controller, haproxy: Haproxy) -> Health:
@@ -297,7 +298,7 @@ def _alive(controller: Controller, haproxy: Haproxy) -> Health:
 
 def _pages(
     controller: Controller, metrics: Metrics, sessions: SessionCounts, canonical_hostname: str | None
-) -> dict[str, Any]:
+) -> dict[str, Callable[[], Page]]:
     return {
         "/metrics": lambda: Page(metrics.exposition(), METRICS),
         "/ports": PortsPage(lambda: controller.snapshot, sessions.current, canonical_hostname),

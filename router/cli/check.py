@@ -21,11 +21,10 @@ from router.cli.options import (
     HAPROXY,
     HTTP,
     RENDER,
-    admission_settings,
     option,
-    render_settings,
     with_options,
 )
+from router.cli.run_settings import ServingSettings
 from router.errors import HaproxyError
 from router.haproxy.process.binary import HaproxyBinary, find_binary
 from router.haproxy.process.check import check_config
@@ -65,16 +64,17 @@ Exit status:
 @clear_errors
 def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: Any) -> None:
     """Print a verdict for each Route."""
+    options = ServingSettings(**values)
     objects, problems = load_objects(paths)
-    outcome = Admission(admission_settings(values)).update(objects, objects.everything())
+    outcome = Admission(options.admission()).update(objects, objects.everything())
     with tempfile.TemporaryDirectory(prefix="tcp-router-check-", dir=_scratch()) as directory:
-        settings = replace(render_settings(values), state_dir=Path(directory))
-        outcome = _judged(outcome, TemplateSet.load(values["template_dir"]), settings, find_binary(haproxy))
+        settings = replace(options.render(), state_dir=Path(directory))
+        outcome = _judged(outcome, TemplateSet.load(options.template_dir), settings, find_binary(haproxy))
     rows = port_rows(outcome.verdicts, outcome.model)
     click.echo(
-        json.dumps(msgspec.to_builtins(rows), indent=2) if output == "json" else _table(rows, values["router_name"])
+        json.dumps(msgspec.to_builtins(rows), indent=2) if output == "json" else _table(rows, options.router_name)
     )
-    alone = _left_alone(objects, outcome, values["router_name"])
+    alone = _left_alone(objects, outcome, options.router_name)
     for key, each in alone.items():
         click.echo(f"left alone: {key}: {each.reason}", err=output == "json")
     if problems:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
 from router.admission.request import is_ours
+from router.cli.run_settings import RunSettings
 from router.cluster import KubeInput, sources_of
 from router.cluster.machine import Machine
 from router.election.leader import LeaderElection, unique_identity
@@ -68,20 +68,20 @@ class Cluster:
     whereabouts: _Whereabouts
 
     @classmethod
-    def connect(cls, values: dict[str, Any]) -> Cluster:
+    def connect(cls, options: RunSettings) -> Cluster:
         """Find the API server; nothing is asked of it yet.
 
         Raises:
             SettingsError: there is no usable configuration.
         """
         settings = KubeSettings(
-            kubeconfig=values["kubeconfig"],
-            context=values["context"],
-            namespaces=tuple(dict.fromkeys(values["namespaces"])),
-            namespace_selector=values["namespace_selector"],
-            route_selector=values["route_selector"],
-            endpoints=values["endpoints"],
-            router_pods=_router_pods(values),
+            kubeconfig=options.kubeconfig,
+            context=options.context,
+            namespaces=tuple(dict.fromkeys(options.namespaces)),
+            namespace_selector=options.namespace_selector,
+            route_selector=options.route_selector,
+            endpoints=options.endpoints,
+            router_pods=_router_pods(options),
         )
         connection = Connection.open(settings)
         if not connection.is_verified:
@@ -91,24 +91,24 @@ class Cluster:
                 reason="insecure-skip-tls-verify in the kubeconfig",
                 consequence="who is on the way can read the token, and say what is routed",
             )
-        name, pod = values["router_name"], socket.gethostname()
+        name, pod = options.router_name, socket.gethostname()
         whereabouts = _Whereabouts()
         to_write = connection.sibling(_WRITE_DEADLINES)
-        hostname = values["canonical_hostname"] or ""
+        hostname = options.canonical_hostname or ""
         writer = StatusWriter(
             to_write,
             name,
             hostname,
             lambda: election.is_leader(),  # noqa: PLW0108 - it is made next
             instance=pod,
-            node=values["node_name"] or pod,
+            node=options.node_name or pod,
             nodes=whereabouts.nodes,
             selection=Selection(settings.namespaces, settings.namespace_selector, settings.route_selector),
         )
         election = LeaderElection(
             connection.sibling(_LEASE_DEADLINES),
-            values["lease_namespace"],
-            values["lease_name"] or name,
+            options.lease_namespace,
+            options.lease,
             unique_identity(pod),
             observer=_Wakes(writer),
         )
@@ -149,13 +149,13 @@ class Cluster:
         return ClusterSource(followed, self.to_write, self.writer, self.election)
 
 
-def _router_pods(values: dict[str, Any]) -> RouterPodSettings | None:
-    if not values["router_pod_selector"]:
+def _router_pods(options: RunSettings) -> RouterPodSettings | None:
+    if not options.router_pod_selector:
         return None
     return RouterPodSettings(
-        namespace=values["lease_namespace"],
-        selector=values["router_pod_selector"],
-        own_name=values["pod_name"] or socket.gethostname(),
+        namespace=options.lease_namespace,
+        selector=options.router_pod_selector,
+        own_name=options.pod_name or socket.gethostname(),
     )
 
 

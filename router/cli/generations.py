@@ -8,10 +8,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
+from router.cli.run_settings import RunSettings
 from router.haproxy.generations import NOBODY, Announcer, Identity, Neighbours, Others, inodes_by_port
 from router.haproxy.generations.memory import Known, write
 
@@ -39,22 +40,22 @@ class Generations:
         announcer.start()
 
 
-def generations(values: dict[str, Any], cluster: Cluster | None, state_file: Path) -> Generations:
-    """Make them of option values; without ``--host-network`` there are no others.
+def generations(options: RunSettings, cluster: Cluster | None, state_file: Path) -> Generations:
+    """Make them of option options; without ``--host-network`` there are no others.
 
     Args:
-        values: the options.
+        options: the options.
         cluster: the API server that is followed, if one is.
         state_file: where is kept, for HAProxy's container, who was proven.
     """
-    name, host = values["router_name"], socket.gethostname()
-    identity = Identity(name, _lease(values, name))
-    generation, pod = secrets.token_hex(8), values["pod_name"] or host
-    if not values["host_network"]:
+    name, host = options.router_name, socket.gethostname()
+    identity = Identity(name, _lease(options))
+    generation, pod = secrets.token_hex(8), options.pod_name or host
+    if not options.host_network:
         state_file.unlink(missing_ok=True)
         return Generations(identity, generation, pod, NOBODY)
     siblings = (
-        cluster.siblings(values["lease_namespace"], pod, values["router_pod_selector"]) if cluster is not None else None
+        cluster.siblings(options.lease_namespace, pod, options.router_pod_selector) if cluster is not None else None
     )
 
     def remember(pods: frozenset[str]) -> None:
@@ -70,11 +71,11 @@ def generations(values: dict[str, Any], cluster: Cluster | None, state_file: Pat
     return Generations(identity, generation, pod, others)
 
 
-def _lease(values: dict[str, Any], name: str) -> str:
+def _lease(options: RunSettings) -> str:
     """Give what only generations of one router have in common, beside their name.
 
     Without an API server there is no Lease: those that read one folder then serve the same.
     """
-    if values["manifests"] is not None:
-        return f"folder {values['manifests'].resolve()}"
-    return f"{values['lease_namespace']}/{values['lease_name'] or name}"
+    if options.manifests is not None:
+        return f"folder {options.manifests.resolve()}"
+    return f"{options.lease_namespace}/{options.lease}"

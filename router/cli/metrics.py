@@ -7,11 +7,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from router.cli.options import option
+from router.cli.run_settings import RunSettings
 from router.errors import SettingsError
 from router.haproxy.talk.workers import Workers
 from router.observe.access import MetricsAccess, needs_tls
@@ -48,31 +49,31 @@ class Protection:
     tls_context: Callable[[], ssl.SSLContext] | None
 
 
-def haproxy_metrics(values: dict[str, Any], settings: RenderSettings, metrics: Metrics) -> HaproxyMetrics:
+def haproxy_metrics(options: RunSettings, settings: RenderSettings, metrics: Metrics) -> HaproxyMetrics:
     """Make what counts for HAProxy, and show it among the metrics; it is not started."""
     workers = Workers(settings.stats_socket, settings.master_socket, _COMMAND_S)
-    of_haproxy = HaproxyMetrics(workers, lambda: metrics.owners, values["metrics_server_limit"])
+    of_haproxy = HaproxyMetrics(workers, lambda: metrics.owners, options.metrics_server_limit)
     metrics.show_haproxy(of_haproxy)
     return of_haproxy
 
 
-def protection(values: dict[str, Any], cluster: Cluster | None, stack: ExitStack) -> Protection:
+def protection(options: RunSettings, cluster: Cluster | None, stack: ExitStack) -> Protection:
     """Make what the options say of TLS and of who may read the metrics; what must be undone goes on the stack.
 
     Raises:
         SettingsError: the options do not go together, or the certificate cannot be used.
     """
-    certificate, key = values["metrics_tls_cert"], values["metrics_tls_key"]
+    certificate, key = options.metrics_tls_cert, options.metrics_tls_key
     if (certificate is None) != (key is None):
         raise SettingsError("--metrics-tls-cert and --metrics-tls-key go together: give both or neither")
     guard: Guard | None = None
-    if values["metrics_auth"] == "kubernetes":
+    if options.metrics_auth == "kubernetes":
         if cluster is None:
             raise SettingsError("--metrics-auth kubernetes needs an API server, and --manifests has none")
         to_review = cluster.to_review()
         stack.callback(to_review.close)
-        guard = MetricsAccess(to_review, values["router_name"])
-    if certificate is not None:
+        guard = MetricsAccess(to_review, options.router_name)
+    if certificate is not None and key is not None:
         files = CertificateFiles(certificate, key)
         guards = {"/metrics": needs_tls(guard), "/ports": needs_tls(guard, but_locally=True)}
         return Protection(guards, files.context)

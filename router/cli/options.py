@@ -1,4 +1,4 @@
-"""The options that commands share, and the settings that they make.
+"""The options that commands share; ``cli.run_settings`` has their values.
 
 Where OpenShift's router has an environment variable of the same meaning, the option has that name; else it is TCP_ROUTER_
 and the option's own.
@@ -7,13 +7,11 @@ and the option's own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from router.admission.reserved_ports import HOST_NETWORK_PORTS, ON_PREMISES_PORTS
 from router.cli.types import (
     AddressType,
     CountType,
@@ -25,8 +23,7 @@ from router.cli.types import (
     SelectorType,
     TimeType,
 )
-from router.errors import SettingsError
-from router.settings import MAX_PORT, AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
+from router.settings import MAX_PORT
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -150,69 +147,3 @@ def with_options(*groups: tuple[Callable[[_Command], _Command], ...]) -> Callabl
         return command
 
     return decorate
-
-
-def http_address(values: dict[str, Any]) -> tuple[str, int]:
-    """Give address and port of the router's HTTP; port 0 is one that the system chooses."""
-    listen: tuple[str, int] | None = values["listen"]
-    return listen or ("127.0.0.1", values["stats_port"])
-
-
-def admission_settings(values: dict[str, Any]) -> AdmissionSettings:
-    """Make settings of option values; the router's own ports are reserved, whatever the options say."""
-    _, http_port = http_address(values)
-    reserved: PortRanges | None = values["reserved_ports"]
-    if reserved is None:
-        on_nodes = HOST_NETWORK_PORTS | ON_PREMISES_PORTS if values["on_premises"] else HOST_NETWORK_PORTS
-        reserved = on_nodes if values["host_network"] else PortRanges(())
-    return AdmissionSettings(
-        router_name=values["router_name"],
-        ports=values["ports"],
-        reserved_ports=reserved | PortRanges.of(*filter(None, (http_port, values["tcp_health_port"]))),
-        sni_port=values["sni_port"],
-        allow_loopback_endpoints=values["allow_loopback_endpoints"],
-        allow_wildcard_routes=values["allow_wildcard_routes"],
-        disable_namespace_ownership_check=values["disable_namespace_ownership_check"],
-        own_addresses=frozenset(values["bind_addresses"]),
-        listens_everywhere=listens_everywhere(values),
-        own_ports=frozenset(filter(None, (http_port, values["tcp_health_port"]))),
-        defaults=RouteDefaults(
-            balance=values["balance"],
-            timeout_tunnel_ms=values["default_tunnel_timeout"],
-            timeout_connect_ms=values["default_connect_timeout"],
-            timeout_client_ms=values["default_client_timeout"],
-            timeout_server_ms=values["default_server_timeout"],
-            check_interval_ms=values["check_interval"],
-        ),
-    )
-
-
-def listens_everywhere(values: dict[str, Any]) -> bool:
-    """Say whether the router listens on all addresses of its machine."""
-    return not values["bind_addresses"] or any(ip_address(each).is_unspecified for each in values["bind_addresses"])
-
-
-def render_settings(values: dict[str, Any], *, log_json: bool = False) -> RenderSettings:
-    """Make settings of option values.
-
-    Raises:
-        SettingsError: a bind address is of a family that the IP mode excludes.
-    """
-    mode = values["ip_mode"]
-    for address in values["bind_addresses"]:
-        if (":" in address and mode == "v4") or (":" not in address and mode == "v6"):
-            raise SettingsError(f"--bind-address {address} does not go with --ip-mode {mode}")
-    return RenderSettings(
-        state_dir=values["state_dir"].absolute(),
-        ip_mode=mode,
-        bind_addresses=tuple(dict.fromkeys(values["bind_addresses"])),
-        log_address=values["log_address"],
-        log_json=log_json,
-        tcp_user_timeout_ms=values["tcp_user_timeout"],
-        hard_stop_after_ms=values["hard_stop_after"],
-        mworker_max_reloads=values["mworker_max_reloads"],
-        maxconn=values["max_connections"],
-        nbthread=values["threads"],
-        max_connections_per_route=values["max_connections_per_route"],
-        max_connections_per_namespace=values["max_connections_per_namespace"],
-    )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from router.cli.options import listens_everywhere, option
+from router.cli.options import option
+from router.cli.run_settings import RunSettings
 from router.cli.types import AddressListType
 from router.cluster.machine import Machine
 
@@ -16,6 +15,6 @@ OWN_ADDRESSES = (
 )  # fmt: skip
 
 
-def machine_of(values: dict[str, Any]) -> Machine:
+def machine_of(options: RunSettings) -> Machine:
     """Make what knows the addresses of this process."""
-    return Machine((*values["pod_ips"], *values["host_ips"]), listens_everywhere=listens_everywhere(values))
+    return Machine((*options.pod_ips, *options.host_ips), listens_everywhere=options.listens_everywhere)

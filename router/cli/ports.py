@@ -93,6 +93,20 @@ _read_objects = reader(list[dict[str, Any]])
 _row = converter(_Row)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortsOptions:
+    """The options of the command, by their names."""
+
+    address: tuple[str, int] | None
+    kubeconfig: Path | None
+    context: str | None
+    namespace: str
+    deployment: str
+    port: int | None
+    token_file: Path | None
+    output: str
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """Where the router is: ``ask`` gets a path's answer from it."""
@@ -148,22 +162,23 @@ class _Source:
 @clear_errors
 def ports(**values: Any) -> None:
     """Print the table of ports."""
+    options = PortsOptions(**values)
     try:
-        source = _source(click.get_current_context(), values)
+        source = _source(click.get_current_context(), options)
         status, body = source.ask("/ports")
         rows, objects = _read(source.name, status, body)
         ready, why = source.ask("/readyz")
     except (RouterUnreachable, ApiError) as error:
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(UNREACHABLE) from error
-    click.echo(json.dumps(objects, indent=2) if values["output"] == "json" else _table(rows))
+    click.echo(json.dumps(objects, indent=2) if options.output == "json" else _table(rows))
     if ready != HTTPStatus.OK:
         said = "; ".join(why.decode(errors="replace").split("\n")).strip("; ")
         click.echo(f"Warning: the router at {source.name} is not ready: {said}", err=True)
         raise SystemExit(UNREACHABLE)
 
 
-def _source(command: click.Context, values: dict[str, Any]) -> _Source:
+def _source(command: click.Context, options: PortsOptions) -> _Source:
     """Choose between an address and a Deployment: what is on the command line wins over variables, an address over the rest."""
     given = {name: command.get_parameter_source(name) for name in (*_OF_CLUSTER, "address")}
     typed = {name for name, source in given.items() if source == ParameterSource.COMMANDLINE}
@@ -172,9 +187,9 @@ def _source(command: click.Context, values: dict[str, Any]) -> _Source:
         raise click.UsageError(f"--address names one router, and {others} another; give only one of them")
     named = typed or {name for name, source in given.items() if source == ParameterSource.ENVIRONMENT}
     if "address" in named or not named:
-        host, port = values["address"] or _own_address(command)
-        return _at(host, port, _token_header(values["token_file"]))
-    return _in_cluster(values)
+        host, port = options.address or _own_address(command)
+        return _at(host, port, _token_header(options.token_file))
+    return _in_cluster(options)
 
 
 def _own_address(command: click.Context) -> tuple[str, int]:
@@ -224,17 +239,17 @@ def _at(host: str, port: int, token: dict[str, str]) -> _Source:
     return _Source(name, get)
 
 
-def _in_cluster(values: dict[str, Any]) -> _Source:
-    namespace = values["namespace"]
-    token = _token_header(values["token_file"])
-    settings = KubeSettings(kubeconfig=values["kubeconfig"], context=values["context"])
+def _in_cluster(options: PortsOptions) -> _Source:
+    namespace = options.namespace
+    token = _token_header(options.token_file)
+    settings = KubeSettings(kubeconfig=options.kubeconfig, context=options.context)
     credentials = Credentials(loader(settings, os.environ, SERVICE_ACCOUNT))
     api = Connection(credentials, Deadlines(total_s=_DEADLINE_S))
     try:
-        found = ready_pod(api, namespace, values["deployment"])
+        found = ready_pod(api, namespace, options.deployment)
     finally:
         api.close()
-    pod, port = found.name, values["port"] or found.http_port or HTTP_PORT
+    pod, port = found.name, options.port or found.http_port or HTTP_PORT
     name = f"port {port} of pod {namespace}/{pod}"
 
     def get_with(path: str, headers: dict[str, str]) -> Reply:

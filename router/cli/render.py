@@ -10,7 +10,8 @@ import click
 from router.admission import Admission
 from router.cli.exits import UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import PATHS, load_objects
-from router.cli.options import ADMISSION, HTTP, RENDER, admission_settings, render_settings, with_options
+from router.cli.options import ADMISSION, HTTP, RENDER, with_options
+from router.cli.run_settings import ServingSettings
 from router.render import Renderer, TemplateSet
 
 _HELP = """\
@@ -32,9 +33,10 @@ Exit status:
 @clear_errors
 def render(paths: tuple[Path, ...], **values: Any) -> None:
     """Print haproxy.cfg."""
+    options = ServingSettings(**values)
     objects, problems = load_objects(paths)
-    outcome = Admission(admission_settings(values)).update(objects, objects.everything())
-    rendered = Renderer(TemplateSet.load(values["template_dir"]), render_settings(values)).render(outcome.model)
+    outcome = Admission(options.admission()).update(objects, objects.everything())
+    rendered = Renderer(TemplateSet.load(options.template_dir), options.render()).render(outcome.model)
     click.echo(rendered.config, nl=False)
     for key, verdict in outcome.verdicts.items():
         became = "admitted" if verdict.admitted else f"rejected: {verdict.reason}: {verdict.message}"

@@ -26,6 +26,7 @@ from router.cli.options import (
     with_options,
 )
 from router.cli.own_addresses import OWN_ADDRESSES
+from router.cli.run_settings import RunSettings
 from router.cli.signals import StopSignals
 from router.cli.types import HostnameType, PortRangesType, TimeType
 from router.supervisor import SUPERVISOR
@@ -79,15 +80,16 @@ Exit status:
 @clear_errors
 def run(**values: Any) -> None:
     """Run the router until a signal stops it."""
-    as_json = logs.is_json(values["log_format"])
+    options = RunSettings(**values)
+    as_json = logs.is_json(options.log_format)
     logs.configure(json=as_json)
     logs.take_in_libraries()
     memory.expect_many_objects()
     sys.setswitchinterval(_SWITCH_S)
     stop_signals = StopSignals()
     with ExitStack() as stack:
-        router = assemble(values, stack, log_json=as_json)
-        raise SystemExit(_supervise(router, values["shutdown_delay"] / 1000, stop_signals))
+        router = assemble(options, stack, log_json=as_json)
+        raise SystemExit(_supervise(router, options.shutdown_delay / 1000, stop_signals))
 
 
 def _supervise(router: Router, shutdown_delay_s: float, stop_signals: StopSignals) -> int:

@@ -16,6 +16,7 @@ import pytest
 from router.cli.cluster import Cluster
 from router.cli.metrics import protection
 from router.cli.run import run
+from router.cli.run_settings import RunSettings
 from router.errors import SettingsError
 from router.kube.connection import Connection, Deadlines
 from router.observe.access import ACCESS_REVIEWS, TOKEN_REVIEWS, MetricsAccess, needs_tls
@@ -246,10 +247,11 @@ def test_the_table_of_ports_is_not_for_everybody_either(api: ApiServer, tmp_path
     kubeconfig = api.kubeconfig(tmp_path, "router")
     api.access.grant("router", [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["create"]}])
     command = run.make_context("run", ["--kubeconfig", str(kubeconfig), "--metrics-auth", "kubernetes"])
-    cluster = Cluster.connect(command.params)
+    options = RunSettings(**command.params)
+    cluster = Cluster.connect(options)
     stack.callback(cluster.connection.close)
     stack.callback(cluster.to_write.close)
-    protected = protection(command.params, cluster, stack)
+    protected = protection(options, cluster, stack)
     port = serving(stack, guards=protected.guards)
     assert get(port, "/ports")[0] == 401
     assert get(port, "/ports", api.access.issue("monitoring", "stranger"))[0] == 403

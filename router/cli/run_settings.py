@@ -1,0 +1,156 @@
+"""The values of options, each of its type, and the settings that they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Literal
+
+from router.admission.reserved_ports import HOST_NETWORK_PORTS, ON_PREMISES_PORTS
+from router.errors import SettingsError
+from router.model import Balance
+from router.settings import AdmissionSettings, IpMode, PortRanges, RenderSettings, RouteDefaults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingSettings:
+    """What decides what is served, and how: the options of ADMISSION, RENDER and HTTP, by their names; times in milliseconds."""
+
+    router_name: str
+    ports: PortRanges
+    reserved_ports: PortRanges | None
+    host_network: bool
+    on_premises: bool
+    sni_port: int
+    allow_wildcard_routes: bool
+    disable_namespace_ownership_check: bool
+    allow_loopback_endpoints: bool
+    default_tunnel_timeout: int
+    default_connect_timeout: int
+    default_client_timeout: int
+    default_server_timeout: int
+    balance: Balance
+    check_interval: int
+
+    state_dir: Path
+    template_dir: Path | None
+    ip_mode: IpMode
+    bind_addresses: tuple[str, ...]
+    log_address: str
+    tcp_user_timeout: int
+    hard_stop_after: int | None
+    mworker_max_reloads: int | None
+    max_connections: int | None
+    max_connections_per_route: int | None
+    max_connections_per_namespace: int | None
+    threads: int | None
+
+    listen: tuple[str, int] | None
+    stats_port: int
+    tcp_health_port: int
+
+    @property
+    def http_address(self) -> tuple[str, int]:
+        """Address and port of the router's HTTP; port 0 is one that the system chooses."""
+        return self.listen or ("127.0.0.1", self.stats_port)
+
+    @property
+    def listens_everywhere(self) -> bool:
+        """Whether the router listens on all addresses of its machine."""
+        return not self.bind_addresses or any(ip_address(each).is_unspecified for each in self.bind_addresses)
+
+    def admission(self) -> AdmissionSettings:
+        """Give what admission goes by; the router's own ports are reserved, whatever the options say."""
+        _, http_port = self.http_address
+        own_ports = tuple(filter(None, (http_port, self.tcp_health_port)))
+        reserved = self.reserved_ports
+        if reserved is None:
+            on_nodes = HOST_NETWORK_PORTS | ON_PREMISES_PORTS if self.on_premises else HOST_NETWORK_PORTS
+            reserved = on_nodes if self.host_network else PortRanges(())
+        return AdmissionSettings(
+            router_name=self.router_name,
+            ports=self.ports,
+            reserved_ports=reserved | PortRanges.of(*own_ports),
+            sni_port=self.sni_port,
+            allow_loopback_endpoints=self.allow_loopback_endpoints,
+            allow_wildcard_routes=self.allow_wildcard_routes,
+            disable_namespace_ownership_check=self.disable_namespace_ownership_check,
+            own_addresses=frozenset(self.bind_addresses),
+            listens_everywhere=self.listens_everywhere,
+            own_ports=frozenset(own_ports),
+            defaults=RouteDefaults(
+                balance=self.balance,
+                timeout_tunnel_ms=self.default_tunnel_timeout,
+                timeout_connect_ms=self.default_connect_timeout,
+                timeout_client_ms=self.default_client_timeout,
+                timeout_server_ms=self.default_server_timeout,
+                check_interval_ms=self.check_interval,
+            ),
+        )
+
+    def render(self, *, log_json: bool = False) -> RenderSettings:
+        """Give what rendering goes by.
+
+        Raises:
+            SettingsError: a bind address is of a family that the IP mode excludes.
+        """
+        mode = self.ip_mode
+        for address in self.bind_addresses:
+            if (":" in address and mode == "v4") or (":" not in address and mode == "v6"):
+                raise SettingsError(f"--bind-address {address} does not go with --ip-mode {mode}")
+        return RenderSettings(
+            state_dir=self.state_dir.absolute(),
+            ip_mode=mode,
+            bind_addresses=tuple(dict.fromkeys(self.bind_addresses)),
+            log_address=self.log_address,
+            log_json=log_json,
+            tcp_user_timeout_ms=self.tcp_user_timeout,
+            hard_stop_after_ms=self.hard_stop_after,
+            mworker_max_reloads=self.mworker_max_reloads,
+            maxconn=self.max_connections,
+            nbthread=self.threads,
+            max_connections_per_route=self.max_connections_per_route,
+            max_connections_per_namespace=self.max_connections_per_namespace,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings(ServingSettings):
+    """The options of ``tcp-router run``, by their names; times in milliseconds."""
+
+    haproxy: str | None
+    haproxy_mode: Literal["standalone", "attached"]
+    manifests: Path | None
+    reload_interval: int
+    port_pool: PortRanges
+    sni_pool: int
+    shutdown_delay: int
+    drain_timeout: int
+    canonical_hostname: str | None
+    log_format: Literal["auto", "json", "text"]
+
+    kubeconfig: Path | None
+    context: str | None
+    namespaces: tuple[str, ...]
+    namespace_selector: str
+    route_selector: str
+    endpoints: Literal["endpointslices", "endpoints"]
+    lease_namespace: str
+    lease_name: str | None
+    router_pod_selector: str
+    pod_name: str | None
+    node_name: str | None
+
+    pod_ips: tuple[str, ...]
+    host_ips: tuple[str, ...]
+
+    metrics_server_limit: int
+    metrics_tls_cert: Path | None
+    metrics_tls_key: Path | None
+    metrics_auth: Literal["none", "kubernetes"]
+
+    @property
+    def lease(self) -> str:
+        """The name of the Lease by which replicas agree on who writes."""
+        return self.lease_name or self.router_name

@@ -1,0 +1,38 @@
+"""That the types of settings have just the options of the commands."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import click
+import pytest
+
+from router.cli.check import check
+from router.cli.ports import PortsOptions, ports
+from router.cli.render import render
+from router.cli.run import run
+from router.cli.run_settings import RunSettings, ServingSettings
+
+
+@pytest.mark.parametrize(
+    ("command", "settings", "beside"),
+    [
+        pytest.param(run, RunSettings, set(), id="run"),
+        pytest.param(check, ServingSettings, {"paths", "output", "haproxy"}, id="check"),
+        pytest.param(render, ServingSettings, {"paths"}, id="render"),
+        pytest.param(ports, PortsOptions, set(), id="ports"),
+    ],
+)
+def test_each_option_is_a_field(command: click.Command, settings: type, beside: set[str]) -> None:
+    """An option that is added to a command, or goes, does so in its settings too."""
+    assert {field.name for field in fields(settings)} | beside == {each.name for each in command.params}
+
+
+def test_the_defaults_of_run_are_of_the_types_that_are_named() -> None:
+    """What click makes of the options' defaults is what the settings say that it is."""
+    settings = RunSettings(**run.make_context("run", []).params)
+    assert settings.reload_interval == 1000
+    assert settings.http_address == ("127.0.0.1", 1936)
+    assert settings.bind_addresses == ()
+    assert settings.listens_everywhere
+    assert settings.lease == settings.router_name == settings.admission().router_name
