@@ -45,7 +45,7 @@ class Asker(NamedTuple):
 
     @property
     def key(self) -> tuple[str, str]:
-        """Namespace and name, as objects of a kind are kept by (``ObjectKey`` equals it)."""
+        """Namespace and name, which is how objects of a kind are kept (equal to their ``ObjectKey``)."""
         return self.namespace, self.name
 
     @property
@@ -53,9 +53,24 @@ class Asker(NamedTuple):
         """The place among askers of one age: the same for an object that was made again, and on every replica."""
         return self.kind, self.namespace, self.name, self.section
 
+    @property
+    def log_name(self) -> str:
+        """The name in HAProxy's names and in its log: a Route's own, that of other kinds with the kind before and the section behind.
+
+        No name of Kubernetes has an underscore, so that no two askers of a namespace have one log name, but those of one object that
+        was made again.
+        """
+        if self.kind in {ROUTE_KIND, ""}:
+            return self.name
+        return "_".join(filter(None, (self.kind.lower(), self.name, self.section)))
+
     def __str__(self) -> str:
         section = f" port {self.section}" if self.section else ""
         return f"{self.kind} {self.namespace}/{self.name}{section}"
+
+
+NOBODY = Asker("", "", "", "")
+"""Whose the sections of the pool are."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -82,7 +97,7 @@ class ConnectionLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """Where the connections of one Route go, and on what terms."""
+    """Where the connections of one asker go, and on what terms."""
 
     name: str
     balance: Balance
@@ -119,7 +134,7 @@ class PortOptions:
 
 @dataclass(frozen=True, slots=True)
 class Frontend:
-    """A port that belongs to one Route alone."""
+    """A port that belongs to one asker alone."""
 
     port: int
     options: PortOptions
@@ -127,12 +142,22 @@ class Frontend:
 
 @dataclass(frozen=True, slots=True)
 class RouteSection:
-    """Everything of one Route: its backend and, unless it is reached through shared ports only, its frontend."""
+    """Everything of one asker: its backend and, unless it is reached through shared ports only, its frontend."""
 
-    namespace: str
-    route: str
+    asker: Asker
+    """``NOBODY`` for a section of the pool."""
     backend: Backend
     frontend: Frontend | None
+
+    @property
+    def namespace(self) -> str:
+        """Of who asks for it; empty for a section of the pool."""
+        return self.asker.namespace
+
+    @property
+    def route(self) -> str:
+        """The name of who asks for it, as the log of connections has it; empty for a section of the pool."""
+        return self.asker.log_name
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -144,8 +169,7 @@ class SniHost:
 
     host: str
     backend: str
-    namespace: str
-    route: str
+    asker: Asker
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +200,7 @@ class Model:
     """All that HAProxy shall serve."""
 
     routes: tuple[RouteSection, ...] = ()
-    """Sorted by namespace, then route."""
+    """Sorted by asker."""
     shared: tuple[SharedFrontend, ...] = ()
     """Sorted by port."""
     pool: tuple[RouteSection, ...] = ()
@@ -189,21 +213,13 @@ def frontend_name(port: int) -> str:
     return f"fe_tcp:{port}"
 
 
-def backend_name(namespace: str, route: str) -> str:
-    """Give the backend name of a Route, as OpenShift's router names those of plain TCP, so that dashboards keep working."""
-    return f"be_tcp:{namespace}:{route}"
+def backend_name(asker: Asker) -> str:
+    """Give the backend name of an asker: a Route's as OpenShift's router names those of plain TCP, so that dashboards keep working.
 
-
-def asker_backend_name(asker: Asker) -> str:
-    """Give the backend name of any asker.
-
-    A Route's has namespace and name after ``be_tcp``, those of other kinds have their kind in lower case before these. No name
-    of Kubernetes has a colon, so that no two askers meet in one name but those of one object that was made again.
+    The limits of namespaces and the log of connections, also those of templates of the admin's, read the namespace and the name as
+    the two parts after ``be_tcp``. So the name of every kind has just these parts.
     """
-    if asker.kind == ROUTE_KIND and asker.group == ROUTE_GROUP:
-        return backend_name(asker.namespace, asker.name)
-    section = f":{asker.section}" if asker.section else ""
-    return f"be_tcp:{asker.kind.lower()}:{asker.namespace}:{asker.name}{section}"
+    return f"be_tcp:{asker.namespace}:{asker.log_name}"
 
 
 def pool_backend_name(place: int | str) -> str:

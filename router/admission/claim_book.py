@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from router.admission.claims import Claim, Loss, decide_host, decide_port, domain_of, host_loss
 from router.admission.domains import Domain, Domains
 from router.admission.verdicts import Reason, Rejection
-from router.model import PortOptions, SharedFrontend, SniHost, backend_name
-from router.objects.meta import ObjectKey
+from router.model import Asker, PortOptions, SharedFrontend, SniHost, backend_name
 from router.ordered import SortedMap
 
 
@@ -19,14 +18,14 @@ class ClaimOutcome:
 
     rejection: Rejection | None = None
     host_loss: str = ""
-    """Who has its host on the SNI port, where the Route is served by its external port all the same."""
+    """Who has its host on the SNI port, where it is served by its external port all the same."""
 
 
 _UNDECIDED = ClaimOutcome()
 
 
 class ClaimBook:
-    """The claims of all Routes that may be served.
+    """The claims of all that may be served.
 
     Args:
         sni_port: the port shared by all passthrough Routes with a host; 0 is none.
@@ -39,53 +38,53 @@ class ClaimBook:
         self._owns_domains = owns_domains
         self._domains = Domains()
         """Of the SNI port, where they are owned."""
-        self._claims: dict[ObjectKey, Claim] = {}
-        self._by_port: dict[int, dict[ObjectKey, Claim]] = {}
-        self._by_host: dict[str, dict[ObjectKey, Claim]] = {}
+        self._claims: dict[Asker, Claim] = {}
+        self._by_port: dict[int, dict[Asker, Claim]] = {}
+        self._by_host: dict[str, dict[Asker, Claim]] = {}
         """Claims to the SNI port: of those only that were not rejected for their external port."""
-        self._port_rejections: dict[ObjectKey, Rejection] = {}
-        self._host_losses: dict[ObjectKey, Loss] = {}
+        self._port_rejections: dict[Asker, Rejection] = {}
+        self._host_losses: dict[Asker, Loss] = {}
         self._shared: SortedMap[int, SharedFrontend] = SortedMap()
         self._sni_options = sni_options
         self._sni_hosts: SortedMap[str, SniHost] = SortedMap()
         self._served_ports: set[int] = set()
         self._turned_ports: set[int] = set()
         """Those that became served, or ceased to be, since ``take_turned_ports``."""
-        self._dirty_claims: set[ObjectKey] = set()
+        self._dirty_claims: set[Asker] = set()
         self._dirty_ports: set[int] = set()
         self._dirty_hosts: set[str] = set()
         self._publish_sni_port()
 
-    def put(self, key: ObjectKey, claim: Claim | None) -> None:
-        """Put a Route's claim, None if it has none (any more). Nothing is decided before ``settle``."""
-        former = self._claims.get(key)
+    def put(self, asker: Asker, claim: Claim | None) -> None:
+        """Put an asker's claim, None if it has none (any more). Nothing is decided before ``settle``."""
+        former = self._claims.get(asker)
         if former == claim:
             return
         if former is not None and former.port is not None:
-            del self._by_port[former.port][key]
+            del self._by_port[former.port][asker]
             self._dirty_ports.add(former.port)
         # Wherever its host takes it on the SNI port, it has to go through its own port first.
-        self._leave_host(key, former)
-        self._port_rejections.pop(key, None)
-        self._host_losses.pop(key, None)
+        self._leave_host(asker, former)
+        self._port_rejections.pop(asker, None)
+        self._host_losses.pop(asker, None)
         if claim is None:
-            del self._claims[key]
+            del self._claims[asker]
         else:
-            self._claims[key] = claim
+            self._claims[asker] = claim
             if claim.port is not None:
-                self._by_port.setdefault(claim.port, {})[key] = claim
+                self._by_port.setdefault(claim.port, {})[asker] = claim
                 self._dirty_ports.add(claim.port)
-        self._dirty_claims.add(key)
+        self._dirty_claims.add(asker)
 
-    def settle(self) -> set[ObjectKey]:
+    def settle(self) -> set[Asker]:
         """Decide what changed since the last time, and say whose outcome may be another now."""
         changed, self._dirty_claims = self._dirty_claims, set()
         ports, self._dirty_ports = self._dirty_ports, set()
         for port in ports:
             changed |= self._settle_port(port)
         if self._sni_port:
-            for key in changed:
-                self._seek_host(key)
+            for asker in changed:
+                self._seek_host(asker)
             hosts, self._dirty_hosts = self._dirty_hosts, set()
             if self._owns_domains:
                 hosts |= self._settle_domains(hosts)
@@ -94,15 +93,15 @@ class ClaimBook:
             self._publish_sni_port()
         return changed
 
-    def outcome(self, key: ObjectKey) -> ClaimOutcome:
-        """Give what became of a Route's claim."""
-        rejection = self._port_rejections.get(key)
+    def outcome(self, asker: Asker) -> ClaimOutcome:
+        """Give what became of an asker's claim."""
+        rejection = self._port_rejections.get(asker)
         if rejection is not None:
             return ClaimOutcome(rejection=rejection)
-        loss = self._host_losses.get(key)
+        loss = self._host_losses.get(asker)
         if loss is None:
             return _UNDECIDED
-        claim = self._claims[key]
+        claim = self._claims[asker]
         said = host_loss(claim, loss, self._sni_port)
         if claim.port is None:
             return ClaimOutcome(rejection=Rejection(Reason.HOST_ALREADY_CLAIMED, said))
@@ -122,17 +121,17 @@ class ClaimBook:
         """Give the SNI port and the shared external ports, sorted; the same objects where nothing changed."""
         return self._shared.values()
 
-    def _settle_port(self, port: int) -> set[ObjectKey]:
+    def _settle_port(self, port: int) -> set[Asker]:
         claims = self._by_port[port]
         changed = set()
-        for key, rejection in decide_port(claims.values(), owns_domains=self._owns_domains).items():
-            if self._port_rejections.get(key) != rejection:
-                changed.add(key)
+        for asker, rejection in decide_port(claims.values(), owns_domains=self._owns_domains).items():
+            if self._port_rejections.get(asker) != rejection:
+                changed.add(asker)
                 if rejection is None:
-                    del self._port_rejections[key]
+                    del self._port_rejections[asker]
                 else:
-                    self._port_rejections[key] = rejection
-        served = [claim for key, claim in claims.items() if key not in self._port_rejections]
+                    self._port_rejections[asker] = rejection
+        served = [claim for asker, claim in claims.items() if asker not in self._port_rejections]
         if not claims:
             del self._by_port[port]
         # The first in the queue has it, so that a port is served by somebody if anybody claims it.
@@ -146,22 +145,22 @@ class ClaimBook:
         self._publish(SharedFrontend(port, served[0].port_options, tuple(hosts)))
         return changed
 
-    def _seek_host(self, key: ObjectKey) -> None:
+    def _seek_host(self, asker: Asker) -> None:
         """Put a claim to its host in line, or take it out where its port was lost."""
-        claim = self._claims.get(key)
+        claim = self._claims.get(asker)
         if claim is None or claim.host is None:
             return
-        if key in self._port_rejections:
-            self._leave_host(key, claim)
-        elif self._by_host.setdefault(claim.host, {}).get(key) is not claim:
-            self._by_host[claim.host][key] = claim
+        if asker in self._port_rejections:
+            self._leave_host(asker, claim)
+        elif self._by_host.setdefault(claim.host, {}).get(asker) is not claim:
+            self._by_host[claim.host][asker] = claim
             self._dirty_hosts.add(claim.host)
 
-    def _leave_host(self, key: ObjectKey, claim: Claim | None) -> None:
+    def _leave_host(self, asker: Asker, claim: Claim | None) -> None:
         if (
             claim is not None
             and claim.host is not None
-            and self._by_host.get(claim.host, {}).pop(key, None) is not None
+            and self._by_host.get(claim.host, {}).pop(asker, None) is not None
         ):
             self._dirty_hosts.add(claim.host)
 
@@ -176,27 +175,29 @@ class ClaimBook:
             more |= self._domains.of(name).settle(wildcards.values(), are_others=name in hosts)
         return more
 
-    def _settle_host(self, host: str) -> set[ObjectKey]:
+    def _settle_host(self, host: str) -> set[Asker]:
         claims = self._by_host[host]
         domain = self._domains.of(host) if self._owns_domains else Domain()
         if self._owns_domains and host == domain_of(host):
             winner, others = domain.wildcard, Loss(host, None)
         else:
             winner = decide_host(claim for claim in claims.values() if not domain.keeps_out(claim))
-            others = Loss(domain_of(host), domain.wildcard.key if domain.wildcard is not None else None)
+            others = Loss(domain_of(host), domain.wildcard.asker if domain.wildcard is not None else None)
         entry = _sni_host(winner) if winner is not None else None
         if self._sni_hosts.get(host) != entry:
             self._sni_hosts.put(host, entry)
         changed = set()
-        for key in claims:
+        for asker in claims:
             # Who has it is told before what keeps it from others, which is not so any more when that one comes first by its status.
-            loss = None if winner is not None and key == winner.key else Loss(host, winner.key) if winner else others
-            if self._host_losses.get(key) != loss:
-                changed.add(key)
+            loss = (
+                None if winner is not None and asker == winner.asker else Loss(host, winner.asker) if winner else others
+            )
+            if self._host_losses.get(asker) != loss:
+                changed.add(asker)
                 if loss is None:
-                    del self._host_losses[key]
+                    del self._host_losses[asker]
                 else:
-                    self._host_losses[key] = loss
+                    self._host_losses[asker] = loss
         if not claims:
             del self._by_host[host]
         if self._owns_domains:
@@ -214,4 +215,4 @@ class ClaimBook:
 
 
 def _sni_host(claim: Claim) -> SniHost:
-    return SniHost(claim.host or "", backend_name(*claim.key), *claim.key)
+    return SniHost(claim.host or "", backend_name(claim.asker), claim.asker)

@@ -15,10 +15,9 @@ import msgspec
 from router.admission.options import EXTERNAL_TCP_PORT_SNI, port_option_difference
 from router.admission.request import Request, displayed_host
 from router.admission.verdicts import Reason, Rejection
-from router.model import PortOptions
-from router.objects.meta import ObjectKey
+from router.model import Asker, PortOptions
 
-Order = tuple[bool, bool, str, ObjectKey]
+Order = tuple[bool, bool, str, tuple[str, str, str, str]]
 """A place in a queue; its last part is whose."""
 
 
@@ -27,14 +26,14 @@ class Loss(NamedTuple):
 
     host: str
     """That which the other has: the same, or the wildcard over it."""
-    holder: ObjectKey | None
+    holder: Asker | None
     """None for a wildcard that is kept out by hosts under it: of several, another would be named after each change."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one Route claims; equal claims are decided equally, whatever else changed on the Route."""
+    """What one asker claims; equal claims are decided equally, whatever else changed on the Route."""
 
-    key: ObjectKey
+    asker: Asker
     port: int | None
     shares_port: bool
     port_options: PortOptions
@@ -47,7 +46,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def of(cls, request: Request) -> Claim:
         """Give the claim of a Route that may be served."""
         return cls(
-            key=request.key,
+            asker=request.asker,
             port=request.port,
             shares_port=request.shares_port,
             port_options=request.options.port,
@@ -60,7 +59,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def port_order(self) -> Order:
         """The place in the queue for the port, and for the host on a shared port."""
-        return not self.holds_port, self.created is None, self.created or "", self.key
+        return not self.holds_port, self.created is None, self.created or "", self.asker.order
 
     @property
     def host_order(self) -> Order:
@@ -69,7 +68,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         The status of a Route that shares an external port does not tell on which of the two ports it has its host. It is no
         proof for the SNI port then: were it taken for one, an older Route could take a host from its holder in two steps.
         """
-        return not self.holds_host or self.shares_port, self.created is None, self.created or "", self.key
+        return not self.holds_host or self.shares_port, self.created is None, self.created or "", self.asker.order
 
 
 def domain_of(host: str) -> str:
@@ -77,7 +76,7 @@ def domain_of(host: str) -> str:
     return host if host.startswith(".") else f".{host.partition('.')[2]}"
 
 
-def decide_port(claims: Iterable[Claim], *, owns_domains: bool) -> dict[ObjectKey, Rejection | None]:
+def decide_port(claims: Iterable[Claim], *, owns_domains: bool) -> dict[Asker, Rejection | None]:
     """Decide one external port among those who claim it; None is to have it.
 
     The first in the queue decides whether the port is dedicated or shared and, if shared, with which options.
@@ -92,19 +91,19 @@ def decide_port(claims: Iterable[Claim], *, owns_domains: bool) -> dict[ObjectKe
     if len(queue) > 1:
         queue.sort(key=lambda claim: claim.port_order)
     first, *others = queue
-    decided: dict[ObjectKey, Rejection | None] = {first.key: None}
+    decided: dict[Asker, Rejection | None] = {first.asker: None}
     taken = _Hosts(owns_domains=owns_domains)
     taken.add(first)
     without_host = []
     for claim in others:
-        decided[claim.key] = rejection = _port_rejection(claim, first)
+        decided[claim.asker] = rejection = _port_rejection(claim, first)
         if rejection is None and taken.loss(claim) is None:
             taken.add(claim)
         elif rejection is None:
             without_host.append(claim)
     # Told when all is decided, so that it is told alike when those who have something now come first by their status.
     for claim in without_host:
-        decided[claim.key] = Rejection(Reason.HOST_ALREADY_CLAIMED, _said(claim, taken.loss(claim), claim.port))
+        decided[claim.asker] = Rejection(Reason.HOST_ALREADY_CLAIMED, _said(claim, taken.loss(claim), claim.port))
     return decided
 
 
@@ -122,14 +121,14 @@ class _Hosts:
         if claim.host is not None:
             self._by_host[claim.host] = claim
             if not claim.host.startswith("."):
-                self._namespaces.setdefault(domain_of(claim.host), set()).add(claim.key.namespace)
+                self._namespaces.setdefault(domain_of(claim.host), set()).add(claim.asker.namespace)
 
     def loss(self, claim: Claim) -> Loss | None:
         """Say who has the claim's host, by name or by another namespace's wildcard over it, or host under it."""
-        host, namespace = claim.host or "", claim.key.namespace
+        host, namespace = claim.host or "", claim.asker.namespace
         holder = self._by_host.get(host)
         if holder is not None:
-            return Loss(host, holder.key)
+            return Loss(host, holder.asker)
         if not self._owns_domains:
             return None
         domain = domain_of(host)
@@ -138,7 +137,7 @@ class _Hosts:
             kept_out = any(each != namespace for each in islice(self._namespaces.get(domain, ()), 2))
             return Loss(host, None) if kept_out else None
         wildcard = self._by_host.get(domain)
-        return Loss(domain, wildcard.key) if wildcard is not None and wildcard.key.namespace != namespace else None
+        return Loss(domain, wildcard.asker) if wildcard is not None and wildcard.asker.namespace != namespace else None
 
 
 def decide_host(claims: Iterable[Claim]) -> Claim | None:
@@ -149,13 +148,13 @@ def decide_host(claims: Iterable[Claim]) -> Claim | None:
 def host_loss(claim: Claim, loss: Loss, sni_port: int) -> str:
     """Say who has the host of a Route on the SNI port."""
     if loss.host == claim.host and loss.holder is not None:
-        return f"host {displayed_host(loss.host)} is held by Route {loss.holder} on the SNI port {sni_port}"
+        return f"host {displayed_host(loss.host)} is held by {loss.holder} on the SNI port {sni_port}"
     return _others_host(claim, loss, f"on the SNI port {sni_port}")
 
 
 def _said(claim: Claim, loss: Loss | None, port: int | None) -> str:
     if loss is None or (loss.host == claim.host and loss.holder is not None):
-        held_by = f" is held by Route {loss.holder}" if loss is not None else " is held"
+        held_by = f" is held by {loss.holder}" if loss is not None else " is held"
         return f"host {displayed_host(claim.host or '')} on port {port}{held_by}"
     return _others_host(claim, loss, f"on port {port}")
 
@@ -165,23 +164,25 @@ def _others_host(claim: Claim, loss: Loss, where: str) -> str:
     host = displayed_host(claim.host or "")
     if loss.holder is None:
         return f"a route in another namespace holds a host under {host} {where}"
-    return f"a route in another namespace holds host {host} {where}: {displayed_host(loss.host)} is held by Route {loss.holder}"
+    return (
+        f"a route in another namespace holds host {host} {where}: {displayed_host(loss.host)} is held by {loss.holder}"
+    )
 
 
 def _port_rejection(claim: Claim, first: Claim) -> Rejection | None:
     if not first.shares_port:
-        return Rejection(Reason.PORT_ALREADY_CLAIMED, f"port {claim.port} is held by Route {first.key}")
+        return Rejection(Reason.PORT_ALREADY_CLAIMED, f"port {claim.port} is held by {first.asker}")
     if not claim.shares_port:
         return Rejection(
             Reason.PORT_ALREADY_CLAIMED,
-            f"port {claim.port} is held by Route {first.key}, which shares it with Routes "
+            f"port {claim.port} is held by {first.asker}, which shares it with Routes "
             f"that have the annotation {EXTERNAL_TCP_PORT_SNI}",
         )
     if claim.port_options != first.port_options:
         key, wanted, held = port_option_difference(claim.port_options, first.port_options)
         return Rejection(
             Reason.INVALID_ANNOTATION,
-            f"annotation {key} is {wanted}, but {held} on Route {first.key}, which holds port {claim.port}; "
+            f"annotation {key} is {wanted}, but {held} on {first.asker}, which holds port {claim.port}; "
             "Routes that share a port must agree on it",
         )
     return None

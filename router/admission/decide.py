@@ -1,7 +1,7 @@
-"""From objects to what HAProxy shall serve, and a verdict for every Route of ours.
+"""From objects to what HAProxy shall serve, and a verdict for every asker of ours.
 
 What is right is defined by a full rebuild: ``Admission(settings).update(objects, objects.everything())``. Later updates
-give the same, and work on what changed alone: what a Route asks for is read again when the Route changes, its servers are
+give the same, and work on what changed alone: what an object asks for is read again when the object changes, its servers are
 found again when one of its Services does, and a port or host is decided again when a claim to it changes.
 """
 
@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from router.admission.claim_book import ClaimBook, ClaimOutcome
 from router.admission.claims import Claim
 from router.admission.destination import NOWHERE, Destination, find_destination
+from router.admission.kinds import KINDS
 from router.admission.options import sni_port_options
 from router.admission.own_places import Loops, OwnAddresses
-from router.admission.request import Request, displayed_host, is_ours, read_request
+from router.admission.request import Request, displayed_host
 from router.admission.verdicts import Rejection, Verdict
-from router.model import Frontend, Model, RouteSection, backend_name
+from router.model import Asker, Frontend, Model, RouteSection, backend_name
+from router.objects.kinds import AskingObject, Slot
 from router.objects.meta import ObjectKey
-from router.objects.route import Route
 from router.objects.store import Changes, Objects
 from router.ordered import SortedMap
 from router.settings import AdmissionSettings
@@ -30,32 +31,33 @@ class Outcome:
     """What admission decided."""
 
     model: Model
-    verdicts: Mapping[ObjectKey, Verdict]
-    """One for each Route of ours, in the order of their keys."""
+    verdicts: Mapping[Asker, Verdict]
+    """One for each asker of ours, in their order."""
 
 
 @dataclass(slots=True)
 class _Entry:
-    """What is remembered of one Route of ours."""
+    """What is remembered of one asker of ours."""
 
-    route: Route
     request: Request | Verdict
-    """A Verdict is final: the Route is not acceptable by itself."""
+    """A Verdict is final: it is not acceptable by itself."""
     destination: Destination | Rejection = NOWHERE
 
 
 class Admission:
-    """Decides which Routes are served, and how.
+    """Decides who is served, and how.
 
     One instance follows one set of objects: every change of them must be told to ``update``, in order.
     """
 
     def __init__(self, settings: AdmissionSettings) -> None:
         self._settings = settings
-        self._entries: dict[ObjectKey, _Entry] = {}
-        self._routes_by_service: dict[ObjectKey, tuple[ObjectKey, ...]] = {}
-        self._routes_by_own_port: dict[int, set[ObjectKey]] = {}
-        """Routes with endpoints at the routers' addresses, by the ports of these."""
+        self._entries: dict[Asker, _Entry] = {}
+        self._read: dict[Slot, tuple[AskingObject, tuple[Asker, ...]]] = {}
+        """The objects of ours as they were last read, and who asks by them: one, or one for each section."""
+        self._by_service: dict[ObjectKey, tuple[Asker, ...]] = {}
+        self._by_own_port: dict[int, set[Asker]] = {}
+        """Askers with endpoints at the routers' addresses, by the ports of these."""
         self._settled_addresses = OwnAddresses.of(settings.own_addresses, has_loopback=settings.listens_everywhere)
         self._own_addresses = self._settled_addresses
         self._claims = ClaimBook(
@@ -63,8 +65,8 @@ class Admission:
             sni_port_options(settings.defaults),
             owns_domains=not settings.disable_namespace_ownership_check,
         )
-        self._sections: SortedMap[ObjectKey, RouteSection] = SortedMap()
-        self._verdicts: SortedMap[ObjectKey, Verdict] = SortedMap()
+        self._sections: SortedMap[Asker, RouteSection] = SortedMap()
+        self._verdicts: SortedMap[Asker, Verdict] = SortedMap()
         self._outcome = Outcome(Model((), self._claims.shared_frontends()), self._verdicts.mapping())
 
     def anew(self) -> Admission:
@@ -81,64 +83,85 @@ class Admission:
         Returns:
             The outcome. Sections and verdicts that did not change are the same objects as before, and so is the outcome.
         """
-        to_find = self._read_routes(objects, changes.routes)
+        read, to_find = self._read_objects(objects, changes.askers)
         for service in changes.services:
-            to_find.update(self._routes_by_service.get(service, ()))
+            to_find.update(self._by_service.get(service, ()))
         if changes.routers:
             to_find |= self._meet_routers(objects)
-        for key in to_find:
-            self._find_destination(key, objects)
+        for asker in to_find:
+            self._find_destination(asker, objects)
         decided = self._claims.settle()
         # What is claimed does not depend on where it leads, so that this ends here.
-        turned = {key for port in self._claims.take_turned_ports() for key in self._routes_by_own_port.get(port, ())}
-        for key in turned:
-            self._find_destination(key, objects)
-        to_find |= turned
-        for key in sorted(decided | to_find | changes.routes):
-            self._conclude(key)
+        turned = {asker for port in self._claims.take_turned_ports() for asker in self._by_own_port.get(port, ())}
+        for asker in turned:
+            self._find_destination(asker, objects)
+        for asker in sorted(decided | to_find | turned | read):
+            self._conclude(asker)
         return self._publish()
 
-    def _read_routes(self, objects: Objects, keys: Iterable[ObjectKey]) -> set[ObjectKey]:
-        """Read the Routes that changed; give those whose destination must be found."""
-        to_find = set()
-        for key in keys:
-            route = objects.routes.get(key)
-            former = self._entries.get(key)
-            if route is None or not is_ours(route, self._settings.router_name):
-                self._index(key, former.request if former else None, None)
-                gone = self._entries.pop(key, None)
-                if gone is not None:
-                    self._leave_own_ports(key, gone.destination)
-                self._claims.put(key, None)
+    def askers_of(self, slot: Slot) -> tuple[Asker, ...]:
+        """Give who asks by an object, as last updated; one that is not ours has nobody."""
+        return self._read[slot][1] if slot in self._read else ()
+
+    def _read_objects(self, objects: Objects, slots: Iterable[Slot]) -> tuple[set[Asker], set[Asker]]:
+        """Read the objects that changed; give whose request is another, and of these whose destination must be found."""
+        others: set[Asker] = set()
+        to_find: set[Asker] = set()
+        for slot in slots:
+            obj, former = objects.asking(slot), self._read.get(slot)
+            if former is not None and former[0] is obj:
                 continue
-            if former is not None and former.route is route:
-                continue
-            request = read_request(route, self._settings)
-            if former is not None and former.request == request:
-                # The Route changed in something that we do not read, as it does with every write of a status.
-                former.route = route
-                continue
-            self._index(key, former.request if former else None, request)
-            if former is not None:
-                self._leave_own_ports(key, former.destination)
-            self._entries[key] = _Entry(route, request)
-            if isinstance(request, Request):
-                to_find.add(key)
+            kind = KINDS.get(slot[0])
+            is_ours = kind is not None and obj is not None and kind.is_ours(obj, self._settings)
+            requests = kind.read(obj, self._settings) if kind is not None and is_ours else ()
+            if obj is None or not requests:
+                self._read.pop(slot, None)
             else:
-                self._claims.put(key, None)
-        return to_find
+                self._read[slot] = obj, tuple(request.asker for request in requests)
+            gone = set(former[1]) if former is not None else set()
+            for request in requests:
+                gone.discard(request.asker)
+                if self._takes(request):
+                    others.add(request.asker)
+                    if isinstance(request, Request):
+                        to_find.add(request.asker)
+            for asker in gone:
+                self._drop(asker)
+            others |= gone
+        return others, to_find
 
-    def _index(self, key: ObjectKey, former: Request | Verdict | None, current: Request | Verdict | None) -> None:
-        """Keep the way from Services to the Routes that lead to them."""
+    def _takes(self, request: Request | Verdict) -> bool:
+        """Take note of what one asks for; say whether that is another than before."""
+        asker = request.asker
+        former = self._entries.get(asker)
+        if former is not None and former.request == request:
+            # The object changed in something that we do not read, as it does with every write of a status.
+            return False
+        self._index(asker, former.request if former else None, request)
+        if former is not None:
+            self._leave_own_ports(asker, former.destination)
+        self._entries[asker] = _Entry(request)
+        if not isinstance(request, Request):
+            self._claims.put(asker, None)
+        return True
+
+    def _drop(self, asker: Asker) -> None:
+        entry = self._entries.pop(asker)
+        self._index(asker, entry.request, None)
+        self._leave_own_ports(asker, entry.destination)
+        self._claims.put(asker, None)
+
+    def _index(self, asker: Asker, former: Request | Verdict | None, current: Request | Verdict | None) -> None:
+        """Keep the way from Services to those who lead to them."""
         for service in _services(former):
-            others = _without(key, self._routes_by_service.pop(service))
+            others = _without(asker, self._by_service.pop(service))
             if others:
-                self._routes_by_service[service] = others
+                self._by_service[service] = others
         for service in _services(current):
-            self._routes_by_service[service] = (*self._routes_by_service.get(service, ()), key)
+            self._by_service[service] = (*self._by_service.get(service, ()), asker)
 
-    def _meet_routers(self, objects: Objects) -> set[ObjectKey]:
-        """Take note of the routers' addresses; give the Routes whose destination is another by that.
+    def _meet_routers(self, objects: Objects) -> set[Asker]:
+        """Take note of the routers' addresses; give those whose destination is another by that.
 
         Routers come and go as they are rolled out, so that a look at all servers is no cost of any tenant's change.
         """
@@ -147,10 +170,10 @@ class Admission:
         self._own_addresses = self._settled_addresses | OwnAddresses.of(told)
         if self._own_addresses == former:
             return set()
-        met = {key for keys in self._routes_by_own_port.values() for key in keys}
+        met = {asker for askers in self._by_own_port.values() for asker in askers}
         return met | {
-            key
-            for key, entry in self._entries.items()
+            asker
+            for asker, entry in self._entries.items()
             if isinstance(entry.destination, Destination)
             and any(each.address in self._own_addresses for each in entry.destination.servers)
         }
@@ -158,39 +181,39 @@ class Admission:
     def _is_served(self, port: int) -> bool:
         return port in self._claims.served_ports or port in self._settings.own_ports or port == self._settings.sni_port
 
-    def _find_destination(self, key: ObjectKey, objects: Objects) -> None:
-        entry = self._entries[key]
+    def _find_destination(self, asker: Asker, objects: Objects) -> None:
+        entry = self._entries[asker]
         if isinstance(entry.request, Verdict):
             return
         allow_loopback = self._settings.allow_loopback_endpoints
         loops = Loops(self._own_addresses, self._is_served)
-        self._leave_own_ports(key, entry.destination)
+        self._leave_own_ports(asker, entry.destination)
         entry.destination = find_destination(entry.request, objects, allow_loopback=allow_loopback, loops=loops)
         for port in _own_ports(entry.destination):
-            self._routes_by_own_port.setdefault(port, set()).add(key)
-        # A Route that is rejected for whatever reason claims nothing: what is not served must not keep others out.
+            self._by_own_port.setdefault(port, set()).add(asker)
+        # Who is rejected for whatever reason claims nothing: what is not served must not keep others out.
         rejected = isinstance(entry.destination, Rejection)
-        self._claims.put(key, None if rejected else Claim.of(entry.request))
+        self._claims.put(asker, None if rejected else Claim.of(entry.request))
 
-    def _leave_own_ports(self, key: ObjectKey, former: Destination | Rejection) -> None:
+    def _leave_own_ports(self, asker: Asker, former: Destination | Rejection) -> None:
         for port in _own_ports(former):
-            routes = self._routes_by_own_port[port]
-            routes.discard(key)
-            if not routes:
-                del self._routes_by_own_port[port]
+            askers = self._by_own_port[port]
+            askers.discard(asker)
+            if not askers:
+                del self._by_own_port[port]
 
-    def _conclude(self, key: ObjectKey) -> None:
-        """Bring a Route's verdict and section up to date; an equal one stays the object that it was."""
-        entry = self._entries.get(key)
+    def _conclude(self, asker: Asker) -> None:
+        """Bring an asker's verdict and section up to date; an equal one stays the object that it was."""
+        entry = self._entries.get(asker)
         verdict: Verdict | None
         if entry is None:
             verdict, section = None, None
         else:
-            verdict, section = _concluded(entry, self._claims.outcome(key))
-        if verdict is None or verdict != self._verdicts.get(key):
-            self._verdicts.put(key, verdict)
-        if section is None or section != self._sections.get(key):
-            self._sections.put(key, section)
+            verdict, section = _concluded(entry, self._claims.outcome(asker))
+        if verdict is None or verdict != self._verdicts.get(asker):
+            self._verdicts.put(asker, verdict)
+        if section is None or section != self._sections.get(asker):
+            self._sections.put(asker, section)
 
     def _publish(self) -> Outcome:
         before = self._outcome
@@ -204,9 +227,9 @@ class Admission:
         return self._outcome
 
 
-def _without(key: ObjectKey, keys: tuple[ObjectKey, ...]) -> tuple[ObjectKey, ...]:
-    place = keys.index(key)
-    return keys[:place] + keys[place + 1 :]
+def _without(asker: Asker, askers: tuple[Asker, ...]) -> tuple[Asker, ...]:
+    place = askers.index(asker)
+    return askers[:place] + askers[place + 1 :]
 
 
 def _own_ports(destination: Destination | Rejection) -> frozenset[int]:
@@ -228,25 +251,26 @@ def _concluded(entry: _Entry, outcome: ClaimOutcome) -> tuple[Verdict, RouteSect
         return _rejected(request, host, outcome.rejection), None
     warnings = (*request.warnings, *destination.warnings)
     if outcome.host_loss:
-        warnings = (*warnings, f"{outcome.host_loss}; this Route is reached on port {request.port} only")
+        warnings = (*warnings, f"{outcome.host_loss}; this {request.asker.kind} is reached on port {request.port} only")
         host = host if request.shares_port else None
-    verdict = Verdict(route=request.key, port=request.port, host=host, warnings=warnings)
+    verdict = Verdict(asker=request.asker, port=request.port, host=host, warnings=warnings)
     return verdict, _section(request, destination)
 
 
 def _rejected(request: Request, host: str | None, rejection: Rejection) -> Verdict:
-    return Verdict(route=request.key, port=request.port, host=host, reason=rejection.reason, message=rejection.message)
+    return Verdict(
+        asker=request.asker, port=request.port, host=host, reason=rejection.reason, message=rejection.message
+    )
 
 
 def _section(request: Request, destination: Destination) -> RouteSection:
     options = request.options
     dedicated = request.port is not None and not request.shares_port
     return RouteSection(
-        namespace=request.key.namespace,
-        route=request.key.name,
+        asker=request.asker,
         backend=replace(
             options.backend,
-            name=backend_name(*request.key),
+            name=backend_name(request.asker),
             balance=destination.balance,
             servers=destination.servers,
         ),

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from router.admission.options import read_options
-from router.model import Frontend, Model, RouteSection, Step, pool_backend_name, ports
+from router.model import NOBODY, Frontend, Model, RouteSection, Step, pool_backend_name, ports
 from router.settings import MAX_PORT, PortRanges, RouteDefaults
 
 EVERYBODY = ("0.0.0.0/0", "::/0")
@@ -57,8 +57,7 @@ def _section(port: int | None, defaults: RouteDefaults, place: str = "") -> Rout
     name = pool_backend_name(place or str(port))
     options = read_options({}, defaults, claims_port=True)
     return RouteSection(
-        namespace="",
-        route="",
+        asker=NOBODY,
         backend=replace(options.backend, name=name, allowlist=EVERYBODY),
         frontend=Frontend(port, options.port) if port is not None else None,
     )

@@ -1,4 +1,4 @@
-"""The outcome for one Route, and the reasons a Route can be rejected for."""
+"""The outcome for one asker, and the reasons it can be rejected for."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from router.objects.meta import ObjectKey
+from router.model import Asker
 from router.ordered import differences
 
 
 class Reason(StrEnum):
-    """Why a Route is rejected; the value is the ``reason`` of its Admitted condition."""
+    """Why an asker is rejected; the value is the ``reason`` of its Admitted condition."""
 
     INVALID_PORT = "InvalidPort"
     PORT_RESERVED = "PortReserved"
@@ -31,9 +31,9 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of one Route of ours.
+    """What became of one asker of ours.
 
-    ``port`` is the external port that the Route asked for, dedicated or shared, where that much could be read. ``host`` is,
+    ``port`` is the external port that it asked for, dedicated or shared, where that much could be read. ``host`` is,
     for an admitted Route, the TLS server name that it is reached by (None where it lost its host to another Route and is
     reached by its port alone); for a rejected one, the server name that it asked for. A wildcard reads ``*.example.com``.
     ``reason`` None means admitted. ``warnings`` are sentences about a Route that is served, though not as its owner would
@@ -41,7 +41,7 @@ class Verdict:
     claims, but that HAProxy cannot serve now, from one whose claim was rejected: the former keeps its claim.
     """
 
-    route: ObjectKey
+    asker: Asker
     port: int | None = None
     host: str | None = None
     reason: Reason | None = None
@@ -72,13 +72,13 @@ class Refused(Exception):
         super().__init__(message)
 
 
-def different(before: Mapping[ObjectKey, Verdict], after: Mapping[ObjectKey, Verdict]) -> tuple[ObjectKey, ...]:
-    """Give the Routes whose verdict is another, in the order of their keys; those that are gone too.
+def different(before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]) -> tuple[Asker, ...]:
+    """Give the askers whose verdict is another, in their order; those that are gone too.
 
-    Both mappings are in the order of their keys. After a small change this costs next to nothing, however many there are.
+    Both mappings are in that order. After a small change this costs next to nothing, however many there are.
     """
     if before is after:
         return ()
     former, current = differences(tuple(before.values()), tuple(after.values()))
-    keys = {verdict.route for verdict in former} | {verdict.route for verdict in current}
+    keys = {verdict.asker for verdict in former} | {verdict.asker for verdict in current}
     return tuple(sorted(key for key in keys if before.get(key) != after.get(key)))

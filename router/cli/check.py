@@ -86,9 +86,8 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
 
 def _left_alone(objects: Objects, outcome: Outcome, router_name: str) -> dict[ObjectKey, LeftAlone]:
     """Give the Routes that are for a router of this kind, and not for this one; those of HTTP routers give no sign of it."""
-    others = {
-        key: left_alone(route, router_name) for key, route in objects.routes.items() if key not in outcome.verdicts
-    }
+    ours = {asker.key for asker in outcome.verdicts}
+    others = {key: left_alone(route, router_name) for key, route in objects.routes.items() if key not in ours}
     return {key: reason for key, reason in sorted(others.items()) if reason is not None}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from router.admission.request import is_ours
+from router.admission.route import is_ours
 from router.cli.run_settings import RunSettings
 from router.cluster import KubeInput, sources_of
 from router.cluster.machine import Machine

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from router.admission.request import services_of
+from router.admission.route import services_of
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
 from router.objects.store import Store

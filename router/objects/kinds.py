@@ -1,10 +1,25 @@
-"""The kinds of objects that the router reads."""
+"""The kinds of objects that the router reads, and which of them may ask to be served."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from router.objects.core import RouterPod, Service
 from router.objects.discovery import EndpointSlice
+from router.objects.meta import ObjectKey
 from router.objects.portclaim import PortClaim
 from router.objects.route import Route
 
 KubernetesObject = Route | Service | EndpointSlice | RouterPod | PortClaim
+AskingObject = Route | Service
+"""Of the kinds that may ask; whether one does, admission says."""
+Slot = tuple[type[KubernetesObject], ObjectKey]
+"""Where an object is kept: its kind and its key."""
+ASKING: Mapping[str, type[AskingObject]] = MappingProxyType({"Route": Route, "Service": Service})
+"""By the name of their kind."""
+
+
+def may_ask(obj: KubernetesObject | None) -> bool:
+    """Say whether an object may ask to be served: a Route does, a Service can by annotations alone."""
+    return isinstance(obj, Route) or (isinstance(obj, Service) and bool(obj.metadata.annotations))

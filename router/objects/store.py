@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from router.objects.core import RouterPod, Service
 from router.objects.discovery import EndpointSlice
-from router.objects.kinds import KubernetesObject
+from router.objects.kinds import AskingObject, KubernetesObject, Slot, may_ask
 from router.objects.meta import ObjectKey
 from router.objects.portclaim import PortClaim
 from router.objects.route import Route
@@ -24,13 +24,18 @@ from router.objects.route import Route
 class Changes:
     """Keys of what may be different. A changed slice counts as a change of its Service."""
 
-    routes: frozenset[ObjectKey] = frozenset()
+    askers: frozenset[Slot] = frozenset()
+    """Of objects that may ask to be served, or might before: a Service can be among these, and among ``services``."""
     services: frozenset[ObjectKey] = frozenset()
     routers: frozenset[ObjectKey] = frozenset()
     claims: frozenset[ObjectKey] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.routes or self.services or self.routers or self.claims)
+        return bool(self.askers or self.services or self.routers or self.claims)
+
+    def of(self, kind: type[KubernetesObject]) -> frozenset[ObjectKey]:
+        """Give the objects of one kind that may ask, or might before."""
+        return frozenset(key for each, key in self.askers if each is kind)
 
 
 @dataclass(slots=True)
@@ -47,10 +52,16 @@ class Objects:
     def everything(self) -> Changes:
         """Give the changes that name every object, for a full rebuild."""
         services = frozenset(self.services) | frozenset(self.slices)
-        return Changes(frozenset(self.routes), services, frozenset(self.routers), frozenset(self.claims))
+        askers: set[Slot] = {(Route, key) for key in self.routes}
+        askers.update((Service, key) for key, service in self.services.items() if may_ask(service))
+        return Changes(frozenset(askers), services, frozenset(self.routers), frozenset(self.claims))
+
+    def asking(self, slot: Slot) -> AskingObject | None:
+        """Give an object of a kind that may ask; None if it is not there."""
+        kind, key = slot
+        return self.routes.get(key) if kind is Route else self.services.get(key)
 
 
-_Slot = tuple[type, ObjectKey]
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
@@ -64,13 +75,13 @@ class Store:
 
     def __init__(self, sources: frozenset[str] = frozenset()) -> None:
         self.objects = Objects()
-        self._inbox: dict[_Slot, KubernetesObject | None] = {}
+        self._inbox: dict[Slot, KubernetesObject | None] = {}
         self._oldest_arrival_s: float | None = None
         self._unsynced = set(sources)
         self._woken = False
         self._condition = threading.Condition()
-        self._late: dict[str, dict[_Slot, KubernetesObject]] = {}
-        """Routes that wait, by namespace; of the reader."""
+        self._late: dict[str, dict[Slot, KubernetesObject]] = {}
+        """What asks and waits, by namespace; of the reader."""
         self._slice_owner: dict[ObjectKey, str] = {}
         """The name of each slice's Service, which is of the same namespace."""
 
@@ -82,7 +93,7 @@ class Store:
         """Remove objects; those that are not there are passed over."""
         self._receive({(kind, key): None for key in keys})
 
-    def apply(self, present: Mapping[_Slot, KubernetesObject], absent: frozenset[_Slot], *, wakes: bool = True) -> None:
+    def apply(self, present: Mapping[Slot, KubernetesObject], absent: frozenset[Slot], *, wakes: bool = True) -> None:
         """Put and delete in one step, so that no reader sees half of it.
 
         Args:
@@ -129,7 +140,7 @@ class Store:
         """Move what arrived into ``objects``.
 
         Args:
-            late: namespaces whose Routes wait, as if they had not arrived yet; those that are gone do not wait.
+            late: namespaces in which what asks waits, as if they had not arrived yet; those that are gone do not wait.
 
         Returns:
             The keys that changed, and when the oldest of these changes arrived (``time.monotonic``), None without any.
@@ -149,14 +160,14 @@ class Store:
         return changes, arrived_s if changes else None
 
     def _due(
-        self, inbox: dict[_Slot, KubernetesObject | None], late: Collection[str]
-    ) -> dict[_Slot, KubernetesObject | None]:
+        self, inbox: dict[Slot, KubernetesObject | None], late: Collection[str]
+    ) -> dict[Slot, KubernetesObject | None]:
         if not late and not self._late:
             return inbox
-        due: dict[_Slot, KubernetesObject | None] = {}
+        due: dict[Slot, KubernetesObject | None] = {}
         for slot, obj in inbox.items():
-            kind, key = slot
-            if kind is Route and obj is not None and key.namespace in late:
+            _, key = slot
+            if may_ask(obj) and obj is not None and key.namespace in late:
                 self._late.setdefault(key.namespace, {})[slot] = obj
                 continue
             self._late.get(key.namespace, {}).pop(slot, None)
@@ -165,18 +176,20 @@ class Store:
             due.update(self._late.pop(namespace))
         return due
 
-    def _move(self, inbox: Mapping[_Slot, KubernetesObject | None]) -> Changes:
-        routes: set[ObjectKey] = set()
+    def _move(self, inbox: Mapping[Slot, KubernetesObject | None]) -> Changes:
+        askers: set[Slot] = set()
         services: set[ObjectKey] = set()
         routers: set[ObjectKey] = set()
         claims: set[ObjectKey] = set()
         for (kind, key), obj in inbox.items():
             if kind is Route:
                 if _set(self.objects.routes, key, obj if isinstance(obj, Route) else None):
-                    routes.add(key)
+                    askers.add((Route, key))
             elif kind is Service:
+                asked = may_ask(self.objects.services.get(key)) or may_ask(obj)
                 if _set(self.objects.services, key, obj if isinstance(obj, Service) else None):
                     services.add(key)
+                    askers.update([(Service, key)] if asked else [])
             elif kind is RouterPod:
                 if _set(self.objects.routers, key, obj if isinstance(obj, RouterPod) else None):
                     routers.add(key)
@@ -185,7 +198,7 @@ class Store:
                     claims.add(key)
             else:
                 services.update(self._take_slice(key, obj))
-        return Changes(frozenset(routes), frozenset(services), frozenset(routers), frozenset(claims))
+        return Changes(frozenset(askers), frozenset(services), frozenset(routers), frozenset(claims))
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:
         """Move one slice; give the Services that it changes."""
@@ -205,7 +218,7 @@ class Store:
                 touched.append(current)
         return touched
 
-    def _receive(self, arrivals: Mapping[_Slot, KubernetesObject | None], *, wakes: bool = True) -> None:
+    def _receive(self, arrivals: Mapping[Slot, KubernetesObject | None], *, wakes: bool = True) -> None:
         if not arrivals:
             return
         with self._condition:

@@ -1,4 +1,4 @@
-"""The table of ports and Routes that ``/ports`` and ``tcp-router check`` give; pure."""
+"""The table of ports and of who has them that ``/ports`` and ``tcp-router check`` give; pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import msgspec
 
 from router.admission import Verdict
 from router.haproxy.talk.stats import BackendNow
-from router.model import Model, Server
-from router.objects.meta import ObjectKey
+from router.model import Asker, Model, Server
 
 
 class ServerRow(msgspec.Struct, frozen=True, gc=False):
-    """One endpoint that a Route leads to."""
+    """One endpoint that an asker leads to."""
 
     name: str
     address: str
@@ -22,10 +21,13 @@ class ServerRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """One Route, as docs/settings.md describes the JSON."""
+    """One asker, as docs/settings.md describes the JSON."""
 
+    kind: str
     namespace: str
     name: str
+    section: str | None
+    """The name of a Service's port; None for Routes."""
     port: int | None
     host: str | None
     address: str | None
@@ -42,29 +44,31 @@ class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
 
 
 def port_rows(
-    verdicts: Mapping[ObjectKey, Verdict],
+    verdicts: Mapping[Asker, Verdict],
     model: Model | None,
     canonical_hostname: str | None = None,
     now: Mapping[str, BackendNow] | None = None,
 ) -> list[PortRow]:
-    """Give a row per Route of ours, sorted by port (those without one last), then namespace and name.
+    """Give a row per asker of ours, sorted by port (those without one last), then namespace, name, kind and section.
 
     Args:
-        verdicts: what became of each Route.
+        verdicts: what became of each asker.
         model: what HAProxy serves; None while it serves nothing, and then no row has servers.
         canonical_hostname: the name by which clients reach the router, if it is known.
         now: what each backend has; None if HAProxy does not say.
     """
-    backends = {(section.namespace, section.route): section.backend for section in model.routes} if model else {}
+    backends = {section.asker: section.backend for section in model.routes} if model else {}
     rows = []
-    for key, verdict in verdicts.items():
-        backend = backends.get(key)
+    for asker, verdict in verdicts.items():
+        backend = backends.get(asker)
         servers = backend.servers if backend is not None else ()
         at_work = now.get(backend.name) if now is not None and backend is not None else None
         rows.append(
             PortRow(
-                namespace=key.namespace,
-                name=key.name,
+                kind=asker.kind,
+                namespace=asker.namespace,
+                name=asker.name,
+                section=asker.section or None,
                 port=verdict.port,
                 host=verdict.host,
                 address=f"{canonical_hostname}:{verdict.port}" if canonical_hostname and verdict.port else None,
@@ -77,7 +81,7 @@ def port_rows(
                 servers_up=at_work.servers_up if at_work is not None else None,
             )
         )
-    rows.sort(key=lambda row: (row.port is None, row.port or 0, row.namespace, row.name))
+    rows.sort(key=lambda row: (row.port is None, row.port or 0, row.namespace, row.name, row.kind, row.section or ""))
     return rows
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from router.haproxy.talk.stats import BackendNow
-from router.model import backend_name
 from router.observe.http import JSON, Page
 from router.observe.ports import port_rows
 from router.reconcile.snapshot import Snapshot
@@ -52,12 +51,8 @@ class PortsPage:
 
 
 def _by_own_backend(snapshot: Snapshot, counts: Mapping[str, BackendNow] | None) -> Mapping[str, BackendNow] | None:
-    """Give it by the backends that Routes have or will have: those of the pool count for the Routes that they serve."""
+    """Give it by the backends that askers have or will have: those of the pool count for those whom they serve."""
     if counts is None or not snapshot.owners:
         return counts
-    moved = {
-        backend_name(key.namespace, key.name): counts[backend]
-        for backend, key in snapshot.owners.items()
-        if backend in counts
-    }
+    moved = {own: counts[backend] for backend, own in snapshot.owners.items() if backend in counts}
     return {**counts, **moved}

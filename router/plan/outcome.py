@@ -27,7 +27,7 @@ class ReloadCause(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class ReloadReason:
-    """Why a reload is needed. ``subject`` is the Route (``namespace/name``) or port concerned, empty for all of them."""
+    """Why a reload is needed. ``subject`` is who asks (``namespace/name``, as the log of connections has it) or the port concerned, empty for all of them."""
 
     cause: ReloadCause
     subject: str = ""

@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from router.model import Model, RouteSection, frontend_name
-from router.objects.meta import ObjectKey
 from router.plan.commands import Command, close_frontend
 from router.plan.section_text import ServerLine
 
@@ -32,8 +31,8 @@ class Running:
 
     model: Model
     """What it serves now; its pool is what it was loaded with."""
-    named: Mapping[ObjectKey, RouteSection]
-    """The sections of Routes that it was loaded with."""
+    named: Mapping[str, RouteSection]
+    """The sections of askers that it was loaded with, by backend. HAProxy knows names alone: an asker that was made again has the same."""
     pool: Mapping[int, RouteSection]
     """The sections of the pool that it was loaded with, by port."""
     sni_pool: tuple[RouteSection, ...]
@@ -42,27 +41,27 @@ class Running:
     """By shared port, the path by which it knows the map of hosts."""
     owners_file: str
     """The path by which it knows the map of the pool's owners."""
-    moved: Mapping[ObjectKey, RouteSection] = field(default_factory=_nothing)
-    """The sections of the pool that serve a Route."""
-    owners: Mapping[str, ObjectKey] = field(default_factory=_nothing)
-    """The same the other way: by backend of the pool, the Route that it serves."""
-    closed: frozenset[ObjectKey] = frozenset()
-    """Routes whose own section serves nobody now."""
+    moved: Mapping[str, RouteSection] = field(default_factory=_nothing)
+    """The sections of the pool that serve somebody, by the backend that it would have of its own."""
+    owners: Mapping[str, str] = field(default_factory=_nothing)
+    """The same the other way: by backend of the pool, the backend that whoever it serves would have."""
+    closed: frozenset[str] = frozenset()
+    """Those of ``named`` that serve nobody now."""
     leaving: Mapping[ServerName, ServerLine] = field(default_factory=_nothing)
     """Servers that get no new connections and are to be deleted when they have none left."""
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
     """By backend, the allowlist in force, where it is another than the one loaded."""
 
-    def place(self, key: ObjectKey) -> RouteSection | None:
-        """Give the section, as it was loaded, that serves a Route; None if none does."""
-        moved = self.moved.get(key)
+    def place(self, name: str) -> RouteSection | None:
+        """Give the section, as it was loaded, that serves whoever has this backend; None if none does."""
+        moved = self.moved.get(name)
         if moved is not None:
             return moved
-        return self.named.get(key) if key not in self.closed else None
+        return self.named.get(name) if name not in self.closed else None
 
     def sections(self) -> Model:
         """Give all that was loaded or is served, also what serves nobody now and may again."""
-        return replace(self.model, routes=(*self.model.routes, *(self.named[key] for key in sorted(self.closed))))
+        return replace(self.model, routes=(*self.model.routes, *(self.named[name] for name in sorted(self.closed))))
 
     def without_leaving(self, gone: frozenset[ServerName]) -> Running:
         """Give the same with these servers deleted."""
@@ -73,7 +72,7 @@ def loaded(model: Model, hosts_files: Mapping[int, str], owners_file: str) -> Ru
     """Give what a HAProxy has that was just loaded with ``model``, once ``close_idle_ports`` has been carried out."""
     return Running(
         model=model,
-        named={ObjectKey(section.namespace, section.route): section for section in model.routes},
+        named={section.backend.name: section for section in model.routes},
         pool={section.frontend.port: section for section in model.pool if section.frontend is not None},
         sni_pool=tuple(section for section in model.pool if section.frontend is None),
         hosts_files=hosts_files,
@@ -86,7 +85,7 @@ def close_idle_ports(running: Running) -> Iterator[Command]:
     for port, section in running.pool.items():
         if section.backend.name not in running.owners:
             yield close_frontend(frontend_name(port))
-    for key in sorted(running.closed):
-        own = running.named[key]
+    for name in sorted(running.closed):
+        own = running.named[name]
         if own.frontend is not None:
             yield close_frontend(frontend_name(own.frontend.port))

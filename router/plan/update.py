@@ -1,13 +1,16 @@
-"""A plan in the making: Route by Route, then the shared ports."""
+"""A plan in the making: Route by Route, then the shared ports.
+
+Routes, or whoever else asks, are told apart by the names that their backends have or would have: HAProxy knows no others.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from operator import attrgetter
 from typing import Protocol
 
-from router.model import Model, RouteSection, SharedFrontend, SniHost, backend_name
-from router.objects.meta import ObjectKey
+from router.model import Model, RouteSection, SharedFrontend, SniHost
 from router.ordered import differences
 from router.plan import commands
 from router.plan.commands import Command
@@ -48,11 +51,11 @@ class Update:
         self._opening: list[Command] = []
         self._leading: list[Command] = []
         self._retiring: list[Command] = []
-        self._relocated: set[ObjectKey] = set()
-        self._removed: set[ObjectKey] = set()
+        self._relocated: set[str] = set()
+        self._removed: set[str] = set()
         self._vacated: list[str] = []
         """Backends of the pool that are free when all is done, and not before."""
-        self._kept: dict[ObjectKey, RouteSection | None] = {}
+        self._kept: dict[str, RouteSection | None] = {}
         """Routes that need a reload, and the sections by which they are served until then."""
         self._kept_shared: dict[int, SharedFrontend | None] = {}
         self._hosts: dict[int, tuple[SniHost, ...]] = {}
@@ -65,63 +68,63 @@ class Update:
     def routes(self, desired: tuple[RouteSection, ...]) -> None:
         """Plan for the Routes."""
         before, after = differences(self._running.model.routes, desired)
-        former = {_key(section): section for section in before}
-        wanted = {_key(section): section for section in after}
-        for key, section in former.items():
-            if key not in wanted:
+        former = {section.backend.name: section for section in before}
+        wanted = {section.backend.name: section for section in after}
+        for name, section in former.items():
+            if name not in wanted:
                 self._changed = True
-                self._remove(key, section)
-        for key, section in wanted.items():
-            there = former.get(key)
+                self._remove(name, section)
+        for name, section in wanted.items():
+            there = former.get(name)
             if there is None:
                 self._changed = True
-                self._add(key, section)
+                self._add(name, section)
             elif there != section:
                 self._changed = True
-                self._change(key, there, section)
+                self._change(name, there, section)
 
-    def _remove(self, key: ObjectKey, section: RouteSection) -> None:
-        step = self._closed_step(key, section)
+    def _remove(self, name: str, section: RouteSection) -> None:
+        step = self._closed_step(name, section)
         if step is None:
-            self._keep(key, section, ReloadCause.ROUTE_REMOVED)
+            self._keep(section, section, ReloadCause.ROUTE_REMOVED)
             return
         self._closing += step.leading + step.retiring
         self._leaving.update(step.leaving)
-        self._owners.pop(self._forget(key), None)
-        self._removed.add(key)
+        self._owners.pop(self._forget(name), None)
+        self._removed.add(name)
 
-    def _closed_step(self, key: ObjectKey, section: RouteSection, after: RouteSection | None = None) -> Step | None:
-        """Give what takes a Route out of the place that serves it; ``after`` is what it shall be elsewhere."""
-        text, place = self._texts.text(section), self._running.place(key)
+    def _closed_step(self, name: str, section: RouteSection, after: RouteSection | None = None) -> Step | None:
+        """Give what takes a Route, named by its backend, out of the place that serves it; ``after`` is what it shall be elsewhere."""
+        text, place = self._texts.text(section), self._running.place(name)
         if text is None or place is None:
             return None
         step = Step(place, self._leaving, text.goes_by_ids)
         step.close_port()
-        if key in self._running.moved:
+        if name in self._running.moved:
             step.retiring.append(commands.delete_entry(self._running.owners_file, place.backend.name))
         step.change_servers(text.servers, {}, _ending(section, after) if after is not None else ())
         return step
 
-    def _forget(self, key: ObjectKey) -> str:
+    def _forget(self, name: str) -> str:
         """Let go of the place that serves a Route; give its backend."""
-        moved = self._moved.pop(key, None)
+        moved = self._moved.pop(name, None)
         if moved is not None:
             return moved.backend.name
-        self._closed.add(key)
+        self._closed.add(name)
         return ""
 
-    def _add(self, key: ObjectKey, section: RouteSection) -> None:
-        if not self._open(key, section):
-            self._keep(key, None, ReloadCause.ROUTE_ADDED)
+    def _add(self, name: str, section: RouteSection) -> None:
+        if not self._open(name, section):
+            self._keep(section, None, ReloadCause.ROUTE_ADDED)
 
-    def _open(self, key: ObjectKey, section: RouteSection) -> bool:
+    def _open(self, name: str, section: RouteSection) -> bool:
         """Serve a Route by a place that nobody uses, if there is one that is just as the Route's own would be."""
-        own = self._running.named.get(key) if key in self._closed else None
+        own = self._running.named.get(name) if name in self._closed else None
         if own is not None and own.frontend == section.frontend:
             place_text, text = self._texts.text(own), self._texts.text(section)
             step = self._opened_step(own, place_text, text)
             if step is not None:
-                self._closed.discard(key)
+                self._closed.discard(name)
                 self._take(step)
                 return True
         place = self._free_place(section)
@@ -130,11 +133,9 @@ class Update:
         step = self._opened_step(place, self._texts.text(place), self._texts.text_in_place(section, place))
         if step is None:
             return False
-        step.opening.append(
-            commands.add_entry(self._running.owners_file, place.backend.name, backend_name(key.namespace, key.name))
-        )
-        self._moved[key] = place
-        self._owners[place.backend.name] = key
+        step.opening.append(commands.add_entry(self._running.owners_file, place.backend.name, name))
+        self._moved[name] = place
+        self._owners[place.backend.name] = name
         self._take(step)
         return True
 
@@ -158,35 +159,35 @@ class Update:
         self._new_sections = True
         return step
 
-    def _change(self, key: ObjectKey, before: RouteSection, after: RouteSection) -> None:
-        if self._change_in_place(key, before, after):
+    def _change(self, name: str, before: RouteSection, after: RouteSection) -> None:
+        if self._change_in_place(name, before, after):
             return
         # It keeps its place until it is served by another one.
-        closed = self._closed_step(key, before, after) if before.frontend != after.frontend else None
-        former_moved, former_closed = self._moved.get(key), set(self._closed)
+        closed = self._closed_step(name, before, after) if before.frontend != after.frontend else None
+        former_moved, former_closed = self._moved.get(name), set(self._closed)
         if closed is not None:
-            self._forget(key)
-            if self._open(key, after):
+            self._forget(name)
+            if self._open(name, after):
                 self._retiring += closed.leading + closed.retiring
                 self._leaving.update(closed.leaving)
-                self._relocated.add(key)
+                self._relocated.add(name)
                 if former_moved is not None:
                     self._vacated.append(former_moved.backend.name)
                 return
             self._closed = former_closed
             if former_moved is not None:
-                self._moved[key] = former_moved
-        self._keep(key, before, _difference(before, after))
+                self._moved[name] = former_moved
+        self._keep(after, before, _difference(before, after))
 
-    def _change_in_place(self, key: ObjectKey, before: RouteSection, after: RouteSection) -> bool:
-        place = self._running.place(key)
+    def _change_in_place(self, name: str, before: RouteSection, after: RouteSection) -> bool:
+        place = self._running.place(name)
         text_before, text = self._texts.text(before), self._texts.text(after)
         if place is None or text_before is None or text is None or before.frontend != after.frontend:
             return False
         place_text: SectionText | None = None
         if text.fixed != text_before.fixed or networks_of(text) != networks_of(text_before):
             place_text = self._texts.text(place)
-            if key in self._running.moved:
+            if name in self._running.moved:
                 text = self._texts.text_in_place(after, place)
             if place_text is None or text is None or text.fixed != place_text.fixed:
                 return False
@@ -208,9 +209,9 @@ class Update:
         if step.networks is not None:
             self._networks[step.backend] = step.networks
 
-    def _keep(self, key: ObjectKey, section: RouteSection | None, cause: ReloadCause) -> None:
-        self._kept[key] = section
-        self._reasons.add(ReloadReason(cause, str(key)))
+    def _keep(self, asked: RouteSection, section: RouteSection | None, cause: ReloadCause) -> None:
+        self._kept[asked.backend.name] = section
+        self._reasons.add(ReloadReason(cause, f"{asked.namespace}/{asked.route}"))
 
     # Shared ports
 
@@ -250,23 +251,23 @@ class Update:
             there = former.get(name)
             if there is None:
                 self._leading.append(commands.add_entry(file, name, self._backend(host)))
-            elif _host_key(there) != _host_key(host) or _host_key(host) in self._relocated:
+            elif there.backend != host.backend or host.backend in self._relocated:
                 self._leading.append(commands.set_entry(file, name, self._backend(host)))
         if self._relocated:
-            unchanged = (host for host in after if host.host not in wanted and _host_key(host) in self._relocated)
+            unchanged = (host for host in after if host.host not in wanted and host.backend in self._relocated)
             self._leading += [commands.set_entry(file, host.host, self._backend(host)) for host in unchanged]
 
     def _without_removed(self, hosts: Iterable[SniHost]) -> tuple[SniHost, ...]:
-        return tuple(host for host in hosts if _host_key(host) not in self._removed)
+        return tuple(host for host in hosts if host.backend not in self._removed)
 
     def _hosts_that_can_be(self, before: Iterable[SniHost], after: Iterable[SniHost]) -> tuple[SniHost, ...]:
         """Give the hosts that can be served before the reload: those of Routes that wait for it stay as they are."""
-        hosts = {host.host: host for host in before if self._kept.get(_host_key(host)) is not None}
-        hosts.update({host.host: host for host in after if _host_key(host) not in self._kept})
+        hosts = {host.host: host for host in before if self._kept.get(host.backend) is not None}
+        hosts.update({host.host: host for host in after if host.backend not in self._kept})
         return tuple(sorted(hosts.values()))
 
     def _backend(self, host: SniHost) -> str:
-        moved = self._moved.get(_host_key(host))
+        moved = self._moved.get(host.backend)
         return moved.backend.name if moved is not None else host.backend
 
     # The outcome
@@ -295,8 +296,8 @@ class Update:
 
     def _partly(self, desired: Model) -> Model:
         """Give what is served when all is done that can be done without the reload."""
-        routes = {_key(section): section for section in desired.routes if _key(section) not in self._kept}
-        routes.update({key: section for key, section in self._kept.items() if section is not None})
+        routes = {section.backend.name: section for section in desired.routes if section.backend.name not in self._kept}
+        routes.update({name: section for name, section in self._kept.items() if section is not None})
         shared = {shared.port: shared for shared in desired.shared}
         for port, kept in self._kept_shared.items():
             if kept is not None:
@@ -306,7 +307,7 @@ class Update:
         for port, hosts in self._hosts.items():
             shared[port] = replace(shared[port], hosts=hosts)
         return Model(
-            tuple(routes[key] for key in sorted(routes)),
+            tuple(sorted(routes.values(), key=attrgetter("asker"))),
             tuple(shared[port] for port in sorted(shared)),
             self._running.model.pool,
             self._running.model.saved,
@@ -335,11 +336,3 @@ def _difference(before: RouteSection, after: RouteSection) -> ReloadCause:
 
 def _port(section: RouteSection) -> int | None:
     return section.frontend.port if section.frontend is not None else None
-
-
-def _key(section: RouteSection) -> ObjectKey:
-    return ObjectKey(section.namespace, section.route)
-
-
-def _host_key(host: SniHost) -> ObjectKey:
-    return ObjectKey(host.namespace, host.route)

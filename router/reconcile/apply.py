@@ -17,7 +17,6 @@ from router.errors import HaproxyError, TemplateError
 from router.haproxy.control import Control
 from router.haproxy.talk.server_states import NOTHING_DOWN, DownServers, NewServer, state_file
 from router.model import Model, ports
-from router.objects.meta import ObjectKey
 from router.plan import RuntimeUpdate
 from router.plan import running as runs
 from router.plan.commands import Command, opened
@@ -97,7 +96,7 @@ class Applier:
         self._new_worker = NewWorker(control, worker)
         self._has_started = False
         self._tried_last = _FIRST
-        self._last_owners: Mapping[str, ObjectKey] = {}
+        self._last_owners: Mapping[str, str] = {}
         """Whom the pool served when it was last known."""
         self._bound: frozenset[int] = frozenset()
         """Ports that HAProxy listens on; they need not be looked at before a load."""
@@ -324,10 +323,9 @@ class Applier:
             return NOTHING_DOWN
         owners = running.owners if running is not None else self._last_owners
         sections = {section.backend.name: section for section in full.routes}
-        own_names = {(section.namespace, section.route): section.backend.name for section in full.routes}
 
         def becomes(backend: str, server: str, address: str) -> NewServer | None:
-            name = own_names.get(owners[backend], "") if backend in owners else backend
+            name = owners.get(backend, backend)
             text = renderer.text(sections[name]) if name in sections else None
             line = text.servers.get(server) if text is not None else None
             if line is None or not line.is_checked or line.address != address:

@@ -207,7 +207,7 @@ class Controller:
         self._pending = True
         while self._pending:
             everything = without(outcome, self._set_aside.in_force())
-            wanted = self._room.within(everything, self._served_model, self._store.objects.routes)
+            wanted = self._room.within(everything, self._served_model, self._store.objects)
             match self._plan(wanted.model):
                 case NoChange():
                     self._serves(wanted)
@@ -351,7 +351,7 @@ class Controller:
         )
         self._publisher.publish(snapshot)
         if not self._pending:
-            self._publisher.report(self._deciding, self._store.objects.routes)
+            self._publisher.report(self._deciding, self._store.objects)
 
     def pause_s(self) -> float:
         """Give how long the next turn has nothing to do, unless the store wakes it; seconds."""

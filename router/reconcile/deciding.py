@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from router.admission import Admission, Outcome
-from router.objects.meta import ObjectKey
+from router.objects.kinds import Slot
 from router.objects.store import Store
 from router.plan import ReloadReason
 from router.reconcile.hooks import Observer
@@ -33,22 +33,22 @@ class Deciding:
         self._unserved_since_s: float | None = None
         self.outcome: Outcome | None = None
         """Of what was taken so far; None before, and where everything is to be decided anew."""
-        self.unreported: frozenset[ObjectKey] = frozenset()
-        """Routes that are other objects than those last reported on, or gone."""
+        self.unreported: frozenset[Slot] = frozenset()
+        """What may ask, or might, and is another object than the one last reported on, or gone."""
 
     def take(self, now_s: float) -> Outcome:
         """Decide about what arrived since (now is ``time.monotonic``)."""
         changes, arrived_s = self._store.take(self._shares.used_up(now_s))
-        self._shares.touched(changes.routes)
+        self._shares.touched(changes.askers)
         if changes:
-            self.unreported |= changes.routes
+            self.unreported |= changes.askers
             self._observer.changes_seen(changes)
             if self._unserved_since_s is None:
                 self._unserved_since_s = arrived_s
         if self.outcome is None:
             everything = self._store.objects.everything()
-            self.unreported |= everything.routes
-            changes = replace(everything, routes=changes.routes | everything.routes)
+            self.unreported |= everything.askers
+            changes = replace(everything, askers=changes.askers | everything.askers)
         if changes or self.outcome is None:
             self.outcome = self._admission.update(self._store.objects, changes)
         return self.outcome
@@ -60,10 +60,17 @@ class Deciding:
 
     def reloaded(self, reasons: Iterable[ReloadReason], now_s: float) -> None:
         """Take note that HAProxy was loaded anew, or refused to be (``time.monotonic``)."""
-        self._shares.reloaded(reasons, self.outcome.verdicts if self.outcome is not None else {}, now_s)
+        self._shares.reloaded(reasons, self._ports_of, now_s)
 
     def served(self, now_s: float) -> None:
         """Take note that HAProxy serves the outcome (``time.monotonic``)."""
         if self._unserved_since_s is not None:
             self._observer.changes_served(now_s - self._unserved_since_s)
             self._unserved_since_s = None
+
+    def _ports_of(self, slot: Slot) -> Iterator[int]:
+        """Give the ports that an object of a kind that may ask has, or wants."""
+        for asker in self._admission.askers_of(slot):
+            verdict = self.outcome.verdicts.get(asker) if self.outcome is not None else None
+            if verdict is not None and verdict.port is not None:
+                yield verdict.port

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Protocol
 
-from router.objects.meta import ObjectKey
-from router.objects.route import Route
-from router.objects.store import Changes
+from router.objects.kinds import Slot
+from router.objects.store import Changes, Objects
 from router.plan import ReloadCause
 from router.reconcile.snapshot import Snapshot
 
@@ -38,13 +36,13 @@ class Observer(Protocol):
 
 
 class Reporter(Protocol):
-    """Who tells Routes what became of them; called on the controller's thread, must not block."""
+    """Who tells those who ask what became of them; called on the controller's thread, must not block."""
 
-    def update(self, snapshot: Snapshot, routes: Mapping[ObjectKey, Route], changed: frozenset[ObjectKey]) -> None:
+    def update(self, snapshot: Snapshot, objects: Objects, changed: frozenset[Slot]) -> None:
         """Take the outcome of a turn.
 
         Args:
             snapshot: the outcome.
-            routes: every Route that the inputs give, ours or not; to be read during the call only.
-            changed: the Routes that are other objects than at the last call, or gone.
+            objects: all that the inputs give, ours or not; to be read during the call only.
+            changed: what may ask, or might, and is another object than at the last call, or gone.
         """

@@ -10,11 +10,10 @@ from pathlib import Path
 from router.admission.verdicts import Reason
 from router.haproxy.process.check import CheckResult
 from router.haproxy.talk.alerts import Diagnostic
-from router.model import Model, RouteSection
-from router.objects.meta import ObjectKey
+from router.model import Asker, Model, RouteSection
 from router.reconcile.set_aside import Refusal, Refusals
 from router.reconcile.state_dir import StateDir
-from router.render import Owner, Part, PortOwner, Rendered, Renderer, RouteOwner
+from router.render import Owner, Part, PortOwner, Rendered, Renderer
 
 _NAMED = 5
 """How many complaints about no Route in particular a message has."""
@@ -23,7 +22,7 @@ _FEW = 0.5
 """Of a configuration; with a larger part of it new, HAProxy judges the whole."""
 Write = Callable[[bytes, Mapping[str, bytes]], Path]
 FRONTEND_PORT = re.compile(r"fe_tcp:([0-9]+)")
-_BACKEND_ROUTE = re.compile(r"be_tcp:([^:'\s]+):([^:'\s/]+)")
+_BACKEND = re.compile(r"be_tcp:[^:'\s]+:[^:'\s/]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +132,9 @@ class Judge:
         alerts = [diagnostic for diagnostic in check.diagnostics if diagnostic.severity == "alert"]
         # The first complaint about each will do: one Route may have thousands, and to explain one renders it once more.
         first: dict[Owner, Diagnostic] = {}
-        routes = {(section.namespace, section.route) for section in desired.routes}
+        by_backend = {section.backend.name: section.asker for section in desired.routes}
         for alert in alerts:
-            if (owner := _owner(alert, rendered, desired, routes)) is not None:
+            if (owner := _owner(alert, rendered, desired, by_backend)) is not None:
                 first.setdefault(owner, alert)
         blamed = _refusals((owner, _explain(alert, rendered)) for owner, alert in first.items())
         if blamed:
@@ -144,7 +143,7 @@ class Judge:
         if all(alert.line is None for alert in alerts) and self._accepts(renderer, desired, ()):
             culprits = self._bisect(renderer, desired)
             if culprits:
-                return Refused(_refusals((RouteOwner(c.namespace, c.route), problem) for c in culprits))
+                return Refused(_refusals((culprit.asker, problem) for culprit in culprits))
         return Failed(f"HAProxy refuses the configuration: {problem}", config_refused=True)
 
     def _bisect(self, renderer: Renderer, desired: Model) -> list[RouteSection]:
@@ -172,12 +171,12 @@ class Judge:
         return self._check_whole(renderer.render(_only(desired, sections))).accepted
 
 
-def _owner(alert: Diagnostic, rendered: Rendered, desired: Model, routes: set[tuple[str, str]]) -> Owner | None:
+def _owner(alert: Diagnostic, rendered: Rendered, desired: Model, by_backend: Mapping[str, Asker]) -> Owner | None:
     """Find who is to blame among those who are in the model: to leave out anybody else would change nothing."""
     if alert.line is not None:
         return rendered.owner(alert.line)
-    if route := _BACKEND_ROUTE.search(alert.message):
-        return RouteOwner(route[1], route[2]) if (route[1], route[2]) in routes else None
+    if backend := _BACKEND.search(alert.message):
+        return by_backend.get(backend[0])
     if port := FRONTEND_PORT.search(alert.message):
         return _owner_of_port(desired, int(port[1]))
     return None
@@ -186,7 +185,7 @@ def _owner(alert: Diagnostic, rendered: Rendered, desired: Model, routes: set[tu
 def _owner_of_port(model: Model, port: int) -> Owner | None:
     for section in model.routes:
         if section.frontend is not None and section.frontend.port == port:
-            return RouteOwner(section.namespace, section.route)
+            return section.asker
     return PortOwner(port) if any(shared.port == port for shared in model.shared) else None
 
 
@@ -202,21 +201,21 @@ def _explain(alert: Diagnostic, rendered: Rendered) -> str:
 
 
 def _refusals(blamed: Iterable[tuple[Owner, str]]) -> Refusals:
-    routes: dict[ObjectKey, Refusal] = {}
+    askers: dict[Asker, Refusal] = {}
     at_ports: dict[int, Refusal] = {}
     for owner, problem in blamed:
         refusal = Refusal(Reason.CONFIG_REJECTED, f"HAProxy refuses its configuration: {problem}")
-        if isinstance(owner, RouteOwner):
-            routes.setdefault(ObjectKey(owner.namespace, owner.route), refusal)
+        if isinstance(owner, Asker):
+            askers.setdefault(owner, refusal)
         else:
             at_ports.setdefault(owner.port, refusal)
-    return Refusals(routes, at_ports)
+    return Refusals(askers, at_ports)
 
 
 def _only(model: Model, sections: tuple[RouteSection, ...]) -> Model:
-    kept = {(section.namespace, section.route) for section in sections}
+    kept = {section.asker for section in sections}
     shared = tuple(
-        replace(frontend, hosts=tuple(host for host in frontend.hosts if (host.namespace, host.route) in kept))
+        replace(frontend, hosts=tuple(host for host in frontend.hosts if host.asker in kept))
         for frontend in model.shared
     )
     return Model(sections, shared)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from router.objects.meta import ObjectKey
-from router.objects.route import Route
+from router.objects.store import Objects
 from router.reconcile.deciding import Deciding
 from router.reconcile.hooks import Observer, Reporter
 from router.reconcile.snapshot import Snapshot, differs
@@ -35,11 +33,11 @@ class Publisher:
             self.snapshot = snapshot
             self._observer.published(snapshot)
 
-    def report(self, deciding: Deciding, routes: Mapping[ObjectKey, Route]) -> None:
-        """Tell Routes, if there is anything new. Not while changes wait: then the verdicts are of other objects than those in the store."""
+    def report(self, deciding: Deciding, objects: Objects) -> None:
+        """Tell those who ask, if there is anything new. Not while changes wait: then the verdicts are of other objects than those in the store."""
         is_news = self.snapshot is not self._reported or bool(deciding.unreported)
         if self._reporter is not None and is_news and deciding.outcome is not None:
-            self._reporter.update(self.snapshot, routes, deciding.unreported)
+            self._reporter.update(self.snapshot, objects, deciding.unreported)
             self._reported, deciding.unreported = self.snapshot, frozenset()
 
     def failed(self, problem: str) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import structlog
 
-from router.admission import Verdict
-from router.objects.meta import ObjectKey
+from router.objects.kinds import Slot
 from router.plan import ReloadReason
 from router.reconcile.retries import Allowance
 
@@ -26,19 +25,27 @@ class ReloadShares:
         self._at_once = at_once
         self._every_s = every_s
         self._allowances: dict[str, Allowance] = {}
-        self._touched: set[ObjectKey] = set()
+        self._touched: set[Slot] = set()
 
-    def touched(self, routes: Iterable[ObjectKey]) -> None:
-        """Take note of Routes that changed: one of them may be why a shared port is another one."""
+    def touched(self, slots: Iterable[Slot]) -> None:
+        """Take note of what asks and changed: one of them may be why a shared port is another one."""
         if self._every_s:
-            self._touched.update(routes)
+            self._touched.update(slots)
 
-    def reloaded(self, reasons: Iterable[ReloadReason], verdicts: Mapping[ObjectKey, Verdict], now_s: float) -> None:
-        """Take note of a reload, tried or done, and charge it to those for whom it was."""
+    def reloaded(
+        self, reasons: Iterable[ReloadReason], ports_of: Callable[[Slot], Iterable[int]], now_s: float
+    ) -> None:
+        """Take note of a reload, tried or done, and charge it to those for whom it was.
+
+        Args:
+            reasons: why it was made.
+            ports_of: gives the ports of whoever asks by an object.
+            now_s: the time.
+        """
         touched, self._touched = self._touched, set()
         if not self._every_s:
             return
-        for namespace in sorted(_namespaces(reasons, touched, verdicts)):
+        for namespace in sorted(_namespaces(reasons, touched, ports_of)):
             allowance = self._allowances.setdefault(namespace, Allowance(self._at_once, self._every_s))
             was_left = allowance.free_s() <= now_s
             allowance.use(now_s)
@@ -57,7 +64,7 @@ class ReloadShares:
 
 
 def _namespaces(
-    reasons: Iterable[ReloadReason], touched: set[ObjectKey], verdicts: Mapping[ObjectKey, Verdict]
+    reasons: Iterable[ReloadReason], touched: set[Slot], ports_of: Callable[[Slot], Iterable[int]]
 ) -> set[str]:
     namespaces = set()
     for reason in reasons:
@@ -67,5 +74,5 @@ def _namespaces(
         elif reason.subject:
             # A shared port: theirs who did something there.
             port = int(reason.subject)
-            namespaces |= {key.namespace for key in touched if key in verdicts and verdicts[key].port == port}
+            namespaces |= {key.namespace for kind, key in touched if port in ports_of((kind, key))}
     return namespaces

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from router.admission import Outcome
 from router.admission.verdicts import Reason
-from router.model import RouteSection
-from router.objects.meta import ObjectKey
+from router.model import Asker, RouteSection
 from router.ordered import differences
 from router.reconcile.set_aside import Ask, Refusal, Refusals, ask_for, ask_of
 from router.supervisor.backoff import Backoff
@@ -83,7 +82,7 @@ class SetAside:
         self._allowance = allowance
         self._allowances: dict[str, Allowance] = {}
         """Of namespaces in which HAProxy refused something lately."""
-        self._routes: dict[ObjectKey, _Entry] = {}
+        self._routes: dict[Asker, _Entry] = {}
         self._ports: dict[int, _Entry] = {}
 
     def __bool__(self) -> bool:
@@ -194,23 +193,21 @@ class SetAside:
         allowance = self._allowances.get(namespace)
         return allowance.free_s() if allowance is not None else float("-inf")
 
-    def _unproven(
-        self, wanted: Outcome, served: tuple[RouteSection, ...], now_s: float
-    ) -> Iterator[tuple[ObjectKey, Ask]]:
+    def _unproven(self, wanted: Outcome, served: tuple[RouteSection, ...], now_s: float) -> Iterator[tuple[Asker, Ask]]:
         """Give what is new, or asks for something else, where the allowance is used up."""
         waiting = {name for name, each in self._allowances.items() if each.free_s() > now_s}
         if not waiting:
             return
         before, after = differences(served, wanted.model.routes)
-        former = {(section.namespace, section.route): section for section in before if section.namespace in waiting}
+        former = {section.asker: section for section in before if section.namespace in waiting}
         for section in after:
-            key = ObjectKey(section.namespace, section.route)
+            key = section.asker
             if section.namespace in waiting and key not in self._routes:
                 ask, there = ask_for(section, wanted), former.get(key)
                 if there is None or ask != ask_for(there, wanted):
                     yield key, ask
 
-    def _waits(self, key: ObjectKey) -> Refusal:
+    def _waits(self, key: Asker) -> Refusal:
         at_once, every_s = self._allowance
         return Refusal(
             Reason.CONFIG_REJECTED,

@@ -6,7 +6,7 @@ is room for again, with some to spare, has it loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import structlog
@@ -15,10 +15,11 @@ from router.admission import Outcome
 from router.admission.verdicts import Reason
 from router.haproxy.process import descriptors
 from router.haproxy.process.descriptors import Counts, Haproxy
-from router.model import Model, RouteSection, Step
+from router.model import Asker, Model, RouteSection, Step
+from router.objects.kinds import ASKING
 from router.objects.meta import ObjectKey
-from router.objects.route import Route
-from router.reconcile.set_aside import Refusal, Refusals, key_of, without
+from router.objects.store import Objects
+from router.reconcile.set_aside import Refusal, Refusals, without
 
 log = structlog.get_logger()
 
@@ -85,13 +86,13 @@ class Room:
             _tell(files)
         return before != (self._saved, self._fit)
 
-    def within(self, outcome: Outcome, served: Model, routes: Mapping[ObjectKey, Route]) -> Outcome:
+    def within(self, outcome: Outcome, served: Model, objects: Objects) -> Outcome:
         """Give the outcome as it is with what was decided: less in the model, and Routes for whose port there is no room rejected.
 
         Args:
             outcome: all that is to be served.
             served: what is served already, and stays.
-            routes: every Route, for how old it is.
+            objects: all objects, for how old they are.
         """
         self._model = outcome.model
         if self._saved:
@@ -102,7 +103,7 @@ class Room:
             return outcome
         if Step.CLAIMS in self._saved:
             outcome = without(
-                outcome, Refusals(dict.fromkeys(self._too_many(outcome.model, served, routes), _refusal()), {})
+                outcome, Refusals(dict.fromkeys(self._too_many(outcome.model, served, objects), _refusal()), {})
             )
         sections = tuple(self._without_checks(section) for section in outcome.model.routes)
         self._unchecked = {
@@ -110,17 +111,18 @@ class Room:
         }
         return replace(outcome, model=replace(outcome.model, routes=sections, saved=self._saved))
 
-    def _too_many(self, model: Model, served: Model, routes: Mapping[ObjectKey, Route]) -> list[ObjectKey]:
+    def _too_many(self, model: Model, served: Model, objects: Objects) -> list[Asker]:
         """Give the Routes whose port does not fit: of those that are not served yet the youngest, on every replica the same."""
-        ports = [key_of(section) for section in model.routes if section.frontend is not None]
+        ports = [section.asker for section in model.routes if section.frontend is not None]
         too_many = len(ports) + len(model.shared) - self._fit
         if too_many <= 0:
             return []
-        before = {key_of(section) for section in served.routes}
+        before = {section.asker for section in served.routes}
 
-        def place(key: ObjectKey) -> tuple[bool, bool, str, ObjectKey]:
-            created = routes[key].metadata.creation_timestamp if key in routes else None
-            return key not in before, created is None, created or "", key
+        def place(asker: Asker) -> tuple[bool, bool, str, tuple[str, str, str, str]]:
+            obj = objects.asking((ASKING[asker.kind], ObjectKey(*asker.key)))
+            created = obj.metadata.creation_timestamp if obj is not None else None
+            return asker not in before, created is None, created or "", asker.order
 
         return sorted(ports, key=place)[-too_many:]
 

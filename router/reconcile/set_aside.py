@@ -13,8 +13,7 @@ from operator import attrgetter
 
 from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
-from router.model import Model, RouteSection, SharedFrontend
-from router.objects.meta import ObjectKey
+from router.model import Asker, Model, RouteSection, SharedFrontend
 from router.ordered import replaced
 
 
@@ -30,7 +29,7 @@ class Refusal:
 class Refusals:
     """What is set aside: whole Routes, and ports (a dedicated port costs its Route, a shared one those that need it)."""
 
-    routes: Mapping[ObjectKey, Refusal]
+    routes: Mapping[Asker, Refusal]
     ports: Mapping[int, Refusal]
 
     def __bool__(self) -> bool:
@@ -55,18 +54,18 @@ class Ask:
     host: str | None
 
 
-def ask_of(outcome: Outcome, key: ObjectKey) -> Ask | None:
-    """Give what a Route asks for; None if it is not to be served, or gone."""
-    place = bisect_left(outcome.model.routes, key, key=key_of)
+def ask_of(outcome: Outcome, asker: Asker) -> Ask | None:
+    """Give what an asker asks for; None if it is not to be served, or gone."""
+    place = bisect_left(outcome.model.routes, asker, key=asker_of)
     found = outcome.model.routes[place : place + 1]
-    if not found or key_of(found[0]) != key:
+    if not found or found[0].asker != asker:
         return None
     return ask_for(found[0], outcome)
 
 
 def ask_for(section: RouteSection, outcome: Outcome) -> Ask:
-    """Give what the Route of a section asks for."""
-    verdict = outcome.verdicts[key_of(section)]
+    """Give what is asked for by a section."""
+    verdict = outcome.verdicts[section.asker]
     bare = replace(section, backend=replace(section.backend, servers=(), check_interval_ms=0))
     return Ask(bare, verdict.port, verdict.host)
 
@@ -80,19 +79,19 @@ def without(outcome: Outcome, refusals: Refusals) -> Outcome:
         return outcome
     if not refusals.ports:
         return _without_routes(outcome, refusals.routes)
-    refused: dict[ObjectKey, Refusal] = {}
+    refused: dict[Asker, Refusal] = {}
     shared = tuple(frontend for frontend in outcome.model.shared if frontend.port not in refusals.ports)
-    reachable = {(host.namespace, host.route) for frontend in shared for host in frontend.hosts}
+    reachable = {host.asker for frontend in shared for host in frontend.hosts}
     routes = []
     for section in outcome.model.routes:
-        refusal = _refusal(section, outcome.verdicts[key_of(section)], refusals, reachable)
+        refusal = _refusal(section, outcome.verdicts[section.asker], refusals, reachable)
         if refusal is None:
             routes.append(section)
         else:
-            refused[key_of(section)] = refusal
+            refused[section.asker] = refusal
     if refused:
         shared = tuple(_less(frontend, refused) for frontend in shared)
-    verdicts: dict[ObjectKey, Verdict] = dict(outcome.verdicts.items())
+    verdicts: dict[Asker, Verdict] = dict(outcome.verdicts.items())
     for key, refusal in refused.items():
         verdicts[key] = replace(
             verdicts[key], reason=refusal.reason, message=refusal.message, warnings=(), set_aside=True
@@ -100,16 +99,16 @@ def without(outcome: Outcome, refusals: Refusals) -> Outcome:
     return Outcome(Model(tuple(routes), shared), verdicts)
 
 
-def _without_routes(outcome: Outcome, refused: Mapping[ObjectKey, Refusal]) -> Outcome:
+def _without_routes(outcome: Outcome, refused: Mapping[Asker, Refusal]) -> Outcome:
     """Give the outcome without these Routes.
 
     Everybody's changes come through here as long as one Route is refused, so the cost is that of the refused and of copies.
     """
     routes, shared = list(outcome.model.routes), outcome.model.shared
-    verdicts: dict[ObjectKey, Verdict] = {}
+    verdicts: dict[Asker, Verdict] = {}
     for key in sorted(refused, reverse=True):
-        place = bisect_left(routes, key, key=key_of)
-        if routes[place : place + 1] and key_of(routes[place]) == key:
+        place = bisect_left(routes, key, key=asker_of)
+        if routes[place : place + 1] and routes[place].asker == key:
             del routes[place]
             verdict = outcome.verdicts[key]
             shared = _without_host(shared, key, verdict.host)
@@ -121,7 +120,7 @@ def _without_routes(outcome: Outcome, refused: Mapping[ObjectKey, Refusal]) -> O
 
 
 def _without_host(
-    frontends: tuple[SharedFrontend, ...], route: ObjectKey, displayed: str | None
+    frontends: tuple[SharedFrontend, ...], asker: Asker, displayed: str | None
 ) -> tuple[SharedFrontend, ...]:
     if displayed is None:
         return frontends
@@ -130,43 +129,37 @@ def _without_host(
     for number, frontend in enumerate(frontends):
         place = bisect_left(frontend.hosts, name, key=_host)
         for host in frontend.hosts[place : place + 1]:
-            if (host.host, host.namespace, host.route) == (name, *route):
+            if (host.host, host.asker) == (name, asker):
                 left[number] = replace(frontend, hosts=(*frontend.hosts[:place], *frontend.hosts[place + 1 :]))
     return tuple(left)
 
 
 def served_but_rejected(served: Model, refusals: Refusals) -> list[str]:
     """Give what HAProxy says of Routes and shared ports that are served, and that it refuses."""
-    routes = {key_of(section) for section in served.routes}
+    routes = {section.asker for section in served.routes}
     shared = {frontend.port for frontend in served.shared}
     lost = [refusal for key, refusal in refusals.routes.items() if key in routes]
     lost += [refusal for port, refusal in refusals.ports.items() if port in shared]
     return [refusal.message for refusal in lost if refusal.reason is Reason.CONFIG_REJECTED]
 
 
-def _refusal(
-    section: RouteSection, verdict: Verdict, refusals: Refusals, reachable: set[tuple[str, str]]
-) -> Refusal | None:
-    own = refusals.routes.get(key_of(section))
+def _refusal(section: RouteSection, verdict: Verdict, refusals: Refusals, reachable: set[Asker]) -> Refusal | None:
+    own = refusals.routes.get(section.asker)
     if own is not None:
         return own
     if section.frontend is not None:
         return refusals.ports.get(section.frontend.port)
-    if (section.namespace, section.route) in reachable:
+    if section.asker in reachable:
         return None
     # Reached through shared ports only, and none of them is left: its external port, else the SNI port.
     named = refusals.ports.get(verdict.port) if verdict.port is not None else None
     return named or next(iter(refusals.ports.values()), None)
 
 
-def _less(frontend: SharedFrontend, refused: Mapping[ObjectKey, Refusal]) -> SharedFrontend:
-    hosts = tuple(host for host in frontend.hosts if ObjectKey(host.namespace, host.route) not in refused)
+def _less(frontend: SharedFrontend, refused: Mapping[Asker, Refusal]) -> SharedFrontend:
+    hosts = tuple(host for host in frontend.hosts if host.asker not in refused)
     return frontend if len(hosts) == len(frontend.hosts) else replace(frontend, hosts=hosts)
 
 
 _host = attrgetter("host")
-
-
-def key_of(section: RouteSection) -> ObjectKey:
-    """Give the Route that a section is of."""
-    return ObjectKey(section.namespace, section.route)
+asker_of = attrgetter("asker")

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 
 from router.admission import Verdict
-from router.model import Model
-from router.objects.meta import ObjectKey
+from router.model import Asker, Model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +18,12 @@ class Snapshot:
     """Every input has given what there was when it started."""
     stopping: bool = False
     """The router has been told to end."""
-    verdicts: Mapping[ObjectKey, Verdict] = field(default_factory=lambda: MappingProxyType({}))
+    verdicts: Mapping[Asker, Verdict] = field(default_factory=lambda: MappingProxyType({}))
     """The verdicts that go with ``applied``."""
     applied: Model | None = None
     """What HAProxy is known to serve; None before the first configuration and while HAProxy is down."""
-    owners: Mapping[str, ObjectKey] = field(default_factory=lambda: MappingProxyType({}))
-    """By backend of the port pool, the Route that it serves now."""
+    owners: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """By backend of the port pool that serves somebody, the backend that this one would have of its own."""
     configured: bool = False
     """A configuration has been applied since the router started."""
     problem: str = ""

@@ -8,7 +8,7 @@ import structlog
 
 from router.admission import Verdict
 from router.admission.verdicts import different
-from router.objects.meta import ObjectKey
+from router.model import Asker
 from router.reconcile.set_aside import Refusals
 
 log = structlog.get_logger()
@@ -17,7 +17,7 @@ _SEVERAL = 20
 """With more Routes than this admitted at once (a start, as a rule), one line counts them."""
 
 
-def log_verdicts(before: Mapping[ObjectKey, Verdict], after: Mapping[ObjectKey, Verdict]) -> None:
+def log_verdicts(before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]) -> None:
     """Log what is different in ``after``."""
     keys = different(before, after)
     changed = [(key, after[key]) for key in keys if key in after]
@@ -26,7 +26,7 @@ def log_verdicts(before: Mapping[ObjectKey, Verdict], after: Mapping[ObjectKey, 
         log.info("routes admitted", count=len(admitted))
     else:
         for verdict in admitted:
-            log.info("route admitted", **_keys(verdict.route), port=verdict.port, host=verdict.host)
+            log.info("route admitted", **_keys(verdict.asker), port=verdict.port, host=verdict.host)
     for key, verdict in changed:
         if verdict.reason is not None:
             log.warning("route rejected", **_keys(key), reason=str(verdict.reason), message=verdict.message)
@@ -52,5 +52,5 @@ def _was_admitted(former: Verdict | None, verdict: Verdict) -> bool:
     return former is not None and former.admitted and (former.port, former.host) == (verdict.port, verdict.host)
 
 
-def _keys(key: ObjectKey) -> dict[str, str]:
-    return {"namespace": key.namespace, "route": key.name}
+def _keys(asker: Asker) -> dict[str, str]:
+    return {"namespace": asker.namespace, "route": asker.name}

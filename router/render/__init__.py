@@ -2,7 +2,7 @@
 
 from router.render.quoting import quoted, quoted_argument
 from router.render.renderer import Renderer
-from router.render.result import Owner, Part, PortOwner, Rendered, RouteOwner, SectionFailure
+from router.render.result import Owner, Part, PortOwner, Rendered, SectionFailure
 from router.render.templates import TEMPLATE_NAMES, TemplateSet, default_template_dir
 
 __all__ = [
@@ -12,7 +12,6 @@ __all__ = [
     "PortOwner",
     "Rendered",
     "Renderer",
-    "RouteOwner",
     "SectionFailure",
     "TemplateSet",
     "default_template_dir",

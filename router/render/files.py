@@ -26,7 +26,7 @@ def allowlist_file(section: RouteSection) -> tuple[str, bytes] | None:
     networks = section.backend.allowlist
     if networks is None or not section.route:
         return None
-    return _named(ALLOWLIST, "acl", [f"# Route {section.namespace}/{section.route}", *networks])
+    return _named(ALLOWLIST, "acl", [f"# {section.asker}", *networks])
 
 
 def owners_file() -> tuple[str, bytes]:

@@ -16,7 +16,7 @@ from router.plan.section_text import Allowlist, SectionText, default_server_word
 from router.render import files
 from router.render.listen import listen_addresses
 from router.render.quoting import quoted
-from router.render.result import Owner, Part, PortOwner, Rendered, RouteOwner, SectionFailure
+from router.render.result import Owner, Part, PortOwner, Rendered, SectionFailure
 from router.render.templates import GLOBAL, LIMITS, ROUTE, SHARED, TemplateSet
 from router.settings import RenderSettings
 
@@ -192,7 +192,7 @@ class Renderer:
     def _route(self, section: RouteSection) -> Part:
         if not section.route:
             return self._part(ROUTE, section, None, files.owners_file(), place=section)
-        return self._part(ROUTE, section, RouteOwner(section.namespace, section.route), files.allowlist_file(section))
+        return self._part(ROUTE, section, section.asker, files.allowlist_file(section))
 
     def _shared_part(self, frontend: SharedFrontend, failed: set[Owner | None]) -> Part:
         made = files.hosts_file(frontend.port, _served(frontend.hosts, failed))
@@ -256,7 +256,7 @@ class Renderer:
 def _served(hosts: Iterable[SniHost], failed: set[Owner | None]) -> Iterable[SniHost]:
     if not failed:
         return hosts
-    return [host for host in hosts if RouteOwner(host.namespace, host.route) not in failed]
+    return [host for host in hosts if host.asker not in failed]
 
 
 def _usable(settings: RenderSettings) -> None:

@@ -8,19 +8,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from router.errors import TemplateError
-from router.model import RouteSection, SharedFrontend
+from router.model import Asker, RouteSection, SharedFrontend
 from router.plan.section_text import SectionText
-
-
-@dataclass(frozen=True, slots=True)
-class RouteOwner:
-    """A Route, as the owner of lines."""
-
-    namespace: str
-    route: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.route}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +22,7 @@ class PortOwner:
         return f"port {self.port}"
 
 
-Owner = RouteOwner | PortOwner
+Owner = Asker | PortOwner
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +72,7 @@ class Rendered:
         return b"".join([part.text for part in self.parts if part.subject is None or id(part) not in known])
 
     def owner(self, line: int) -> Owner | None:
-        """Give the Route or shared port that a line of ``config`` (from 1) is about; None for the global part."""
+        """Give the asker or shared port that a line of ``config`` (from 1) is about; None for the global part."""
         part, _ = self._locate(line)
         return part.owner
 

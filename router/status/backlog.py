@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from router.admission import Verdict
-from router.admission.request import is_ours
+from router.admission.route import is_ours
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
 from router.status.pacing import WorkQueue

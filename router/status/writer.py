@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from router.admission import Verdict
-from router.admission.request import is_ours
+from router.admission.route import is_ours
 from router.admission.verdicts import different
 from router.errors import (
     ApiConflict,
@@ -26,8 +26,11 @@ from router.errors import (
     ApiUnreadable,
 )
 from router.kube.api import Api
+from router.model import Asker
+from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
+from router.objects.store import Objects
 from router.reconcile.snapshot import Snapshot
 from router.status.backlog import Backlog, Work
 from router.status.events import EventSender
@@ -114,7 +117,7 @@ class StatusWriter:
         self._search = Search(api, selection, router_name)
 
         # Of the reconcile thread.
-        self._verdicts: Mapping[ObjectKey, Verdict] = {}
+        self._verdicts: Mapping[Asker, Verdict] = {}
         self._unlooked: set[ObjectKey] = set()
 
         # Of the writing thread.
@@ -169,29 +172,33 @@ class StatusWriter:
 
     # The reconcile thread
 
-    def update(self, snapshot: Snapshot, routes: Mapping[ObjectKey, Route], changed: frozenset[ObjectKey]) -> None:
+    def update(self, snapshot: Snapshot, objects: Objects, changed: frozenset[Slot]) -> None:
         """Take note of what changed.
 
-        Best called when ``snapshot`` was decided from these ``routes``: with nothing that waits for a reload. Changes are
+        Best called when ``snapshot`` was decided from these ``objects``: with nothing that waits for a reload. Changes are
         only remembered before a first configuration is served, and while changes cannot be applied: what is not served is
         not reported, and a replica that serves something old must not report that.
 
         Args:
             snapshot: the verdicts that HAProxy serves.
-            routes: all Routes, ours or not.
-            changed: the Routes whose object changed since the last call.
+            objects: all objects, ours or not.
+            changed: what may ask, and is another object than at the last call.
         """
-        self._unlooked |= changed
+        self._unlooked |= {key for kind, key in changed if kind is Route}
         if not snapshot.configured or snapshot.problem:
             return
         keys, self._unlooked = self._unlooked, set()
         former, self._verdicts = self._verdicts, snapshot.verdicts
-        keys.update(different(former, snapshot.verdicts))
+        keys.update(ObjectKey(*asker.key) for asker in different(former, snapshot.verdicts))
         if keys or not self._backlog.has_begun:
             node = self._identity.node
-            verdicts = {key: on_node(snapshot.verdicts[key], node) for key in keys if key in snapshot.verdicts}
-            self._backlog.note(keys, routes, verdicts)
-            self._node_facts.note(keys, routes, verdicts)
+            found = {
+                key: self._verdicts.get(Asker.route(*key, objects.routes[key].metadata.uid))
+                for key in keys & objects.routes.keys()
+            }
+            verdicts = {key: on_node(verdict, node) for key, verdict in found.items() if verdict is not None}
+            self._backlog.note(keys, objects.routes, verdicts)
+            self._node_facts.note(keys, objects.routes, verdicts)
 
     # The writing thread
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from router.render import PortOwner, Rendered, RouteOwner
+from router.model import Asker
+from router.render import PortOwner, Rendered
 from router.settings import RenderSettings
 
 _LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
@@ -92,7 +93,7 @@ def strangers(rendered: Rendered, settings: RenderSettings, without_routes: Rend
     by_owner = sections(rendered, settings)
     found = []
     for owner, lines in by_owner.items():
-        if isinstance(owner, RouteOwner):
+        if isinstance(owner, Asker):
             found += _strange_lines(lines)
         elif _without_digests(lines) != _without_digests(sections(without_routes, settings).get(owner, [])):
             # A shared port of Routes' own has no counterpart there; its lines are those of the SNI port, but for its number.
@@ -107,12 +108,12 @@ def strangers(rendered: Rendered, settings: RenderSettings, without_routes: Rend
     return found
 
 
-def sections(rendered: Rendered, settings: RenderSettings) -> dict[RouteOwner | PortOwner | None, list[str]]:
+def sections(rendered: Rendered, settings: RenderSettings) -> dict[Asker | PortOwner | None, list[str]]:
     """Give the lines of each Route, of each shared port, and (None) of the rest; MAPS stands for the folder of maps."""
     # Split at newlines alone: whatever else a reader may take for the end of a line shall be seen.
     lines = rendered.config.replace(bytes(settings.maps_dir), b"MAPS").decode("ascii", "backslashreplace").split("\n")
     assert lines.pop() == ""
-    by_owner: dict[RouteOwner | PortOwner | None, list[str]] = {}
+    by_owner: dict[Asker | PortOwner | None, list[str]] = {}
     for number, line in enumerate(lines, 1):
         by_owner.setdefault(rendered.owner(number), []).append(line)
     return by_owner
@@ -133,7 +134,7 @@ def _without_digests(lines: list[str]) -> list[str]:
     return [re.sub(r"sni-[0-9a-f]{16}\.map", "sni.map", line) for line in lines]
 
 
-def _is_shared_port(owner: RouteOwner | PortOwner | None, lines: list[str]) -> bool:
+def _is_shared_port(owner: Asker | PortOwner | None, lines: list[str]) -> bool:
     if not isinstance(owner, PortOwner):
         return False
     shapes = (

@@ -93,7 +93,7 @@ class Level:
                 yield f"/ports, {key}: wanted {was}, found {now}"
 
     def _of_status(self, verdicts: Iterable[Verdict]) -> Iterator[str]:
-        by_name = {verdict.route: verdict for verdict in verdicts}
+        by_name = {verdict.asker.key: verdict for verdict in verdicts}
         for obj in self.api.list("Route"):
             metadata = obj["metadata"]
             verdict = by_name.get(ObjectKey(metadata["namespace"], metadata["name"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from router.model import (
+    Asker,
     Backend,
     Frontend,
     PortOptions,
@@ -63,12 +64,13 @@ def section(
         "allowlist": None,
         "connection_limit": None,
     }
-    backend = Backend(name=backend_name(namespace, route), servers=tuple(sorted(servers)), **{**values, **of_backend})
+    asker = Asker.route(namespace, route)
+    backend = Backend(name=backend_name(asker), servers=tuple(sorted(servers)), **{**values, **of_backend})
     frontend = Frontend(port, options or port_options()) if port is not None else None
-    return RouteSection(namespace, route, backend, frontend)
+    return RouteSection(asker, backend, frontend)
 
 
 def shared(port: int, hosts: dict[str, RouteSection], options: PortOptions | None = None) -> SharedFrontend:
     """Make a shared port that leads host names to Routes."""
-    leads = (SniHost(host, to.backend.name, to.namespace, to.route) for host, to in hosts.items())
+    leads = (SniHost(host, to.backend.name, to.asker) for host, to in hosts.items())
     return SharedFrontend(port, options or port_options(), tuple(sorted(leads)))

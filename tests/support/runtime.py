@@ -14,7 +14,6 @@ from router.haproxy.standalone import StandaloneHaproxy
 from router.haproxy.talk.cli_socket import command
 from router.haproxy.talk.worker import WorkerSocket
 from router.model import Model
-from router.objects.meta import ObjectKey
 from router.plan import NoChange, Plan, Reload, RuntimeUpdate, plan
 from router.plan.running import Running
 from router.reconcile.apply import Applied, Applier
@@ -136,8 +135,8 @@ class Applying:
         assert self.running is not None
         found = {}
         for section in self.running.model.routes:
-            key = ObjectKey(section.namespace, section.route)
-            place = self.running.place(key)
+            key = f"{section.namespace}/{section.route}"
+            place = self.running.place(section.backend.name)
             assert place is not None
             text = self.renderer.text(place)
             assert text is not None
@@ -146,7 +145,7 @@ class Applying:
             path = text.allowlist.name.replace("\\", "\\\\").replace(" ", "\\ ")
             listed = frozenset(line.split()[1] for line in self.ask(f"show acl {path}").splitlines() if line)
             if listed != {"0.0.0.0/0", "::/0"}:
-                found[str(key)] = listed
+                found[key] = listed
         return found
 
 

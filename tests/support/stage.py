@@ -16,10 +16,11 @@ from router.haproxy.process.descriptors import Haproxy
 from router.haproxy.talk.alerts import BindFailure, Diagnostic
 from router.haproxy.talk.master import ReloadResult
 from router.haproxy.talk.stats import ServerState
-from router.objects.kinds import KubernetesObject
+from router.model import Asker
+from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.route import Route, RouteSpec, RouteTarget
-from router.objects.store import Changes, Store
+from router.objects.store import Changes, Objects, Store
 from router.plan import ReloadCause
 from router.plan.commands import Command
 from router.plan.running import ServerName
@@ -49,6 +50,11 @@ def route(name: str, port: int) -> Route:
 def key(name: str) -> ObjectKey:
     """Make the key of the Route ``team/<name>``."""
     return ObjectKey("team", name)
+
+
+def asker(name: str) -> Asker:
+    """Give the Route ``team/<name>`` as an asker."""
+    return Asker.route("team", name)
 
 
 class PretendedHaproxy:
@@ -210,11 +216,11 @@ class Witness:
         self.updates: list[str] = []
         self.changes = 0
         self.served = 0
-        self.reported: list[tuple[Snapshot, frozenset[ObjectKey]]] = []
+        self.reported: list[tuple[Snapshot, frozenset[Slot]]] = []
 
-    def update(self, snapshot: Snapshot, routes: Mapping[ObjectKey, Route], changed: frozenset[ObjectKey]) -> None:
+    def update(self, snapshot: Snapshot, objects: Objects, changed: frozenset[Slot]) -> None:
         """Remember, as a reporter."""
-        assert all(key in routes for key in snapshot.verdicts)
+        assert all(asker.key in objects.routes for asker in snapshot.verdicts)
         self.reported.append((snapshot, changed))
 
     def changes_served(self, seconds: float) -> None:
@@ -224,7 +230,7 @@ class Witness:
 
     def changes_seen(self, changes: Changes) -> None:
         """Count Routes."""
-        self.changes += len(changes.routes)
+        self.changes += len(changes.of(Route))
 
     def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:
         """Remember result and causes."""

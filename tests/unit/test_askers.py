@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.model import Asker, asker_backend_name
+from router.model import Asker, backend_name
 
 _ROUTE = Asker.route("shop", "db", "u1")
 _SERVICE = Asker("", "Service", "shop", "db", "", "u2")
@@ -15,21 +15,21 @@ _PORT = Asker("", "Service", "shop", "db", "pg", "u2")
     ("asker", "written", "backend"),
     [
         (_ROUTE, "Route shop/db", "be_tcp:shop:db"),
-        (_SERVICE, "Service shop/db", "be_tcp:service:shop:db"),
-        (_PORT, "Service shop/db port pg", "be_tcp:service:shop:db:pg"),
+        (_SERVICE, "Service shop/db", "be_tcp:shop:service_db"),
+        (_PORT, "Service shop/db port pg", "be_tcp:shop:service_db_pg"),
     ],
     ids=["route", "service", "port of a service"],
 )
 def test_names(asker: Asker, written: str, backend: str) -> None:
     """People read kind and name of an asker, HAProxy's names keep kinds apart and those of Routes as they were."""
     assert str(asker) == written
-    assert asker_backend_name(asker) == backend
+    assert backend_name(asker) == backend
 
 
 def test_two_askers_of_one_namespace_and_name_have_two_names() -> None:
     """A Route ``shop/db``, a Service of that name, and the Route ``db`` in a namespace named ``service`` are three backends."""
     askers = (_ROUTE, _SERVICE, _PORT, Asker.route("service", "shop"), Asker("", "Service", "service", "shop"))
-    assert len({asker_backend_name(each) for each in askers}) == len(askers)
+    assert len({backend_name(each) for each in askers}) == len(askers)
 
 
 def test_an_object_that_was_made_again_is_another_asker_of_the_same_order() -> None:

@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from router import __version__
+from router.objects.route import Route
 from router.objects.store import Changes
 from router.observe.health import Health
 from router.observe.metrics.haproxy import HaproxyMetrics, Owners
@@ -136,7 +137,7 @@ class Metrics:
 
     def changes_seen(self, changes: Changes) -> None:
         """Count objects that changed."""
-        self._changes.labels("Route").inc(len(changes.routes))
+        self._changes.labels("Route").inc(len(changes.of(Route)))
         self._changes.labels("Service").inc(len(changes.services))
 
     def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:

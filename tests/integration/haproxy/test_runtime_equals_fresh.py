@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from router.model import Frontend, Model, RouteSection, Server, SharedFrontend, SniHost
+from router.model import Asker, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost
 from tests.support.models import port_options, section
 from tests.support.ports import free_ports
 from tests.support.runtime import applying, differences, said
@@ -66,7 +66,7 @@ def _model(draw: st.DrawFn) -> Model:
         sections.append(draw(_section(name, port)))
         wanted = draw(st.lists(st.sampled_from(("x", "y", ".z")), unique=True, max_size=2))
         hosts += [
-            SniHost(f"{name}{host}" if host != ".z" else f".{name}.z", f"be_tcp:team:{name}", "team", name)
+            SniHost(f"{name}{host}" if host != ".z" else f".{name}.z", f"be_tcp:team:{name}", Asker.route("team", name))
             for host in wanted
         ]
     shared = SharedFrontend(_SNI_PORT, port_options(), tuple(sorted(hosts)))

@@ -73,7 +73,7 @@ def directory(tmp_path: Path) -> _Directory:
 
 
 def _changed(*routes: str) -> Changes:
-    return Changes(frozenset(ObjectKey("team", name) for name in routes))
+    return Changes(frozenset((Route, ObjectKey("team", name)) for name in routes))
 
 
 def test_changes_are_the_difference(directory: _Directory) -> None:
@@ -81,7 +81,7 @@ def test_changes_are_the_difference(directory: _Directory) -> None:
     directory.write("a.yaml", route("a"), route("b"))
     (directory.path / "sub.json").write_text(json.dumps({"kind": "List", "items": app("c", 6620, ("10.0.0.1", 5432))}))
     assert not directory.store.is_synced
-    assert directory.refresh().routes == _changed("a", "b", "c").routes
+    assert directory.refresh().askers == _changed("a", "b", "c").askers
     assert directory.store.is_synced
     assert set(directory.store.objects.services) == set(directory.store.objects.slices) == {ObjectKey("team", "c")}
     assert directory.refresh() == Changes()

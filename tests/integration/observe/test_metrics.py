@@ -16,7 +16,6 @@ import pytest
 from router.haproxy.process.process import StopResult
 from router.haproxy.talk import master, stats
 from router.haproxy.talk.workers import Workers
-from router.objects.meta import ObjectKey
 from router.observe.metrics.haproxy import HaproxyMetrics, Owners
 from tests.support.exposition import Exposition, promtool_complaints
 from tests.support.haproxy_control import DEADLINE_S, Controlled, controlled
@@ -24,7 +23,7 @@ from tests.support.ports import free_port
 from tests.support.servers import echo_server
 from tests.support.waiting import wait_for
 
-ROUTE = ObjectKey("shop", "db")
+ROUTE = "be_tcp:shop:db"
 OF_ROUTE = {"namespace": "shop", "route": "db"}
 KINDS = ("frontend", "backend", "server")
 

@@ -45,19 +45,20 @@ from router.admission.options import (
 )
 from router.haproxy.process.binary import HaproxyBinary, find_binary
 from router.haproxy.process.check import check_config
+from router.model import Asker
 from router.objects.core import Service, ServicePort, ServiceSpec
 from router.objects.discovery import Endpoint, EndpointPort, EndpointSlice, TargetRef
 from router.objects.kinds import KubernetesObject
-from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.meta import ObjectMeta
 from router.objects.route import Route, RoutePort, RouteSpec, RouteTarget, RouteTLS
 from router.objects.store import Store
-from router.render import Rendered, Renderer, RouteOwner, TemplateSet
+from router.render import Rendered, Renderer, TemplateSet
 from router.settings import AdmissionSettings, RenderSettings
 from tests.support.config_grammar import sections, strangers
 from tests.support.haproxy import write
 from tests.support.hostile import KEYS, NASTY, ROUTES, SERVICES, SLICES, around
 
-INNOCENT = ObjectKey("quiet", "bystander")
+INNOCENT = Asker.route("quiet", "bystander")
 INNOCENT_OBJECTS: tuple[KubernetesObject, ...] = (
     Route(
         metadata=ObjectMeta(
@@ -121,12 +122,11 @@ class Bench:
         assert strangers(rendered, self.settings, self.render(self.outcome())) == []
         lines = sections(rendered, self.settings)
         served = {key for key, verdict in outcome.verdicts.items() if verdict.admitted}
-        assert {ObjectKey(owner.namespace, owner.route) for owner in lines if isinstance(owner, RouteOwner)} == served
+        assert {owner for owner in lines if isinstance(owner, Asker)} == served
 
         alone = self.outcome(*INNOCENT_OBJECTS)
         assert outcome.verdicts[INNOCENT] == alone.verdicts[INNOCENT]
-        owner = RouteOwner(*INNOCENT)
-        assert lines[owner] == sections(self.render(alone), self.settings)[owner]
+        assert lines[INNOCENT] == sections(self.render(alone), self.settings)[INNOCENT]
         maps = b"".join(content for name, content in rendered.files.items() if name.startswith("sni-"))
         assert b"\nquiet.example.org be_tcp:quiet:bystander\n" in maps
         return outcome
@@ -191,7 +191,7 @@ def test_grammar_tells_what_is_added(bench: Bench) -> None:
 def test_every_nasty_value_of_every_annotation_at_once(bench: Bench) -> None:
     """A Route for each annotation and each nasty value, all in one: every single one is rejected, the bystander serves."""
     cases = {
-        ObjectKey("team", f"r{number}"): (key, value)
+        Asker.route("team", f"r{number}"): (key, value)
         for number, (key, value) in enumerate((key, value) for key in DECIDING for value in NASTY)
     }
     routes = [victim(number, {key: value}) for number, (key, value) in enumerate(cases.values())]
@@ -214,7 +214,7 @@ def test_signed_number_costs_only_its_route(bench: Bench) -> None:
     outcome = bench.judge(
         victim(1, {**limited, RATE_LIMIT_CONCURRENT: "+5"}), victim(2, {**limited, RATE_LIMIT_CONCURRENT: "5"}), *DB
     )
-    signed, plain = outcome.verdicts[ObjectKey("team", "r1")], outcome.verdicts[ObjectKey("team", "r2")]
+    signed, plain = outcome.verdicts[Asker.route("team", "r1")], outcome.verdicts[Asker.route("team", "r2")]
     assert signed.reason is Reason.INVALID_ANNOTATION
     assert RATE_LIMIT_CONCURRENT in signed.message
     assert "'+5'" in signed.message
@@ -291,7 +291,7 @@ ODD = st.sampled_from(sorted(VALID)).flatmap(
 def test_annotations(bench: Bench, annotations: dict[str, str]) -> None:
     """Nearly right and arbitrary values of some annotations, on a Route that is good otherwise."""
     outcome = bench.judge(victim(annotations=annotations), *DB)
-    event(str(outcome.verdicts[ObjectKey("team", "r0")].reason))
+    event(str(outcome.verdicts[Asker.route("team", "r0")].reason))
 
 
 @against_haproxy
@@ -354,7 +354,7 @@ def test_names(bench: Bench, text: dict[str, str]) -> None:
             ports=(EndpointPort(name=port_name, port=5432),),
         ),
     )
-    key = ObjectKey(namespace, text.get("name", "r0"))
+    key = Asker.route(namespace, text.get("name", "r0"))
     event(str(outcome.verdicts[key].reason))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 
 from router.admission import Reason, Verdict
 from router.kube.connection import Connection
+from router.model import Asker
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
+from router.objects.store import Objects
 from router.reconcile.snapshot import Snapshot
 from router.settings import KubeSettings
 from router.status.writer import Rate, StatusWriter
@@ -24,8 +27,10 @@ from tests.support.waiting import wait_for
 
 KEY = ObjectKey("team", "db")
 HOST = "db.example.com"
-ADMITTED = Verdict(route=KEY, port=6620, host=HOST)
-LOST = Verdict(route=KEY, port=6620, reason=Reason.PORT_ALREADY_CLAIMED, message="port 6620 is held by Route team/a")
+ADMITTED = Verdict(asker=Asker.route(*KEY), port=6620, host=HOST)
+LOST = Verdict(
+    asker=Asker.route(*KEY), port=6620, reason=Reason.PORT_ALREADY_CLAIMED, message="port 6620 is held by Route team/a"
+)
 OTHERS = {
     "routerName": "default",
     "host": "db.apps.example.com",
@@ -44,9 +49,12 @@ class Rig:
 
     def tell(self, verdict: Verdict | None, stored: dict[str, Any]) -> None:
         """Publish a verdict about the Route as it was stored."""
-        verdicts = {KEY: verdict} if verdict is not None else {}
-        routes = {KEY: msgspec.json.decode(json.dumps(stored), type=Route)}
-        self.writer.update(Snapshot(configured=True, verdicts=verdicts), routes, frozenset(routes))
+        route = msgspec.json.decode(json.dumps(stored), type=Route)
+        asker = Asker.route(*KEY, route.metadata.uid)
+        verdicts = {asker: replace(verdict, asker=asker)} if verdict is not None else {}
+        self.writer.update(
+            Snapshot(configured=True, verdicts=verdicts), Objects({KEY: route}), frozenset({(Route, KEY)})
+        )
 
     def stored(self) -> dict[str, Any]:
         """Give the Route as it is stored."""

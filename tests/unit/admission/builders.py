@@ -7,7 +7,7 @@ from typing import Literal
 
 from router.admission import Admission, Outcome, Verdict
 from router.admission.options import PREFIX
-from router.model import Backend, RouteSection, SharedFrontend
+from router.model import Asker, Backend, RouteSection, SharedFrontend
 from router.objects.core import Service, ServicePort, ServiceSpec, SomeSelector
 from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, TargetRef
 from router.objects.kinds import KubernetesObject
@@ -40,6 +40,11 @@ _CONDITIONS = {
 def key(name: str, namespace: str = NAMESPACE) -> ObjectKey:
     """Make a key in the namespace of these tests."""
     return ObjectKey(namespace, name)
+
+
+def asker(name: str, namespace: str = NAMESPACE) -> Asker:
+    """Make a Route's name as an asker, in the namespace of these tests."""
+    return Asker.route(namespace, name)
 
 
 def route(
@@ -161,7 +166,7 @@ def admit(*objects: KubernetesObject, settings: AdmissionSettings = SETTINGS) ->
 
 def verdict_of(*objects: KubernetesObject, name: str = "db", settings: AdmissionSettings = SETTINGS) -> Verdict:
     """Decide, and give the verdict of one Route."""
-    return admit(*objects, settings=settings).verdicts[key(name)]
+    return admit(*objects, settings=settings).verdicts[asker(name)]
 
 
 def section_of(outcome: Outcome, name: str = "db") -> RouteSection:

@@ -13,19 +13,18 @@ from router.admission.claim_book import ClaimBook, ClaimOutcome
 from router.admission.claims import Claim
 from router.admission.options import sni_port_options
 from router.admission.verdicts import Reason, Rejection
-from router.model import PortOptions
-from router.objects.meta import ObjectKey
+from router.model import Asker, PortOptions
 from router.settings import RouteDefaults
-from tests.unit.admission.builders import key
+from tests.unit.admission.builders import asker
 
 SNI = sni_port_options(RouteDefaults())
 OTHER = PortOptions(timeout_client_ms=1, maxconn=None, tcp_keepalive=True, accept_proxy=False)
-KEYS = [key("a"), key("b"), key("a", "other"), key("b", "third")]
+KEYS = [asker("a"), asker("b"), asker("a", "other"), asker("b", "third")]
 HOSTS = ["x.example.com", "y.example.com", "x.example.org", ".example.com", ".example.com", ".example.org"]
 
 
 def claim(
-    route: ObjectKey,
+    route: Asker,
     port: int | None = None,
     host: str | None = None,
     *,
@@ -38,7 +37,7 @@ def claim(
     if port is None:
         host, shares = host or "x.example.com", False
     return Claim(
-        key=route,
+        asker=route,
         port=port,
         shares_port=shares and host is not None,
         port_options=options,
@@ -67,26 +66,26 @@ CLAIMS = st.one_of(
 @given(st.lists(st.lists(CLAIMS, min_size=1, max_size=3), max_size=25), st.sampled_from([0, 8443, 8443]), st.booleans())
 @settings(max_examples=500, deadline=None)
 def test_after_any_changes_it_is_the_book_written_anew(
-    batches: list[list[Claim | ObjectKey]],
+    batches: list[list[Claim | Asker]],
     sni_port: int,
     owns_domains: bool,  # noqa: FBT001 - of Hypothesis
 ) -> None:
     """Outcomes and shared frontends are those of a new book with the same claims, and who changed was named."""
     book = ClaimBook(sni_port, SNI, owns_domains=owns_domains)
-    current: dict[ObjectKey, Claim] = {}
-    outcomes: dict[ObjectKey, ClaimOutcome] = {}
+    current: dict[Asker, Claim] = {}
+    outcomes: dict[Asker, ClaimOutcome] = {}
     for batch in batches:
         for change in batch:
             if isinstance(change, Claim):
-                current[change.key] = change
-                book.put(change.key, change)
+                current[change.asker] = change
+                book.put(change.asker, change)
             else:
                 current.pop(change, None)
                 book.put(change, None)
         named = book.settle()
         anew = ClaimBook(sni_port, SNI, owns_domains=owns_domains)
         for each in current.values():
-            anew.put(each.key, each)
+            anew.put(each.asker, each)
         anew.settle()
         assert book.shared_frontends() == anew.shared_frontends()
         now = {route: book.outcome(route) for route in KEYS}
@@ -96,16 +95,12 @@ def test_after_any_changes_it_is_the_book_written_anew(
         assert who_is_reached(book) == by_the_queue(current.values(), sni_port, owns_domains=owns_domains)
 
 
-def who_is_reached(book: ClaimBook) -> set[tuple[int, str, ObjectKey]]:
+def who_is_reached(book: ClaimBook) -> set[tuple[int, str, Asker]]:
     """Give port, host and Route of all shared ports."""
-    return {
-        (shared.port, host.host, ObjectKey(host.namespace, host.route))
-        for shared in book.shared_frontends()
-        for host in shared.hosts
-    }
+    return {(shared.port, host.host, host.asker) for shared in book.shared_frontends() for host in shared.hosts}
 
 
-def by_the_queue(claims: Iterable[Claim], sni_port: int, *, owns_domains: bool) -> set[tuple[int, str, ObjectKey]]:
+def by_the_queue(claims: Iterable[Claim], sni_port: int, *, owns_domains: bool) -> set[tuple[int, str, Asker]]:
     """Decide by the rules as docs/admission.md says them: one after the other, all who do not go with one before are out."""
     reached = set()
     lost_port = set()
@@ -118,14 +113,16 @@ def by_the_queue(claims: Iterable[Claim], sni_port: int, *, owns_domains: bool) 
             if joins and not any(excludes(other, each, owns_domains=owns_domains) for other in served):
                 served.append(each)
             else:
-                lost_port.add(each.key)
+                lost_port.add(each.asker)
         if first.shares_port:
-            reached |= {(port, each.host or "", each.key) for each in served}
+            reached |= {(port, each.host or "", each.asker) for each in served}
     served = []
     for each in sorted((each for each in everybody if each.host), key=lambda each: each.host_order):
-        if each.key not in lost_port and not any(excludes(other, each, owns_domains=owns_domains) for other in served):
+        if each.asker not in lost_port and not any(
+            excludes(other, each, owns_domains=owns_domains) for other in served
+        ):
             served.append(each)
-    return reached | ({(sni_port, each.host or "", each.key) for each in served} if sni_port else set())
+    return reached | ({(sni_port, each.host or "", each.asker) for each in served} if sni_port else set())
 
 
 def excludes(one: Claim, other: Claim, *, owns_domains: bool) -> bool:
@@ -135,7 +132,7 @@ def excludes(one: Claim, other: Claim, *, owns_domains: bool) -> bool:
     over = (
         f".{(one.host or '').partition('.')[2]}" == other.host or f".{(other.host or '').partition('.')[2]}" == one.host
     )
-    return owns_domains and over and one.key.namespace != other.key.namespace
+    return owns_domains and over and one.asker.namespace != other.asker.namespace
 
 
 def test_a_claim_that_does_not_change_is_not_decided_again() -> None:
@@ -168,16 +165,16 @@ def test_a_host_more_costs_the_same_however_many_its_domain_has(*, has_wildcards
     """All teams' hosts are under one domain as a rule; one host, or one claim to all of it, is a comparison and not a look at all."""
     book = ClaimBook(8443, SNI)
     for number in range(300):
-        route = key("a", f"team-{number}")
+        route = asker("a", f"team-{number}")
         book.put(route, claim(route, None, f"h{number}.example.com", holds=True))
-    wild = key("wild", "greedy")
+    wild = asker("wild", "greedy")
     if has_wildcards:
         book.put(wild, claim(wild, None, ".example.com", created="2020"))
     book.settle()
     settled = Mock(wraps=book._settle_host)  # noqa: SLF001 - to count
     book._settle_host = settled  # type: ignore[method-assign]  # noqa: SLF001
     changes = [
-        (key("b", "team-1"), "new.example.com", None),
+        (asker("b", "team-1"), "new.example.com", None),
         (wild, ".example.com", "2019"),
         (wild, ".example.com", "2021"),
     ]

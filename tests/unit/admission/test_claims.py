@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from router.admission import Outcome
 from router.admission.options import PREFIX
 from router.admission.verdicts import Reason
-from router.objects.meta import ObjectKey
+from router.model import Asker
 from router.objects.route import Route, RouteCondition, RouteIngress, RouteStatus
 from router.settings import AdmissionSettings
-from tests.unit.admission.builders import DB, admit, holding, key, route, service, shared_of, sni_route
+from tests.unit.admission.builders import DB, admit, asker, holding, route, service, shared_of, sni_route
 
 OLD, MIDDLE, NEW = (f"202{year}-01-01T00:00:00Z" for year in (0, 1, 2))
 HOST = "db.example.com"
@@ -105,7 +105,7 @@ def test_different_hosts_share_a_port() -> None:
     assert winners(outcome) == {"a", "b"}
     shared = shared_of(outcome, 7000)
     assert shared is not None
-    assert [(host.host, host.route) for host in shared.hosts] == [("a.example.com", "a"), ("b.example.com", "b")]
+    assert [(host.host, host.asker.name) for host in shared.hosts] == [("a.example.com", "a"), ("b.example.com", "b")]
     assert all(section.frontend is None for section in outcome.model.routes)
     sni = shared_of(outcome, 8443)
     assert sni is not None
@@ -117,7 +117,7 @@ def test_one_host_on_one_shared_port_goes_to_one_route() -> None:
     """The second is rejected for the host, as the port would have room."""
     outcome = admit(sni_route("a", HOST, 7000), sni_route("b", HOST.upper(), 7000, created=NEW), *DB)
     assert winners(outcome) == {"a"} or winners(outcome) == {"b"}
-    verdict = outcome.verdicts[key("b")] if "a" in winners(outcome) else outcome.verdicts[key("a")]
+    verdict = outcome.verdicts[asker("b")] if "a" in winners(outcome) else outcome.verdicts[asker("a")]
     assert verdict.reason is Reason.HOST_ALREADY_CLAIMED
     assert verdict.message.startswith(f"host {HOST} on port 7000 is held by Route shop/")
 
@@ -126,9 +126,9 @@ def test_one_host_on_two_shared_ports_is_two_claims() -> None:
     """Each is reached on its port; on the SNI port the first in the queue, and the other is warned."""
     outcome = admit(sni_route("a", HOST, 7000, created=OLD), sni_route("b", HOST, 7001, created=NEW), *DB)
     assert winners(outcome) == {"a", "b"}
-    assert outcome.verdicts[key("a")].warnings == ()
-    assert outcome.verdicts[key("b")].host == HOST
-    assert outcome.verdicts[key("b")].warnings == (
+    assert outcome.verdicts[asker("a")].warnings == ()
+    assert outcome.verdicts[asker("b")].host == HOST
+    assert outcome.verdicts[asker("b")].warnings == (
         f"host {HOST} is held by Route shop/a on the SNI port 8443; this Route is reached on port 7001 only",
     )
 
@@ -137,13 +137,13 @@ def test_dedicated_and_shared_claims_exclude_each_other() -> None:
     """The first in the queue decides which kind the port is."""
     shared_first = admit(sni_route("a", HOST, 7000, created=OLD), route("b", 7000, created=NEW), *DB)
     assert winners(shared_first) == {"a"}
-    assert shared_first.verdicts[key("b")].reason is Reason.PORT_ALREADY_CLAIMED
+    assert shared_first.verdicts[asker("b")].reason is Reason.PORT_ALREADY_CLAIMED
     assert f"shares it with Routes that have the annotation {PREFIX}external-tcp-port-sni" in (
-        shared_first.verdicts[key("b")].message
+        shared_first.verdicts[asker("b")].message
     )
     dedicated_first = admit(sni_route("a", HOST, 7000, created=NEW), route("b", 7000, created=OLD), *DB)
     assert winners(dedicated_first) == {"b"}
-    assert dedicated_first.verdicts[key("a")].reason is Reason.PORT_ALREADY_CLAIMED
+    assert dedicated_first.verdicts[asker("a")].reason is Reason.PORT_ALREADY_CLAIMED
     assert shared_of(dedicated_first, 7000) is None
 
 
@@ -165,7 +165,7 @@ def test_routes_that_share_a_port_agree_on_its_options(name: str, value: str, sa
         sni_route("a", "a.example.com", 7000, created=OLD), odd, sni_route("c", "c.example.com", 7000, created=NEW), *DB
     )
     assert winners(outcome) == {"a", "c"}
-    verdict = outcome.verdicts[key("b")]
+    verdict = outcome.verdicts[asker("b")]
     assert verdict.reason is Reason.INVALID_ANNOTATION
     assert said.format(key=PREFIX + name) in verdict.message
 
@@ -225,13 +225,13 @@ def test_who_gets_a_host_on_the_sni_port(routes: Sequence[Route], winner: str) -
     """Holder by status, then age, then name."""
     sni = shared_of(admit(*routes, *DB, settings=WILD), 8443)
     assert sni is not None
-    assert [host.route for host in sni.hosts] == [winner]
+    assert [host.asker.name for host in sni.hosts] == [winner]
 
 
 def test_a_route_that_had_its_host_alone_is_rejected_without_it() -> None:
     """It could not be reached any more; the message names the holder."""
     outcome = admit(sni_route("a", HOST, created=OLD), sni_route("b", HOST, created=NEW), *DB)
-    verdict = outcome.verdicts[key("b")]
+    verdict = outcome.verdicts[asker("b")]
     assert (verdict.reason, verdict.host) == (Reason.HOST_ALREADY_CLAIMED, HOST)
     assert verdict.message == f"host {HOST} is held by Route shop/a on the SNI port 8443"
     assert [section.route for section in outcome.model.routes] == ["a"]
@@ -241,7 +241,7 @@ def test_a_route_with_a_port_of_its_own_stays_without_its_host() -> None:
     """The port is what it asked for; a warning names who has the host, and its verdict claims none."""
     loser = route("b", host=HOST, termination="passthrough", created=NEW)
     outcome = admit(sni_route("a", HOST, created=OLD), loser, *DB)
-    verdict = outcome.verdicts[key("b")]
+    verdict = outcome.verdicts[asker("b")]
     assert (verdict.admitted, verdict.port, verdict.host) == (True, 6620, None)
     assert verdict.warnings == (
         f"host {HOST} is held by Route shop/a on the SNI port 8443; this Route is reached on port 6620 only",
@@ -253,7 +253,7 @@ def test_an_exact_host_and_its_wildcard_are_two_claims() -> None:
     routes = sni_route("a", "www.example.com", wildcard="Subdomain"), sni_route("b", "www.example.com")
     outcome = admit(*routes, *DB, settings=WILD)
     assert winners(outcome) == {"a", "b"}
-    assert [outcome.verdicts[key(name)].host for name in "ab"] == ["*.example.com", "www.example.com"]
+    assert [outcome.verdicts[asker(name)].host for name in "ab"] == ["*.example.com", "www.example.com"]
 
 
 def wild(created: str, port: int | None = None, status: RouteStatus | None = None) -> Route:
@@ -285,13 +285,13 @@ def test_a_wildcard_and_a_host_under_it_are_of_one_namespace(port: int | None, f
     )
     greedy = wild(OLD if older == "wildcard" else NEW, port, holding_wildcard(port) if holder == "wildcard" else None)
     outcome = admit(exact, greedy, *DB, settings=WILD)
-    loser = greedy.key if first == "host" else exact.key
+    loser = Asker.route(*(greedy.key if first == "host" else exact.key))
     where = "on the SNI port 8443" if port is None else "on port 7000"
     said = {
         "host": f"a route in another namespace holds a host under *.example.com {where}",
         "wildcard": f"a route in another namespace holds host {HOST} {where}: *.example.com is held by Route greedy/wild",
     }[first]
-    assert [each.route for each in outcome.verdicts.values() if not each.admitted] == [loser]
+    assert [each.asker for each in outcome.verdicts.values() if not each.admitted] == [loser]
     assert (outcome.verdicts[loser].reason, outcome.verdicts[loser].message) == (Reason.HOST_ALREADY_CLAIMED, said)
     assert all(verdict.admitted for verdict in admit(exact, greedy, *DB, settings=UNOWNED).verdicts.values())
 
@@ -299,7 +299,7 @@ def test_a_wildcard_and_a_host_under_it_are_of_one_namespace(port: int | None, f
 def test_a_route_with_a_port_of_its_own_loses_nothing_but_its_host_to_a_wildcard() -> None:
     """It is reached by its port, with a warning."""
     loser = route("b", host=HOST, termination="passthrough", created=NEW)
-    verdict = admit(wild(OLD), loser, *DB, settings=WILD).verdicts[loser.key]
+    verdict = admit(wild(OLD), loser, *DB, settings=WILD).verdicts[Asker.route(*loser.key)]
     assert (verdict.admitted, verdict.port, verdict.host) == (True, 6620, None)
     (warning,) = verdict.warnings
     assert warning == (
@@ -312,9 +312,9 @@ def test_a_wildcard_that_is_kept_out_keeps_nobody_out() -> None:
     """The host that keeps it out goes: then it has its domain, and those who come after it in the queue have nothing there."""
     first, later = sni_route("a", "a.example.com", created=OLD), sni_route("b", "b.example.com", created=NEW)
     both = admit(first, later, wild(MIDDLE), *DB, settings=WILD)
-    assert {str(each.route) for each in both.verdicts.values() if each.admitted} == {"shop/a", "shop/b"}
+    assert {str(each.asker) for each in both.verdicts.values() if each.admitted} == {"Route shop/a", "Route shop/b"}
     without = admit(later, wild(MIDDLE), *DB, settings=WILD)
-    assert {str(each.route) for each in without.verdicts.values() if each.admitted} == {"greedy/wild"}
+    assert {str(each.asker) for each in without.verdicts.values() if each.admitted} == {"Route greedy/wild"}
 
 
 @pytest.mark.parametrize("port", [None, 6620], ids=["SNI", "dedicated port"])
@@ -322,11 +322,11 @@ def test_wildcards_are_not_allowed_unless_told(port: int | None) -> None:
     """As in OpenShift's router, also where the host would not be used; it claims nothing then."""
     asked = route("a", port, host="www.example.com", termination="passthrough", wildcard="Subdomain", created=OLD)
     outcome = admit(asked, sni_route("b", HOST, namespace="other", created=NEW), *DB)
-    verdict = outcome.verdicts[asked.key]
+    verdict = outcome.verdicts[Asker.route(*asked.key)]
     assert (verdict.reason, verdict.host, verdict.port) == (Reason.ROUTE_NOT_ADMITTED, "*.example.com", port)
     assert verdict.message.startswith("wildcard routes are not allowed")
     assert "--allow-wildcard-routes" in verdict.message
-    assert outcome.verdicts[ObjectKey("other", "b")].admitted
+    assert outcome.verdicts[Asker.route("other", "b")].admitted
 
 
 def test_a_route_that_lost_its_port_claims_no_host() -> None:
@@ -340,7 +340,7 @@ def served(routes: Sequence[Route], outcome: Outcome) -> list[Route]:
     """Give the Routes with the status that a router would write after this outcome."""
     written = []
     for each in routes:
-        verdict = outcome.verdicts[each.key]
+        verdict = outcome.verdicts[Asker.route(*each.key)]
         status = RouteStatus()
         if verdict.admitted:
             (entry,) = holding(verdict.port, each.spec.host if verdict.host else "").ingress or ()
@@ -403,10 +403,10 @@ def test_newcomers_take_nothing_from_holders(holders: list[Route], newcomers: li
     ]
     after = admit(*served(holders, outcome), *renamed, *DB, settings=WILD)
     for each in holders:
-        before = outcome.verdicts[each.key]
+        before = outcome.verdicts[Asker.route(*each.key)]
         if before.admitted:
-            assert after.verdicts[each.key].admitted
-            assert after.verdicts[each.key].port == before.port
+            assert after.verdicts[Asker.route(*each.key)].admitted
+            assert after.verdicts[Asker.route(*each.key)].port == before.port
 
 
 @given(CLAIMANTS)

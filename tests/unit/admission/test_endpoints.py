@@ -19,10 +19,10 @@ from router.settings import AdmissionSettings
 from tests.unit.admission.builders import (
     DB,
     admit,
+    asker,
     backend_of,
     endpoint,
     endpoint_slice,
-    key,
     route,
     section_of,
     service,
@@ -248,7 +248,7 @@ def test_addresses_that_nobody_may_be_led_to(address: str, kind: str) -> None:
     """They are dropped and reported, in words that are safe to print; the Route's other endpoints stay."""
     outcome = admit(route(), service(), endpoint_slice(address, "10.1.0.1"))
     assert [server.address for server in section_of(outcome).backend.servers] == ["10.1.0.1"]
-    (warning,) = outcome.verdicts[key("db")].warnings
+    (warning,) = outcome.verdicts[asker("db")].warnings
     assert warning == f"endpoints of Service shop/db were dropped: {address!a} ({kind})"
 
 
@@ -266,7 +266,7 @@ def test_loopback_alone_may_be_let_through() -> None:
     slices = endpoint_slice("127.0.0.1", "::1", "::ffff:127.0.0.2", "169.254.169.254", "0.0.0.0")  # noqa: S104  # dropped
     outcome = admit(route(), service(), slices, settings=AdmissionSettings(allow_loopback_endpoints=True))
     assert sorted(server.address for server in section_of(outcome).backend.servers) == ["127.0.0.1", "127.0.0.2", "::1"]
-    (warning,) = outcome.verdicts[key("db")].warnings
+    (warning,) = outcome.verdicts[asker("db")].warnings
     assert "'0.0.0.0' (unspecified), '169.254.169.254' (link-local)" in warning
 
 
@@ -423,7 +423,7 @@ def test_a_route_without_servers_keeps_its_port_and_says_why(
 ) -> None:
     """The Route stays admitted, and the warning names what is missing."""
     outcome = admit(route(target_port=target_port), *objects)
-    verdict = outcome.verdicts[key("db")]
+    verdict = outcome.verdicts[asker("db")]
     assert (verdict.admitted, verdict.warnings) == (True, (warning,))
     assert all(server.weight == 0 for server in section_of(outcome).backend.servers)
 
@@ -446,7 +446,7 @@ def test_an_idled_service_is_woken_through_its_cluster_ip(target_port: int | str
     assert section_of(outcome).backend.servers == (
         Server("pod:idled:db:pg:172.30.0.10:80", "172.30.0.10", 80, 1, check=False, id=number),
     )
-    assert outcome.verdicts[key("db")].warnings == ()
+    assert outcome.verdicts[asker("db")].warnings == ()
 
 
 def test_an_idled_service_that_woke_leads_to_its_pods() -> None:
@@ -465,7 +465,7 @@ def test_a_cluster_ip_passes_the_same_filter(cluster_ip: str) -> None:
     """A headless Service cannot be woken, and a ClusterIP in a manifest may say anything."""
     outcome = admit(route(), idled(cluster_ip))
     assert section_of(outcome).backend.servers == ()
-    assert "Service shop/db has no endpoints" in outcome.verdicts[key("db")].warnings
+    assert "Service shop/db has no endpoints" in outcome.verdicts[asker("db")].warnings
 
 
 def test_v4_and_v6_endpoints_are_served_together() -> None:
@@ -493,7 +493,7 @@ def test_a_route_leads_to_a_bounded_number_of_endpoints() -> None:
     assert len(servers) == MAX_ENDPOINTS == 2000
     assert {server.address.split(".")[1] for server in servers} == {"0", "1"}
     assert judged() - looked_at == MAX_ENDPOINTS
-    (warning,) = outcome.verdicts[key("db")].warnings
+    (warning,) = outcome.verdicts[asker("db")].warnings
     assert warning == (
         "Service shop/db has 4000 endpoints; only the first 2000 are looked at, by the names of their EndpointSlices: "
         "a Route leads to at most 2000"
@@ -510,7 +510,7 @@ def test_all_services_of_a_route_share_the_bound() -> None:
     alternates = tuple(RouteTarget(name=name) for name in names[1:])
     outcome = admit(route(to="s0", alternates=alternates), *map(service, names), *slices)
     assert len(section_of(outcome).backend.servers) == MAX_ENDPOINTS
-    assert [warning.split(";")[1].split(" are ")[0] for warning in outcome.verdicts[key("db")].warnings[:2]] == [
+    assert [warning.split(";")[1].split(" are ")[0] for warning in outcome.verdicts[asker("db")].warnings[:2]] == [
         " only the first 500",
         " only the first 0",
     ]

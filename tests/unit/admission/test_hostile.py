@@ -16,7 +16,7 @@ from router.objects.core import Service, ServicePort
 from router.objects.discovery import Endpoint, EndpointPort, EndpointSlice, TargetRef
 from router.objects.route import Route
 from tests.support.hostile import ADDRESSES, KEYS, NAMES, NUMBERS, ROUTES, SERVICES, SLICES, VALUES
-from tests.unit.admission.builders import admit, endpoint, endpoint_slice, key, route, section_of, service
+from tests.unit.admission.builders import admit, asker, endpoint, endpoint_slice, route, section_of, service
 
 SAFE = re.compile(r"[A-Za-z0-9._:/-]*")
 
@@ -56,7 +56,7 @@ def check(*objects: Route | Service | EndpointSlice) -> None:
             assert len(text) < 1500
         assert verdict.host is None or (verdict.host.isascii() and verdict.host.isprintable())
     alone = admit(*UNRELATED)
-    bystander = key("bystander", "quiet")
+    bystander = asker("bystander", "quiet")
     assert outcome.verdicts[bystander] == alone.verdicts[bystander]
     assert section_of(outcome, "bystander") == section_of(alone, "bystander")
 

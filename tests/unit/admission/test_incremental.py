@@ -20,10 +20,10 @@ from router.settings import AdmissionSettings
 from tests.unit.admission.builders import (
     NAMESPACE,
     SETTINGS,
+    asker,
     endpoint,
     endpoint_slice,
     holding,
-    key,
     route,
     service,
 )
@@ -221,5 +221,5 @@ def test_a_foreign_route_that_becomes_ours_and_leaves_again() -> None:
     empty = admission.update(store.objects, apply(store, [foreign, service("x")]))
     assert not empty.verdicts
     ours = admission.update(store.objects, apply(store, [route("a", 7000, to="x")]))
-    assert ours.verdicts[key("a")].admitted
+    assert ours.verdicts[asker("a")].admitted
     assert admission.update(store.objects, apply(store, [foreign])) == empty

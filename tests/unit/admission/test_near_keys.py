@@ -12,7 +12,7 @@ from router.admission.near_keys import OTHERS, left_alone, near_keys
 from router.admission.options import CHECK_INTERVAL, EXTERNAL_TCP_PORT, PREFIX
 from router.admission.verdicts import Reason
 from router.objects.route import Route
-from tests.unit.admission.builders import DB, admit, key, route, verdict_of
+from tests.unit.admission.builders import DB, admit, asker, route, verdict_of
 
 NEAR = {
     f"{PREFIX}timeout-tunel": "timeout-tunnel",
@@ -149,7 +149,7 @@ LEFT_ALONE = {
 @pytest.mark.parametrize(("given", "said", "names"), LEFT_ALONE.values(), ids=LEFT_ALONE)
 def test_why_a_route_is_left_alone(given: Route, said: str, names: str | None) -> None:
     """It gets no verdict, as ever; whoever asks is told why, and whether it names a router at all."""
-    assert key("db") not in admit(given, *DB).verdicts
+    assert asker("db") not in admit(given, *DB).verdicts
     alone = left_alone(given, "tcp-router")
     assert alone is not None
     assert said in alone.reason

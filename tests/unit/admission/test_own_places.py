@@ -15,7 +15,7 @@ from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.route import Route
 from router.objects.store import Store
 from router.settings import AdmissionSettings
-from tests.unit.admission.builders import SETTINGS, endpoint, endpoint_slice, key, route, service, sni_route
+from tests.unit.admission.builders import SETTINGS, asker, endpoint, endpoint_slice, key, route, service, sni_route
 
 PORT = 6620
 ROUTER = RouterPod(
@@ -55,7 +55,7 @@ class World:
 
     def warnings(self, name: str = "db") -> str:
         """Give what is told of a Route that is admitted."""
-        verdict = self.outcome.verdicts[key(name)]
+        verdict = self.outcome.verdicts[asker(name)]
         assert verdict.admitted
         return "; ".join(verdict.warnings)
 

@@ -8,7 +8,6 @@ import pytest
 
 from router.admission.pool import EVERYBODY, PortPool, allowlist_id
 from router.model import Model, frontend_name
-from router.objects.meta import ObjectKey
 from router.plan.running import close_idle_ports, loaded
 from router.plan.section_text import ServerLine
 from router.settings import PortRanges, RouteDefaults
@@ -82,8 +81,8 @@ def test_loaded_closes_the_ports_of_the_pool() -> None:
         "disable frontend fe_tcp:7003",
     ]
     assert running.owners == {}
-    assert running.place(ObjectKey("team", "db")) is _DB
-    assert running.place(ObjectKey("team", "nobody")) is None
+    assert running.place("be_tcp:team:db") is _DB
+    assert running.place("be_tcp:team:nobody") is None
 
 
 def test_claimed_pool_port_is_not_closed_and_a_left_section_is() -> None:
@@ -92,17 +91,17 @@ def test_claimed_pool_port_is_not_closed_and_a_left_section_is() -> None:
     gone, tls = section("gone", 7004), section("tls", None)
     model = Model((_DB, gone, tls))
     running = loaded(replace(model, pool=pool.sections(model)), {}, "/owners")
-    key = ObjectKey("team", "db")
+    key = "be_tcp:team:db"
     running = replace(
         running,
         moved={key: running.pool[7003]},
         owners={"pool:7003": key},
-        closed=frozenset({key, ObjectKey("team", "gone"), ObjectKey("team", "tls")}),
+        closed=frozenset({key, "be_tcp:team:gone", "be_tcp:team:tls"}),
     )
     closed = {each.text.removeprefix("disable frontend ") for each in close_idle_ports(running)}
     assert closed == {frontend_name(7001), frontend_name(7002), frontend_name(7004)}
     assert running.place(key) is running.pool[7003]
-    assert running.place(ObjectKey("team", "gone")) is None
+    assert running.place("be_tcp:team:gone") is None
 
 
 def test_deleted_servers_are_forgotten() -> None:

@@ -10,16 +10,15 @@ import pytest
 from router.admission import Outcome
 from router.admission.options import PREFIX
 from router.admission.verdicts import Reason
-from router.model import Frontend, backend_name
-from router.objects.meta import ObjectKey
+from router.model import Asker, Frontend, backend_name
 from router.objects.route import Route, RouteTarget
 from router.settings import AdmissionSettings, PortRanges
 from tests.unit.admission.builders import (
     DB,
     SETTINGS,
     admit,
+    asker,
     endpoint_slice,
-    key,
     route,
     section_of,
     service,
@@ -56,7 +55,7 @@ OURS = {
 def test_whose_a_route_is(given: Route, *, ours: bool) -> None:
     """The name decides; a Route of another router gets no verdict and nothing of the model."""
     outcome = admit(given, *DB)
-    assert (key("db") in outcome.verdicts) is ours
+    assert (asker("db") in outcome.verdicts) is ours
     assert bool(outcome.model.routes) is ours
 
 
@@ -87,7 +86,7 @@ def test_the_seeds_route_is_served() -> None:
     )
     settings = replace(SETTINGS, router_name="wzh-router-1")
     outcome = admit(seed, settings=settings)
-    verdict = outcome.verdicts[key("ottcache-002")]
+    verdict = outcome.verdicts[asker("ottcache-002")]
     assert (verdict.admitted, verdict.port, verdict.host) == (True, 6620, None)
     section = section_of(outcome, "ottcache-002")
     assert section.backend.name == "be_tcp:shop:ottcache-002"
@@ -206,7 +205,7 @@ def test_which_hosts_are_accepted(host: str, wildcard: str, expected: str | None
     """Hosts are DNS names; Subdomain stands for all names directly under the domain of the host."""
     asked = route(port=None, host=host, termination="passthrough", wildcard=wildcard)
     outcome = admit(asked, *DB, settings=replace(SETTINGS, allow_wildcard_routes=True))
-    verdict = outcome.verdicts[key("db")]
+    verdict = outcome.verdicts[asker("db")]
     sni = shared_of(outcome, 8443)
     assert sni is not None
     if expected is None:
@@ -217,13 +216,13 @@ def test_which_hosts_are_accepted(host: str, wildcard: str, expected: str | None
     else:
         assert verdict.admitted
         assert verdict.host == (f"*{expected}" if wildcard == "Subdomain" else expected)
-        assert [(each.host, each.backend) for each in sni.hosts] == [(expected, backend_name("shop", "db"))]
+        assert [(each.host, each.backend) for each in sni.hosts] == [(expected, backend_name(asker("db")))]
 
 
 def test_the_host_of_a_route_without_tls_is_no_server_name() -> None:
     """Without TLS no client tells a name: the Route has its port, and nothing on the SNI port."""
     outcome = admit(route(host="db.example.com"), *DB)
-    assert outcome.verdicts[key("db")].host is None
+    assert outcome.verdicts[asker("db")].host is None
     assert shared_of(outcome, 8443) is not None
     assert not any(frontend.hosts for frontend in outcome.model.shared)
 
@@ -231,7 +230,7 @@ def test_the_host_of_a_route_without_tls_is_no_server_name() -> None:
 def test_a_dedicated_port_and_the_sni_port_lead_to_one_backend() -> None:
     """Passthrough TLS with a host and a port of its own is reached both ways."""
     outcome = admit(route(host="db.example.com", termination="passthrough"), *DB)
-    assert (outcome.verdicts[key("db")].port, outcome.verdicts[key("db")].host) == (6620, "db.example.com")
+    assert (outcome.verdicts[asker("db")].port, outcome.verdicts[asker("db")].host) == (6620, "db.example.com")
     assert isinstance(section_of(outcome).frontend, Frontend)
     sni = shared_of(outcome, 8443)
     assert sni is not None
@@ -314,7 +313,7 @@ NAMES = {
 def test_names_that_kubernetes_would_not_take_do_not_reach_haproxy(namespace: str, name: str) -> None:
     """Such a Route is rejected, in words that are safe to print, and others are served."""
     outcome = admit(route(name, namespace=namespace), route("other", 7000), *DB)
-    verdict = outcome.verdicts[ObjectKey(namespace, name)]
+    verdict = outcome.verdicts[Asker.route(namespace, name)]
     assert verdict.reason is Reason.CONFIG_REJECTED
     assert verdict.message.isprintable()
     assert verdict.message.isascii()

@@ -38,7 +38,7 @@ def test_nothing_is_seen_before_take() -> None:
     store.put(_route())
     assert store.objects == Objects()
     changes, arrived_s = store.take()
-    assert (changes, store.objects.routes) == (Changes(frozenset({_WEB})), {_WEB: _route()})
+    assert (changes, store.objects.routes) == (Changes(frozenset({(Route, _WEB)})), {_WEB: _route()})
     assert arrived_s is not None
 
 
@@ -63,10 +63,10 @@ def test_delete_and_put_between_two_takes() -> None:
     store.delete(Route, _WEB)
     store.put(_route(host="a.example.com"))
     store.delete(Service, _WEB)
-    assert store.take()[0] == Changes(frozenset({_WEB}))
+    assert store.take()[0] == Changes(frozenset({(Route, _WEB)}))
     store.put(_route(host="b.example.com"))
     store.delete(Route, _WEB)
-    assert store.take()[0] == Changes(frozenset({_WEB}))
+    assert store.take()[0] == Changes(frozenset({(Route, _WEB)}))
     assert store.objects.routes == {}
 
 
@@ -90,7 +90,7 @@ def test_everything_names_services_known_by_slices_only() -> None:
     store.put(_route(), _service("a"), _slice("s", "b"))
     store.take()
     services = frozenset({ObjectKey("team", "a"), ObjectKey("team", "b")})
-    assert store.objects.everything() == Changes(frozenset({_WEB}), services)
+    assert store.objects.everything() == Changes(frozenset({(Route, _WEB)}), services)
 
 
 def test_synced_when_every_source_is() -> None:
@@ -178,7 +178,7 @@ class StoreAgainstDict(RuleBasedStateMachine):
             for state in (before, after):
                 if isinstance(obj := state.get(slot), EndpointSlice):
                     services.add(obj.service)
-        assert changes == Changes(frozenset(key for kind, key in different if kind is Route), frozenset(services))
+        assert changes == Changes(frozenset(slot for slot in different if slot[0] is Route), frozenset(services))
         assert (arrived_s is not None) is bool(changes)
         now = _flat(self.store.objects)
         assert now == after
@@ -218,14 +218,14 @@ def test_routes_of_late_namespaces_wait_and_all_else_does_not() -> None:
     store.put(route("kept", "first"), route("deleted", "late"), route("new"), route("x", "now", "other"))
     store.put(Service(metadata=ObjectMeta(name="s", namespace="team")))
     changes, _ = store.take({"team"})
-    assert changes == Changes(frozenset({ObjectKey("other", "x")}), frozenset({ObjectKey("team", "s")}))
+    assert changes == Changes(frozenset({(Route, ObjectKey("other", "x"))}), frozenset({ObjectKey("team", "s")}))
     assert store.objects.routes[ObjectKey("team", "kept")].spec.host == "before"
     store.put(route("kept", "second"))
     store.delete(Route, ObjectKey("team", "deleted"))
     changes, _ = store.take({"team"})
-    assert changes.routes == {ObjectKey("team", "deleted")}
+    assert changes.of(Route) == {ObjectKey("team", "deleted")}
     changes, _ = store.take()
-    assert changes.routes == {ObjectKey("team", "kept"), ObjectKey("team", "new")}
+    assert changes.of(Route) == {ObjectKey("team", "kept"), ObjectKey("team", "new")}
     assert store.objects.routes[ObjectKey("team", "kept")].spec.host == "second"
     assert ObjectKey("team", "deleted") not in store.objects.routes
     assert store.take()[0] == Changes()

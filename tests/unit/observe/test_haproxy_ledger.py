@@ -14,7 +14,6 @@ from router.haproxy.talk.stats import WorkerId
 from router.haproxy.talk.tables import Table, parse_info_fields, parse_stat
 from router.haproxy.talk.workers import Reading
 from router.model import Model
-from router.objects.meta import ObjectKey
 from router.observe.metrics.haproxy.exposition import exposition
 from router.observe.metrics.haproxy.families import FAMILIES, is_up, seconds
 from router.observe.metrics.haproxy.ledger import KEEP_S, Ledger
@@ -22,7 +21,7 @@ from router.observe.metrics.haproxy.owners import Owners
 from tests.support.exposition import Exposition, promtool_complaints
 from tests.support.models import section, server
 
-A, B = ObjectKey("ns", "a"), ObjectKey("ns", "b")
+A, B, C = "be_tcp:ns:a", "be_tcp:ns:b", "be_tcp:ns:service_db_pg"
 POD = "pod:db-0:db:pg:10.0.0.1:5432"
 FIRST, SECOND = WorkerId(7, 1000), WorkerId(8, 1001)
 # Those of HAProxy 2.8 and 3.0, as far as they are read.
@@ -270,35 +269,47 @@ def test_servers_that_were_not_asked_for() -> None:
 @pytest.mark.parametrize(
     ("kind", "proxy", "server_name", "expected"),
     [
-        pytest.param("0", "fe_tcp:8443", "", {"frontend": "fe_tcp:8443", "namespace": "", "route": "", "port": "8443"}, id="shared"),
-        pytest.param("0", "stats", "", {"frontend": "stats", "namespace": "", "route": "", "port": ""}, id="template's frontend"),
+        pytest.param("0", "fe_tcp:8443", "", {"frontend": "fe_tcp:8443", "namespace": "", "route": "", "kind": "", "port": "8443"}, id="shared"),
+        pytest.param("0", "stats", "", {"frontend": "stats", "namespace": "", "route": "", "kind": "", "port": ""}, id="template's frontend"),
         pytest.param("0", "fe_tcp:9999", "", None, id="idle port"),
-        pytest.param("1", "mine", "", {"backend": "other/mine", "namespace": "", "route": "", "port": ""}, id="template's backend"),
+        pytest.param("1", "mine", "", {"backend": "other/mine", "namespace": "", "route": "", "kind": "", "port": ""}, id="template's backend"),
         pytest.param("1", "pool:9999", "", None, id="idle backend"),
-        pytest.param("1", "pool:sni:3", "", {"backend": "tcp", "namespace": "ns", "route": "b", "port": ""}, id="SNI pool"),
+        pytest.param("1", "pool:sni:3", "", {"backend": "tcp", "namespace": "ns", "route": "b", "kind": "Route", "port": ""}, id="SNI pool"),
+        pytest.param(
+            "1", "be_tcp:ns:service_db_pg", "", {"backend": "tcp", "namespace": "ns", "route": "db:pg", "kind": "Service", "port": "15432"},
+            id="port of a Service",
+        ),
+        pytest.param(
+            "0", "fe_tcp:15432", "", {"frontend": "fe_tcp:15432", "namespace": "ns", "route": "db:pg", "kind": "Service", "port": "15432"},
+            id="frontend of a Service's port",
+        ),
         pytest.param(
             "2", "be_tcp:ns:a", "pod:db-0:db:pg:fd00::1:5432",
-            {"server": "fd00::1:5432", "namespace": "ns", "route": "a", "pod": "db-0", "service": "db", "port": "6620"},
+            {"server": "fd00::1:5432", "namespace": "ns", "route": "a", "kind": "Route", "pod": "db-0", "service": "db", "port": "6620"},
             id="IPv6",
         ),
         pytest.param(
             "2", "be_tcp:ns:a", "pod:10.0.0.1:db::10.0.0.1:5432",
-            {"server": "10.0.0.1:5432", "namespace": "ns", "route": "a", "pod": "10.0.0.1", "service": "db", "port": "6620"},
+            {"server": "10.0.0.1:5432", "namespace": "ns", "route": "a", "kind": "Route", "pod": "10.0.0.1", "service": "db", "port": "6620"},
             id="no pod's name, no port's name",
         ),
         pytest.param(
-            "2", "be_tcp:ns:a", "odd", {"server": "odd", "namespace": "ns", "route": "a", "pod": "", "service": "", "port": "6620"},
+            "2", "be_tcp:ns:a", "odd", {"server": "odd", "namespace": "ns", "route": "a", "kind": "Route", "pod": "", "service": "", "port": "6620"},
             id="template's server",
         ),
         pytest.param(
-            "2", "mine", "odd", {"server": "mine/odd", "namespace": "", "route": "", "pod": "", "service": "", "port": ""},
+            "2", "mine", "odd", {"server": "mine/odd", "namespace": "", "route": "", "kind": "", "pod": "", "service": "", "port": ""},
             id="template's backend's server",
         ),
     ],
 )  # fmt: skip
 def test_labels(kind: str, proxy: str, server_name: str, expected: Mapping[str, str] | None) -> None:
     """Each name of HAProxy's is read as what it stands for."""
-    owners = Owners(MappingProxyType({"fe_tcp:6620": A, "fe_tcp:8443": None}), {"pool:sni:3": B}, {A: 6620})
+    owners = Owners(
+        MappingProxyType({"fe_tcp:6620": A, "fe_tcp:8443": None, "fe_tcp:15432": C}),
+        {"pool:sni:3": B},
+        {A: 6620, C: 15432},
+    )
     labels = owners.labels(kind, proxy, server_name)
     assert (labels and {**dict(labels.identity), "port": labels.port}) == expected
 
@@ -307,7 +318,7 @@ def test_owners_of_a_model() -> None:
     """Ports, servers and names are read off what HAProxy serves."""
     model = Model((section("db", 6620, server(1), server(2)),))
     owners = Owners.of(model, {"pool:1": B})
-    key = ObjectKey(model.routes[0].namespace, "db")
+    key = model.routes[0].backend.name
     assert (owners.frontends, owners.ports, owners.servers) == ({"fe_tcp:6620": key}, {key: 6620}, 2)
     assert owners.backends == {"pool:1": B}
 

@@ -7,21 +7,20 @@ from dataclasses import replace
 
 from router.admission import Verdict
 from router.haproxy.talk.stats import BackendNow
-from router.model import Model
-from router.objects.meta import ObjectKey
+from router.model import Asker, Model
 from router.observe.http import JSON
 from router.observe.ports_page import PortsPage
 from router.reconcile.snapshot import Snapshot
 from tests.support.models import section, server
 
-KEY = ObjectKey("team", "db")
+KEY = Asker.route("team", "db")
 
 
 class Seen:
     """What the page is made of, and how often each was asked for."""
 
     def __init__(self) -> None:
-        self.snapshot = Snapshot(applied=Model((section("db", 6620),)), verdicts={KEY: Verdict(route=KEY, port=6620)})
+        self.snapshot = Snapshot(applied=Model((section("db", 6620),)), verdicts={KEY: Verdict(asker=KEY, port=6620)})
         self.counts: dict[str, BackendNow] | None = {"be_tcp:team:db": BackendNow(3, 0)}
         self.page = PortsPage(lambda: self.snapshot, lambda: self.counts, "tcp.example.com")
 
@@ -62,7 +61,7 @@ def test_page_is_made_once_for_all_who_ask() -> None:
 def test_sessions_of_the_pool_are_the_routes() -> None:
     """A Route that a section of the pool serves shows that section's connections."""
     seen = Seen()
-    seen.snapshot = replace(seen.snapshot, owners={"pool:6620": KEY})
+    seen.snapshot = replace(seen.snapshot, owners={"pool:6620": "be_tcp:team:db"})
     seen.counts = {"pool:6620": BackendNow(7, 0)}
     assert json.loads(seen.page().body)[0]["sessions"] == 7
 

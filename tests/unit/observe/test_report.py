@@ -18,8 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from router.admission import Verdict
 from router.admission.verdicts import Reason
 from router.errors import SettingsError
-from router.model import Model
+from router.model import Asker, Model
 from router.objects.meta import ObjectKey
+from router.objects.route import Route
 from router.objects.store import Changes
 from router.observe.health import Health, alive, ready
 from router.observe.http import JSON, HttpServer, Page, health_page
@@ -69,12 +70,12 @@ def test_ready(snapshot: Snapshot, problem: str | None) -> None:
 def test_port_rows_are_sorted_and_without_port_last() -> None:
     """Rows sort by port, then name; Routes without a port come last."""
     verdicts = {
-        key: Verdict(route=key, port=port, host=host, reason=reason, message=message)
+        key: Verdict(asker=key, port=port, host=host, reason=reason, message=message)
         for key, port, host, reason, message in (
-            (ObjectKey("a", "none"), None, "h.example.com", None, ""),
-            (ObjectKey("a", "late"), 9000, None, Reason.PORT_ALREADY_CLAIMED, "held by b/first"),
-            (ObjectKey("b", "first"), 9000, None, None, ""),
-            (ObjectKey("c", "low"), 80, None, None, ""),
+            (Asker.route("a", "none"), None, "h.example.com", None, ""),
+            (Asker.route("a", "late"), 9000, None, Reason.PORT_ALREADY_CLAIMED, "held by b/first"),
+            (Asker.route("b", "first"), 9000, None, None, ""),
+            (Asker.route("c", "low"), 80, None, None, ""),
         )
     }
     rows = port_rows(verdicts, None, "tcp.example.com")
@@ -108,12 +109,12 @@ def test_metrics_tell_what_happened() -> None:
     """Counters follow the observer's calls, gauges the snapshot."""
     metrics = Metrics("3.0.11", haproxy_up=lambda: True)
     metrics.count_problems(lambda: 2)
-    metrics.changes_seen(Changes(frozenset({ObjectKey("a", "b")}), frozenset()))
+    metrics.changes_seen(Changes(frozenset({(Route, ObjectKey("a", "b"))}), frozenset()))
     metrics.reload_finished("success", frozenset({ReloadCause.ROUTE_ADDED, ReloadCause.SERVERS_CHANGED}), 0.02)
     metrics.reload_finished("refused", frozenset({ReloadCause.ROUTE_ADDED}), 0.02)
     metrics.haproxy_ended()
-    good, bad = ObjectKey("a", "good"), ObjectKey("a", "bad")
-    verdicts = {good: Verdict(route=good, warnings=("w",)), bad: Verdict(route=bad, reason=Reason.INVALID_PORT)}
+    good, bad = Asker.route("a", "good"), Asker.route("a", "bad")
+    verdicts = {good: Verdict(asker=good, warnings=("w",)), bad: Verdict(asker=bad, reason=Reason.INVALID_PORT)}
     metrics.published(Snapshot(synced=True, configured=True, verdicts=verdicts, last_success_s=1234.5, problem="p"))
     metrics.show_readiness(lambda: Health((), ("stale: ...",)))
     seen = values(metrics)

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.admission.pool import PortPool
-from router.model import Frontend, Model, RouteSection, Server, SharedFrontend, SniHost
-from router.objects.meta import ObjectKey
+from router.model import Asker, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.plan.running import Running, close_idle_ports, loaded
 from router.render import Renderer, TemplateSet
@@ -264,7 +263,7 @@ def test_route_on_a_pool_port() -> None:
     ]
     assert isinstance(opened, RuntimeUpdate)
     assert opened.new_sections
-    assert opened.after.owners == {"pool:7001": ObjectKey("team", "db")}
+    assert opened.after.owners == {"pool:7001": "be_tcp:team:db"}
     closed = plan(opened.after, _BASE, renderer)
     assert _texts(closed) == [
         "disable frontend fe_tcp:7001",
@@ -273,6 +272,25 @@ def test_route_on_a_pool_port() -> None:
     ]
     assert isinstance(closed, RuntimeUpdate)
     assert closed.after.owners == {}
+
+
+def test_a_route_that_was_made_again_with_the_same_text_needs_no_command() -> None:
+    """HAProxy knows names alone: another uid is another asker in the model, on its port and under its host, and nothing to HAProxy."""
+    renderer = _renderer()
+    db, tls = section("db", 7001, _ONE), section("tls", None, _TWO)
+    base = replace(_BASE, routes=(db, tls, *_BASE.routes), shared=(shared(8443, {"tls.example.com": tls}),))
+    running = _running(renderer, base)
+    again = [replace(each, asker=each.asker._replace(uid="another")) for each in (db, tls)]
+    model = replace(
+        base,
+        routes=(*again, *_BASE.routes),
+        shared=(shared(8443, {"tls.example.com": again[1]}),),
+        pool=running.model.pool,
+    )
+    made_again = plan(running, model, renderer)
+    assert _texts(made_again) == []
+    assert isinstance(made_again, RuntimeUpdate)
+    assert made_again.after.model == model
 
 
 def test_allowlist_on_a_pool_port() -> None:
@@ -568,7 +586,7 @@ def _some_model(draw: st.DrawFn) -> Model:
         for wanted in draw(st.sets(st.sampled_from((8443, 9443)))):
             host = draw(st.sampled_from(("x", "y", f".{name}")))
             if host not in {each.host for each in hosts[wanted]}:
-                hosts[wanted].append(SniHost(host, f"be_tcp:team:{name}", "team", name))
+                hosts[wanted].append(SniHost(host, f"be_tcp:team:{name}", Asker.route("team", name)))
     has_second = draw(st.sampled_from((True, True, False)))
     frontends = [
         SharedFrontend(
@@ -621,9 +639,7 @@ class _Simulated:
         assert self.haproxy.idle_with_servers() == []
         assert self.haproxy.unchecked() == []
         assert self.running.owners == {place.backend.name: key for key, place in self.running.moved.items()}
-        assert self.haproxy.owners() == {
-            place: f"be_tcp:{key.namespace}:{key.name}" for place, key in self.running.owners.items()
-        }
+        assert self.haproxy.owners() == self.running.owners
 
 
 _ROUNDS = 5

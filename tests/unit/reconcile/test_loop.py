@@ -14,7 +14,7 @@ from router.objects.meta import ObjectMeta
 from router.objects.route import Route
 from router.plan import ReloadCause
 from router.reconcile.timing import Timing
-from tests.support.stage import PREFIX, Stage, key, route, start
+from tests.support.stage import PREFIX, Stage, asker, key, route, start
 from tests.support.waiting import wait_for
 
 
@@ -83,7 +83,7 @@ def test_refused_route_costs_only_itself(stage: Stage) -> None:
     start(stage, route("good", 7001), route("bad", 7002))
     assert stage.haproxy.serves == {7001}
     assert stage.verdicts() == {"good": None, "bad": Reason.CONFIG_REJECTED}
-    assert "unknown keyword" in stage.controller.snapshot.verdicts[key("bad")].message
+    assert "unknown keyword" in stage.controller.snapshot.verdicts[asker("bad")].message
     stage.turn()
     assert len(stage.haproxy.loads) == 1
 
@@ -251,7 +251,8 @@ def test_reporter_is_told_what_changed(stage: Stage) -> None:
     stage.turn()
     stage.turn()
     told = [
-        ({k.name for k in snapshot.verdicts}, {k.name for k in changed}) for snapshot, changed in stage.witness.reported
+        ({k.name for k in snapshot.verdicts}, {k.name for _, k in changed})
+        for snapshot, changed in stage.witness.reported
     ]
     assert told == [({"a"}, {"a"}), ({"a"}, {"foreign"}), (set(), {"a"})]
     assert stage.witness.served == 3

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from router.admission import Verdict
+from collections.abc import Iterable
+
+from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
+from router.objects.route import Route
 from router.plan import ReloadCause, ReloadReason
 from router.reconcile.reload_shares import ReloadShares
 
-KEY = ObjectKey("team", "db")
-OTHER = ObjectKey("other", "db")
-CHANGED = ReloadReason(ReloadCause.OPTIONS_CHANGED, str(KEY))
+KEY = (Route, ObjectKey("team", "db"))
+OTHER = (Route, ObjectKey("other", "db"))
+CHANGED = ReloadReason(ReloadCause.OPTIONS_CHANGED, "team/db")
+
+
+def nowhere(_slot: Slot) -> Iterable[int]:
+    """Say that nobody has a port."""
+    return ()
 
 
 def test_a_namespace_that_has_it_loaded_again_and_again_waits() -> None:
@@ -19,7 +27,7 @@ def test_a_namespace_that_has_it_loaded_again_and_again_waits() -> None:
     for tenths in range(1000):
         if "team" not in shares.used_up(tenths / 10):
             loads += 1
-            shares.reloaded([CHANGED], {}, tenths / 10)
+            shares.reloaded([CHANGED], nowhere, tenths / 10)
         assert shares.used_up(tenths / 10) <= {"team"}
     assert loads == 3 + 9
     assert shares.used_up(110) == set()
@@ -28,11 +36,11 @@ def test_a_namespace_that_has_it_loaded_again_and_again_waits() -> None:
 def test_who_changed_a_shared_port_is_charged_for_it() -> None:
     """The reason names the port: of those who are on it, they who changed something since the last load."""
     shares = ReloadShares(1, 10)
-    verdicts = {KEY: Verdict(route=KEY, port=7000), OTHER: Verdict(route=OTHER, port=7000)}
+    ports: dict[Slot, tuple[int, ...]] = {KEY: (7000,), OTHER: (7000,)}
     shares.touched([KEY])
-    shares.reloaded([ReloadReason(ReloadCause.PORT_CHANGED, "7000")], verdicts, 0)
+    shares.reloaded([ReloadReason(ReloadCause.PORT_CHANGED, "7000")], ports.__getitem__, 0)
     assert shares.used_up(1) == {"team"}
-    shares.reloaded([ReloadReason(ReloadCause.PORT_CHANGED, "7000")], verdicts, 1)
+    shares.reloaded([ReloadReason(ReloadCause.PORT_CHANGED, "7000")], ports.__getitem__, 1)
     assert shares.used_up(11) == set()
 
 
@@ -40,8 +48,8 @@ def test_what_is_nobodys_doing_is_charged_to_nobody() -> None:
     """Starts, templates, and what HAProxy refused; and with 0 seconds nobody is charged for anything."""
     shares = ReloadShares(1, 10)
     shares.touched([KEY])
-    shares.reloaded([ReloadReason(ReloadCause.START), ReloadReason(ReloadCause.TEMPLATES_CHANGED)], {}, 0)
+    shares.reloaded([ReloadReason(ReloadCause.START), ReloadReason(ReloadCause.TEMPLATES_CHANGED)], nowhere, 0)
     assert shares.used_up(0) == set()
     free = ReloadShares(1, 0)
-    free.reloaded([CHANGED], {}, 0)
+    free.reloaded([CHANGED], nowhere, 0)
     assert free.used_up(0) == set()

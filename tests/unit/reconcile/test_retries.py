@@ -8,22 +8,21 @@ import pytest
 
 from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
-from router.model import Model, RouteSection
-from router.objects.meta import ObjectKey
+from router.model import Asker, Model, RouteSection
 from router.reconcile.retries import Allowance, SetAside
 from router.reconcile.set_aside import Refusal, Refusals
 from router.supervisor.backoff import Backoff
 from tests.support.models import section, server
 
-KEY = ObjectKey("team", "db")
+KEY = Asker.route("team", "db")
 NO = Refusal(Reason.CONFIG_REJECTED, "no")
 TAKEN = Refusal(Reason.PORT_UNAVAILABLE, "taken")
 
 
 def wanting(*sections: RouteSection) -> Outcome:
     """Make an outcome in which these are to be served."""
-    keys = [ObjectKey(each.namespace, each.route) for each in sections]
-    return Outcome(Model(tuple(sections)), {key: Verdict(route=key, port=6620) for key in keys})
+    keys = [Asker.route(each.namespace, each.route) for each in sections]
+    return Outcome(Model(tuple(sections)), {key: Verdict(asker=key, port=6620) for key in keys})
 
 
 NOTHING = wanting()
@@ -129,7 +128,7 @@ def test_new_routes_of_a_namespace_that_was_refused_too_often_wait_together() ->
     aside.review(wanted, served, frozenset(), nothing_taken, now_s=101)
     kept_out = aside.in_force().routes
     assert {key.name for key in kept_out} == {"db", "new", "touched"}
-    assert "namespace team again and again" in kept_out[ObjectKey("team", "new")].message
+    assert "namespace team again and again" in kept_out[Asker.route("team", "new")].message
     assert aside.due_s() == 110
     aside.review(wanted, served, frozenset(), nothing_taken, now_s=110)
     assert not aside.in_force()
@@ -188,7 +187,7 @@ def test_port_nobody_wants_any_more_is_forgotten() -> None:
 def test_acquitted_is_forgotten_and_what_is_in_force_stays() -> None:
     """After a success only those that were on trial are forgotten."""
     aside = SetAside((5, 300), 2)
-    other = ObjectKey("team", "other")
+    other = Asker.route("team", "other")
     both = wanting(section("db", 6620), section("other", 6621))
     aside.add(Refusals({KEY: NO, other: NO}, {}), both, now_s=100)
     aside.add(Refusals({other: NO}, {}), both, now_s=104)

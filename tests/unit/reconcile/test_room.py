@@ -15,7 +15,7 @@ from router.haproxy.process.descriptors import LEAST_CONNECTIONS, needed
 from router.model import Step
 from router.objects.route import Route
 from router.settings import PortRanges
-from tests.support.stage import AT_ONCE, Stage, key, route
+from tests.support.stage import AT_ONCE, Stage, asker, key, route
 
 Logged = list[structlog.typing.EventDict]
 
@@ -54,7 +54,7 @@ def test_a_new_route_that_does_not_fit_is_set_aside_alone(stage: Stage, logged: 
     _serve(stage, _aged("a", 6620, 2020))
     assert stage.haproxy.serves == {6621, 6622}
     assert stage.verdicts() == {"a": Reason.OUT_OF_FILES, "b": None, "c": None}
-    verdict = stage.controller.snapshot.verdicts[key("a")]
+    verdict = stage.controller.snapshot.verdicts[asker("a")]
     assert verdict.set_aside
     assert "may not open as many files" in verdict.message
     loads = len(stage.haproxy.loads)

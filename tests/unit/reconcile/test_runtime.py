@@ -67,7 +67,7 @@ def test_route_on_a_pool_port_is_no_reload(slow_stage: Stage) -> None:
     assert opened(slow_stage) == ["7001"]
     assert len(slow_stage.haproxy.loads) == 1
     assert slow_stage.verdicts() == {"a": None}
-    assert slow_stage.controller.snapshot.owners == {"pool:7001": key("a")}
+    assert slow_stage.controller.snapshot.owners == {"pool:7001": "be_tcp:team:a"}
     assert slow_stage.witness.updates == ["success"]
     assert slow_stage.witness.served == 1
 
@@ -251,7 +251,7 @@ def test_haproxy_killed_before_the_disk_was_level_is_brought_level(
     assert stage.haproxy.restarts == 1
     assert opened(stage) == ["7001", "7001"]
     assert len(stage.haproxy.loads) == 1
-    assert stage.controller.snapshot.owners == {"pool:7001": key("a")}
+    assert stage.controller.snapshot.owners == {"pool:7001": "be_tcp:team:a"}
 
 
 def test_change_that_was_lost_with_haproxy_is_not_written_later(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,17 @@ from hypothesis import strategies as st
 
 from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
-from router.model import Backend, Frontend, Model, PortOptions, RouteSection, SharedFrontend, SniHost, backend_name
-from router.objects.meta import ObjectKey
+from router.model import (
+    Asker,
+    Backend,
+    Frontend,
+    Model,
+    PortOptions,
+    RouteSection,
+    SharedFrontend,
+    SniHost,
+    backend_name,
+)
 from router.reconcile import set_aside
 from router.reconcile.set_aside import Refusal, Refusals, without
 from router.settings import AdmissionSettings
@@ -41,18 +50,18 @@ TAKEN = Refusal(Reason.PORT_UNAVAILABLE, "taken")
 
 def section(name: str, port: int | None) -> RouteSection:
     """Make the section of the Route ``team/<name>``."""
-    backend = replace(BACKEND, name=backend_name("team", name))
-    return RouteSection("team", name, backend, Frontend(port, OPTIONS) if port is not None else None)
+    backend = replace(BACKEND, name=backend_name(key(name)))
+    return RouteSection(key(name), backend, Frontend(port, OPTIONS) if port is not None else None)
 
 
 def host(name: str, route: str) -> SniHost:
     """Make a host that leads to the Route ``team/<route>``."""
-    return SniHost(name, backend_name("team", route), "team", route)
+    return SniHost(name, backend_name(key(route)), key(route))
 
 
-def key(name: str) -> ObjectKey:
+def key(name: str) -> Asker:
     """Make the key of the Route ``team/<name>``."""
-    return ObjectKey("team", name)
+    return Asker.route("team", name)
 
 
 @pytest.fixture
@@ -66,10 +75,10 @@ def outcome() -> Outcome:
         ),
     )
     verdicts = {
-        key("both"): Verdict(route=key("both"), port=7001, host="b.example.com"),
-        key("plain"): Verdict(route=key("plain"), port=7002, warnings=("no endpoints",)),
-        key("shared"): Verdict(route=key("shared"), port=7443, host="s.example.com"),
-        key("sni"): Verdict(route=key("sni"), host="n.example.com"),
+        key("both"): Verdict(asker=key("both"), port=7001, host="b.example.com"),
+        key("plain"): Verdict(asker=key("plain"), port=7002, warnings=("no endpoints",)),
+        key("shared"): Verdict(asker=key("shared"), port=7443, host="s.example.com"),
+        key("sni"): Verdict(asker=key("sni"), host="n.example.com"),
     }
     return Outcome(model, verdicts)
 
@@ -90,7 +99,7 @@ def test_refused_route_costs_only_itself(outcome: Outcome) -> None:
     assert rejected(less) == {"both": Reason.CONFIG_REJECTED}
     assert less.model.routes == outcome.model.routes[1:]
     assert all(after is before for after, before in zip(less.model.routes, outcome.model.routes[1:], strict=True))
-    assert [h.route for h in less.model.shared[1].hosts] == ["sni"]
+    assert [h.asker.name for h in less.model.shared[1].hosts] == ["sni"]
     assert less.model.shared[0] is outcome.model.shared[0]
 
 
@@ -138,7 +147,7 @@ def test_refused_routes_are_left_out_alike_whether_a_port_is_too(with_port: set[
         for name in "abcdefg"
     ]
     outcome = admit(*routes, route("h", 7001), *DB, settings=settings)
-    refusals = {ObjectKey("shop", name): NO for name in refused}
+    refusals = {Asker.route("shop", name): NO for name in refused}
     quick = without(outcome, Refusals(refusals, {}))
     slow = without(outcome, Refusals(refusals, {9: TAKEN}))
     assert quick.model == slow.model
@@ -149,12 +158,12 @@ def test_refused_routes_are_left_out_alike_whether_a_port_is_too(with_port: set[
 def test_one_refused_route_does_not_have_all_others_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """One team's refused Route must not make the changes of all others slower: a search, and copies."""
     looked_at = Mock(wraps=set_aside._refusal)  # noqa: SLF001 - to count
-    keys = Mock(wraps=set_aside.key_of)
+    keys = Mock(wraps=set_aside.asker_of)
     monkeypatch.setattr(set_aside, "_refusal", looked_at)
-    monkeypatch.setattr(set_aside, "key_of", keys)
+    monkeypatch.setattr(set_aside, "asker_of", keys)
     many = [route(f"r{number}", 10_000 + number) for number in range(300)]
     outcome = admit(*many, *DB)
-    left = without(outcome, Refusals({ObjectKey("shop", "r7"): NO}, {}))
+    left = without(outcome, Refusals({Asker.route("shop", "r7"): NO}, {}))
     assert len(left.model.routes) == 299
     assert looked_at.call_count == 0
     assert keys.call_count < 20

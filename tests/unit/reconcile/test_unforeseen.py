@@ -12,6 +12,7 @@ import pytest
 import structlog
 
 from router.admission import Admission
+from router.objects.route import Route
 from router.objects.store import Store
 from router.observe.health import FAILED_TURNS, Health, alive
 from router.plan import ReloadCause
@@ -20,7 +21,7 @@ from router.reconcile.revival import Revival
 from router.reconcile.set_aside import Refusals
 from router.reconcile.timing import Timing
 from router.render import Renderer
-from tests.support.stage import Stage, key, route
+from tests.support.stage import Stage, asker, key, route
 from tests.support.waiting import wait_for
 
 _QUICK = Timing(
@@ -101,13 +102,13 @@ def test_loop_goes_on_wherever_it_failed(
         stage.store.put(route("b", 7002))
         stage.store.delete(type(route("a", 7001)), key("a"))
         stage.store.put(route("c", 7003))
-        wait_for(lambda: set(stage.controller.snapshot.verdicts) == {key("b"), key("c")}, "the verdicts")
+        wait_for(lambda: set(stage.controller.snapshot.verdicts) == {asker("b"), asker("c")}, "the verdicts")
         wait_for(lambda: stage.haproxy.serves == {7002, 7003}, "the ports")
         wait_for(lambda: stage.controller.failed_turns == 0, "turns that go well")
         assert not stage.haproxy.is_stopped
         assert stage.witness.failed_turns == fault.raised
         assert stage.controller.snapshot.problem == ""
-        assert set(stage.witness.reported[-1][0].verdicts) == {key("b"), key("c")}
+        assert set(stage.witness.reported[-1][0].verdicts) == {asker("b"), asker("c")}
 
 
 def test_failure_is_told_and_haproxy_is_left_alone(
@@ -181,6 +182,6 @@ def test_store_loses_nothing_that_it_could_not_move(monkeypatch: pytest.MonkeyPa
         store.take()
     store.put(route("b", 7003))
     changes, arrived_s = store.take()
-    assert changes.routes == {key("a"), key("b")}
+    assert changes.of(Route) == {key("a"), key("b")}
     assert arrived_s is not None
     assert store.objects.routes[key("b")] == route("b", 7003)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import SettingsError, TemplateError
-from router.model import ConnectionLimit, Model, RouteSection
-from router.render import PortOwner, Rendered, Renderer, RouteOwner, TemplateSet, default_template_dir
+from router.model import Asker, ConnectionLimit, Model, RouteSection
+from router.render import PortOwner, Rendered, Renderer, TemplateSet, default_template_dir
 from router.settings import RenderSettings
 from tests.golden.cases import CASES
 from tests.support.models import port_options, section, server, shared
@@ -171,7 +171,7 @@ def test_a_section_that_fails_is_left_out(tmp_path: Path, expression: str, probl
     a, b, c = (section(name, 1001 + number, allowlist=("10.0.0.1",)) for number, name in enumerate("abc"))
     rendered = _render(Model((a, b, c), (shared(8443, {"a.example.com": a, "b.example.com": b}),)), templates)
     (failure,) = rendered.failures
-    assert failure.owner == RouteOwner("team", "b")
+    assert failure.owner == Asker.route("team", "b")
     assert failure.error.template == str(tmp_path / "route.cfg.j2")
     assert failure.error.line in ({None} if "Encode" in problem else {3})
     assert problem in failure.error.problem
@@ -328,10 +328,10 @@ def test_every_line_is_traced(name: str) -> None:
     """Each line of a configuration has its owner, and comes from the template line that begins as it does."""
     model, settings = CASES[name]
     rendered = Renderer(TemplateSet.load(), settings).render(model)
-    owner: RouteOwner | PortOwner | None = None
+    owner: Asker | PortOwner | None = None
     for number, line in enumerate(_lines(rendered), start=1):
         if match := re.match(r"# Route (.+)/(.+)", line):
-            owner = RouteOwner(match[1], match[2])
+            owner = Asker.route(match[1], match[2])
         elif match := re.match(r"# Port (\d+)", line):
             owner = PortOwner(int(match[1]))
         # The blank line before a section is its first.

@@ -8,7 +8,10 @@ import pytest
 
 from router.admission import Reason, Verdict
 from router.errors import ApiConflict, ApiUnreachable
+from router.model import Asker
 from router.objects.meta import ObjectKey
+from router.objects.route import Route
+from router.objects.store import Objects
 from router.reconcile.snapshot import Snapshot
 from router.status.route import Identity, named_node
 from router.status.writer import Rate, StatusWriter
@@ -16,13 +19,14 @@ from tests.support.fake_api import FakeApi, entries
 from tests.support.objects import route as route_value
 
 DB = ObjectKey("team", "db")
-SERVED = Verdict(route=DB, port=6620)
-LOST = Verdict(route=DB, port=6620, reason=Reason.PORT_ALREADY_CLAIMED, message="port 6620 is held by Route team/a")
+WHO = Asker.route(*DB, f"uid-{DB}")
+SERVED = Verdict(asker=WHO, port=6620)
+LOST = Verdict(asker=WHO, port=6620, reason=Reason.PORT_ALREADY_CLAIMED, message="port 6620 is held by Route team/a")
 
 
 def taken(by: str = "sshd") -> Verdict:
     """Make the verdict of a replica on whose node the port has another owner."""
-    return Verdict(route=DB, port=6620, reason=Reason.PORT_UNAVAILABLE, message=f"taken by {by}", set_aside=True)
+    return Verdict(asker=WHO, port=6620, reason=Reason.PORT_UNAVAILABLE, message=f"taken by {by}", set_aside=True)
 
 
 class Replicas:
@@ -64,8 +68,8 @@ class Replicas:
             for name, writer in self.writers.items():
                 if name not in self.verdicts:
                     continue
-                snapshot = Snapshot(synced=True, configured=True, verdicts={DB: self.verdicts[name]})
-                writer.update(snapshot, {DB: self.api.route(DB)}, frozenset({DB}))
+                snapshot = Snapshot(synced=True, configured=True, verdicts={WHO: self.verdicts[name]})
+                writer.update(snapshot, Objects({DB: self.api.route(DB)}), frozenset({(Route, DB)}))
                 for _ in range(10):
                     if writer.step() > 0:
                         break

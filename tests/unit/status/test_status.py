@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.admission import Reason, Verdict
+from router.model import Asker
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
 from router.status.route import MAX_MESSAGE, Identity, StatusChange, decide_status
@@ -21,10 +22,12 @@ KEY = ObjectKey("team", "db")
 US = Identity("tcp-router", "tcp.example.com")
 T0, T1 = "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z"
 T1_S = 1767229200.0
-ADMITTED = Verdict(route=KEY, port=6620)
-LOST = Verdict(route=KEY, port=6620, reason=Reason.PORT_ALREADY_CLAIMED, message="port 6620 is held by Route team/a")
-ASIDE = Verdict(route=KEY, port=6620, reason=Reason.PORT_UNAVAILABLE, message="taken", set_aside=True)
-REFUSED = Verdict(route=KEY, port=6620, reason=Reason.CONFIG_REJECTED, message="spec.to.weight is 300")
+ADMITTED = Verdict(asker=Asker.route(*KEY), port=6620)
+LOST = Verdict(
+    asker=Asker.route(*KEY), port=6620, reason=Reason.PORT_ALREADY_CLAIMED, message="port 6620 is held by Route team/a"
+)
+ASIDE = Verdict(asker=Asker.route(*KEY), port=6620, reason=Reason.PORT_UNAVAILABLE, message="taken", set_aside=True)
+REFUSED = Verdict(asker=Asker.route(*KEY), port=6620, reason=Reason.CONFIG_REJECTED, message="spec.to.weight is 300")
 FOREIGN = {"routerName": "default", "host": "a.example.com", "futureField": {"x": [1]}, "conditions": []}
 
 
@@ -122,7 +125,7 @@ def test_new_entry_reads_as_documented() -> None:
 def test_host_is_the_routes_own() -> None:
     """A Route that is reached by its host has that in its entry, as its spec spells it, with the wildcard policy."""
     stored = value(host="Db.example.com")
-    change = decide(stored, Verdict(route=KEY, host="db.example.com"))
+    change = decide(stored, Verdict(asker=Asker.route(*KEY), host="db.example.com"))
     (entry,) = entries(patched(stored, change), "tcp-router")
     assert (entry["host"], entry["wildcardPolicy"]) == ("Db.example.com", "None")
     (entry,) = entries(patched(stored, decide(stored, ADMITTED)), "tcp-router")
@@ -132,7 +135,7 @@ def test_host_is_the_routes_own() -> None:
 
 def test_rejection_has_reason() -> None:
     """A rejected Route has reason and message, cut where it is too long."""
-    long = Verdict(route=KEY, reason=Reason.INVALID_PORT, message="x" * 5000)
+    long = Verdict(asker=Asker.route(*KEY), reason=Reason.INVALID_PORT, message="x" * 5000)
     (entry,) = entries(patched(value(), decide(value(), long)), "tcp-router")
     (admitted,) = entry["conditions"]
     assert (admitted["status"], admitted["reason"]) == ("False", "InvalidPort")
@@ -196,7 +199,7 @@ foreign_entries = st.fixed_dictionaries(
 )
 verdicts = st.none() | st.builds(
     Verdict,
-    route=st.just(KEY),
+    asker=st.just(Asker.route(*KEY)),
     port=st.sampled_from([None, 6619, 6620]),
     host=st.sampled_from([None, "db.example.com"]),
     reason=st.none() | st.sampled_from(Reason),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,8 +23,11 @@ from router.errors import (
     ApiUnreachable,
 )
 from router.kube.api import Query
+from router.model import Asker
+from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
+from router.objects.store import Objects
 from router.reconcile.snapshot import Snapshot
 from router.status.events import MAX_WAITING, SERIES_PAUSE_S, EventSender
 from router.status.notices import Notice
@@ -44,6 +47,16 @@ OTHERS = {"routerName": "default", "host": "x.example.com", "unknown": True}
 def key(name: str) -> ObjectKey:
     """Make the key of ``team/<name>``."""
     return ObjectKey("team", name)
+
+
+def asker(name: str, namespace: str = "team") -> Asker:
+    """Make the asker that the Route ``team/<name>`` is, with the uid that the API server gives it."""
+    return Asker.route(namespace, name, f"uid-{namespace}/{name}")
+
+
+def slots(keys: Iterable[ObjectKey]) -> frozenset[Slot]:
+    """Give Routes as what changed."""
+    return frozenset((Route, each) for each in keys)
 
 
 class ListingApi(FakeApi):
@@ -89,7 +102,7 @@ class Bench:
     leads: bool = True
     now_s: float = 0.0
     routes: dict[ObjectKey, Route] = field(default_factory=dict)
-    verdicts: dict[ObjectKey, Verdict] = field(default_factory=dict)
+    verdicts: dict[Asker, Verdict] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.is_leader: Callable[[], bool] = lambda: self.leads
@@ -123,13 +136,13 @@ class Bench:
 
     def tell(self, *verdicts: Verdict, changed: frozenset[ObjectKey] = frozenset(), **snapshot: Any) -> None:
         """Publish verdicts, in the place of former ones of their Routes."""
-        self.verdicts = {**self.verdicts, **{verdict.route: verdict for verdict in verdicts}}
+        self.verdicts = {**self.verdicts, **{verdict.asker: verdict for verdict in verdicts}}
         state = {"synced": True, "configured": True, **snapshot}
-        self.writer.update(Snapshot(verdicts=self.verdicts, **state), self.routes, changed)
+        self.writer.update(Snapshot(verdicts=self.verdicts, **state), Objects(self.routes), slots(changed))
 
     def forget(self, name: str) -> None:
         """Have no verdict about a Route any more."""
-        self.verdicts = {each: verdict for each, verdict in self.verdicts.items() if each != key(name)}
+        self.verdicts = {each: verdict for each, verdict in self.verdicts.items() if each != asker(name)}
 
     def work(self, seconds: float = 0.0) -> None:
         """Let the writer do all that is due until so much time has passed."""
@@ -157,7 +170,7 @@ def bench() -> Bench:
     """A leader with one Route, ``db``, admitted on 6620 and not yet reported on."""
     made = Bench()
     made.put("db")
-    made.tell(Verdict(route=key("db"), port=6620), changed=made.see())
+    made.tell(Verdict(asker=asker("db"), port=6620), changed=made.see())
     return made
 
 
@@ -166,7 +179,7 @@ def sharded() -> Bench:
     """The same, where a selector decides which Routes are followed; that nothing is left over of before is known."""
     made = Bench(selection=SHARD)
     made.put("db")
-    made.tell(Verdict(route=key("db"), port=6620), changed=made.see())
+    made.tell(Verdict(asker=asker("db"), port=6620), changed=made.see())
     made.work()
     made.api.requests.clear()
     return made
@@ -201,7 +214,7 @@ def test_nothing_before_haproxy_serves() -> None:
     bench.tell(problem="no space left on device")
     bench.work(10.0)
     assert bench.api.requests == []
-    bench.tell(Verdict(route=key("db"), port=6620))
+    bench.tell(Verdict(asker=asker("db"), port=6620))
     bench.work()
     assert bench.conditions("db") == {"Admitted": "True", "PortClaimed": "6620"}
 
@@ -215,7 +228,7 @@ def test_stale_replica_reports_nothing(bench: Bench) -> None:
     bench.tell(changed=bench.see(), problem="no space left on device")
     bench.work(10.0)
     assert len(bench.api.writes()) == 1
-    bench.tell(Verdict(route=key("db"), port=6621))
+    bench.tell(Verdict(asker=asker("db"), port=6621))
     bench.work()
     assert bench.conditions("db") == {"Admitted": "True", "PortClaimed": "6621"}
 
@@ -285,7 +298,7 @@ def test_deleted_route_costs_nothing_where_all_are_followed() -> None:
     """Without selectors a Route goes out of sight only by being deleted."""
     bench = Bench(selection=Selection(namespaces=("team",)))
     bench.put("db")
-    bench.tell(Verdict(route=key("db"), port=6620), changed=bench.see())
+    bench.tell(Verdict(asker=asker("db"), port=6620), changed=bench.see())
     bench.work()
     del bench.api.routes[key("db")]
     bench.forget("db")
@@ -421,13 +434,15 @@ def test_change_overtakes_what_was_there_at_the_start() -> None:
     bench = Bench(Rate(50.0, 100))
     for number in range(5000):
         bench.put(f"r{number}", 7000 + number)
-    bench.tell(*(Verdict(route=key(f"r{n}"), port=7000 + n) for n in range(5000)), changed=bench.see())
+    bench.tell(*(Verdict(asker=asker(f"r{n}"), port=7000 + n) for n in range(5000)), changed=bench.see())
     bench.work(10.0)
     bench.put("r4999", 30000)
-    bench.tell(Verdict(route=key("r4999"), port=30000), changed=bench.see("r4999"))
+    bench.tell(Verdict(asker=asker("r4999"), port=30000), changed=bench.see("r4999"))
     bench.put("new", 30001)
-    bench.tell(Verdict(route=key("new"), port=30001), changed=bench.see("new"))
-    bench.tell(Verdict(route=key("r4998"), port=11998, reason=Reason.PORT_UNAVAILABLE, message="taken", set_aside=True))
+    bench.tell(Verdict(asker=asker("new"), port=30001), changed=bench.see("new"))
+    bench.tell(
+        Verdict(asker=asker("r4998"), port=11998, reason=Reason.PORT_UNAVAILABLE, message="taken", set_aside=True)
+    )
     bench.work(0.5)
     assert bench.conditions("r4999") == {"Admitted": "True", "PortClaimed": "30000"}
     assert bench.conditions("new")["PortClaimed"] == "30001"
@@ -443,14 +458,14 @@ def test_what_routers_write_overtakes_nothing() -> None:
     bench = Bench(Rate(50.0, 10))
     for number in range(500):
         bench.put(f"r{number}", 7000 + number)
-    bench.tell(*(Verdict(route=key(f"r{n}"), port=7000 + n) for n in range(500)), changed=bench.see())
+    bench.tell(*(Verdict(asker=asker(f"r{n}"), port=7000 + n) for n in range(500)), changed=bench.see())
     bench.work(1.0)
     for number in range(500):
         if "status" not in bench.api.routes[key(f"r{number}")]:
             bench.put(f"r{number}", 7000 + number, status={"ingress": [OTHERS]})
     bench.tell(changed=bench.see())
     bench.put("r499", 30000)
-    bench.tell(Verdict(route=key("r499"), port=30000), changed=bench.see("r499"))
+    bench.tell(Verdict(asker=asker("r499"), port=30000), changed=bench.see("r499"))
     bench.work(0.2)
     assert bench.conditions("r499")["PortClaimed"] == "30000"
     bench.work(30.0)
@@ -462,13 +477,13 @@ def test_changes_without_end_do_not_starve_the_start() -> None:
     bench = Bench(Rate(50.0, 1))
     for number in range(300):
         bench.put(f"r{number}", 7000 + number)
-    bench.tell(*(Verdict(route=key(f"r{n}"), port=7000 + n) for n in range(300)), changed=bench.see())
+    bench.tell(*(Verdict(asker=asker(f"r{n}"), port=7000 + n) for n in range(300)), changed=bench.see())
     bench.work(0.1)
     for turn in range(10):
         names = [f"r{number}" for number in range(200, 300)]
         for name in names:
             bench.put(name, 30000 + turn)
-        verdicts = [Verdict(route=key(name), port=30000 + turn) for name in names]
+        verdicts = [Verdict(asker=asker(name), port=30000 + turn) for name in names]
         bench.tell(*verdicts, changed=bench.see(*names))
         bench.work(1.0)
     assert sum("status" in bench.api.routes[key(f"r{number}")] for number in range(200)) >= 50
@@ -483,11 +498,11 @@ def test_news_is_dropped_last() -> None:
     bench.api.before = lambda method, _path: bench.api.faults.append(
         ApiBusy("busy", 429, 60.0) if method == "POST" else None
     )
-    bench.tell(*(Verdict(route=key(f"r{n}"), port=7000 + n) for n in range(count)), changed=bench.see())
+    bench.tell(*(Verdict(asker=asker(f"r{n}"), port=7000 + n) for n in range(count)), changed=bench.see())
     bench.work(1.0)
     for number in range(60):
         bench.put(f"new{number}", 30000 + number)
-    verdicts = [Verdict(route=key(f"new{n}"), port=30000 + n) for n in range(60)]
+    verdicts = [Verdict(asker=asker(f"new{n}"), port=30000 + n) for n in range(60)]
     bench.tell(*verdicts, changed=bench.see(*(f"new{n}" for n in range(60))))
     bench.work(1.0)
     bench.api.before = lambda _method, _path: None
@@ -536,15 +551,15 @@ def test_conflict_with_another_request_waits_for_its_verdict(bench: Bench) -> No
     bench.work(60.0)
     assert "status" not in bench.api.routes[key("db")]
     assert bench.writer.writes() == {"conflict": 1, "superseded": 1}
-    bench.tell(Verdict(route=key("db"), port=6621), changed=bench.see())
+    bench.tell(Verdict(asker=asker("db"), port=6621), changed=bench.see())
     bench.work()
     assert bench.conditions("db") == {"Admitted": "True", "PortClaimed": "6621"}
 
 
 def test_latest_verdict_wins(bench: Bench) -> None:
     """What changes several times before its turn is written once."""
-    bench.tell(Verdict(route=key("db"), port=6620, reason=Reason.PORT_NOT_ALLOWED, message="no"))
-    bench.tell(Verdict(route=key("db"), port=6620, reason=Reason.PORT_RESERVED, message="reserved"))
+    bench.tell(Verdict(asker=asker("db"), port=6620, reason=Reason.PORT_NOT_ALLOWED, message="no"))
+    bench.tell(Verdict(asker=asker("db"), port=6620, reason=Reason.PORT_RESERVED, message="reserved"))
     bench.work()
     assert bench.conditions("db") == {"Admitted": "reserved"}
     assert len(bench.api.writes()) == 1
@@ -558,7 +573,7 @@ def test_rate_is_kept() -> None:
         bench.put(name, 7000 + number)
     times: list[float] = []
     bench.api.before = lambda _method, _path: times.append(bench.now_s)
-    bench.tell(*(Verdict(route=key(name), port=7000 + n) for n, name in enumerate(names)), changed=bench.see())
+    bench.tell(*(Verdict(asker=asker(name), port=7000 + n) for n, name in enumerate(names)), changed=bench.see())
     bench.work(30.0)
     assert len(times) == 1000, "a status and an Event for each"
     for start, first in enumerate(times):
@@ -591,7 +606,7 @@ def test_lease_renewed_late(bench: Bench) -> None:
     """A lead that ended between two requests, and is back before the writer has turned, leaves nothing unwritten."""
     bench.work()
     bench.put("another", 6621)
-    bench.tell(Verdict(route=key("another"), port=6621), changed=bench.see())
+    bench.tell(Verdict(asker=asker("another"), port=6621), changed=bench.see())
     answers = iter((True, False))
     bench.is_leader = lambda: next(answers, True)
     bench.work(1.0)
@@ -642,7 +657,7 @@ def test_outage_is_tried_less_and_less_often(bench: Bench) -> None:
 def test_any_good_answer_ends_an_outage(sharded: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     """Also a Route that is gone tells that the API server is well: the next outage is logged, and begins with a short pause."""
     sharded.put("another", 6621)
-    sharded.tell(Verdict(route=key("another"), port=6621), changed=sharded.see())
+    sharded.tell(Verdict(asker=asker("another"), port=6621), changed=sharded.see())
     sharded.work()
     capsys.readouterr()
     for name in ("db", "another"):
@@ -660,8 +675,8 @@ def test_forbidden_namespace_costs_only_itself(bench: Bench, capsys: pytest.Capt
     """One namespace's missing permission is told once, and keeps nobody else waiting."""
     for number in range(50):
         bench.put(f"f{number}", 7000 + number)
-    team = [Verdict(route=key(f"f{number}"), port=7000 + number) for number in range(50)]
-    other = replace(team[0], route=ObjectKey("other", "x"))
+    team = [Verdict(asker=asker(f"f{number}"), port=7000 + number) for number in range(50)]
+    other = replace(team[0], asker=asker("x", "other"))
     value = route_value("x", 7000, namespace="other")
     bench.api.put_route(value)
 
@@ -692,7 +707,7 @@ def test_many_forbidden_namespaces_leave_time_for_others() -> None:
     bench.api.before = lambda _method, _path: bench.api.faults.append(ApiForbidden("needs patch of routes/status", 403))
     changed = frozenset(keys)
     bench.routes = {each: bench.api.route(each) for each in keys}
-    bench.tell(*(Verdict(route=each, port=7000) for each in keys), changed=changed)
+    bench.tell(*(Verdict(asker=asker(each.name, each.namespace), port=7000) for each in keys), changed=changed)
     bench.work(1.0)
     asked = len(bench.api.writes())
     bench.work(300.0)
@@ -729,7 +744,7 @@ def test_two_routers_do_not_fight() -> None:
     one.api.put_route(value)
     for _ in range(5):
         one.tell(changed=one.see())
-        two.tell(Verdict(route=key("db"), port=6620), changed=two.see())
+        two.tell(Verdict(asker=asker("db"), port=6620), changed=two.see())
         one.work(10.0)
         two.work(10.0)
     assert [entry["routerName"] for entry in one.api.routes[key("db")]["status"]["ingress"]] == ["default", "other"]
@@ -741,9 +756,9 @@ def test_two_routers_do_not_fight() -> None:
 
 def test_rejection_event(bench: Bench) -> None:
     """A rejected Route gets an Event with reason and message; one that is set aside says so."""
-    bench.tell(Verdict(route=key("db"), port=6620, reason=Reason.PORT_RESERVED, message="port 6620 is reserved"))
+    bench.tell(Verdict(asker=asker("db"), port=6620, reason=Reason.PORT_RESERVED, message="port 6620 is reserved"))
     bench.work()
-    aside = Verdict(route=key("db"), port=6620, reason=Reason.PORT_UNAVAILABLE, message="taken", set_aside=True)
+    aside = Verdict(asker=asker("db"), port=6620, reason=Reason.PORT_UNAVAILABLE, message="taken", set_aside=True)
     bench.tell(aside, changed=bench.see())
     bench.work()
     told = [(e["type"], e["action"], e["reason"], e["note"]) for e in bench.api.events.values()]
@@ -757,7 +772,7 @@ def test_another_port_is_news(bench: Bench) -> None:
     """A Route that is served on another port than before says so, though it was and is admitted."""
     bench.work()
     bench.put("db", 6621, status=bench.api.routes[key("db")]["status"])
-    bench.tell(Verdict(route=key("db"), port=6621), changed=bench.see())
+    bench.tell(Verdict(asker=asker("db"), port=6621), changed=bench.see())
     bench.work()
     notes = [event["note"] for event in bench.api.events.values()]
     assert notes == ["served on tcp.example.com:6620", "served on tcp.example.com:6621"]
@@ -765,7 +780,7 @@ def test_another_port_is_news(bench: Bench) -> None:
 
 def test_warnings_are_events(bench: Bench) -> None:
     """A Route without endpoints says so, once for as long as it lasts."""
-    verdict = Verdict(route=key("db"), port=6620, warnings=("Service team/db has no endpoints",))
+    verdict = Verdict(asker=asker("db"), port=6620, warnings=("Service team/db has no endpoints",))
     bench.tell(verdict)
     bench.work(60.0)
     bench.tell(changed=bench.see())
@@ -778,7 +793,7 @@ def test_warnings_are_events(bench: Bench) -> None:
 
 def test_repeated_events_are_counted(bench: Bench) -> None:
     """A Route that loses its endpoints 100 times in 100 seconds has one Event with the count, written now and then."""
-    bad = Verdict(route=key("db"), port=6620, warnings=("Service team/db has no endpoints",))
+    bad = Verdict(asker=asker("db"), port=6620, warnings=("Service team/db has no endpoints",))
     for _ in range(100):
         bench.tell(bad)
         bench.work(0.5)
@@ -793,7 +808,7 @@ def test_repeated_events_are_counted(bench: Bench) -> None:
 
 def test_warning_of_a_lead_that_comes_again_is_counted(bench: Bench) -> None:
     """A lead that is lost and won again, as with a slow API server, makes no second Event of the same warning."""
-    bench.tell(Verdict(route=key("db"), port=6620, warnings=("Service db does not exist",)))
+    bench.tell(Verdict(asker=asker("db"), port=6620, warnings=("Service db does not exist",)))
     bench.work(1.0)
     bench.leads = False
     bench.work(1.0)
@@ -805,7 +820,7 @@ def test_warning_of_a_lead_that_comes_again_is_counted(bench: Bench) -> None:
 
 def test_expired_event_is_said_anew(bench: Bench) -> None:
     """Where the API server has dropped the Event, its next count becomes a new one."""
-    bad = Verdict(route=key("db"), port=6620, warnings=("Service team/db has no endpoints",))
+    bad = Verdict(asker=asker("db"), port=6620, warnings=("Service team/db has no endpoints",))
     bench.tell(bad)
     bench.work()
     bench.api.events.clear()
@@ -825,7 +840,7 @@ def test_waiting_events_are_bounded() -> None:
         bench.put(f"r{number}", 7000 + number)
     bench.rate = Rate(10_000.0, 10_000)
     bench.__post_init__()
-    bench.tell(*(Verdict(route=key(f"r{n}"), port=7000 + n) for n in range(count)), changed=bench.see())
+    bench.tell(*(Verdict(asker=asker(f"r{n}"), port=7000 + n) for n in range(count)), changed=bench.see())
     bench.work(2.0)
     assert bench.writer.events() == {"created": MAX_WAITING, "dropped": 50}
     assert len(bench.api.events) == MAX_WAITING
@@ -840,7 +855,7 @@ def test_event_failures_do_not_touch_the_status(bench: Bench) -> None:
 
     bench.api.before = forbid
     bench.work(1.0)
-    bench.tell(Verdict(route=key("db"), port=6620, reason=Reason.PORT_RESERVED, message="no"), changed=bench.see())
+    bench.tell(Verdict(asker=asker("db"), port=6620, reason=Reason.PORT_RESERVED, message="no"), changed=bench.see())
     bench.work(200.0)
     assert bench.conditions("db")["Admitted"] == "no"
     assert bench.writer.events()["forbidden"] == 2
@@ -855,11 +870,11 @@ def test_thread_writes_and_stops() -> None:
     routes = {key("db"): api.put_route(route_value("db", 6620))}
     writer = StatusWriter(api, "tcp-router", "", lambda: True)
     writer.start()
-    verdicts = {key("db"): Verdict(route=key("db"), port=6620)}
-    writer.update(Snapshot(configured=True, verdicts=verdicts), routes, frozenset(routes))
+    verdicts = {asker("db"): Verdict(asker=asker("db"), port=6620)}
+    writer.update(Snapshot(configured=True, verdicts=verdicts), Objects(routes), slots(routes))
     wait_for(lambda: len(api.requests) == 2, "status and Event")
     writer.stop()
-    writer.update(Snapshot(configured=True, verdicts={}), routes, frozenset(routes))
+    writer.update(Snapshot(configured=True, verdicts={}), Objects(routes), slots(routes))
     assert not any(thread.name == "status" for thread in threading.enumerate())
     assert len(api.requests) == 2
 
@@ -877,8 +892,8 @@ def test_stop_does_not_wait_for_a_hanging_server() -> None:
     api.before = hang
     writer = StatusWriter(api, "tcp-router", "", lambda: True)
     writer.start()
-    verdicts = {each: Verdict(route=each, port=7000) for each in routes}
-    writer.update(Snapshot(configured=True, verdicts=verdicts), routes, frozenset(routes))
+    verdicts = {who: Verdict(asker=who, port=7000) for each in routes if (who := asker(each.name))}
+    writer.update(Snapshot(configured=True, verdicts=verdicts), Objects(routes), slots(routes))
     assert hangs.wait(10.0)
     began_s = time.monotonic()
     writer.stop()
@@ -893,7 +908,7 @@ def test_a_status_that_the_server_cannot_take_keeps_nobody_waiting(bench: Bench,
     """A Route with 100,000 entries of others in its status makes a patch that is refused: that one is left, the next is written."""
     bench.put("web", 6621)
     bench.api.faults.append(ApiError("too large", status))
-    verdicts = [Verdict(route=key(name), port=port) for name, port in (("db", 6620), ("web", 6621))]
+    verdicts = [Verdict(asker=asker(name), port=port) for name, port in (("db", 6620), ("web", 6621))]
     bench.tell(*verdicts, changed=bench.see("db", "web"))
     bench.work(0.5)
     assert sum(len(entries(bench.api.routes[key(name)], "tcp-router")) for name in ("db", "web")) == 1
@@ -925,7 +940,7 @@ def test_thousands_of_entries_in_our_name_are_removed_in_several_patches() -> No
     bench.put("db", status={"ingress": [{"routerName": "tcp-router", "host": f"h{number}"} for number in range(2500)]})
     operations = []
     for _ in range(4):
-        bench.tell(Verdict(route=key("db"), port=6620), changed=bench.see())
+        bench.tell(Verdict(asker=asker("db"), port=6620), changed=bench.see())
         before = len(bench.api.routes[key("db")]["status"]["ingress"])
         bench.work(1.0)
         operations.append(before - len(bench.api.routes[key("db")]["status"]["ingress"]))

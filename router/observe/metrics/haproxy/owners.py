@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from router.haproxy.talk.tables import BACKEND, FRONTEND
-from router.model import Model, frontend_name
-from router.objects.meta import ObjectKey
+from router.model import ROUTE_KIND, Model, frontend_name
 
 _OURS = re.compile(r"(?:fe_tcp|be_tcp|pool):")
-_BACKEND_OF_ROUTE = re.compile(r"be_tcp:([^:]+):([^:]+)")
+_BACKEND_OF_ASKER = re.compile(r"be_tcp:([^:]+):([^:]+)")
+_KINDS = {"service": "Service"}
+"""As ``Asker.log_name`` has them, and as they are written."""
 # pod:<pod>:<service>:<port name>:<address>:<port>, see admission.endpoints
 _SERVER_OF_POD = re.compile(r"pod:([^:]*):([^:]*):[^:]*:(.*:\d+)")
 
@@ -29,35 +30,58 @@ class Labels(NamedTuple):
     """The port by which clients come; empty for a Route that is reached through shared ports only, None for no label."""
 
 
-@dataclass(frozen=True, slots=True)
-class Owners:
-    """Whose ports and backends are at a moment.
+class _Owner(NamedTuple):
+    """Whose something is, as labels have it."""
 
-    ``frontends`` has who owns a port of ours: a Route, or None for a port that Routes share. ``backends`` has the backends
-    that are not named after their Route. ``ports`` has the port of each Route that has one.
-    """
-
-    frontends: Mapping[str, ObjectKey | None] = field(default_factory=lambda: MappingProxyType({}))
-    backends: Mapping[str, ObjectKey] = field(default_factory=lambda: MappingProxyType({}))
-    ports: Mapping[ObjectKey, int] = field(default_factory=lambda: MappingProxyType({}))
-    servers: int = 0
-    """How many servers all Routes have together."""
+    namespace: str
+    route: str
+    """The name; with a colon and the section, where it is one of several of an object."""
+    kind: str
 
     @classmethod
-    def of(cls, applied: Model, claimed_backends: Mapping[str, ObjectKey]) -> Owners:
+    def of_backend(cls, name: str) -> _Owner | None:
+        """Read it off the name of a backend, which is all that HAProxy knows; None for a backend that is nobody's."""
+        known = _BACKEND_OF_ASKER.fullmatch(name)
+        if known is None:
+            return None
+        namespace, log_name = known.groups()
+        kind, is_other, rest = log_name.partition("_")
+        if not is_other:
+            return cls(namespace, log_name, ROUTE_KIND)
+        return cls(namespace, rest.replace("_", ":"), _KINDS.get(kind, kind))
+
+
+_NOBODY = _Owner("", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Whose ports and backends are at a moment, by the names that their backends have or would have.
+
+    ``frontends`` has who owns a port of ours, None for a port that is shared. ``backends`` has the backends that are not named
+    after whom they serve. ``ports`` has the port of each that has one.
+    """
+
+    frontends: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
+    backends: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    ports: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    servers: int = 0
+    """How many servers there are of all together."""
+
+    @classmethod
+    def of(cls, applied: Model, claimed_backends: Mapping[str, str]) -> Owners:
         """Read them off what HAProxy is known to serve.
 
         Args:
             applied: the model.
-            claimed_backends: ``Snapshot.owners``: backends of the pool that a Route has, by name.
+            claimed_backends: ``Snapshot.owners``: backends of the pool that serve somebody, by name.
         """
-        frontends: dict[str, ObjectKey | None] = {frontend_name(shared.port): None for shared in applied.shared}
+        frontends: dict[str, str | None] = {frontend_name(shared.port): None for shared in applied.shared}
         ports = {}
         for section in applied.routes:
             if section.frontend is not None:
-                key = ObjectKey(section.namespace, section.route)
-                frontends[frontend_name(section.frontend.port)] = key
-                ports[key] = section.frontend.port
+                frontends[frontend_name(section.frontend.port)] = section.backend.name
+                ports[section.backend.name] = section.frontend.port
         servers = sum(len(section.backend.servers) for section in applied.routes)
         return cls(frontends, claimed_backends, ports, servers)
 
@@ -71,29 +95,28 @@ class Owners:
         """
         if kind == FRONTEND:
             return self._of_frontend(proxy)
-        known = _BACKEND_OF_ROUTE.fullmatch(proxy)
-        owner = ObjectKey(known[1], known[2]) if known else self.backends.get(proxy)
+        name = self.backends.get(proxy, proxy)
+        owner = _Owner.of_backend(name)
         if owner is None and _OURS.match(proxy):
             return None
-        namespace, route = owner or ("", "")
-        port = "" if owner is None else str(self.ports.get(owner, ""))
+        port = "" if owner is None else str(self.ports.get(name, ""))
         if kind == BACKEND:
             # What a user's template adds is named as OpenShift's router names what it does not know.
-            name = f"other/{proxy}" if owner is None else "tcp"
-            return Labels((("backend", name), ("namespace", namespace), ("route", route)), port)
+            shown = f"other/{proxy}" if owner is None else "tcp"
+            return Labels((("backend", shown), *_labels(owner)), port)
         of_pod = _SERVER_OF_POD.fullmatch(server)
         pod, service, place = of_pod.groups() if of_pod else ("", "", server)
         place = place if owner is not None else f"{proxy}/{server}"
-        identity = (("server", place), ("namespace", namespace), ("route", route), ("pod", pod), ("service", service))
-        return Labels(identity, port)
+        return Labels((("server", place), *_labels(owner), ("pod", pod), ("service", service)), port)
 
     def _of_frontend(self, name: str) -> Labels | None:
-        if name in self.frontends:
-            owner = self.frontends[name]
-        elif _OURS.match(name):
+        if name not in self.frontends and _OURS.match(name):
             return None
-        else:
-            owner = None
-        namespace, route = owner or ("", "")
+        backend = self.frontends.get(name)
         port = name.removeprefix("fe_tcp:") if _OURS.match(name) else ""
-        return Labels((("frontend", name), ("namespace", namespace), ("route", route)), port)
+        return Labels((("frontend", name), *_labels(_Owner.of_backend(backend) if backend else None)), port)
+
+
+def _labels(owner: _Owner | None) -> tuple[tuple[str, str], ...]:
+    namespace, route, kind = owner or _NOBODY
+    return ("namespace", namespace), ("route", route), ("kind", kind)

@@ -1,0 +1,49 @@
+"""The kinds of objects that ask to be served, a line for each (docs/architecture.md, "Adding a kind")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from router.admission import route
+from router.admission.request import Request
+from router.admission.verdicts import Verdict
+from router.model import ROUTE_GROUP, ROUTE_KIND
+from router.objects.kinds import KubernetesObject
+from router.objects.meta import ObjectKey
+from router.objects.route import Route
+from router.settings import AdmissionSettings
+
+
+@dataclass(frozen=True, slots=True)
+class AskerKind:
+    """One kind, and what admission needs to know of it. The functions get objects of ``struct`` alone, and are pure."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    struct: type[KubernetesObject]
+    is_ours: Callable[[Any, AdmissionSettings], bool]
+    """Whether an object asks for this router."""
+    read: Callable[[Any, AdmissionSettings], tuple[Request | Verdict, ...]]
+    """What an object of ours asks for, one for each section, at least one; a Verdict for one that is not acceptable by itself."""
+    services_of: Callable[[Any], frozenset[ObjectKey]]
+    """The Services that an object leads to; none where what it says of them is not acceptable."""
+
+
+_ROUTES = AskerKind(
+    ROUTE_GROUP,
+    "v1",
+    ROUTE_KIND,
+    "routes",
+    Route,
+    is_ours=lambda obj, settings: route.is_ours(obj, settings.router_name),
+    read=lambda obj, settings: (route.read_route(obj, settings),),
+    services_of=route.services_of,
+)
+
+KINDS: Mapping[type[KubernetesObject], AskerKind] = MappingProxyType({each.struct: each for each in (_ROUTES,)})
+"""By the type of their objects."""

@@ -1,0 +1,247 @@
+"""What a Route asks for, read from that Route alone, or why it cannot be had."""
+
+from __future__ import annotations
+
+from router.admission.forms import BOOLEAN, read
+from router.admission.near_keys import near_keys, read_near_keys, told
+from router.admission.odd_specs import host_hint, spec_warnings, subdomain_hint
+from router.admission.options import EXTERNAL_TCP_PORT, EXTERNAL_TCP_PORT_SNI, read_options
+from router.admission.request import (
+    PORT_FORM,
+    Request,
+    Target,
+    annotations_of,
+    asks_for,
+    check_names,
+    check_port,
+    displayed_host,
+)
+from router.admission.text import is_host, is_service_name, shown
+from router.admission.verdicts import Reason, Refused, Verdict
+from router.admission.weights import MAX_WEIGHT
+from router.model import ROUTE_KIND, Asker
+from router.objects.meta import ObjectKey
+from router.objects.route import Route, RouteIngress, RouteTarget
+from router.settings import MAX_PORT, AdmissionSettings
+
+MAX_ALTERNATES = 16
+"""Of ``spec.alternateBackends``; the API of Routes takes 3 (openshift/api, route/v1: MaxItems)."""
+_DEFAULT_WEIGHT = 100
+
+
+def is_ours(route: Route, router_name: str) -> bool:
+    """Say whether the Route asks for this router."""
+    return asks_for(route.metadata, router_name)
+
+
+def read_route(route: Route, settings: AdmissionSettings) -> Request | Verdict:
+    """Read a Route of ours; a Verdict is the rejection of one that is not acceptable whatever else there is."""
+    key, asker = route.key, Asker.route(*route.key, route.metadata.uid)
+    port: int | None = None
+    host: str | None = None
+    annotations = annotations_of(route.metadata)
+    try:
+        check_names(ROUTE_KIND, key)
+        port = read(annotations, EXTERNAL_TCP_PORT, PORT_FORM, Reason.INVALID_PORT)
+        host = _read_host(route)
+        _check_wildcard(host, settings)
+        check_port(port, settings)
+        passthrough = _is_passthrough(route)
+        shares_port = _read_shares_port(route, port, host, passthrough=passthrough)
+        if not (passthrough and (shares_port or settings.sni_port)):
+            # The name is for HTTP routers, or for nobody: without TLS there is none that a client could tell.
+            host = None
+        _check_something_is_asked_for(route, port, host, settings)
+        options = read_options(annotations, settings.defaults, claims_port=port is not None)
+        targets = _read_targets(route)
+        target_port = _read_target_port(route)
+        warnings = (*read_near_keys(annotations), *options.warnings, *spec_warnings(route))
+    except Refused as refused:
+        asked_host = displayed_host(host) if host is not None else None
+        # A key that was mistyped is often why: external-tcp-prot leaves the Route without a port.
+        near = [each for each in near_keys(annotations)[:1] if shown(each.key) not in refused.message]
+        message = "; ".join((refused.message, *told(near)))
+        return Verdict(asker=asker, port=port, host=asked_host, reason=refused.reason, message=message)
+    return Request(
+        asker=asker,
+        port=port,
+        shares_port=shares_port,
+        host=host,
+        # "null" in a manifest may arrive as the empty text.
+        created=route.metadata.creation_timestamp or None,
+        holds_port=port is not None and _holds_port(route, settings.router_name, port),
+        holds_host=host is not None and _holds_host(route, settings.router_name),
+        options=options,
+        targets=targets,
+        target_port=target_port,
+        warnings=warnings,
+    )
+
+
+def _is_passthrough(route: Route) -> bool:
+    termination = route.spec.tls.termination if route.spec.tls is not None else ""
+    if termination not in ("", "passthrough"):
+        raise Refused(
+            Reason.UNSUPPORTED_TERMINATION,
+            f"spec.tls.termination is {shown(termination)}; this router does not end TLS: use passthrough, or no tls",
+        )
+    return termination == "passthrough"
+
+
+def _read_host(route: Route) -> str | None:
+    """Give the server name that ``spec.host`` and ``spec.wildcardPolicy`` stand for, None without a host.
+
+    ``Subdomain`` with the host ``www.example.com`` serves every name directly under ``example.com``, as in OpenShift
+    (openshift/api, route/v1: WildcardPolicySubdomain).
+    """
+    policy = route.spec.wildcard_policy
+    if policy not in ("", "None", "Subdomain"):
+        raise Refused(Reason.INVALID_HOST, f"spec.wildcardPolicy is {shown(policy)}; accepted is None or Subdomain")
+    host = _ascii_lower(route.spec.host)
+    if not host:
+        if policy == "Subdomain":
+            raise Refused(Reason.INVALID_HOST, "spec.wildcardPolicy is Subdomain; that needs a spec.host")
+        return None
+    if not is_host(host):
+        hint = host_hint(host)
+        raise Refused(Reason.INVALID_HOST, f"spec.host is {shown(route.spec.host)}, which is no DNS name{hint}")
+    if policy != "Subdomain":
+        return host
+    _, dot, domain = host.partition(".")
+    if not dot:
+        raise Refused(
+            Reason.INVALID_HOST,
+            f"spec.wildcardPolicy is Subdomain; that needs a domain in spec.host, not just {shown(host)}",
+        )
+    return f".{domain}"
+
+
+def _check_wildcard(host: str | None, settings: AdmissionSettings) -> None:
+    if host is not None and host.startswith(".") and not settings.allow_wildcard_routes:
+        # Reason and words of OpenShift's router.
+        raise Refused(
+            Reason.ROUTE_NOT_ADMITTED,
+            "wildcard routes are not allowed: set spec.wildcardPolicy to None, or have an administrator allow them "
+            "(--allow-wildcard-routes)",
+        )
+
+
+def _ascii_lower(text: str) -> str:
+    """Lower ASCII letters only: ``str.lower`` makes a plain k of the Kelvin sign."""
+    return text.lower() if text.isascii() else text
+
+
+def _read_shares_port(route: Route, port: int | None, host: str | None, *, passthrough: bool) -> bool:
+    if not read(annotations_of(route.metadata), EXTERNAL_TCP_PORT_SNI, BOOLEAN):
+        return False
+    needed = {
+        EXTERNAL_TCP_PORT: port is not None,
+        "spec.tls.termination passthrough": passthrough,
+        "spec.host": host is not None,
+    }
+    missing = [need for need, there in needed.items() if not there]
+    if missing:
+        raise Refused(
+            Reason.INVALID_ANNOTATION,
+            "; ".join(
+                filter(
+                    None,
+                    (
+                        f"annotation {EXTERNAL_TCP_PORT_SNI} is true; that needs {' and '.join(missing)}",
+                        subdomain_hint(route),
+                    ),
+                )
+            ),
+        )
+    return True
+
+
+def _check_something_is_asked_for(
+    route: Route, port: int | None, host: str | None, settings: AdmissionSettings
+) -> None:
+    if port is not None or host is not None:
+        return
+    message = f"the Route asks for no port: add the annotation {EXTERNAL_TCP_PORT}"
+    if settings.sni_port:
+        message += f", or passthrough TLS and a spec.host to be reached on the SNI port {settings.sni_port}"
+    raise Refused(Reason.INVALID_PORT, "; ".join(filter(None, (message, subdomain_hint(route)))))
+
+
+def services_of(route: Route) -> frozenset[ObjectKey]:
+    """Give the Services that a Route leads to; none where what it says of them is not acceptable."""
+    try:
+        return frozenset(target.service for target in _read_targets(route))
+    except Refused:
+        return frozenset()
+
+
+def _read_targets(route: Route) -> tuple[Target, ...]:
+    namespace = route.metadata.namespace
+    if not route.spec.alternate_backends:
+        return (Target(ObjectKey(namespace, route.spec.to.name), _read_weight("spec.to", route.spec.to)),)
+    if len(route.spec.alternate_backends) > MAX_ALTERNATES:
+        raise Refused(
+            Reason.CONFIG_REJECTED,
+            f"spec.alternateBackends has {len(route.spec.alternate_backends)} entries; accepted are up to {MAX_ALTERNATES}",
+        )
+    weights: dict[str, int] = {}
+    named = [("spec.to", route.spec.to)]
+    named += [(f"spec.alternateBackends[{index}]", each) for index, each in enumerate(route.spec.alternate_backends)]
+    for path, target in named:
+        # A Service that is named twice gets both shares.
+        weights[target.name] = weights.get(target.name, 0) + _read_weight(path, target)
+    return tuple(Target(ObjectKey(namespace, name), weight) for name, weight in weights.items())
+
+
+def _read_weight(path: str, target: RouteTarget) -> int:
+    if target.kind not in ("", "Service"):
+        raise Refused(Reason.CONFIG_REJECTED, f"{path}.kind is {shown(target.kind)}; only a Service can be served")
+    if not target.name:
+        raise Refused(Reason.CONFIG_REJECTED, f"{path}.name is empty; it must name a Service")
+    if not is_service_name(target.name):
+        raise Refused(
+            Reason.CONFIG_REJECTED,
+            f"{path}.name is {shown(target.name)}, which no Service can be named; accepted are up to 63 characters of a-z, 0-9 "
+            "and dashes in between",
+        )
+    weight = _DEFAULT_WEIGHT if target.weight is None else target.weight
+    if not 0 <= weight <= MAX_WEIGHT:
+        raise Refused(Reason.CONFIG_REJECTED, f"{path}.weight is {shown(weight)}; accepted is 0 to {MAX_WEIGHT}")
+    return weight
+
+
+def _read_target_port(route: Route) -> int | str | None:
+    """Give the target port; digits are a number however they are written, for no port can have such a name."""
+    target = route.spec.port.target_port if route.spec.port is not None else None
+    if target is None or target == "":
+        return None
+    number = PORT_FORM.parse(target) if isinstance(target, str) else target
+    if number is None:
+        return target
+    if not 1 <= number <= MAX_PORT:
+        raise Refused(
+            Reason.INVALID_PORT, f"spec.port.targetPort is {shown(number)}; accepted is 1 to {MAX_PORT}, or a name"
+        )
+    return number
+
+
+def _holds_port(route: Route, router_name: str, port: int) -> bool:
+    return any(
+        condition.type == "PortClaimed" and condition.status == "True" and condition.message == str(port)
+        for entry in _entries(route, router_name)
+        for condition in entry.conditions or ()
+    )
+
+
+def _holds_host(route: Route, router_name: str) -> bool:
+    policy = route.spec.wildcard_policy or "None"
+    return any(
+        _ascii_lower(entry.host) == _ascii_lower(route.spec.host)
+        and (entry.wildcard_policy or "None") == policy
+        and any(condition.type == "Admitted" and condition.status == "True" for condition in entry.conditions or ())
+        for entry in _entries(route, router_name)
+    )
+
+
+def _entries(route: Route, router_name: str) -> tuple[RouteIngress, ...]:
+    return tuple(entry for entry in route.status.ingress or () if entry.router_name == router_name)
