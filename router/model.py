@@ -171,6 +171,16 @@ class SniHost:
     backend: str
     asker: Asker
 
+    @property
+    def namespace(self) -> str:
+        """Of whom it leads to; for templates."""
+        return self.asker.namespace
+
+    @property
+    def route(self) -> str:
+        """The name of whom it leads to, as the log of connections has it; for templates."""
+        return self.asker.log_name
+
 
 @dataclass(frozen=True, slots=True)
 class SharedFrontend:
