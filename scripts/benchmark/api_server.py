@@ -1,100 +1,39 @@
-"""An API server that costs next to nothing, in a process of its own: lists in pages and watches of the objects it was given.
+"""An API server in a process of its own, which takes as long as a real one: ``scripts.benchmark.calibration`` says how long that is.
 
-``python -m scripts.benchmark.api_server FILE...``, each file one collection: its name is the resource's, each line an object.
-It says its port on standard output, then a line for each watch that begins and for each piece of events that it sends, with the
-time. Each line on standard input is a list of changes (type, resource, object); the end of standard input is its own end. Leases are those of another replica, which leads.
+``python -m scripts.benchmark.api_server [--ideal] [--leases] [--certificate FILE --key FILE] FILE...``, each file one collection: its
+name is the resource's, each line an object. It says its port on standard output, then a line for each watch that begins, for each piece
+of events that it sends, with the time, and for each status that is written. Each line on standard input is a list of changes (type,
+resource, object), which are made at a time; the end of standard input is its own end.
+
+``--ideal``: everything is answered at once, objects stay as small as they were given, there are no WatchLists, and nothing else happens.
+Leases are those of another replica, which leads, unless ``--leases`` lets them be had.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import ssl
 import sys
 import threading
 import time
-from bisect import bisect_right
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-_SERVICE_LABEL = "kubernetes.io/service-name"
+import click
+
+from scripts.benchmark import api_leases, calibration
+from scripts.benchmark.api_collections import Collections
+from scripts.benchmark.api_load import Ideal, Load, Real
+from scripts.benchmark.api_others import change_others, others
+from scripts.benchmark.stored import stored
+
 _LOOK_S = 1.0
 """How often a watch that has nothing to say looks whether its time is up."""
-_LEASE_S = 15
-
-
-class _Stored(NamedTuple):
-    service: str
-    body: bytes
-
-
-class _Collections:
-    """All objects and their changes; one lock for all, which watches wait at."""
-
-    def __init__(self, files: Iterable[Path]) -> None:
-        self.changed = threading.Condition()
-        self.version = 0
-        self._objects: dict[str, dict[str, dict[str, _Stored]]] = {}
-        """By resource, namespace and name."""
-        self._history: dict[str, list[tuple[int, bytes]]] = {}
-        for file in files:
-            self._objects[file.stem], self._history[file.stem] = {}, []
-            with file.open("rb") as lines:
-                for line in lines:
-                    self._put(file.stem, json.loads(line))
-
-    def __contains__(self, resource: str) -> bool:
-        return resource in self._objects
-
-    def change(self, changes: Iterable[tuple[str, str, dict[str, Any]]]) -> None:
-        """Make these changes, and tell those who watch."""
-        with self.changed:
-            for kind, resource, obj in changes:
-                body = self._put(resource, obj).body
-                event = b'{"type":"%s","object":%s}\n' % (kind.encode(), body)
-                self._history[resource].append((self.version, event))
-                if kind == "DELETED":
-                    self._remove(resource, obj)
-            self.changed.notify_all()
-
-    def page(self, resource: str, namespace: str, query: dict[str, str]) -> bytes:
-        """Give one page of a list, as JSON."""
-        with self.changed:
-            spaces = self._objects[resource]
-            some = [spaces.get(namespace, {})] if namespace else spaces.values()
-            service = _selected(query)
-            bodies = [each.body for space in some for each in space.values() if service in {"", each.service}]
-            metadata = {"resourceVersion": str(self.version)}
-        start, limit = int(query.get("continue", "0")), int(query.get("limit", "0")) or len(bodies)
-        if start + limit < len(bodies):
-            metadata["continue"] = str(start + limit)
-        head = json.dumps({"metadata": metadata}).encode()
-        return head[:-1] + b',"items":[' + b",".join(bodies[start : start + limit]) + b"]}\n"
-
-    def news(self, resource: str, version: int, seconds: float) -> tuple[int, bytes]:
-        """Wait so long for changes after a version; give the version that it is then, and the events."""
-        with self.changed:
-            history = self._history[resource]
-            self.changed.wait_for(lambda: bool(history) and history[-1][0] > version, seconds)
-            since = bisect_right(history, version, key=itemgetter(0))
-            return self.version, b"".join(event for _, event in history[since:])
-
-    def _remove(self, resource: str, obj: dict[str, Any]) -> None:
-        del self._objects[resource][obj["metadata"]["namespace"]][obj["metadata"]["name"]]
-
-    def _put(self, resource: str, obj: dict[str, Any]) -> _Stored:
-        self.version += 1
-        metadata = obj["metadata"]
-        metadata["resourceVersion"] = str(self.version)
-        namespace, name = metadata["namespace"], metadata["name"]
-        service = metadata.get("labels", {}).get(_SERVICE_LABEL, name)
-        stored = _Stored(service, json.dumps(obj, separators=(",", ":")).encode())
-        self._objects[resource].setdefault(namespace, {})[name] = stored
-        return stored
+_OK, _CREATED, _NOT_FOUND, _CONFLICT, _INVALID = 200, 201, 404, 409, 422
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -103,26 +42,74 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1  # buffered: headers and body in one piece
-    collections: _Collections
+    collections: Collections
+    leases: api_leases.Leases
+    load: Load
+    statuses_written = 0
 
     def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        query = dict(parse_qsl(url.query))
-        # .../VERSION[/namespaces/NAMESPACE]/RESOURCE[/NAME]
-        *_, before, namespace, resource = ["", "", *url.path.split("/")]
-        if resource in self.collections:
-            namespace = namespace if before == "namespaces" else ""
-            if query.get("watch") == "true":
-                self._watch(resource, query)
-            else:
-                self._answer(200, self.collections.page(resource, namespace, query))
-        elif namespace == "leases":
-            self._answer(200, _lease_of_another(resource))
+        query = dict(parse_qsl(urlsplit(self.path).query))
+        resource, namespace, name = self._place()
+        if resource == "leases":
+            self._answer(*self.leases.get(name))
+        elif resource not in self.collections:
+            self._refuse(_NOT_FOUND)
+        elif name:
+            found = self.collections.get(resource, namespace, name)
+            self._answer(_OK, found) if found is not None else self._refuse(_NOT_FOUND)
+        elif query.get("watch") == "true":
+            self._watch(resource, query)
         else:
-            self._answer(404, b'{"kind":"Status","code":404}\n')
+            page = self.collections.page(resource, namespace, query)
+            size = sum(map(len, page.bodies))
+            is_paged = "limit" in query and len(page.bodies) > 1
+            self.load.encode(resource, len(page.bodies), size, calibration.PAGE_FACTOR if is_paged else 1.0)
+            self._answer(_OK, page.as_json())
+
+    def do_POST(self) -> None:
+        self._write(_CREATED)
+
+    def do_PUT(self) -> None:
+        self._write(_OK)
+
+    def do_PATCH(self) -> None:
+        resource, namespace, name = self._place()
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.load.write()
+        version, entry = _status_in(body)
+        written = self.collections.write_status(resource, namespace, name, version, entry)
+        if written is None:
+            self._refuse(_CONFLICT)
+            return
+        type(self).statuses_written += 1
+        _say(f"status {self.statuses_written}")
+        self._answer(_OK, written)
 
     def log_message(self, *_: object) -> None:
         """Be quiet."""
+
+    def _place(self) -> tuple[str, str, str]:
+        """Give resource, namespace and name of ``.../VERSION[/namespaces/NAMESPACE]/RESOURCE[/NAME[/status]]``."""
+        parts = urlsplit(self.path).path.strip("/").split("/")
+        _, *rest = parts[parts[0] == "apis" :]
+        _, *rest = rest
+        namespace = rest[1] if rest[:1] == ["namespaces"] and len(rest) > 2 else ""  # noqa: PLR2004 - namespaces/NAME/RESOURCE
+        resource, name, *_ = [*(rest[2:] if namespace else rest), "", ""]
+        return resource, namespace, name
+
+    def _write(self, status: int) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        resource, _, _ = self._place()
+        self.load.write()
+        if resource == "leases":
+            self._answer(*self.leases.write(json.loads(body), status))
+        else:
+            # Events, of which nothing is asked later.
+            self._answer(status, body)
+
+    def _refuse(self, status: int, message: str = "") -> None:
+        refusal = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": status}
+        self._answer(status, json.dumps(refusal).encode() + b"\n")
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
@@ -131,25 +118,64 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _watch(self, resource: str, query: dict[str, str]) -> None:
-        _say(f"watched {resource} {time.perf_counter()!r}")
-        self.send_response(200)
+    def _watch(self, resource: str, query: Mapping[str, str]) -> None:
+        is_list = query.get("sendInitialEvents") == "true"
+        if is_list and self.load.is_ideal:
+            self._refuse(_INVALID, "sendInitialEvents: Forbidden: WatchList feature gate is disabled")
+            return
+        if is_list and (query.get("resourceVersionMatch"), query.get("allowWatchBookmarks")) != ("NotOlderThan", "true"):
+            self._refuse(_INVALID, "sendInitialEvents: Forbidden: needs resourceVersionMatch=NotOlderThan and bookmarks")
+            return
+        self.send_response(_OK)
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.wfile.flush()
-        version, ends_s = int(query["resourceVersion"]), time.monotonic() + float(query["timeoutSeconds"])
+        ends_s = time.monotonic() + float(query.get("timeoutSeconds", "1800"))
         try:
-            while (left_s := ends_s - time.monotonic()) > 0:
-                version, events = self.collections.news(resource, version, min(left_s, _LOOK_S))
-                if events:
-                    sent_s = time.perf_counter()
-                    self.wfile.write(b"%x\r\n%s\r\n" % (len(events), events))
-                    self.wfile.flush()
-                    _say(f"sent {resource} {sent_s!r}")
+            version = self._send_all(resource) if is_list else int(query["resourceVersion"])
+            _say(f"watched {resource} {time.perf_counter()!r}")
+            self._send_news(resource, version, ends_s, has_bookmarks="allowWatchBookmarks" in query)
             self.wfile.write(b"0\r\n\r\n")
         except OSError:
             self.close_connection = True
+
+    def _send_all(self, resource: str) -> int:
+        """Send what a WatchList begins with: all objects, and a bookmark that says so; give the version."""
+        self.load.wait_for_first()
+        page = self.collections.page(resource, "", {})
+        piece: list[bytes] = []
+        size = 0
+        for body in page.bodies:
+            piece.append(b'{"type":"ADDED","object":%s}\n' % body)
+            size += len(body)
+            if size >= calibration.RECORD_BYTES:
+                self.load.encode(resource, len(piece), size, calibration.STREAM_FACTOR)
+                self._send(piece)
+                piece, size = [], 0
+        version = page.metadata["resourceVersion"]
+        self._send([*piece, _bookmark(version, is_end_of_initial=True)])
+        return int(version)
+
+    def _send_news(self, resource: str, version: int, ends_s: float, *, has_bookmarks: bool) -> None:
+        bookmark_s = time.monotonic() + calibration.BOOKMARK_EVERY_S
+        while (left_s := ends_s - time.monotonic()) > 0:
+            version, events = self.collections.news(resource, version, min(left_s, _LOOK_S))
+            if events:
+                lines = [event.line for event in events]
+                self.load.encode(resource, len(lines), sum(map(len, lines)))
+                # An ideal server has nothing to do between a change and its event: what it takes to wake is not counted.
+                began_s = time.perf_counter() if self.load.is_ideal else events[0].committed_s
+                self._send(lines)
+                _say(f"sent {resource} {began_s!r}")
+            if has_bookmarks and not self.load.is_ideal and time.monotonic() >= bookmark_s:
+                bookmark_s += calibration.BOOKMARK_EVERY_S
+                self._send([_bookmark(str(version))])
+
+    def _send(self, lines: Sequence[bytes]) -> None:
+        piece = b"".join(lines)
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.flush()
 
 
 class _Server(ThreadingHTTPServer):
@@ -160,27 +186,48 @@ class _Server(ThreadingHTTPServer):
         """Pass over a client that went away."""
 
 
-def main(files: list[str]) -> None:
+@click.command()
+@click.option("--ideal", is_flag=True)
+@click.option("--leases", is_flag=True)
+@click.option("--certificate", type=click.Path(path_type=Path))
+@click.option("--key", type=click.Path(path_type=Path))
+@click.argument("files", type=click.Path(path_type=Path), nargs=-1)
+def main(*, ideal: bool, leases: bool, certificate: Path | None, key: Path | None, files: tuple[Path, ...]) -> None:
     """Serve these collections until standard input ends."""
-    collections = _Collections(map(Path, files))
-    server = _Server(("127.0.0.1", 0), type("_Bound", (_Handler,), {"collections": collections}))
+    load: Load = Ideal() if ideal else Real()
+    collections = Collections(files, (lambda obj: obj) if ideal else stored)
+    names = {"collections": collections, "load": load, "leases": api_leases.Leases(are_free=leases)}
+    server = _Server(("127.0.0.1", 0), type("_Bound", (_Handler,), names))
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        # Each client's thread shakes hands with it, not the one that accepts.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    if not ideal:
+        collections.change(others())
+        threading.Thread(target=change_others, args=(collections,), daemon=True).start()
     _say(f"port {server.server_address[1]}")
     for line in sys.stdin.buffer:
-        collections.change(json.loads(line))
+        changes = json.loads(line)
+        load.write(len(changes))
+        collections.change(changes)
     # Whoever still reads a watch is cut off.
     os._exit(0)
 
 
-def _selected(query: dict[str, str]) -> str:
-    """Give the Service that a selector names, by the two that the router uses; empty without any."""
-    return (query.get("fieldSelector") or query.get("labelSelector") or "").partition("=")[2]
+def _status_in(patch: Any) -> tuple[str, dict[str, Any]]:  # noqa: ANN401 - JSON
+    """Give the resourceVersion that a patch is for and the entry that it writes, of both kinds of patches that the router makes."""
+    if isinstance(patch, dict):
+        return patch["metadata"]["resourceVersion"], patch["status"]["ingress"][0]
+    version = next(each["value"] for each in patch if each["path"] == "/metadata/resourceVersion")
+    return version, next(each["value"] for each in patch if each["path"].startswith("/status/"))
 
 
-def _lease_of_another(name: str) -> bytes:
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    spec = {"holderIdentity": "another", "leaseDurationSeconds": _LEASE_S, "acquireTime": now, "renewTime": now}
-    return json.dumps({"metadata": {"name": name, "resourceVersion": "1"}, "spec": spec}).encode()
+def _bookmark(version: str, *, is_end_of_initial: bool = False) -> bytes:
+    annotations = {"annotations": {"k8s.io/initial-events-end": "true"}} if is_end_of_initial else {}
+    metadata = {"resourceVersion": version, "creationTimestamp": None, **annotations}
+    return json.dumps({"type": "BOOKMARK", "object": {"metadata": metadata}}).encode() + b"\n"
 
 
 def _say(line: str) -> None:
@@ -189,4 +236,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

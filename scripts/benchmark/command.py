@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import tempfile
 import time
@@ -12,10 +13,11 @@ import click
 
 from router.errors import RouterError
 from router.haproxy.process.binary import find_binary
+from scripts.benchmark.calibration import CORES
 from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.figures import Figure
 from scripts.benchmark.measure import PARTS, measure
-from scripts.benchmark.output import as_json, as_table, this_machine
+from scripts.benchmark.output import IDEAL_API, REAL_API, as_json, as_table, this_machine
 
 _ROUTES = (100, 1_000, 5_000)
 _RUNS = 10
@@ -53,7 +55,21 @@ def _writable(_context: click.Context, _parameter: click.Parameter, path: Path |
     type=click.Choice(PARTS),
     multiple=True,
     show_default="all",
-    help="What to measure: the parts by themselves, the router on manifests, on an API server, its changes without a reload; repeatable.",
+    help="What to measure: the parts by themselves, the router on manifests, on an API server, its changes without a reload,"
+    " the API server itself; repeatable.",
+)
+@click.option(
+    "--ideal-api",
+    "is_ideal",
+    is_flag=True,
+    help="Have an API server without TLS that answers at once, with small objects, on which nothing else happens.",
+)
+@click.option(
+    "--cores",
+    type=click.IntRange(1),
+    default=CORES,
+    show_default=True,
+    help="Keep everything on so many cores: the router, HAProxy, the API server, the pods and the client.",
 )
 @click.option(
     "--json",
@@ -70,6 +86,8 @@ def main(  # noqa: PLR0913, PLR0917 - its options
     runs: int,
     parts: tuple[str, ...],
     more_parts: tuple[str, ...],
+    is_ideal: bool,  # noqa: FBT001 - a flag of the command
+    cores: int,
     json_path: Path | None,
     haproxy: str | None,
 ) -> None:
@@ -88,6 +106,8 @@ def main(  # noqa: PLR0913, PLR0917 - its options
     figures: list[Figure] = []
     problem: Exception | None = None
     try:
+        # Before anything starts: children stay on the same cores.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
         binary = find_binary(haproxy)
         machine = this_machine(binary)
         for routes in dict.fromkeys(sizes):
@@ -100,15 +120,17 @@ def main(  # noqa: PLR0913, PLR0917 - its options
                     binary,
                     Path(directory),
                     lambda text: click.echo(text, err=True),
+                    is_ideal=is_ideal,
                 )
     except (BenchFailed, RouterError, OSError) as error:
         problem = error
     if figures:
         # Those of the sizes that were measured to their end, if one was not: they took long.
         seconds = time.monotonic() - began_s
-        click.echo(as_table(machine, figures, seconds))
+        api = IDEAL_API if is_ideal else REAL_API
+        click.echo(as_table(machine, figures, seconds, api))
         if json_path is not None:
-            json_path.write_text(as_json(machine, figures, seconds))
+            json_path.write_text(as_json(machine, figures, seconds, api))
     if problem is not None:
         raise click.ClickException(str(problem)) from problem
 

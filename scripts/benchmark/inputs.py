@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import sys
 import threading
@@ -12,11 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from router.demo.certificate import write_certificate
 from scripts.benchmark import api_server
 from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.objects import RESOURCES, SERVICES, objects_of, write_all
 from scripts.benchmark.workload import Workload
 
+_SERVER_NAME = "api.bench.example.com"
 _START_S = 60.0
 _STOP_S = 10.0
 
@@ -73,15 +76,25 @@ class Api:
     Args:
         workload: what it has.
         directory: for its files; does not exist yet.
+        is_ideal: it answers at once and without TLS, and nothing else happens there.
+        has_leases: the router can lead, and write statuses; if not, another replica does.
     """
 
-    def __init__(self, workload: Workload, directory: Path) -> None:
+    def __init__(self, workload: Workload, directory: Path, *, is_ideal: bool = False, has_leases: bool = False) -> None:
         self._workload = workload
         self._kubeconfig = directory / "kubeconfig"
         files = write_all(workload, directory)
+        self._certificate = None if is_ideal else directory / "ca.crt"
         self._watched: dict[str, float] = {}
         self._sent: list[tuple[str, float]] = []
-        self._command = [sys.executable, "-P", "-m", api_server.__name__, *map(str, files)]
+        self.statuses_written = 0
+        """How many statuses the router has written."""
+        options = [*(("--ideal",) if is_ideal else ()), *(("--leases",) if has_leases else ())]
+        if self._certificate is not None:
+            key = directory / "server.key"
+            write_certificate(_SERVER_NAME, self._certificate, key)
+            options += ["--certificate", str(self._certificate), "--key", str(key)]
+        self._command = [sys.executable, "-P", "-m", api_server.__name__, *options, *map(str, files)]
 
     def __enter__(self) -> Self:
         # It ends with its standard input, thus with us. Ctrl-C is for us alone.
@@ -95,7 +108,7 @@ class Api:
         if not self._has_port.wait(_START_S) or not self._port:
             self._stop()
             raise BenchFailed("the benchmark's API server does not start")
-        self._kubeconfig.write_text(_kubeconfig(f"http://127.0.0.1:{self._port}"))
+        self._kubeconfig.write_text(_kubeconfig(self.url, self._certificate))
         return self
 
     def __exit__(
@@ -104,9 +117,21 @@ class Api:
         self._stop()
 
     @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"{'http' if self._certificate is None else 'https'}://127.0.0.1:{self._port}"
+
+    @property
     def options(self) -> Sequence[str]:
         """Those of ``tcp-router run``."""
         return ("--kubeconfig", str(self._kubeconfig))
+
+    def client_context(self) -> ssl.SSLContext:
+        """Give what a client of the benchmark's own trusts."""
+        context = ssl.create_default_context(cafile=self._certificate)
+        # The name in the certificate is told to the router by the kubeconfig.
+        context.check_hostname = False
+        return context
 
     def prepare(self, number: int, *, moved: bool) -> Callable[[], None]:
         """Make the events; what is given sends them: Service and slices first, or of one that is there the first slice."""
@@ -159,6 +184,8 @@ class Api:
                     self._watched.setdefault(resource, float(began_s))
                 case ["sent", resource, sent_s]:
                     self._sent.append((resource, float(sent_s)))
+                case ["status", count]:
+                    self.statuses_written = int(count)
         self._has_port.set()
 
     def _stop(self) -> None:
@@ -174,11 +201,14 @@ class Api:
             self._process.stdout.close()
 
 
-def _kubeconfig(server: str) -> str:
+def _kubeconfig(server: str, certificate: Path | None) -> str:
+    cluster = {"server": server}
+    if certificate is not None:
+        cluster |= {"certificate-authority": str(certificate), "tls-server-name": _SERVER_NAME}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "bench", "cluster": {"server": server}}],
+        "clusters": [{"name": "bench", "cluster": cluster}],
         "users": [{"name": "bench", "user": {}}],
         "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
         "current-context": "bench",

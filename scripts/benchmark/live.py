@@ -38,6 +38,11 @@ class Live:
         self._api = api
         self._moves = 0
 
+    @property
+    def statuses_written(self) -> int:
+        """How many statuses the router has written."""
+        return self._api.statuses_written
+
     def port(self, number: int) -> int:
         """Give the port of a Route."""
         return self.workload.external_ports[number]

@@ -15,8 +15,9 @@ from scripts.benchmark.inputs import Api, Folder, Input
 from scripts.benchmark.ports import free_ports
 from scripts.benchmark.router import AFTER, BEFORE, ColdStart, running
 from scripts.benchmark.runtime import measure_runtime
+from scripts.benchmark.server import measure_server
 from scripts.benchmark.services import HOST, Services
-from scripts.benchmark.workload import ENDPOINT_ADDRESSES, Workload
+from scripts.benchmark.workload import ENDPOINT_ADDRESSES, SLICES_IDEAL, Workload
 
 PARSE = "parse"
 COLD = "own share, cold"
@@ -38,7 +39,7 @@ API_ENDPOINT_TRAFFIC = "API to traffic, endpoints moved"
 API_ROUTE_TRAFFIC = "API to traffic, new Route"
 API_ROUTE_RELOAD = "the router's reload, new Route, API"
 
-PARTS = ("parts", "manifests", "api", "runtime")
+PARTS = ("parts", "manifests", "api", "runtime", "server")
 """What can be measured by itself."""
 
 Share = Mapping[str, float]
@@ -91,6 +92,8 @@ def measure(  # noqa: PLR0913, PLR0917 - what there is to choose
     binary: HaproxyBinary,
     directory: Path,
     note: Callable[[str], None],
+    *,
+    is_ideal: bool = False,
 ) -> list[Figure]:
     """Measure everything, or some of it, for so many Routes.
 
@@ -101,22 +104,35 @@ def measure(  # noqa: PLR0913, PLR0917 - what there is to choose
         binary: the HAProxy to run.
         directory: an empty one, with a path that is short enough for sockets.
         note: is told what is being measured.
+        is_ideal: the API server answers at once and without TLS.
 
     Raises:
         BenchFailed, RouterError: something did not work.
     """
     series = _Series(routes, runs, note)
-    if set(parts) - {"runtime"}:
-        _with_reloads(series, routes, parts, binary, directory)
+    if set(parts) - {"runtime", "server"}:
+        _with_reloads(series, routes, parts, binary, directory, is_ideal=is_ideal)
     if "runtime" in parts:
-        series.figures += measure_runtime(routes, runs, binary, directory / "runtime", note)
+        series.figures += measure_runtime(routes, runs, binary, directory / "runtime", note, is_ideal=is_ideal)
+    if "server" in parts:
+        # Its Routes are never served.
+        ports = tuple(range(1, routes + 1))
+        series.figures += measure_server(Workload(routes, ports, 1, 2), runs, directory / "server", note)
     return series.figures
 
 
-def _with_reloads(series: _Series, routes: int, parts: Collection[str], binary: HaproxyBinary, directory: Path) -> None:
+def _with_reloads(  # noqa: PLR0913 - as above
+    series: _Series,
+    routes: int,
+    parts: Collection[str],
+    binary: HaproxyBinary,
+    directory: Path,
+    *,
+    is_ideal: bool,
+) -> None:
     # A port for each Route, for each new one, and two for the services.
     behind, other, *external = free_ports(routes + series.runs + 2, ENDPOINT_ADDRESSES)
-    workload = Workload(routes, tuple(external), behind, other)
+    workload = Workload(routes, tuple(external), behind, other, slices=SLICES_IDEAL if is_ideal else 1)
     workload.write_all(directory / _MANIFESTS)
     share = _in_parts(series, workload, binary, directory) if "parts" in parts else {}
     with Services({behind: BEFORE, other: AFTER}):
@@ -124,7 +140,7 @@ def _with_reloads(series: _Series, routes: int, parts: Collection[str], binary: 
             source = Folder(workload, directory / _MANIFESTS)
             _as_a_whole(series, workload, _Whole(binary, source, _OF_FILES, share), directory / "from-files")
         if "api" in parts:
-            with Api(workload, directory / "objects") as api:
+            with Api(workload, directory / "objects", is_ideal=is_ideal) as api:
                 _as_a_whole(series, workload, _Whole(binary, api, _OF_API, share), directory / "from-api")
 
 

@@ -17,10 +17,12 @@ _CREATED = "2025-03-01T08:00:00Z"
 _Object = dict[str, Any]
 
 
-def objects_of(workload: Workload, number: int, *, moved: bool = False) -> dict[str, list[_Object]]:
-    """Give Route, Service and two EndpointSlices of a number, by resource; ``moved``, the endpoints are on the other port.
+def objects_of(
+    workload: Workload, number: int, *, moved: bool = False, with_route: bool = True
+) -> dict[str, list[_Object]]:
+    """Give Route, Service and EndpointSlices of a number, by resource; ``moved``, the endpoints are on the other port.
 
-    The second slice has the pod that is left of an update and not ready: it is read and kept, and gets no connections.
+    A second slice has the pod that is left of an update and not ready: it is read and kept, and gets no connections.
     """
     port = workload.other_endpoint_port if moved else workload.endpoint_port
     name = workload.name(number)
@@ -44,8 +46,8 @@ def objects_of(workload: Workload, number: int, *, moved: bool = False) -> dict[
         SLICES: [
             _slice(workload, number, 2, port, ENDPOINT_ADDRESSES, is_ready=True),
             _slice(workload, number, 3, port, ENDPOINT_ADDRESSES[:1], is_ready=False),
-        ],
-        ROUTES: [_route(workload, number)],
+        ][: workload.slices],
+        ROUTES: [_route(workload, number)] if with_route else [],
     }
 
 
@@ -76,7 +78,7 @@ def _route(workload: Workload, number: int) -> _Object:
             "wildcardPolicy": "None",
         },
     }
-    if number < workload.routes:
+    if number < workload.routes and workload.has_statuses:
         conditions = [
             {"type": "Admitted", "status": "True", "lastTransitionTime": _CREATED},
             {
@@ -138,8 +140,8 @@ def _head(  # noqa: PLR0913, PLR0917 - what every object has
         "namespace": workload.namespace(number),
         "uid": _uid(number, index),
         "creationTimestamp": _CREATED,
-        "generation": 1,
-        "labels": labels or {"app": name, "app.kubernetes.io/managed-by": "Helm"},
+        **({} if kind == "Service" else {"generation": 1}),
+        "labels": labels or {"app": name},
         "managedFields": [
             {
                 "apiVersion": api_version,

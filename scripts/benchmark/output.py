@@ -19,6 +19,10 @@ CONDITIONS = (
     "(--reload-interval 0; for changes without a reload 1s); no health checks (--check-interval 0); everything on loopback"
 )
 """What all figures have in common."""
+REAL_API = (
+    "API server with TLS, as large objects and as slow as a real one, 50 events a second of others (scripts/bench server shows how near)"
+)
+IDEAL_API = "API server that answers at once, without TLS, with small objects"
 
 _CPU_NAME = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
 _HEAD = ("", "median", "p99", "min", "max", "unit", "runs", "beside it")
@@ -62,20 +66,20 @@ def this_machine(binary: HaproxyBinary) -> Machine:
     )
 
 
-def as_json(machine: Machine, figures: Iterable[Figure], seconds: float) -> str:
-    """Give everything as one JSON object; ``seconds`` is how long the measuring took."""
+def as_json(machine: Machine, figures: Iterable[Figure], seconds: float, api: str = REAL_API) -> str:
+    """Give everything as one JSON object; ``seconds`` is how long the measuring took, ``api`` which API server there was."""
     values = {
         "machine": asdict(machine),
-        "conditions": CONDITIONS,
+        "conditions": f"{CONDITIONS}; {api}",
         "seconds": round(seconds, 1),
         "figures": [{**asdict(figure), "meets_target": figure.meets_target} for figure in figures],
     }
     return json.dumps(values, indent=2) + "\n"
 
 
-def as_table(machine: Machine, figures: Sequence[Figure], seconds: float) -> str:
+def as_table(machine: Machine, figures: Sequence[Figure], seconds: float, api: str = REAL_API) -> str:
     """Give a block of lines for each number of Routes."""
-    blocks = [f"{machine}\n{CONDITIONS}"]
+    blocks = [f"{machine}\n{CONDITIONS}; {api}"]
     for routes in sorted({figure.routes for figure in figures}):
         rows = [_HEAD, *(_row(figure) for figure in figures if figure.routes == routes)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]

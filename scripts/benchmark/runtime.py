@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from router.haproxy.process.binary import HaproxyBinary
@@ -19,12 +20,13 @@ from scripts.benchmark.live import Live, running_pods
 from scripts.benchmark.ports import free_ports
 from scripts.benchmark.router import started
 from scripts.benchmark.services import answer
-from scripts.benchmark.workload import ENDPOINT_ADDRESSES, Workload
+from scripts.benchmark.workload import ENDPOINT_ADDRESSES, SLICES_IDEAL, Workload
 
 FLOOR = "HAProxy's own"
 """The same work by bare commands, without a router."""
 
 MOVED = "endpoint moved to first byte"
+MOVED_WRITING = "endpoint moved to first byte, statuses written"
 OPENED = "new Route on a pool port to first byte"
 OPENED_FETCHED = "new Route on a pool port to first byte, Service fetched"
 CLOSED = "deleted Route to refused"
@@ -109,7 +111,13 @@ class _Collected:
 
 
 def measure_runtime(
-    routes: int, runs: int, binary: HaproxyBinary, directory: Path, note: Callable[[str], None]
+    routes: int,
+    runs: int,
+    binary: HaproxyBinary,
+    directory: Path,
+    note: Callable[[str], None],
+    *,
+    is_ideal: bool = False,
 ) -> list[Figure]:
     """Measure changes without a reload, on an API server, for so many Routes.
 
@@ -119,6 +127,7 @@ def measure_runtime(
         binary: the HAProxy to run.
         directory: does not exist yet; its path is short enough for sockets.
         note: is told what is being measured.
+        is_ideal: the API server answers at once and without TLS; what it does by the way is not measured then.
 
     Raises:
         BenchFailed, RouterError: something did not work.
@@ -128,15 +137,17 @@ def measure_runtime(
     beyond = runs * 2 + at_once * seldom
     # Of the others two are for pods, and two for a minimal HAProxy.
     behind, other, minimal, minimal_bulk, *external = free_ports(routes + at_once + beyond + 4, ENDPOINT_ADDRESSES)
-    workload = Workload(routes, tuple(external), behind, other)
+    workload = Workload(routes, tuple(external), behind, other, slices=SLICES_IDEAL if is_ideal else 1)
     collected = _Collected(routes, note)
     with running_pods(workload, through.MIB):
-        large = _Case(collected, workload, binary, runs, seldom, at_once)
+        large = _Case(collected, workload, binary, runs, seldom, at_once, is_ideal=is_ideal)
         state_dir = large.measure(directory / "large", through.Ports(minimal, minimal_bulk))
         large.measure_floors(state_dir)
-        small = _Case(collected, workload, binary, runs, seldom, _SMALL_POOL_PER_RUN * runs)
+        if not is_ideal:
+            large.measure_first_start(directory / "first")
+        small = _Case(collected, workload, binary, runs, seldom, _SMALL_POOL_PER_RUN * runs, is_ideal=is_ideal)
         small.measure_gap(directory / "small")
-        none = _Case(collected, workload, binary, runs, seldom, 0)
+        none = _Case(collected, workload, binary, runs, seldom, 0, is_ideal=is_ideal)
         none.measure_without_pool(directory / "none", at_once)
     return collected.figures()
 
@@ -148,8 +159,17 @@ class _Case:
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what there is to choose
-        self, collected: _Collected, workload: Workload, binary: HaproxyBinary, runs: int, seldom: int, pool_size: int
+        self,
+        collected: _Collected,
+        workload: Workload,
+        binary: HaproxyBinary,
+        runs: int,
+        seldom: int,
+        pool_size: int,
+        *,
+        is_ideal: bool,
     ) -> None:
+        self._is_ideal = is_ideal
         self._collected = collected
         self._workload = workload
         self._binary = binary
@@ -204,6 +224,15 @@ class _Case:
     def _reload_ms(self, state_dir: Path) -> list[float]:
         settings = RenderSettings(state_dir=state_dir)
         return haproxy.reload_ms(self._binary, state_dir / "haproxy.cfg", settings, self._seldom)
+
+    def measure_first_start(self, directory: Path) -> None:
+        """Measure moved endpoints while the router writes the statuses of a first start; leave it out if they are written too soon."""
+        directory.mkdir()
+        self._collected.begin(MOVED_WRITING)
+        with self._running(directory / "router", is_first=True) as (live, _):
+            samples = steps.moves(live, self._runs * _MOVES, lambda: live.statuses_written < self._workload.routes)
+        if samples:
+            self._collected.add(MOVED_WRITING, samples)
 
     def measure_gap(self, directory: Path) -> None:
         """Measure the gap of this pool, and nothing else."""
@@ -293,13 +322,14 @@ class _Case:
         self._collected.add(name, steps.gaps(live, numbers, self._pool[-1]))
 
     @contextmanager
-    def _running(self, directory: Path) -> Iterator[tuple[Live, float]]:
-        """Start an API server and a router; give them and the milliseconds to the last port."""
+    def _running(self, directory: Path, *, is_first: bool = False) -> Iterator[tuple[Live, float]]:
+        """Start an API server and a router, for the first time ever if that is said; give them and the milliseconds to the last port."""
         pool = ("--port-pool", str(PortRanges.of(*self._pool))) if self._pool else ()
         options = ("--reload-interval", "1s", *pool)
-        workload = self._workload
+        workload = replace(self._workload, has_statuses=not is_first)
+        objects = directory.with_name(f"{directory.name}-objects")
         with (
-            Api(workload, directory.with_name(f"{directory.name}-objects")) as api,
+            Api(workload, objects, is_ideal=self._is_ideal, has_leases=is_first) as api,
             started(self._binary, api, directory, options) as process,
         ):
             served_s = wait_for_answer(workload.external_ports[workload.last], check=process.check)

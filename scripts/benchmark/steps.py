@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from scripts.benchmark import through
@@ -52,13 +52,21 @@ def spread(routes: int, count: int) -> list[int]:
     return [run % some * routes // some for run in range(count)]
 
 
-def moves(live: Live, runs: int) -> list[float]:
-    """Time moved endpoints, milliseconds each; a Route's first move, from three endpoints to one, is not counted."""
+def moves(live: Live, runs: int, goes_on: Callable[[], bool] = lambda: True) -> list[float]:
+    """Time moved endpoints, milliseconds each; a Route's first move, from three endpoints to one, is not counted.
+
+    Args:
+        live: where.
+        runs: so many, or fewer if it does not go on.
+        goes_on: asked before each.
+    """
     numbers = spread(live.workload.routes, runs)
     for number in sorted(set(numbers)):
         live.move(number)
     samples = []
     for number in numbers:
+        if not goes_on():
+            break
         _rest()
         samples.append(live.move(number))
     return samples

@@ -8,6 +8,9 @@ from pathlib import Path
 ENDPOINT_ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 """Of the three endpoints of every Route; all of 127.0.0.0/8 is loopback."""
 
+SLICES_IDEAL = 2
+"""Of each Service on an ideal API server, where there is time for them; on a real one they have one."""
+
 _NAMESPACES = 20
 
 _MANIFEST = """\
@@ -56,13 +59,16 @@ class Workload:
     """Routes by number: 0 to ``routes`` - 1 are there from the beginning, those from ``routes`` on come later.
 
     ``external_ports`` are those of the Routes, in the order of their numbers; ``endpoint_port`` is the port of all endpoints,
-    and ``other_endpoint_port`` the one that they move to.
+    and ``other_endpoint_port`` the one that they move to. On an API server each Service has so many ``slices``, and Routes have a
+    status from an earlier life of the router if ``has_statuses``.
     """
 
     routes: int
     external_ports: tuple[int, ...]
     endpoint_port: int
     other_endpoint_port: int
+    slices: int = 1
+    has_statuses: bool = True
 
     @property
     def last(self) -> int:
