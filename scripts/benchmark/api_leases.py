@@ -30,7 +30,9 @@ class Leases:
             return _OK, _of_another(name)
         with self._lock:
             found = self._written.get(name)
-        return (_OK, json.dumps(found).encode()) if found is not None else (_NOT_FOUND, b'{"kind":"Status","code":404}\n')
+        return (
+            (_OK, json.dumps(found).encode()) if found is not None else (_NOT_FOUND, b'{"kind":"Status","code":404}\n')
+        )
 
     def write(self, lease: dict[str, Any], status: int) -> tuple[int, bytes]:
         """Take what is written; give status and body of the answer."""

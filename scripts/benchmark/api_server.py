@@ -123,8 +123,13 @@ class _Handler(BaseHTTPRequestHandler):
         if is_list and self.load.is_ideal:
             self._refuse(_INVALID, "sendInitialEvents: Forbidden: WatchList feature gate is disabled")
             return
-        if is_list and (query.get("resourceVersionMatch"), query.get("allowWatchBookmarks")) != ("NotOlderThan", "true"):
-            self._refuse(_INVALID, "sendInitialEvents: Forbidden: needs resourceVersionMatch=NotOlderThan and bookmarks")
+        if is_list and (query.get("resourceVersionMatch"), query.get("allowWatchBookmarks")) != (
+            "NotOlderThan",
+            "true",
+        ):
+            self._refuse(
+                _INVALID, "sendInitialEvents: Forbidden: needs resourceVersionMatch=NotOlderThan and bookmarks"
+            )
             return
         self.send_response(_OK)
         self.send_header("Content-Type", "application/json")

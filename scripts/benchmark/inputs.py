@@ -80,7 +80,9 @@ class Api:
         has_leases: the router can lead, and write statuses; if not, another replica does.
     """
 
-    def __init__(self, workload: Workload, directory: Path, *, is_ideal: bool = False, has_leases: bool = False) -> None:
+    def __init__(
+        self, workload: Workload, directory: Path, *, is_ideal: bool = False, has_leases: bool = False
+    ) -> None:
         self._workload = workload
         self._kubeconfig = directory / "kubeconfig"
         files = write_all(workload, directory)

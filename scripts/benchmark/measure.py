@@ -58,8 +58,8 @@ _OWN_TARGETS = {1_000: 10.0, 5_000: 30.0}
 """Milliseconds that our own share may take after one change, by the number of Routes."""
 _TARGETS = {
     **{(routes, name): target for routes, target in _OWN_TARGETS.items() for name in (ENDPOINT_OWN, ROUTE_OWN)},
-    (5_000, API_START): 1_700.0,
-    (5_000, API_MEMORY): 120.0,
+    (5_000, API_START): 2_000.0,
+    (5_000, API_MEMORY): 110.0,
 }
 _OPENSHIFT = {
     (1_000, ENDPOINT_TRAFFIC): {OPENSHIFT: 310.0, OPENSHIFT_DYNAMIC: 3.6},

@@ -19,9 +19,7 @@ CONDITIONS = (
     "(--reload-interval 0; for changes without a reload 1s); no health checks (--check-interval 0); everything on loopback"
 )
 """What all figures have in common."""
-REAL_API = (
-    "API server with TLS, as large objects and as slow as a real one, 50 events a second of others (scripts/bench server shows how near)"
-)
+REAL_API = "API server with TLS, as large objects and as slow as a real one, 50 events a second of others (scripts/bench server shows how near)"
 IDEAL_API = "API server that answers at once, without TLS, with small objects"
 
 _CPU_NAME = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)

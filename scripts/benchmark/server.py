@@ -8,7 +8,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,7 @@ def measure_server(workload: Workload, runs: int, directory: Path, note: Callabl
     """
     directory.mkdir()
     samples: dict[str, Sequence[float]] = {}
-    with Api(replace(workload, has_statuses=False), directory / "plain") as api:
-        client = _Client(api)
+    with Api(replace(workload, has_statuses=False), directory / "plain") as api, closing(_Client(api)) as client:
         note(f"{workload.routes:,} Routes: {_NAME.format('lists')}")
         samples["Routes, one list"] = [client.list_ms(ROUTES) for _ in range(runs)]
         samples["Routes, pages of 500"] = [sum(client.pages_ms()) for _ in range(runs)]
@@ -69,8 +68,7 @@ def measure_server(workload: Workload, runs: int, directory: Path, note: Callabl
         samples["a Route without status"] = client.sizes(ROUTES)
         samples["a Service"] = client.sizes(SERVICES)
         samples["an EndpointSlice"] = client.sizes(SLICES)
-    with Api(replace(workload, has_statuses=True), directory / "statuses") as api:
-        client = _Client(api)
+    with Api(replace(workload, has_statuses=True), directory / "statuses") as api, closing(_Client(api)) as client:
         samples["a Route with status"] = client.sizes(ROUTES)
         with _writing(api, workload):
             samples["Routes with status, one list, statuses written"] = [client.list_ms(ROUTES) for _ in range(runs)]
@@ -101,6 +99,10 @@ class _Client:
             urlsplit(api.url).netloc, timeout=_TIMEOUT_S, context=api.client_context()
         )
         self.ask("GET", f"{_PATHS[SERVICES]}?limit=1")
+
+    def close(self) -> None:
+        """End its connection."""
+        self._connection.close()
 
     def ask(self, method: str, path: str, body: object = None) -> bytes:
         """Ask, and give the answer's body.
@@ -153,6 +155,7 @@ class _Client:
             first_ms = first_ms or _ms_since(began_s)
             last = last[-len(_END) :] + piece
             if _END in last:
+                stream.close()
                 self._connection.close()
                 return first_ms, _ms_since(began_s)
         raise BenchFailed("the benchmark's API server ended a WatchList before its bookmark")
@@ -169,8 +172,9 @@ def _writing(api: Api, workload: Workload) -> Iterator[None]:
     """Write statuses as fast as a router does while it starts for the first time, until the block is left."""
     ended = threading.Event()
     client = _Client(api)
-    keys = [(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in client.items(ROUTES)]
-    versions = [obj["metadata"]["resourceVersion"] for obj in client.items(ROUTES)]
+    listed = client.items(ROUTES)
+    keys = [(obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in listed]
+    versions = [obj["metadata"]["resourceVersion"] for obj in listed]
     entry = objects_of(workload, 0)[ROUTES][0]["status"]["ingress"][0]
 
     def write() -> None:
@@ -190,6 +194,7 @@ def _writing(api: Api, workload: Workload) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+        client.close()
 
 
 def _ms_since(began_s: float) -> float:

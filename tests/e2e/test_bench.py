@@ -52,6 +52,7 @@ RUNTIME = {
     "start to last port, with a pool": "ms",
     "memory of the router, with a pool": "MiB",
     "endpoint moved to first byte": "ms",
+    "endpoint moved to first byte, statuses written": "ms",
     "new Route on a pool port to first byte": "ms",
     "new Route on a pool port to first byte, Service fetched": "ms",
     "deleted Route to refused": "ms",

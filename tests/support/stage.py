@@ -26,6 +26,7 @@ from router.plan.commands import Command
 from router.plan.running import ServerName
 from router.reconcile.apply import Applier
 from router.reconcile.controller import Controller
+from router.reconcile.hooks import Observer, Reporter
 from router.reconcile.judge import Judge
 from router.reconcile.level import Leveler
 from router.reconcile.room import Room
@@ -259,13 +260,22 @@ class Witness:
 class Stage:
     """A controller and all that it works with, made for one test."""
 
-    def __init__(self, directory: Path, timing: Timing, pool: PortRanges = PortRanges(())) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        directory: Path,
+        timing: Timing,
+        pool: PortRanges = PortRanges(()),  # noqa: B008 - frozen
+        *,
+        quiet_s: float = 0,
+        observer: Observer | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
         self.store = Store(frozenset({"test"}))
         state = StateDir(directory / "state")
         state.open()
         self.haproxy = PretendedHaproxy(state.config)
         judge = Judge(self.haproxy.check, state)
-        self.level = Leveler(judge, state, quiet_s=0)
+        self.level = Leveler(judge, state, quiet_s=quiet_s)
         self.witness = Witness()
         self.template_dir = directory / "templates"
         self.template_dir.mkdir()
@@ -281,10 +291,10 @@ class Stage:
             haproxy=self.haproxy,
             renderer=self.renderer(),
             load_templates=self.renderer,
-            observer=self.witness,
+            observer=observer or self.witness,
             room=self.room,
             timing=timing,
-            reporter=self.witness,
+            reporter=reporter or self.witness,
         )
 
         def close() -> None:

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from scripts.benchmark.live import running_pods
 from scripts.benchmark.objects import ROUTES, SERVICES, SLICES, objects_of
 from scripts.benchmark.ports import free_ports
 from scripts.benchmark.processes import cpu_s, haproxy_below
-from scripts.benchmark.workload import Workload
+from scripts.benchmark.workload import SLICES_IDEAL, Workload
 from tests.support.waiting import wait_for
 
 _HOST = "127.0.0.1"
@@ -213,7 +214,8 @@ def test_processes(tmp_path: Path) -> None:
 
 def test_api_server_deletes_and_tells_when_it_sends(workload: Workload, tmp_path: Path) -> None:
     """An object that is deleted is in no list, its event is on the watch, and the time of sending is told."""
-    with Api(workload, tmp_path / "objects") as api:
+    workload = replace(workload, slices=SLICES_IDEAL)
+    with Api(workload, tmp_path / "objects", is_ideal=True) as api:
         url = json.loads((tmp_path / "objects" / "kubeconfig").read_text())["clusters"][0]["cluster"]["server"]
         assert len(_items(f"{url}/apis/route.openshift.io/v1/routes")) == 4
         services = f"{url}/api/v1/namespaces/{workload.namespace(2)}/services"

@@ -1,0 +1,176 @@
+"""What one change costs does not grow with the number of Routes: counted, so that it holds on every machine and under every load.
+
+The way is that of the product: store, admission, plan, commands, what is published, counted and reported; HAProxy alone is pretended.
+Counted are the instructions of Python's that one turn carries out, with all that it calls, and the bytes that it has in use at a time at
+most. What C does in one go (a comparison of two long tuples) is no instruction; what it copies is in the bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from router.objects.kinds import KubernetesObject
+from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.route import Route, RouteSpec, RouteTarget
+from router.observe.metrics.router import Metrics
+from router.settings import PortRanges
+from router.status.writer import StatusWriter
+from tests.support.stage import NEVER_AGAIN, PREFIX, Stage, start
+from tests.support.unused_api import UnusedApi
+from tests.unit.admission.builders import endpoint_slice, service
+
+_FEW, _MANY = 100, 2_000
+_NAMESPACES = 20
+_FIRST_PORT = 10_000
+_POOL_PORTS = 100
+_POOL = PortRanges.parse("9000-9099")
+_LONG_S = 1_000.0
+"""The file is not brought level meanwhile: that is another thread's, and may look at everything."""
+_WARM = 3
+"""Changes before one is counted, so that what is remembered of earlier ones is there."""
+_MORE = 200
+"""Instructions by which the same change may differ; each Route that is looked at takes some ten."""
+_TESTS = str(Path(__file__).parents[2])
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one turn."""
+
+    instructions: int
+    bytes: int
+
+
+def _route(namespace: str, name: str, port: int, to: str) -> Route:
+    annotations = {f"{PREFIX}router-name": "tcp-router", f"{PREFIX}external-tcp-port": str(port)}
+    metadata = ObjectMeta(name=name, namespace=namespace, annotations=annotations, uid=f"{name}-{next(_numbers)}")
+    return Route(metadata=metadata, spec=RouteSpec(to=RouteTarget(name=to)))
+
+
+def _all(routes: int) -> Iterator[KubernetesObject]:
+    for number in range(routes):
+        name, namespace = f"app-{number}", f"team-{number % _NAMESPACES}"
+        yield _route(namespace, name, _FIRST_PORT + number, name)
+        yield service(name, namespace=namespace)
+        yield endpoint_slice("10.0.0.1", service=name, namespace=namespace)
+
+
+def _endpoint_moves(stage: Stage) -> None:
+    number = next(_numbers)
+    address = f"10.1.{number // 250}.{number % 250 + 1}"
+    stage.store.put(endpoint_slice(address, service="app-7", namespace="team-7"))
+
+
+def _route_comes(stage: Stage) -> None:
+    # A place of its own each time, and the former one is gone already.
+    stage.store.delete(Route, ObjectKey("team-3", "new"))
+    stage.turn()
+    stage.store.put(_route("team-3", "new", 9_000 + next(_numbers) % _POOL_PORTS, "app-3"))
+
+
+def _route_goes(stage: Stage) -> None:
+    stage.store.put(_route("team-3", "new", 9_000 + next(_numbers) % _POOL_PORTS, "app-3"))
+    stage.turn()
+    stage.store.delete(Route, ObjectKey("team-3", "new"))
+
+
+def _instructions(turn: Callable[[], object]) -> int:
+    """Count the instructions of everything that is called, but for the tests' own parts."""
+    counted = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal counted
+        if event == "call" and frame.f_code.co_filename.startswith(_TESTS):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        counted += event == "opcode"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        turn()
+    finally:
+        sys.settrace(before)
+    return counted
+
+
+def _peak_bytes(turn: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        turn()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+def _cost(directory: Path, routes: int, change: Callable[[Stage], None]) -> Cost:
+    directory.mkdir()
+    writer = StatusWriter(UnusedApi(), "tcp-router", "", lambda: False)
+    metrics = Metrics("2.8", lambda: True)
+    stage = Stage(directory, NEVER_AGAIN, _POOL, quiet_s=_LONG_S, observer=metrics, reporter=writer)
+    try:
+        start(stage, *_all(routes))
+        for _ in range(_WARM):
+            change(stage)
+            stage.turn()
+        sent = len(stage.haproxy.commands)
+        change(stage)
+        instructions = _instructions(stage.turn)
+        change(stage)
+        peak = _peak_bytes(stage.turn)
+        assert len(stage.haproxy.commands) > sent
+        assert len(stage.haproxy.loads) == 1
+        assert len(stage.controller.snapshot.verdicts) in {routes, routes + 1}
+        return Cost(instructions, peak)
+    finally:
+        stage.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "bytes_per_route"),
+    [
+        # The frozen, sorted tuple of all Routes is copied once: a pointer each.
+        pytest.param(_endpoint_moves, 9, id="endpoint moves"),
+        # Of a Route that comes or goes the model's tuple, and the mappings that are published: verdicts, claims, owners.
+        pytest.param(_route_comes, 100, id="Route comes to a pool port"),
+        pytest.param(_route_goes, 100, id="Route goes"),
+    ],
+)
+def test_a_change_costs_the_same_among_many_routes(
+    tmp_path: Path, change: Callable[[Stage], None], bytes_per_route: int
+) -> None:
+    """Twenty times as many Routes, and the same instructions; of memory a few pointers for each Route, and none of its objects anew."""
+    few, many = _cost(tmp_path / "few", _FEW, change), _cost(tmp_path / "many", _MANY, change)
+    assert many.instructions <= few.instructions + _MORE
+    assert many.bytes - few.bytes <= (_MANY - _FEW) * bytes_per_route
+
+
+def test_a_look_at_every_route_is_counted() -> None:
+    """The bars are bars: a loop, a comprehension and a copy over all Routes would each be far above them."""
+    routes = list(range(_MANY))
+
+    def loop() -> None:
+        for _ in routes:
+            pass
+
+    # Of the tests' own parts nothing is counted, so these are compiled as somebody else's.
+    names: dict[str, Any] = {"routes": routes}
+    exec(compile("def comprehend(): return [each for each in routes]", "elsewhere.py", "exec"), names)  # noqa: S102 - the line above
+    exec(compile("def look():\n for each in routes: pass", "elsewhere.py", "exec"), names)  # noqa: S102 - as above
+    assert _instructions(loop) == 0
+    assert _instructions(names["comprehend"]) > _MANY
+    assert _instructions(names["look"]) > _MANY
+    assert _peak_bytes(lambda: dict.fromkeys(routes)) > _MANY * 9
