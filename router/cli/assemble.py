@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from router import __version__, logs
-from router.admission import Admission
 from router.admission.pool import PortPool
 from router.cli.generations import generations
 from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
@@ -30,7 +29,6 @@ from router.haproxy.process.binary import HaproxyBinary, find_binary
 from router.haproxy.standalone import StandaloneHaproxy
 from router.haproxy.talk.limits import ConnectionLimiter
 from router.haproxy.talk.sessions import SessionCounts
-from router.haproxy.talk.worker import WorkerSocket
 from router.manifests.follow import FilesInput
 from router.manifests.watching import DirectoryWatcher
 from router.objects.store import Store
@@ -47,6 +45,7 @@ from router.observe.ports_page import PortsPage
 from router.observe.probe_sockets import probe_sockets
 from router.observe.readiness import Readiness
 from router.observe.tcp_health import TcpHealth
+from router.observe.tracing import Makes, Tracing, Untraced
 from router.reconcile.apply import Applier
 from router.reconcile.controller import Controller
 from router.reconcile.judge import Judge
@@ -119,7 +118,8 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     state.open()
     stack.callback(state.close)
 
-    store = cluster.store() if cluster is not None else Store(frozenset({FilesInput.SOURCE}))
+    makes: Makes = Tracing() if options.trace_changes else Untraced()
+    store = makes.store(cluster.sources if cluster is not None else frozenset({FilesInput.SOURCE}))
     ours = generations(options, cluster, state.generations)
     haproxy = _haproxy(options, binary, state, settings, store.wake, ours.others)
     ours.announce(haproxy.listening, stack)
@@ -129,7 +129,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     limiter = ConnectionLimiter(settings)
     pool = PortPool(_pool_ports(options.port_pool, admission), options.sni_pool, admission.defaults)
     room = Room(lambda: _for_files(haproxy, binary, settings), pool.sections)
-    metrics = Metrics(binary.build, lambda: haproxy.is_up)
+    metrics = makes.metrics(binary.build, lambda: haproxy.is_up)
     metrics.compare_versions(lambda: bool(haproxy.other_version))
     metrics.show_limits(lambda: limiter.in_force)
     show_files(metrics.registry, room.now)
@@ -137,8 +137,8 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     show_lost_lines(metrics.registry, logs.lost_lines)
     controller = Controller(
         store=store,
-        admission=Admission(admission),
-        applier=Applier(haproxy, state, judge, WorkerSocket(settings.stats_socket), pool, level, limiter.loaded),
+        admission=makes.admission(admission),
+        applier=Applier(haproxy, state, judge, makes.worker(settings.stats_socket), pool, level, limiter.loaded),
         haproxy=haproxy,
         renderer=at_start,
         load_templates=renderer,
@@ -150,7 +150,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
         ),
         reporter=cluster.writer if cluster is not None else None,
     )
-    source, input_problems = _source(options, followed, store, metrics, stack)
+    source, input_problems = _source(options, followed, store, metrics, stack, makes)
     readiness = Readiness(
         lambda: controller.snapshot, lambda: haproxy.takes_traffic, lambda: haproxy.kept_ports, input_problems
     )
@@ -160,8 +160,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     def liveness() -> Health:
         return _alive(controller, haproxy)
 
-    pages["/healthz"] = lambda: health_page(liveness())
-    pages["/readyz"] = lambda: health_page(readiness.now())
+    pages |= {"/healthz": lambda: health_page(liveness()), "/readyz": lambda: health_page(readiness.now())}
     probes = probe_sockets((settings.alive_socket, liveness), (settings.ready_socket, readiness.now))
     stack.callback(probes.stop)
     probes.start()
@@ -247,8 +246,13 @@ def _for_files(haproxy: Haproxy, binary: HaproxyBinary, settings: RenderSettings
     )
 
 
-def _source(
-    options: RunSettings, followed: Cluster | Path, store: Store, metrics: Metrics, stack: ExitStack
+def _source(  # noqa: PLR0913, PLR0917 - what both kinds need
+    options: RunSettings,
+    followed: Cluster | Path,
+    store: Store,
+    metrics: Metrics,
+    stack: ExitStack,
+    makes: Makes,
 ) -> tuple[Source, Callable[[], Iterable[str]]]:
     """Give what keeps the store level, and what says why it cannot."""
     machine = machine_of(options)
@@ -261,7 +265,7 @@ def _source(
         metrics.count_problems(lambda: len(files.problems))
         return files, tuple
     log.info("following an api server", server=followed.connection.server)
-    source = followed.source(store, options.router_name, ApiMetrics(metrics.registry), machine)
+    source = followed.source(store, options.router_name, ApiMetrics(metrics.registry), machine, makes)
     return source, source.problems
 
 

@@ -16,6 +16,7 @@ from router.kube.connection import Connection, Deadlines
 from router.kube.siblings import Siblings
 from router.objects.store import Store
 from router.observe.metrics.api import ApiMetrics, ApiReadings
+from router.observe.tracing import Makes
 from router.settings import KubeSettings, RouterPodSettings
 from router.status.selection import Selection
 from router.status.writer import StatusWriter
@@ -114,9 +115,10 @@ class Cluster:
         )
         return cls(settings, connection, to_write, writer, election, whereabouts)
 
-    def store(self) -> Store:
-        """Make the store that is synced once all of this was listed."""
-        return Store(sources_of(self.settings))
+    @property
+    def sources(self) -> frozenset[str]:
+        """What a store must have had listed to be synced."""
+        return sources_of(self.settings)
 
     def to_review(self) -> Connection:
         """Make a connection for asking who may read the metrics; to be closed."""
@@ -126,10 +128,12 @@ class Cluster:
         """Make what says whether a pod is of this router; the reconcile loop waits for it."""
         return Siblings(self.connection.sibling(_SIBLING_DEADLINES), namespace, own, selector)
 
-    def source(self, store: Store, router_name: str, metrics: ApiMetrics, machine: Machine) -> ClusterSource:
+    def source(
+        self, store: Store, router_name: str, metrics: ApiMetrics, machine: Machine, makes: Makes
+    ) -> ClusterSource:
         """Make what keeps the store level, and show how it stands."""
         followed = KubeInput(
-            self.connection,
+            makes.api(self.connection),
             store,
             self.settings,
             lambda route: is_ours(route, router_name),

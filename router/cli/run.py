@@ -59,6 +59,8 @@ RUN = (
     option("--canonical-hostname", env="ROUTER_CANONICAL_HOSTNAME", type=HostnameType(), default=None, show_default="none",
            help="The name by which clients reach this router; /ports gives it with each port."),
     LOG_FORMAT,
+    option("--trace-changes", is_flag=True, default=False,
+           help="Log for each change where its time went, from the API server to HAProxy's reply; /metrics shows it too."),
 )  # fmt: skip
 
 _HELP = """\

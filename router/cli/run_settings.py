@@ -129,6 +129,7 @@ class RunSettings(ServingSettings):
     drain_timeout: int
     canonical_hostname: str | None
     log_format: Literal["auto", "json", "text"]
+    trace_changes: bool
 
     kubeconfig: Path | None
     context: str | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from router.errors import HaproxyUnreachable
@@ -13,13 +14,14 @@ _PIECE = 1 << 18
 _RETRY_S = 0.005
 
 
-def command(socket_path: Path, text: str, timeout_s: float) -> str:
+def command(socket_path: Path, text: str, timeout_s: float, sent: Callable[[], None] | None = None) -> str:
     """Send one line and give the whole answer.
 
     Args:
         socket_path: a worker's stats socket, or the master's.
         text: one command, or several with ``;`` between them; no line break.
         timeout_s: seconds for everything together, from connecting to the end of the answer.
+        sent: is told when the socket has it.
 
     Raises:
         HaproxyUnreachable: nobody listens there, or the answer did not end in time.
@@ -32,6 +34,8 @@ def command(socket_path: Path, text: str, timeout_s: float) -> str:
             connection.sendall(f"{text}\n".encode())
             # The master answers when it knows that no further command comes.
             connection.shutdown(socket.SHUT_WR)
+            if sent is not None:
+                sent()
             while True:
                 connection.settimeout(_left_s(ends_s))
                 piece = connection.recv(_PIECE)

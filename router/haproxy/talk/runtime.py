@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from router.errors import UnexpectedReply
@@ -32,13 +32,16 @@ _STILL_THERE = re.compile(
 )
 
 
-def run(stats_socket: Path, commands: Iterable[Command], timeout_s: float) -> None:
+def run(
+    stats_socket: Path, commands: Iterable[Command], timeout_s: float, sent: Callable[[], None] | None = None
+) -> None:
     """Carry out commands, in their order.
 
     Args:
         stats_socket: the worker's.
         commands: any number of them.
         timeout_s: seconds for all of them together.
+        sent: is told when the worker's socket has some, and no answer was read yet.
 
     Raises:
         UnexpectedReply: a reply is not that of a command which worked. Those before it were carried out; so, perhaps, were
@@ -47,9 +50,9 @@ def run(stats_socket: Path, commands: Iterable[Command], timeout_s: float) -> No
     """
     ends_s = time.monotonic() + timeout_s
     for batch in _batches(commands):
-        for sent, reply in zip(batch, _replies(stats_socket, batch, ends_s), strict=True):
-            if not _ANSWERS[sent.answer].fullmatch(reply):
-                raise UnexpectedReply(f"to {sent.text[:_LONGEST_SHOWN]!r} HAProxy answered {reply[:_LONGEST_SHOWN]!r}")
+        for each, reply in zip(batch, _replies(stats_socket, batch, ends_s, sent), strict=True):
+            if not _ANSWERS[each.answer].fullmatch(reply):
+                raise UnexpectedReply(f"to {each.text[:_LONGEST_SHOWN]!r} HAProxy answered {reply[:_LONGEST_SHOWN]!r}")
 
 
 def delete_servers(
@@ -103,8 +106,10 @@ def _batches(commands: Iterable[Command]) -> Iterator[list[Command]]:
         yield batch
 
 
-def _replies(stats_socket: Path, batch: Sequence[Command], ends_s: float) -> list[str]:
-    answer = command(stats_socket, ";".join(each.text for each in batch), _left_s(ends_s))
+def _replies(
+    stats_socket: Path, batch: Sequence[Command], ends_s: float, sent: Callable[[], None] | None = None
+) -> list[str]:
+    answer = command(stats_socket, ";".join(each.text for each in batch), _left_s(ends_s), sent)
     replies = split_replies(answer)
     if len(replies) != len(batch):
         raise UnexpectedReply(

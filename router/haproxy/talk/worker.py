@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from router.haproxy.talk import runtime, server_states
@@ -16,15 +16,17 @@ class WorkerSocket:
     Args:
         stats_socket: where the newest worker listens.
         timeout_s: seconds that a call may take.
+        sent: is told whenever HAProxy's socket has commands of ``run``.
     """
 
-    def __init__(self, stats_socket: Path, timeout_s: float = 10.0) -> None:
+    def __init__(self, stats_socket: Path, timeout_s: float = 10.0, sent: Callable[[], None] | None = None) -> None:
         self._stats_socket = stats_socket
         self._timeout_s = timeout_s
+        self._sent = sent
 
     def run(self, commands: Iterable[Command]) -> None:
         """Carry out commands, in their order; see ``router.haproxy.talk.runtime.run``."""
-        runtime.run(self._stats_socket, commands, self._timeout_s)
+        runtime.run(self._stats_socket, commands, self._timeout_s, self._sent)
 
     def delete_servers(
         self, servers: Iterable[tuple[str, str]], drained: Iterable[tuple[str, str]]
