@@ -5,8 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from scripts.benchmark import pods
@@ -15,12 +17,21 @@ from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.inputs import Api
 from scripts.benchmark.objects import ROUTES, SERVICES, SLICES, objects_of
 from scripts.benchmark.router import RouterProcess
-from scripts.benchmark.workload import Workload
+from scripts.benchmark.workload import ENDPOINT_ADDRESSES, Workload
 
 Change = tuple[str, str, dict[str, Any]]
 """ADDED, MODIFIED or DELETED; the resource; the object."""
 
 _STOP_S = 10.0
+_OTHER_ADDRESSES = tuple(address for address in pods.ADDRESSES if address not in ENDPOINT_ADDRESSES)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When the API server had made a change, and when a client had what it led to (``time.perf_counter``)."""
+
+    begin_s: float
+    end_s: float
 
 
 class Live:
@@ -36,7 +47,10 @@ class Live:
         self.process = process
         self.workload = workload
         self._api = api
-        self._moves = 0
+        self._moves: Counter[int] = Counter()
+        """By Route."""
+        self.last = Span(0.0, 0.0)
+        """Of the last change that was timed."""
 
     @property
     def statuses_written(self) -> int:
@@ -60,8 +74,7 @@ class Live:
         address, change = self._moved(number)
         self._api.forget_sent()
         self._api.prepare_changes([change])()
-        served_s = wait_for_byte(self.port(number), pods.number_of(address))
-        return (served_s - self._sent_s(SLICES)) * 1000
+        return self._timed(SLICES, wait_for_byte(self.port(number), pods.number_of(address)))
 
     def prepare_move(self, number: int) -> tuple[Change, bytes]:
         """Give what puts a new pod in the place of a Route's endpoints, and its first byte."""
@@ -80,8 +93,7 @@ class Live:
         """Create a Route whose Service is there; give the time to the first byte through its port, milliseconds."""
         self._api.forget_sent()
         self.send(self.creation(number))
-        served_s = wait_for_answer(self.port(number))
-        return (served_s - self._sent_s(ROUTES)) * 1000
+        return self._timed(ROUTES, wait_for_answer(self.port(number)))
 
     def creation(self, number: int) -> Change:
         """Give what creates a Route."""
@@ -95,8 +107,7 @@ class Live:
         """Delete a Route; give the time until its port refuses connections, milliseconds."""
         self._api.forget_sent()
         self.send(self.deletion(number))
-        refused_s = wait_for_refusal(self.port(number))
-        return (refused_s - self._sent_s(ROUTES)) * 1000
+        return self._timed(ROUTES, wait_for_refusal(self.port(number)))
 
     def reloads(self) -> int:
         """Count the reloads since the last call."""
@@ -124,13 +135,19 @@ class Live:
         """Forget the events that were sent."""
         self._api.forget_sent()
 
+    def _timed(self, resource: str, served_s: float) -> float:
+        self.last = Span(self._sent_s(resource), served_s)
+        return (self.last.end_s - self.last.begin_s) * 1000
+
     def _moved(self, number: int) -> tuple[str, Change]:
-        self._moves += 1
-        address = pods.ADDRESSES[self._moves % len(pods.ADDRESSES)]
+        self._moves[number] += 1
+        # Never where another pod of this Route has just been: a cluster gives no address again at once, and HAProxy has room for
+        # one server of an address.
+        address = _OTHER_ADDRESSES[self._moves[number] % len(_OTHER_ADDRESSES)]
         slice_ = objects_of(self.workload, number)[SLICES][0]
         endpoint = slice_["endpoints"][0]
         endpoint["addresses"] = [address]
-        endpoint["targetRef"]["name"] += f"-{self._moves}"
+        endpoint["targetRef"]["name"] += f"-{self._moves[number]}"
         slice_["endpoints"] = [endpoint]
         return address, ("MODIFIED", SLICES, slice_)
 

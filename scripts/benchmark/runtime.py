@@ -3,51 +3,52 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from router.haproxy.process.binary import HaproxyBinary
 from router.settings import PortRanges, RenderSettings
-from scripts.benchmark import haproxy, steps, through
+from scripts.benchmark import haproxy, steps, through, traced
 from scripts.benchmark.client import wait_for_answer
 from scripts.benchmark.failure import BenchFailed
-from scripts.benchmark.figures import TARGET_LEAST, TARGET_MOST, TARGET_P99, Figure, Unit, summarize
+from scripts.benchmark.figures import TARGET_LEAST, Figure, Unit
 from scripts.benchmark.floor import bare_haproxy
 from scripts.benchmark.inputs import Api
 from scripts.benchmark.live import Live, running_pods
 from scripts.benchmark.ports import free_ports
 from scripts.benchmark.router import started
+from scripts.benchmark.runtime_figures import (
+    AT_ONCE,
+    AT_ONCE_POOL,
+    AT_ONCE_POOL_RELOADS,
+    AT_ONCE_RELOADS,
+    CHURN_CPU,
+    CHURN_FAILED,
+    CHURN_RELOADS,
+    CLOSED,
+    CONNECTIONS,
+    FLOOR,
+    GAP,
+    HELD_ALIVE,
+    HELD_PROCESSES,
+    MEMORY,
+    MOVED,
+    MOVED_WRITING,
+    OPENED,
+    OPENED_FETCHED,
+    RATIO,
+    RELOADED,
+    RELOADED_POOL,
+    ROUND_TRIP,
+    STAGES,
+    START,
+    THROUGHPUT,
+    Collected,
+)
 from scripts.benchmark.services import answer
 from scripts.benchmark.workload import ENDPOINT_ADDRESSES, SLICES_IDEAL, Workload
-
-FLOOR = "HAProxy's own"
-"""The same work by bare commands, without a router."""
-
-MOVED = "endpoint moved to first byte"
-MOVED_WRITING = "endpoint moved to first byte, statuses written"
-OPENED = "new Route on a pool port to first byte"
-OPENED_FETCHED = "new Route on a pool port to first byte, Service fetched"
-CLOSED = "deleted Route to refused"
-RELOADED = "new Route by reload to first byte"
-RELOADED_POOL = "new Route by reload to first byte, with a pool"
-AT_ONCE_POOL = "Routes at once, pool holds them"
-AT_ONCE_POOL_RELOADS = "its reloads"
-AT_ONCE = "Routes at once, no pool"
-AT_ONCE_RELOADS = "its reloads, no pool"
-START = "start to last port, with a pool"
-MEMORY = "memory of the router, with a pool"
-CHURN_CPU = "100 changes/s: CPU of the router"
-CHURN_RELOADS = "100 changes/s: reloads"
-CHURN_FAILED = "100 changes/s: failed connections"
-HELD_PROCESSES = "8 held, 100 changes: HAProxy processes"
-HELD_ALIVE = "8 held, 100 changes: connections alive"
-ROUND_TRIP = "round trip of 64 bytes"
-CONNECTIONS = "connections per second"
-THROUGHPUT = "throughput"
-RATIO = "ratio to a minimal HAProxy"
-GAP = "idle pool port open after a reload, pool of"
 
 _MORE = 10
 _MOVES = 20
@@ -58,58 +59,7 @@ _SMALL_POOL_PER_RUN = 10
 _SECONDS_PER_RUN = 6.0
 _ROUNDS_PER_RUN = 4
 
-_TARGETS: Mapping[str, Mapping[str, float]] = {
-    MOVED: {TARGET_MOST: 1.9, TARGET_P99: 6.0},
-    MOVED_WRITING: {TARGET_MOST: 1.9, TARGET_P99: 6.0},
-    OPENED: {TARGET_MOST: 3.5},
-    OPENED_FETCHED: {TARGET_MOST: 5.0},
-    CLOSED: {TARGET_MOST: 2.5},
-    AT_ONCE_POOL: {TARGET_MOST: 1_000.0},
-    AT_ONCE: {TARGET_MOST: 1_000.0},
-    AT_ONCE_POOL_RELOADS: {TARGET_MOST: 0.0},
-    CHURN_RELOADS: {TARGET_MOST: 0.0},
-    CHURN_FAILED: {TARGET_MOST: 0.0},
-    HELD_PROCESSES: {TARGET_MOST: 2.0},
-    HELD_ALIVE: {TARGET_LEAST: float(steps.HELD)},
-}
-_TARGETS_AT: Mapping[tuple[int, str], Mapping[str, float]] = {
-    (1_000, RELOADED): {TARGET_MOST: 200.0},
-    (1_000, RELOADED_POOL): {TARGET_MOST: 200.0},
-    (1_000, CHURN_CPU): {TARGET_MOST: 15.0},
-    (5_000, START): {TARGET_MOST: 2_000.0},
-    (5_000, MEMORY): {TARGET_MOST: 110.0},
-    (5_000, CHURN_CPU): {TARGET_MOST: 10.0},
-}
 _RATIO_TARGET = {TARGET_LEAST: 0.97}
-
-
-class _Collected:
-    """What was measured, until HAProxy's own floors are known too."""
-
-    def __init__(self, routes: int, note: Callable[[str], None]) -> None:
-        self._routes = routes
-        self._note = note
-        self._samples: dict[str, tuple[Sequence[float], Unit]] = {}
-        self._beside: dict[str, dict[str, float]] = {}
-
-    def begin(self, name: str) -> None:
-        self._note(f"{self._routes:,} Routes: {name}")
-
-    def add(
-        self, name: str, samples: Sequence[float], unit: Unit = "ms", beside: Mapping[str, float] | None = None
-    ) -> None:
-        self._samples[name] = samples, unit
-        targets = {**_TARGETS.get(name, {}), **_TARGETS_AT.get((self._routes, name), {})}
-        self._beside[name] = {**targets, **(beside or {})}
-
-    def floor(self, name: str, samples: Sequence[float]) -> None:
-        self._beside[name][FLOOR] = statistics.median(samples)
-
-    def figures(self) -> list[Figure]:
-        return [
-            summarize(self._routes, name, samples, self._beside[name], unit)
-            for name, (samples, unit) in self._samples.items()
-        ]
 
 
 def measure_runtime(  # noqa: PLR0913 - what there is to choose
@@ -140,13 +90,14 @@ def measure_runtime(  # noqa: PLR0913 - what there is to choose
     # Of the others two are for pods, and two for a minimal HAProxy.
     behind, other, minimal, minimal_bulk, *external = free_ports(routes + at_once + beyond + 4, ENDPOINT_ADDRESSES)
     workload = Workload(routes, tuple(external), behind, other, slices=SLICES_IDEAL if is_ideal else 1)
-    collected = _Collected(routes, note)
+    collected = Collected(routes, note)
     with running_pods(workload, through.MIB):
         large = _Case(collected, workload, binary, runs, seldom, at_once, is_ideal=is_ideal)
         state_dir = large.measure(directory / "large", through.Ports(minimal, minimal_bulk))
         large.measure_floors(state_dir)
         if not is_ideal:
             large.measure_first_start(directory / "first")
+        large.break_down(directory / "traced")
         small = _Case(collected, workload, binary, runs, seldom, _SMALL_POOL_PER_RUN * runs, is_ideal=is_ideal)
         small.measure_gap(directory / "small")
         none = _Case(collected, workload, binary, runs, seldom, 0, is_ideal=is_ideal)
@@ -162,7 +113,7 @@ class _Case:
 
     def __init__(  # noqa: PLR0913, PLR0917 - what there is to choose
         self,
-        collected: _Collected,
+        collected: Collected,
         workload: Workload,
         binary: HaproxyBinary,
         runs: int,
@@ -235,6 +186,17 @@ class _Case:
             samples = steps.moves(live, self._runs * _MOVES, lambda: live.statuses_written < self._workload.routes)
         if samples:
             self._collected.add(MOVED_WRITING, samples)
+
+    def break_down(self, directory: Path) -> None:
+        """Measure the stages of changes, in a router that traces them: all that was measured before is of one that does not."""
+        directory.mkdir()
+        self._collected.begin(STAGES)
+        numbers = self._of_pool[: self._runs * _MORE]
+        with self._running(directory / "router", options=("--trace-changes",)) as (live, _):
+            live.add_services(numbers)
+            names = {"moved": MOVED, "opened": OPENED, "closed": CLOSED}
+            for (what, stage), samples in traced.stages_ms(live, self._runs * _MOVES, numbers).items():
+                self._collected.add(f"{names[what]}: {stage}", samples)
 
     def measure_gap(self, directory: Path) -> None:
         """Measure the gap of this pool, and nothing else."""
@@ -324,10 +286,12 @@ class _Case:
         self._collected.add(name, steps.gaps(live, numbers, self._pool[-1]))
 
     @contextmanager
-    def _running(self, directory: Path, *, is_first: bool = False) -> Iterator[tuple[Live, float]]:
+    def _running(
+        self, directory: Path, *, is_first: bool = False, options: Sequence[str] = ()
+    ) -> Iterator[tuple[Live, float]]:
         """Start an API server and a router, for the first time ever if that is said; give them and the milliseconds to the last port."""
         pool = ("--port-pool", str(PortRanges.of(*self._pool))) if self._pool else ()
-        options = ("--reload-interval", "1s", *pool)
+        options = (*options, "--reload-interval", "1s", *pool)
         workload = replace(self._workload, has_statuses=not is_first)
         objects = directory.with_name(f"{directory.name}-objects")
         with (

@@ -52,23 +52,31 @@ def spread(routes: int, count: int) -> list[int]:
     return [run % some * routes // some for run in range(count)]
 
 
-def moves(live: Live, runs: int, goes_on: Callable[[], bool] = lambda: True) -> list[float]:
+def moves(
+    live: Live,
+    runs: int,
+    goes_on: Callable[[], bool] = lambda: True,
+    seen: Callable[[], None] = lambda: None,
+) -> list[float]:
     """Time moved endpoints, milliseconds each; a Route's first move, from three endpoints to one, is not counted.
 
     Args:
         live: where.
         runs: so many, or fewer if it does not go on.
         goes_on: asked before each.
+        seen: is called after each, the first moves too.
     """
     numbers = spread(live.workload.routes, runs)
     for number in sorted(set(numbers)):
         live.move(number)
+        seen()
     samples = []
     for number in numbers:
         if not goes_on():
             break
-        _rest()
+        rest()
         samples.append(live.move(number))
+        seen()
     return samples
 
 
@@ -76,9 +84,9 @@ def opened_and_closed(live: Live, numbers: Iterable[int]) -> tuple[list[float], 
     """Time Routes that come to ports of the pool, and that go, milliseconds each."""
     opened, closed = [], []
     for number in numbers:
-        _rest()
+        rest()
         opened.append(live.create(number))
-        _rest()
+        rest()
         closed.append(live.delete(number))
     return opened, closed
 
@@ -209,7 +217,8 @@ def _settle(live: Live) -> None:
     wait_for_old_workers(live.process.master_socket)
 
 
-def _rest() -> None:
+def rest() -> None:
+    """Wait for a while by chance, as between two changes of a cluster."""
     time.sleep(_random.uniform(*_REST_S))
 
 

