@@ -1,0 +1,277 @@
+"""Brings HAProxy from what it is known to have to what is decided: plan, look, change or reload, and what came of it.
+
+What is to be done is decided in ``plan`` and ``set_aside``, how it is done in ``apply``; when it is done, and tried again, in
+``pace`` and ``retries``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from router.admission import Outcome
+from router.errors import HaproxyError
+from router.haproxy.control import Control
+from router.model import Model, ports
+from router.objects.store import Store
+from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
+from router.plan.running import Running
+from router.reconcile.apply import Applied, Applier
+from router.reconcile.deciding import Deciding
+from router.reconcile.hooks import Observer
+from router.reconcile.judge import Failed, Refused
+from router.reconcile.pace import ReloadPace
+from router.reconcile.retries import SetAside
+from router.reconcile.room import Room
+from router.reconcile.set_aside import served_but_rejected, without
+from router.reconcile.template_choice import TemplateChoice
+from router.reconcile.timing import Timing
+from router.reconcile.verdict_log import log_set_aside
+
+log = structlog.get_logger()
+
+_NAMED = 5  # of many things, in a log line
+_DELETE_EVERY_S = 1.0
+"""Between looks whether servers that were retired have lost their last connections."""
+
+
+class Changer:
+    """Remembers what HAProxy has, and changes it. All calls from one thread.
+
+    Args:
+        store: the objects.
+        deciding: is told what reloads there were, and when the outcome is served.
+        applier: changes what HAProxy serves.
+        haproxy: the process behind it.
+        templates: in use, and to be tried.
+        observer: is told what happens.
+        room: decides what HAProxy does without where it may not open enough files.
+        timing: when things are tried again.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a change takes
+        self,
+        *,
+        store: Store,
+        deciding: Deciding,
+        applier: Applier,
+        haproxy: Control,
+        templates: TemplateChoice,
+        observer: Observer,
+        room: Room,
+        timing: Timing,
+    ) -> None:
+        self._store = store
+        self._deciding = deciding
+        self._applier = applier
+        self._haproxy = haproxy
+        self._templates = templates
+        self._observer = observer
+        self._room = room
+        self._timing = timing
+        self._unknown: ReloadReason | None = None
+        """Why nothing is known of what runs, where that is not that it starts."""
+        self._served_model = Model()
+        self._delete_not_before_s = 0.0
+        self._set_aside = self._new_set_aside()
+        self._pace = self._new_pace()
+        self.running: Running | None = None
+        """What HAProxy is known to have; None where that is not known."""
+        self.served: Outcome | None = None
+        """What is served of what was decided; None before the first configuration."""
+        self.pending = False
+        """Whether what is decided waits for a reload."""
+        self.problem = ""
+        """Why the last change could not be applied; empty while all is well."""
+        self.last_success_s: float | None = None
+        """When something was last applied, seconds since the epoch."""
+
+    def revived(self, running: Running | None) -> None:
+        """Take note of a HAProxy that is there again, with this; what it has not is brought to it at once."""
+        self.running = running
+        self._pace.hurry(time.monotonic())
+
+    def read_templates(self) -> None:
+        """Look whether the template directory has others than those in use."""
+        if self._templates.read(self.running.sections() if self.running is not None else None):
+            self._set_aside.retry_routes_now(time.monotonic())
+
+    def forget(self) -> None:
+        """Trust in nothing that is remembered of what HAProxy has, and of what was to wait."""
+        self.running = None
+        self._set_aside = self._new_set_aside()
+        self._pace = self._new_pace()
+        self._templates.forget()
+
+    def begin_anew(self) -> None:
+        """Go on after a turn that failed, with what is still known."""
+        if self._haproxy.is_down:
+            # Whoever was to notice that may have failed. A load starts it.
+            self.running = None
+        if self.running is None and self.served is not None:
+            self._unknown = ReloadReason(ReloadCause.TURN_FAILED)
+
+    def _new_set_aside(self) -> SetAside:
+        return SetAside(
+            self._timing.refused_retry_s,
+            self._timing.port_retry_s,
+            is_hurried=lambda: self._haproxy.may_become_free,
+        )
+
+    def _new_pace(self) -> ReloadPace:
+        return ReloadPace(self._timing.reload_interval_s, self._timing.gather_s, self._timing.failure_retry_s)
+
+    def bring(self, outcome: Outcome) -> None:
+        """Bring HAProxy level with an outcome, as far as it can be done now."""
+        if self._set_aside:
+            self._review(outcome)
+        self.pending = True
+        while self.pending:
+            everything = without(outcome, self._set_aside.in_force())
+            wanted = self._room.within(everything, self._served_model, self._store.objects)
+            match self._plan(wanted.model):
+                case NoChange():
+                    self._serves(wanted)
+                case RuntimeUpdate() as todo:
+                    if self._update(todo, wanted):
+                        self._serves(wanted)
+                case Reload() as todo:
+                    self._pace.wants(todo.reasons, time.monotonic())
+                    if time.monotonic() < self._pace.due_s:
+                        if todo.meanwhile is not None:
+                            self._update(todo.meanwhile, wanted)
+                        break
+                    if not self._room.review(everything) and not self._reload(todo, wanted):
+                        break
+
+    def _review(self, outcome: Outcome) -> None:
+        served = self._served_model.routes
+        if self._set_aside.review(outcome, served, ports(outcome.model), self._look, time.monotonic()):
+            # Nobody answers on ports that another generation of this router has closed.
+            self._pace.hurry(time.monotonic())
+
+    def _look(self, at_ports: tuple[int, ...]) -> Mapping[int, str]:
+        try:
+            return self._haproxy.taken(at_ports)
+        except HaproxyError as error:
+            log.warning("ports not tried", ports=at_ports[:_NAMED], problem=str(error))
+            return dict.fromkeys(at_ports, str(error))
+
+    def _plan(self, desired: Model) -> Plan:
+        return self._templates.try_with(plan(self.running, desired, self._templates.in_use, self._unknown))
+
+    def _may_open(self, todo: RuntimeUpdate, wanted: Outcome) -> bool:
+        """Say whether nobody else has a port that this opens; if somebody has, it is set aside."""
+        try:
+            refusals = self._applier.look(todo)
+        except HaproxyError as error:
+            # As bad as it gets, HAProxy says so itself.
+            log.warning("ports not tried", problem=str(error))
+            return True
+        if refusals:
+            log_set_aside(self._set_aside.add(refusals, wanted, time.monotonic()))
+        return not refusals
+
+    def _update(self, todo: RuntimeUpdate, wanted: Outcome) -> bool:
+        """Carry out a runtime update; say whether it worked. If not, the next plan is another one."""
+        if not self._may_open(todo, wanted):
+            return False
+        # Nothing is known of what runs until this is through.
+        running, self.running = self.running, None
+        if running is None:
+            return False
+        began_s = time.monotonic()
+        try:
+            self._applier.update(self._templates.in_use, running, todo)
+        except HaproxyError as error:
+            self._observer.runtime_updated("failed", len(todo.commands), time.monotonic() - began_s)
+            log.warning("runtime update failed", problem=str(error), consequence="reload")
+            self._unknown = ReloadReason(ReloadCause.RUNTIME_REFUSED)
+            return False
+        seconds = time.monotonic() - began_s
+        self._observer.runtime_updated("success", len(todo.commands), seconds)
+        self.running = todo.after
+        self.last_success_s = time.time()
+        return True
+
+    def delete_retired_servers(self) -> None:
+        """Delete servers that were retired and have lost their last connections, now and then."""
+        now_s = time.monotonic()
+        if self.running is None or not self.running.leaving or now_s < self._delete_not_before_s:
+            return
+        self._delete_not_before_s = now_s + _DELETE_EVERY_S
+        try:
+            self.running = self._applier.delete_leaving(self.running)
+        except HaproxyError as error:
+            # They harm nobody, and are gone at the next reload.
+            log.warning("retired servers not deleted", problem=str(error))
+
+    def _reload(self, todo: Reload, wanted: Outcome) -> bool:
+        """Carry out a reload.
+
+        Returns:
+            Whether to go on at once: false after a failure, which is tried again later.
+        """
+        began_s = time.monotonic()
+        # As in an update.
+        former, self.running = self.running, None
+        result = self._applier.apply(self._templates.renderer, wanted.model, former)
+        seconds = time.monotonic() - began_s
+        causes = frozenset(reason.cause for reason in todo.reasons)
+        self._deciding.reloaded(todo.reasons, time.monotonic())
+        match result:
+            case Applied(running):
+                self._observer.reload_finished("success", causes, seconds)
+                log.info("reloaded", reasons=_few(todo.reasons), seconds=round(seconds, 3))
+                self.running, self._unknown = running, None
+                self.last_success_s = time.time()
+                self._pace.succeeded(time.monotonic())
+                if self._templates.is_trying_new:
+                    self._templates.take_up()
+                    self._set_aside.retry_routes_now(time.monotonic())
+                self._serves(wanted)
+            case Refused(refusals):
+                self.running = former
+                self._observer.reload_finished("refused", causes, seconds)
+                if self._templates.is_trying_new and (lost := served_but_rejected(self._served_model, refusals)):
+                    self._templates.drop("; ".join(lost[:_NAMED]))
+                else:
+                    log_set_aside(self._set_aside.add(refusals, wanted, time.monotonic()))
+                self._pace.hurry(time.monotonic())
+            case Failed(problem, certain, config_refused):
+                self.running = former if certain else None
+                self._observer.reload_finished("failed", causes, seconds)
+                if self._templates.is_trying_new and config_refused:
+                    self._templates.drop(problem)
+                    return True
+                pause_s = self._pace.failed(time.monotonic())
+                self.problem = problem
+                log.error("not applied", reasons=_few(todo.reasons), problem=problem, retry_in_seconds=pause_s)
+                return False
+        return True
+
+    def _serves(self, outcome: Outcome) -> None:
+        self.served, self._served_model = outcome, outcome.model
+        self.pending = False
+        self.problem = ""
+        self._deciding.served(time.monotonic())
+        self._set_aside.acquit()
+        self._pace.wants_none()
+
+    @property
+    def due_s(self) -> float:
+        """When there is something to do without any news (``time.monotonic``)."""
+        due_s = self._set_aside.due_s()
+        if self.pending:
+            due_s = min(due_s, self._pace.due_s)
+        if self.running is not None and self.running.leaving:
+            due_s = min(due_s, self._delete_not_before_s)
+        return due_s
+
+
+def _few(reasons: tuple[ReloadReason, ...]) -> list[str]:
+    """Name the first reasons of many, for a log line that can still be read."""
+    named = [str(reason) for reason in reasons[:_NAMED]]
+    return named if len(reasons) <= _NAMED else [*named, f"and {len(reasons) - _NAMED} more"]
