@@ -55,8 +55,7 @@ class Touched:
 class _Told:
     """What claims say of one place."""
 
-    won: dict[str, Hold] = field(default_factory=dict)
-    """By the name of the claim; those that count, each by itself."""
+    won: dict[str, PortClaim] = field(default_factory=dict)
     reserved: dict[str, PortClaim] = field(default_factory=dict)
 
 
@@ -69,7 +68,7 @@ class Ledger:
     """
 
     def __init__(self, name: str, address: str = "") -> None:
-        self._name = name
+        self.name = name
         self._address = address
         self._claims: dict[str, PortClaim] = {}
         self._ports: dict[int, dict[str, _Told]] = {}
@@ -82,7 +81,7 @@ class Ledger:
 
     def put(self, name: str, claim: PortClaim | None) -> None:
         """Take a claim as it is now; None is gone."""
-        if claim is not None and (claim.spec.ledger != self._name or claim.spec.address != self._address):
+        if claim is not None and (claim.spec.ledger != self.name or claim.spec.address != self._address):
             claim = None
         former = self._claims.pop(name, None)
         if former is not None:
@@ -106,6 +105,11 @@ class Ledger:
         """Give who holds a place."""
         told = self._told(place)
         return _first(told) if told is not None else None
+
+    def won(self, place: Place) -> tuple[PortClaim, ...]:
+        """Give the claims that were won of a place, whether they count or not, the oldest first."""
+        told = self._told(place)
+        return tuple(claim for _, claim in sorted(told.won.items(), key=lambda item: _age(*item))) if told else ()
 
     def reservations(self, place: Place) -> tuple[Reservation, ...]:
         """Give the reservations that count for a place: of its port, and of its host. Who asks for it needs them all."""
@@ -176,8 +180,8 @@ class Ledger:
         told = self._ports.setdefault(place.port, {}).setdefault(place.host, _Told())
         if claim.spec.origin == "Reserved":
             told.reserved[name] = claim
-        elif is_as_won(claim):
-            told.won[name] = hold_of(name, claim)
+        else:
+            told.won[name] = claim
         self._touch(place)
 
     def _leave(self, name: str, claim: PortClaim) -> None:
@@ -237,7 +241,9 @@ class _Segments:
 
 
 def _first(told: _Told) -> Hold | None:
-    return min(told.won.values(), key=lambda hold: (not hold.since, hold.since, hold.claim), default=None)
+    counting = (item for item in told.won.items() if is_as_won(item[1]))
+    first = min(counting, key=lambda item: _age(*item), default=None)
+    return hold_of(*first) if first is not None else None
 
 
 def _is_range(claim: PortClaim) -> bool:

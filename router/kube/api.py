@@ -45,6 +45,13 @@ class Api(Protocol):
         """PUT an object as JSON."""
 
 
+class DeletingApi(Api, Protocol):
+    """An ``Api`` for who may delete."""
+
+    def delete(self, path: str, body: bytes) -> bytes:
+        """DELETE an object; the body is meta/v1 DeleteOptions, with what it must be."""
+
+
 class StoppableApi(Api, Protocol):
     """An ``Api`` of one's own, for who must be able to end calls that are under way."""
 

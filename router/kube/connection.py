@@ -115,6 +115,10 @@ class Connection:
         """PUT an object as JSON."""
         return self._call("PUT", path, None, body)
 
+    def delete(self, path: str, body: bytes) -> bytes:
+        """DELETE an object; the body is meta/v1 DeleteOptions, with what it must be."""
+        return self._call("DELETE", path, None, body)
+
     @contextmanager
     def watch(self, path: str, query: Query, read_timeout_s: float) -> Iterator[_LineStream]:
         """GET a path as a stream, silent for at most ``read_timeout_s`` seconds; the query has ``watch=true`` and more."""

@@ -1,0 +1,175 @@
+"""What the leader has to do about the PortClaims of one place, decided from what it serves there and what is known; pure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from router.admission.ledger import Ledger, Reason, Standing
+from router.admission.places import Place, asker_of, describe, place_of
+from router.model import Asker
+from router.objects.portclaim import ClaimCondition, ClaimHolder, PortClaim, PortClaimStatus
+
+IN_FORCE = "InForce"
+"""The type of the condition that says whether a claim counts."""
+_HASH_DIGITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Write that somebody has a place."""
+
+    name: str
+    place: Place
+    asker: Asker
+
+
+@dataclass(frozen=True, slots=True)
+class Remake:
+    """Write it anew in the place of a claim that somebody changed, or that a reservation overruled."""
+
+    claim: PortClaim
+    place: Place
+    asker: Asker
+
+    @property
+    def name(self) -> str:
+        """Of the claim."""
+        return self.claim.metadata.name
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Ask whether the holder of a claim, whom this replica does not serve there, still asks for it; if not, delete the claim."""
+
+    claim: PortClaim
+
+    @property
+    def name(self) -> str:
+        """Of the claim."""
+        return self.claim.metadata.name
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Write a claim's status; times that are news are the moment of writing."""
+
+    claim: PortClaim
+    status: PortClaimStatus
+
+    @property
+    def name(self) -> str:
+        """Of the claim."""
+        return self.claim.metadata.name
+
+
+Work = Create | Remake | Check | Tell
+
+
+def work_on(place: Place, served: Asker | None, ledger: Ledger) -> tuple[Work, ...]:
+    """Decide what is to be done about a place's claims, of which none is written for ever: what was done comes back by the watch.
+
+    Args:
+        place: the port, or the host.
+        served: whom this replica serves there, or would if it were not for its node; None is nobody.
+        ledger: the claims as they are known.
+    """
+    won = ledger.won(place)
+    wanted = _write(place, served, ledger) if served is not None else None
+    remade = wanted.name if isinstance(wanted, Remake) else ""
+    checks = [Check(claim) for claim in won if claim.metadata.name != remade and _holder(claim) != served]
+    return (*((wanted,) if wanted is not None else ()), *checks)
+
+
+def telling(name: str, served: Asker | None, ledger: Ledger) -> Tell | None:
+    """Decide what a claim's status has to say, None where it says so.
+
+    Args:
+        name: of the claim.
+        served: whom this replica serves at its place; None is nobody.
+        ledger: the claims as they are known.
+    """
+    claim, standing = ledger.claim(name), ledger.standing(name)
+    if claim is None or standing is None:
+        return None
+    condition = _condition(claim, standing)
+    former = next((each for each in claim.status.conditions or () if each.type == IN_FORCE), None)
+    others = tuple(each for each in claim.status.conditions or () if each.type != IN_FORCE)
+    is_same = former is not None and _said(former) == _said(condition)
+    is_used = served is not None and standing.reason is Reason.IN_FORCE
+    status = PortClaimStatus(
+        holder=describe(claim.spec.holder or ClaimHolder()),
+        last_used=claim.status.last_used,
+        released_at=None if is_used or claim.spec.port_end else claim.status.released_at or NOW,
+        conditions=(*others, former if former is not None and is_same else condition),
+    )
+    return Tell(claim, status) if status != claim.status else None
+
+
+NOW = "now"
+"""Stands for the time at which a status is written."""
+
+
+def claim_name(ledger: str, place: Place, *, hashed: bool = False) -> str:
+    """Give the name of the claim to a place, the same on every replica, so that of two that write it the API server refuses one.
+
+    Args:
+        ledger: its name.
+        place: the port, or the host.
+        hashed: with the hash also where the port says it all.
+    """
+    if not place.host and not hashed:
+        return f"{ledger}-{place.port}"
+    digest = hashlib.sha256(f"|{place.port}|{displayed(place.host)}".encode()).hexdigest()
+    return f"{ledger}-{place.port}-{digest[:_HASH_DIGITS]}"
+
+
+def displayed(host: str) -> str:
+    """Write a host as PortClaims have it: ``*.example.com`` for ``.example.com``."""
+    return f"*{host}" if host.startswith(".") else host
+
+
+def _write(place: Place, served: Asker, ledger: Ledger) -> Create | Remake | None:
+    """Decide how it is to be written that somebody has a place; None where it is, or must not be."""
+    hold = ledger.hold(place)
+    if hold is not None and hold.asker == served:
+        return None
+    if ledger.bars(place, served) is not None or (hold is not None and ledger.bars(place, hold.asker) is None):
+        # Claims say otherwise, and what is served follows them at the next turn.
+        return None
+    if any(each.holder.name for each in ledger.reservations(place)):
+        # It is kept for this one object, which nobody has to remember beside.
+        return None
+    for hashed in (False, True):
+        name = claim_name(ledger.name, place, hashed=hashed)
+        taken = ledger.claim(name)
+        if taken is None:
+            return Create(name, place, served)
+        if taken.spec.origin == "Won" and place_of(taken) == place:
+            return Remake(taken, place, served)
+    return None
+
+
+def _holder(claim: PortClaim) -> Asker:
+    return asker_of(claim.spec.holder or ClaimHolder())
+
+
+def _condition(claim: PortClaim, standing: Standing) -> ClaimCondition:
+    if standing.reason is Reason.OVERRULED:
+        message = f"PortClaim {standing.by} counts in its place"
+    elif standing.reason is Reason.CHANGED:
+        message = "its spec was changed after it was won, so that it says nothing; the leading router makes it anew"
+    else:
+        message = ""
+    return ClaimCondition(
+        type=IN_FORCE,
+        status="True" if standing.reason is Reason.IN_FORCE else "False",
+        reason=str(standing.reason),
+        message=message,
+        last_transition_time=NOW,
+        observed_generation=claim.metadata.generation,
+    )
+
+
+def _said(condition: ClaimCondition) -> tuple[str, str, str, int]:
+    return condition.status, condition.reason, condition.message, condition.observed_generation

@@ -1,0 +1,286 @@
+"""Writes PortClaims while this replica leads, at a pace of their own: what changes first, then what was there at the start."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+
+import msgspec
+import structlog
+
+from router.admission.places import Place, asker_of, place_of
+from router.errors import ApiConflict, ApiError, ApiForbidden, ApiInvalid, ApiNotFound
+from router.kube.api import DeletingApi
+from router.model import Asker
+from router.objects.portclaim import ClaimHolder, PortClaim, PortClaimStatus
+from router.shapes import write
+from router.status.claim_work import NOW, Check, Create, Remake, Tell, Work, displayed
+from router.status.claims_backlog import ClaimsBacklog
+from router.status.holders import Holders
+from router.status.outage import Outage
+from router.status.pacing import TokenBucket
+from router.status.route import MERGE_PATCH
+from router.supervisor import SUPERVISOR, Supervisor
+
+log = structlog.get_logger()
+
+_GROUP = "tcp-router.openshift.io/v1alpha1"
+_IDLE_S = 0.25
+_STOP_S = 0.9
+_AGAIN_S = 5.0
+"""After a write of which the watch has not told yet, and after a conflict."""
+_ASKS_AGAIN_S = (5.0, 300.0)
+"""First and longest pause between two looks at a holder that still asks, though it is not served."""
+
+
+class ClaimsWriter:
+    """Keeps PortClaims equal to what is served, from ``start`` to ``stop``.
+
+    Args:
+        api: the API server.
+        namespace: the router's own.
+        ledger: the name of its claims.
+        router_name: for people who read them.
+        holders: asks about holders.
+        is_leader: says whether this replica may write; is asked before each request, and must not block.
+        per_second: how many requests.
+        clock: seconds of a clock that never goes back.
+        wall_clock: seconds since the epoch.
+        supervisor: owns the thread.
+    """
+
+    def __init__(  # noqa: PLR0913 - who writes, where, at which rate, and two clocks with defaults
+        self,
+        api: DeletingApi,
+        namespace: str,
+        ledger: str,
+        router_name: str,
+        *,
+        holders: Holders,
+        is_leader: Callable[[], bool],
+        per_second: float = 200.0,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        supervisor: Supervisor = SUPERVISOR,
+    ) -> None:
+        self._api = api
+        self._path = f"/apis/{_GROUP}/namespaces/{namespace}/portclaims"
+        self._namespace = namespace
+        self._ledger = ledger
+        self._router_name = router_name
+        self._holders = holders
+        self._is_leader = is_leader
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._backlog = ClaimsBacklog()
+        self._bucket = TokenBucket(per_second, max(1, int(per_second)))
+        self._outage = Outage()
+        self._counts: Counter[str] = Counter()
+        self._stopping = False
+        self._leads = False
+        self._asked: dict[str, float] = {}
+        """How long to wait with the next look at a holder that still asks, by claim; seconds."""
+        self._thread = supervisor.own("claims", self._run, ask_to_end=self._ask_to_end)
+
+    # Any thread
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write no more; returns within a second, even if the API server does not answer a request under way."""
+        self._thread.stop(_STOP_S)
+
+    def wake(self) -> None:
+        """Look now whether this replica leads."""
+        self._backlog.wake()
+
+    def writes(self) -> Mapping[str, int]:
+        """Give how many requests there were, by result: created, deleted, told, kept (its holder still asks), conflict, forbidden, failed ..."""
+        return dict(self._counts)
+
+    @property
+    def queued(self) -> int:
+        """How much waits to be done."""
+        return len(self._backlog)
+
+    def note(self, works: Mapping[Place, Iterable[Work]], tellings: Mapping[str, Tell | None]) -> None:
+        """Take what is to be done about some places, and about the statuses of some claims, in the place of what was before."""
+        self._backlog.note(works, tellings)
+
+    # The writing thread
+
+    def _ask_to_end(self) -> None:
+        self._stopping = True
+        self._backlog.wake()
+
+    def _run(self) -> None:
+        self._lose()
+        while not self._stopping:
+            pause_s = self.step()
+            if pause_s > 0:
+                self._backlog.wait(pause_s)
+
+    def step(self) -> float:
+        """Do the next thing that is due.
+
+        Returns:
+            Seconds until there can be something to do, unless ``note`` brings it earlier.
+        """
+        if not self._may_write():
+            return _IDLE_S
+        if not self._leads:
+            self._leads = True
+            self._asked.clear()
+            self._backlog.open()
+        now_s = self._clock()
+        pause_s = max(self._outage.resume_s - now_s, self._bucket.delay_s(now_s))
+        if pause_s > 0:
+            return min(pause_s, _IDLE_S)
+        item = self._backlog.pop(now_s)
+        if item is None:
+            return min(max(self._backlog.due_s() - now_s, 0.0), _IDLE_S)
+        key, work = item
+        self._attend(key, work)
+        return 0.0
+
+    def _may_write(self) -> bool:
+        if not self._stopping and self._is_leader():
+            return True
+        self._lose()
+        return False
+
+    def _lose(self) -> None:
+        if self._leads:
+            self._leads = False
+            self._backlog.close()
+
+    def _attend(self, key: str, work: Work) -> None:
+        now_s = self._clock()
+        try:
+            again_s = self._do(work)
+        except ApiError as error:
+            self._failed(key, work, error, now_s)
+            return
+        self._outage.over()
+        if again_s is not None:
+            self._backlog.put_back(key, work, self._clock() + again_s)
+
+    def _do(self, work: Work) -> float | None:
+        """Do it; give the seconds after which it is to be done again, unless there is news by then."""
+        match work:
+            case Create():
+                self._create(work.name, work.place, work.asker)
+                return _AGAIN_S
+            case Remake():
+                self._delete(work.claim)
+                if self._may_write():
+                    self._create(work.name, work.place, work.asker)
+                return _AGAIN_S
+            case Tell():
+                self._tell(work)
+                return None
+            case Check():
+                return self._check(work)
+
+    def _create(self, name: str, place: Place, asker: Asker) -> None:
+        spec = {
+            "ledger": self._ledger,
+            "routerName": self._router_name,
+            "port": place.port,
+            "host": displayed(place.host),
+            "origin": "Won",
+            "holder": asker._asdict(),
+        }
+        self._bucket.take(self._clock())
+        body = {
+            "apiVersion": _GROUP,
+            "kind": "PortClaim",
+            "metadata": {"name": name, "namespace": self._namespace},
+            "spec": spec,
+        }
+        self._api.post(self._path, write(body))
+        self._counts["created"] += 1
+
+    def _check(self, work: Check) -> float | None:
+        claim = work.claim
+        holder = asker_of(claim.spec.holder or ClaimHolder())
+        self._bucket.take(self._clock())
+        if self._holders.asks(holder, place_of(claim)):
+            self._counts["kept"] += 1
+            pause_s = self._asked.get(work.name, _ASKS_AGAIN_S[0])
+            self._asked[work.name] = min(2 * pause_s, _ASKS_AGAIN_S[1])
+            return pause_s
+        self._asked.pop(work.name, None)
+        if not self._may_write():
+            return None
+        self._delete(claim)
+        log.info("claim given up", claim=work.name, holder=str(holder), port=claim.spec.port, host=claim.spec.host)
+        return _AGAIN_S
+
+    def _delete(self, claim: PortClaim) -> None:
+        """Delete a claim as it is known; one that somebody touched meanwhile is not the one that this was decided about."""
+        preconditions = {"uid": claim.metadata.uid, "resourceVersion": claim.metadata.resource_version}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        self._bucket.take(self._clock())
+        try:
+            self._api.delete(f"{self._path}/{claim.metadata.name}", write(body))
+        except ApiNotFound:
+            return
+        self._counts["deleted"] += 1
+
+    def _tell(self, work: Tell) -> None:
+        self._bucket.take(self._clock())
+        metadata = {"resourceVersion": work.claim.metadata.resource_version}
+        body = {"metadata": metadata, "status": _as_json(work.status, self._now())}
+        self._api.patch(f"{self._path}/{work.name}/status", write(body), MERGE_PATCH)
+        self._counts["told"] += 1
+
+    def _now(self) -> str:
+        return datetime.fromtimestamp(self._wall_clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def _failed(self, key: str, work: Work, error: ApiError, now_s: float) -> None:
+        match error:
+            case ApiConflict():
+                # Another wrote first. The watch brings what, and with it what is to be done now.
+                self._counts["conflict"] += 1
+                self._outage.over()
+                self._backlog.put_back(key, work, now_s + _AGAIN_S)
+            case ApiNotFound() if isinstance(work, Tell):
+                self._counts["gone"] += 1
+            case ApiInvalid() | ApiError(status=400 | 413):
+                self._counts["invalid"] += 1
+                log.error("claim refused", claim=work.name, problem=str(error))
+            case ApiForbidden() | ApiNotFound():
+                result = "forbidden" if isinstance(error, ApiForbidden) else "absent"
+                self._counts[result] += 1
+                self._backlog.put_back(key, work, now_s + self._longer(work.name))
+                if self._counts[result] == 1:
+                    log.error("claim not written", claim=work.name, problem=str(error))
+            case _:
+                self._counts[self._outage.failed(error, now_s, self.queued + 1)] += 1
+                self._backlog.put_back(key, work, self._outage.resume_s)
+
+    def _longer(self, name: str) -> float:
+        pause_s = self._asked.get(name, _ASKS_AGAIN_S[0])
+        self._asked[name] = min(2 * pause_s, _ASKS_AGAIN_S[1])
+        return pause_s
+
+
+def _as_json(status: PortClaimStatus, now: str) -> Mapping[str, object]:
+    """Give a status for a merge patch, in which what is not there any more is null."""
+
+    def told(moment: str | None) -> str | None:
+        return now if moment == NOW else moment
+
+    return {
+        "holder": status.holder,
+        "releasedAt": told(status.released_at),
+        "conditions": [
+            {**msgspec.to_builtins(each), "lastTransitionTime": told(each.last_transition_time)}
+            for each in status.conditions or ()
+        ],
+    }

@@ -1,0 +1,86 @@
+"""What the leader does about a place's claims, as values."""
+
+from __future__ import annotations
+
+import pytest
+
+from router.admission.ledger import Ledger
+from router.admission.places import SNI, Place
+from router.model import Asker
+from router.objects.portclaim import ClaimHolder, PortClaim
+from router.status.claim_work import NOW, Check, Create, Remake, Work, claim_name, telling, work_on
+from tests.unit.admission.test_ledger import BILLING, DB, LATE, WEB, claim, ledger_of, reserved
+
+PLACE = Place(15432)
+NAME = "tcp-router-15432"
+WON = claim(NAME)
+FOR_DB = ClaimHolder(kind="Route", namespace="shop", name="db")
+FOR_SHOP = ClaimHolder(namespace="shop")
+
+CASES: dict[str, tuple[Asker | None, list[PortClaim], list[Work]]] = {
+    "nothing anywhere": (None, [], []),
+    "served and not written": (DB, [], [Create(NAME, PLACE, DB)]),
+    "served and written": (DB, [WON], []),
+    "somebody deleted it": (DB, [claim("other", 15433)], [Create(NAME, PLACE, DB)]),
+    "somebody changed it": (DB, [claim(NAME, generation=2)], [Remake(claim(NAME, generation=2), PLACE, DB)]),
+    "somebody changed its holder": (
+        DB,
+        [claim(NAME, held_by=WEB, generation=2)],
+        [Remake(claim(NAME, held_by=WEB, generation=2), PLACE, DB)],
+    ),
+    "written for another, whom this replica follows at its next turn": (WEB, [WON], [Check(WON)]),
+    "not served any more": (None, [WON], [Check(WON)]),
+    "a second claim of somebody else": (
+        DB,
+        [WON, claim("second", held_by=WEB, created=LATE)],
+        [Check(claim("second", held_by=WEB, created=LATE))],
+    ),
+    "reserved for the very one": (DB, [reserved(NAME, held_by=FOR_DB)], []),
+    "reserved for somebody else, as will be served soon": (BILLING, [reserved(held_by=FOR_SHOP)], []),
+    "reserved for the namespace": (DB, [reserved(held_by=FOR_SHOP)], [Create(NAME, PLACE, DB)]),
+    "reserved for the namespace by a claim that has the name": (
+        DB,
+        [reserved(NAME, held_by=FOR_SHOP)],
+        [Create(claim_name("tcp-router", PLACE, hashed=True), PLACE, DB)],
+    ),
+    "reserved for the namespace, and won by another before": (
+        DB,
+        [claim(NAME, held_by=BILLING), reserved(held_by=FOR_SHOP)],
+        [Remake(claim(NAME, held_by=BILLING), PLACE, DB)],
+    ),
+    "reserved for nobody, and won before": (None, [WON, reserved()], [Check(WON)]),
+}
+
+
+@pytest.mark.parametrize(("served", "claims", "expected"), CASES.values(), ids=CASES)
+def test_what_is_to_be_done(served: Asker | None, claims: list[PortClaim], expected: list[Work]) -> None:
+    """Write what is served, restore what somebody took or changed, and ask before anything is given up."""
+    assert list(work_on(PLACE, served, ledger_of(*claims))) == expected
+
+
+def test_names() -> None:
+    """The same on every replica, one for each place, and no longer than a name may be."""
+    places = [Place(1), Place(11), Place(1, "a.example.com"), Place(1, ".example.com"), Place(SNI, "a.example.com")]
+    names = [claim_name("r", place) for place in places]
+    assert names[:2] == ["r-1", "r-11"]
+    assert len(set(names)) == len(names)
+    assert len(claim_name("l" * 228, Place(65535, "x" * 253))) <= 253
+
+
+def test_what_a_status_says() -> None:
+    """The holder in words, whether the claim counts and why not, and since when nobody uses it."""
+    ledger = ledger_of(WON, reserved(held_by=FOR_SHOP), claim("late", held_by=BILLING, created=LATE))
+    told = telling(NAME, DB, ledger)
+    assert told is not None
+    (condition,) = told.status.conditions or ()
+    assert (told.status.holder, condition.status, condition.reason) == ("Route shop/db", "True", "InForce")
+    assert told.status.released_at is None
+    told = telling("late", DB, ledger)
+    assert told is not None
+    (condition,) = told.status.conditions or ()
+    assert (condition.status, condition.reason) == ("False", "Overruled")
+    assert condition.message == "PortClaim keep counts in its place"
+    told = telling("keep", None, ledger)
+    assert told is not None
+    assert (told.status.holder, told.status.released_at) == ("namespace shop", NOW)
+    assert telling("gone", None, Ledger("tcp-router")) is None
