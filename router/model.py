@@ -64,6 +64,11 @@ class Asker(NamedTuple):
             return self.name
         return "_".join(filter(None, (self.kind.lower(), self.name, self.section)))
 
+    @property
+    def shown(self) -> str:
+        """Namespace and name, as lists of Routes have them; with its kind where it is no Route."""
+        return f"{self.namespace}/{self.name}" if self.kind == ROUTE_KIND else str(self)
+
     def __str__(self) -> str:
         section = f" port {self.section}" if self.section else ""
         return f"{self.kind} {self.namespace}/{self.name}{section}"

@@ -12,6 +12,7 @@ from router.cli.exits import UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import PATHS, load_objects
 from router.cli.options import ADMISSION, HTTP, RENDER, with_options
 from router.cli.run_settings import ServingSettings
+from router.model import Asker
 from router.render import Renderer, TemplateSet
 
 _HELP = """\
@@ -38,12 +39,15 @@ def render(paths: tuple[Path, ...], **values: Any) -> None:
     outcome = Admission(options.admission()).update(objects, objects.everything())
     rendered = Renderer(TemplateSet.load(options.template_dir), options.render()).render(outcome.model)
     click.echo(rendered.config, nl=False)
-    for key, verdict in outcome.verdicts.items():
+    for asker, verdict in outcome.verdicts.items():
         became = "admitted" if verdict.admitted else f"rejected: {verdict.reason}: {verdict.message}"
-        click.echo(f"{key}: {became}", err=True)
+        click.echo(f"{asker.shown}: {became}", err=True)
         for warning in verdict.warnings:
-            click.echo(f"{key}: warning: {warning}", err=True)
+            click.echo(f"{asker.shown}: warning: {warning}", err=True)
     for failure in rendered.failures:
-        click.echo(f"{failure.owner}: left out: {failure.error}", err=True)
+        click.echo(
+            f"{failure.owner.shown if isinstance(failure.owner, Asker) else failure.owner}: left out: {failure.error}",
+            err=True,
+        )
     if problems or rendered.failures:
         raise SystemExit(UNUSABLE_INPUT)
