@@ -12,7 +12,7 @@ from router.ordered import differences
 from router.reconcile.set_aside import Ask, Refusal, Refusals, ask_for, ask_of
 from router.supervisor.backoff import Backoff
 
-_HURRIED_PAUSE_S = 0.1
+_HURRIED_PAUSE_S = 0.05
 """Between looks at a port that another generation of this router is about to close."""
 _FEW = 64
 """How many ports are looked at so often, of any number."""

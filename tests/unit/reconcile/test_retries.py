@@ -197,14 +197,14 @@ def test_acquitted_is_forgotten_and_what_is_in_force_stays() -> None:
     assert aside.due_s() == 114
 
 
-def test_ports_of_one_that_leaves_are_looked_at_ten_times_a_second() -> None:
+def test_ports_of_one_that_leaves_are_looked_at_twenty_times_a_second() -> None:
     """While another generation of the router is there, a port may be free at any time, and then there is a hurry."""
     is_there = True
     aside = SetAside((5, 300), 2, is_hurried=lambda: is_there)
     aside.add(Refusals({}, {6620: TAKEN}), DB, now_s=100)
-    assert aside.due_s() == pytest.approx(100.1)
+    assert aside.due_s() == pytest.approx(100.05)
     assert not aside.review(DB, (), frozenset({6620}), lambda ports: dict.fromkeys(ports, ""), now_s=100.1)
-    assert aside.due_s() == pytest.approx(100.2)
+    assert aside.due_s() == pytest.approx(100.15)
     assert aside.review(DB, (), frozenset({6620}), nothing_taken, now_s=100.2)
     assert not aside.in_force()
     is_there = False
@@ -214,7 +214,7 @@ def test_ports_of_one_that_leaves_are_looked_at_ten_times_a_second() -> None:
 
 
 def test_of_very_many_ports_a_few_tell_of_all() -> None:
-    """To look at thousands ten times a second would cost a core; who leaves closes all at once. All are looked at now and then."""
+    """To look at thousands twenty times a second would cost a core; who leaves closes all at once. All are looked at now and then."""
     ports = frozenset(range(10_000, 15_000))
     looked_at: list[int] = []
     taken = set(ports)
