@@ -24,6 +24,7 @@ IDLED_AT = "idling.alpha.openshift.io/idled-at"
 """Set by ``oc idle`` on a Service, removed when the first connection wakes it (openshift/api, unidling annotations)."""
 
 _MAX_LISTED = 3
+_LOOPBACK_SHOWN = f"({LOOPBACK})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +221,12 @@ def _shown_loop(address: str, port: int) -> str:
 def _dropped_warning(service: Service, dropped: set[str]) -> str:
     listed = ", ".join(sorted(dropped)[:_MAX_LISTED])
     more = f" and {len(dropped) - _MAX_LISTED} more" if len(dropped) > _MAX_LISTED else ""
-    return f"endpoints of Service {shown_key(service)} were dropped: {listed}{more}"
+    hint = (
+        "; a router for demonstrations leads to loopback with --allow-loopback-endpoints"
+        if _LOOPBACK_SHOWN in listed
+        else ""
+    )
+    return f"endpoints of Service {shown_key(service)} were dropped: {listed}{more}{hint}"
 
 
 def _nothing_ready_warning(service: Service, slices: Mapping[str, EndpointSlice], draining: int) -> str:

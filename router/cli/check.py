@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from router.cli.options import (
     with_options,
 )
 from router.cli.run_settings import ServingSettings
-from router.errors import HaproxyError
+from router.errors import HaproxyError, TemplateError
 from router.haproxy.process.binary import HaproxyBinary, find_binary
 from router.haproxy.process.check import check_config
 from router.objects.meta import ObjectKey
@@ -34,7 +35,7 @@ from router.observe.ports import PortRow, port_rows
 from router.reconcile.judge import Accepted, Failed, Judge
 from router.reconcile.set_aside import Refusals, without
 from router.reconcile.state_dir import StateDir
-from router.render import Renderer, TemplateSet
+from router.render import Rendered, Renderer, TemplateSet
 from router.settings import RenderSettings
 
 _CHECK_DEADLINE_S = 120.0
@@ -104,6 +105,7 @@ def _judged(outcome: Outcome, templates: TemplateSet, settings: RenderSettings, 
     judge = Judge(lambda config: check_config(binary, config, _CHECK_DEADLINE_S), state)
     renderer = Renderer(templates, settings)
     refused = Refusals({}, {})
+    _raise_what_fails_for_all(renderer.render(outcome.model))
     try:
         while True:
             left = without(outcome, refused)
@@ -115,6 +117,17 @@ def _judged(outcome: Outcome, templates: TemplateSet, settings: RenderSettings, 
             refused = Refusals({**refused.routes, **judged.refusals.routes}, {**refused.ports, **judged.refusals.ports})
     finally:
         state.close()
+
+
+def _raise_what_fails_for_all(rendered: Rendered) -> None:
+    """Raise the template's own fault, such as a name that there is not, once: no Route has a part in it."""
+    by_template: dict[str, list[TemplateError]] = {}
+    for failure in rendered.failures:
+        by_template.setdefault(type(failure.owner).__name__, []).append(failure.error)
+    of_kind = Counter(type(part.owner).__name__ for part in rendered.parts)
+    for kind, errors in by_template.items():
+        if len(errors) == of_kind[kind] and len({str(error) for error in errors}) == 1:
+            raise errors[0]
 
 
 def _table(rows: list[PortRow], router_name: str) -> str:

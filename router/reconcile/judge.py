@@ -119,7 +119,8 @@ class Judge:
         if rendered.failures:
             return Refused(
                 _refusals(
-                    (failure.owner, str(failure.error)) for failure in rendered.failures if failure.owner is not None
+                    ((failure.owner, str(failure.error)) for failure in rendered.failures if failure.owner is not None),
+                    "its template fails",
                 )
             )
         result = self.check(rendered, self._state.write_candidate, whole=whole)
@@ -200,11 +201,13 @@ def _explain(alert: Diagnostic, rendered: Rendered) -> str:
     return said if alert.line is None else f"{said} (from {rendered.origin(alert.line)})"
 
 
-def _refusals(blamed: Iterable[tuple[Owner, str]]) -> Refusals:
+def _refusals(
+    blamed: Iterable[tuple[Owner, str]], what_happened: str = "HAProxy refuses its configuration"
+) -> Refusals:
     askers: dict[Asker, Refusal] = {}
     at_ports: dict[int, Refusal] = {}
     for owner, problem in blamed:
-        refusal = Refusal(Reason.CONFIG_REJECTED, f"HAProxy refuses its configuration: {problem}")
+        refusal = Refusal(Reason.CONFIG_REJECTED, f"{what_happened}: {problem}")
         if isinstance(owner, Asker):
             askers.setdefault(owner, refusal)
         else:

@@ -135,12 +135,12 @@ def _without_host(
 
 
 def served_but_rejected(served: Model, refusals: Refusals) -> list[str]:
-    """Give what HAProxy says of Routes and shared ports that are served, and that it refuses."""
+    """Give why Routes and shared ports that are served would not be any more, each reason once."""
     routes = {section.asker for section in served.routes}
     shared = {frontend.port for frontend in served.shared}
     lost = [refusal for key, refusal in refusals.routes.items() if key in routes]
     lost += [refusal for port, refusal in refusals.ports.items() if port in shared]
-    return [refusal.message for refusal in lost if refusal.reason is Reason.CONFIG_REJECTED]
+    return list(dict.fromkeys(refusal.message for refusal in lost if refusal.reason is Reason.CONFIG_REJECTED))
 
 
 def _refusal(section: RouteSection, verdict: Verdict, refusals: Refusals, reachable: set[Asker]) -> Refusal | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import structlog
@@ -42,8 +43,14 @@ def log_verdicts(before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]
 
 def log_set_aside(news: Refusals) -> None:
     """Log what was set aside."""
+    alike = Counter(news.routes.values())
+    for refusal, count in alike.items():
+        if count > _SEVERAL:
+            # A template's fault, as a rule, in which no Route has a part.
+            log.error("routes set aside", count=count, reason=refusal.reason, problem=refusal.message)
     for key, refusal in news.routes.items():
-        log.error("route set aside", **_keys(key), reason=refusal.reason, problem=refusal.message)
+        if alike[refusal] <= _SEVERAL:
+            log.error("route set aside", **_keys(key), reason=refusal.reason, problem=refusal.message)
     for port, refusal in news.ports.items():
         log.error("port set aside", port=port, reason=refusal.reason, problem=refusal.message)
 

@@ -34,7 +34,7 @@ def templates(tmp_path: Path) -> Callable[[str], Path]:
 
     def make(further: str) -> Path:
         directory = tmp_path / "templates"
-        directory.mkdir()
+        directory.mkdir(exist_ok=True)
         packaged = (default_template_dir() / "route.cfg.j2").read_text()
         (directory / "route.cfg.j2").write_text(packaged + further)
         return directory
@@ -64,7 +64,8 @@ def test_render_prints_what_haproxy_accepts(folder: Path, tmp_path: Path, sni_po
     assert complaints(config) == ""
     web = "admitted" if sni_port != "0" else "rejected: InvalidPort: the Route asks for no port: "
     assert ended.stderr.startswith(f"team/db: admitted\nteam/web: {web}")
-    assert ended.stderr.count("\n") == 2
+    assert ended.stderr.endswith("\nnot judged by HAProxy: tcp-router check does that\n")
+    assert ended.stderr.count("\n") == 3
 
 
 def test_render_says_the_rest_on_standard_error(folder: Path, templates: Callable[[str], Path]) -> None:
@@ -116,6 +117,21 @@ def test_check_table(folder: Path) -> None:
         ["team", "web", "-", "web.example.com", "admitted", "-"],
         ["left", "alone:", "team/foreign:", "it", "is", "for", "the", "router", "'another'"],
     ]
+
+
+def test_check_calls_a_templates_fault_that_once(folder: Path, templates: Callable[[str], Path]) -> None:
+    """A name that there is not is the template's fault, and no Route's: told once, with its place, and not as HAProxy's words."""
+    write_manifests(folder, *app("more", 6621, ("10.1.0.3", 5432)))
+    directory = templates("{{ rout.name }}")
+    ended = invoke("check", folder, "--template-dir", directory)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert re.fullmatch(rf"Error: {directory}/route.cfg.j2:\d+: 'rout' is undefined\n", ended.stderr)
+    some = invoke(
+        "check", folder, "--template-dir", templates('{% if route.route == "db" %}{{ rout.name }}{% endif %}')
+    )
+    assert some.exit_code == 1
+    assert "its template fails: " in some.stdout
+    assert "HAProxy refuses" not in some.stdout
 
 
 def test_check_table_of_rejected_routes(folder: Path) -> None:

