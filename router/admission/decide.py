@@ -17,13 +17,15 @@ from router.admission.kinds import KINDS
 from router.admission.options import sni_port_options
 from router.admission.own_places import Loops, OwnAddresses
 from router.admission.request import Request, displayed_host
-from router.admission.verdicts import Rejection, Verdict
+from router.admission.verdicts import Reason, Rejection, Verdict
 from router.model import Asker, Frontend, Model, RouteSection, backend_name
 from router.objects.kinds import AskingObject, Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Changes, Objects
 from router.ordered import SortedMap
 from router.settings import AdmissionSettings
+
+_INTERNAL_ERROR = "internal error: the router fails to decide about this object; its log says at which place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,10 @@ class Admission:
         self._entries: dict[Asker, _Entry] = {}
         self._read: dict[Slot, tuple[AskingObject, tuple[Asker, ...]]] = {}
         """The objects of ours as they were last read, and who asks by them: one, or one for each section."""
+        self._held: dict[Slot, AskingObject] = {}
+        """Objects about which nothing can be decided, whatever they ask for; as long as they are these very objects."""
+        self._to_read: set[Slot] = set()
+        """Objects that are read with the next update, though they are those that were."""
         self._by_service: dict[ObjectKey, tuple[Asker, ...]] = {}
         self._by_own_port: dict[int, set[Asker]] = {}
         """Askers with endpoints at the routers' addresses, by the ports of these."""
@@ -72,6 +78,14 @@ class Admission:
     def anew(self) -> Admission:
         """Give one with the same settings that knows of no object yet."""
         return Admission(self._settings)
+
+    def hold(self, slot: Slot, obj: AskingObject | None) -> None:
+        """Reject this very object, with the next update that names it, whatever it asks for; None: decide about it as about any."""
+        if obj is None:
+            self._held.pop(slot, None)
+        else:
+            self._held[slot] = obj
+        self._to_read.add(slot)
 
     def update(self, objects: Objects, changes: Changes) -> Outcome:
         """Decide anew after a change.
@@ -109,11 +123,9 @@ class Admission:
         to_find: set[Asker] = set()
         for slot in slots:
             obj, former = objects.asking(slot), self._read.get(slot)
-            if former is not None and former[0] is obj:
+            if former is not None and former[0] is obj and slot not in self._to_read:
                 continue
-            kind = KINDS.get(slot[0])
-            is_ours = kind is not None and obj is not None and kind.is_ours(obj, self._settings)
-            requests = kind.read(obj, self._settings) if kind is not None and is_ours else ()
+            requests = self._requests(slot, obj)
             if obj is None or not requests:
                 self._read.pop(slot, None)
             else:
@@ -128,7 +140,17 @@ class Admission:
             for asker in gone:
                 self._drop(asker)
             others |= gone
+            self._to_read.discard(slot)
         return others, to_find
+
+    def _requests(self, slot: Slot, obj: AskingObject | None) -> tuple[Request | Verdict, ...]:
+        kind = KINDS.get(slot[0])
+        if kind is None or obj is None or not kind.is_ours(obj, self._settings):
+            return ()
+        if self._held.get(slot) is obj:
+            asker = Asker(kind.group, kind.kind, *obj.key, "", obj.metadata.uid)
+            return (Verdict(asker=asker, reason=Reason.CONFIG_REJECTED, message=_INTERNAL_ERROR),)
+        return kind.read(obj, self._settings)
 
     def _takes(self, request: Request | Verdict) -> bool:
         """Take note of what one asks for; say whether that is another than before."""

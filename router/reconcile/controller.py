@@ -72,7 +72,7 @@ class Controller:
         self._stopping = threading.Event()
         self._end = threading.Event()
 
-        self._deciding = Deciding(store, admission, observer, timing.namespace_reloads)
+        self._deciding = Deciding(store, admission, observer, timing)
         self._changer = Changer(
             store=store,
             deciding=self._deciding,

@@ -10,7 +10,9 @@ from router.objects.kinds import Slot
 from router.objects.store import Store
 from router.plan import ReloadReason
 from router.reconcile.hooks import Observer
+from router.reconcile.isolation import Isolation
 from router.reconcile.reload_shares import ReloadShares
+from router.reconcile.timing import Timing
 
 
 class Deciding:
@@ -20,15 +22,13 @@ class Deciding:
         store: the objects.
         admission: decides what is served.
         observer: counts what changed.
-        namespace_reloads: how many reloads a namespace may cause one after the other, and seconds until one more.
+        timing: how many reloads a namespace may cause one after the other, and when what was left out is tried again.
     """
 
-    def __init__(
-        self, store: Store, admission: Admission, observer: Observer, namespace_reloads: tuple[int, float]
-    ) -> None:
-        self._shares = ReloadShares(*namespace_reloads)
+    def __init__(self, store: Store, admission: Admission, observer: Observer, timing: Timing) -> None:
+        self._shares = ReloadShares(*timing.namespace_reloads)
         self._store = store
-        self._admission = admission
+        self._isolation = Isolation(admission, timing.refused_retry_s)
         self._observer = observer
         self._unserved_since_s: float | None = None
         self.outcome: Outcome | None = None
@@ -49,13 +49,13 @@ class Deciding:
             everything = self._store.objects.everything()
             self.unreported |= everything.askers
             changes = replace(everything, askers=changes.askers | everything.askers)
-        if changes or self.outcome is None:
-            self.outcome = self._admission.update(self._store.objects, changes)
+        if changes or self.outcome is None or self._isolation.due(now_s) is not None:
+            self.outcome = self._isolation.update(self._store.objects, changes, now_s)
         return self.outcome
 
     def anew(self) -> None:
         """Decide about all objects with the next ``take``, without anything that is remembered of them."""
-        self._admission = self._admission.anew()
+        self._isolation.anew()
         self.outcome = None
 
     def reloaded(self, reasons: Iterable[ReloadReason], now_s: float) -> None:
@@ -70,7 +70,7 @@ class Deciding:
 
     def _ports_of(self, slot: Slot) -> Iterator[int]:
         """Give the ports that an object of a kind that may ask has, or wants."""
-        for asker in self._admission.askers_of(slot):
+        for asker in self._isolation.admission.askers_of(slot):
             verdict = self.outcome.verdicts.get(asker) if self.outcome is not None else None
             if verdict is not None and verdict.port is not None:
                 yield verdict.port

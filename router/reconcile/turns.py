@@ -69,7 +69,7 @@ class Turns:
                     loop.turn()
                     self._succeeded()
                     loop.rest()
-            # Here, and in the supervisor of threads, and nowhere else: what was foreseen is dealt with where it happens. All
+            # Here, in isolation.py and in the supervisor of threads, and nowhere else: what was foreseen is dealt with where it happens. All
             # tenants are served by this thread, so none of its faults may be its end.
             except Exception as error:  # noqa: BLE001
                 self._failed(error)

@@ -106,7 +106,9 @@ def test_loop_goes_on_wherever_it_failed(
         wait_for(lambda: stage.haproxy.serves == {7002, 7003}, "the ports")
         wait_for(lambda: stage.controller.failed_turns == 0, "turns that go well")
         assert not stage.haproxy.is_stopped
-        assert stage.witness.failed_turns == fault.raised
+        # What admission raises after a turn that failed is dealt with in the turn.
+        assert stage.witness.failed_turns <= fault.raised
+        assert owner is Admission or stage.witness.failed_turns == fault.raised
         assert stage.controller.snapshot.problem == ""
         assert set(stage.witness.reported[-1][0].verdicts) == {asker("b"), asker("c")}
 
