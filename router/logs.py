@@ -10,12 +10,13 @@ HAProxy's lines about connections are not among them: they go straight to where 
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import select
 import threading
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 
@@ -144,12 +145,12 @@ def configure(*, json: bool) -> None:
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if json
-        else structlog.dev.ConsoleRenderer(colors=_is_terminal(), exception_formatter=structlog.dev.plain_traceback)
+        else structlog.dev.ConsoleRenderer(colors=_is_terminal(), exception_formatter=_printable_traceback)
     )
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *([structlog.processors.format_exc_info] if json else []),
+        *([structlog.processors.format_exc_info] if json else [_printable_values]),
         renderer,
     ]
 
@@ -165,6 +166,33 @@ def configure(*, json: bool) -> None:
 
     _stderr.told_lost = told_lost
     structlog.configure(processors=processors, wrapper_class=_Logger, logger_factory=lambda *_: _Output())
+
+
+class _Quoted:
+    """Text in quotes, with escapes for what is not printable."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return repr(self._text)
+
+
+def _printable_values(_logger: object, _method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Quote what would move a reader's cursor, or end a line: names in manifests may have any characters. JSON escapes it by itself."""
+    return {
+        key: _Quoted(value) if key != "event" and isinstance(value, str) and not value.isprintable() else value
+        for key, value in line.items()
+    }
+
+
+def _printable_traceback(out: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    """Write a traceback, its lines apart and else printable."""
+    plain = io.StringIO()
+    structlog.dev.plain_traceback(plain, exc_info)
+    out.write("".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in plain.getvalue()))
 
 
 def take_in_libraries() -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from router.admission import Admission, Outcome
 from router.admission.near_keys import LeftAlone, left_alone
-from router.cli.columns import columns
+from router.cli.columns import columns, printable
 from router.cli.exits import NOT_ALL_ADMITTED, UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import PATHS, load_objects
 from router.cli.options import (
@@ -77,7 +77,7 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
     )
     alone = _left_alone(objects, outcome, options.router_name)
     for key, each in alone.items():
-        click.echo(f"left alone: {key}: {each.reason}", err=output == "json")
+        click.echo(printable(f"left alone: {key}: {each.reason}"), err=output == "json")
     if problems:
         raise SystemExit(UNUSABLE_INPUT)
     nobodys = any(each.names_router is None for each in alone.values())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from router.cli.columns import printable
 from router.errors import ManifestError
 from router.manifests.files import MAX_FILE_BYTES
 from router.manifests.parse import load
@@ -31,7 +32,7 @@ def load_objects(paths: tuple[Path, ...]) -> tuple[Objects, tuple[ManifestError,
         texts["standard input"] = text
     loaded = load([path for path in paths if path != STANDARD_INPUT], texts)
     for problem in loaded.problems:
-        click.echo(f"Error: {problem}", err=True)
+        click.echo(printable(f"Error: {problem}"), err=True)
     store = Store()
     store.put(*loaded.objects)
     store.take()

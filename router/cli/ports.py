@@ -17,7 +17,7 @@ import msgspec
 from click.core import ParameterSource
 
 from router.cli.ask import Reply, ask
-from router.cli.columns import columns
+from router.cli.columns import columns, printable
 from router.cli.exits import UNREACHABLE, clear_errors
 from router.cli.options import HTTP_PORT, option
 from router.cli.types import ListenType
@@ -273,7 +273,7 @@ def _in_cluster(options: PortsOptions) -> _Source:
 def _read(name: str, status: int, body: bytes) -> tuple[list[_Row], list[dict[str, Any]]]:
     """Give rows and objects, sorted as the router sorts them: by port, those without one last, then namespace and name."""
     if status in _REFUSALS:
-        said = _printable(" ".join(body.decode(errors="replace").split()))
+        said = printable(" ".join(body.decode(errors="replace").split()))
         raise RouterUnreachable(f"the router at {name} refuses /ports: {said}{_REFUSALS[status]}")
     if status != HTTPStatus.OK:
         raise RouterUnreachable(f"what listens at {name} is no router: it answers /ports by {status}")
@@ -295,10 +295,10 @@ def _table(rows: list[_Row]) -> str:
         route = f"{row.namespace}/{row.name}"
         port = str(row.port or "-")
         lines.append((port, row.host or "-", route, row.verdict, row.reason or "-", _servers(row), sessions))
-    table = columns([[_printable(cell) for cell in line] for line in lines])
+    table = columns(lines)
     # A line each: next to each other with the table they would not fit on any screen.
     said = [
-        _printable(f"{row.namespace}/{row.name}: {kind}{text}")
+        printable(f"{row.namespace}/{row.name}: {kind}{text}")
         for row in rows
         for kind, text in (("", row.message), *(("warning: ", warning) for warning in row.warnings))
         if text
@@ -309,8 +309,3 @@ def _table(rows: list[_Row]) -> str:
 def _servers(row: _Row) -> str:
     """Give how many servers there are, and before that how many of them are up, if that is known."""
     return str(len(row.servers)) if row.servers_up is None else f"{row.servers_up}/{len(row.servers)}"
-
-
-def _printable(text: str) -> str:
-    """Give the text without what would move a terminal's cursor: whatever listens there wrote it."""
-    return "".join(char if char.isprintable() else "?" for char in text)

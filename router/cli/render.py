@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from router.admission import Admission
+from router.cli.columns import printable
 from router.cli.exits import UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import PATHS, load_objects
 from router.cli.options import ADMISSION, HTTP, RENDER, with_options
@@ -41,14 +42,12 @@ def render(paths: tuple[Path, ...], **values: Any) -> None:
     click.echo(rendered.config, nl=False)
     for asker, verdict in outcome.verdicts.items():
         became = "admitted" if verdict.admitted else f"rejected: {verdict.reason}: {verdict.message}"
-        click.echo(f"{asker.shown}: {became}", err=True)
+        click.echo(printable(f"{asker.shown}: {became}"), err=True)
         for warning in verdict.warnings:
-            click.echo(f"{asker.shown}: warning: {warning}", err=True)
+            click.echo(printable(f"{asker.shown}: warning: {warning}"), err=True)
     for failure in rendered.failures:
-        click.echo(
-            f"{failure.owner.shown if isinstance(failure.owner, Asker) else failure.owner}: left out: {failure.error}",
-            err=True,
-        )
+        owner = failure.owner.shown if isinstance(failure.owner, Asker) else failure.owner
+        click.echo(printable(f"{owner}: left out: {failure.error}"), err=True)
     click.echo("not judged by HAProxy: tcp-router check does that", err=True)
     if problems or rendered.failures:
         raise SystemExit(UNUSABLE_INPUT)

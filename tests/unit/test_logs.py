@@ -172,3 +172,27 @@ def test_every_kind_of_line_is_lost_without_harm(redirection: str) -> None:
     ran = _run(redirection)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert int(ran.stdout) == (8 if "full" in redirection else 2)
+
+
+_HOSTILE = """
+import structlog
+from router import logs
+logs.configure(json=bool({json}))
+log = structlog.get_logger()
+name = "a\\x1b[2Jb\\x9b31m\\u202e"
+try:
+    raise ValueError(name)
+except ValueError:
+    log.error("manifest skipped", name=name, lines=[name], problem=f"is {{name}}\\nof two lines", exc_info=True)
+"""
+
+
+@pytest.mark.parametrize("json", [False, True], ids=["text", "json"])
+def test_control_characters_reach_no_terminal(*, json: bool) -> None:
+    """A name with escape sequences is written with escapes, in values, lists and tracebacks; a text with line breaks is one line."""
+    program = [sys.executable, "-c", _HOSTILE.format(json=json)]
+    written = subprocess.run(program, stderr=subprocess.PIPE, check=True, timeout=60, cwd=_ROOT).stderr.decode()
+    assert [char for char in written if not char.isprintable() and char != "\n"] == []
+    assert written.count("[2Jb") == 4
+    (line,) = [line for line in written.splitlines() if "manifest skipped" in line]
+    assert "of two lines" in line
