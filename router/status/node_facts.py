@@ -9,7 +9,6 @@ a change of the leader changes nothing.
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,14 +16,12 @@ import structlog
 
 from router.admission import Verdict
 from router.errors import ApiConflict, ApiError, ApiForbidden, ApiInvalid, ApiNotFound
-from router.kube.api import Api
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
+from router.status.desk import Desk
 from router.status.events import EventSender
 from router.status.notices import aside_notice, recovered_notice
-from router.status.outage import Outage
-from router.status.pacing import TokenBucket
-from router.status.route import Identity, decide_status, named_node
+from router.status.route import decide_status, named_node
 from router.status.route_api import patch_status, read_route, same_request
 
 log = structlog.get_logger()
@@ -49,36 +46,13 @@ class NodeFacts:
     ``note`` and ``lead`` may come from any thread, ``step`` from one.
 
     Args:
-        api: the API server.
-        identity: who tells, and on which node.
+        desk: what it shares with who writes statuses.
         events: sends the Events.
-        bucket: counts requests.
-        outage: what keeps all from being written.
-        counts: of writes, by result.
-        clock: seconds of a clock that never goes back.
-        wall_clock: seconds since the epoch.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the parts that it shares with who writes statuses
-        self,
-        api: Api,
-        identity: Identity,
-        events: EventSender,
-        bucket: TokenBucket,
-        outage: Outage,
-        counts: Counter[str],
-        *,
-        clock: Callable[[], float],
-        wall_clock: Callable[[], float],
-    ) -> None:
-        self._api = api
-        self._identity = identity
+    def __init__(self, desk: Desk, events: EventSender) -> None:
+        self._desk = desk
         self._events = events
-        self._bucket = bucket
-        self._outage = outage
-        self._counts = counts
-        self._clock = clock
-        self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._leads = False
         self._told: dict[ObjectKey, str] = {}
@@ -96,7 +70,7 @@ class NodeFacts:
         self, keys: Iterable[ObjectKey], routes: Mapping[ObjectKey, Route], verdicts: Mapping[ObjectKey, Verdict]
     ) -> None:
         """Take note of Routes that may be different now."""
-        due_s = self._clock() + _WAIT_S
+        due_s = self._desk.clock() + _WAIT_S
         with self._lock:
             for key in keys:
                 route, verdict = routes.get(key), verdicts.get(key)
@@ -115,8 +89,8 @@ class NodeFacts:
 
     def step(self, may_send: Callable[[], bool]) -> float:
         """Tell the next that is due, by one request at most; give the seconds until there can be something to do."""
-        now_s = self._clock()
-        pause_s = max(self._outage.resume_s - now_s, self._bucket.delay_s(now_s))
+        now_s = self._desk.clock()
+        pause_s = max(self._desk.outage.resume_s - now_s, self._desk.bucket.delay_s(now_s))
         if pause_s > 0:
             return min(pause_s, _IDLE_S)
         with self._lock:
@@ -129,12 +103,12 @@ class NodeFacts:
             if fact.verdict.set_aside:
                 self._events.add(aside_notice(fact.route, fact.verdict))
             elif told is not None and fact.verdict.admitted:
-                self._events.add(recovered_notice(fact.route, self._identity.node))
-            if not fact.verdict.set_aside and named_node(fact.route, self._identity) == self._identity.node:
+                self._events.add(recovered_notice(fact.route, self._desk.identity.node))
+            if not fact.verdict.set_aside and named_node(fact.route, self._desk.identity) == self._desk.identity.node:
                 self._take_back(fact)
                 return 0.0
         if self._events.send_one(may_send):
-            self._bucket.take(now_s)
+            self._desk.bucket.take(now_s)
             return 0.0
         return 0.0 if fact is not None else _IDLE_S
 
@@ -142,18 +116,20 @@ class NodeFacts:
         if verdict.set_aside:
             return self._told.get(key) != verdict.message
         # Of what is rejected for another reason the leader tells, and overwrites what was said.
-        return key in self._told or (verdict.admitted and named_node(route, self._identity) == self._identity.node)
+        return key in self._told or (
+            verdict.admitted and named_node(route, self._desk.identity) == self._desk.identity.node
+        )
 
     def _take_back(self, fact: _Fact) -> None:
         """Write a status that says that this node has something against a Route, which it has not any more."""
-        change = decide_status(fact.route, fact.verdict, self._identity, self._wall_clock())
+        change = decide_status(fact.route, fact.verdict, self._desk.identity, self._desk.wall_clock())
         if change is None:
             return
-        self._bucket.take(self._clock())
+        self._desk.bucket.take(self._desk.clock())
         try:
-            patch_status(self._api, fact.route.key, change.patch)
+            patch_status(self._desk.api, fact.route.key, change.patch)
         except ApiConflict:
-            self._counts["conflict"] += 1
+            self._desk.counts["conflict"] += 1
             self._read_again(fact)
         except (ApiForbidden, ApiNotFound, ApiInvalid) as error:
             key = fact.route.key
@@ -161,13 +137,13 @@ class NodeFacts:
         except ApiError as error:
             self._fail(fact, error)
         else:
-            self._counts["written"] += 1
-            self._outage.over()
+            self._desk.counts["written"] += 1
+            self._desk.outage.over()
 
     def _read_again(self, fact: _Fact) -> None:
-        self._bucket.take(self._clock())
+        self._desk.bucket.take(self._desk.clock())
         try:
-            fresh = read_route(self._api, fact.route.key)
+            fresh = read_route(self._desk.api, fact.route.key)
         except (ApiNotFound, ApiForbidden, ApiInvalid):
             return
         except ApiError as error:
@@ -175,11 +151,11 @@ class NodeFacts:
             return
         # Of one that asks for something else by now the watch brings the verdict.
         if same_request(fresh, fact.route):
-            self._put_back(_Fact(fresh, fact.verdict, self._clock() + _IDLE_S))
+            self._put_back(_Fact(fresh, fact.verdict, self._desk.clock() + _IDLE_S))
 
     def _fail(self, fact: _Fact, error: ApiError) -> None:
-        self._counts[self._outage.failed(error, self._clock(), 1)] += 1
-        self._put_back(_Fact(fact.route, fact.verdict, self._outage.resume_s))
+        self._desk.counts[self._desk.outage.failed(error, self._desk.clock(), 1)] += 1
+        self._put_back(_Fact(fact.route, fact.verdict, self._desk.outage.resume_s))
 
     def _put_back(self, fact: _Fact) -> None:
         with self._lock:

@@ -1,7 +1,7 @@
 """Writes the status of Routes, and Events about them: from a queue, at a bounded rate, and only while this replica leads.
 
-The reconcile thread says what changed (``update``); one thread of our own decides again what each Route's status shall say
-(``status.route``) and sends one request at a time. A Route whose status says so already costs nothing, and so our own write,
+The reconcile thread says what changed (``update``); one thread of our own takes one Route after another from the queue, decides
+again what its status shall say (``status.route``) and sends one request at a time (``status.attending``). A Route whose status says so already costs nothing, and so our own write,
 which comes back through the watch, causes no other.
 """
 
@@ -10,15 +10,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
 from router.admission import Verdict
-from router.admission.route import is_ours
 from router.admission.verdicts import different
 from router.errors import (
-    ApiConflict,
     ApiError,
     ApiForbidden,
     ApiInvalid,
@@ -32,14 +30,14 @@ from router.objects.meta import ObjectKey
 from router.objects.route import Route
 from router.objects.store import Objects
 from router.reconcile.snapshot import Snapshot
-from router.status.backlog import Backlog, Work
+from router.status.attending import Attendant
+from router.status.backlog import Backlog
+from router.status.desk import Desk
 from router.status.events import EventSender
-from router.status.forbidden import Forbidden
 from router.status.node_facts import NodeFacts
 from router.status.outage import Outage
 from router.status.pacing import TokenBucket
-from router.status.route import Identity, StatusChange, decide_status, may_be_anothers, named_node, on_node
-from router.status.route_api import patch_status, read_route, same_request
+from router.status.route import Identity, named_node, on_node
 from router.status.selection import Search, Selection
 from router.status.telling import Teller
 from router.supervisor import SUPERVISOR, Supervisor
@@ -49,9 +47,6 @@ log = structlog.get_logger()
 _IDLE_S = 0.25
 """How long a gained leadership may go unnoticed; a lost one is noticed before each request."""
 _STOP_S = 0.9
-_CONFLICT_S, _LONGEST_CONFLICT_S = 0.05, 5.0
-"""The first conflict is read again at once, the others after growing pauses."""
-_FORBIDDEN_NAMED = 3
 _EVERYTHING = Selection()
 
 
@@ -113,7 +108,6 @@ class StatusWriter:
         self._teller = Teller(self._events, self._identity)
 
         self._backlog = Backlog(router_name, follows_all=not selection.is_partial)
-        self._selection = selection
         self._search = Search(api, selection, router_name)
 
         # Of the reconcile thread.
@@ -123,19 +117,21 @@ class StatusWriter:
         # Of the writing thread.
         self._leads = False
         self._stopping = False
-        self._forbidden = Forbidden()
         self._outage = Outage()
         self._counts: Counter[str] = Counter()
-        self._node_facts = NodeFacts(
-            api,
-            self._identity,
-            self._events,
-            self._bucket,
-            self._outage,
-            self._counts,
+        desk = Desk(
+            api=api,
+            identity=self._identity,
+            bucket=self._bucket,
+            outage=self._outage,
+            counts=self._counts,
             clock=clock,
             wall_clock=wall_clock,
+            nodes=nodes,
+            may_write=self._may_write,
         )
+        self._attendant = Attendant(desk, self._backlog, self._teller, selection)
+        self._node_facts = NodeFacts(desk, self._events)
 
         self._thread = supervisor.own("status", self._run, ask_to_end=self._ask_to_end)
 
@@ -229,7 +225,7 @@ class StatusWriter:
         if not self._backlog.is_urgent(now_s) and self._send_event(now_s, only_news=True):
             return 0.0
         while (item := self._backlog.pop(now_s)) is not None:
-            if self._attend(*item):
+            if self._attendant.attend(*item):
                 return 0.0
         if self._send_event(now_s) or self._look_further():
             return 0.0
@@ -253,7 +249,7 @@ class StatusWriter:
             self._search.end()
             log.info("routes that left the shard are not looked for", problem=str(error))
         except ApiError as error:
-            self._trouble(error, self._clock())
+            self._attendant.trouble(error, self._clock())
         else:
             self._outage.over()
         return True
@@ -288,118 +284,3 @@ class StatusWriter:
         self._search.end()
         self._teller.clear()
         log.info("reporting no more", reason="another replica leads, or the router stops")
-
-    def _attend(self, key: ObjectKey, work: Work) -> bool:
-        """Bring one Route's status level.
-
-        Returns:
-            Whether a request was made.
-        """
-        muted_until_s = self._forbidden.until_s(key.namespace, self._clock())
-        if muted_until_s is not None:
-            self._backlog.put_back(key, work, muted_until_s)
-            return False
-        try:
-            if work.route is None or work.conflicts:
-                return self._read_and_write(key, work)
-            return self._write(work.route, work)
-        except ApiError as error:
-            self._failed(key, work, error)
-            return True
-
-    def _read_and_write(self, key: ObjectKey, work: Work) -> bool:
-        if not self._may_write():
-            return False
-        self._bucket.take(self._clock())
-        fresh = read_route(self._api, key)
-        if work.route is not None and not same_request(fresh, work.route):
-            # The verdict is about another Route than this one; the watch brings it, and then its verdict.
-            self._counts["superseded"] += 1
-            self._outage.over()
-            return True
-        if work.route is not None:
-            self._write(fresh, work)
-        elif self._backlog.knows(key) or not self._remove(fresh, was_seen=work.was_seen):
-            self._outage.over()
-        return True
-
-    def _write(self, route: Route, work: Work) -> bool:
-        """Write a Route's status, if it says something else than it shall; says whether a request was made."""
-        verdict = work.verdict
-        if (verdict is not None) != is_ours(route, self._identity.router_name):
-            # It became ours, or ceases to be, and HAProxy does not serve that yet.
-            return False
-        change = decide_status(route, verdict, self._identity, self._wall_clock(), self._nodes())
-        sent = change is not None and self._send(route, change)
-        if change is None or sent:
-            self._teller.tell(route, work, change)
-        return sent
-
-    def _remove(self, route: Route, *, was_seen: bool) -> bool:
-        """Take our entry off a Route that is out of sight; not if the Route is on its way back, or another's of our name.
-
-        Returns:
-            Whether there was anything to take off.
-        """
-        self._teller.forget(route.key)
-        change = decide_status(route, None, self._identity, self._wall_clock())
-        if change is None:
-            return False
-        if is_ours(route, self._identity.router_name):
-            if may_be_anothers(route, self._identity, was_ours=was_seen) or not self._may_write():
-                return False
-            self._bucket.take(self._clock())
-            if self._selection.has(self._api, route.key):
-                return False
-        return self._send(route, change)
-
-    def _send(self, route: Route, change: StatusChange) -> bool:
-        if not self._may_write():
-            return False
-        self._bucket.take(self._clock())
-        patch_status(self._api, route.key, change.patch)
-        self._counts["written" if change.entry is not None else "removed"] += 1
-        self._outage.over()
-        if self._forbidden.permitted(route.key.namespace):
-            log.info("status permitted again", namespace=route.key.namespace)
-            self._backlog.hasten()
-        return True
-
-    # When it fails
-
-    def _failed(self, key: ObjectKey, work: Work, error: ApiError) -> None:
-        now_s = self._clock()
-        match error:
-            # A patch that addresses an entry which is not there any more is invalid before its version is looked at.
-            case ApiConflict() | ApiInvalid() if isinstance(error, ApiConflict) or not work.conflicts:
-                self._counts["conflict"] += 1
-                pause_s = min(_CONFLICT_S * work.conflicts**2, _LONGEST_CONFLICT_S)
-                self._backlog.put_back(key, replace(work, conflicts=work.conflicts + 1), now_s + pause_s)
-            case ApiNotFound():
-                self._counts["gone"] += 1
-                self._outage.over()
-                self._teller.forget(key)
-            case ApiForbidden():
-                self._counts["forbidden"] += 1
-                self._backlog.put_back(key, work, self._forbid(key.namespace, now_s, error))
-            # Whoever may write to a Route's status can make ours one that the server does not take; that is no reason to wait with others'.
-            case ApiInvalid() | ApiError(status=400 | 413):
-                # It would be refused again; another change of the Route, or of its verdict, is another try.
-                self._counts["invalid"] += 1
-                log.error("status refused", namespace=key.namespace, route=key.name, problem=str(error))
-            case _:
-                self._trouble(error, now_s)
-                self._backlog.put_back(key, work, self._outage.resume_s)
-
-    def _trouble(self, error: ApiError, now_s: float) -> None:
-        """Wait with everything."""
-        self._counts[self._outage.failed(error, now_s, self.queued + 1)] += 1
-
-    def _forbid(self, namespace: str, now_s: float, error: ApiForbidden) -> float:
-        """Try no more in a namespace for a while; give until when."""
-        is_new = namespace not in self._forbidden and len(self._forbidden) < _FORBIDDEN_NAMED
-        until_s = self._forbidden.refused(namespace, now_s)
-        if is_new:
-            retry_s = int(until_s - now_s)
-            log.error("status not permitted", namespace=namespace, problem=str(error), retry_in_seconds=retry_s)
-        return until_s
