@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 
 ROUTE_GROUP = "route.openshift.io"
 ROUTE_KIND = "Route"
+SERVICE_KIND = "Service"
 
 Balance = Literal["roundrobin", "leastconn", "source", "random", "first"]
 ProxyProtocol = Literal["v1", "v2"]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from router.admission import route
+from router.admission import route, service
 from router.admission.request import Request
 from router.admission.verdicts import Verdict
-from router.model import ROUTE_GROUP, ROUTE_KIND
+from router.model import ROUTE_GROUP, ROUTE_KIND, SERVICE_KIND
+from router.objects.core import Service
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
@@ -45,5 +46,18 @@ _ROUTES = AskerKind(
     services_of=route.services_of,
 )
 
-KINDS: Mapping[type[KubernetesObject], AskerKind] = MappingProxyType({each.struct: each for each in (_ROUTES,)})
+_SERVICES = AskerKind(
+    "",
+    "v1",
+    SERVICE_KIND,
+    "services",
+    Service,
+    is_ours=lambda obj, settings: service.is_ours(obj, settings.router_name),
+    read=service.read_service,
+    services_of=service.services_of,
+)
+
+KINDS: Mapping[type[KubernetesObject], AskerKind] = MappingProxyType(
+    {each.struct: each for each in (_ROUTES, _SERVICES)}
+)
 """By the type of their objects."""

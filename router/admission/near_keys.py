@@ -13,7 +13,8 @@ from router.admission import options
 from router.admission.options import EXTERNAL_TCP_PORT, IP_ALLOWLIST, IP_WHITELIST, PREFIX, ROUTER_NAME, WZH_ROUTER_NAME
 from router.admission.text import shown
 from router.admission.verdicts import Reason, Refused
-from router.objects.route import Route
+from router.model import ROUTE_KIND
+from router.objects.kinds import AskingObject
 
 OTHERS = frozenset({
     *(PREFIX + name for name in (
@@ -53,7 +54,7 @@ class NearKey:
 
 @dataclass(frozen=True, slots=True)
 class LeftAlone:
-    """Why a Route is none of ours, though it looks as if it were to be a router's of this kind."""
+    """Why a Route or a Service is none of ours, though it looks as if it were to be a router's of this kind."""
 
     reason: str
     names_router: str | None
@@ -71,7 +72,7 @@ def near_keys(annotations: Mapping[str, str]) -> tuple[NearKey, ...]:
     return tuple(sorted(found, key=lambda near: near.meant not in _ALLOWLISTS))
 
 
-def read_near_keys(annotations: Mapping[str, str]) -> tuple[str, ...]:
+def read_near_keys(annotations: Mapping[str, str], kind: str = ROUTE_KIND) -> tuple[str, ...]:
     """Give a warning for each key that is nearly ours.
 
     Raises:
@@ -81,7 +82,7 @@ def read_near_keys(annotations: Mapping[str, str]) -> tuple[str, ...]:
     if len(annotations) > MAX_ANNOTATIONS:
         raise Refused(
             Reason.INVALID_ANNOTATION,
-            f"the Route has {len(annotations)} annotations; accepted are up to {MAX_ANNOTATIONS}, of whatever kind",
+            f"the {kind} has {len(annotations)} annotations; accepted are up to {MAX_ANNOTATIONS}, of whatever kind",
         )
     found = near_keys(annotations)
     if found and found[0].meant in _ALLOWLISTS:
@@ -102,9 +103,9 @@ def told(near: Iterable[NearKey]) -> tuple[str, ...]:
     )
 
 
-def left_alone(route: Route, router_name: str) -> LeftAlone | None:
-    """Say why a Route that is not ours was left alone; None for one that gives no sign of being for a router of this kind."""
-    annotations = route.metadata.annotations or {}
+def left_alone(obj: AskingObject, router_name: str) -> LeftAlone | None:
+    """Say why a Route, or a Service, that is not ours was left alone; None for one that gives no sign of being for a router of this kind."""
+    annotations = obj.metadata.annotations or {}
     name = annotations.get(ROUTER_NAME, annotations.get(WZH_ROUTER_NAME))
     near = near_keys(annotations)
     if name is not None:

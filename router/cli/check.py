@@ -29,7 +29,7 @@ from router.cli.run_settings import ServingSettings
 from router.errors import HaproxyError, TemplateError
 from router.haproxy.process.binary import HaproxyBinary, find_binary
 from router.haproxy.process.check import check_config
-from router.objects.meta import ObjectKey
+from router.model import ROUTE_KIND, SERVICE_KIND
 from router.objects.store import Objects
 from router.observe.ports import PortRow, port_rows
 from router.reconcile.judge import Accepted, Failed, Judge
@@ -42,15 +42,15 @@ _CHECK_DEADLINE_S = 120.0
 _LONGEST_SCRATCH = 50
 """Characters of a temporary folder's path with which the path of the socket in it is not too long for one."""
 _HELP = """\
-Judge the Routes in PATHS (files, folders, or - for standard input) as the router would, and let HAProxy check the result.
+Judge the Routes, and the Services that ask for a port, in PATHS (files, folders, or - for standard input) as the router would, and let HAProxy check the result.
 
-Prints one line per Route of this router with its verdict and, where it is rejected, the reason and a message; and below them which
-Routes it left alone, though they look as if they were for a router of this kind, and why (with JSON, on standard error). Give the options
+Prints one line per Route, and per port of a Service, of this router with its verdict and, where it is rejected, the reason and a message; and below them which
+it left alone, though they look as if they were for a router of this kind, and why (with JSON, on standard error). Give the options
 that the router has: they decide what it admits.
 
 \b
 Exit status:
-  0  all Routes are admitted
+  0  all are admitted
   1  some are not; or one asks for a port and names no router; or none is for this router, but some for others of its kind
   2  a manifest or an option cannot be used
 """
@@ -76,8 +76,8 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
         json.dumps(msgspec.to_builtins(rows), indent=2) if output == "json" else _table(rows, options.router_name)
     )
     alone = _left_alone(objects, outcome, options.router_name)
-    for key, each in alone.items():
-        click.echo(printable(f"left alone: {key}: {each.reason}"), err=output == "json")
+    for name, each in alone.items():
+        click.echo(printable(f"left alone: {name}: {each.reason}"), err=output == "json")
     if problems:
         raise SystemExit(UNUSABLE_INPUT)
     nobodys = any(each.names_router is None for each in alone.values())
@@ -85,11 +85,18 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
         raise SystemExit(NOT_ALL_ADMITTED)
 
 
-def _left_alone(objects: Objects, outcome: Outcome, router_name: str) -> dict[ObjectKey, LeftAlone]:
-    """Give the Routes that are for a router of this kind, and not for this one; those of HTTP routers give no sign of it."""
-    ours = {asker.key for asker in outcome.verdicts}
-    others = {key: left_alone(route, router_name) for key, route in objects.routes.items() if key not in ours}
-    return {key: reason for key, reason in sorted(others.items()) if reason is not None}
+def _left_alone(objects: Objects, outcome: Outcome, router_name: str) -> dict[str, LeftAlone]:
+    """Give the Routes and Services that are for a router of this kind, and not for this one; those of HTTP routers give no sign of it."""
+    ours = {(asker.kind, asker.key) for asker in outcome.verdicts}
+    others = {
+        str(key): left_alone(each, router_name) for key, each in objects.routes.items() if (ROUTE_KIND, key) not in ours
+    }
+    others |= {
+        f"{SERVICE_KIND} {key}": left_alone(each, router_name)
+        for key, each in objects.services.items()
+        if (SERVICE_KIND, key) not in ours
+    }
+    return {name: reason for name, reason in sorted(others.items()) if reason is not None}
 
 
 def _scratch() -> str | None:
@@ -132,10 +139,11 @@ def _raise_what_fails_for_all(rendered: Rendered) -> None:
 
 def _table(rows: list[PortRow], router_name: str) -> str:
     if not rows:
-        return f"no Route is for the router {router_name!r} (annotation haproxy.router.openshift.io/router-name)"
+        return f"no Route is for the router {router_name!r}, nor a Service (annotation haproxy.router.openshift.io/router-name)"
     lines = [("NAMESPACE", "NAME", "PORT", "HOST", "VERDICT", "REASON", "MESSAGE")]
     for row in rows:
         said = "; ".join(filter(None, (row.message, *row.warnings)))
         port = str(row.port or "-")
-        lines.append((row.namespace, row.name, port, row.host or "-", row.verdict, row.reason or "-", said))
+        name = row.name if row.kind == ROUTE_KIND else " ".join(filter(None, (row.kind, row.name, row.section)))
+        lines.append((row.namespace, name, port, row.host or "-", row.verdict, row.reason or "-", said))
     return columns(lines)

@@ -87,6 +87,14 @@ class _Row(msgspec.Struct, frozen=True):
     servers_up: int | None = None
     message: str = ""
     warnings: tuple[str, ...] = ()
+    kind: str = "Route"
+    section: str | None = None
+
+    @property
+    def asker(self) -> str:
+        """Who it is: namespace and name, and what it is where it is no Route."""
+        name = f"{self.namespace}/{self.name}"
+        return name if self.kind == "Route" else " ".join(filter(None, (self.kind, name, self.section)))
 
 
 _read_objects = reader(list[dict[str, Any]])
@@ -292,13 +300,12 @@ def _table(rows: list[_Row]) -> str:
     lines = [("PORT", "HOST", "ROUTE", "VERDICT", "REASON", "SERVERS", "SESSIONS")]
     for row in rows:
         sessions = "-" if row.sessions is None else str(row.sessions)
-        route = f"{row.namespace}/{row.name}"
         port = str(row.port or "-")
-        lines.append((port, row.host or "-", route, row.verdict, row.reason or "-", _servers(row), sessions))
+        lines.append((port, row.host or "-", row.asker, row.verdict, row.reason or "-", _servers(row), sessions))
     table = columns(lines)
     # A line each: next to each other with the table they would not fit on any screen.
     said = [
-        printable(f"{row.namespace}/{row.name}: {kind}{text}")
+        printable(f"{row.asker}: {kind}{text}")
         for row in rows
         for kind, text in (("", row.message), *(("warning: ", warning) for warning in row.warnings))
         if text

@@ -12,7 +12,8 @@ MAIL = "mail.yaml"
 VAULT = "vault.yaml"
 CONFLICTING = "conflicting.yaml"
 MISTYPED = "mistyped.yaml"
-FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED)
+QUEUE = "queue.yaml"
+FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED, QUEUE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +26,13 @@ class Layout:
     """External port of the service that speaks first."""
     spare_port: int
     """External port of the mistyped Route."""
+    queue_port: int
+    """External port of the Service that asks without a Route."""
     cache_endpoint: int | None
     """Where the echo listens; None is no Route to it."""
     mail_endpoint: int
     vault_endpoint: int
+    queue_endpoint: int
     spare_balance: str = "leastconns"
     """Mistyped, until somebody corrects it."""
 
@@ -41,6 +45,8 @@ def manifests(layout: Layout) -> dict[str, str]:
         VAULT: _VAULT.format(host=TLS_HOST, router_name=ROUTER_NAME)
         + _service("vault-service", 8200, layout.vault_endpoint),
         CONFLICTING: _CONFLICTING.format(port=layout.cache_port, router_name=ROUTER_NAME),
+        QUEUE: _QUEUE.format(port=layout.queue_port, router_name=ROUTER_NAME, endpoint=layout.queue_endpoint)
+        + _slice("queue", "amqp", layout.queue_endpoint),
         MISTYPED: _MISTYPED.format(port=layout.spare_port, router_name=ROUTER_NAME, balance=layout.spare_balance),
     }
     if layout.cache_endpoint is not None:
@@ -51,7 +57,11 @@ def manifests(layout: Layout) -> dict[str, str]:
 
 
 def _service(name: str, port: int, endpoint: int) -> str:
-    return _SERVICE.format(name=name, port=port, endpoint=endpoint)
+    return _SERVICE.format(name=name, port=port, endpoint=endpoint) + _slice(name, "tcp", endpoint)
+
+
+def _slice(name: str, port_name: str, endpoint: int) -> str:
+    return _SLICE.format(name=name, port_name=port_name, endpoint=endpoint)
 
 
 _CACHE = """\
@@ -149,6 +159,25 @@ spec:
     - name: tcp
       port: {port}
       targetPort: {endpoint}
+"""
+
+_QUEUE = """\
+# A Service that asks by itself, without a Route: each name of its ports with an external port.
+kind: Service
+apiVersion: v1
+metadata:
+  name: queue
+  annotations:
+    haproxy.router.openshift.io/router-name: "{router_name}"
+    haproxy.router.openshift.io/external-tcp-port: "amqp={port}"
+spec:
+  ports:
+    - name: amqp
+      port: 5672
+      targetPort: {endpoint}
+"""
+
+_SLICE = """\
 ---
 # In a cluster Kubernetes writes this, with the addresses of the pods.
 kind: EndpointSlice
@@ -159,7 +188,7 @@ metadata:
     kubernetes.io/service-name: {name}
 addressType: IPv4
 ports:
-  - name: tcp
+  - name: {port_name}
     port: {endpoint}
 endpoints:
   - addresses: ["127.0.0.1"]

@@ -20,6 +20,7 @@ CHANGE_S = 30.0
 HOLDER = "default/ottcache-002"
 CONTENDER = "default/ottcache-003"
 MISTYPED = "default/typo"
+QUEUE = "Service default/queue amqp"
 
 _Seen = TypeVar("_Seen")
 
@@ -71,6 +72,7 @@ class SelfTest:
         )
         if HOLDER not in conflict.message:
             raise DemoFailed(f"the message does not name the holder {HOLDER}: {conflict.message}")
+        self._see_verdict(f"{QUEUE}, which asks without a Route", QUEUE, "admitted")
         self._see_verdict(f"Route {MISTYPED}, which has a typing error", MISTYPED, "InvalidAnnotation")
 
     def _ports(self) -> None:
@@ -78,6 +80,8 @@ class SelfTest:
         self._see(f"port {port}, saying 'hello'", lambda: client.ask(port, "hello"), _is("cache-a: hello"))
         port = self._layout.mail_port
         self._see(f"port {port}, saying nothing", lambda: client.ask(port), _starts("220 mail"))
+        port = self._layout.queue_port
+        self._see(f"port {port}, saying 'hello'", lambda: client.ask(port, "hello"), _is("queue: hello"))
         self._vault("its certificate checked")
         port = self._layout.spare_port
         self._see(f"port {port}, of the mistyped Route, is closed", lambda: client.is_refused(port), bool)

@@ -31,6 +31,7 @@ _MAIL_PORT = 6621
 _SPARE_PORT = 6622
 _MOVED_PORT = 6623
 _FURTHER_PORTS = (6624, 6625, 6626)
+_QUEUE_PORT = 6627
 _SNI_POOL = 3
 _SNI_PORT = 8443
 _HTTP_PORT = 1936
@@ -78,24 +79,33 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
         key_file = work / "vault.key"
         write_certificate(TLS_HOST, access.certificate_file, key_file)
         tls = server_context(access.certificate_file, key_file)
-        cache, moved_cache, mail, vault = (
+        cache, moved_cache, mail, vault, queue = (
             stack.enter_context(Service(talk))
-            for talk in (echo("cache-a"), echo("cache-b"), greeter("mail"), over_tls(echo("vault"), tls))
+            for talk in (echo("cache-a"), echo("cache-b"), greeter("mail"), over_tls(echo("vault"), tls), echo("queue"))
         )
         layout = Layout(
             cache_port=ports.keep(_CACHE_PORT),
             mail_port=ports.keep(_MAIL_PORT),
             spare_port=ports.keep(_SPARE_PORT),
+            queue_port=ports.keep(_QUEUE_PORT),
             cache_endpoint=cache.port,
             mail_endpoint=mail.port,
             vault_endpoint=vault.port,
+            queue_endpoint=queue.port,
         )
         write_manifests(folder, layout)
         http_port = ports.keep(_HTTP_PORT)
         moved_port = ports.keep(_MOVED_PORT)
         arguments = _arguments(folder, work / "state", http_port, access.sni_port)
         # The ports of the demo, and some for Routes that its user adds: those are served without a reload.
-        pool = (layout.cache_port, layout.mail_port, layout.spare_port, moved_port, *(map(ports.keep, _FURTHER_PORTS)))
+        pool = (
+            layout.cache_port,
+            layout.mail_port,
+            layout.spare_port,
+            layout.queue_port,
+            moved_port,
+            *(map(ports.keep, _FURTHER_PORTS)),
+        )
         arguments += ["--port-pool", ",".join(map(str, pool)), "--sni-pool", str(_SNI_POOL)]
         log_file = work / "router.log"
         binary = haproxy or bundled_binary()

@@ -16,6 +16,8 @@ class PortEntry(msgspec.Struct, frozen=True):
     namespace: str
     name: str
     verdict: str
+    kind: str = "Route"
+    section: str | None = None
     port: int | None = None
     host: str | None = None
     reason: str | None = None
@@ -23,8 +25,9 @@ class PortEntry(msgspec.Struct, frozen=True):
 
     @property
     def route(self) -> str:
-        """Namespace and name of the Route."""
-        return f"{self.namespace}/{self.name}"
+        """Namespace and name of the Route; of what is none, its kind before them, and the name of its port behind."""
+        name = f"{self.namespace}/{self.name}"
+        return name if self.kind == "Route" else " ".join(filter(None, (self.kind, name, self.section)))
 
     @property
     def admitted(self) -> bool:

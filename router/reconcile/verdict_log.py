@@ -1,4 +1,4 @@
-"""One log line for each Route whose verdict became another, and for what HAProxy made us set aside."""
+"""One log line for each asker whose verdict became another, and for what HAProxy made us set aside."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def log_verdicts(before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]
         log.info("routes admitted", count=len(admitted))
     else:
         for verdict in admitted:
-            log.info("route admitted", **_keys(verdict.asker), port=verdict.port, host=verdict.host)
+            log.info(_event(verdict.asker, "admitted"), **_keys(verdict.asker), port=verdict.port, host=verdict.host)
     for key, verdict in changed:
         if verdict.reason is not None:
-            log.warning("route rejected", **_keys(key), reason=str(verdict.reason), message=verdict.message)
+            log.warning(_event(key, "rejected"), **_keys(key), reason=str(verdict.reason), message=verdict.message)
         former = before.get(key)
         for warning in verdict.warnings:
             if former is None or warning not in former.warnings:
-                log.warning("route served with a warning", **_keys(key), message=warning)
+                log.warning(_event(key, "served with a warning"), **_keys(key), message=warning)
     for key in keys:
         if key in after:
             continue
-        log.info("route gone", **_keys(key), port=before[key].port, host=before[key].host)
+        log.info(_event(key, "gone"), **_keys(key), port=before[key].port, host=before[key].host)
 
 
 def log_set_aside(news: Refusals) -> None:
@@ -50,7 +50,7 @@ def log_set_aside(news: Refusals) -> None:
             log.error("routes set aside", count=count, reason=refusal.reason, problem=refusal.message)
     for key, refusal in news.routes.items():
         if alike[refusal] <= _SEVERAL:
-            log.error("route set aside", **_keys(key), reason=refusal.reason, problem=refusal.message)
+            log.error(_event(key, "set aside"), **_keys(key), reason=refusal.reason, problem=refusal.message)
     for port, refusal in news.ports.items():
         log.error("port set aside", port=port, reason=refusal.reason, problem=refusal.message)
 
@@ -59,5 +59,11 @@ def _was_admitted(former: Verdict | None, verdict: Verdict) -> bool:
     return former is not None and former.admitted and (former.port, former.host) == (verdict.port, verdict.host)
 
 
+def _event(asker: Asker, what: str) -> str:
+    return f"{asker.kind.lower()} {what}"
+
+
 def _keys(asker: Asker) -> dict[str, str]:
-    return {"namespace": asker.namespace, "route": asker.name}
+    """Give the keys of a line: ``route`` has the name of a Route, ``service`` that of a Service, ``port_name`` which of its ports."""
+    section = {"port_name": asker.section} if asker.section else {}
+    return {"namespace": asker.namespace, asker.kind.lower(): asker.name, **section}

@@ -176,6 +176,32 @@ def test_check_without_routes_of_ours(tmp_path: Path, output: str) -> None:
         assert ended.stdout.endswith(told)
 
 
+def test_check_of_a_service_that_asks(tmp_path: Path) -> None:
+    """Each port is a line with its verdict; one that names no router, and asks for a port, is told and is no success."""
+    ports = [{"name": "pg", "port": 5432}, {"name": "dns", "port": 53, "protocol": "UDP"}]
+    prefix = "haproxy.router.openshift.io/"
+    asks = {f"{prefix}router-name": "tcp-router", f"{prefix}external-tcp-port": "pg=6620 dns=6621"}
+    service = {
+        "kind": "Service",
+        "apiVersion": "v1",
+        "metadata": {"name": "db", "annotations": asks},
+        "spec": {"ports": ports},
+    }
+    nameless = {**service, "metadata": {"name": "other", "annotations": {f"{prefix}external-tcp-port": "6622"}}}
+    folder = write_manifests(tmp_path / "manifests", service, nameless)
+    ended = invoke("check", folder)
+    assert ended.exit_code == 1
+    lines = [re.sub(" +", " ", line) for line in ended.stdout.splitlines()]
+    assert any(line.startswith("default Service db pg 6620 - admitted -") for line in lines)
+    assert any(
+        line.startswith("default Service db dns 6621 - rejected InvalidPort port 'dns' of the Service is 'UDP'")
+        for line in lines
+    )
+    assert lines[-1].startswith(
+        "left alone: Service default/other: it has 'haproxy.router.openshift.io/external-tcp-port', but names no router"
+    )
+
+
 def test_check_of_routes_for_http_alone(tmp_path: Path) -> None:
     """Routes that give no sign of being for a router of this kind are no business of this one, and no failure."""
     plain = route("web", None)

@@ -101,6 +101,7 @@ def test_self_test_passes(tmp_path: Path, temporary: Path) -> None:
         "conflicting.yaml",
         "mail.yaml",
         "mistyped.yaml",
+        "queue.yaml",
         "vault.yaml",
     ]
 

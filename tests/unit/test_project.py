@@ -144,7 +144,14 @@ def test_every_page_is_reached_from_the_readme() -> None:
 def test_readme_shows_the_route_of_the_demo() -> None:
     """The first example of the README and the first Route of the demo are the same."""
     layout = Layout(
-        cache_port=6620, mail_port=6621, spare_port=6622, cache_endpoint=1, mail_endpoint=2, vault_endpoint=3
+        cache_port=6620,
+        mail_port=6621,
+        spare_port=6622,
+        cache_endpoint=1,
+        mail_endpoint=2,
+        vault_endpoint=3,
+        queue_port=6627,
+        queue_endpoint=4,
     )
     route = manifests(layout)[CACHE].partition("---")[0]
     manifest = "".join(line for line in route.splitlines(keepends=True) if not line.startswith("#"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from router.admission import Admission, Outcome, Verdict
 from router.admission.options import PREFIX
@@ -107,10 +107,11 @@ def service(
     cluster_ip: str = "172.30.0.10",
     annotations: dict[str, str] | None = None,
     selects: bool = True,
+    created: str | None = None,
 ) -> Service:
     """Make a Service with a selector, with the one port ``pg`` 5432 unless told otherwise."""
     return Service(
-        metadata=ObjectMeta(name=name, namespace=namespace, annotations=annotations),
+        metadata=ObjectMeta(name=name, namespace=namespace, annotations=annotations, creation_timestamp=created),
         spec=ServiceSpec(
             type=kind,
             cluster_ip=cluster_ip,
@@ -119,6 +120,22 @@ def service(
             ports=ports or (ServicePort(port=5432, name="pg", target_port=5432),),
         ),
     )
+
+
+def asking(name: str = "db", asks: str | None = "6620", *ports: ServicePort, **more: Any) -> Service:
+    """Make a Service that asks for these ports; what ``service`` does not know are annotations, as of ``route``."""
+    own = {f"{PREFIX}router-name": SETTINGS.router_name}
+    if asks is not None:
+        own[f"{PREFIX}external-tcp-port"] = asks
+    known = {"namespace", "kind", "affinity", "cluster_ip", "selects", "created"}
+    own |= {PREFIX + key.replace("_", "-"): value for key, value in more.items() if key not in known}
+    of_service = {"created": "2024-01-01T00:00:00Z", **{key: value for key, value in more.items() if key in known}}
+    return service(name, *ports, annotations=own, **of_service)
+
+
+def port_of_service(name: str, section: str = "", namespace: str = NAMESPACE) -> Asker:
+    """Give a Service, or a port of it, as an asker."""
+    return Asker("", "Service", namespace, name, section)
 
 
 def endpoint(address: str, state: State = "ready", pod: str | None = None) -> Endpoint:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from router.admission import Admission, Outcome
 from router.admission.options import PREFIX
-from router.objects.core import RouterPod, Service
+from router.objects.core import RouterPod, Service, ServicePort
 from router.objects.discovery import EndpointPort, EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
@@ -21,6 +21,7 @@ from tests.unit.admission.builders import (
     NAMESPACE,
     SETTINGS,
     asker,
+    asking,
     endpoint,
     endpoint_slice,
     holding,
@@ -67,6 +68,33 @@ SERVICES = st.builds(
     kind=st.sampled_from(["ClusterIP", "ClusterIP", "ClusterIP", "ExternalName"]),
     affinity=st.sampled_from(["None", "ClientIP"]),
 )
+ASKING = st.builds(
+    asking,
+    SERVICE_NAMES,
+    st.sampled_from(
+        [
+            None,
+            "7000",
+            "7001",
+            "22",
+            "pg=7000",
+            "pg=7001 metrics=7000",
+            "metrics=7001 dns=7002",
+            "pg=7000 metrics=7000",
+            "-",
+        ]
+    ),
+    kind=st.sampled_from(["ClusterIP", "ClusterIP", "ClusterIP", "ExternalName"]),
+    created=st.sampled_from(["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z", None]),
+    balance=st.sampled_from(["source", "leastconn", "leastconns"]),
+) | st.builds(
+    asking,
+    SERVICE_NAMES,
+    st.sampled_from(["7000", "pg=7001 metrics=7000", "metrics=7000"]),
+    st.just(ServicePort(port=5432, name="pg")),
+    st.just(ServicePort(port=9187, name="metrics", protocol="TCP")),
+    st.just(ServicePort(port=53, name="dns", protocol="UDP")),
+)
 SLICES = st.builds(
     endpoint_slice,
     st.builds(
@@ -90,7 +118,8 @@ DELETIONS = st.one_of(
 )
 # Several changes at a time, as the controller takes them.
 BATCHES = st.lists(
-    st.lists(ROUTES | ROUTES | SERVICES | SLICES | ROUTER_PODS | DELETIONS, min_size=1, max_size=4), max_size=12
+    st.lists(ROUTES | ROUTES | SERVICES | ASKING | SLICES | ROUTER_PODS | DELETIONS, min_size=1, max_size=4),
+    max_size=12,
 )
 
 
@@ -149,8 +178,8 @@ def test_after_any_changes_it_is_what_a_full_rebuild_gives(
         full = Admission(given_settings).update(store.objects, store.objects.everything())
         assert after == full
         assert list(after.verdicts) == sorted(after.verdicts)
-        assert [(section.namespace, section.route) for section in after.model.routes] == sorted(
-            (section.namespace, section.route) for section in after.model.routes
+        assert [section.asker for section in after.model.routes] == sorted(
+            section.asker for section in after.model.routes
         )
         check_kept(before, after)
         # More than what changed may be named, and then nothing is made anew.

@@ -45,12 +45,29 @@ class FakeRouter:
         self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
 
     def answer(self, routes: dict[str, tuple[str, str] | None]) -> None:
-        """Report these Routes: None is admitted, else reason and message."""
+        """Report these Routes: None is admitted, else reason and message; and the Service, which is admitted."""
+        service = {
+            "kind": "Service",
+            "namespace": "default",
+            "name": "queue",
+            "section": "amqp",
+            "verdict": "admitted",
+            "port": 1,
+        }
         entries = [
-            {"namespace": "default", "name": name, "verdict": "rejected", "reason": rejected[0], "message": rejected[1]}
-            if rejected
-            else {"namespace": "default", "name": name, "verdict": "admitted", "port": 1}
-            for name, rejected in routes.items()
+            service,
+            *(
+                {
+                    "namespace": "default",
+                    "name": name,
+                    "verdict": "rejected",
+                    "reason": rejected[0],
+                    "message": rejected[1],
+                }
+                if rejected
+                else {"namespace": "default", "name": name, "verdict": "admitted", "port": 1}
+                for name, rejected in routes.items()
+            ),
         ]
         self.body = json.dumps(entries).encode()
 
@@ -77,7 +94,16 @@ def said() -> list[str]:
 def self_test(router: FakeRouter, said: list[str], tmp_path: Path) -> SelfTest:
     """A self-test of a router whose ports nobody listens on."""
     # Port 1 is free: nothing that is not root listens there, and tcpmux is history.
-    layout = Layout(cache_port=1, mail_port=1, spare_port=1, cache_endpoint=1, mail_endpoint=1, vault_endpoint=1)
+    layout = Layout(
+        cache_port=1,
+        mail_port=1,
+        spare_port=1,
+        cache_endpoint=1,
+        mail_endpoint=1,
+        vault_endpoint=1,
+        queue_port=1,
+        queue_endpoint=1,
+    )
     stage = Stage(
         folder=tmp_path,
         layout=layout,
@@ -126,7 +152,7 @@ def test_closed_port_fails(router: FakeRouter, self_test: SelfTest, said: list[s
     router.answer(ROUTES)
     with pytest.raises(DemoFailed, match=r"port 1, saying 'hello': .*refused"):
         self_test.run()
-    assert len(said) == len(ROUTES)
+    assert len(said) == len(ROUTES) + 1
 
 
 def test_table_that_is_none_fails(router: FakeRouter, self_test: SelfTest) -> None:
