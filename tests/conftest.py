@@ -6,10 +6,19 @@ import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from router.supervisor import SUPERVISOR
 from tests.support.cluster import REAL_CLUSTERS, Cluster, http_cluster, real_cluster, real_kubeconfig
+
+# Nothing here measures: how long an example takes says how busy the machine is. pytest ends a test that hangs.
+hypothesis.settings.register_profile(
+    "router",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
+)
+hypothesis.settings.load_profile("router")
 
 
 @pytest.fixture(autouse=True)

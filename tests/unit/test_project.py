@@ -187,3 +187,47 @@ def test_no_thread_is_started_beside_the_supervisor() -> None:
         ("router/supervisor/threads.py", "threading.Thread"),
         ("router/demo/services.py", "socketserver.ThreadingTCPServer"),
     }
+
+
+def test_the_top_of_the_product_fits_in_a_head() -> None:
+    """At most 24 packages and modules lie at the top of router/."""
+    top = {path.stem for path in (ROOT / "router").glob("*.py")} | _packages(ROOT / "router")
+    assert len(top - {"__init__"}) <= 24
+
+
+def test_no_module_is_long() -> None:
+    """A module has one job, and at most 350 lines for it."""
+    lines = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in ROOT.glob("router/**/*.py")}
+    assert {name: count for name, count in lines.items() if count > 350} == {}
+
+
+def test_every_package_says_its_one_job() -> None:
+    """The docstring of each package of router/ begins with it; docs/architecture.md has each package of the top, and each above it."""
+    packages = [path.parent for path in ROOT.glob("router/**/__init__.py")]
+    assert {path.parent for path in ROOT.glob("router/**/*.py")} == set(packages)
+    told = {path: ast.get_docstring(ast.parse((path / "__init__.py").read_text())) or "" for path in packages}
+    assert [str(path) for path, text in told.items() if not text.partition("\n")[0].endswith((".", ":"))] == []
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    assert [name for name in _packages(ROOT / "router") if f"`{name}/`" not in architecture] == []
+
+
+def test_tests_lie_as_the_product_lies() -> None:
+    """A folder of tests is one of the product's, and a test named after what is at the top of router/ is where that is."""
+    of_the_repository = {Path("kustomize"), Path("monitoring")}
+    modules, packages = {path.stem for path in (ROOT / "router").glob("*.py")}, _packages(ROOT / "router")
+    astray = []
+    for kind in ("unit", "integration"):
+        for path in (ROOT / "tests" / kind).glob("**/test_*.py"):
+            folder, name = path.parent.relative_to(ROOT / "tests" / kind), path.stem.removeprefix("test_")
+            is_known = folder in of_the_repository or (ROOT / "router" / folder / "__init__.py").exists()
+            if (
+                not is_known
+                or (folder == Path() and name in packages)
+                or (folder != Path() and folder not in of_the_repository and name in modules)
+            ):
+                astray.append(str(path.relative_to(ROOT)))
+    assert astray == []
+
+
+def _packages(folder: Path) -> set[str]:
+    return {path.parent.name for path in folder.glob("*/__init__.py")}

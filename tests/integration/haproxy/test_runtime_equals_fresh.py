@@ -75,7 +75,6 @@ def _model(draw: st.DrawFn) -> Model:
 
 @settings(
     max_examples=25,
-    deadline=None,
     derandomize=True,
     phases=_PHASES,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -382,7 +382,7 @@ _edits = st.lists(
 
 
 @given(st.lists(_edits, min_size=1, max_size=4))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_any_edits(tmp_path_factory: pytest.TempPathFactory, rounds: list[Any]) -> None:
     """After any edits the store has what the files say, broken ones standing for what they last said."""
     directory = _Directory(tmp_path_factory.mktemp("manifests"))

@@ -64,7 +64,7 @@ CLAIMS = st.one_of(
 
 
 @given(st.lists(st.lists(CLAIMS, min_size=1, max_size=3), max_size=25), st.sampled_from([0, 8443, 8443]), st.booleans())
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_after_any_changes_it_is_the_book_written_anew(
     batches: list[list[Claim | Asker]],
     sni_port: int,

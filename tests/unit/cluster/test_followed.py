@@ -377,7 +377,7 @@ _changes = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     history=_changes,
     first=st.integers(0, 14),
@@ -428,7 +428,7 @@ _steps = st.lists(
 )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=2000)
 @given(steps=_steps, most_bytes=st.sampled_from([1000, 2 << 20]))
 def test_store_equals_collection_over_a_life(steps: list[Any], most_bytes: int) -> None:
     """Services come to be wanted, and not any more, before and after the watch brings their slices, and lists come between."""

@@ -569,7 +569,7 @@ class Simulation:
         return self._offsets[who] + time_s * self._speeds[who]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     ways=st.tuples(_WAYS, _WAYS, _WAYS),
     speeds=st.tuples(*[st.floats(0.9, 1.1)] * 3),
