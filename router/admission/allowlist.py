@@ -6,7 +6,7 @@ import ipaddress
 import re
 
 from router.admission.text import shown
-from router.admission.verdicts import Reason, Refused
+from router.admission.verdicts import NotAcceptable, Reason
 
 MAX_ENTRIES = 2000
 """HAProxy needs 64 ms of its one thread to take up a list of 2,000 others while it runs, 0.3 s for 5,000 and 4.3 s for 20,000."""
@@ -32,7 +32,7 @@ def read_allowlist(key: str, value: str) -> tuple[str, ...]:
         The networks without repetitions, IPv4 first, by address.
 
     Raises:
-        Refused: an entry is neither an address nor a network, there is none, or there are too many: an allowlist fails closed.
+        NotAcceptable: an entry is neither an address nor a network, there is none, or there are too many: an allowlist fails closed.
     """
     if len(value) > _MAX_CHARACTERS:
         raise _too_long(key, f"{len(value)} characters")
@@ -40,7 +40,7 @@ def read_allowlist(key: str, value: str) -> tuple[str, ...]:
     if len(entries) > MAX_ENTRIES:
         raise _too_long(key, f"{len(entries)} entries")
     if not entries:
-        raise Refused(
+        raise NotAcceptable(
             Reason.INVALID_ANNOTATION,
             f"annotation {key} is empty; accepted are IPs and CIDRs separated by spaces (remove it to let everybody in)",
         )
@@ -49,7 +49,7 @@ def read_allowlist(key: str, value: str) -> tuple[str, ...]:
     for entry in sorted(entries):
         network = _network(entry)
         if network is None:
-            raise Refused(
+            raise NotAcceptable(
                 Reason.INVALID_ANNOTATION,
                 f"annotation {key} has the entry {shown(entry)}; accepted are IPs and CIDRs separated by spaces",
             )
@@ -58,8 +58,8 @@ def read_allowlist(key: str, value: str) -> tuple[str, ...]:
     return tuple(_written(network) for network in in_order)
 
 
-def _too_long(key: str, has: str) -> Refused:
-    return Refused(
+def _too_long(key: str, has: str) -> NotAcceptable:
+    return NotAcceptable(
         Reason.INVALID_ANNOTATION,
         f"annotation {key} has {has}; accepted are up to {MAX_ENTRIES} entries: name larger networks, or let a firewall in front decide",
     )

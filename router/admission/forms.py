@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from router.admission.text import shown
-from router.admission.verdicts import Reason, Refused
+from router.admission.verdicts import NotAcceptable, Reason
 
 T = TypeVar("T")
 
@@ -36,14 +36,14 @@ def read(
     """Read one annotation; None if it is absent.
 
     Raises:
-        Refused: it is there and not of its form.
+        NotAcceptable: it is there and not of its form.
     """
     value = annotations.get(key)
     if value is None:
         return None
     parsed = form.parse(value)
     if parsed is None:
-        raise Refused(reason, f"annotation {key} is {shown(value)}; accepted is {form.text}")
+        raise NotAcceptable(reason, f"annotation {key} is {shown(value)}; accepted is {form.text}")
     return parsed
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from router.admission import options
 from router.admission.options import EXTERNAL_TCP_PORT, IP_ALLOWLIST, IP_WHITELIST, PREFIX, ROUTER_NAME, WZH_ROUTER_NAME
 from router.admission.text import shown
-from router.admission.verdicts import Reason, Refused
+from router.admission.verdicts import NotAcceptable, Reason
 from router.model import ROUTE_KIND
 from router.objects.kinds import AskingObject
 
@@ -76,17 +76,17 @@ def read_near_keys(annotations: Mapping[str, str], kind: str = ROUTE_KIND) -> tu
     """Give a warning for each key that is nearly ours.
 
     Raises:
-        Refused: one is nearly an allowlist. To pass it over would let everybody in: an allowlist fails closed. Or there are
+        NotAcceptable: one is nearly an allowlist. To pass it over would let everybody in: an allowlist fails closed. Or there are
             more than can be looked at.
     """
     if len(annotations) > MAX_ANNOTATIONS:
-        raise Refused(
+        raise NotAcceptable(
             Reason.INVALID_ANNOTATION,
             f"the {kind} has {len(annotations)} annotations; accepted are up to {MAX_ANNOTATIONS}, of whatever kind",
         )
     found = near_keys(annotations)
     if found and found[0].meant in _ALLOWLISTS:
-        raise Refused(
+        raise NotAcceptable(
             Reason.INVALID_ANNOTATION,
             f"annotation {shown(found[0].key)} is no allowlist to this router, and nearly {found[0].meant}; correct it, or remove it: "
             "an allowlist fails closed",

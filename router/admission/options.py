@@ -12,7 +12,7 @@ from typing import TypeVar, get_args
 
 from router.admission.allowlist import read_allowlist
 from router.admission.forms import BOOLEAN, INTERVAL, TIME, choice, integer, read
-from router.admission.verdicts import Reason, Refused
+from router.admission.verdicts import NotAcceptable, Reason
 from router.model import Backend, Balance, ConnectionLimit, PortOptions, ProxyProtocol
 from router.settings import RouteDefaults
 
@@ -92,7 +92,7 @@ def read_options(annotations: Mapping[str, str], defaults: RouteDefaults, *, cla
         claims_port: whether the Route has an external port, dedicated or shared.
 
     Raises:
-        Refused: a value is not of its form, or makes no sense beside the others.
+        NotAcceptable: a value is not of its form, or makes no sense beside the others.
     """
     said = tuple((key, annotations[key]) for key in sorted(_KEYS & annotations.keys()))
     is_long = sum(len(value) for _, value in said) > _LONG
@@ -182,7 +182,7 @@ def port_option_difference(wanted: PortOptions, held: PortOptions) -> tuple[str,
 def _refuse_port_options(annotations: Mapping[str, str]) -> None:
     for key in PORT_ONLY:
         if key in annotations:
-            raise Refused(
+            raise NotAcceptable(
                 Reason.INVALID_ANNOTATION,
                 f"annotation {key} is a property of the port and needs {EXTERNAL_TCP_PORT}: "
                 "on the SNI port it would hold for the Routes of others too",
@@ -204,7 +204,7 @@ def _read_connection_limit(annotations: Mapping[str, str]) -> ConnectionLimit | 
     if not enabled:
         return None
     if limit.concurrent is None and limit.per_3s is None:
-        raise Refused(
+        raise NotAcceptable(
             Reason.INVALID_ANNOTATION,
             f"annotation {RATE_LIMIT} is true, but nothing is limited; "
             f"add {RATE_LIMIT_CONCURRENT} or {RATE_LIMIT_RATE}",

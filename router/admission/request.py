@@ -9,7 +9,7 @@ import msgspec
 from router.admission.forms import integer
 from router.admission.options import ROUTER_NAME, WZH_ROUTER_NAME, RouteOptions
 from router.admission.text import is_dns_label, is_dns_subdomain, shown
-from router.admission.verdicts import Reason, Refused
+from router.admission.verdicts import NotAcceptable, Reason
 from router.model import Asker
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.settings import MAX_PORT, AdmissionSettings
@@ -67,15 +67,15 @@ def check_names(kind: str, key: ObjectKey) -> None:
     """Refuse names that Kubernetes would not take.
 
     Raises:
-        Refused: one of them cannot stand in a configuration.
+        NotAcceptable: one of them cannot stand in a configuration.
     """
     if not is_dns_label(key.namespace):
-        raise Refused(
+        raise NotAcceptable(
             Reason.CONFIG_REJECTED,
             f"namespace {shown(key.namespace)} is no DNS label and cannot stand in HAProxy's configuration",
         )
     if not is_dns_subdomain(key.name):
-        raise Refused(
+        raise NotAcceptable(
             Reason.CONFIG_REJECTED,
             f"{kind} name {shown(key.name)} is no DNS name and cannot stand in HAProxy's configuration",
         )
@@ -85,16 +85,18 @@ def check_port(port: int | None, settings: AdmissionSettings) -> None:
     """Refuse ports that nobody may have.
 
     Raises:
-        Refused: it is the router's, reserved or not allowed.
+        NotAcceptable: it is the router's, reserved or not allowed.
     """
     if port is None:
         return
     if port == settings.sni_port:
-        raise Refused(Reason.PORT_RESERVED, f"port {port} is the router's own, for Routes that are told apart by SNI")
+        raise NotAcceptable(
+            Reason.PORT_RESERVED, f"port {port} is the router's own, for Routes that are told apart by SNI"
+        )
     if port in settings.reserved_ports:
-        raise Refused(
+        raise NotAcceptable(
             Reason.PORT_RESERVED, f"port {port} is reserved, for the router itself or for the node that it runs on"
         )
     if port not in settings.ports:
         allowed = str(settings.ports) or "none"
-        raise Refused(Reason.PORT_NOT_ALLOWED, f"port {port} is not allowed; allowed are {allowed}")
+        raise NotAcceptable(Reason.PORT_NOT_ALLOWED, f"port {port} is not allowed; allowed are {allowed}")

@@ -17,7 +17,7 @@ from router.admission.request import (
     displayed_host,
 )
 from router.admission.text import is_host, is_service_name, shown
-from router.admission.verdicts import Reason, Refused, Verdict
+from router.admission.verdicts import NotAcceptable, Reason, Verdict
 from router.admission.weights import MAX_WEIGHT
 from router.model import ROUTE_KIND, Asker
 from router.objects.meta import ObjectKey
@@ -56,7 +56,7 @@ def read_route(route: Route, settings: AdmissionSettings) -> Request | Verdict:
         targets = _read_targets(route)
         target_port = _read_target_port(route)
         warnings = (*read_near_keys(annotations), *options.warnings, *spec_warnings(route))
-    except Refused as refused:
+    except NotAcceptable as refused:
         asked_host = displayed_host(host) if host is not None else None
         # A key that was mistyped is often why: external-tcp-prot leaves the Route without a port.
         near = [each for each in near_keys(annotations)[:1] if shown(each.key) not in refused.message]
@@ -81,7 +81,7 @@ def read_route(route: Route, settings: AdmissionSettings) -> Request | Verdict:
 def _is_passthrough(route: Route) -> bool:
     termination = route.spec.tls.termination if route.spec.tls is not None else ""
     if termination not in ("", "passthrough"):
-        raise Refused(
+        raise NotAcceptable(
             Reason.UNSUPPORTED_TERMINATION,
             f"spec.tls.termination is {shown(termination)}; this router does not end TLS: use passthrough, or no tls",
         )
@@ -96,20 +96,22 @@ def _read_host(route: Route) -> str | None:
     """
     policy = route.spec.wildcard_policy
     if policy not in ("", "None", "Subdomain"):
-        raise Refused(Reason.INVALID_HOST, f"spec.wildcardPolicy is {shown(policy)}; accepted is None or Subdomain")
+        raise NotAcceptable(
+            Reason.INVALID_HOST, f"spec.wildcardPolicy is {shown(policy)}; accepted is None or Subdomain"
+        )
     host = _ascii_lower(route.spec.host)
     if not host:
         if policy == "Subdomain":
-            raise Refused(Reason.INVALID_HOST, "spec.wildcardPolicy is Subdomain; that needs a spec.host")
+            raise NotAcceptable(Reason.INVALID_HOST, "spec.wildcardPolicy is Subdomain; that needs a spec.host")
         return None
     if not is_host(host):
         hint = host_hint(host)
-        raise Refused(Reason.INVALID_HOST, f"spec.host is {shown(route.spec.host)}, which is no DNS name{hint}")
+        raise NotAcceptable(Reason.INVALID_HOST, f"spec.host is {shown(route.spec.host)}, which is no DNS name{hint}")
     if policy != "Subdomain":
         return host
     _, dot, domain = host.partition(".")
     if not dot:
-        raise Refused(
+        raise NotAcceptable(
             Reason.INVALID_HOST,
             f"spec.wildcardPolicy is Subdomain; that needs a domain in spec.host, not just {shown(host)}",
         )
@@ -119,7 +121,7 @@ def _read_host(route: Route) -> str | None:
 def _check_wildcard(host: str | None, settings: AdmissionSettings) -> None:
     if host is not None and host.startswith(".") and not settings.allow_wildcard_routes:
         # Reason and words of OpenShift's router.
-        raise Refused(
+        raise NotAcceptable(
             Reason.ROUTE_NOT_ADMITTED,
             "wildcard routes are not allowed: set spec.wildcardPolicy to None, or have an administrator allow them "
             "(--allow-wildcard-routes)",
@@ -141,7 +143,7 @@ def _read_shares_port(route: Route, port: int | None, host: str | None, *, passt
     }
     missing = [need for need, there in needed.items() if not there]
     if missing:
-        raise Refused(
+        raise NotAcceptable(
             Reason.INVALID_ANNOTATION,
             "; ".join(
                 filter(
@@ -164,14 +166,14 @@ def _check_something_is_asked_for(
     message = f"the Route asks for no port: add the annotation {EXTERNAL_TCP_PORT}"
     if settings.sni_port:
         message += f", or passthrough TLS and a spec.host to be reached on the SNI port {settings.sni_port}"
-    raise Refused(Reason.INVALID_PORT, "; ".join(filter(None, (message, subdomain_hint(route)))))
+    raise NotAcceptable(Reason.INVALID_PORT, "; ".join(filter(None, (message, subdomain_hint(route)))))
 
 
 def services_of(route: Route) -> frozenset[ObjectKey]:
     """Give the Services that a Route leads to; none where what it says of them is not acceptable."""
     try:
         return frozenset(target.service for target in _read_targets(route))
-    except Refused:
+    except NotAcceptable:
         return frozenset()
 
 
@@ -180,7 +182,7 @@ def _read_targets(route: Route) -> tuple[Target, ...]:
     if not route.spec.alternate_backends:
         return (Target(ObjectKey(namespace, route.spec.to.name), _read_weight("spec.to", route.spec.to)),)
     if len(route.spec.alternate_backends) > MAX_ALTERNATES:
-        raise Refused(
+        raise NotAcceptable(
             Reason.CONFIG_REJECTED,
             f"spec.alternateBackends has {len(route.spec.alternate_backends)} entries; accepted are up to {MAX_ALTERNATES}",
         )
@@ -195,18 +197,20 @@ def _read_targets(route: Route) -> tuple[Target, ...]:
 
 def _read_weight(path: str, target: RouteTarget) -> int:
     if target.kind not in ("", "Service"):
-        raise Refused(Reason.CONFIG_REJECTED, f"{path}.kind is {shown(target.kind)}; only a Service can be served")
+        raise NotAcceptable(
+            Reason.CONFIG_REJECTED, f"{path}.kind is {shown(target.kind)}; only a Service can be served"
+        )
     if not target.name:
-        raise Refused(Reason.CONFIG_REJECTED, f"{path}.name is empty; it must name a Service")
+        raise NotAcceptable(Reason.CONFIG_REJECTED, f"{path}.name is empty; it must name a Service")
     if not is_service_name(target.name):
-        raise Refused(
+        raise NotAcceptable(
             Reason.CONFIG_REJECTED,
             f"{path}.name is {shown(target.name)}, which no Service can be named; accepted are up to 63 characters of a-z, 0-9 "
             "and dashes in between",
         )
     weight = _DEFAULT_WEIGHT if target.weight is None else target.weight
     if not 0 <= weight <= MAX_WEIGHT:
-        raise Refused(Reason.CONFIG_REJECTED, f"{path}.weight is {shown(weight)}; accepted is 0 to {MAX_WEIGHT}")
+        raise NotAcceptable(Reason.CONFIG_REJECTED, f"{path}.weight is {shown(weight)}; accepted is 0 to {MAX_WEIGHT}")
     return weight
 
 
@@ -219,7 +223,7 @@ def _read_target_port(route: Route) -> int | str | None:
     if number is None:
         return target
     if not 1 <= number <= MAX_PORT:
-        raise Refused(
+        raise NotAcceptable(
             Reason.INVALID_PORT, f"spec.port.targetPort is {shown(number)}; accepted is 1 to {MAX_PORT}, or a name"
         )
     return number

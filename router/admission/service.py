@@ -15,7 +15,7 @@ from router.admission.options import EXTERNAL_TCP_PORT, EXTERNAL_TCP_PORT_SNI, R
 from router.admission.request import PORT_FORM, Request, Target, annotations_of, asks_for, check_names, check_port
 from router.admission.target_port import is_tcp
 from router.admission.text import shown
-from router.admission.verdicts import Reason, Refused, Verdict
+from router.admission.verdicts import NotAcceptable, Reason, Verdict
 from router.model import SERVICE_KIND, Asker
 from router.objects.core import Service, ServicePort
 from router.objects.meta import ObjectKey
@@ -56,7 +56,7 @@ def read_service(service: Service, settings: AdmissionSettings) -> tuple[Request
         _check_needs_no_host(annotations)
         options = read_options(annotations, settings.defaults, claims_port=True)
         warnings = (*read_near_keys(annotations, SERVICE_KIND), *options.warnings)
-    except Refused as refused:
+    except NotAcceptable as refused:
         near = [each for each in near_keys(annotations)[:1] if shown(each.key) not in refused.message]
         message = "; ".join((refused.message, *told(near)))
         return (Verdict(asker=asker, reason=refused.reason, message=message),)
@@ -67,7 +67,7 @@ def read_service(service: Service, settings: AdmissionSettings) -> tuple[Request
             if section:
                 _check_section(service, section)
             check_port(port, settings)
-        except Refused as refused:
+        except NotAcceptable as refused:
             asked.append(Verdict(asker=who, port=port, reason=refused.reason, message=refused.message))
         else:
             left_out = tuple(_not_served(service)) if not section else ()
@@ -94,14 +94,14 @@ def _request(service: Service, asker: Asker, port: int, options: RouteOptions, w
 def _check_type(service: Service) -> None:
     if service.spec.type == "ExternalName":
         # As with a Route that leads to one.
-        raise Refused(
+        raise NotAcceptable(
             Reason.EXTERNAL_NAME_NOT_ALLOWED, "the Service is of type ExternalName; this router leads to pods only"
         )
 
 
 def _check_needs_no_host(annotations: Mapping[str, str]) -> None:
     if read(annotations, EXTERNAL_TCP_PORT_SNI, BOOLEAN):
-        raise Refused(
+        raise NotAcceptable(
             Reason.INVALID_ANNOTATION,
             f"annotation {EXTERNAL_TCP_PORT_SNI} is true; that needs a host, which only a Route can have",
         )
@@ -111,7 +111,7 @@ def _read_ports(service: Service, annotations: Mapping[str, str]) -> dict[str, i
     """Give the external port of each section that is asked for, in the order in which they are written."""
     value = annotations.get(EXTERNAL_TCP_PORT)
     if value is None:
-        raise Refused(
+        raise NotAcceptable(
             Reason.INVALID_PORT, f"the Service asks for no port: add the annotation {EXTERNAL_TCP_PORT}, {_FORM}"
         )
     if "=" not in value:
@@ -122,7 +122,7 @@ def _read_ports(service: Service, annotations: Mapping[str, str]) -> dict[str, i
         return {"": port}
     entries = [entry for entry in _SEPARATOR.split(value[: _MAX_CHARACTERS + 1]) if entry]
     if len(value) > _MAX_CHARACTERS or len(entries) > MAX_SECTIONS:
-        raise Refused(
+        raise NotAcceptable(
             Reason.INVALID_PORT,
             f"annotation {EXTERNAL_TCP_PORT} asks for more than {MAX_SECTIONS} ports; accepted are up to {MAX_SECTIONS} of one Service",
         )
@@ -133,7 +133,7 @@ def _read_ports(service: Service, annotations: Mapping[str, str]) -> dict[str, i
         if match is None or port is None:
             raise _malformed(entry)
         if match[1] in ports:
-            raise Refused(
+            raise NotAcceptable(
                 Reason.INVALID_PORT,
                 f"annotation {EXTERNAL_TCP_PORT} names {shown(match[1])} twice; a port has one external port",
             )
@@ -141,8 +141,8 @@ def _read_ports(service: Service, annotations: Mapping[str, str]) -> dict[str, i
     return ports
 
 
-def _malformed(text: str) -> Refused:
-    return Refused(Reason.INVALID_PORT, f"annotation {EXTERNAL_TCP_PORT} has {shown(text)}; accepted is {_FORM}")
+def _malformed(text: str) -> NotAcceptable:
+    return NotAcceptable(Reason.INVALID_PORT, f"annotation {EXTERNAL_TCP_PORT} has {shown(text)}; accepted is {_FORM}")
 
 
 def _check_single(service: Service, value: str) -> None:
@@ -151,7 +151,7 @@ def _check_single(service: Service, value: str) -> None:
         return
     named = [port.name for port in tcp if port.name]
     example = f"{named[0]}={value}" if named else f"name={value}"
-    raise Refused(
+    raise NotAcceptable(
         Reason.AMBIGUOUS_TARGET_PORT,
         f"the Service has the TCP ports {_listed(tcp)}; say which in annotation {EXTERNAL_TCP_PORT}, as in {shown(example)}",
     )
@@ -163,12 +163,12 @@ def _check_section(service: Service, section: str) -> None:
     if any(is_tcp(port.protocol) for port in named):
         return
     if named:
-        raise Refused(
+        raise NotAcceptable(
             Reason.INVALID_PORT,
             f"port {shown(section)} of the Service is {shown(named[0].protocol)}; only TCP can be served",
         )
     has = f"it has {_listed(ports)}" if ports else "it has no ports"
-    raise Refused(Reason.INVALID_PORT, f"the Service has no port named {shown(section)}; {has}")
+    raise NotAcceptable(Reason.INVALID_PORT, f"the Service has no port named {shown(section)}; {has}")
 
 
 def _not_served(service: Service) -> Iterator[str]:

@@ -63,7 +63,7 @@ class Rejection:
     message: str
 
 
-class Refused(Exception):
+class NotAcceptable(Exception):
     """A Route is not acceptable by itself; ends the reading of it and never leaves ``router.admission``."""
 
     def __init__(self, reason: Reason, message: str) -> None:

@@ -33,7 +33,7 @@ from router.model import ROUTE_KIND, SERVICE_KIND
 from router.objects.store import Objects
 from router.observe.ports import PortRow, port_rows
 from router.reconcile.judge import Accepted, Failed, Judge
-from router.reconcile.set_aside import Refusals, without
+from router.reconcile.set_aside import Asides, without
 from router.reconcile.state_dir import StateDir
 from router.render import Rendered, Renderer, TemplateSet
 from router.settings import RenderSettings
@@ -111,7 +111,7 @@ def _judged(outcome: Outcome, templates: TemplateSet, settings: RenderSettings, 
     state.open()
     judge = Judge(lambda config: check_config(binary, config, _CHECK_DEADLINE_S), state)
     renderer = Renderer(templates, settings)
-    refused = Refusals({}, {})
+    refused = Asides({}, {})
     _raise_what_fails_for_all(renderer.render(outcome.model))
     try:
         while True:
@@ -121,7 +121,7 @@ def _judged(outcome: Outcome, templates: TemplateSet, settings: RenderSettings, 
                 return left
             if isinstance(judged, Failed):
                 raise HaproxyError(judged.problem)
-            refused = Refusals({**refused.routes, **judged.refusals.routes}, {**refused.ports, **judged.refusals.ports})
+            refused = Asides({**refused.routes, **judged.refusals.routes}, {**refused.ports, **judged.refusals.ports})
     finally:
         state.close()
 

@@ -12,7 +12,7 @@ import structlog
 from router.cluster.decoding import Head, decode_head, decode_object
 from router.cluster.handle import Handle
 from router.cluster.reflector import WatchObserver
-from router.objects.decoding import Refusal
+from router.objects.decoding import Misfit
 from router.objects.meta import ObjectKey
 from router.objects.portclaim import PortClaim
 from router.objects.store import Store
@@ -103,7 +103,7 @@ class ClaimSink:
 
     def _decode(self, raw: msgspec.Raw) -> PortClaim | None:
         decoded = decode_object(PortClaim, raw)
-        if not isinstance(decoded, Refusal):
+        if not isinstance(decoded, Misfit):
             return decoded
         try:
             key = decode_head(raw).key

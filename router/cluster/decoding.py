@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from router.objects.core import RouterPod
-from router.objects.decoding import API_VERSIONS, Refusal, decode
+from router.objects.decoding import API_VERSIONS, Misfit, decode
 from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, TargetRef
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
@@ -117,7 +117,7 @@ _decode_pod = reader(_Pod)
 _DECODERS: Mapping[type, Callable[[Json], Any]] = {kind: reader(kind) for _, kind in API_VERSIONS.values()}
 
 
-def decode_object(kind: type[_Kind], raw: bytes) -> _Kind | Refusal:
+def decode_object(kind: type[_Kind], raw: bytes) -> _Kind | Misfit:
     """Make the struct of an object from its JSON, or say what is wrong with it."""
     try:
         decoded: _Kind = _DECODERS[kind](raw)
@@ -129,11 +129,11 @@ def decode_object(kind: type[_Kind], raw: bytes) -> _Kind | Refusal:
     try:
         value = read_any(raw)
     except msgspec.DecodeError as error:
-        return Refusal(f"is no JSON: {error}")
-    return decode(kind, value) if isinstance(value, dict) else Refusal("is no object")
+        return Misfit(f"is no JSON: {error}")
+    return decode(kind, value) if isinstance(value, dict) else Misfit("is no object")
 
 
-def decode_endpoints(raw: bytes) -> tuple[EndpointSlice, ...] | Refusal:
+def decode_endpoints(raw: bytes) -> tuple[EndpointSlice, ...] | Misfit:
     """Make of an Endpoints object what the endpointslice controller would: a slice for each subset and address family.
 
     The slices' names have a slash, so that they are none of another object's. Endpoints do not tell whether an address that is
@@ -142,7 +142,7 @@ def decode_endpoints(raw: bytes) -> tuple[EndpointSlice, ...] | Refusal:
     try:
         endpoints = _decode_endpoints(raw)
     except msgspec.DecodeError as error:
-        return Refusal(str(error))
+        return Misfit(str(error))
     slices: list[EndpointSlice] = []
     for subset in endpoints.subsets or ():
         by_family: dict[str, list[Endpoint]] = {}

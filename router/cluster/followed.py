@@ -30,7 +30,7 @@ from router.cluster.recent import Recent
 from router.cluster.sieve import Held, Sieve, Sifted
 from router.errors import ApiError
 from router.kube.api import Api
-from router.objects.kinds import KubernetesObject
+from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Store
 
@@ -41,8 +41,6 @@ _ONE_BY_ONE = 4
 _ALL: Mapping[str, str] = {}
 _REFUSED = frozenset({400, 404, 422})
 """The server understood what was asked, and will not say anything else to it: there are no such objects."""
-
-_Slot = tuple[type[KubernetesObject], ObjectKey]
 
 
 class Followed:
@@ -168,7 +166,7 @@ class Followed:
     def drop(self, services: Iterable[ObjectKey]) -> None:
         """Keep the objects of these Services no longer; the store loses them."""
         services = tuple(services)
-        absent: set[_Slot] = set()
+        absent: set[Slot] = set()
         with self._lock:
             for service in services:
                 self._wanted.pop(service, None)
@@ -310,15 +308,15 @@ class Followed:
         self._publish(changes, wakes=wakes)
 
     def _publish(self, changes: Mapping[ObjectKey, Held | None], *, wakes: bool = True) -> None:
-        present: dict[_Slot, KubernetesObject] = {}
-        absent: set[_Slot] = set()
+        present: dict[Slot, KubernetesObject] = {}
+        absent: set[Slot] = set()
         for key, current in changes.items():
             absent.update(self._set(key, current))
             if current is not None:
                 present.update(zip(_slots(key, current), current.objects, strict=True))
         self._store.apply(present, frozenset(absent - present.keys()), wakes=wakes)
 
-    def _set(self, key: ObjectKey, current: Held | None) -> tuple[_Slot, ...]:
+    def _set(self, key: ObjectKey, current: Held | None) -> tuple[Slot, ...]:
         """Hold this; give the slots that the store has of what was held before."""
         former = self._held.pop(key, None)
         if current is not None:
@@ -335,6 +333,6 @@ class Followed:
         return _slots(key, former) if former is not None else ()
 
 
-def _slots(key: ObjectKey, held: Held) -> tuple[_Slot, ...]:
+def _slots(key: ObjectKey, held: Held) -> tuple[Slot, ...]:
     """Give where the store has what was made of the object of this key, which is most often one of the same name."""
     return tuple((type(obj), key if obj.metadata.name == key.name else obj.key) for obj in held.objects)

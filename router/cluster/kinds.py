@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from router.cluster.decoding import Head, decode_endpoints, decode_object
 from router.cluster.kept import SERVICE_LABEL, kept_service, kept_slice
 from router.objects.core import Service
-from router.objects.decoding import Refusal
+from router.objects.decoding import Misfit
 from router.objects.discovery import EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey
@@ -63,7 +63,7 @@ class FollowedKind:
     """A resource of which only the objects of some Services are kept."""
 
     resource: Resource
-    decode: Callable[[bytes], tuple[KubernetesObject, ...] | Refusal]
+    decode: Callable[[bytes], tuple[KubernetesObject, ...] | Misfit]
     """Makes what goes into the store, of the JSON of one object."""
     service_of: Callable[[Head], ObjectKey]
     """Says which Service an object belongs to."""
@@ -71,14 +71,14 @@ class FollowedKind:
     """Gives the query that lists the objects of the Service of this name."""
 
 
-def _decode_service(raw: bytes) -> tuple[Service] | Refusal:
+def _decode_service(raw: bytes) -> tuple[Service] | Misfit:
     service = decode_object(Service, raw)
-    return service if isinstance(service, Refusal) else (kept_service(service),)
+    return service if isinstance(service, Misfit) else (kept_service(service),)
 
 
-def _decode_slice(raw: bytes) -> tuple[EndpointSlice] | Refusal:
+def _decode_slice(raw: bytes) -> tuple[EndpointSlice] | Misfit:
     endpoint_slice = decode_object(EndpointSlice, raw)
-    return endpoint_slice if isinstance(endpoint_slice, Refusal) else (kept_slice(endpoint_slice),)
+    return endpoint_slice if isinstance(endpoint_slice, Misfit) else (kept_slice(endpoint_slice),)
 
 
 def _by_name(name: str) -> Mapping[str, str]:

@@ -11,6 +11,7 @@ from router.cluster.decoding import Head, decode_router_pod
 from router.cluster.machine import MACHINE
 from router.cluster.reflector import WatchObserver
 from router.objects.core import RouterPod
+from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Store
 
@@ -81,7 +82,7 @@ class RouterPods:
 
     def _take(self, known: dict[ObjectKey, RouterPod]) -> None:
         gone = frozenset((RouterPod, key) for key in self._known.keys() - known.keys())
-        present: dict[tuple[type, ObjectKey], RouterPod] = {(RouterPod, key): pod for key, pod in known.items()}
+        present: dict[Slot, RouterPod] = {(RouterPod, key): pod for key, pod in known.items()}
         machine = (RouterPod, MACHINE)
         if any(key.name == self._own_name for key in known):
             # Every replica shall decide alike, so by what every replica knows.

@@ -10,7 +10,7 @@ import structlog
 
 from router.cluster.decoding import decode_head
 from router.cluster.kinds import FollowedKind
-from router.objects.decoding import Refusal
+from router.objects.decoding import Misfit
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey
 
@@ -75,7 +75,7 @@ class Sieve:
     def decode(self, key: ObjectKey, raw: msgspec.Raw) -> Objects | None:
         """Give what the store gets of an object; None, and a log line, if it cannot be decoded."""
         decoded = self.kind.decode(raw)
-        if isinstance(decoded, Refusal):
+        if isinstance(decoded, Misfit):
             self._log.warning("object not decoded", namespace=key.namespace, name=key.name, problem=str(decoded))
             return None
         return decoded

@@ -10,7 +10,7 @@ import structlog
 from router.cluster.decoding import Head, decode_head, decode_object
 from router.cluster.kept import kept_route
 from router.cluster.shard import Shard
-from router.objects.decoding import Refusal
+from router.objects.decoding import Misfit
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
 
@@ -53,7 +53,7 @@ class RouteSink:
 
     def _decode(self, raw: msgspec.Raw) -> Route | None:
         decoded = decode_object(Route, raw)
-        if not isinstance(decoded, Refusal):
+        if not isinstance(decoded, Misfit):
             return kept_route(decoded)
         try:
             key = decode_head(raw).key

@@ -20,9 +20,9 @@ import structlog
 
 from router.errors import ManifestError
 from router.manifests.files import FoundFiles, find, read_bytes
-from router.manifests.parse import FileContent, Manifest, Slot, merge, parse
+from router.manifests.parse import FileContent, Manifest, merge, parse
 from router.manifests.watching import DirectoryWatcher
-from router.objects.kinds import KubernetesObject
+from router.objects.kinds import KubernetesObject, Slot
 from router.objects.store import Store
 
 EMPTIED_GRACE_S = 2.0

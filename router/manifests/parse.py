@@ -17,11 +17,10 @@ from router.errors import ManifestError
 from router.manifests.files import find, read_bytes
 from router.manifests.json_documents import is_json, read_json
 from router.manifests.text import Document, Mark, Marks, read_yaml, utf_8
-from router.objects.decoding import API_VERSIONS, FieldPath, Refusal, decode, kind_of, shown
-from router.objects.kinds import KubernetesObject
+from router.objects.decoding import API_VERSIONS, FieldPath, Misfit, decode, kind_of, shown
+from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
 
-Slot = tuple[type[KubernetesObject], ObjectKey]
 """What an object is known by: its kind and key."""
 
 _LISTS = {"List": None, **{f"{kind}List": kind for kind in API_VERSIONS}}
@@ -113,7 +112,7 @@ def parse(path: str, data: bytes) -> FileContent:
         for number, document in enumerate(_documents(path, data), 1):
             for where, value in _expanded(document.value, ()):
                 obj = _object(value)
-                if isinstance(obj, Refusal):
+                if isinstance(obj, Misfit):
                     refusals.append(_Refused(number, document.line, where, value, obj))
                 elif obj is not None:
                     manifests.append(Manifest(obj, (type(obj), obj.key), path, document.line, number))
@@ -165,7 +164,7 @@ class _Refused:
     line: int
     where: FieldPath
     value: object
-    refusal: Refusal
+    refusal: Misfit
 
     @property
     def slot(self) -> Slot | None:
@@ -208,7 +207,7 @@ def _expanded(value: object, where: FieldPath) -> Iterator[tuple[FieldPath, obje
     items = value.get("items")
     if not isinstance(items, list):
         if items is not None:
-            yield where, Refusal("is no list", ("items",))
+            yield where, Misfit("is no list", ("items",))
         return
     for index, item in enumerate(items):
         typed = _LISTS[kind]
@@ -218,7 +217,7 @@ def _expanded(value: object, where: FieldPath) -> Iterator[tuple[FieldPath, obje
         yield from _expanded(item, (*where, "items", index))
 
 
-def _unprocessed(template: Mapping[str, object]) -> Refusal | None:
+def _unprocessed(template: Mapping[str, object]) -> Misfit | None:
     """Refuse a Template of OpenShift with objects of ours: there they are only when ``oc process`` has made them of it."""
     objects = template.get("objects")
     kinds = (
@@ -230,28 +229,28 @@ def _unprocessed(template: Mapping[str, object]) -> Refusal | None:
     if not ours or str(template.get("apiVersion")).partition("/")[0] not in _OF_TEMPLATES:
         return None
     problem = f"a Template is not what it makes, here {' and '.join(ours)}; read what `oc process --local -f FILE` makes of it"
-    return Refusal(problem, ("objects",))
+    return Misfit(problem, ("objects",))
 
 
-def _object(value: object) -> KubernetesObject | Refusal | None:
+def _object(value: object) -> KubernetesObject | Misfit | None:
     """Make the object of a value; None where it is of a kind that the router does not read."""
-    if isinstance(value, Refusal):
+    if isinstance(value, Misfit):
         return value
     if not isinstance(value, dict):
-        return Refusal("not an object: a mapping with apiVersion, kind and metadata was expected")
+        return Misfit("not an object: a mapping with apiVersion, kind and metadata was expected")
     kind = kind_of(value)
-    if kind is None or isinstance(kind, Refusal):
+    if kind is None or isinstance(kind, Misfit):
         return kind
     obj = decode(kind, value)
-    return obj if isinstance(obj, Refusal) else _misnamed(obj) or obj
+    return obj if isinstance(obj, Misfit) else _misnamed(obj) or obj
 
 
-def _misnamed(obj: KubernetesObject) -> Refusal | None:
+def _misnamed(obj: KubernetesObject) -> Misfit | None:
     """Refuse names that no API server would accept, so that all that follows may rely on their form."""
     if not _is_namespace(obj.metadata.namespace):
-        return Refusal("not a DNS label (a-z, 0-9 and -)", ("metadata", "namespace"))
+        return Misfit("not a DNS label (a-z, 0-9 and -)", ("metadata", "namespace"))
     if not _is_object_name(obj.metadata.name):
-        return Refusal("not a DNS name (a-z, 0-9, - and dots)", ("metadata", "name"))
+        return Misfit("not a DNS name (a-z, 0-9, - and dots)", ("metadata", "name"))
     return None
 
 

@@ -62,7 +62,7 @@ _MAX_NULLS_DEPTH = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Misfit:
     """Why a value is no object of its kind: ``problem`` is for a user, ``path`` leads to the field that it is about."""
 
     problem: str
@@ -82,7 +82,7 @@ class Refusal:
         return f'{subject}{self.unquoted} is {self.problem}; write "{meant}"{literally}'
 
 
-def kind_of(value: Mapping[str, object]) -> type[KubernetesObject] | Refusal | None:
+def kind_of(value: Mapping[str, object]) -> type[KubernetesObject] | Misfit | None:
     """Say which kind a value claims to be, by its ``kind`` and ``apiVersion``.
 
     Returns:
@@ -91,7 +91,7 @@ def kind_of(value: Mapping[str, object]) -> type[KubernetesObject] | Refusal | N
     """
     kind, version = value.get("kind"), value.get("apiVersion")
     if not isinstance(kind, str) or not kind:
-        return Refusal("is missing or no text", ("kind",))
+        return Misfit("is missing or no text", ("kind",))
     if kind not in API_VERSIONS:
         return None
     expected, struct = API_VERSIONS[kind]
@@ -100,10 +100,10 @@ def kind_of(value: Mapping[str, object]) -> type[KubernetesObject] | Refusal | N
     if isinstance(version, str) and version.split("/")[0] in NAMESAKES:
         return None
     problem = "is missing" if version is None else f"{shown(version)} has no {kind}"
-    return Refusal(f"{problem}; write {expected}", ("apiVersion",))
+    return Misfit(f"{problem}; write {expected}", ("apiVersion",))
 
 
-def decode(kind: type[_Kind], value: Mapping[str, object]) -> _Kind | Refusal:
+def decode(kind: type[_Kind], value: Mapping[str, object]) -> _Kind | Misfit:
     """Make the struct of an object.
 
     A null is taken for an absent field, as the API server takes it, but not as the value of an annotation or label. An
@@ -139,17 +139,17 @@ def _converted(kind: type[_Kind], value: Mapping[str, object]) -> _Kind:
     return converted
 
 
-def _finished(obj: _Kind) -> _Kind | Refusal:
+def _finished(obj: _Kind) -> _Kind | Misfit:
     metadata = obj.metadata
     if not metadata.name:
-        return Refusal("is missing", ("metadata", "name"))
+        return Misfit("is missing", ("metadata", "name"))
     if not metadata.namespace:
         metadata = msgspec.structs.replace(metadata, namespace="default")
     if metadata.creation_timestamp is not None:
         created = utc_seconds(metadata.creation_timestamp)
         if created is None:
             problem = f"{shown(metadata.creation_timestamp)} is no time in the form 2025-01-31T09:30:00Z"
-            return Refusal(problem, ("metadata", "creationTimestamp"))
+            return Misfit(problem, ("metadata", "creationTimestamp"))
         if created != metadata.creation_timestamp:
             metadata = msgspec.structs.replace(metadata, creation_timestamp=created)
     return obj if metadata is obj.metadata else msgspec.structs.replace(obj, metadata=metadata)
@@ -175,25 +175,25 @@ def _pruned(value: object, depth: int) -> object:
     return value
 
 
-def _explained(value: Mapping[str, object], error: str) -> Refusal:
+def _explained(value: Mapping[str, object], error: str) -> Misfit:
     """Put msgspec's message into words that name the place and the way out."""
     at = _MSGSPEC_PATH.search(error)
     path, found = _followed(value, at["steps"] if at else "")
     if missing := _MISSING.match(error):
-        return Refusal("is missing", (*path, missing[1]))
+        return Misfit("is missing", (*path, missing[1]))
     types = _EXPECTED.match(error)
     if types is None:
-        return Refusal(error, path)
+        return Misfit(error, path)
     expected = types[1].split(" | ")
     if isinstance(found, bool) and "str" in expected:
-        return Refusal("a boolean", path, unquoted=shown(found), meant=_meant(path, found))
+        return Misfit("a boolean", path, unquoted=shown(found), meant=_meant(path, found))
     if set(expected) <= {"str", "null"}:
         if isinstance(found, int | float):
-            return Refusal("a number", path, unquoted=shown(found), meant=_meant(path, found))
+            return Misfit("a number", path, unquoted=shown(found), meant=_meant(path, found))
         if found is None:
-            return Refusal('null is no text; write "" for the empty text, or leave the key out', path)
+            return Misfit('null is no text; write "" for the empty text, or leave the key out', path)
     wanted = " or ".join(_TYPE_WORDS.get(name, name) for name in expected if name != "null")
-    return Refusal(f"{shown(found)} is {_TYPE_WORDS.get(types[2], types[2])}, not {wanted}", path)
+    return Misfit(f"{shown(found)} is {_TYPE_WORDS.get(types[2], types[2])}, not {wanted}", path)
 
 
 def _meant(path: FieldPath, found: float) -> str | None:

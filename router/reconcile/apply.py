@@ -25,7 +25,7 @@ from router.reconcile.judge import Accepted, Failed, Judge, Refused, one_line
 from router.reconcile.level import Leveler
 from router.reconcile.new_worker import NewWorker
 from router.reconcile.port_refusals import at_ports, bind_refusals, unavailable
-from router.reconcile.set_aside import Refusals
+from router.reconcile.set_aside import Asides
 from router.reconcile.state_dir import StateDir
 from router.render import Rendered, Renderer
 
@@ -146,7 +146,7 @@ class Applier:
             raise
         self._level.want(renderer, lambda: self._with_pool(update.after), check=update.new_sections)
 
-    def look(self, update: RuntimeUpdate) -> Refusals:
+    def look(self, update: RuntimeUpdate) -> Asides:
         """Say which ports an update would open that somebody else has.
 
         HAProxy bound them before, and would come to share them: the kernel refuses nothing to a socket that has SO_REUSEPORT.
@@ -157,9 +157,9 @@ class Applier:
         wanted = at_ports(opened(update.commands))
         taken = self._control.taken(sorted(wanted)) if wanted else {}
         if not taken:
-            return Refusals({}, {})
+            return Asides({}, {})
         ours = self._listening(frozenset())
-        return Refusals({}, {port: unavailable(port, problem) for port, problem in taken.items() if port not in ours})
+        return Asides({}, {port: unavailable(port, problem) for port, problem in taken.items() if port not in ours})
 
     def look_before_restart(self) -> None:
         """See to it that nobody took a port of the configuration on disk while HAProxy was dead: see ``look``.
@@ -232,7 +232,7 @@ class Applier:
         taken = self._control.taken(sorted(new))
         refused = {port: unavailable(port, problem) for port, problem in taken.items() if port in wanted}
         if refused:
-            return Refused(Refusals({}, refused))
+            return Refused(Asides({}, refused))
         pool = self._pool.sections(desired, taken)
         full = replace(desired, pool=tuple(section for section in pool if renderer.renders(section)))
         self._state.begin_change()

@@ -11,7 +11,7 @@ from router.admission.verdicts import Reason
 from router.haproxy.process.check import CheckResult
 from router.haproxy.talk.alerts import Diagnostic
 from router.model import Asker, Model, RouteSection
-from router.reconcile.set_aside import Refusal, Refusals
+from router.reconcile.set_aside import Aside, Asides
 from router.reconcile.state_dir import StateDir
 from router.render import Owner, Part, PortOwner, Rendered, Renderer
 
@@ -38,7 +38,7 @@ class Accepted:
 class Refused:
     """HAProxy would not serve the whole model, because of these; what ran before runs on."""
 
-    refusals: Refusals
+    refusals: Asides
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,18 +201,16 @@ def _explain(alert: Diagnostic, rendered: Rendered) -> str:
     return said if alert.line is None else f"{said} (from {rendered.origin(alert.line)})"
 
 
-def _refusals(
-    blamed: Iterable[tuple[Owner, str]], what_happened: str = "HAProxy refuses its configuration"
-) -> Refusals:
-    askers: dict[Asker, Refusal] = {}
-    at_ports: dict[int, Refusal] = {}
+def _refusals(blamed: Iterable[tuple[Owner, str]], what_happened: str = "HAProxy refuses its configuration") -> Asides:
+    askers: dict[Asker, Aside] = {}
+    at_ports: dict[int, Aside] = {}
     for owner, problem in blamed:
-        refusal = Refusal(Reason.CONFIG_REJECTED, f"{what_happened}: {problem}")
+        refusal = Aside(Reason.CONFIG_REJECTED, f"{what_happened}: {problem}")
         if isinstance(owner, Asker):
             askers.setdefault(owner, refusal)
         else:
             at_ports.setdefault(owner.port, refusal)
-    return Refusals(askers, at_ports)
+    return Asides(askers, at_ports)
 
 
 def _only(model: Model, sections: tuple[RouteSection, ...]) -> Model:

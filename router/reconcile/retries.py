@@ -9,7 +9,7 @@ from router.admission import Outcome
 from router.admission.verdicts import Reason
 from router.model import Asker, RouteSection
 from router.ordered import differences
-from router.reconcile.set_aside import Ask, Refusal, Refusals, ask_for, ask_of
+from router.reconcile.set_aside import Aside, Asides, Ask, ask_for, ask_of
 from router.supervisor.backoff import Backoff
 
 _HURRIED_PAUSE_S = 0.05
@@ -45,7 +45,7 @@ class Allowance:
 
 @dataclass(slots=True)
 class _Entry:
-    refusal: Refusal
+    refusal: Aside
     backoff: Backoff
     retry_s: float
     ask: Ask | None = None
@@ -88,14 +88,14 @@ class SetAside:
     def __bool__(self) -> bool:
         return bool(self._routes or self._ports or self._allowances)
 
-    def in_force(self) -> Refusals:
+    def in_force(self) -> Asides:
         """Give what is to be left out now: everything set aside that is not on trial."""
-        return Refusals(
+        return Asides(
             {key: entry.refusal for key, entry in self._routes.items() if not entry.on_trial},
             {port: entry.refusal for port, entry in self._ports.items() if not entry.on_trial},
         )
 
-    def add(self, refusals: Refusals, tried: Outcome, now_s: float) -> Refusals:
+    def add(self, refusals: Asides, tried: Outcome, now_s: float) -> Asides:
         """Set these aside, or aside again.
 
         Args:
@@ -106,7 +106,7 @@ class SetAside:
         Returns:
             Those of them that were not set aside before for the same reason: news.
         """
-        news = Refusals(
+        news = Asides(
             {key: new for key, new in refusals.routes.items() if _former(self._routes.get(key)) != new},
             {port: new for port, new in refusals.ports.items() if _former(self._ports.get(port)) != new},
         )
@@ -207,9 +207,9 @@ class SetAside:
                 if there is None or ask != ask_for(there, wanted):
                     yield key, ask
 
-    def _waits(self, key: Asker) -> Refusal:
+    def _waits(self, key: Asker) -> Aside:
         at_once, every_s = self._allowance
-        return Refusal(
+        return Aside(
             Reason.CONFIG_REJECTED,
             f"HAProxy refused Routes of namespace {key.namespace} again and again; after {at_once} times it is asked about "
             f"what is new there, or changed, every {every_s:g} s only",
@@ -232,5 +232,5 @@ class SetAside:
         return min((entry.retry_s for entry in entries if not entry.on_trial), default=float("inf"))
 
 
-def _former(entry: _Entry | None) -> Refusal | None:
+def _former(entry: _Entry | None) -> Aside | None:
     return entry.refusal if entry is not None else None

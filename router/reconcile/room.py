@@ -19,7 +19,7 @@ from router.model import Asker, Model, RouteSection, Step
 from router.objects.kinds import ASKING
 from router.objects.meta import ObjectKey
 from router.objects.store import Objects
-from router.reconcile.set_aside import Refusal, Refusals, without
+from router.reconcile.set_aside import Aside, Asides, without
 
 log = structlog.get_logger()
 
@@ -103,7 +103,7 @@ class Room:
             return outcome
         if Step.CLAIMS in self._saved:
             outcome = without(
-                outcome, Refusals(dict.fromkeys(self._too_many(outcome.model, served, objects), _refusal()), {})
+                outcome, Asides(dict.fromkeys(self._too_many(outcome.model, served, objects), _refusal()), {})
             )
         sections = tuple(self._without_checks(section) for section in outcome.model.routes)
         self._unchecked = {
@@ -163,8 +163,8 @@ def _tell(files: Files) -> None:
         log.info("haproxy has files enough again", needed=files.needed, limit=files.limit)
 
 
-def _refusal() -> Refusal:
-    return Refusal(
+def _refusal() -> Aside:
+    return Aside(
         Reason.OUT_OF_FILES,
         "the router's HAProxy may not open as many files as one more port takes; Routes that are older, or served already, have "
         "theirs; a higher limit of open files for its container makes room (docs/files.md)",

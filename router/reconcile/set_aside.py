@@ -18,7 +18,7 @@ from router.ordered import replaced
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Aside:
     """Why something is set aside, as its Route's verdict will say it."""
 
     reason: Reason
@@ -26,16 +26,16 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusals:
+class Asides:
     """What is set aside: whole Routes, and ports (a dedicated port costs its Route, a shared one those that need it)."""
 
-    routes: Mapping[Asker, Refusal]
-    ports: Mapping[int, Refusal]
+    routes: Mapping[Asker, Aside]
+    ports: Mapping[int, Aside]
 
     def __bool__(self) -> bool:
         return bool(self.routes or self.ports)
 
-    def all(self) -> Iterator[Refusal]:
+    def all(self) -> Iterator[Aside]:
         """Give every refusal, those of Routes first."""
         yield from self.routes.values()
         yield from self.ports.values()
@@ -70,7 +70,7 @@ def ask_for(section: RouteSection, outcome: Outcome) -> Ask:
     return Ask(bare, verdict.port, verdict.host)
 
 
-def without(outcome: Outcome, refusals: Refusals) -> Outcome:
+def without(outcome: Outcome, refusals: Asides) -> Outcome:
     """Give the outcome as it is with these refusals: less in the model, and their Routes rejected.
 
     A Route that is set aside keeps its claim, because claims follow from the objects alone (docs/admission.md).
@@ -79,7 +79,7 @@ def without(outcome: Outcome, refusals: Refusals) -> Outcome:
         return outcome
     if not refusals.ports:
         return _without_routes(outcome, refusals.routes)
-    refused: dict[Asker, Refusal] = {}
+    refused: dict[Asker, Aside] = {}
     shared = tuple(frontend for frontend in outcome.model.shared if frontend.port not in refusals.ports)
     reachable = {host.asker for frontend in shared for host in frontend.hosts}
     routes = []
@@ -99,7 +99,7 @@ def without(outcome: Outcome, refusals: Refusals) -> Outcome:
     return Outcome(Model(tuple(routes), shared), verdicts)
 
 
-def _without_routes(outcome: Outcome, refused: Mapping[Asker, Refusal]) -> Outcome:
+def _without_routes(outcome: Outcome, refused: Mapping[Asker, Aside]) -> Outcome:
     """Give the outcome without these Routes.
 
     Everybody's changes come through here as long as one Route is refused, so the cost is that of the refused and of copies.
@@ -134,7 +134,7 @@ def _without_host(
     return tuple(left)
 
 
-def served_but_rejected(served: Model, refusals: Refusals) -> list[str]:
+def served_but_rejected(served: Model, refusals: Asides) -> list[str]:
     """Give why Routes and shared ports that are served would not be any more, each reason once."""
     routes = {section.asker for section in served.routes}
     shared = {frontend.port for frontend in served.shared}
@@ -143,7 +143,7 @@ def served_but_rejected(served: Model, refusals: Refusals) -> list[str]:
     return list(dict.fromkeys(refusal.message for refusal in lost if refusal.reason is Reason.CONFIG_REJECTED))
 
 
-def _refusal(section: RouteSection, verdict: Verdict, refusals: Refusals, reachable: set[Asker]) -> Refusal | None:
+def _refusal(section: RouteSection, verdict: Verdict, refusals: Asides, reachable: set[Asker]) -> Aside | None:
     own = refusals.routes.get(section.asker)
     if own is not None:
         return own
@@ -156,7 +156,7 @@ def _refusal(section: RouteSection, verdict: Verdict, refusals: Refusals, reacha
     return named or next(iter(refusals.ports.values()), None)
 
 
-def _less(frontend: SharedFrontend, refused: Mapping[Asker, Refusal]) -> SharedFrontend:
+def _less(frontend: SharedFrontend, refused: Mapping[Asker, Aside]) -> SharedFrontend:
     hosts = tuple(host for host in frontend.hosts if host.asker not in refused)
     return frontend if len(hosts) == len(frontend.hosts) else replace(frontend, hosts=hosts)
 

@@ -10,7 +10,7 @@ import structlog
 from router.admission import Verdict
 from router.admission.verdicts import different
 from router.model import Asker
-from router.reconcile.set_aside import Refusals
+from router.reconcile.set_aside import Asides
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ def log_verdicts(before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]
         log.info(_event(key, "gone"), **_keys(key), port=before[key].port, host=before[key].host)
 
 
-def log_set_aside(news: Refusals) -> None:
+def log_set_aside(news: Asides) -> None:
     """Log what was set aside."""
     alike = Counter(news.routes.values())
     for refusal, count in alike.items():

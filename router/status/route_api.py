@@ -6,7 +6,7 @@ import msgspec
 
 from router.errors import ApiInvalid
 from router.kube.api import Api
-from router.objects.decoding import Refusal, decode
+from router.objects.decoding import Misfit, decode
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
 from router.shapes import read_any, reader
@@ -53,17 +53,17 @@ def decode_route(body: bytes) -> Route:
         return _decode_route(body)
     except msgspec.DecodeError:
         route = _decoded_with_nulls(body)
-    if isinstance(route, Refusal):
+    if isinstance(route, Misfit):
         raise ApiInvalid(f"the API server gave something that is no Route: {route}")
     return route
 
 
-def _decoded_with_nulls(body: bytes) -> Route | Refusal:
+def _decoded_with_nulls(body: bytes) -> Route | Misfit:
     try:
         value = read_any(body)
     except msgspec.DecodeError as error:
-        return Refusal(f"is no JSON: {error}")
-    return decode(Route, value) if isinstance(value, dict) else Refusal("is no object")
+        return Misfit(f"is no JSON: {error}")
+    return decode(Route, value) if isinstance(value, dict) else Misfit("is no object")
 
 
 def routes_path(namespace: str = "") -> str:

@@ -18,7 +18,7 @@ from router.admission import Admission, Outcome, Verdict
 from router.cluster.decoding import decode_object
 from router.model import RouteSection
 from router.objects.core import Service
-from router.objects.decoding import Refusal
+from router.objects.decoding import Misfit
 from router.objects.discovery import EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey
@@ -138,7 +138,7 @@ def rebuilt(api: ApiServer, settings: AdmissionSettings = _SETTINGS) -> Outcome:
     for kind, struct in _KINDS.items():
         for obj in api.list(kind):
             decoded = decode_object(struct, json.dumps(obj).encode())
-            assert not isinstance(decoded, Refusal), decoded
+            assert not isinstance(decoded, Misfit), decoded
             store.put(decoded)
     store.take()
     return Admission(settings).update(store.objects, store.objects.everything())

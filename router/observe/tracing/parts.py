@@ -13,10 +13,10 @@ from prometheus_client import Histogram
 from router.admission import Admission, Outcome
 from router.haproxy.talk.worker import WorkerSocket
 from router.kube.api import Query, StoppableApi, Stream
-from router.objects.kinds import KubernetesObject
+from router.objects.kinds import KubernetesObject, Slot
 from router.objects.store import Changes, Objects, Store
 from router.observe.metrics.router import Metrics
-from router.observe.tracing.trace import ADMISSION, PLAN, RELOAD, REPLY, SEND, STAGES, ServedChange, Slot, Trace
+from router.observe.tracing.trace import ADMISSION, PLAN, RELOAD, REPLY, SEND, STAGES, ServedChange, Trace
 from router.plan import ReloadCause
 from router.plan.commands import Command
 from router.settings import AdmissionSettings

@@ -10,10 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from router.objects.meta import ObjectKey
-
-Slot = tuple[type, ObjectKey]
-"""Kind and key of an object, as the store has it."""
+from router.objects.kinds import Slot
 
 DECODE, WAKE, ADMISSION, PLAN, SEND, REPLY, RELOAD = "decode", "wake", "admission", "plan", "send", "reply", "reload"
 STAGES: Mapping[str, str] = {

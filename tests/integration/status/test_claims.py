@@ -15,7 +15,7 @@ from router.admission.places import Place, place_of
 from router.cluster.decoding import decode_object
 from router.kube.connection import Connection
 from router.model import Asker
-from router.objects.decoding import Refusal
+from router.objects.decoding import Misfit
 from router.objects.portclaim import PortClaim
 from router.settings import AdmissionSettings, KubeSettings
 from router.status.claim_work import telling, work_on
@@ -57,7 +57,7 @@ class Replica:
         places = {PLACE, *self.served}
         for stored in self.server.list("PortClaim"):
             claim = decode_object(PortClaim, json.dumps(stored).encode())
-            assert not isinstance(claim, Refusal)
+            assert not isinstance(claim, Misfit)
             ledger.put(claim.metadata.name, claim)
             places.add(place_of(claim))
         self.writer.note(

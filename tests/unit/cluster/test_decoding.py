@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from router.cluster.decoding import decode_endpoints, decode_head, decode_object
-from router.objects.decoding import Refusal
+from router.objects.decoding import Misfit
 from router.objects.route import Route
 
 NOT_UTF_8 = b'{"metadata": {"name": "\xff"}}'
@@ -16,5 +16,5 @@ def test_bytes_that_are_not_utf_8_are_refused() -> None:
     """A proxy's damage costs the object, not the thread that watches."""
     with pytest.raises(msgspec.DecodeError):
         decode_head(NOT_UTF_8)
-    assert isinstance(decode_object(Route, NOT_UTF_8), Refusal)
-    assert isinstance(decode_endpoints(NOT_UTF_8), Refusal)
+    assert isinstance(decode_object(Route, NOT_UTF_8), Misfit)
+    assert isinstance(decode_endpoints(NOT_UTF_8), Misfit)

@@ -9,18 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.objects.core import Service, ServicePort
-from router.objects.decoding import Refusal, decode, kind_of, utc_seconds
+from router.objects.decoding import Misfit, decode, kind_of, utc_seconds
 from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey
 from router.objects.route import Route, RoutePort, RouteTarget, RouteTLS
 
 
-def _route(metadata: dict[str, Any] | None = None, **fields: Any) -> Route | Refusal:
+def _route(metadata: dict[str, Any] | None = None, **fields: Any) -> Route | Misfit:
     return decode(Route, {"metadata": {"name": "web", **(metadata or {})}, **fields})
 
 
-def _accepted(obj: Route | Refusal) -> Route:
+def _accepted(obj: Route | Misfit) -> Route:
     assert isinstance(obj, Route)
     return obj
 
@@ -163,14 +163,14 @@ def test_null_is_absent() -> None:
 def test_wrong_shapes(metadata: dict[str, Any], fields: dict[str, Any], problem: str) -> None:
     """A field of a wrong type refuses the object, and the problem names field, value and way out."""
     refused = _route(metadata, **fields)
-    assert isinstance(refused, Refusal)
+    assert isinstance(refused, Misfit)
     assert str(refused) == problem
 
 
 def test_long_value_is_cut() -> None:
     """A huge value does not make a huge message."""
     refused = _route({"annotations": "x" * 100_000})
-    assert isinstance(refused, Refusal)
+    assert isinstance(refused, Misfit)
     assert len(str(refused)) < 200
 
 
@@ -229,7 +229,7 @@ def test_times_compare_as_text(one: Any, other: Any) -> None:
 def test_kind_of(version: object, kind: object, expected: type[KubernetesObject] | str | None) -> None:
     """Kinds are known by kind and apiVersion; other kinds are passed over, unknown versions refused with a hint."""
     found = kind_of({"apiVersion": version, "kind": kind})
-    assert (str(found) if isinstance(found, Refusal) else found) == expected
+    assert (str(found) if isinstance(found, Misfit) else found) == expected
 
 
 _json = st.recursive(
@@ -251,7 +251,7 @@ def test_any_value_is_decoded_or_refused(
 ) -> None:
     """Whatever JSON stands in the fields, the outcome is an object with a name or a refusal on one line."""
     found = decode(kind, {"metadata": metadata, "spec": spec, "endpoints": rest, "ports": rest, "status": rest})
-    if isinstance(found, Refusal):
+    if isinstance(found, Misfit):
         assert str(found).isprintable()
     else:
         assert found.key.name

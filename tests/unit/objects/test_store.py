@@ -10,12 +10,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from router.objects.core import Service, ServiceSpec
 from router.objects.discovery import EndpointSlice
-from router.objects.kinds import KubernetesObject
+from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.route import Route, RouteSpec
 from router.objects.store import Changes, Objects, Store
 
-_Slot = tuple[type[KubernetesObject], ObjectKey]
 _WEB = ObjectKey("team", "web")
 
 
@@ -142,8 +141,8 @@ class StoreAgainstDict(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store = Store()
-        self.wanted: dict[_Slot, KubernetesObject] = {}
-        self.taken: dict[_Slot, KubernetesObject] = {}
+        self.wanted: dict[Slot, KubernetesObject] = {}
+        self.taken: dict[Slot, KubernetesObject] = {}
 
     @rule(objects=st.lists(_objects, max_size=4))
     def put(self, objects: list[KubernetesObject]) -> None:
@@ -152,15 +151,15 @@ class StoreAgainstDict(RuleBasedStateMachine):
         self.wanted.update({(type(obj), obj.key): obj for obj in objects})
 
     @rule(slot=_slots)
-    def delete(self, slot: _Slot) -> None:
+    def delete(self, slot: Slot) -> None:
         """Delete an object that may be there."""
         self.store.delete(*slot)
         self.wanted.pop(slot, None)
 
     @rule(objects=st.lists(_objects, max_size=3), absent=st.frozensets(_slots, max_size=3))
-    def apply(self, objects: list[KubernetesObject], absent: frozenset[_Slot]) -> None:
+    def apply(self, objects: list[KubernetesObject], absent: frozenset[Slot]) -> None:
         """Put and delete in one step; what is in both is put."""
-        present: dict[_Slot, KubernetesObject] = {(type(obj), obj.key): obj for obj in objects}
+        present: dict[Slot, KubernetesObject] = {(type(obj), obj.key): obj for obj in objects}
         self.store.apply(present, absent)
         for slot in absent:
             self.wanted.pop(slot, None)
@@ -192,8 +191,8 @@ class StoreAgainstDict(RuleBasedStateMachine):
         assert all(self.store.objects.slices.values())
 
 
-def _flat(objects: Objects) -> dict[_Slot, KubernetesObject]:
-    flat: dict[_Slot, KubernetesObject] = {}
+def _flat(objects: Objects) -> dict[Slot, KubernetesObject]:
+    flat: dict[Slot, KubernetesObject] = {}
     flat.update({(Route, key): route for key, route in objects.routes.items()})
     flat.update({(Service, key): service for key, service in objects.services.items()})
     for owner, slices in objects.slices.items():

@@ -10,13 +10,13 @@ from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
 from router.model import Asker, Model, RouteSection
 from router.reconcile.retries import Allowance, SetAside
-from router.reconcile.set_aside import Refusal, Refusals
+from router.reconcile.set_aside import Aside, Asides
 from router.supervisor.backoff import Backoff
 from tests.support.models import section, server
 
 KEY = Asker.route("team", "db")
-NO = Refusal(Reason.CONFIG_REJECTED, "no")
-TAKEN = Refusal(Reason.PORT_UNAVAILABLE, "taken")
+NO = Aside(Reason.CONFIG_REJECTED, "no")
+TAKEN = Aside(Reason.PORT_UNAVAILABLE, "taken")
 
 
 def wanting(*sections: RouteSection) -> Outcome:
@@ -46,23 +46,23 @@ def test_backoff_doubles_up_to_its_limit_and_resets() -> None:
 def test_refused_route_stays_out_until_due_then_is_tried_with_longer_pauses() -> None:
     """Each further refusal of the same Route doubles the pause before the next trial."""
     aside = SetAside((5, 300), 2)
-    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    aside.add(Asides({KEY: NO}, {}), DB, now_s=100)
     assert aside.due_s() == 105
     aside.review(DB, (), frozenset(), nothing_taken, now_s=104)
     assert aside.in_force().routes == {KEY: NO}
     aside.review(DB, (), frozenset(), nothing_taken, now_s=105)
     assert not aside.in_force()
-    aside.add(Refusals({KEY: NO}, {}), DB, now_s=105)
+    aside.add(Asides({KEY: NO}, {}), DB, now_s=105)
     assert aside.due_s() == 115
 
 
 def test_changed_route_is_tried_at_once() -> None:
     """A Route that asks for something else ends the refusal, and so does the Route's disappearance."""
     aside = SetAside((5, 300), 2)
-    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    aside.add(Asides({KEY: NO}, {}), DB, now_s=100)
     aside.review(OTHER, (), frozenset(), nothing_taken, now_s=100)
     assert not aside.in_force()
-    aside.add(Refusals({KEY: NO}, {}), OTHER, now_s=100)
+    aside.add(Asides({KEY: NO}, {}), OTHER, now_s=100)
     assert aside.due_s() == 105
     aside.review(NOTHING, (), frozenset(), nothing_taken, now_s=100)
     assert not aside.in_force()
@@ -78,11 +78,11 @@ def test_changed_route_is_tried_at_once() -> None:
 def test_what_changes_nothing_that_is_asked_for_is_no_reason_to_try_again(same: Outcome) -> None:
     """Anybody can write to a status, and pods come and go: the pause goes on, and the next one is longer."""
     aside = SetAside((5, 300), 2)
-    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    aside.add(Asides({KEY: NO}, {}), DB, now_s=100)
     aside.review(same, (), frozenset(), nothing_taken, now_s=104)
     assert aside.in_force().routes == {KEY: NO}
     aside.review(same, (), frozenset(), nothing_taken, now_s=105)
-    aside.add(Refusals({KEY: NO}, {}), same, now_s=105)
+    aside.add(Asides({KEY: NO}, {}), same, now_s=105)
     assert aside.due_s() == 115
 
 
@@ -109,14 +109,14 @@ def test_a_route_that_is_edited_again_and_again_is_tried_at_a_bounded_rate() -> 
         aside.review(edited, (), frozenset(), nothing_taken, now_s=tenths / 10)
         if not aside.in_force().routes:
             tries.append(tenths / 10)
-            aside.add(Refusals({KEY: NO}, {}), edited, now_s=tenths / 10)
+            aside.add(Asides({KEY: NO}, {}), edited, now_s=tenths / 10)
     assert tries == [0, 0.1, 0.2, *range(10, 100, 10)]
 
 
 def test_new_routes_of_a_namespace_that_was_refused_too_often_wait_together() -> None:
     """Neither another name nor a change of what is served is a way around it; other namespaces notice nothing."""
     aside = SetAside((5, 300), 2, (1, 10))
-    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    aside.add(Asides({KEY: NO}, {}), DB, now_s=100)
     served = (section("good", 6622), section("touched", 6623), section("x", 1, namespace="quiet"))
     wanted = wanting(
         section("db", 6620),
@@ -140,7 +140,7 @@ def test_new_routes_of_a_namespace_that_was_refused_too_often_wait_together() ->
 def test_new_templates_give_every_namespace_its_allowance_back() -> None:
     """What was refused for the templates' sake is tried at once."""
     aside = SetAside((5, 300), 2, (1, 10))
-    aside.add(Refusals({KEY: NO}, {}), DB, now_s=100)
+    aside.add(Asides({KEY: NO}, {}), DB, now_s=100)
     aside.retry_routes_now(101)
     aside.review(DB, (), frozenset(), nothing_taken, now_s=101)
     assert not aside.in_force()
@@ -149,10 +149,10 @@ def test_new_templates_give_every_namespace_its_allowance_back() -> None:
 def test_only_news_are_told() -> None:
     """The same refusal again is no news; another message is."""
     aside = SetAside((5, 300), 2)
-    refusals = Refusals({KEY: NO}, {6620: TAKEN})
+    refusals = Asides({KEY: NO}, {6620: TAKEN})
     assert aside.add(refusals, NOTHING, now_s=0) == refusals
     assert not aside.add(refusals, NOTHING, now_s=1)
-    other = Refusals({KEY: Refusal(Reason.CONFIG_REJECTED, "still no")}, {})
+    other = Asides({KEY: Aside(Reason.CONFIG_REJECTED, "still no")}, {})
     assert aside.add(other, NOTHING, now_s=2) == other
 
 
@@ -165,7 +165,7 @@ def test_taken_port_is_tried_when_a_look_finds_it_free() -> None:
         looks.append(ports)
         return dict.fromkeys(ports, "in use")
 
-    aside.add(Refusals({}, {6620: TAKEN}), NOTHING, now_s=100)
+    aside.add(Asides({}, {6620: TAKEN}), NOTHING, now_s=100)
     aside.review(NOTHING, (), frozenset({6620}), still_taken, now_s=101)
     assert looks == []
     aside.review(NOTHING, (), frozenset({6620}), still_taken, now_s=102)
@@ -179,7 +179,7 @@ def test_taken_port_is_tried_when_a_look_finds_it_free() -> None:
 def test_port_nobody_wants_any_more_is_forgotten() -> None:
     """A refused port without a claimant is not looked at again."""
     aside = SetAside((5, 300), 2)
-    aside.add(Refusals({}, {6620: TAKEN}), NOTHING, now_s=100)
+    aside.add(Asides({}, {6620: TAKEN}), NOTHING, now_s=100)
     aside.review(NOTHING, (), frozenset(), nothing_taken, now_s=100)
     assert aside.due_s() == float("inf")
 
@@ -189,8 +189,8 @@ def test_acquitted_is_forgotten_and_what_is_in_force_stays() -> None:
     aside = SetAside((5, 300), 2)
     other = Asker.route("team", "other")
     both = wanting(section("db", 6620), section("other", 6621))
-    aside.add(Refusals({KEY: NO, other: NO}, {}), both, now_s=100)
-    aside.add(Refusals({other: NO}, {}), both, now_s=104)
+    aside.add(Asides({KEY: NO, other: NO}, {}), both, now_s=100)
+    aside.add(Asides({other: NO}, {}), both, now_s=104)
     aside.review(both, (), frozenset(), nothing_taken, now_s=105)
     aside.acquit()
     assert aside.in_force().routes == {other: NO}
@@ -201,14 +201,14 @@ def test_ports_of_one_that_leaves_are_looked_at_twenty_times_a_second() -> None:
     """While another generation of the router is there, a port may be free at any time, and then there is a hurry."""
     is_there = True
     aside = SetAside((5, 300), 2, is_hurried=lambda: is_there)
-    aside.add(Refusals({}, {6620: TAKEN}), DB, now_s=100)
+    aside.add(Asides({}, {6620: TAKEN}), DB, now_s=100)
     assert aside.due_s() == pytest.approx(100.05)
     assert not aside.review(DB, (), frozenset({6620}), lambda ports: dict.fromkeys(ports, ""), now_s=100.1)
     assert aside.due_s() == pytest.approx(100.15)
     assert aside.review(DB, (), frozenset({6620}), nothing_taken, now_s=100.2)
     assert not aside.in_force()
     is_there = False
-    aside.add(Refusals({}, {6621: TAKEN}), DB, now_s=101)
+    aside.add(Asides({}, {6621: TAKEN}), DB, now_s=101)
     assert not aside.review(DB, (), frozenset({6620, 6621}), nothing_taken, now_s=103)
     assert not aside.in_force().ports
 
@@ -224,7 +224,7 @@ def test_of_very_many_ports_a_few_tell_of_all() -> None:
         return dict.fromkeys(taken & set(some), "")
 
     aside = SetAside((5, 300), 2, is_hurried=lambda: True)
-    aside.add(Refusals({}, dict.fromkeys(ports, TAKEN)), DB, now_s=100)
+    aside.add(Asides({}, dict.fromkeys(ports, TAKEN)), DB, now_s=100)
     for tick in range(1, 40):
         aside.review(DB, (), ports, look, now_s=100 + tick * 0.11)
     assert looked_at.count(5_000) == 3
@@ -238,7 +238,7 @@ def test_one_port_of_many_that_becomes_free_alone_is_found() -> None:
     """A Route was deleted at the other generation only: not with the others, but within the usual time."""
     ports = frozenset(range(10_000, 10_200))
     aside = SetAside((5, 300), 2, is_hurried=lambda: True)
-    aside.add(Refusals({}, dict.fromkeys(ports, TAKEN)), DB, now_s=100)
+    aside.add(Asides({}, dict.fromkeys(ports, TAKEN)), DB, now_s=100)
     for tick in range(1, 25):
         aside.review(DB, (), ports, lambda some: dict.fromkeys(set(some) - {10_150}, ""), now_s=100 + tick * 0.11)
     assert ports - aside.in_force().ports.keys() == {10_150}

@@ -23,7 +23,7 @@ from router.model import (
     backend_name,
 )
 from router.reconcile import set_aside
-from router.reconcile.set_aside import Refusal, Refusals, without
+from router.reconcile.set_aside import Aside, Asides, without
 from router.settings import AdmissionSettings
 from tests.unit.admission.builders import DB, admit, route, sni_route
 
@@ -44,8 +44,8 @@ BACKEND = Backend(
     connection_limit=None,
     servers=(),
 )
-NO = Refusal(Reason.CONFIG_REJECTED, "no")
-TAKEN = Refusal(Reason.PORT_UNAVAILABLE, "taken")
+NO = Aside(Reason.CONFIG_REJECTED, "no")
+TAKEN = Aside(Reason.PORT_UNAVAILABLE, "taken")
 
 
 def section(name: str, port: int | None) -> RouteSection:
@@ -90,12 +90,12 @@ def rejected(outcome: Outcome) -> dict[str, Reason | None]:
 
 def test_nothing_refused_changes_nothing(outcome: Outcome) -> None:
     """Without refusals the very same outcome comes back."""
-    assert without(outcome, Refusals({}, {})) is outcome
+    assert without(outcome, Asides({}, {})) is outcome
 
 
 def test_refused_route_costs_only_itself(outcome: Outcome) -> None:
     """A refused Route loses section and hosts; all other sections stay the same objects."""
-    less = without(outcome, Refusals({key("both"): NO}, {}))
+    less = without(outcome, Asides({key("both"): NO}, {}))
     assert rejected(less) == {"both": Reason.CONFIG_REJECTED}
     assert less.model.routes == outcome.model.routes[1:]
     assert all(after is before for after, before in zip(less.model.routes, outcome.model.routes[1:], strict=True))
@@ -105,7 +105,7 @@ def test_refused_route_costs_only_itself(outcome: Outcome) -> None:
 
 def test_refused_dedicated_port_costs_its_route(outcome: Outcome) -> None:
     """The Route of a port that cannot be bound is rejected with the port's reason."""
-    less = without(outcome, Refusals({}, {7002: TAKEN}))
+    less = without(outcome, Asides({}, {7002: TAKEN}))
     assert rejected(less) == {"plain": Reason.PORT_UNAVAILABLE}
     assert less.verdicts[key("plain")].message == "taken"
     assert less.verdicts[key("plain")].warnings == ()
@@ -113,22 +113,22 @@ def test_refused_dedicated_port_costs_its_route(outcome: Outcome) -> None:
 
 def test_refused_shared_port_costs_those_that_have_no_other(outcome: Outcome) -> None:
     """Without the SNI port, a Route with a port of its own is still served; one without is not."""
-    less = without(outcome, Refusals({}, {8443: TAKEN}))
+    less = without(outcome, Asides({}, {8443: TAKEN}))
     assert rejected(less) == {"sni": Reason.PORT_UNAVAILABLE}
     assert [frontend.port for frontend in less.model.shared] == [7443]
 
 
 def test_refused_external_shared_port_names_that_port(outcome: Outcome) -> None:
     """A Route on a shared external port gets that port's refusal, whatever else is refused."""
-    other = Refusal(Reason.PORT_UNAVAILABLE, "another")
-    less = without(outcome, Refusals({}, {8443: other, 7443: TAKEN}))
+    other = Aside(Reason.PORT_UNAVAILABLE, "another")
+    less = without(outcome, Asides({}, {8443: other, 7443: TAKEN}))
     assert less.verdicts[key("shared")].message == "taken"
     assert less.verdicts[key("sni")].message == "another"
 
 
 def test_refusal_of_something_gone_is_passed_over(outcome: Outcome) -> None:
     """A refusal of a Route or port that the model no longer has does no harm."""
-    less = without(outcome, Refusals({key("gone"): NO}, {9999: TAKEN}))
+    less = without(outcome, Asides({key("gone"): NO}, {9999: TAKEN}))
     assert less.model == outcome.model
     assert less.verdicts == outcome.verdicts
 
@@ -148,8 +148,8 @@ def test_refused_routes_are_left_out_alike_whether_a_port_is_too(with_port: set[
     ]
     outcome = admit(*routes, route("h", 7001), *DB, settings=settings)
     refusals = {Asker.route("shop", name): NO for name in refused}
-    quick = without(outcome, Refusals(refusals, {}))
-    slow = without(outcome, Refusals(refusals, {9: TAKEN}))
+    quick = without(outcome, Asides(refusals, {}))
+    slow = without(outcome, Asides(refusals, {9: TAKEN}))
     assert quick.model == slow.model
     assert list(quick.verdicts.items()) == list(slow.verdicts.items())
     assert outcome == admit(*routes, route("h", 7001), *DB, settings=settings)
@@ -163,7 +163,7 @@ def test_one_refused_route_does_not_have_all_others_looked_at(monkeypatch: pytes
     monkeypatch.setattr(set_aside, "asker_of", keys)
     many = [route(f"r{number}", 10_000 + number) for number in range(300)]
     outcome = admit(*many, *DB)
-    left = without(outcome, Refusals({Asker.route("shop", "r7"): NO}, {}))
+    left = without(outcome, Asides({Asker.route("shop", "r7"): NO}, {}))
     assert len(left.model.routes) == 299
     assert looked_at.call_count == 0
     assert keys.call_count < 20

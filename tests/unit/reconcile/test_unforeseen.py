@@ -18,7 +18,7 @@ from router.observe.health import FAILED_TURNS, Health, alive
 from router.plan import ReloadCause
 from router.reconcile.apply import Applier
 from router.reconcile.revival import Revival
-from router.reconcile.set_aside import Refusals
+from router.reconcile.set_aside import Asides
 from router.reconcile.timing import Timing
 from router.render import Renderer
 from tests.support.stage import Stage, asker, key, route
@@ -79,7 +79,7 @@ _PLACES = [
     (Store, "take"),
     (Admission, "update"),
     (Admission, "_conclude"),
-    (Refusals, "__bool__"),
+    (Asides, "__bool__"),
     (Renderer, "render"),
     (Renderer, "text"),
     (Applier, "apply"),
