@@ -32,6 +32,10 @@ _ASKED_FOR = re.compile(
     r"|Server \S+ (is going DOWN for maintenance|was DOWN and now enters maintenance|is UP/READY|enters drain state)"
     r"|backend '\S+' has no server available!)"
 )
+# HAProxy calls it a warning that a worker ended as it was told to, at each reload and at the end.
+_AS_IT_SHOULD_BE = re.compile(
+    r" : ((Former|Current) worker \(\d+\) exited with code 0 |All workers exited\. Exiting\.\.\. \(0\)|Exiting Master process)"
+)
 _LATELY_S = 3.0
 """The worker is asked every second."""
 _HANGS_AFTER_S = 10.0
@@ -170,12 +174,12 @@ class StandaloneHaproxy(NewestWorker):
 
 
 def _pass_on(line: str) -> None:
-    """Log a line of HAProxy's, as grave as HAProxy means it."""
+    """Log a line of HAProxy's, as grave as HAProxy means it; what is as it should be is no warning."""
     if _ASKED_FOR.search(line):
         return
     if line.startswith("[ALERT]"):
         log.error("haproxy", line=line)
-    elif line.startswith("[WARNING]"):
+    elif line.startswith("[WARNING]") and not _AS_IT_SHOULD_BE.search(line):
         log.warning("haproxy", line=line)
     else:
         log.info("haproxy", line=line)

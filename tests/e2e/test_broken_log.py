@@ -18,7 +18,7 @@ from tests.support.objects import app
 from tests.support.ports import free_port
 from tests.support.probing import serves
 from tests.support.router_process import RouterProcess, http_get
-from tests.support.servers import TcpServer
+from tests.support.servers import TcpServer, echo_server
 from tests.support.waiting import wait_for
 
 
@@ -80,3 +80,26 @@ def test_router_serves_on_without_a_log(
         # A closed one was led to nowhere, which takes all.
         assert (_lost(router) > 0) == (log is not _closed)
         assert router.stop() == 0
+
+
+def test_each_line_of_the_log_is_an_object_and_none_warns_of_what_is_as_it_should_be(make_router: Make) -> None:
+    """HAProxy has lines of text for each port of the pool and each server, at each reload, and calls them warnings."""
+    pool = free_port()
+    router = make_router("--port-pool", str(pool))
+    with echo_server() as echo:
+        router.write("db.yaml", *app("db", port := free_port(), ("127.0.0.1", echo.port)))
+        router.start()
+        router.wait_admitted("team/db")
+        for name, wanted in (("more", free_port()), ("pooled", pool)):
+            path = router.write(f"{name}.yaml", *app(name, wanted, ("127.0.0.1", echo.port)))
+            router.wait_admitted(f"team/{name}")
+            path.unlink()
+            wait_for(lambda name=name: f"team/{name}" not in router.ports(), "the Route to be gone")  # type: ignore[misc]
+        assert serves(port)
+        wait_for(lambda: '"route":"db"' in router.traffic(), "the line of the connection")
+    # With its only pod gone.
+    wait_for(lambda: any(" is DOWN" in event["line"] for event in router.events("haproxy")), "the pod to be missed")
+    router.stop()
+    assert [line for line in router.traffic().splitlines() if not line.startswith("{")] == []
+    warned = [event for event in router.events("haproxy") if event["level"] != "info"]
+    assert [event["line"] for event in warned if " DOWN" not in event["line"]] == []

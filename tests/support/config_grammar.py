@@ -27,7 +27,7 @@ _BIND = rf"  bind \[::\]:{_PORT} v4v6 tcp-ut 120000ms(?: accept-proxy)?"
 _ROUTE_LINES = (
     "",
     rf"# Route {_LABEL}/{_NAME}",
-    rf"frontend fe_tcp:{_PORT}",
+    rf"frontend fe_tcp:{_PORT} from ports",
     _BIND,
     rf"  error-log-format '%ci:%cp \[%t\] %ft error=\"%\[fc_err_str\]\" namespace={_LABEL} route={_NAME}'",
     rf"  maxconn {_NUMBER}",
@@ -138,7 +138,7 @@ def _is_shared_port(owner: Asker | PortOwner | None, lines: list[str]) -> bool:
     if not isinstance(owner, PortOwner):
         return False
     shapes = (
-        "", rf"# Port {owner.port}, shared by TLS server name", rf"frontend fe_tcp:{owner.port}", _BIND,
+        "", rf"# Port {owner.port}, shared by TLS server name", rf"frontend fe_tcp:{owner.port} from ports", "  tcp-request content set-log-level err", _BIND,
         rf"  maxconn {_NUMBER}", rf"  timeout client {_NUMBER}ms", "  option clitcpka",
         r"  tcp-request connection reject if \{ fe_conn,sub\(proc\.shared_port_connections\) gt 0 \}",
         r"  tcp-request content set-var\(txn\.owner\) str\(-:-:\)",
