@@ -18,6 +18,7 @@ from router.objects.kinds import AskingObject, KubernetesObject, Slot, may_ask
 from router.objects.meta import ObjectKey
 from router.objects.portclaim import PortClaim
 from router.objects.route import Route
+from router.supervisor.bell import Bell
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +79,8 @@ class Store:
         self._inbox: dict[Slot, KubernetesObject | None] = {}
         self._oldest_arrival_s: float | None = None
         self._unsynced = set(sources)
-        self._woken = False
         self._condition = threading.Condition()
+        self._bell = Bell(self._condition)
         self._late: dict[str, dict[Slot, KubernetesObject]] = {}
         """What asks and waits, by namespace; of the reader."""
         self._slice_owner: dict[ObjectKey, str] = {}
@@ -107,8 +108,7 @@ class Store:
         """Say that this input has put everything that there was when it started."""
         with self._condition:
             self._unsynced.discard(source)
-            self._woken = True
-            self._condition.notify_all()
+            self._bell.ring()
 
     @property
     def is_synced(self) -> bool:
@@ -126,15 +126,11 @@ class Store:
 
     def wake(self) -> None:
         """End the current or the next ``wait`` early."""
-        with self._condition:
-            self._woken = True
-            self._condition.notify_all()
+        self._bell.ring()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until something arrived since the last ``wait``, or ``wake`` was called, at most ``timeout_s`` seconds."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._woken, timeout_s)
-            self._woken = False
+        self._bell.wait(timeout_s)
 
     def take(self, late: Collection[str] = ()) -> tuple[Changes, float | None]:
         """Move what arrived into ``objects``.
@@ -226,8 +222,7 @@ class Store:
             if self._oldest_arrival_s is None:
                 self._oldest_arrival_s = time.monotonic()
             if wakes:
-                self._woken = True
-                self._condition.notify_all()
+                self._bell.ring()
 
 
 def _set(mapping: dict[_Key, _Value], key: _Key, value: _Value | None) -> bool:

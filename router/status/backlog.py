@@ -13,6 +13,7 @@ from router.objects.route import Route
 from router.status.pacing import WorkQueue
 from router.status.route import has_entry
 from router.status.route_api import same_request
+from router.supervisor.bell import Bell
 
 _GONE_KEPT = 1000
 """So many Routes that went away are remembered by a replica that does not lead, in case that it will."""
@@ -48,13 +49,13 @@ class Backlog:
         self._router_name = router_name
         self._follows_all = follows_all
         self._condition = threading.Condition()
+        self._bell = Bell(self._condition)
         self._known: dict[ObjectKey, Work] = {}
         """Every Route that is ours, or has an entry of ours."""
         self._gone: dict[ObjectKey, None] = {}
         """Routes that went out of sight while another replica led."""
         self._queue: WorkQueue[ObjectKey, Work] = WorkQueue(lambda key: key.namespace)
         self._is_open = False
-        self._woken = False
         self.has_begun = False
         """Whether the Routes that were there at the start are noted."""
 
@@ -69,8 +70,7 @@ class Backlog:
             is_start, self.has_begun = not self.has_begun, True
             for key in sorted(keys):
                 self._note(key, routes.get(key), verdicts.get(key), is_start=is_start)
-            self._woken = True
-            self._condition.notify_all()
+            self._bell.ring()
 
     def open(self) -> None:
         """Queue everything: this replica leads now, and the former leader may have left any of it undone."""
@@ -135,15 +135,11 @@ class Backlog:
 
     def wake(self) -> None:
         """End the current or the next ``wait`` early."""
-        with self._condition:
-            self._woken = True
-            self._condition.notify_all()
+        self._bell.ring()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until something was noted since the last ``wait``, or ``wake`` was called, at most ``timeout_s`` seconds."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._woken, timeout_s)
-            self._woken = False
+        self._bell.wait(timeout_s)
 
     def _note(self, key: ObjectKey, route: Route | None, verdict: Verdict | None, *, is_start: bool) -> None:
         former = self._known.get(key)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from router.admission.places import Place, place_of
 from router.status.claim_work import Check, Remake, Tell, Work
 from router.status.pacing import WorkQueue
+from router.supervisor.bell import Bell
 
 
 class ClaimsBacklog:
@@ -15,12 +16,12 @@ class ClaimsBacklog:
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
+        self._bell = Bell(self._condition)
         self._by_place: dict[Place, dict[str, Work]] = {}
         self._tellings: dict[str, Work] = {}
         self._queue: WorkQueue[str, Work] = WorkQueue()
         self._is_open = False
         self._has_begun = False
-        self._woken = False
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -48,8 +49,7 @@ class ClaimsBacklog:
                 elif self._tellings.get(key) != telling:
                     self._tellings[key] = telling
                     self._put(key, telling, is_urgent=False)
-            self._woken = True
-            self._condition.notify_all()
+            self._bell.ring()
 
     def open(self) -> None:
         """Queue everything: this replica leads now, and the former leader may have left any of it undone."""
@@ -85,15 +85,11 @@ class ClaimsBacklog:
 
     def wake(self) -> None:
         """End the current or the next ``wait`` early."""
-        with self._condition:
-            self._woken = True
-            self._condition.notify_all()
+        self._bell.ring()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until something was noted since the last ``wait``, or ``wake`` was called, at most ``timeout_s`` seconds."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._woken, timeout_s)
-            self._woken = False
+        self._bell.wait(timeout_s)
 
     def _put(self, key: str, work: Work, *, is_urgent: bool) -> None:
         if self._is_open:
