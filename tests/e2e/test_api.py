@@ -7,12 +7,12 @@ import datetime as dt
 import pytest
 import yaml
 
-from tests.e2e.test_routing import SEED_ROUTE
 from tests.support.cluster import Cluster
 from tests.support.kube.client import Refused
 from tests.support.objects import ANNOTATIONS, app, endpoint_slice, route, service
 from tests.support.ports import free_port
 from tests.support.probing import exchange, is_refused
+from tests.support.seed import SEED_ROUTE
 from tests.support.waiting import wait_for
 
 PORT_ANNOTATION = f"{ANNOTATIONS}external-tcp-port"

@@ -14,27 +14,10 @@ from tests.support.objects import ANNOTATIONS, app, endpoint_slice, route, servi
 from tests.support.ports import free_port
 from tests.support.probing import Prober, exchange, is_open, is_refused, receive
 from tests.support.router_process import RouterProcess, http_get
+from tests.support.seed import SEED_ROUTE
 from tests.support.servers import TcpServer, echo_server, greeting_server
 from tests.support.waiting import wait_for
 
-SEED_ROUTE = """\
-kind: Route
-apiVersion: route.openshift.io/v1
-metadata:
-  name: ottcache-002
-  annotations:
-    haproxy.router.openshift.io/wzh-router-name: "wzh-router-1"
-    haproxy.router.openshift.io/external-tcp-port: "6620"
-spec:
-  to:
-    kind: Service
-    name: ottcache-002-service
-  port:
-    targetPort: 6620
-  tls:
-    termination: passthrough
-    insecureEdgeTerminationPolicy: None
-"""
 RELOADS = 20
 
 

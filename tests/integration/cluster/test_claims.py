@@ -8,13 +8,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from router.cluster import KubeInput, Pace, sources_of
-from router.kube.connection import Connection, Deadlines
 from router.objects.meta import ObjectKey
-from router.objects.store import Store
 from router.settings import ClaimSettings, KubeSettings
-from router.supervisor import Supervisor
 from tests.support.api_server import ApiServer
+from tests.support.followed import Followed
 from tests.support.kube.resources import PORT_CLAIMS
 from tests.support.objects import port_claim, route
 from tests.support.waiting import wait_for
@@ -22,29 +19,12 @@ from tests.support.waiting import wait_for
 NAMESPACE = "openshift-ingress"
 
 
-class Nobody:
-    """Counts nothing."""
-
-    def watch_restarted(self, kind: str, cause: str) -> None:
-        """Pass over it."""
-
-
-class World:
+class World(Followed):
     """A store, and what feeds it."""
 
     def __init__(self, kubeconfig: Path, *, required: bool) -> None:
         settings = KubeSettings(kubeconfig=kubeconfig, claims=ClaimSettings(namespace=NAMESPACE, required=required))
-        self.store = Store(sources_of(settings))
-        self.supervisor = Supervisor()
-        self.input = KubeInput(
-            Connection.open(settings, deadlines=Deadlines(connect_s=1.0, read_s=1.0, total_s=2.0), environ={}),
-            self.store,
-            settings,
-            lambda _: True,
-            Nobody(),
-            pace=Pace(pauses_s=(0.05, 0.2), well_after_s=0.5),
-            supervisor=self.supervisor,
-        )
+        super().__init__(settings)
 
     def claims(self) -> set[str]:
         """Give the names of the claims in the store."""

@@ -9,14 +9,11 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from router.cluster import KubeInput, Pace, sources_of
 from router.cluster.machine import MACHINE, Machine
-from router.kube.connection import Connection, Deadlines
 from router.objects.meta import ObjectKey
-from router.objects.store import Store
 from router.settings import KubeSettings, RouterPodSettings
-from router.supervisor import Supervisor
 from tests.support.api_server import ApiServer
+from tests.support.followed import Followed
 from tests.support.objects import route
 from tests.support.waiting import wait_for
 
@@ -41,30 +38,12 @@ def pod(
     }
 
 
-class Nobody:
-    """Counts nothing."""
-
-    def watch_restarted(self, kind: str, cause: str) -> None:
-        """Pass over it."""
-
-
-class World:
+class World(Followed):
     """A store, and what feeds it."""
 
     def __init__(self, kubeconfig: Path) -> None:
         settings = KubeSettings(kubeconfig=kubeconfig, router_pods=PODS)
-        self.store = Store(sources_of(settings))
-        self.supervisor = Supervisor()
-        self.input = KubeInput(
-            Connection.open(settings, deadlines=Deadlines(connect_s=1.0, read_s=1.0, total_s=2.0), environ={}),
-            self.store,
-            settings,
-            lambda _: True,
-            Nobody(),
-            pace=Pace(pauses_s=(0.05, 0.2), well_after_s=0.5),
-            machine=Machine([MACHINES_OWN], listens_everywhere=False).look,
-            supervisor=self.supervisor,
-        )
+        super().__init__(settings, Machine([MACHINES_OWN], listens_everywhere=False).look)
 
     def addresses(self) -> set[str]:
         """Give the addresses that count as the routers'."""

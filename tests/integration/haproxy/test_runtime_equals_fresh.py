@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from router.model import Asker, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost
-from tests.support.models import port_options, section
+from router.model import Asker, Model, SharedFrontend, SniHost
+from tests.support.models import port_options
 from tests.support.ports import free_ports
+from tests.support.random_sections import RandomSections
 from tests.support.runtime import applying, differences, said
 
 _POOL = 3
@@ -22,37 +22,13 @@ _ROUTES = ("a", "b", "c", "d")
 _PHASES = (Phase.explicit, Phase.generate)
 """Each step starts a HAProxy: to make a counterexample smaller would take minutes."""
 
-_servers = st.lists(
-    st.builds(
-        lambda number, address, port, weight, place: Server(f"pod:{number}", address, port, weight, id=place or number),
-        st.integers(1, 3),
-        st.sampled_from(("127.0.0.1", "127.0.0.9", "::1")),
-        st.sampled_from((7001, 7002)),
-        st.sampled_from((0, 1, 256)),
-        # Mostly that of its name, sometimes one that another has, or has had.
-        st.sampled_from((0, 0, 0, 1, 2, 1_048_575)),
-    ),
-    max_size=3,
-    unique_by=(lambda server: server.name, lambda server: server.id),
+_SECTIONS = RandomSections(
+    addresses=("127.0.0.1", "127.0.0.9", "::1"),
+    ports=(7001, 7002),
+    weights=(0, 1, 256),
+    checks=(True,),
+    other_ids=(1, 2, 1_048_575),
 )
-
-
-@st.composite
-def _section(draw: st.DrawFn, name: str, port: int | None) -> RouteSection:
-    made = section(
-        name,
-        port,
-        *draw(_servers),
-        check_interval_ms=draw(st.sampled_from((0, 5_000, 5_000))),
-        server_maxconn=draw(st.sampled_from((None, None, 7))),
-        allowlist=draw(st.sampled_from((None, None, (), ("10.0.0.0/8", "fd00::/8"), ("10.0.0.0/8",)))),
-        shutdown_sessions_on_marked_down=draw(st.sampled_from((False, False, True))),
-        balance=draw(st.sampled_from(("leastconn", "leastconn", "leastconn", "source"))),
-    )
-    if port is None:
-        return made
-    maxconn = draw(st.sampled_from((None, None, None, 9)))
-    return replace(made, frontend=Frontend(port, port_options(maxconn=maxconn)))
 
 
 @st.composite
@@ -63,7 +39,7 @@ def _model(draw: st.DrawFn) -> Model:
         port = draw(st.sampled_from((None, *free)))
         if port is not None:
             free.remove(port)
-        sections.append(draw(_section(name, port)))
+        sections.append(draw(_SECTIONS.one(name, port)))
         wanted = draw(st.lists(st.sampled_from(("x", "y", ".z")), unique=True, max_size=2))
         hosts += [
             SniHost(f"{name}{host}" if host != ".z" else f".{name}.z", f"be_tcp:team:{name}", Asker.route("team", name))

@@ -12,6 +12,7 @@ import yaml
 from router.demo.manifests import CACHE, FILES, MAIL, Layout, manifests
 from router.demo.stage import write_manifests
 from router.demo.table import Access, PortEntry, table, try_command
+from tests.support.seed import SEED_ROUTE
 
 LAYOUT = Layout(
     cache_port=6620,
@@ -25,29 +26,10 @@ LAYOUT = Layout(
 )
 ACCESS = Access(8443, Path("/tmp/a b/vault.pem"))  # noqa: S108 - a path that is only printed
 
-SEED = """\
-kind: Route
-apiVersion: route.openshift.io/v1
-metadata:
-  name: ottcache-002
-  annotations:
-    haproxy.router.openshift.io/wzh-router-name: "wzh-router-1"
-    haproxy.router.openshift.io/external-tcp-port: "6620"
-spec:
-  to:
-    kind: Service
-    name: ottcache-002-service
-  port:
-    targetPort: 6620
-  tls:
-    termination: passthrough
-    insecureEdgeTerminationPolicy: None
-"""
-
 
 def test_first_route_is_the_one_the_project_started_from() -> None:
     """The demo shows the seed's Route, to the letter."""
-    assert SEED in manifests(LAYOUT)[CACHE]
+    assert SEED_ROUTE in manifests(LAYOUT)[CACHE]
 
 
 def test_every_file_is_yaml_with_one_asker() -> None:

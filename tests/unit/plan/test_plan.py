@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.admission.pool import PortPool
-from router.model import Asker, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost
+from router.model import Asker, Model, RouteSection, Server, SharedFrontend, SniHost
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.plan.running import Running, close_idle_ports, loaded
 from router.render import Renderer, TemplateSet
 from router.settings import PortRanges, RenderSettings, RouteDefaults
 from tests.support.models import port_options, section, server, shared
+from tests.support.random_sections import RandomSections
 from tests.support.simulated_haproxy import SimulatedHaproxy
 
 # With a blank, which commands must escape.
@@ -539,38 +540,13 @@ def test_reason_as_text() -> None:
 _ROUTES = ("a", "b", "c", "d")
 _PORTS = (7001, 7002, 6620, 6621)
 
-_some_servers = st.lists(
-    st.builds(
-        lambda number, address, weight, check, place: Server(
-            f"pod:{number}", address, 5000, weight, check, id=place or number
-        ),
-        st.integers(1, 3),
-        st.sampled_from(("10.0.0.1", "fd00::1")),
-        st.sampled_from((0, 1)),
-        st.sampled_from((True, True, True, False)),
-        # Mostly that of its name, sometimes one that another has, or has had.
-        st.sampled_from((0, 0, 0, 1, 2, 4)),
-    ),
-    max_size=3,
-    unique_by=(lambda each: each.name, lambda each: each.id),
+_SECTIONS = RandomSections(
+    addresses=("10.0.0.1", "fd00::1"),
+    ports=(5000,),
+    weights=(0, 1),
+    checks=(True, True, True, False),
+    other_ids=(1, 2, 4),
 )
-
-
-@st.composite
-def _some_section(draw: st.DrawFn, name: str, port: int | None) -> RouteSection:
-    made = section(
-        name,
-        port,
-        *draw(_some_servers),
-        check_interval_ms=draw(st.sampled_from((5_000, 5_000, 5_000, 0))),
-        server_maxconn=draw(st.sampled_from((None, None, 7))),
-        allowlist=draw(st.sampled_from((None, None, (), ("10.0.0.0/8", "fd00::/8"), ("10.0.0.0/8",)))),
-        shutdown_sessions_on_marked_down=draw(st.sampled_from((False, False, True))),
-        balance=draw(st.sampled_from(("leastconn", "leastconn", "leastconn", "source"))),
-    )
-    if port is None:
-        return made
-    return replace(made, frontend=Frontend(port, port_options(maxconn=draw(st.sampled_from((None, None, None, 9))))))
 
 
 @st.composite
@@ -582,7 +558,7 @@ def _some_model(draw: st.DrawFn) -> Model:
         port = draw(st.sampled_from((None, *free)))
         if port is not None:
             free.remove(port)
-        sections.append(draw(_some_section(name, port)))
+        sections.append(draw(_SECTIONS.one(name, port)))
         for wanted in draw(st.sets(st.sampled_from((8443, 9443)))):
             host = draw(st.sampled_from(("x", "y", f".{name}")))
             if host not in {each.host for each in hosts[wanted]}:
@@ -668,7 +644,7 @@ def test_what_is_served_follows_the_model(steps: list[tuple[Model, bool, bool]])
 
 
 @given(
-    st.lists(st.tuples(_some_servers, st.booleans()), min_size=2, max_size=8),
+    st.lists(st.tuples(_SECTIONS.servers(), st.booleans()), min_size=2, max_size=8),
     st.sampled_from((6620, 7001)),
     st.sampled_from(("source", "leastconn")),
 )
