@@ -28,6 +28,8 @@ OTHERS = frozenset({
 _OWN = frozenset(value for name, value in vars(options).items() if name.isupper() and isinstance(value, str)) - {PREFIX}
 _ALLOWLISTS = (IP_ALLOWLIST, IP_WHITELIST)
 _ALLOWLIST_WORDS = ("allowlist", "whitelist")
+_WHO_MAY_CONNECT = ("ipallow", "ipwhite", "allowip", "allowedip", "allowfrom", "allowsource", "allowedsource")
+"""Beginnings of names that are no allowlist by their letters, and by what they mean."""
 _NEAR_PREFIX = 3
 _SHORT_NAME = 8
 """Up to so many letters one mistake is near, with more of them two are."""
@@ -127,7 +129,7 @@ def left_alone(obj: AskingObject, router_name: str) -> LeftAlone | None:
 @lru_cache(_REMEMBERED)
 def _meant(key: str) -> str | None:
     """Give the key of ours that this one, which is none, nearly is."""
-    prefix, _, name = key.rpartition("/")
+    prefix, _, name = key.rstrip("/").rpartition("/")
     plain = _plain(name)
     same = _BY_PLAIN_NAME.get(plain)
     if same in _ALLOWLISTS:
@@ -139,7 +141,7 @@ def _meant(key: str) -> str | None:
         return same if has_hint else None
     if same is not None:
         return same
-    if any(word in plain for word in _ALLOWLIST_WORDS):
+    if any(word in plain for word in _ALLOWLIST_WORDS) or plain.startswith(_WHO_MAY_CONNECT):
         return IP_WHITELIST if _ALLOWLIST_WORDS[1] in plain else IP_ALLOWLIST
     most = 1 if len(plain) <= _SHORT_NAME else 2
     near = [

@@ -9,7 +9,7 @@ many again for itself, and needs none of the former one's.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router.model import Backend, Model, RouteSection, Step
 
@@ -20,6 +20,8 @@ LEAST_CONNECTIONS = 100
 """What HAProxy takes for ``maxconn`` if it has to choose and no more fits (DEFAULT_MAXCONN)."""
 _SHARE_OF_CONNECTIONS = 8
 """Where HAProxy chooses ``maxconn``, a quarter of the files is for connections, two for each: before it comes to fewer, checks end."""
+_FEWEST_PORTS = 8
+"""Of all addresses together: so many are served rather than room kept for old workers."""
 _BACK_AT = 0.9
 """Share of the limit at which a step is taken back: what comes and goes at the limit must not reload HAProxy again and again."""
 _TIGHT_AT = 0.8
@@ -126,9 +128,14 @@ def saved(haproxy: Haproxy, of: Counts, formerly: frozenset[Step]) -> frozenset[
 
 
 def ports_that_fit(haproxy: Haproxy) -> int:
-    """Give how many ports there is room for when everything else is saved."""
-    fixed = needed(haproxy, 0, 0, LEAST_CONNECTIONS)
-    return max((haproxy.limit - fixed) // haproxy.binds_per_port, 0)
+    """Give how many ports there is room for when everything else is saved.
+
+    Room for old workers comes before ports, but for a few: with very few files it would leave none, and nobody would be served.
+    """
+    one = replace(haproxy, workers=min(haproxy.workers, 1))
+    spare = max(haproxy.limit - needed(one, 0, 0, LEAST_CONNECTIONS), 0)
+    old_workers = max(haproxy.workers - 1, 0)
+    return max(spare - old_workers, min(spare // 2, _FEWEST_PORTS)) // haproxy.binds_per_port
 
 
 def is_tight(haproxy: Haproxy, of: Counts, *, formerly: bool) -> bool:

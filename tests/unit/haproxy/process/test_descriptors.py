@@ -70,6 +70,12 @@ def test_how_many_ports_fit() -> None:
     assert descriptors.ports_that_fit(replace(_HAPROXY, limit=64)) == 0
 
 
+@pytest.mark.parametrize(("limit", "fit"), [(249, 0), (254, 2), (260, 5), (300, 8), (400, 87), (20_000, 19_687)])
+def test_room_for_old_workers_leaves_some_ports(limit: int, fit: int) -> None:
+    """With few files room for 64 old workers would leave no port, and nobody be served, though HAProxy would start."""
+    assert descriptors.ports_that_fit(replace(_HAPROXY, threads=1, limit=limit, workers=64)) == fit
+
+
 _ports = st.integers(0, 25_000)
 
 
