@@ -95,6 +95,16 @@ def _commands() -> list[click.Command]:
     return commands()
 
 
+def test_the_changelog_has_each_section_and_each_entry_once() -> None:
+    """Branches that are merged line by line leave sections and entries twice."""
+    unreleased = (ROOT / "CHANGELOG.md").read_text().partition("## [Unreleased]\n")[2].partition("\n## ")[0]
+    order = ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security")
+    sections = re.findall(r"^### (.+)$", unreleased, re.MULTILINE)
+    assert sections == [name for name in order if name in sections]
+    beginnings = [" ".join(entry.split())[:60] for entry in re.split(r"^- ", unreleased, flags=re.MULTILINE)[1:]]
+    assert [beginning for beginning in set(beginnings) if beginnings.count(beginning) > 1] == []
+
+
 @pytest.mark.parametrize("command", _commands(), ids=lambda command: command.name)
 def test_every_option_is_documented(command: click.Command) -> None:
     """docs/settings.md has each option of each command, and the environment variables that stand for it."""
