@@ -134,6 +134,9 @@ def differences(before: tuple[T, ...], after: tuple[T, ...]) -> tuple[tuple[T, .
 
     What both have in common at their beginning and at their end is left out, at the speed of C; between tuples of the same
     length also what is in the same place in both.
+
+    By identity: the same object is taken for unchanged, and not looked into. So a member must be frozen all through, and what
+    changed must be another object; one that is equal and another object may be among what is given, and costs a look.
     """
     if before is after:
         return (), ()

@@ -30,7 +30,7 @@ _INTERNAL_ERROR = "internal error: the router fails to decide about this object;
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What admission decided."""
+    """What admission decided. Frozen all through: who sees the same section or verdict again takes it for unchanged (``ordered.differences``)."""
 
     model: Model
     verdicts: Mapping[Asker, Verdict]
