@@ -32,6 +32,8 @@ def host_hint(host: str) -> str:
     """Say what would be right instead of a host that is no DNS name; empty where nobody can tell."""
     if host.startswith("*."):
         return "; for a wildcard set spec.wildcardPolicy to Subdomain"
+    if host.endswith(".") and is_host(without_dot := host[:-1].lower()):
+        return f"; write it without the dot, which clients may have at its end all the same: {without_dot}"
     if host.isascii():
         return ""
     label = _a_label(host)

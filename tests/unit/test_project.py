@@ -95,6 +95,17 @@ def _commands() -> list[click.Command]:
     return commands()
 
 
+@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", *DOCS], ids=lambda page: page.name)
+def test_pages_name_modules_where_they_are(page: Path) -> None:
+    """A module that moves is moved in the pages too; names of one part alone, and folders beside router/, are not looked at."""
+    named = set(re.findall(r"`(?:router/)?((?:[a-z_]+/)+[a-z_]+)(?:\.py)?`", page.read_text()))
+    packages = {path.name for path in (ROOT / "router").iterdir() if path.is_dir()}
+    modules = {name for name in named if name.split("/")[0] in packages}
+    assert {name for name in modules if not any((ROOT / root / name).exists() for root in ("router", "."))} <= {
+        name for name in modules if (ROOT / "router" / f"{name}.py").exists()
+    }
+
+
 def test_the_changelog_has_each_section_and_each_entry_once() -> None:
     """Branches that are merged line by line leave sections and entries twice."""
     unreleased = (ROOT / "CHANGELOG.md").read_text().partition("## [Unreleased]\n")[2].partition("\n## ")[0]

@@ -97,6 +97,11 @@ def test_without_checks_by_default_nobody_is_marked_down() -> None:
         ("stra\u00dfe.example.com", "as clients ask for it: its A-label, which begins with xn--"),
         ("\u00fc_.example.com", "its A-label, which begins with xn--"),
         ("\u00fc" * 1000, "its A-label, which begins with xn--"),
+        (
+            "db.example.com.",
+            "; write it without the dot, which clients may have at its end all the same: db.example.com",
+        ),
+        ("db.example.com..", "is 'db.example.com..', which is no DNS name"),
         ("*.example.com", "; for a wildcard set spec.wildcardPolicy to Subdomain"),
     ],
     ids=ascii,
