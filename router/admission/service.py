@@ -17,10 +17,12 @@ from router.admission.target_port import is_tcp
 from router.admission.text import shown
 from router.admission.verdicts import NotAcceptable, Reason, Verdict
 from router.model import SERVICE_KIND, Asker
-from router.objects.core import Service, ServicePort
+from router.objects.core import Condition, Service, ServicePort
 from router.objects.meta import ObjectKey
 from router.settings import AdmissionSettings
 
+ADMITTED = "tcp-router.openshift.io/Admitted"
+"""The type of the condition by which a Service is told what became of what it asks for."""
 MAX_SECTIONS = 16
 """Ports that one Service may ask for."""
 _MAX_CHARACTERS = MAX_SECTIONS * 80
@@ -31,7 +33,37 @@ _FORM = (
     f"a port, or up to {MAX_SECTIONS} names of the Service's ports with a port for each, as in pg=15432 metrics=19187"
 )
 _MAX_LISTED = 5
+_HAS = "has"
 _WEIGHT = 1
+
+
+def said_by(service: Service, router_name: str) -> Condition | None:
+    """Give the condition by which this router told the Service what became of it; None where it did not. Its message begins with the router's name."""
+    return next(
+        (
+            each
+            for each in service.status.conditions or ()
+            if each.type == ADMITTED and each.message.startswith(f"{router_name}: ")
+        ),
+        None,
+    )
+
+
+def held(service: Service, router_name: str) -> Mapping[str, int]:
+    """Give the ports that the Service has by its status, by section; the status is written as ``holding`` says it."""
+    condition = said_by(service, router_name)
+    if condition is None:
+        return {}
+    words = condition.message.partition(": ")[2].partition(";")[0].split(" ")
+    if words[0] != _HAS:
+        return {}
+    pairs = (word.rpartition("=") for word in words[1 : MAX_SECTIONS + 1])
+    return {section: port for section, _, text in pairs if (port := PORT_FORM.parse(text)) is not None}
+
+
+def holding(ports: Mapping[str, int]) -> str:
+    """Say which ports a Service has, by section, as its annotation would ask for them."""
+    return " ".join((_HAS, *(f"{section}={port}" if section else str(port) for section, port in ports.items())))
 
 
 def is_ours(service: Service, router_name: str) -> bool:
@@ -60,6 +92,7 @@ def read_service(service: Service, settings: AdmissionSettings) -> tuple[Request
         near = [each for each in near_keys(annotations)[:1] if shown(each.key) not in refused.message]
         message = "; ".join((refused.message, *told(near)))
         return (Verdict(asker=asker, reason=refused.reason, message=message),)
+    has = held(service, settings.router_name)
     asked: list[Request | Verdict] = []
     for section, port in ports.items():
         who = asker._replace(section=section)
@@ -71,18 +104,21 @@ def read_service(service: Service, settings: AdmissionSettings) -> tuple[Request
             asked.append(Verdict(asker=who, port=port, reason=refused.reason, message=refused.message))
         else:
             left_out = tuple(_not_served(service)) if not section else ()
-            asked.append(_request(service, who, port, options, (*warnings, *left_out)))
+            holds = has.get(section) == port
+            asked.append(_request(service, who, port, options, (*warnings, *left_out), holds_port=holds))
     return tuple(asked)
 
 
-def _request(service: Service, asker: Asker, port: int, options: RouteOptions, warnings: tuple[str, ...]) -> Request:
+def _request(  # noqa: PLR0913 - what all of its ports have in common, and what is one's own
+    service: Service, asker: Asker, port: int, options: RouteOptions, warnings: tuple[str, ...], *, holds_port: bool
+) -> Request:
     return Request(
         asker=asker,
         port=port,
         shares_port=False,
         host=None,
         created=service.metadata.creation_timestamp or None,
-        holds_port=False,
+        holds_port=holds_port,
         holds_host=False,
         options=options,
         targets=(Target(service.key, _WEIGHT),),

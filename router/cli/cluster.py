@@ -10,6 +10,7 @@ import structlog
 from router.admission.route import is_ours
 from router.cli.run_settings import RunSettings
 from router.cluster import KubeInput, sources_of
+from router.cluster.asking import asks_of
 from router.cluster.machine import Machine
 from router.election.leader import LeaderElection, unique_identity
 from router.kube.connection import Connection, Deadlines
@@ -138,6 +139,7 @@ class Cluster:
             self.settings,
             lambda route: is_ours(route, router_name),
             metrics,
+            asks=asks_of(router_name, self.settings.route_selector),
             machine=machine.look,
         )
         self.whereabouts.followed = followed

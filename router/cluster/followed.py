@@ -117,6 +117,18 @@ class Followed:
                 return False
         return self._fetch_all(new) is None
 
+    def want_listed(self, services: Iterable[ObjectKey]) -> None:
+        """Keep the objects of these Services from now on, all of which the next page of the list under way brings.
+
+        Of no object an earlier page, or a fetch, can say more than that page does.
+        """
+        with self._lock:
+            for service in services:
+                if service not in self._wanted:
+                    self._wanted[service] = service
+                    if self._to_list is not None:
+                        self._to_list[service] = service
+
     def catch_up(self) -> None:
         """Fetch what could not be fetched when it became wanted.
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import msgspec
+import structlog
 
+from router.cluster.asking import Asks, ServiceSink, decoder
 from router.cluster.claims import ClaimSink, UntilRead
-from router.cluster.decoding import Head
 from router.cluster.followed import Followed
 from router.cluster.handle import Handle
 from router.cluster.kinds import (
@@ -23,18 +23,21 @@ from router.cluster.kinds import (
     SLICES,
     FollowedKind,
     Resource,
+    services,
 )
 from router.cluster.reflector import Pace, Reflector, Sink, WatchObserver
-from router.cluster.routers import RouterPods, UnlessForbidden
+from router.cluster.routers import RouterPods, UnlessAbsent, UnlessForbidden
+from router.cluster.scoped import Announcing, Scoped
 from router.cluster.shard import Shard
 from router.cluster.sinks import NamespaceSink, RouteSink
 from router.kube.api import StoppableApi
 from router.objects.core import RouterPod
-from router.objects.meta import ObjectKey
 from router.objects.route import Route
 from router.objects.store import Store
 from router.settings import ClaimSettings, KubeSettings, RouterPodSettings
 from router.supervisor import SUPERVISOR, OwnedThread, Pool, Supervisor
+
+log = structlog.get_logger()
 
 _JOIN_S = 0.9
 _FETCHING = 4
@@ -78,6 +81,7 @@ class KubeInput:
         store: is told with each change; made with ``sources_of(settings)``.
         settings: what to watch.
         is_ours: whether a Route is this router's.
+        asks: whether a Service is one to look at for itself.
         observer: counts.
         pace: how often and how long things are done.
         machine: gives what the process knows of its own addresses, where the API server does not show the routers' pods.
@@ -92,6 +96,7 @@ class KubeInput:
         is_ours: Callable[[Route], bool],
         observer: WatchObserver,
         *,
+        asks: Asks = lambda _service: False,
         pace: Pace | None = None,
         machine: Callable[[], RouterPod] | None = None,
         supervisor: Supervisor = SUPERVISOR,
@@ -103,17 +108,20 @@ class KubeInput:
         self._settings = settings
         self._supervisor = supervisor
         self._executor = Pool("kube fetch", _FETCHING, supervisor=supervisor)
+        self._asks = asks
         self._routes_known = threading.Event()
-        self._followed: list[tuple[_Scoped, tuple[Followed, ...]]] = []
+        self._services_known = threading.Event()
+        """Those that ask are in the shard: then it is known whose endpoints are wanted."""
+        self._followed: list[tuple[Scoped, tuple[Followed, ...]]] = []
         self._watches: list[_Watch] = []
 
         scopes = settings.namespaces or ("",)
-        followers = tuple(self._follow(kind, scopes) for kind in _followed_kinds(settings))
+        followers = tuple(self._follow(kind, scopes) for kind in (services(decoder(asks)), endpoints_kind(settings)))
         self._shard = Shard(
             store, is_ours, followers, self._executor, selects_namespaces=bool(settings.namespace_selector)
         )
         for namespace in scopes:
-            self._add(ROUTES, RouteSink(self._shard, namespace), Handle(), namespace, settings.route_selector)
+            self._follow_routes(namespace)
         self._namespaces = NamespaceSink(self._shard)
         if settings.namespace_selector:
             self._add(NAMESPACES, self._namespaces, Handle(), "", settings.namespace_selector)
@@ -122,6 +130,8 @@ class KubeInput:
             self._router_pods = self._follow_routers(settings.router_pods, machine)
         self._claims = self._follow_claims(settings.claims) if settings.claims is not None else None
         self._unknown = {watch.source for watch in self._watches if watch.resource in {ROUTES, NAMESPACES}}
+        self._unlisted = {watch.source for watch in self._watches if watch.resource is SERVICES}
+        self._does_without_routes = False
         self._sources_lock = threading.Lock()
 
     @property
@@ -155,15 +165,23 @@ class KubeInput:
         # After those who give it work.
         self._executor.shutdown(wait=False)
 
-    def _follow(self, kind: FollowedKind, scopes: tuple[str, ...]) -> _Scoped:
+    def _follow(self, kind: FollowedKind, scopes: tuple[str, ...]) -> Scoped:
         """Make the watches of a kind of which only some objects are kept."""
         members: dict[str, tuple[Followed, Reflector, Handle]] = {}
         for namespace in scopes:
             followed, handle = Followed(kind, self._api, self._store), Handle()
-            members[namespace] = (followed, self._add(kind.resource, followed, handle, namespace, ""), handle)
-        scoped = _Scoped(members)
+            is_services = kind.resource is SERVICES
+            sink = ServiceSink(followed, lambda: self._shard, self._asks, namespace) if is_services else followed
+            members[namespace] = (followed, self._add_followed(kind.resource, sink, handle, namespace), handle)
+        scoped = Scoped(members)
         self._followed.append((scoped, tuple(followed for followed, _, _ in members.values())))
         return scoped
+
+    def _add_followed(self, resource: Resource, sink: Sink, handle: Handle, namespace: str) -> Reflector:
+        # Where Services cannot be read, their endpoints are not waited with.
+        observer = UnlessForbidden(self._observer, lambda: reflector.is_listed, self._services_known.set)
+        reflector = self._add(resource, sink, handle, namespace, "", observer if resource is SERVICES else None)
+        return reflector
 
     def _add(  # noqa: PLR0913, PLR0917 - what there is to say about a watch
         self,
@@ -179,16 +197,18 @@ class KubeInput:
         reflector = Reflector(
             self._api,
             resource,
-            _Announcing(sink, lambda: self._listed(source, is_first=is_first)),
+            Announcing(sink, lambda: self._listed(source, is_first=is_first)),
             handle=handle,
             observer=observer or self._observer,
             pace=self._pace,
-            catch_up=sink.catch_up if isinstance(sink, Followed) else lambda: None,
+            catch_up=sink.catch_up if isinstance(sink, Followed | ServiceSink) else lambda: None,
             namespace=namespace,
             label_selector=label_selector,
         )
         target = (
-            reflector.run if is_first or resource in {PODS, PORT_CLAIMS} else lambda: self._run_after_routes(reflector)
+            reflector.run
+            if is_first or resource in {PODS, PORT_CLAIMS}
+            else lambda: self._run_later(reflector, resource)
         )
         thread = self._supervisor.own(f"watch {source}", target, ask_to_end=lambda: self._ask_to_end(handle))
         self._watches.append(_Watch(resource, reflector, handle, thread, source))
@@ -197,25 +217,58 @@ class KubeInput:
     def _ask_to_end(self, handle: Handle) -> None:
         handle.stop()
         self._routes_known.set()
+        self._services_known.set()
 
-    def _run_after_routes(self, reflector: Reflector) -> None:
+    def _run_later(self, reflector: Reflector, resource: Resource) -> None:
+        """Run when it is known which Services are wanted; their endpoints after those that ask themselves are known, too."""
         self._routes_known.wait()
+        if resource is not SERVICES:
+            self._services_known.wait()
         reflector.run()
 
     def _listed(self, source: str, *, is_first: bool) -> None:
         """Take note that a list is in the store."""
         if is_first:
-            with self._sources_lock:
-                self._unknown.discard(source)
-                if not self._unknown:
-                    self._routes_known.set()
+            self._know(source)
+        with self._sources_lock:
+            self._unlisted.discard(source)
+            if not self._unlisted:
+                self._services_known.set()
         self._store.mark_synced(source)
+
+    def _know(self, source: str) -> None:
+        """Take note that all that this source can bring is known, be it nothing."""
+        with self._sources_lock:
+            self._unknown.discard(source)
+            if not self._unknown:
+                self._routes_known.set()
+
+    def _without_routes(self, source: str, absent_s: float) -> None:
+        """Take note that the API server has no Routes: Services are read all the same, and where one asks that is all there is to wait for."""
+        self._know(source)
+        routes = {watch.source for watch in self._watches if watch.resource is ROUTES}
+        claims = self._settings.claims
+        if claims is not None and not claims.required:
+            routes.add(_source(PORT_CLAIMS, claims.namespace))
+        if absent_s >= self._pace.absent_s and self._shard.has_asking_services and self._store.lacking <= routes:
+            log.info("served without routes", reason=ROUTES.absent)
+            self._does_without_routes = True
+            self._store.mark_synced(source)
 
     def _needed(self) -> list[_Watch]:
         """Give the watches; without those that may not be had, where the router does without."""
         claims = self._settings.claims
         optional = {PODS} if claims is None or claims.required else {PODS, PORT_CLAIMS}
+        optional |= {ROUTES} if self._does_without_routes else set()
         return [watch for watch in self._watches if watch.resource not in optional or watch.reflector.is_listed]
+
+    def _follow_routes(self, namespace: str) -> None:
+        source = _source(ROUTES, namespace)
+        observer = UnlessAbsent(
+            self._observer, lambda: reflector.is_listed, lambda seconds: self._without_routes(source, seconds)
+        )
+        selector = self._settings.route_selector
+        reflector = self._add(ROUTES, RouteSink(self._shard, namespace), Handle(), namespace, selector, observer)
 
     def _follow_routers(self, pods: RouterPodSettings, machine: Callable[[], RouterPod]) -> RouterPods:
         """Make the watch over the routers' own pods; the store does not wait for it where that is in vain."""
@@ -275,57 +328,10 @@ class KubeInput:
         )
 
 
-class _Announcing:
-    """A sink that tells, too, when a list is in."""
-
-    def __init__(self, sink: Sink, listed: Callable[[], None]) -> None:
-        self.begin_list = sink.begin_list
-        self.add_page = sink.add_page
-        self._sink = sink
-        self._listed = listed
-
-    def end_list(self, resource_version: str) -> None:
-        """Pass it on, and tell."""
-        self._sink.end_list(resource_version)
-        self._listed()
-
-    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
-        """Pass it on."""
-        self._sink.apply(head, raw)
-
-
-class _Scoped:
-    """One kind's followers: one for all namespaces (named by the empty text), or one for each; a ``shard.Follower``."""
-
-    def __init__(self, members: Mapping[str, tuple[Followed, Reflector, Handle]]) -> None:
-        self._members = members
-
-    def knows(self, services: frozenset[ObjectKey]) -> bool:
-        """Say whether ``want`` has to ask the API server nothing for these Services, as it is now."""
-        return all(
-            followed.knows(
-                (service for service in services if namespace in {"", service.namespace}), is_live=reflector.is_live
-            )
-            for namespace, (followed, reflector, _) in self._members.items()
-        )
-
-    def want(self, services: frozenset[ObjectKey]) -> None:
-        """Have the objects of these Services in the store when this returns, if the API server lets."""
-        for namespace, (followed, reflector, handle) in self._members.items():
-            within = [service for service in services if namespace in {"", service.namespace}]
-            if within and not followed.want(within, may_fetch=reflector.is_connected, is_live=reflector.is_live):
-                handle.request_fetch()
-
-    def drop(self, services: frozenset[ObjectKey]) -> None:
-        """Have them there no longer."""
-        for namespace, (followed, _, _) in self._members.items():
-            followed.drop(service for service in services if namespace in {"", service.namespace})
-
-
 def sources_of(settings: KubeSettings) -> frozenset[str]:
     """Give the names by which a store knows the watches: it is synced when each was listed."""
     scopes = settings.namespaces or ("",)
-    names = {_source(kind.resource, scope) for kind in _followed_kinds(settings) for scope in scopes}
+    names = {_source(each, scope) for each in (SERVICES, endpoints_kind(settings).resource) for scope in scopes}
     names |= {_source(ROUTES, scope) for scope in scopes}
     if settings.router_pods is not None:
         names.add(_source(PODS, settings.router_pods.namespace))
@@ -334,8 +340,9 @@ def sources_of(settings: KubeSettings) -> frozenset[str]:
     return frozenset(names | ({NAMESPACES.name} if settings.namespace_selector else set()))
 
 
-def _followed_kinds(settings: KubeSettings) -> tuple[FollowedKind, ...]:
-    return (SERVICES, ENDPOINTS if settings.endpoints == "endpoints" else SLICES)
+def endpoints_kind(settings: KubeSettings) -> FollowedKind:
+    """Give the kind that Services' endpoints are read from."""
+    return ENDPOINTS if settings.endpoints == "endpoints" else SLICES
 
 
 def _source(resource: Resource, namespace: str) -> str:

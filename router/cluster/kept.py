@@ -15,7 +15,8 @@ from typing import TypeVar
 from msgspec import Struct
 
 from router.admission.endpoints import IDLED_AT
-from router.objects.core import Service, ServiceSpec
+from router.admission.service import ADMITTED as SERVICE_ADMITTED
+from router.objects.core import Condition, Service, ServiceSpec, ServiceStatus
 from router.objects.discovery import Endpoint, EndpointSlice, TargetRef
 from router.objects.meta import ObjectMeta
 from router.objects.route import Route, RouteCondition, RouteIngress, RouteSpec, RouteStatus, RouteTarget
@@ -60,15 +61,18 @@ def kept_route(route: Route) -> Route:
     )
 
 
-def kept_service(service: Service) -> Service:
-    """Give a Service without what nobody reads."""
+def kept_service(service: Service, *, asks: bool = False) -> Service:
+    """Give a Service without what nobody reads: of its annotations, its identity and its status all, if it asks to be served itself."""
     metadata, spec = service.metadata, service.spec
     annotations = metadata.annotations
+    idled = {IDLED_AT: annotations[IDLED_AT]} if annotations and IDLED_AT in annotations else None
     return Service(
         ObjectMeta(
             name=metadata.name,
             namespace=intern(metadata.namespace),
-            annotations={IDLED_AT: annotations[IDLED_AT]} if annotations and IDLED_AT in annotations else None,
+            uid=metadata.uid if asks else "",
+            creation_timestamp=metadata.creation_timestamp if asks else None,
+            annotations=annotations if asks else idled,
         ),
         ServiceSpec(
             type=intern(spec.type),
@@ -77,7 +81,12 @@ def kept_service(service: Service) -> Service:
             ports=_shared(spec.ports),
             session_affinity=intern(spec.session_affinity),
         ),
+        ServiceStatus(_own_conditions(service) or None) if asks else ServiceStatus(),
     )
+
+
+def _own_conditions(service: Service) -> tuple[Condition, ...]:
+    return tuple(each for each in service.status.conditions or () if each.type == SERVICE_ADMITTED)
 
 
 def kept_slice(endpoint_slice: EndpointSlice) -> EndpointSlice:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from router.cluster.decoding import Head, decode_endpoints, decode_object
-from router.cluster.kept import SERVICE_LABEL, kept_service, kept_slice
+from router.cluster.kept import SERVICE_LABEL, kept_slice
 from router.objects.core import Service
 from router.objects.decoding import Misfit
 from router.objects.discovery import EndpointSlice
@@ -34,10 +34,10 @@ ROUTES = Resource(
     "routes",
     "/apis/route.openshift.io/v1",
     "this cluster has no Route API (route.openshift.io/v1): install the Route CRD, docs/kubernetes.md says how;"
-    " the router waits for it",
+    " the router waits for it, unless Services ask for ports",
 )
 NAMESPACES = Resource("namespaces", "/api/v1", "the API server has no namespaces; is it a Kubernetes API server?")
-_SERVICES = Resource("services", "/api/v1", "the API server has no services; is it a Kubernetes API server?")
+SERVICES = Resource("services", "/api/v1", "the API server has no services; is it a Kubernetes API server?")
 _ENDPOINTS = Resource(
     "endpoints", "/api/v1", "this cluster has no Endpoints; run the router with --endpoints endpointslices"
 )
@@ -71,11 +71,6 @@ class FollowedKind:
     """Gives the query that lists the objects of the Service of this name."""
 
 
-def _decode_service(raw: bytes) -> tuple[Service] | Misfit:
-    service = decode_object(Service, raw)
-    return service if isinstance(service, Misfit) else (kept_service(service),)
-
-
 def _decode_slice(raw: bytes) -> tuple[EndpointSlice] | Misfit:
     endpoint_slice = decode_object(EndpointSlice, raw)
     return endpoint_slice if isinstance(endpoint_slice, Misfit) else (kept_slice(endpoint_slice),)
@@ -85,7 +80,11 @@ def _by_name(name: str) -> Mapping[str, str]:
     return {"fieldSelector": f"metadata.name={name}"}
 
 
-SERVICES = FollowedKind(_SERVICES, _decode_service, lambda head: head.key, _by_name)
+def services(decode: Callable[[bytes], tuple[Service] | Misfit]) -> FollowedKind:
+    """Give the kind of Services; what is kept of one depends on whether it asks to be served itself."""
+    return FollowedKind(SERVICES, decode, lambda head: head.key, _by_name)
+
+
 ENDPOINTS = FollowedKind(_ENDPOINTS, decode_endpoints, lambda head: head.key, _by_name)
 SLICES = FollowedKind(
     _SLICES,

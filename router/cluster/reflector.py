@@ -64,6 +64,8 @@ class Pace:
     """The same as ``watch_s`` before the first bookmark: nothing tells a dead stream from a quiet one but its end."""
     live_s: float = 30.0
     """A stream on which nothing came for this long may be dead; by then TCP has noticed a peer that is gone."""
+    absent_s: float = 30.0
+    """How long the server has to say that it has no Routes until Services that ask are served without; it may be about to have them."""
     grace_s: float = 15.0
     """How much later than the server's own end of a stream silence counts as a failure."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import msgspec
@@ -115,6 +116,32 @@ class UnlessForbidden:
         self._observer.watch_restarted(kind, cause)
         if cause not in _AS_IT_SHOULD and not self._is_listed():
             self._give_up()
+
+
+class UnlessAbsent:
+    """An observer that tells when the API server says that it has no such kind, and never had since the start.
+
+    Args:
+        observer: is told all the same.
+        is_listed: says whether there was a list ever.
+        absent: called at each such answer before that, with the seconds since the first of those in a row.
+    """
+
+    def __init__(self, observer: WatchObserver, is_listed: Callable[[], bool], absent: Callable[[float], None]) -> None:
+        self._observer = observer
+        self._is_listed = is_listed
+        self._absent = absent
+        self._since_s: float | None = None
+
+    def watch_restarted(self, kind: str, cause: str) -> None:
+        """Count, and tell."""
+        self._observer.watch_restarted(kind, cause)
+        if cause != "absent" or self._is_listed():
+            self._since_s = None
+            return
+        now_s = time.monotonic()
+        self._since_s = now_s if self._since_s is None else self._since_s
+        self._absent(now_s - self._since_s)
 
 
 def _decoded(raw: msgspec.Raw) -> RouterPod | None:

@@ -1,6 +1,6 @@
-"""The Routes of this router's shard: which of those that the API has go into the store, and what else they make wanted.
+"""What asks in this router's shard: which Routes of those that the API has go into the store, and what else they, and Services that ask, make wanted.
 
-Every Route that the watches bring is kept here, also of namespaces that ``--namespace-selector`` does not take now, so that a
+Every Route, and every Service that asks, that the watches bring is kept here, also of namespaces that ``--namespace-selector`` does not take now, so that a
 namespace that gains the label comes at once, and as it is.
 """
 
@@ -15,7 +15,9 @@ from typing import Protocol
 
 import structlog
 
-from router.admission.route import services_of
+from router.admission.kinds import KINDS
+from router.objects.core import Service
+from router.objects.kinds import AskingObject, Slot
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
 from router.objects.store import Store
@@ -24,7 +26,7 @@ log = structlog.get_logger()
 
 
 class Follower(Protocol):
-    """Who keeps objects of the Services that Routes refer to."""
+    """Who keeps objects of the Services that Routes refer to, or that ask themselves."""
 
     def knows(self, services: frozenset[ObjectKey]) -> bool:
         """Say whether ``want`` has to ask the API server nothing for these Services, as it is now."""
@@ -64,77 +66,105 @@ class Shard:
         """Held for an instant only, so that no watch waits for what is fetched."""
         self._publishing = threading.Lock()
         """Held by who brings Routes into the store."""
-        self._pending: dict[ObjectKey, Route | None] = {}
-        """What is to be published: the Routes of all events that came while others were."""
+        self._pending: dict[Slot, AskingObject | None] = {}
+        """What is to be published: the objects of all events that came while others were."""
         self._is_scheduled = False
         self._failure: BaseException | None = None
-        self._routes: dict[str, dict[ObjectKey, Route]] = {}
-        """By namespace."""
+        self._objects: dict[type[AskingObject], dict[str, dict[ObjectKey, AskingObject]]] = {Route: {}, Service: {}}
+        """By kind, then by namespace."""
         self._selected: frozenset[str] | None = frozenset() if selects_namespaces else None
-        self._references: dict[ObjectKey, frozenset[ObjectKey]] = {}
-        """Of Routes in the store that are ours."""
+        self._references: dict[Slot, frozenset[ObjectKey]] = {}
+        """Of Routes in the store that are ours, and of Services that ask: of each the Services that it leads to."""
         self._users: Counter[ObjectKey] = Counter()
-        """How many Routes refer to a Service."""
+        """How many refer to a Service."""
 
     @property
     def held(self) -> int:
         """How many Routes are kept."""
-        return sum(map(len, tuple(self._routes.values())))
+        return sum(map(len, tuple(self._objects[Route].values())))
 
-    def put(self, route: Route) -> None:
-        """Take a Route that was added or changed."""
+    @property
+    def has_asking_services(self) -> bool:
+        """Whether any Service asks to be served itself."""
+        return any(self.takes(namespace) for namespace in tuple(self._objects[Service]))
+
+    def takes(self, namespace: str) -> bool:
+        """Say whether what asks in a namespace is of this shard."""
+        return self._selected is None or namespace in self._selected
+
+    def put(self, obj: AskingObject) -> None:
+        """Take a Route, or a Service that asks, that was added or changed."""
         with self._lock:
-            key = route.key
-            self._routes.setdefault(key.namespace, {})[key] = route
-            self._will_publish({key: route})
+            key = obj.key
+            self._objects[type(obj)].setdefault(key.namespace, {})[key] = obj
+            self._will_publish({(type(obj), key): obj})
         self._schedule()
 
-    def delete(self, key: ObjectKey) -> None:
-        """Take note that a Route is gone."""
+    def delete(self, kind: type[AskingObject], key: ObjectKey) -> None:
+        """Take note that one is gone, or asks no more; one that was not there is passed over."""
         with self._lock:
-            self._forget(key)
-            self._will_publish({key: None})
+            if kind is not Route and key not in self._objects[kind].get(key.namespace, ()):
+                return
+            self._forget(kind, key)
+            self._will_publish({(kind, key): None})
         self._schedule()
 
-    def replace(self, namespace: str, routes: Mapping[ObjectKey, Route], kept: frozenset[ObjectKey]) -> None:
-        """Take these for all Routes of a namespace (empty: of all); those of ``kept`` stay as they are."""
+    def replace(
+        self,
+        kind: type[AskingObject],
+        namespace: str,
+        objects: Mapping[ObjectKey, AskingObject],
+        kept: frozenset[ObjectKey] = frozenset(),
+    ) -> None:
+        """Take these for all of a kind in a namespace (empty: in all); those of ``kept`` stay as they are."""
         with self._lock:
             there = {
-                key for name, members in self._routes.items() if not namespace or name == namespace for key in members
+                key
+                for name, members in self._objects[kind].items()
+                if not namespace or name == namespace
+                for key in members
             }
-            gone = there - routes.keys() - kept
+            gone = there - objects.keys() - kept
             for key in gone:
-                self._forget(key)
-            for key, route in routes.items():
-                self._routes.setdefault(key.namespace, {})[key] = route
-            changes: dict[ObjectKey, Route | None] = {**dict.fromkeys(gone), **routes}
+                self._forget(kind, key)
+            for key, obj in objects.items():
+                self._objects[kind].setdefault(key.namespace, {})[key] = obj
+            changes: dict[Slot, AskingObject | None] = dict.fromkeys((kind, key) for key in gone)
+            changes.update({(kind, key): obj for key, obj in objects.items()})
             self._will_publish(changes)
         self._flush()
 
+    def release(self, services: frozenset[ObjectKey]) -> None:
+        """Have Services no longer that were wanted for what a list said that did not come to its end."""
+        if not services:
+            return
+        with self._publishing:
+            unused = frozenset(service for service in services if self._users[service] <= 0)
+            if unused:
+                self._drop(unused)
+
     def select(self, namespaces: frozenset[str]) -> None:
-        """Take Routes of these namespaces only from now on."""
+        """Take what asks in these namespaces only from now on."""
         with self._lock:
             former = self._selected or frozenset()
             self._selected = namespaces
-            changes: dict[ObjectKey, Route | None] = {}
-            for name in former - namespaces:
-                changes.update(dict.fromkeys(self._routes.get(name, ())))
-            for name in namespaces - former:
-                changes.update(self._routes.get(name, {}))
+            changes: dict[Slot, AskingObject | None] = {}
+            for kind, by_namespace in self._objects.items():
+                for name in former - namespaces:
+                    changes.update(dict.fromkeys((kind, key) for key in by_namespace.get(name, ())))
+                for name in namespaces - former:
+                    changes.update({(kind, key): obj for key, obj in by_namespace.get(name, {}).items()})
             self._pending.update(changes)
         self._flush()
 
-    def _is_selected(self, namespace: str) -> bool:
-        return self._selected is None or namespace in self._selected
-
-    def _forget(self, key: ObjectKey) -> None:
-        members = self._routes.get(key.namespace, {})
+    def _forget(self, kind: type[AskingObject], key: ObjectKey) -> None:
+        members = self._objects[kind].get(key.namespace, {})
         members.pop(key, None)
         if not members:
-            self._routes.pop(key.namespace, None)
+            self._objects[kind].pop(key.namespace, None)
 
-    def _will_publish(self, changes: Mapping[ObjectKey, Route | None]) -> None:
-        self._pending.update({key: route for key, route in changes.items() if self._is_selected(key.namespace)})
+    def _will_publish(self, changes: Mapping[Slot, AskingObject | None]) -> None:
+        self._pending.update({slot: obj for slot, obj in changes.items() if self.takes(slot[1].namespace)})
 
     def _schedule(self) -> None:
         """Have what is pending published: at once if nothing must be fetched for it, else soon.
@@ -162,19 +192,23 @@ class Shard:
             return
         try:
             with self._lock:
-                known = {key: route for key, route in self._pending.items() if self._is_known(route)}
-                for key in known:
-                    del self._pending[key]
+                known = {slot: obj for slot, obj in self._pending.items() if self._is_known(obj)}
+                for slot in known:
+                    del self._pending[slot]
             self._publish(known)
         finally:
             self._publishing.release()
 
-    def _is_known(self, route: Route | None) -> bool:
-        """Say whether a Route refers to nothing that must be fetched."""
-        if route is None or not self._is_ours(route):
-            return True
-        services = services_of(route)
-        return all(follower.knows(services) for follower in self._followers)
+    def _is_known(self, obj: AskingObject | None) -> bool:
+        """Say whether an object refers to nothing that must be fetched."""
+        services = self._services_of(obj)
+        return not services or all(follower.knows(services) for follower in self._followers)
+
+    def _services_of(self, obj: AskingObject | None) -> frozenset[ObjectKey]:
+        """Give what is to be followed for an object: nothing for Routes of others. Only Services that ask come here."""
+        if obj is None or (isinstance(obj, Route) and not self._is_ours(obj)):
+            return frozenset()
+        return KINDS[type(obj)].services_of(obj)
 
     def _published(self, job: Future[None]) -> None:
         """Look at what became of a job: the watch that comes next ends by its failure, and that is seen."""
@@ -198,31 +232,40 @@ class Shard:
                     self._pending = {**changes, **self._pending}
                 raise
 
-    def _publish(self, changes: Mapping[ObjectKey, Route | None]) -> None:
-        """Bring Routes into the store, or out of it: first what they newly refer to, at last what nobody refers to now."""
+    def _publish(self, changes: Mapping[Slot, AskingObject | None]) -> None:
+        """Bring Routes into the store, or out of it: first what they newly refer to, at last what nobody refers to now.
+
+        Services that ask are brought by those who follow what is referred to.
+        """
         if not changes:
             return
-        before = {service for key in changes for service in self._references.get(key, ())}
-        for key, route in changes.items():
-            self._users.subtract(self._references.pop(key, ()))
-            if route is not None and self._is_ours(route):
-                references = services_of(route)
-                self._references[key] = references
+        before = {service for slot in changes for service in self._references.get(slot, ())}
+        for slot, obj in changes.items():
+            self._users.subtract(self._references.pop(slot, ()))
+            references = self._services_of(obj)
+            if references:
+                self._references[slot] = references
                 self._users.update(references)
-        after = {service for key in changes for service in self._references.get(key, ())}
+        after = {service for slot in changes for service in self._references.get(slot, ())}
         unused = frozenset(service for service in before if self._users[service] <= 0)
         for service in unused:
             del self._users[service]
         wanted = frozenset(after - before)
         if wanted:
             self._want(wanted)
+        routes = {slot: obj for slot, obj in changes.items() if slot[0] is Route}
         self._store.apply(
-            {(Route, key): route for key, route in changes.items() if route is not None},
-            frozenset((Route, key) for key, route in changes.items() if route is None),
+            {slot: obj for slot, obj in routes.items() if obj is not None},
+            frozenset(slot for slot, obj in routes.items() if obj is None),
         )
+        if len(routes) < len(changes):
+            self._store.wake()
         if unused:
-            for follower in self._followers:
-                follower.drop(unused)
+            self._drop(unused)
+
+    def _drop(self, services: frozenset[ObjectKey]) -> None:
+        for follower in self._followers:
+            follower.drop(services)
 
     def _want(self, services: frozenset[ObjectKey]) -> None:
         if all(follower.knows(services) for follower in self._followers):

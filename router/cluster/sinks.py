@@ -41,13 +41,13 @@ class RouteSink:
 
     def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
         """Take what was listed for all that there is."""
-        self._shard.replace(self._namespace, self._listed, frozenset(self._undecodable))
+        self._shard.replace(Route, self._namespace, self._listed, frozenset(self._undecodable))
         self._listed = {}
 
     def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
         """Take a Route that was added or changed, or (None) deleted."""
         if raw is None:
-            self._shard.delete(head.key)
+            self._shard.delete(Route, head.key)
         elif (route := self._decode(raw)) is not None:
             self._shard.put(route)
 

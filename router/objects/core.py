@@ -33,10 +33,27 @@ class ServiceSpec(Fields, frozen=True):
     selector: SomeSelector | None = None
 
 
+class Condition(Fields, frozen=True):
+    """meta/v1 Condition, one of a map by type."""
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str | None = None
+
+
+class ServiceStatus(Fields, frozen=True):
+    """``status`` of a Service."""
+
+    conditions: tuple[Condition, ...] | None = None
+
+
 class Service(WholeObject, frozen=True):
     """v1 Service."""
 
     spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
 
 
 class RouterPod(WholeObject, frozen=True):

@@ -1,4 +1,4 @@
-"""Brings the status of one Route level: reads, decides, writes, and what comes of a request that fails."""
+"""Brings the status of one object level: reads, decides, writes, and what comes of a request that fails."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from dataclasses import replace
 
 import structlog
 
-from router.admission.route import is_ours
 from router.errors import ApiConflict, ApiError, ApiForbidden, ApiInvalid, ApiNotFound
+from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
-from router.objects.route import Route
 from router.status.backlog import Backlog, Work
 from router.status.desk import Desk
 from router.status.forbidden import Forbidden
-from router.status.route import StatusChange, decide_status, may_be_anothers
-from router.status.route_api import patch_status, read_route, same_request
+from router.status.kinds import ROUTES, StatusKind
+from router.status.route import StatusChange
 from router.status.selection import Selection
 from router.status.telling import Teller
 
@@ -26,16 +25,20 @@ _FORBIDDEN_NAMED = 3
 
 
 class Attendant:
-    """Attends to one Route after another, as the backlog has them.
+    """Attends to one object after another, as the backlog has them.
 
     Args:
         desk: what those who write share.
         backlog: gets back what has to wait.
         teller: is told what was written, for Events.
         selection: which Routes are followed.
+        kind: of the objects; Routes where nothing else is said.
     """
 
-    def __init__(self, desk: Desk, backlog: Backlog, teller: Teller, selection: Selection) -> None:
+    def __init__(
+        self, desk: Desk, backlog: Backlog, teller: Teller, selection: Selection, kind: StatusKind = ROUTES
+    ) -> None:
+        self._kind = kind
         self._desk = desk
         self._backlog = backlog
         self._teller = teller
@@ -43,7 +46,7 @@ class Attendant:
         self._forbidden = Forbidden()
 
     def attend(self, key: ObjectKey, work: Work) -> bool:
-        """Bring one Route's status level.
+        """Bring one object's status level.
 
         Returns:
             Whether a request was made.
@@ -53,9 +56,9 @@ class Attendant:
             self._backlog.put_back(key, work, muted_until_s)
             return False
         try:
-            if work.route is None or work.conflicts:
+            if work.obj is None or work.conflicts:
                 return self._read_and_write(key, work)
-            return self._write(work.route, work)
+            return self._write(work.obj, work)
         except ApiError as error:
             self._failed(key, work, error)
             return True
@@ -64,57 +67,57 @@ class Attendant:
         if not self._desk.may_write():
             return False
         self._desk.bucket.take(self._desk.clock())
-        fresh = read_route(self._desk.api, key)
-        if work.route is not None and not same_request(fresh, work.route):
+        fresh = self._kind.read(self._desk.api, key)
+        if work.obj is not None and not self._kind.same_request(fresh, work.obj):
             # The verdict is about another Route than this one; the watch brings it, and then its verdict.
             self._desk.counts["superseded"] += 1
             self._desk.outage.over()
             return True
-        if work.route is not None:
+        if work.obj is not None:
             self._write(fresh, work)
         elif self._backlog.knows(key) or not self._remove(fresh, was_seen=work.was_seen):
             self._desk.outage.over()
         return True
 
-    def _write(self, route: Route, work: Work) -> bool:
-        """Write a Route's status, if it says something else than it shall; says whether a request was made."""
+    def _write(self, obj: AskingObject, work: Work) -> bool:
+        """Write an object's status, if it says something else than it shall; says whether a request was made."""
         verdict = work.verdict
-        if (verdict is not None) != is_ours(route, self._desk.identity.router_name):
+        if (verdict is not None) != self._kind.is_ours(obj, self._desk.identity.router_name):
             # It became ours, or ceases to be, and HAProxy does not serve that yet.
             return False
-        change = decide_status(route, verdict, self._desk.identity, self._desk.wall_clock(), self._desk.nodes())
-        sent = change is not None and self._send(route, change)
+        change = self._kind.decide(obj, verdict, self._desk.identity, self._desk.wall_clock(), self._desk.nodes())
+        sent = change is not None and self._send(obj, change)
         if change is None or sent:
-            self._teller.tell(route, work, change)
+            self._teller.tell(obj, work, change)
         return sent
 
-    def _remove(self, route: Route, *, was_seen: bool) -> bool:
+    def _remove(self, obj: AskingObject, *, was_seen: bool) -> bool:
         """Take our entry off a Route that is out of sight; not if the Route is on its way back, or another's of our name.
 
         Returns:
             Whether there was anything to take off.
         """
-        self._teller.forget(route.key)
-        change = decide_status(route, None, self._desk.identity, self._desk.wall_clock())
+        self._teller.forget(obj.key)
+        change = self._kind.decide(obj, None, self._desk.identity, self._desk.wall_clock(), None)
         if change is None:
             return False
-        if is_ours(route, self._desk.identity.router_name):
-            if may_be_anothers(route, self._desk.identity, was_ours=was_seen) or not self._desk.may_write():
+        if self._kind.is_ours(obj, self._desk.identity.router_name):
+            if self._kind.may_be_anothers(obj, self._desk.identity, was_seen) or not self._desk.may_write():
                 return False
             self._desk.bucket.take(self._desk.clock())
-            if self._selection.has(self._desk.api, route.key):
+            if self._selection.has(self._desk.api, obj.key):
                 return False
-        return self._send(route, change)
+        return self._send(obj, change)
 
-    def _send(self, route: Route, change: StatusChange) -> bool:
+    def _send(self, obj: AskingObject, change: StatusChange) -> bool:
         if not self._desk.may_write():
             return False
         self._desk.bucket.take(self._desk.clock())
-        patch_status(self._desk.api, route.key, change.patch)
+        self._kind.patch(self._desk.api, obj.key, change.patch)
         self._desk.counts["written" if change.entry is not None else "removed"] += 1
         self._desk.outage.over()
-        if self._forbidden.permitted(route.key.namespace):
-            log.info("status permitted again", namespace=route.key.namespace)
+        if self._forbidden.permitted(obj.key.namespace):
+            log.info("status permitted again", namespace=obj.key.namespace)
             self._backlog.hasten()
         return True
 
@@ -139,7 +142,9 @@ class Attendant:
             case ApiInvalid() | ApiError(status=400 | 413):
                 # It would be refused again; another change of the Route, or of its verdict, is another try.
                 self._desk.counts["invalid"] += 1
-                log.error("status refused", namespace=key.namespace, route=key.name, problem=str(error))
+                log.error(
+                    "status refused", namespace=key.namespace, **{self._kind.kind.lower(): key.name}, problem=str(error)
+                )
             case _:
                 self.trouble(error, now_s)
                 self._backlog.put_back(key, work, self._desk.outage.resume_s)

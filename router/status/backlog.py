@@ -1,4 +1,4 @@
-"""The Routes whose status is to be looked at: put in by the reconcile thread, taken out by the writing thread."""
+"""The Routes, or Services, whose status is to be looked at: put in by the reconcile thread, taken out by the writing thread."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from router.admission import Verdict
-from router.admission.route import is_ours
+from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
-from router.objects.route import Route
+from router.status.kinds import ROUTES, StatusKind
 from router.status.pacing import WorkQueue
-from router.status.route import has_entry
-from router.status.route_api import same_request
 from router.supervisor.bell import Bell
 
 _GONE_KEPT = 1000
@@ -21,9 +19,9 @@ _GONE_KEPT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is known of one Route; whether its status must be written is decided when its turn comes."""
+    """What is known of one object; whether its status must be written is decided when its turn comes."""
 
-    route: Route | None
+    obj: AskingObject | None
     """None for a Route that is not among ours any more, and must be read: it is deleted, or belongs to another shard."""
     verdict: Verdict | None
     is_news: bool = True
@@ -42,10 +40,12 @@ class Backlog:
 
     Args:
         router_name: which Routes, and entries in a status, are ours.
+        kind: of the objects; Routes where nothing else is said.
         follows_all: whether there are no Routes out of sight: what goes out of sight is deleted then, and no work.
     """
 
-    def __init__(self, router_name: str, *, follows_all: bool) -> None:
+    def __init__(self, router_name: str, *, follows_all: bool, kind: StatusKind = ROUTES) -> None:
+        self._kind = kind
         self._router_name = router_name
         self._follows_all = follows_all
         self._condition = threading.Condition()
@@ -63,7 +63,7 @@ class Backlog:
         return len(self._queue)
 
     def note(
-        self, keys: Iterable[ObjectKey], routes: Mapping[ObjectKey, Route], verdicts: Mapping[ObjectKey, Verdict]
+        self, keys: Iterable[ObjectKey], routes: Mapping[ObjectKey, AskingObject], verdicts: Mapping[ObjectKey, Verdict]
     ) -> None:
         """Take note of Routes that may be different now; the first call brings all that are there at the start."""
         with self._condition:
@@ -106,11 +106,11 @@ class Backlog:
                 if self._is_open and key not in self._known:
                     self._queue.put_later(key, _NEVER_SEEN, due_s)
 
-    def look_again(self, concerns: Callable[[Route], bool]) -> None:
+    def look_again(self, concerns: Callable[[AskingObject], bool]) -> None:
         """Queue the Routes that this concerns, as they are known."""
         with self._condition:
             for key, work in self._known.items():
-                if self._is_open and key not in self._queue and work.route is not None and concerns(work.route):
+                if self._is_open and key not in self._queue and work.obj is not None and concerns(work.obj):
                     self._queue.put(key, work, is_urgent=False)
 
     def is_urgent(self, now_s: float) -> bool:
@@ -141,35 +141,35 @@ class Backlog:
         """Wait until something was noted since the last ``wait``, or ``wake`` was called, at most ``timeout_s`` seconds."""
         self._bell.wait(timeout_s)
 
-    def _note(self, key: ObjectKey, route: Route | None, verdict: Verdict | None, *, is_start: bool) -> None:
+    def _note(self, key: ObjectKey, obj: AskingObject | None, verdict: Verdict | None, *, is_start: bool) -> None:
         former = self._known.get(key)
-        if route is not None and (verdict is not None or self._concerns(route)):
+        if obj is not None and (verdict is not None or self._concerns(obj)):
             # What was opened at the start is no news any more when it is opened again.
-            self._known[key] = Work(route, verdict, is_news=False)
+            self._known[key] = Work(obj, verdict, is_news=False)
             self._gone.pop(key, None)
-            work = Work(route, verdict, is_news=not is_start and self._is_news(key, former, route, verdict))
+            work = Work(obj, verdict, is_news=not is_start and self._is_news(key, former, obj, verdict))
         elif former is None:
             return
         else:
             del self._known[key]
-            if route is not None or self._follows_all:
+            if obj is not None or self._follows_all:
                 # Not ours any more, and our entry is gone too; or deleted.
                 self._queue.discard(key)
                 return
             work = replace(_OUT_OF_SIGHT, is_news=True)
         if self._is_open:
             self._queue.put(key, work, is_urgent=work.is_news)
-        elif work.route is None:
+        elif work.obj is None:
             self._gone[key] = None
             if len(self._gone) > _GONE_KEPT:
                 del self._gone[next(iter(self._gone))]
 
-    def _is_news(self, key: ObjectKey, former: Work | None, route: Route, verdict: Verdict | None) -> bool:
+    def _is_news(self, key: ObjectKey, former: Work | None, obj: AskingObject, verdict: Verdict | None) -> bool:
         """Tell what users and verdicts do to a Route from what routers write on it: its status comes back to us, too."""
-        if former is None or former.route is None or former.verdict != verdict:
+        if former is None or former.obj is None or former.verdict != verdict:
             return True
         queued = self._queue.get(key)
-        return (queued is not None and queued.is_news) or not same_request(former.route, route)
+        return (queued is not None and queued.is_news) or not self._kind.same_request(former.obj, obj)
 
-    def _concerns(self, route: Route) -> bool:
-        return is_ours(route, self._router_name) or has_entry(route, self._router_name)
+    def _concerns(self, obj: AskingObject) -> bool:
+        return self._kind.is_ours(obj, self._router_name) or self._kind.has_entry(obj, self._router_name)

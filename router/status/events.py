@@ -22,6 +22,7 @@ from router.errors import (
     ApiUnreachable,
 )
 from router.kube.api import Api
+from router.model import ROUTE_GROUP, ROUTE_KIND, SERVICE_KIND
 from router.shapes import write
 from router.status.forbidden import Forbidden
 from router.status.notices import Notice
@@ -29,6 +30,7 @@ from router.status.route import MERGE_PATCH, Identity
 
 log = structlog.get_logger()
 
+_API_VERSIONS = {ROUTE_KIND: f"{ROUTE_GROUP}/v1", SERVICE_KIND: "v1"}
 _MAX_INSTANCE = 128
 """Bytes; this and the next: kubernetes, pkg/apis/core/validation/events.go."""
 _MAX_NAME = 253
@@ -242,8 +244,8 @@ class EventSender:
             "action": notice.action,
             "reason": notice.reason,
             "regarding": {
-                "apiVersion": "route.openshift.io/v1",
-                "kind": "Route",
+                "apiVersion": _API_VERSIONS[notice.regarding],
+                "kind": notice.regarding,
                 "namespace": notice.namespace,
                 "name": notice.route,
                 "uid": notice.uid,

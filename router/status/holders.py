@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from router.admission import route as routes
+from router.admission import service as services
 from router.admission.places import SNI, Place
 from router.errors import ApiNotFound
 from router.kube.api import Api
-from router.model import ROUTE_GROUP, ROUTE_KIND, Asker
+from router.model import ROUTE_GROUP, ROUTE_KIND, SERVICE_KIND, Asker
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
 from router.settings import AdmissionSettings
 from router.status.claim_work import displayed
 from router.status.route_api import read_route, routes_path
+from router.status.service import read_service
 
 Read = Callable[[Api, Asker, Place, AdmissionSettings], bool]
 
@@ -72,4 +74,20 @@ def _bare(host: str | None) -> str:
     return (host or "").removeprefix("*")
 
 
-_KINDS: Mapping[tuple[str, str], Read] = {(ROUTE_GROUP, ROUTE_KIND): _route_asks}
+def _service_asks(api: Api, holder: Asker, place: Place, settings: AdmissionSettings) -> bool:
+    try:
+        service = read_service(api, ObjectKey(holder.namespace, holder.name))
+    except ApiNotFound:
+        # Every API server has Services.
+        return False
+    if service.metadata.uid != holder.uid or not services.is_ours(service, settings.router_name):
+        return False
+    asked = services.read_service(service, settings)
+    return any(each.port == place.port and each.asker.section == holder.section for each in asked) or any(
+        # What cannot be read asks in vain, for all of its ports.
+        each.port is None
+        for each in asked
+    )
+
+
+_KINDS: Mapping[tuple[str, str], Read] = {(ROUTE_GROUP, ROUTE_KIND): _route_asks, ("", SERVICE_KIND): _service_asks}

@@ -16,13 +16,12 @@ import structlog
 
 from router.admission import Verdict
 from router.errors import ApiConflict, ApiError, ApiForbidden, ApiInvalid, ApiNotFound
+from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
-from router.objects.route import Route
 from router.status.desk import Desk
 from router.status.events import EventSender
+from router.status.kinds import ROUTES, StatusKind
 from router.status.notices import aside_notice, recovered_notice
-from router.status.route import decide_status, named_node
-from router.status.route_api import patch_status, read_route, same_request
 
 log = structlog.get_logger()
 
@@ -35,7 +34,7 @@ _IDLE_S = 0.25
 class _Fact:
     """What became of one Route here, to be told at ``due_s``."""
 
-    route: Route
+    obj: AskingObject
     verdict: Verdict
     due_s: float
 
@@ -48,9 +47,11 @@ class NodeFacts:
     Args:
         desk: what it shares with who writes statuses.
         events: sends the Events.
+        kind: of the objects; Routes where nothing else is said.
     """
 
-    def __init__(self, desk: Desk, events: EventSender) -> None:
+    def __init__(self, desk: Desk, events: EventSender, kind: StatusKind = ROUTES) -> None:
+        self._kind = kind
         self._desk = desk
         self._events = events
         self._lock = threading.Lock()
@@ -67,23 +68,23 @@ class NodeFacts:
                 self._pending.clear()
 
     def note(
-        self, keys: Iterable[ObjectKey], routes: Mapping[ObjectKey, Route], verdicts: Mapping[ObjectKey, Verdict]
+        self, keys: Iterable[ObjectKey], routes: Mapping[ObjectKey, AskingObject], verdicts: Mapping[ObjectKey, Verdict]
     ) -> None:
         """Take note of Routes that may be different now."""
         due_s = self._desk.clock() + _WAIT_S
         with self._lock:
             for key in keys:
-                route, verdict = routes.get(key), verdicts.get(key)
-                if route is None or verdict is None:
+                obj, verdict = routes.get(key), verdicts.get(key)
+                if obj is None or verdict is None:
                     self._told.pop(key, None)
                     self._pending.pop(key, None)
                 elif self._leads:
                     self._told.pop(key, None)
                     if verdict.set_aside:
                         self._told[key] = verdict.message
-                elif self._is_new(key, route, verdict):
+                elif self._is_new(key, obj, verdict):
                     former = self._pending.get(key)
-                    self._pending[key] = _Fact(route, verdict, former.due_s if former is not None else due_s)
+                    self._pending[key] = _Fact(obj, verdict, former.due_s if former is not None else due_s)
                 else:
                     self._pending.pop(key, None)
 
@@ -101,10 +102,13 @@ class NodeFacts:
                 self._told[key] = fact.verdict.message
         if fact is not None:
             if fact.verdict.set_aside:
-                self._events.add(aside_notice(fact.route, fact.verdict))
+                self._events.add(aside_notice(fact.obj, fact.verdict))
             elif told is not None and fact.verdict.admitted:
-                self._events.add(recovered_notice(fact.route, self._desk.identity.node))
-            if not fact.verdict.set_aside and named_node(fact.route, self._desk.identity) == self._desk.identity.node:
+                self._events.add(recovered_notice(fact.obj, self._desk.identity.node))
+            if (
+                not fact.verdict.set_aside
+                and self._kind.named_node(fact.obj, self._desk.identity) == self._desk.identity.node
+            ):
                 self._take_back(fact)
                 return 0.0
         if self._events.send_one(may_send):
@@ -112,28 +116,33 @@ class NodeFacts:
             return 0.0
         return 0.0 if fact is not None else _IDLE_S
 
-    def _is_new(self, key: ObjectKey, route: Route, verdict: Verdict) -> bool:
+    def _is_new(self, key: ObjectKey, obj: AskingObject, verdict: Verdict) -> bool:
         if verdict.set_aside:
             return self._told.get(key) != verdict.message
         # Of what is rejected for another reason the leader tells, and overwrites what was said.
         return key in self._told or (
-            verdict.admitted and named_node(route, self._desk.identity) == self._desk.identity.node
+            verdict.admitted and self._kind.named_node(obj, self._desk.identity) == self._desk.identity.node
         )
 
     def _take_back(self, fact: _Fact) -> None:
         """Write a status that says that this node has something against a Route, which it has not any more."""
-        change = decide_status(fact.route, fact.verdict, self._desk.identity, self._desk.wall_clock())
+        change = self._kind.decide(fact.obj, fact.verdict, self._desk.identity, self._desk.wall_clock(), None)
         if change is None:
             return
         self._desk.bucket.take(self._desk.clock())
         try:
-            patch_status(self._desk.api, fact.route.key, change.patch)
+            self._kind.patch(self._desk.api, fact.obj.key, change.patch)
         except ApiConflict:
             self._desk.counts["conflict"] += 1
             self._read_again(fact)
         except (ApiForbidden, ApiNotFound, ApiInvalid) as error:
-            key = fact.route.key
-            log.info("statement not taken back", namespace=key.namespace, route=key.name, problem=str(error))
+            key = fact.obj.key
+            log.info(
+                "statement not taken back",
+                namespace=key.namespace,
+                **{self._kind.kind.lower(): key.name},
+                problem=str(error),
+            )
         except ApiError as error:
             self._fail(fact, error)
         else:
@@ -143,21 +152,21 @@ class NodeFacts:
     def _read_again(self, fact: _Fact) -> None:
         self._desk.bucket.take(self._desk.clock())
         try:
-            fresh = read_route(self._desk.api, fact.route.key)
+            fresh = self._kind.read(self._desk.api, fact.obj.key)
         except (ApiNotFound, ApiForbidden, ApiInvalid):
             return
         except ApiError as error:
             self._fail(fact, error)
             return
         # Of one that asks for something else by now the watch brings the verdict.
-        if same_request(fresh, fact.route):
+        if self._kind.same_request(fresh, fact.obj):
             self._put_back(_Fact(fresh, fact.verdict, self._desk.clock() + _IDLE_S))
 
     def _fail(self, fact: _Fact, error: ApiError) -> None:
         self._desk.counts[self._desk.outage.failed(error, self._desk.clock(), 1)] += 1
-        self._put_back(_Fact(fact.route, fact.verdict, self._desk.outage.resume_s))
+        self._put_back(_Fact(fact.obj, fact.verdict, self._desk.outage.resume_s))
 
     def _put_back(self, fact: _Fact) -> None:
         with self._lock:
             if not self._leads:
-                self._pending.setdefault(fact.route.key, fact)
+                self._pending.setdefault(fact.obj.key, fact)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from router.admission import Verdict
-from router.objects.route import Route, RouteIngress
+from router.model import ROUTE_KIND
+from router.objects.kinds import AskingObject
+from router.objects.route import RouteIngress
 from router.status.route import ADMITTED, PORT_CLAIMED, condition_of
 
 MAX_NOTE = 1024
@@ -24,9 +26,13 @@ class Notice:
     action: str
     reason: str
     note: str
+    regarding: str = ROUTE_KIND
+    """The kind of the object."""
 
 
-def status_notice(route: Route, verdict: Verdict, former: RouteIngress | None, entry: RouteIngress) -> Notice | None:
+def status_notice(
+    obj: AskingObject, verdict: Verdict, former: RouteIngress | None, entry: RouteIngress
+) -> Notice | None:
     """Give the notice that goes with a written status, None if the Route's owner learns nothing new by it.
 
     What a Route's status said before is what its owner has been told, by whichever replica; therefore a restarted router
@@ -42,29 +48,29 @@ def status_notice(route: Route, verdict: Verdict, former: RouteIngress | None, e
     )
     if verdict.reason is not None:
         action = "SetAside" if verdict.set_aside else "Reject"
-        return None if told else _notice(route, "Warning", action, str(verdict.reason), verdict.message)
+        return None if told else _notice(obj, "Warning", action, str(verdict.reason), verdict.message)
     claim_before, claim_after = condition_of(former, PORT_CLAIMED), condition_of(entry, PORT_CLAIMED)
     same_place = (claim_before.message if claim_before else None, former.host if former else None) == (
         claim_after.message if claim_after else None,
         entry.host,
     )
-    return None if told and same_place else _notice(route, "Normal", "Admit", "Admitted", _where(verdict, entry))
+    return None if told and same_place else _notice(obj, "Normal", "Admit", "Admitted", _where(verdict, entry))
 
 
-def aside_notice(route: Route, verdict: Verdict) -> Notice:
+def aside_notice(obj: AskingObject, verdict: Verdict) -> Notice:
     """Give the notice of a Route that is set aside on one node."""
-    return _notice(route, "Warning", "SetAside", str(verdict.reason), verdict.message)
+    return _notice(obj, "Warning", "SetAside", str(verdict.reason), verdict.message)
 
 
-def recovered_notice(route: Route, node: str) -> Notice:
+def recovered_notice(obj: AskingObject, node: str) -> Notice:
     """Give the notice of a Route that was set aside on a node, and is served there now."""
-    return _notice(route, "Normal", "Admit", "Admitted", f"on node {node}: served again")
+    return _notice(obj, "Normal", "Admit", "Admitted", f"on node {node}: served again")
 
 
-def warning_notice(route: Route, warning: str) -> Notice:
+def warning_notice(obj: AskingObject, warning: str) -> Notice:
     """Give the notice of one warning about a Route that is served."""
     reason = "NoEndpoints" if _leads_nowhere(warning) else "ServedWithWarning"
-    return _notice(route, "Warning", "Serve", reason, warning)
+    return _notice(obj, "Warning", "Serve", reason, warning)
 
 
 def _leads_nowhere(warning: str) -> bool:
@@ -79,12 +85,14 @@ def _where(verdict: Verdict, entry: RouteIngress) -> str:
         parts.append(f"on {name}:{verdict.port}" if name else f"on port {verdict.port}")
     if verdict.host is not None:
         parts.append(f"for TLS connections to {verdict.host}")
+    # Of a Service with named ports.
+    parts += [verdict.message] if verdict.message and not parts else []
     return f"served {', '.join(parts)}" if parts else "served"
 
 
-def _notice(route: Route, kind: Literal["Normal", "Warning"], action: str, reason: str, note: str) -> Notice:
-    metadata = route.metadata
-    return Notice(metadata.namespace, metadata.name, metadata.uid, kind, action, reason, _cut(note))
+def _notice(obj: AskingObject, kind: Literal["Normal", "Warning"], action: str, reason: str, note: str) -> Notice:
+    metadata = obj.metadata
+    return Notice(metadata.namespace, metadata.name, metadata.uid, kind, action, reason, _cut(note), type(obj).__name__)
 
 
 def _cut(note: str) -> str:

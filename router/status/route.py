@@ -51,6 +51,7 @@ class Patch:
 
     content_type: str
     body: bytes
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
-from router.objects.route import Route
 from router.status.backlog import Work
 from router.status.events import EventSender
+from router.status.kinds import ROUTES, StatusKind
 from router.status.notices import aside_notice, status_notice, warning_notice
-from router.status.route import ADMITTED, MAX_MESSAGE, Identity, StatusChange, condition_of, own_entry
+from router.status.route import ADMITTED, MAX_MESSAGE, Identity, StatusChange, condition_of
 
 
 class Teller:
@@ -16,38 +17,40 @@ class Teller:
     Args:
         events: sends them.
         identity: whose entries in the status are ours.
+        kind: of the objects; Routes where nothing else is said.
     """
 
-    def __init__(self, events: EventSender, identity: Identity) -> None:
+    def __init__(self, events: EventSender, identity: Identity, kind: StatusKind = ROUTES) -> None:
+        self._kind = kind
         self._events = events
         self._identity = identity
         self._warned: dict[ObjectKey, tuple[str, ...]] = {}
         self._aside: dict[ObjectKey, str] = {}
         """What was told of Routes that are set aside here, and of which the status says what is so on another node."""
 
-    def tell(self, route: Route, work: Work, change: StatusChange | None) -> None:
+    def tell(self, obj: AskingObject, work: Work, change: StatusChange | None) -> None:
         """Tell what is new about a Route whose status is level now; ``change`` is how it was written, if it had to be."""
         verdict = work.verdict
         if verdict is None:
-            self.forget(route.key)
+            self.forget(obj.key)
             return
         if change is not None and change.entry is not None:
-            notice = status_notice(route, verdict, change.former, change.entry)
+            notice = status_notice(obj, verdict, change.former, change.entry)
             if notice is not None:
                 self._events.add(notice, is_news=work.is_news)
-        entry = change.entry if change is not None else own_entry(route, self._identity)
+        entry = change.entry if change is not None else self._kind.own_entry(obj, self._identity)
         said = condition_of(entry, ADMITTED)
-        aside = self._aside.pop(route.key, None)
+        aside = self._aside.pop(obj.key, None)
         if verdict.set_aside and (said is None or said.message != verdict.message[:MAX_MESSAGE]):
-            self._aside[route.key] = verdict.message
+            self._aside[obj.key] = verdict.message
             if aside != verdict.message:
-                self._events.add(aside_notice(route, verdict), is_news=work.is_news)
-        told = self._warned.pop(route.key, ())
+                self._events.add(aside_notice(obj, verdict), is_news=work.is_news)
+        told = self._warned.pop(obj.key, ())
         for warning in verdict.warnings:
             if warning not in told:
-                self._events.add(warning_notice(route, warning), is_news=work.is_news)
+                self._events.add(warning_notice(obj, warning), is_news=work.is_news)
         if verdict.warnings:
-            self._warned[route.key] = verdict.warnings
+            self._warned[obj.key] = verdict.warnings
 
     def forget(self, key: ObjectKey) -> None:
         """Take note of a Route that is gone, or not ours any more."""

@@ -26,20 +26,16 @@ from router.errors import (
 from router.kube.api import Api
 from router.model import Asker
 from router.objects.kinds import Slot
-from router.objects.meta import ObjectKey
-from router.objects.route import Route
 from router.objects.store import Objects
 from router.reconcile.snapshot import Snapshot
-from router.status.attending import Attendant
-from router.status.backlog import Backlog
 from router.status.desk import Desk
 from router.status.events import EventSender
-from router.status.node_facts import NodeFacts
+from router.status.kinds import KINDS, ROUTES
 from router.status.outage import Outage
 from router.status.pacing import TokenBucket
-from router.status.route import Identity, named_node, on_node
+from router.status.route import Identity
 from router.status.selection import Search, Selection
-from router.status.telling import Teller
+from router.status.track import Track
 from router.supervisor import SUPERVISOR, Supervisor
 
 log = structlog.get_logger()
@@ -105,14 +101,11 @@ class StatusWriter:
         self._wall_clock = wall_clock
         self._bucket = TokenBucket(rate.per_second, rate.burst)
         self._events = EventSender(api, self._identity, instance or router_name, clock=clock, wall_clock=wall_clock)
-        self._teller = Teller(self._events, self._identity)
 
-        self._backlog = Backlog(router_name, follows_all=not selection.is_partial)
         self._search = Search(api, selection, router_name)
 
         # Of the reconcile thread.
         self._verdicts: Mapping[Asker, Verdict] = {}
-        self._unlooked: set[ObjectKey] = set()
 
         # Of the writing thread.
         self._leads = False
@@ -130,8 +123,13 @@ class StatusWriter:
             nodes=nodes,
             may_write=self._may_write,
         )
-        self._attendant = Attendant(desk, self._backlog, self._teller, selection)
-        self._node_facts = NodeFacts(desk, self._events)
+        # A Service goes out of sight by asking no more, too.
+        self._tracks = tuple(
+            Track(kind, desk, self._events, selection, follows_all=kind is ROUTES and not selection.is_partial)
+            for kind in KINDS
+        )
+        self._backlog = self._tracks[0].backlog
+        """Of Routes: the thread waits for what comes to it."""
 
         self._thread = supervisor.own("status", self._run, ask_to_end=self._ask_to_end)
 
@@ -163,8 +161,8 @@ class StatusWriter:
 
     @property
     def queued(self) -> int:
-        """How many Routes wait for a look at their status."""
-        return len(self._backlog)
+        """How many objects wait for a look at their status."""
+        return sum(len(track.backlog) for track in self._tracks)
 
     # The reconcile thread
 
@@ -180,21 +178,15 @@ class StatusWriter:
             objects: all objects, ours or not.
             changed: what may ask, and is another object than at the last call.
         """
-        self._unlooked |= {key for kind, key in changed if kind is Route}
+        for track in self._tracks:
+            track.changed(key for struct, key in changed if struct is track.kind.struct)
         if not snapshot.configured or snapshot.problem:
             return
-        keys, self._unlooked = self._unlooked, set()
         former, self._verdicts = self._verdicts, snapshot.verdicts
-        keys.update(ObjectKey(*asker.key) for asker in different(former, snapshot.verdicts))
-        if keys or not self._backlog.has_begun:
-            node = self._identity.node
-            found = {
-                key: self._verdicts.get(Asker.route(*key, objects.routes[key].metadata.uid))
-                for key in keys & objects.routes.keys()
-            }
-            verdicts = {key: on_node(verdict, node) for key, verdict in found.items() if verdict is not None}
-            self._backlog.note(keys, objects.routes, verdicts)
-            self._node_facts.note(keys, objects.routes, verdicts)
+        askers = different(former, snapshot.verdicts)
+        for track in self._tracks:
+            track.note(askers, snapshot.verdicts, objects)
+        self._backlog.wake()
 
     # The writing thread
 
@@ -213,7 +205,7 @@ class StatusWriter:
             Seconds until there can be something to do, unless ``update`` brings it earlier.
         """
         if not self._may_write():
-            return self._node_facts.step(lambda: not self._stopping)
+            return min(track.node_facts.step(lambda: not self._stopping) for track in self._tracks)
         if not self._leads:
             self._gain()
         self._look_at_nodes()
@@ -222,15 +214,23 @@ class StatusWriter:
         if pause_s > 0:
             return min(pause_s, _IDLE_S)
         # What happened to a Route just now, and the Event of it, goes before all that was there at the start.
-        if not self._backlog.is_urgent(now_s) and self._send_event(now_s, only_news=True):
+        is_urgent = any(track.backlog.is_urgent(now_s) for track in self._tracks)
+        if not is_urgent and self._send_event(now_s, only_news=True):
             return 0.0
-        while (item := self._backlog.pop(now_s)) is not None:
-            if self._attendant.attend(*item):
-                return 0.0
+        if self._attend(now_s):
+            return 0.0
         if self._send_event(now_s) or self._look_further():
             return 0.0
-        due_s = min(self._backlog.due_s(), self._events.due_s())
+        due_s = min(*(track.backlog.due_s() for track in self._tracks), self._events.due_s())
         return min(max(due_s - now_s, 0.0), _IDLE_S)
+
+    def _attend(self, now_s: float) -> bool:
+        """Attend to the next that are due, until a request was made; what is urgent of any kind goes first. Say whether one was."""
+        for track in sorted(self._tracks, key=lambda track: not track.backlog.is_urgent(now_s)):
+            while (item := track.backlog.pop(now_s)) is not None:
+                if track.attendant.attend(*item):
+                    return True
+        return False
 
     def _send_event(self, now_s: float, *, only_news: bool = False) -> bool:
         is_sent = self._events.send_one(self._may_write, only_news=only_news)
@@ -249,7 +249,7 @@ class StatusWriter:
             self._search.end()
             log.info("routes that left the shard are not looked for", problem=str(error))
         except ApiError as error:
-            self._attendant.trouble(error, self._clock())
+            self._tracks[0].attendant.trouble(error, self._clock())
         else:
             self._outage.over()
         return True
@@ -266,12 +266,14 @@ class StatusWriter:
         nodes = self._nodes()
         if nodes != self._nodes_seen:
             self._nodes_seen = nodes
-            self._backlog.look_again(lambda route: named_node(route, self._identity) not in {None, self._identity.node})
+            for track in self._tracks:
+                track.look_again(self._identity)
 
     def _gain(self) -> None:
         self._leads = True
-        self._node_facts.lead(leads=True)
-        self._backlog.open()
+        for track in self._tracks:
+            track.node_facts.lead(leads=True)
+            track.backlog.open()
         self._search.begin()
         log.info("reporting on routes", routes=self.queued)
 
@@ -279,8 +281,9 @@ class StatusWriter:
         if not self._leads:
             return
         self._leads = False
-        self._node_facts.lead(leads=False)
-        self._backlog.close()
+        for track in self._tracks:
+            track.node_facts.lead(leads=False)
+            track.backlog.close()
+            track.teller.clear()
         self._search.end()
-        self._teller.clear()
         log.info("reporting no more", reason="another replica leads, or the router stops")

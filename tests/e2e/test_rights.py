@@ -13,7 +13,7 @@ from tests.support.api_server import ApiServer, Request
 from tests.support.cluster import Cluster, http_cluster
 from tests.support.kube.rbac import RBAC_FILE, rbac_objects
 from tests.support.kube.resources import parse
-from tests.support.objects import ANNOTATIONS, app, route
+from tests.support.objects import ANNOTATIONS, app, route, service
 from tests.support.ports import free_port
 from tests.support.router_process import RouterProcess
 from tests.support.waiting import wait_for
@@ -96,6 +96,16 @@ def test_rights_are_those_that_are_used(cluster: Cluster) -> None:
         if other is not None:
             patch = {"metadata": {"annotations": {f"{ANNOTATIONS}external-tcp-port": str(other)}}}
             cluster.client.patch("Route", cluster.namespace, "late", patch)
+    # A Service that asks, and then is gone: whether it only asks no more is read.
+    asks = service("queue")
+    asks["metadata"]["annotations"] = {
+        f"{ANNOTATIONS}router-name": "tcp-router",
+        f"{ANNOTATIONS}external-tcp-port": str(free_port()),
+    }
+    cluster.create(asks)
+    told = Right("", "services/status", "patch")
+    wait_for(lambda: told in rights_of(requests_of(server, leader)), "the Service to be told")
+    cluster.client.delete("Service", cluster.namespace, "queue")
     counted = Right("events.k8s.io", "events", "patch")
     wait_for(lambda: counted in rights_of(requests_of(server, leader)), "an Event to be counted up", 100)
     selected = cluster.router(

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from tests.support.crd import schema_of
+from tests.support.kube import applying
 from tests.support.kube.connection import Connection, Cut
 from tests.support.kube.listing import Snapshots
 from tests.support.kube.patches import PatchFailed, PatchMalformed, json_patch, merge_patch
@@ -156,6 +157,9 @@ class Handler(Connection):
     def _answer_patch(self, target: Target, query: dict[str, str], body: bytes) -> None:
         resource, namespace, name, subresource = target
         content_type = (self.headers.get("Content-Type") or "").split(";")[0].strip()
+        if content_type == applying.CONTENT_TYPE:
+            self._answer_apply(target, query, body)
+            return
         apply = _PATCHES.get(content_type)
         if apply is None:
             accepted = ", ".join(_PATCHES)
@@ -175,6 +179,26 @@ class Handler(Connection):
 
         stored = self.state.storage.update(
             resource, namespace, name, changed, manager=self._manager(), subresource=subresource
+        )
+        self.answer(200, stored.body)
+
+    def _answer_apply(self, target: Target, query: dict[str, str], body: bytes) -> None:
+        resource, namespace, name, subresource = target
+        manager = query.get("fieldManager")
+        if not manager:
+            raise failure(
+                400, "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch"
+            )
+        sent = _parsed(body)
+        owned: list[frozenset[str]] = []
+
+        def changed(obj: Object) -> Object:
+            new, types = applying.applied(obj, sent, manager, force=query.get("force") == "true")
+            owned.append(types)
+            return self._checked(target, new, query)
+
+        stored = self.state.storage.update(
+            resource, namespace, name, changed, manager=manager, subresource=subresource, owned=lambda: owned[0]
         )
         self.answer(200, stored.body)
 

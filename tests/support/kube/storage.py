@@ -15,7 +15,7 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tests.support.kube import kinds
+from tests.support.kube import applying, kinds
 from tests.support.kube.resources import NAMESPACES, Resource, of_kind
 from tests.support.kube.statuses import Cause, already_exists, conflict, failure, invalid, not_found
 
@@ -153,9 +153,11 @@ class Storage:
         manager: str = "test",
         subresource: str = "",
         as_given: bool = False,
+        owned: Callable[[], frozenset[str]] | None = None,
     ) -> Stored:
         """Replace an object by what ``changed`` makes of a copy of it.
 
+        ``owned`` gives the conditions that the manager owns, where it applies; asked after ``changed``.
         With the subresource status only the status is taken of it; without, everything else. The resourceVersion that it
         has must be the current one; so must the uid. An update that changes nothing writes nothing.
         With ``as_given`` object and status are replaced at once, which no client could do; a status that is left out stays.
@@ -182,7 +184,7 @@ class Storage:
                 return old
             if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):
                 return self._write(resource, old, None)
-            _note_manager(new, manager, subresource)
+            _note_manager(new, manager, subresource, owned() if owned is not None else None)
             return self._write(resource, old, new)
 
     def delete(
@@ -287,15 +289,15 @@ def _without_bookkeeping(obj: Object) -> Object:
     return {**obj, "metadata": metadata}
 
 
-def _note_manager(obj: Object, manager: str, subresource: str) -> None:
+def _note_manager(obj: Object, manager: str, subresource: str, owned: frozenset[str] | None = None) -> None:
     """Enter who wrote in ``metadata.managedFields``; by top-level field, which is coarser than a real server's."""
     entry: Object = {
         "manager": manager,
-        "operation": "Update",
+        "operation": "Update" if owned is None else "Apply",
         "apiVersion": obj["apiVersion"],
         "time": utc_now(),
         "fieldsType": "FieldsV1",
-        "fieldsV1": {f"f:{key}": {} for key in _fields(obj, subresource)},
+        "fieldsV1": {f"f:{key}": {} for key in _fields(obj, subresource)} if owned is None else applying.fields(owned),
     }
     if subresource:
         entry["subresource"] = subresource
@@ -304,7 +306,7 @@ def _note_manager(obj: Object, manager: str, subresource: str) -> None:
         for known in obj["metadata"].get("managedFields") or ()
         if (known["manager"], known.get("subresource", "")) != (manager, subresource)
     ]
-    obj["metadata"]["managedFields"] = [*others, entry]
+    obj["metadata"]["managedFields"] = others if owned is not None and not owned else [*others, entry]
 
 
 def _fields(obj: Object, subresource: str) -> Iterator[str]:

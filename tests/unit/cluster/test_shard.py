@@ -82,7 +82,7 @@ def test_routes_that_come_during_a_fetch_are_fetched_together(make: Callable[[_F
     for number in range(5):
         shard.put(_route(f"later-{number}"))
     shard.put(_route("gone"))
-    shard.delete(ObjectKey("team", "gone"))
+    shard.delete(Route, ObjectKey("team", "gone"))
     assert _names(store) == set()
     follower.may_go_on.set()
     wait_for(lambda: len(_names(store)) == 6, "all Routes")
@@ -96,7 +96,7 @@ def test_routes_whose_services_are_known_do_not_wait(make: Callable[[_Follower],
     shard, store = make(follower)
     shard.put(_route("known"))
     assert _names(store) == {"known"}
-    shard.delete(ObjectKey("team", "known"))
+    shard.delete(Route, ObjectKey("team", "known"))
     assert _names(store) == set()
 
     shard.put(_route("fetched"))

@@ -1,0 +1,38 @@
+"""Label selectors, as list and watch queries have them, for objects that are here already (apimachinery, pkg/labels/selector.go)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+Labels = Mapping[str, str]
+Matcher = Callable[[Labels], bool]
+
+_KEY = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?"
+_VALUE = r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?)?"
+_SET = re.compile(rf"({_KEY})\s+(in|notin)\s*\(([^()]*)\)")
+_EQUALITY = re.compile(rf"({_KEY})\s*(==|=|!=)\s*({_VALUE})")
+_EXISTS = re.compile(rf"(!?)\s*({_KEY})")
+_COMMA_OUTSIDE = re.compile(r",(?![^()]*\))")
+
+
+def matcher(selector: str) -> Matcher:
+    """Give what tells whether labels are selected; empty selects all.
+
+    A selector that cannot be read selects nothing: the API server refuses it too, and says so where Routes are listed.
+    """
+    parts = [_part(part.strip()) for part in _COMMA_OUTSIDE.split(selector)] if selector.strip() else []
+    return lambda labels: all(part(labels) for part in parts)
+
+
+def _part(text: str) -> Matcher:
+    if match := _SET.fullmatch(text):
+        key, values, is_in = match[1], frozenset(value.strip() for value in match[3].split(",")), match[2] == "in"
+        return lambda labels: (labels.get(key) in values) is is_in
+    if match := _EQUALITY.fullmatch(text):
+        key, value, is_equal = match[1], match[3], match[2] != "!="
+        return lambda labels: (labels.get(key) == value) is is_equal
+    if match := _EXISTS.fullmatch(text):
+        key, is_wanted = match[2], not match[1]
+        return lambda labels: (key in labels) is is_wanted
+    return lambda _labels: False
