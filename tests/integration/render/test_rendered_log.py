@@ -182,3 +182,22 @@ def test_stats_socket_is_for_the_owner_alone(settings: RenderSettings) -> None:
     """Nobody else on the machine can command HAProxy."""
     with running(Model(), settings):
         assert settings.stats_socket.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_syslog_server_gets_lines_of_connections_alone(state_dir: Path) -> None:
+    """None for each port that is closed or opened, nor for each server that changes."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as syslog, echo_server() as pod:
+        syslog.bind(("127.0.0.1", 0))
+        syslog.settimeout(TIMEOUT_S)
+        address = f"127.0.0.1:{syslog.getsockname()[1]}"
+        settings = RenderSettings(state_dir=state_dir, log_json=True, log_address=address)
+        with one_route(settings, pod) as (port, haproxy):
+            name = f"be_tcp:team:db/{haproxy.ask('show servers state').splitlines()[2].split()[3]}"
+            for command in (f"set server {name} state maint", f"set server {name} state ready"):
+                haproxy.ask(command)
+            for command in (f"disable frontend fe_tcp:{port}", f"enable frontend fe_tcp:{port}"):
+                haproxy.ask(command)
+            assert served(port)
+            first = syslog.recv(65536).decode()
+    assert first.startswith("<134>")
+    assert '"route":"db"' in first
