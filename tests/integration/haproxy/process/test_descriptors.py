@@ -194,7 +194,7 @@ def test_a_kept_configuration_that_does_not_fit_is_put_aside(state_dir: Path) ->
     settings = replace(settings, state_dir=state_dir)
     config = write(Renderer(TemplateSet.load(), settings).render(model), settings)
     code = (
-        "import sys; from pathlib import Path; from router.haproxy import bootstrap; from router.haproxy.process.binary import find_binary; "
+        "import sys; from pathlib import Path; from router.haproxy.process import bootstrap; from router.haproxy.process.binary import find_binary; "
         "from router.settings import RenderSettings; state = Path(sys.argv[1]); "
         "print(bootstrap.prepare(find_binary(), state / 'haproxy.cfg', RenderSettings(state_dir=state), 30))"
     )
