@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,7 +77,7 @@ class Collections:
             for kind, resource, obj in formed:
                 self._change(kind, resource, obj)
 
-    def page(self, resource: str, namespace: str, query: dict[str, str]) -> Page:
+    def page(self, resource: str, namespace: str, query: Mapping[str, str]) -> Page:
         """Give one page of a list, or all of it without a limit."""
         with self._lock:
             spaces = self._objects[resource]
@@ -134,6 +134,6 @@ class Collections:
         return stored
 
 
-def _selected(query: dict[str, str]) -> str:
+def _selected(query: Mapping[str, str]) -> str:
     """Give the Service that a selector names, by the two that the router uses; empty without any."""
     return (query.get("fieldSelector") or query.get("labelSelector") or "").partition("=")[2]

@@ -138,17 +138,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         ends_s = time.monotonic() + float(query.get("timeoutSeconds", "1800"))
         try:
-            version = self._send_all(resource) if is_list else int(query["resourceVersion"])
+            version = self._send_all(resource, query) if is_list else int(query["resourceVersion"])
             _say(f"watched {resource} {time.perf_counter()!r}")
             self._send_news(resource, version, ends_s, has_bookmarks="allowWatchBookmarks" in query)
             self.wfile.write(b"0\r\n\r\n")
         except OSError:
             self.close_connection = True
 
-    def _send_all(self, resource: str) -> int:
+    def _send_all(self, resource: str, query: Mapping[str, str]) -> int:
         """Send what a WatchList begins with: all objects, and a bookmark that says so; give the version."""
         self.load.wait_for_first()
-        page = self.collections.page(resource, "", {})
+        page = self.collections.page(resource, self._place()[1], query)
         piece: list[bytes] = []
         size = 0
         for body in page.bodies:
