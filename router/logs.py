@@ -129,6 +129,11 @@ _LEVELS = {logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.
 _stderr = Lines(_LAST_STANDARD_FD)
 
 
+def pass_on(line: str) -> None:
+    """Write a line that is a log line already, HAProxy's about a connection."""
+    _stderr.write(line)
+
+
 def lost_lines() -> int:
     """Give how many log lines were lost; any thread."""
     return _stderr.lost

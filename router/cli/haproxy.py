@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +17,7 @@ from router.cli.exits import UNREACHABLE, clear_errors
 from router.cli.options import HAPROXY, LOG_FORMAT, STATE_DIR, option, with_options
 from router.cli.signals import to_stop_by
 from router.errors import HaproxyError, SettingsError
-from router.haproxy.process import bootstrap
+from router.haproxy.process import bootstrap, first_process
 from router.haproxy.process.arguments import master_worker
 from router.haproxy.process.binary import find_binary
 from router.haproxy.talk.master import processes
@@ -32,7 +34,8 @@ Become the HAProxy that a router attaches to (tcp-router run --haproxy-mode atta
 
 A good haproxy.cfg that is there is kept, so that a restarted HAProxy serves at once. None, or one that HAProxy would not
 start with (kept as haproxy.cfg.refused), is replaced by a small one that serves nothing but its sockets; the router brings
-HAProxy level from there. Then this process becomes HAProxy itself: SIGUSR1 lets its connections end, SIGTERM cuts them.
+HAProxy level from there. Then this process starts HAProxy, passes signals on to it (SIGUSR1 lets its connections end, SIGTERM
+cuts them), makes log lines of what it says, and ends when it does.
 
 \b
 Exit status:
@@ -48,11 +51,12 @@ Exit status:
 @with_options((STATE_DIR, HAPROXY, LOG_FORMAT))
 @clear_errors
 def haproxy(*, probe: bool, state_dir: Path, **values: Any) -> None:
-    """Become HAProxy, or say whether it is well."""
+    """Run HAProxy, or say whether it is well."""
     settings = RenderSettings(state_dir=state_dir.absolute())
     if probe:
         raise SystemExit(_probe(settings))
-    logs.configure(json=logs.is_json(values["log_format"]))
+    as_json = logs.is_json(values["log_format"])
+    logs.configure(json=as_json)
     # The first process of a container does not get signals that it has no handler for.
     for number in to_stop_by():
         signal.signal(number, _leave)
@@ -66,17 +70,17 @@ def haproxy(*, probe: bool, state_dir: Path, **values: Any) -> None:
             "give a writable one with --state-dir"
         ) from error
     log.info("haproxy starts", haproxy=binary.build, haproxy_path=str(binary.path), configuration_kept=kept)
-    _become(master_worker(binary, config, settings.master_socket))
+    _become_its_parent(settings, master_worker(binary, config, settings.master_socket), as_json=as_json)
 
 
-def _become(command: list[str]) -> NoReturn:
-    # Python ignores these two, and exec hands that on.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-    try:
-        os.execv(command[0], command)  # noqa: S606 - becoming HAProxy is what this command is for
-    except OSError as error:
-        raise HaproxyError(f"{command[0]} cannot be run: {error.strerror}") from error
+def _become_its_parent(settings: RenderSettings, command: list[str], *, as_json: bool) -> NoReturn:
+    # Its handlers are not there at once, and ours are gone.
+    signal.pthread_sigmask(signal.SIG_BLOCK, first_process.PASSED_ON)
+    of_json = "json" if as_json else "text"
+    os.execv(  # noqa: S606 - becoming HAProxy's parent, without all that we have loaded, is what this command is for
+        sys.executable,
+        [sys.executable, "-I", "-S", first_process.__file__, of_json, str(settings.state_dir), json.dumps(command)],
+    )
 
 
 def _leave(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the form of a handler

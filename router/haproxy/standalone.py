@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -11,12 +11,14 @@ from queue import SimpleQueue
 
 import structlog
 
+from router import logs
 from router.errors import HaproxyStartFailed
 from router.haproxy.generations import NOBODY, Others
 from router.haproxy.newest_worker import Deadlines, NewestWorker
 from router.haproxy.process.binary import HaproxyBinary
 from router.haproxy.process.files_limit import own_limit
 from router.haproxy.process.liveness import WorkerWatch
+from router.haproxy.process.messages import RoutesOfBackends, is_log_entry, message
 from router.haproxy.process.process import HaproxyProcess
 from router.haproxy.talk import master
 from router.haproxy.talk.alerts import bind_failures
@@ -25,17 +27,6 @@ from router.settings import RenderSettings
 
 log = structlog.get_logger()
 
-# What the router told it to do, or what follows from it: lines for each Route at each reload, for each port of the pool, and
-# for each endpoint that comes or goes. That a server failed its check, and how many are left, has a line of its own.
-_ASKED_FOR = re.compile(
-    r" : (Proxy \S+ stopped \(cumulated conns: |(Paused|Resumed) frontend |Server deleted\.|CLI : 'server .* New server registered"
-    r"|Server \S+ (is going DOWN for maintenance|was DOWN and now enters maintenance|is UP/READY|enters drain state)"
-    r"|backend '\S+' has no server available!)"
-)
-# HAProxy calls it a warning that a worker ended as it was told to, at each reload and at the end.
-_AS_IT_SHOULD_BE = re.compile(
-    r" : ((Former|Current) worker \(\d+\) exited with code 0 |All workers exited\. Exiting\.\.\. \(0\)|Exiting Master process)"
-)
 _LATELY_S = 3.0
 """The worker is asked every second."""
 _HANGS_AFTER_S = 10.0
@@ -71,12 +62,13 @@ class StandaloneHaproxy(NewestWorker):
         self._wake = wake
         self._exit_codes: SimpleQueue[int] = SimpleQueue()
         self._hurry = threading.Event()
+        self._route_of = RoutesOfBackends(settings.state_dir)
         self._process = HaproxyProcess(
             binary,
             config,
             master_socket=settings.master_socket,
             stats_socket=settings.stats_socket,
-            on_line=_pass_on,
+            on_line=self._pass_on,
             on_exit=self._note_exit,
             stdout=stdout,
         )
@@ -172,14 +164,9 @@ class StandaloneHaproxy(NewestWorker):
         self._exit_codes.put(code)
         self._wake()
 
-
-def _pass_on(line: str) -> None:
-    """Log a line of HAProxy's, as grave as HAProxy means it; what is as it should be is no warning."""
-    if _ASKED_FOR.search(line):
-        return
-    if line.startswith("[ALERT]"):
-        log.error("haproxy", line=line)
-    elif line.startswith("[WARNING]") and not _AS_IT_SHOULD_BE.search(line):
-        log.warning("haproxy", line=line)
-    else:
-        log.info("haproxy", line=line)
+    def _pass_on(self, line: str) -> None:
+        """Log what HAProxy says of itself; it is one thread that does."""
+        if is_log_entry(line):
+            logs.pass_on(line)
+        elif (told := message(line, self._route_of)) is not None:
+            log.log(logging.getLevelNamesMapping()[told.level.upper()], told.event, **told.keys)

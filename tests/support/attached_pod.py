@@ -51,7 +51,7 @@ class AttachedPod:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
             )
         started = self.haproxy
-        wait_for(lambda: started.poll() is not None or self._master() == started.pid, "HAProxy to answer")
+        wait_for(lambda: started.poll() is not None or self._master() is not None, "HAProxy to answer")
         assert started.poll() is None, self.haproxy_log()
 
     def hurry_router(self) -> int:

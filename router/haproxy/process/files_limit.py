@@ -1,7 +1,7 @@
 """How many files a HAProxy may have open: the hard limit of its process, which it raises its soft one to.
 
 A HAProxy in a container of its own has that container's limit. Neither its processes nor their limits are ours to see, so
-``tcp-router haproxy`` writes down its own before it becomes HAProxy.
+``tcp-router haproxy`` writes down its own before it starts HAProxy.
 """
 
 from __future__ import annotations

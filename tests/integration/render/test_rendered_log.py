@@ -165,6 +165,25 @@ def test_a_client_that_is_not_on_the_allowlist_is_logged_once_it_spoke(settings:
         wait_for(is_logged, "a line of a client whose bytes were read before it was turned away")
 
 
+def test_events_of_ports_and_servers_are_no_log_lines(settings: RenderSettings) -> None:
+    """Where connections are logged nothing else is: HAProxy says it on standard error too, where it is filtered."""
+    with echo_server() as pod, one_route(settings, pod) as (port, haproxy):
+        for change in (
+            f"disable frontend fe_tcp:{port}",
+            f"set server be_tcp:team:db/{server(pod.port, pod.address).name} state maint",
+            f"set server be_tcp:team:db/{server(pod.port, pod.address).name} state ready",
+            f"enable frontend fe_tcp:{port}",
+        ):
+            assert not haproxy.ask(change).strip()
+        assert served(port)
+        haproxy.log_line(" 4 -- ")
+        lines = haproxy.log_lines()
+    on_stderr = [line for line in lines if line.startswith("[")]
+    assert any("Paused frontend" in line for line in on_stderr)
+    assert any("going DOWN" in line for line in on_stderr)
+    assert [line for line in lines if line not in on_stderr and "namespace=team route=db" not in line] == []
+
+
 def test_log_to_a_syslog_socket(state_dir: Path) -> None:
     """Lines go to the syslog socket that is named, with syslog's header."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as syslog, tempfile.TemporaryDirectory() as directory:
