@@ -25,7 +25,7 @@ _DEADLINE_S = 60.0
 _AT_ONCE = 60
 """Ports that one line of commands opens: HAProxy takes a line of some 16 KiB."""
 _SERVER_NAME = 3
-_FRONTEND = re.compile(r"^frontend fe_tcp:([0-9]+)$", re.MULTILINE)
+_FRONTEND = re.compile(r"^frontend fe_tcp:([0-9]+) ", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)

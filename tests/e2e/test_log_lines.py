@@ -93,6 +93,21 @@ def test_a_life_in_which_all_is_as_it_should_be(life: tuple[RouterProcess, _Pod,
     assert len([line for line in lines if line.get("event") == "haproxy"]) <= 2
 
 
+def test_connections_on_standard_error_are_among_the_lines(
+    life: tuple[RouterProcess, _Pod, list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --log-address stderr they go through the filter as the objects that they are."""
+    router, pod, pool = life
+    monkeypatch.setenv("ROUTER_SYSLOG_ADDRESS", "stderr")
+    with echo_server() as echo:
+        router.write("db.yaml", *app("db", pool[1], (echo.address, echo.port)))
+        start(router, pod)
+        router.wait_admitted("team/db")
+        wait_for(lambda: served(pool[1]), "the Route to be served")
+        stop(router, pod)
+    assert [line["port"] for line in entries(tmp_path) if line.get("route") == "db" and "bytes_in" in line] == [pool[1]]
+
+
 def test_a_server_that_fails_and_comes_back_is_told_once(
     life: tuple[RouterProcess, _Pod, list[int]], tmp_path: Path
 ) -> None:
