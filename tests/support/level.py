@@ -88,7 +88,7 @@ class Level:
         }
         found = self.router.ports()
         for key in sorted(wanted.keys() | found.keys()):
-            was, now = ({**rows.get(key, {}), "sessions": None} for rows in (wanted, found))
+            was, now = ({**rows.get(key, {}), "sessions": None, "servers_up": None} for rows in (wanted, found))
             if was != now:
                 yield f"/ports, {key}: wanted {was}, found {now}"
 

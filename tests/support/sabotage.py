@@ -78,11 +78,11 @@ def _obey(fifo: str) -> None:
 
 
 def _intercept(failing: list[int], ending: list[bool]) -> None:
-    from router.admission import Admission  # noqa: PLC0415 - the router is imported by its command
+    from router.reconcile.isolation import Isolation  # noqa: PLC0415 - the router is imported by its command
 
-    update = Admission.update
+    update = Isolation.update
 
-    def broken(self: Admission, *args: Any) -> Any:
+    def broken(self: Isolation, *args: Any) -> Any:
         if ending[0]:
             raise SystemExit(3)
         if failing[0] > 0:
@@ -90,7 +90,7 @@ def _intercept(failing: list[int], ending: list[bool]) -> None:
             raise Unforeseen
         return update(self, *args)
 
-    setattr(Admission, "update", broken)  # noqa: B010 - of another form than the method
+    setattr(Isolation, "update", broken)  # noqa: B010 - of another form than the method
 
 
 def _main() -> None:
