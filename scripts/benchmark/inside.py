@@ -126,7 +126,7 @@ def new_route_ms(
         new = [manifest.obj for manifest in parse("new.yaml", text).manifests]
         decider.store.put(*new)
         elapsed_ms, config = _timed(decider.turn)
-        if f":{workload.external_ports[number]}\n".encode() not in config:
+        if f"frontend fe_tcp:{workload.external_ports[number]} ".encode() not in config:
             raise BenchFailed("a new Route is not in the configuration")
         samples.append(elapsed_ms)
         for obj in new:
