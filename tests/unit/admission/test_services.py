@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from router.admission import Reason
 from router.admission.options import EXTERNAL_TCP_PORT
-from router.admission.service import MAX_SECTIONS
+from router.admission.service import ADMITTED, MAX_SECTIONS
 from router.model import Asker
-from router.objects.core import ServicePort
+from router.objects.core import Condition, ServicePort, ServiceStatus
 from router.objects.discovery import EndpointPort
 from tests.unit.admission.builders import (
     DB,
@@ -144,6 +145,16 @@ def test_a_service_takes_nothing_that_another_namespaces_route_holds() -> None:
     assert outcome.verdicts[port_of_service("old", "pg", "thief")].message == "port 6620 is held by Route shop/db"
     by_age = admit(route("db", 6620, created="2025-01-01T00:00:00Z"), *DB, thief)
     assert by_age.verdicts[asker("db")].message == "port 6620 is held by Service thief/old port pg"
+
+
+@pytest.mark.parametrize(("router", "keeps"), [("tcp-router", True), ("another", False)])
+def test_a_service_keeps_what_it_has_by_its_status(router: str, keeps: bool) -> None:  # noqa: FBT001 - a column
+    """An older Route does not get the port; what another router said of the Service counts for nothing."""
+    said = Condition(ADMITTED, "True", "Admitted", f"{router}: has pg=6620")
+    there = msgspec.structs.replace(asking("db", "pg=6620"), status=ServiceStatus((said,)))
+    outcome = admit(there, SLICE, route("old", 6620, created="2001-01-01T00:00:00Z"))
+    assert outcome.verdicts[port_of_service("db", "pg")].admitted is keeps
+    assert outcome.verdicts[asker("old")].admitted is not keeps
 
 
 def test_names_of_kinds_and_namespaces_do_not_meet() -> None:
