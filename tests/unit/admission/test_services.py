@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router.admission import Reason
 from router.admission.options import EXTERNAL_TCP_PORT
@@ -119,6 +122,27 @@ def test_a_service_asks_for_at_most_so_many_ports() -> None:
     assert "asks for more than 16 ports" in verdict.message
     (verdict,) = admit(asking("db", "p0=1 " * 100_000, *ports)).verdicts.values()
     assert "asks for more than 16 ports" in verdict.message
+
+
+ENTRIES = st.tuples(
+    st.sampled_from(["pg", "metrics", "dns", "PG", "", "a" * 70]),
+    st.sampled_from(["=", "==", " ", ""]),
+    st.text(max_size=6),
+)
+
+
+@given(st.text(max_size=40) | st.lists(ENTRIES.map("".join), max_size=20).map(" ".join), st.text(max_size=20))
+def test_whatever_is_asked_costs_only_itself(asks: str, name: str) -> None:
+    """Messages are short and can be printed, sections are few, and the names that reach HAProxy have no surprises."""
+    outcome = admit(asking("db", asks, PG, ServicePort(port=1, name=name), DNS), SLICE, route("other", 7000), *DB[1:])
+    assert outcome.verdicts[asker("other")].admitted
+    assert len(outcome.verdicts) <= 1 + MAX_SECTIONS
+    for verdict in outcome.verdicts.values():
+        assert verdict.message.isascii()
+        assert verdict.message.isprintable()
+        assert len(verdict.message) < 1500
+    for section in outcome.model.routes:
+        assert re.fullmatch(r"be_tcp:shop:[a-z0-9_-]+", section.backend.name)
 
 
 def test_a_host_is_a_routes_alone() -> None:

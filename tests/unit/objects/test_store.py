@@ -228,3 +228,18 @@ def test_routes_of_late_namespaces_wait_and_all_else_does_not() -> None:
     assert store.objects.routes[ObjectKey("team", "kept")].spec.host == "second"
     assert ObjectKey("team", "deleted") not in store.objects.routes
     assert store.take()[0] == Changes()
+
+
+def test_services_that_may_ask_are_told_apart_and_wait_where_routes_do() -> None:
+    """A Service with annotations is both, an asker and a Service; one that loses them is told once more. Others never wait."""
+    key = ObjectKey("team", "db")
+    plain = Service(ObjectMeta(name="db", namespace="team"))
+    asks = Service(ObjectMeta(name="db", namespace="team", annotations={"any": "thing"}))
+    store = Store()
+    store.put(asks)
+    assert store.take({"team"})[0] == Changes()
+    assert store.take()[0] == Changes(frozenset({(Service, key)}), frozenset({key}))
+    store.put(plain)
+    assert store.take({"team"})[0] == Changes(frozenset({(Service, key)}), frozenset({key}))
+    store.delete(Service, key)
+    assert store.take()[0] == Changes(services=frozenset({key}))
