@@ -113,7 +113,7 @@ def test_file_that_does_not_parse_keeps_its_last_good_objects(directory: _Direct
         assert directory.refresh() == Changes()
         assert directory.refresh() == Changes()
         (problem,) = directory.problems
-        assert problem.startswith("a.yaml:2:17: not YAML")
+        assert problem.startswith("a.yaml:2:14: not JSON")
         directory.write("b.yaml", route("b", 1234))
         assert directory.refresh() == _changed("b")
         directory.write("a.yaml", route("a", 1234))
@@ -124,7 +124,7 @@ def test_file_that_does_not_parse_keeps_its_last_good_objects(directory: _Direct
         ("manifest problem", path),
         ("manifest recovered", path),
     ]
-    assert (logs[0]["line"], logs[0]["column"], logs[0]["log_level"]) == (2, 17, "warning")
+    assert (logs[0]["line"], logs[0]["column"], logs[0]["log_level"]) == (2, 14, "warning")
 
 
 def test_bad_object_keeps_its_last_good_version(directory: _Directory) -> None:
