@@ -13,7 +13,7 @@ from pathlib import Path
 from router.haproxy.process.binary import HaproxyBinary
 from router.haproxy.talk import master, runtime
 from router.haproxy.talk.cli_socket import command
-from router.model import backend_name, frontend_name, pool_backend_name
+from router.model import Asker, backend_name, frontend_name, pool_backend_name
 from router.plan.commands import close_frontend
 from router.settings import RenderSettings
 from scripts.benchmark import haproxy, pods
@@ -47,7 +47,7 @@ class BareHaproxy:
         samples = []
         for run, number in enumerate(numbers):
             address = pods.ADDRESSES[run % len(pods.ADDRESSES)]
-            backend = backend_name(self.workload.namespace(number), self.workload.name(number))
+            backend = backend_name(Asker.route(self.workload.namespace(number), self.workload.name(number)))
             former = self._servers(backend)
             text = ";".join(
                 [

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from router.haproxy.process.binary import find_binary
 from router.haproxy.talk.workers import Workers
-from router.objects.meta import ObjectKey
 from router.observe.metrics.haproxy import DEFAULT_SERVER_LIMIT, HaproxyMetrics, Owners
 
 _FIRST_PORT = 20_000
@@ -31,7 +30,7 @@ def measure(routes: int, server_limit: int) -> str:
         stats_socket, master_socket = directory / "haproxy.sock", directory / "master.sock"
         config = directory / "haproxy.cfg"
         config.write_text(_configuration(stats_socket, routes), encoding="utf-8")
-        command = [find_binary().path, "-W", "-db", "-S", f"{master_socket},mode,600", "-f", config]
+        command = [str(find_binary().path), "-W", "-db", "-S", f"{master_socket},mode,600", "-f", str(config)]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - found above
         workers = Workers(stats_socket, master_socket, _DEADLINE_S)
         try:
@@ -68,8 +67,8 @@ def _configuration(stats_socket: Path, routes: int) -> str:
 
 
 def _owners(routes: int) -> Owners:
-    ports = {ObjectKey("team", f"route-{number}"): _FIRST_PORT + number for number in range(routes)}
-    return Owners({f"fe_tcp:{port}": key for key, port in ports.items()}, {}, ports, routes * _SERVERS)
+    ports = {f"be_tcp:team:route-{number}": _FIRST_PORT + number for number in range(routes)}
+    return Owners({f"fe_tcp:{port}": backend for backend, port in ports.items()}, {}, ports, routes * _SERVERS)
 
 
 if __name__ == "__main__":
