@@ -82,6 +82,8 @@ class AdmissionSettings:
     """What admission needs to know of the router; everything else it takes from the objects."""
 
     router_name: str = "tcp-router"
+    ledger: str = "tcp-router"
+    """Of which PortClaims go by."""
     ports: PortRanges = PortRanges(((1024, 65535),))
     reserved_ports: PortRanges = PortRanges(())
     sni_port: int = 8443

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Set  # noqa: PYI025 - as it is called in collections.abc
+from collections.abc import Mapping, Set  # noqa: PYI025 - as it is called in collections.abc
 from dataclasses import dataclass
 
 from router.admission.claims import Claim, Loss, decide_host, decide_port, domain_of, host_loss
 from router.admission.domains import Domain, Domains
+from router.admission.ledger import Ledger, Touched
+from router.admission.lines import Lines
+from router.admission.places import SNI, Place
 from router.admission.verdicts import Reason, Rejection
 from router.model import Asker, PortOptions, SharedFrontend, SniHost, backend_name
 from router.ordered import SortedMap
@@ -30,18 +33,31 @@ class ClaimBook:
     Args:
         sni_port: the port shared by all passthrough Routes with a host; 0 is none.
         sni_options: its options.
+        ledger: who holds what, and for whom it is reserved.
+        served: whom this replica serves already, which counts where no PortClaim says who holds a place.
         owns_domains: whether hosts and the wildcard over them must be of one namespace.
     """
 
-    def __init__(self, sni_port: int, sni_options: PortOptions, *, owns_domains: bool = True) -> None:
+    def __init__(
+        self,
+        sni_port: int,
+        sni_options: PortOptions,
+        ledger: Ledger,
+        served: Mapping[Place, Asker],
+        *,
+        owns_domains: bool = True,
+    ) -> None:
         self._sni_port = sni_port
+        self._lines = Lines(ledger, served)
         self._owns_domains = owns_domains
         self._domains = Domains()
         """Of the SNI port, where they are owned."""
         self._claims: dict[Asker, Claim] = {}
         self._by_port: dict[int, dict[Asker, Claim]] = {}
-        self._by_host: dict[str, dict[Asker, Claim]] = {}
+        self._seekers: dict[str, dict[Asker, Claim]] = {}
         """Claims to the SNI port: of those only that were not rejected for their external port."""
+        self._by_host: dict[str, dict[Asker, Claim]] = {}
+        """The same as they stand in line, with those who are remembered and without those from whom the host is kept, as last settled."""
         self._port_rejections: dict[Asker, Rejection] = {}
         self._host_losses: dict[Asker, Loss] = {}
         self._shared: SortedMap[int, SharedFrontend] = SortedMap()
@@ -53,6 +69,8 @@ class ClaimBook:
         self._dirty_claims: set[Asker] = set()
         self._dirty_ports: set[int] = set()
         self._dirty_hosts: set[str] = set()
+        self._restanding: set[str] = set()
+        """Hosts that somebody else has since they were last lined up."""
         self._publish_sni_port()
 
     def put(self, asker: Asker, claim: Claim | None) -> None:
@@ -76,6 +94,17 @@ class ClaimBook:
                 self._dirty_ports.add(claim.port)
         self._dirty_claims.add(asker)
 
+    def touch(self, touched: Touched) -> None:
+        """Take note of what PortClaims may say otherwise now."""
+        self._dirty_ports.update(touched.ports)
+        for first, last in touched.ranges:
+            self._dirty_ports.update(port for port in self._by_port if first <= port <= last)
+        self._dirty_hosts.update(touched.hosts)
+
+    def served(self) -> Mapping[Place, Asker]:
+        """Give who has which place, as last settled."""
+        return self._lines.served
+
     def settle(self) -> set[Asker]:
         """Decide what changed since the last time, and say whose outcome may be another now."""
         changed, self._dirty_claims = self._dirty_claims, set()
@@ -85,7 +114,10 @@ class ClaimBook:
         if self._sni_port:
             for asker in changed:
                 self._seek_host(asker)
-            hosts, self._dirty_hosts = self._dirty_hosts, set()
+            hosts, self._dirty_hosts = self._dirty_hosts | self._restanding, set()
+            self._restanding = set()
+            for host in hosts:
+                self._line_up(host)
             if self._owns_domains:
                 hosts |= self._settle_domains(hosts)
             for host in hosts:
@@ -122,9 +154,11 @@ class ClaimBook:
         return self._shared.values()
 
     def _settle_port(self, port: int) -> set[Asker]:
-        claims = self._by_port[port]
+        claims = self._by_port.get(port, {})
         changed = set()
-        for asker, rejection in decide_port(claims.values(), owns_domains=self._owns_domains).items():
+        queue, barred = self._lines.of_port(port, claims.values())
+        decided = {**decide_port(queue, owns_domains=self._owns_domains), **barred}
+        for asker, rejection in decided.items():
             if self._port_rejections.get(asker) != rejection:
                 changed.add(asker)
                 if rejection is None:
@@ -132,18 +166,27 @@ class ClaimBook:
                 else:
                     self._port_rejections[asker] = rejection
         served = [claim for asker, claim in claims.items() if asker not in self._port_rejections]
+        self._lines.settled(port, served)
         if not claims:
-            del self._by_port[port]
-        # The first in the queue has it, so that a port is served by somebody if anybody claims it.
-        if bool(claims) is not (port in self._served_ports):
+            self._by_port.pop(port, None)
+        if bool(served) is not (port in self._served_ports):
             self._served_ports ^= {port}
             self._turned_ports ^= {port}
         if not served or not served[0].shares_port:
-            self._shared.put(port, None)
+            if self._shared.get(port) is not None:
+                self._shared.put(port, None)
             return changed
         hosts = sorted((_sni_host(claim) for claim in served), key=lambda each: each.host)
         self._publish(SharedFrontend(port, served[0].port_options, tuple(hosts)))
         return changed
+
+    def _line_up(self, host: str) -> None:
+        """Let those who seek a host on the SNI port stand in line."""
+        line = self._lines.of_host(host, self._seekers.get(host, {}).values())
+        if line:
+            self._by_host[host] = line
+        else:
+            self._by_host.pop(host, None)
 
     def _seek_host(self, asker: Asker) -> None:
         """Put a claim to its host in line, or take it out where its port was lost."""
@@ -152,16 +195,18 @@ class ClaimBook:
             return
         if asker in self._port_rejections:
             self._leave_host(asker, claim)
-        elif self._by_host.setdefault(claim.host, {}).get(asker) is not claim:
-            self._by_host[claim.host][asker] = claim
+        elif self._seekers.setdefault(claim.host, {}).get(asker) is not claim:
+            self._seekers[claim.host][asker] = claim
             self._dirty_hosts.add(claim.host)
 
     def _leave_host(self, asker: Asker, claim: Claim | None) -> None:
         if (
             claim is not None
             and claim.host is not None
-            and self._by_host.get(claim.host, {}).pop(asker, None) is not None
+            and self._seekers.get(claim.host, {}).pop(asker, None) is not None
         ):
+            if not self._seekers[claim.host]:
+                del self._seekers[claim.host]
             self._dirty_hosts.add(claim.host)
 
     def _settle_domains(self, hosts: set[str]) -> set[str]:
@@ -169,37 +214,41 @@ class ClaimBook:
         more = set()
         for host in hosts:
             if host != domain_of(host):
-                self._domains.of(host).put(host, decide_host(self._by_host[host].values()))
+                self._domains.of(host).put(host, decide_host(self._by_host.get(host, {}).values()))
         for name in {domain_of(host) for host in hosts}:
             wildcards = self._by_host.get(name, {})
             more |= self._domains.of(name).settle(wildcards.values(), are_others=name in hosts)
         return more
 
     def _settle_host(self, host: str) -> set[Asker]:
-        claims = self._by_host[host]
+        claims = self._by_host.get(host, {})
         domain = self._domains.of(host) if self._owns_domains else Domain()
         if self._owns_domains and host == domain_of(host):
             winner, others = domain.wildcard, Loss(host, None)
         else:
             winner = decide_host(claim for claim in claims.values() if not domain.keeps_out(claim))
             others = Loss(domain_of(host), domain.wildcard.asker if domain.wildcard is not None else None)
-        entry = _sni_host(winner) if winner is not None else None
+        is_served = winner is not None and not winner.remembered_by
+        entry = _sni_host(winner) if winner is not None and is_served else None
+        if self._lines.settled_host(host, winner.asker if winner is not None and is_served else None):
+            # Who has it comes before others from now on, also in what is decided about its domain.
+            self._restanding.add(host)
         if self._sni_hosts.get(host) != entry:
             self._sni_hosts.put(host, entry)
         changed = set()
-        for asker in claims:
-            # Who has it is told before what keeps it from others, which is not so any more when that one comes first by its status.
+        for asker in self._seekers.get(host, ()):
+            # Who has it is told before what keeps it from others, which is not so any more when that one comes first by what it holds.
             loss = (
                 None if winner is not None and asker == winner.asker else Loss(host, winner.asker) if winner else others
             )
+            if asker not in claims and (bar := self._lines.bar(Place(SNI, host), asker)):
+                loss = Loss(host, None, bar)
             if self._host_losses.get(asker) != loss:
                 changed.add(asker)
                 if loss is None:
                     del self._host_losses[asker]
                 else:
                     self._host_losses[asker] = loss
-        if not claims:
-            del self._by_host[host]
         if self._owns_domains:
             self._domains.forget_if_empty(domain_of(host))
         return changed

@@ -1,7 +1,8 @@
 """Who gets which port and which host: claims in their order, decided per port and per host.
 
-The order is the same everywhere: who holds it by its status, then the oldest, then by namespace and name. It depends only
-on the objects, so that every replica decides alike.
+The order is the same everywhere: who holds it by a PortClaim, then whom this replica serves, then the oldest, then by kind, namespace
+and name. But for the second, which counts only until a PortClaim is written, it depends on the objects alone, so that every replica
+decides alike.
 """
 
 from __future__ import annotations
@@ -13,12 +14,24 @@ from typing import NamedTuple
 import msgspec
 
 from router.admission.options import EXTERNAL_TCP_PORT_SNI, port_option_difference
+from router.admission.places import Hold
 from router.admission.request import Request, displayed_host
 from router.admission.verdicts import Reason, Rejection
 from router.model import Asker, PortOptions
 
-Order = tuple[bool, bool, str, tuple[str, str, str, str]]
+Rank = tuple[int, bool, str]
+"""Who comes before whom, whatever its age: those who hold a place come by the age of their PortClaims."""
+Order = tuple[Rank, bool, str, tuple[str, str, str, str]]
 """A place in a queue; its last part is whose."""
+
+NEWCOMER: Rank = (2, False, "")
+SERVED: Rank = (1, False, "")
+"""Of whom this replica serves, while no PortClaim says who holds the place."""
+
+
+def holder_rank(since: str) -> Rank:
+    """Give the rank of who holds a place by a PortClaim that was written then."""
+    return (0, not since, since)
 
 
 class Loss(NamedTuple):
@@ -28,6 +41,12 @@ class Loss(NamedTuple):
     """That which the other has: the same, or the wildcard over it."""
     holder: Asker | None
     """None for a wildcard that is kept out by hosts under it: of several, another would be named after each change."""
+    reserved: str = ""
+    """For whom an admin keeps the host, and by which PortClaim; then nobody needs to have it."""
+
+
+_ANY_OPTIONS = PortOptions(timeout_client_ms=0, maxconn=None, tcp_keepalive=False, accept_proxy=False)
+"""Of who does not ask: nothing is compared with them."""
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -39,8 +58,11 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     port_options: PortOptions
     host: str | None
     created: str | None
-    holds_port: bool
-    holds_host: bool
+    port_rank: Rank = NEWCOMER
+    host_rank: Rank = NEWCOMER
+    """On the SNI port."""
+    remembered_by: str = ""
+    """The PortClaim that this stands for, of a holder that does not ask now: it keeps others out, and is not served."""
 
     @classmethod
     def of(cls, request: Request) -> Claim:
@@ -52,23 +74,38 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             port_options=request.options.port,
             host=request.host,
             created=request.created,
-            holds_port=request.holds_port,
-            holds_host=request.holds_host,
         )
+
+    @classmethod
+    def remembered(cls, hold: Hold) -> Claim:
+        """Give what stands for a holder that does not ask."""
+        place, rank = hold.place, holder_rank(hold.since)
+        return cls(
+            asker=hold.asker,
+            port=place.port or None,
+            shares_port=bool(place.port and place.host),
+            port_options=_ANY_OPTIONS,
+            host=place.host or None,
+            created=None,
+            port_rank=rank,
+            host_rank=rank,
+            remembered_by=hold.claim,
+        )
+
+    @property
+    def whose(self) -> str:
+        """Whose it is, in words."""
+        return f"{self.asker} (PortClaim {self.remembered_by})" if self.remembered_by else str(self.asker)
 
     @property
     def port_order(self) -> Order:
         """The place in the queue for the port, and for the host on a shared port."""
-        return not self.holds_port, self.created is None, self.created or "", self.asker.order
+        return self.port_rank, self.created is None, self.created or "", self.asker.order
 
     @property
     def host_order(self) -> Order:
-        """The place in the queue for the host on the SNI port.
-
-        The status of a Route that shares an external port does not tell on which of the two ports it has its host. It is no
-        proof for the SNI port then: were it taken for one, an older Route could take a host from its holder in two steps.
-        """
-        return not self.holds_host or self.shares_port, self.created is None, self.created or "", self.asker.order
+        """The place in the queue for the host on the SNI port."""
+        return self.host_rank, self.created is None, self.created or "", self.asker.order
 
 
 def domain_of(host: str) -> str:
@@ -79,10 +116,10 @@ def domain_of(host: str) -> str:
 def decide_port(claims: Iterable[Claim], *, owns_domains: bool) -> dict[Asker, Rejection | None]:
     """Decide one external port among those who claim it; None is to have it.
 
-    The first in the queue decides whether the port is dedicated or shared and, if shared, with which options.
+    The first in the queue decides whether the port is dedicated or shared and, if shared, the first that asks decides with which options.
 
     Args:
-        claims: those who claim it.
+        claims: those who claim it, and those who are remembered to have it.
         owns_domains: whether hosts and the wildcard over them must be of one namespace.
     """
     queue = list(claims)
@@ -91,19 +128,25 @@ def decide_port(claims: Iterable[Claim], *, owns_domains: bool) -> dict[Asker, R
     if len(queue) > 1:
         queue.sort(key=lambda claim: claim.port_order)
     first, *others = queue
-    decided: dict[Asker, Rejection | None] = {first.asker: None}
+    setting: Claim | None = None if first.remembered_by else first
+    decided: dict[Asker, Rejection | None] = {} if first.remembered_by else {first.asker: None}
     taken = _Hosts(owns_domains=owns_domains)
     taken.add(first)
     without_host = []
     for claim in others:
-        decided[claim.asker] = rejection = _port_rejection(claim, first)
+        rejection = _port_rejection(claim, first, setting)
+        if not claim.remembered_by:
+            decided[claim.asker] = rejection
         if rejection is None and taken.loss(claim) is None:
             taken.add(claim)
-        elif rejection is None:
+            setting = setting if setting is not None or claim.remembered_by else claim
+        elif rejection is None and not claim.remembered_by:
             without_host.append(claim)
     # Told when all is decided, so that it is told alike when those who have something now come first by their status.
     for claim in without_host:
-        decided[claim.asker] = Rejection(Reason.HOST_ALREADY_CLAIMED, _said(claim, taken.loss(claim), claim.port))
+        decided[claim.asker] = _port_rejection(claim, first, setting) or Rejection(
+            Reason.HOST_ALREADY_CLAIMED, _said(claim, taken.loss(claim), claim.port)
+        )
     return decided
 
 
@@ -147,6 +190,8 @@ def decide_host(claims: Iterable[Claim]) -> Claim | None:
 
 def host_loss(claim: Claim, loss: Loss, sni_port: int) -> str:
     """Say who has the host of a Route on the SNI port."""
+    if loss.reserved:
+        return f"host {displayed_host(loss.host)} on the SNI port {sni_port} is reserved for {loss.reserved}"
     if loss.host == claim.host and loss.holder is not None:
         return f"host {displayed_host(loss.host)} is held by {loss.holder} on the SNI port {sni_port}"
     return _others_host(claim, loss, f"on the SNI port {sni_port}")
@@ -169,20 +214,20 @@ def _others_host(claim: Claim, loss: Loss, where: str) -> str:
     )
 
 
-def _port_rejection(claim: Claim, first: Claim) -> Rejection | None:
+def _port_rejection(claim: Claim, first: Claim, setting: Claim | None) -> Rejection | None:
     if not first.shares_port:
-        return Rejection(Reason.PORT_ALREADY_CLAIMED, f"port {claim.port} is held by {first.asker}")
+        return Rejection(Reason.PORT_ALREADY_CLAIMED, f"port {claim.port} is held by {first.whose}")
     if not claim.shares_port:
         return Rejection(
             Reason.PORT_ALREADY_CLAIMED,
-            f"port {claim.port} is held by {first.asker}, which shares it with Routes "
+            f"port {claim.port} is held by {first.whose}, which shares it with Routes "
             f"that have the annotation {EXTERNAL_TCP_PORT_SNI}",
         )
-    if claim.port_options != first.port_options:
-        key, wanted, held = port_option_difference(claim.port_options, first.port_options)
+    if setting is not None and not claim.remembered_by and claim.port_options != setting.port_options:
+        key, wanted, held = port_option_difference(claim.port_options, setting.port_options)
         return Rejection(
             Reason.INVALID_ANNOTATION,
-            f"annotation {key} is {wanted}, but {held} on {first.asker}, which holds port {claim.port}; "
+            f"annotation {key} is {wanted}, but {held} on {setting.asker}, which holds port {claim.port}; "
             "Routes that share a port must agree on it",
         )
     return None

@@ -14,8 +14,10 @@ from router.admission.claim_book import ClaimBook, ClaimOutcome
 from router.admission.claims import Claim
 from router.admission.destination import NOWHERE, Destination, find_destination
 from router.admission.kinds import KINDS
+from router.admission.ledger import Ledger
 from router.admission.options import sni_port_options
 from router.admission.own_places import Loops, OwnAddresses
+from router.admission.places import SNI, Place
 from router.admission.request import Request, displayed_host
 from router.admission.verdicts import Reason, Rejection, Verdict
 from router.model import Asker, Frontend, Model, RouteSection, backend_name
@@ -26,6 +28,7 @@ from router.ordered import SortedMap
 from router.settings import AdmissionSettings
 
 _INTERNAL_ERROR = "internal error: the router fails to decide about this object; its log says at which place"
+_NOBODY: Mapping[Place, Asker] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,15 @@ class Admission:
     """Decides who is served, and how.
 
     One instance follows one set of objects: every change of them must be told to ``update``, in order.
+
+    Args:
+        settings: what may be served.
+        served: whom this replica serves already, which counts where no PortClaim says who holds a place.
     """
 
-    def __init__(self, settings: AdmissionSettings) -> None:
+    def __init__(self, settings: AdmissionSettings, served: Mapping[Place, Asker] = _NOBODY) -> None:
         self._settings = settings
+        self._ledger = Ledger(settings.ledger)
         self._entries: dict[Asker, _Entry] = {}
         self._read: dict[Slot, tuple[AskingObject, tuple[Asker, ...]]] = {}
         """The objects of ours as they were last read, and who asks by them: one, or one for each section."""
@@ -69,6 +77,8 @@ class Admission:
         self._claims = ClaimBook(
             settings.sni_port,
             sni_port_options(settings.defaults),
+            self._ledger,
+            served,
             owns_domains=not settings.disable_namespace_ownership_check,
         )
         self._sections: SortedMap[Asker, RouteSection] = SortedMap()
@@ -76,8 +86,8 @@ class Admission:
         self._outcome = Outcome(Model((), self._claims.shared_frontends()), self._verdicts.mapping())
 
     def anew(self) -> Admission:
-        """Give one with the same settings that knows of no object yet."""
-        return Admission(self._settings)
+        """Give one with the same settings that knows of no object yet, and only whom this replica serves."""
+        return Admission(self._settings, self._claims.served())
 
     def hold(self, slot: Slot, obj: AskingObject | None) -> None:
         """Reject this very object, with the next update that names it, whatever it asks for; None: decide about it as about any."""
@@ -104,6 +114,9 @@ class Admission:
             to_find |= self._meet_routers(objects)
         for asker in to_find:
             self._find_destination(asker, objects)
+        for key in changes.claims:
+            self._ledger.put(key.name, objects.claims.get(key))
+        self._claims.touch(self._ledger.take_touched())
         decided = self._claims.settle()
         # What is claimed does not depend on where it leads, so that this ends here.
         turned = {asker for port in self._claims.take_turned_ports() for asker in self._by_own_port.get(port, ())}
@@ -112,6 +125,10 @@ class Admission:
         for asker in sorted(decided | to_find | turned | read):
             self._conclude(asker)
         return self._publish()
+
+    def served(self) -> Mapping[Place, Asker]:
+        """Give who has which port, and which host on a shared port, as last updated."""
+        return self._claims.served()
 
     def askers_of(self, slot: Slot) -> tuple[Asker, ...]:
         """Give who asks by an object, as last updated; one that is not ours has nobody."""
@@ -231,7 +248,7 @@ class Admission:
         if entry is None:
             verdict, section = None, None
         else:
-            verdict, section = _concluded(entry, self._claims.outcome(asker))
+            verdict, section = _concluded(entry, self._claims.outcome(asker), has_sni=bool(self._settings.sni_port))
         if verdict is None or verdict != self._verdicts.get(asker):
             self._verdicts.put(asker, verdict)
         if section is None or section != self._sections.get(asker):
@@ -262,7 +279,7 @@ def _services(request: Request | Verdict | None) -> tuple[ObjectKey, ...]:
     return tuple(target.service for target in request.targets) if isinstance(request, Request) else ()
 
 
-def _concluded(entry: _Entry, outcome: ClaimOutcome) -> tuple[Verdict, RouteSection | None]:
+def _concluded(entry: _Entry, outcome: ClaimOutcome, *, has_sni: bool) -> tuple[Verdict, RouteSection | None]:
     request, destination = entry.request, entry.destination
     if isinstance(request, Verdict):
         return request, None
@@ -275,8 +292,15 @@ def _concluded(entry: _Entry, outcome: ClaimOutcome) -> tuple[Verdict, RouteSect
     if outcome.host_loss:
         warnings = (*warnings, f"{outcome.host_loss}; this {request.asker.kind} is reached on port {request.port} only")
         host = host if request.shares_port else None
-    verdict = Verdict(asker=request.asker, port=request.port, host=host, warnings=warnings)
+    places = _places(request, has_sni=has_sni and not outcome.host_loss)
+    verdict = Verdict(asker=request.asker, port=request.port, host=host, warnings=warnings, places=places)
     return verdict, _section(request, destination)
+
+
+def _places(request: Request, *, has_sni: bool) -> tuple[Place, ...]:
+    """Give what one has who is served."""
+    port = (Place(request.port, (request.host or "") if request.shares_port else ""),) if request.port else ()
+    return (*port, Place(SNI, request.host)) if request.host is not None and has_sni else port
 
 
 def _rejected(request: Request, host: str | None, rejection: Rejection) -> Verdict:

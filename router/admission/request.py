@@ -35,10 +35,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     host: str | None
     """The TLS server name that it claims, as ``SniHost.host`` spells it."""
     created: str | None
-    holds_port: bool
-    """Its status says that it has this port already."""
-    holds_host: bool
-    """Its status says that it has this host already."""
     options: RouteOptions
     targets: tuple[Target, ...]
     """Each Service once; that of ``spec.to`` of a Route first."""

@@ -21,7 +21,7 @@ from router.admission.verdicts import NotAcceptable, Reason, Verdict
 from router.admission.weights import MAX_WEIGHT
 from router.model import ROUTE_KIND, Asker
 from router.objects.meta import ObjectKey
-from router.objects.route import Route, RouteIngress, RouteTarget
+from router.objects.route import Route, RouteTarget
 from router.settings import MAX_PORT, AdmissionSettings
 
 MAX_ALTERNATES = 16
@@ -69,8 +69,6 @@ def read_route(route: Route, settings: AdmissionSettings) -> Request | Verdict:
         host=host,
         # "null" in a manifest may arrive as the empty text.
         created=route.metadata.creation_timestamp or None,
-        holds_port=port is not None and _holds_port(route, settings.router_name, port),
-        holds_host=host is not None and _holds_host(route, settings.router_name),
         options=options,
         targets=targets,
         target_port=target_port,
@@ -227,25 +225,3 @@ def _read_target_port(route: Route) -> int | str | None:
             Reason.INVALID_PORT, f"spec.port.targetPort is {shown(number)}; accepted is 1 to {MAX_PORT}, or a name"
         )
     return number
-
-
-def _holds_port(route: Route, router_name: str, port: int) -> bool:
-    return any(
-        condition.type == "PortClaimed" and condition.status == "True" and condition.message == str(port)
-        for entry in _entries(route, router_name)
-        for condition in entry.conditions or ()
-    )
-
-
-def _holds_host(route: Route, router_name: str) -> bool:
-    policy = route.spec.wildcard_policy or "None"
-    return any(
-        _ascii_lower(entry.host) == _ascii_lower(route.spec.host)
-        and (entry.wildcard_policy or "None") == policy
-        and any(condition.type == "Admitted" and condition.status == "True" for condition in entry.conditions or ())
-        for entry in _entries(route, router_name)
-    )
-
-
-def _entries(route: Route, router_name: str) -> tuple[RouteIngress, ...]:
-    return tuple(entry for entry in route.status.ingress or () if entry.router_name == router_name)

@@ -50,7 +50,7 @@ def said_by(service: Service, router_name: str) -> Condition | None:
 
 
 def held(service: Service, router_name: str) -> Mapping[str, int]:
-    """Give the ports that the Service has by its status, by section; the status is written as ``holding`` says it."""
+    """Give the ports that the Service has by what its status says, by section; the status is written as ``holding`` says it. It decides nothing."""
     condition = said_by(service, router_name)
     if condition is None:
         return {}
@@ -92,7 +92,6 @@ def read_service(service: Service, settings: AdmissionSettings) -> tuple[Request
         near = [each for each in near_keys(annotations)[:1] if shown(each.key) not in refused.message]
         message = "; ".join((refused.message, *told(near)))
         return (Verdict(asker=asker, reason=refused.reason, message=message),)
-    has = held(service, settings.router_name)
     asked: list[Request | Verdict] = []
     for section, port in ports.items():
         who = asker._replace(section=section)
@@ -104,22 +103,17 @@ def read_service(service: Service, settings: AdmissionSettings) -> tuple[Request
             asked.append(Verdict(asker=who, port=port, reason=refused.reason, message=refused.message))
         else:
             left_out = tuple(_not_served(service)) if not section else ()
-            holds = has.get(section) == port
-            asked.append(_request(service, who, port, options, (*warnings, *left_out), holds_port=holds))
+            asked.append(_request(service, who, port, options, (*warnings, *left_out)))
     return tuple(asked)
 
 
-def _request(  # noqa: PLR0913 - what all of its ports have in common, and what is one's own
-    service: Service, asker: Asker, port: int, options: RouteOptions, warnings: tuple[str, ...], *, holds_port: bool
-) -> Request:
+def _request(service: Service, asker: Asker, port: int, options: RouteOptions, warnings: tuple[str, ...]) -> Request:
     return Request(
         asker=asker,
         port=port,
         shares_port=False,
         host=None,
         created=service.metadata.creation_timestamp or None,
-        holds_port=holds_port,
-        holds_host=False,
         options=options,
         targets=(Target(service.key, _WEIGHT),),
         target_port=asker.section or None,

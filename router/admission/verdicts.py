@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from router.admission.places import Place
 from router.model import Asker
 from router.ordered import differences
 
@@ -48,6 +49,8 @@ class Verdict:
     message: str = ""
     warnings: tuple[str, ...] = ()
     set_aside: bool = False
+    places: tuple[Place, ...] = ()
+    """What it has, as PortClaims are about it; nothing where its claim was rejected."""
 
     @property
     def admitted(self) -> bool:

@@ -11,6 +11,7 @@ from router import __version__
 
 _MODULES: Mapping[str, str] = {
     "check": "router.cli.check",
+    "claims": "router.cli.claims",
     "demo": "router.demo.command",
     "haproxy": "router.cli.haproxy",
     "ports": "router.cli.ports",
@@ -35,6 +36,7 @@ To see the configuration they make:     tcp-router render DIR
 To route, from manifests in a folder:   tcp-router run --manifests DIR
 To route, from an API server:           tcp-router run
 To see what a running router serves:    tcp-router ports
+To take over who holds which port:      tcp-router claims adopt
 To run HAProxy in a container its own:  tcp-router haproxy
 
 Each option can also be given as the environment variable that its help names.

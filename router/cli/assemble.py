@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from router import __version__, logs
+from router.admission.places import Place
 from router.admission.pool import PortPool
 from router.cli.generations import generations
 from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
@@ -31,6 +32,7 @@ from router.haproxy.talk.limits import ConnectionLimiter
 from router.haproxy.talk.sessions import SessionCounts
 from router.manifests.follow import FilesInput
 from router.manifests.watching import DirectoryWatcher
+from router.model import Asker
 from router.objects.store import Store
 from router.observe.health import Health, alive
 from router.observe.http import METRICS, HttpServer, Page, health_page
@@ -48,11 +50,13 @@ from router.observe.tcp_health import TcpHealth
 from router.observe.tracing import Makes, Tracing, Untraced
 from router.reconcile.apply import Applier
 from router.reconcile.controller import Controller
+from router.reconcile.hooks import Reporter
 from router.reconcile.judge import Judge
 from router.reconcile.level import Leveler
 from router.reconcile.room import Room
 from router.reconcile.state_dir import StateDir
 from router.reconcile.timing import Timing
+from router.reconcile.won_file import WonFile, read_won
 from router.render import Renderer, TemplateSet
 from router.render.listen import listen_addresses
 from router.settings import AdmissionSettings, PortRanges, RenderSettings
@@ -132,12 +136,11 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     metrics = makes.metrics(binary.build, lambda: haproxy.is_up)
     metrics.compare_versions(lambda: bool(haproxy.other_version))
     metrics.show_limits(lambda: limiter.in_force)
-    show_files(metrics.registry, room.now)
-    show_threads(metrics.registry, SUPERVISOR)
-    show_lost_lines(metrics.registry, logs.lost_lines)
+    _show(metrics, room)
+    won, reporters = _won(cluster, state, stack)
     controller = Controller(
         store=store,
-        admission=makes.admission(admission),
+        admission=makes.admission(admission, won),
         applier=Applier(haproxy, state, judge, makes.worker(settings.stats_socket), pool, level, limiter.loaded),
         haproxy=haproxy,
         renderer=at_start,
@@ -148,14 +151,14 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
             reload_interval_s=options.reload_interval / 1000,
             namespace_reloads=(30, options.reload_interval / 100),
         ),
-        reporter=cluster.writer if cluster is not None else None,
+        reporters=reporters,
     )
     source, input_problems = _source(options, followed, store, metrics, stack, makes)
     readiness = Readiness(
         lambda: controller.snapshot, lambda: haproxy.takes_traffic, lambda: haproxy.kept_ports, input_problems
     )
     metrics.show_readiness(readiness.now)
-    pages = _pages(controller, metrics, SessionCounts(settings.stats_socket), options.canonical_hostname)
+    pages = _pages(controller, metrics, _sessions(settings, cluster), options.canonical_hostname)
 
     def liveness() -> Health:
         return _alive(controller, haproxy)
@@ -199,6 +202,34 @@ def _pool_ports(pool: PortRanges, admission: AdmissionSettings) -> PortRanges:
             f"--port-pool has the ports {listed}{more}, which --ports does not let any Route have; it allows {str(admission.ports) or 'none'}"
         )
     return pool
+
+
+def _sessions(settings: RenderSettings, cluster: Cluster | None) -> SessionCounts:
+    """Give what says who is connected, to PortClaims too."""
+    counts = SessionCounts(settings.stats_socket)
+    if cluster is not None:
+        cluster.look_at_use(lambda: [name for name, now in (counts.current() or {}).items() if now.sessions])
+    return counts
+
+
+def _show(metrics: Metrics, room: Room) -> None:
+    """Show what is of the process as a whole."""
+    show_files(metrics.registry, room.now)
+    show_threads(metrics.registry, SUPERVISOR)
+    show_lost_lines(metrics.registry, logs.lost_lines)
+
+
+def _won(
+    cluster: Cluster | None, state: StateDir, stack: ExitStack
+) -> tuple[Mapping[Place, Asker], tuple[Reporter, ...]]:
+    """Give what was won before, where that is to be kept here, and who is told of each turn."""
+    if cluster is not None:
+        return {}, cluster.reporters
+    won = read_won(state.won)
+    file = WonFile(state.won, won)
+    stack.callback(file.stop)
+    file.start()
+    return won, (file,)
 
 
 def _http(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
@@ -18,7 +19,13 @@ from router.kube.siblings import Siblings
 from router.objects.store import Store
 from router.observe.metrics.api import ApiMetrics, ApiReadings
 from router.observe.tracing import Makes
-from router.settings import KubeSettings, RouterPodSettings
+from router.reconcile.hooks import Reporter
+from router.settings import ClaimSettings, KubeSettings, RouterPodSettings
+from router.status.claim_api import ClaimApi
+from router.status.claim_keeper import ClaimKeeper
+from router.status.claim_usage import Busy, ClaimUsage
+from router.status.claims import ClaimsWriter
+from router.status.holders import Holders
 from router.status.selection import Selection
 from router.status.writer import StatusWriter
 
@@ -38,14 +45,15 @@ _SIBLING_DEADLINES = Deadlines(connect_s=1.0, read_s=2.0, total_s=2.0)
 
 
 class _Wakes:
-    """Tells the writer at once that it may write, or may not any more."""
+    """Tells the writers at once that they may write, or may not any more."""
 
-    def __init__(self, writer: StatusWriter) -> None:
-        self._writer = writer
+    def __init__(self, *writers: StatusWriter | ClaimsWriter) -> None:
+        self._writers = writers
 
     def leading(self, leads: bool) -> None:  # noqa: ARG002, FBT001 - the writer asks for itself
-        """Wake the writer."""
-        self._writer.wake()
+        """Wake the writers."""
+        for writer in self._writers:
+            writer.wake()
 
 
 class _Whereabouts:
@@ -59,6 +67,42 @@ class _Whereabouts:
 
 
 @dataclass(frozen=True, slots=True)
+class _Claims:
+    """What writes PortClaims."""
+
+    connection: Connection
+    writer: ClaimsWriter
+    usage: ClaimUsage
+    keeper: ClaimKeeper
+
+    def start(self) -> None:
+        """Begin to write."""
+        self.writer.start()
+        self.usage.start()
+
+    def stop(self) -> None:
+        """Write no more."""
+        self.writer.stop()
+        self.usage.stop()
+        self.connection.close()
+
+
+def _claims(options: RunSettings, connection: Connection, is_leader: Callable[[], bool]) -> _Claims:
+    to_write = connection.sibling(_WRITE_DEADLINES)
+    writer = ClaimsWriter(
+        to_write,
+        options.lease_namespace,
+        options.ledger_name,
+        options.router_name,
+        holders=Holders(to_write, options.admission()),
+        is_leader=is_leader,
+        per_second=options.claims_rate,
+    )
+    usage = ClaimUsage(ClaimApi(to_write, options.lease_namespace, options.ledger_name, options.router_name))
+    return _Claims(to_write, writer, usage, ClaimKeeper(options.ledger_name, writer, usage))
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """What follows one API server and reports to it."""
 
@@ -66,6 +110,7 @@ class Cluster:
     connection: Connection
     to_write: Connection
     writer: StatusWriter
+    claims: _Claims | None
     election: LeaderElection
     whereabouts: _Whereabouts
 
@@ -84,6 +129,9 @@ class Cluster:
             route_selector=options.route_selector,
             endpoints=options.endpoints,
             router_pods=_router_pods(options),
+            claims=None
+            if options.claims == "off"
+            else ClaimSettings(namespace=options.lease_namespace, required=options.claims == "required"),
         )
         connection = Connection.open(settings)
         if not connection.is_verified:
@@ -107,14 +155,25 @@ class Cluster:
             nodes=whereabouts.nodes,
             selection=Selection(settings.namespaces, settings.namespace_selector, settings.route_selector),
         )
+        claims = _claims(options, connection, lambda: election.is_leader()) if settings.claims is not None else None  # noqa: PLW0108 - it is made next
         election = LeaderElection(
             connection.sibling(_LEASE_DEADLINES),
             options.lease_namespace,
             options.lease,
             unique_identity(pod),
-            observer=_Wakes(writer),
+            observer=_Wakes(writer, *((claims.writer,) if claims is not None else ())),
         )
-        return cls(settings, connection, to_write, writer, election, whereabouts)
+        return cls(settings, connection, to_write, writer, claims, election, whereabouts)
+
+    def look_at_use(self, busy: Busy) -> None:
+        """Say in PortClaims when they were last used, by the backends that have connections."""
+        if self.claims is not None:
+            self.claims.usage.busy = busy
+
+    @property
+    def reporters(self) -> tuple[Reporter, ...]:
+        """Who is told of each turn: what is written of claims comes before what is written of statuses."""
+        return (self.claims.keeper, self.writer) if self.claims is not None else (self.writer,)
 
     @property
     def sources(self) -> frozenset[str]:
@@ -150,9 +209,11 @@ class Cluster:
                 status_writes=self.writer.writes,
                 events=self.writer.events,
                 queued=lambda: self.writer.queued,
+                claim_writes=lambda: self.claims.writer.writes() if self.claims is not None else {},
+                claims_queued=lambda: self.claims.writer.queued if self.claims is not None else 0,
             )
         )
-        return ClusterSource(followed, self.to_write, self.writer, self.election)
+        return ClusterSource(followed, self.to_write, self.writer, self.claims, self.election)
 
 
 def _router_pods(options: RunSettings) -> RouterPodSettings | None:
@@ -172,12 +233,15 @@ class ClusterSource:
     followed: KubeInput
     to_write: Connection
     writer: StatusWriter
+    claims: _Claims | None
     election: LeaderElection
 
     def start(self) -> None:
         """Begin to follow, to stand for election and to report."""
         self.followed.start()
         self.election.start()
+        if self.claims is not None:
+            self.claims.start()
         self.writer.start()
 
     def problems(self) -> tuple[str, ...]:
@@ -189,5 +253,7 @@ class ClusterSource:
         """End all of it; the Lease is released last, when nothing is written any more."""
         self.followed.stop()
         self.writer.stop()
+        if self.claims is not None:
+            self.claims.stop()
         self.to_write.close()
         self.election.stop()

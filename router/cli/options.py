@@ -38,6 +38,8 @@ def option(*names: str, env: str | list[str] | None = None, **attributes: Any) -
 ADMISSION = (
     option("--router-name", env=["ROUTER_SERVICE_NAME", "WZH_ROUTER_NAME"], type=LabelType(), default="tcp-router",
            help="Serve the Routes whose router-name annotation says this."),
+    option("--ledger", type=LabelType(), default=None, show_default="the Lease's name",
+           help="Which PortClaims to go by; routers of one name that divide the Routes by labels need different ones."),
     option("--ports", type=PortRangesType(), default="1024-65535", help="Ports that Routes may ask for."),
     option("--reserved-ports", type=PortRangesType(), default=None, show_default="none; with --host-network those of OpenShift's nodes",
            help="Ports that no Route gets, beside the router's own."),
@@ -119,6 +121,10 @@ CLUSTER = (
     option("--node-name", env="NODE_NAME", type=NodeNameType(), default=None, show_default="the host's name",
            help="Name of the node that this process is on; named in a Route's status where a problem is that node's alone."),
     option("--lease-name", type=LabelType(), default=None, show_default="the router's name", help="Name of that Lease."),
+    option("--claims", type=click.Choice(["required", "auto", "off"]), default="auto",
+           help="PortClaims, in --lease-namespace, by which is remembered who holds which port. required: nothing is served before they were read once; "
+                "auto: go without where the API server has no such kind; off: remember nothing over a restart."),
+    option("--claims-rate", type=click.FloatRange(0.1, 10_000), default=200.0, help="Most requests a second that are about PortClaims."),
 )  # fmt: skip
 
 HTTP_PORT = 1936

@@ -18,6 +18,7 @@ class ServingSettings:
     """What decides what is served, and how: the options of ADMISSION, RENDER and HTTP, by their names; times in milliseconds."""
 
     router_name: str
+    ledger: str | None
     ports: PortRanges
     reserved_ports: PortRanges | None
     host_network: bool
@@ -51,6 +52,11 @@ class ServingSettings:
     tcp_health_port: int
 
     @property
+    def ledger_name(self) -> str:
+        """The name of the PortClaims that count."""
+        return self.ledger or self.router_name
+
+    @property
     def http_address(self) -> tuple[str, int]:
         """Address and port of the router's HTTP; port 0 is one that the system chooses."""
         return self.listen or ("127.0.0.1", self.stats_port)
@@ -70,6 +76,7 @@ class ServingSettings:
             reserved = on_nodes if self.host_network else PortRanges(())
         return AdmissionSettings(
             router_name=self.router_name,
+            ledger=self.ledger_name,
             ports=self.ports,
             reserved_ports=reserved | PortRanges.of(*own_ports),
             sni_port=self.sni_port,
@@ -139,6 +146,8 @@ class RunSettings(ServingSettings):
     endpoints: Literal["endpointslices", "endpoints"]
     lease_namespace: str
     lease_name: str | None
+    claims: Literal["required", "auto", "off"]
+    claims_rate: float
     router_pod_selector: str
     pod_name: str | None
     node_name: str | None
@@ -155,3 +164,8 @@ class RunSettings(ServingSettings):
     def lease(self) -> str:
         """The name of the Lease by which replicas agree on who writes."""
         return self.lease_name or self.router_name
+
+    @property
+    def ledger_name(self) -> str:
+        """The name of the PortClaims that count: the Lease's, as those are written by one replica of those that have it."""
+        return self.ledger or self.lease

@@ -20,6 +20,7 @@ from router.manifests.text import Document, Mark, Marks, read_yaml, utf_8
 from router.objects.decoding import API_VERSIONS, FieldPath, Misfit, decode, kind_of, shown
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
+from router.objects.portclaim import PortClaim
 
 """What an object is known by: its kind and key."""
 
@@ -242,7 +243,7 @@ def _object(value: object) -> KubernetesObject | Misfit | None:
     if kind is None or isinstance(kind, Misfit):
         return kind
     obj = decode(kind, value)
-    return obj if isinstance(obj, Misfit) else _misnamed(obj) or obj
+    return obj if isinstance(obj, Misfit) else _misnamed(obj) or _unwritten(obj) or obj
 
 
 def _misnamed(obj: KubernetesObject) -> Misfit | None:
@@ -251,6 +252,13 @@ def _misnamed(obj: KubernetesObject) -> Misfit | None:
         return Misfit("not a DNS label (a-z, 0-9 and -)", ("metadata", "namespace"))
     if not _is_object_name(obj.metadata.name):
         return Misfit("not a DNS name (a-z, 0-9, - and dots)", ("metadata", "name"))
+    return None
+
+
+def _unwritten(obj: KubernetesObject) -> Misfit | None:
+    """Refuse what only a router writes: a folder is an admin's, whose word about ports is a reservation."""
+    if isinstance(obj, PortClaim) and obj.spec.origin != "Reserved":
+        return Misfit("Won is for routers that follow an API server; write Reserved", ("spec", "origin"))
     return None
 
 

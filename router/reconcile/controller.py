@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from router.admission import Admission
 from router.haproxy.control import Control
@@ -46,7 +46,7 @@ class Controller:
         observer: is told what happens.
         room: decides what HAProxy does without where it may not open enough files.
         timing: when things are tried again.
-        reporter: tells Routes what became of them, where that is possible.
+        reporters: tell those who ask, and PortClaims, what became of them, where that is possible.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that meet here, and nowhere else
@@ -61,12 +61,12 @@ class Controller:
         observer: Observer,
         room: Room,
         timing: Timing,
-        reporter: Reporter | None = None,
+        reporters: Sequence[Reporter] = (),
     ) -> None:
         self._store = store
         self._haproxy = haproxy
         self._templates = TemplateChoice(renderer, load_templates)
-        self._publisher = Publisher(observer, reporter)
+        self._publisher = Publisher(observer, reporters)
 
         self._templates_changed = threading.Event()
         self._stopping = threading.Event()

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from router.admission import Admission, Outcome
 from router.objects.kinds import Slot
-from router.objects.store import Store
+from router.objects.portclaim import PortClaim
+from router.objects.store import Changes, Store
 from router.plan import ReloadReason
 from router.reconcile.hooks import Observer
 from router.reconcile.isolation import Isolation
@@ -34,21 +35,23 @@ class Deciding:
         self.outcome: Outcome | None = None
         """Of what was taken so far; None before, and where everything is to be decided anew."""
         self.unreported: frozenset[Slot] = frozenset()
-        """What may ask, or might, and is another object than the one last reported on, or gone."""
+        """What may ask, or might, and PortClaims, that are other objects than those last reported on, or gone."""
 
     def take(self, now_s: float) -> Outcome:
         """Decide about what arrived since (now is ``time.monotonic``)."""
         changes, arrived_s = self._store.take(self._shares.used_up(now_s))
         self._shares.touched(changes.askers)
         if changes:
-            self.unreported |= changes.askers
+            self.unreported |= changes.askers | _claims(changes)
             self._observer.changes_seen(changes)
             if self._unserved_since_s is None:
                 self._unserved_since_s = arrived_s
         if self.outcome is None:
             everything = self._store.objects.everything()
-            self.unreported |= everything.askers
-            changes = replace(everything, askers=changes.askers | everything.askers)
+            self.unreported |= everything.askers | _claims(everything)
+            changes = replace(
+                everything, askers=changes.askers | everything.askers, claims=changes.claims | everything.claims
+            )
         if changes or self.outcome is None or self._isolation.due(now_s) is not None:
             self.outcome = self._isolation.update(self._store.objects, changes, now_s)
         return self.outcome
@@ -74,3 +77,7 @@ class Deciding:
             verdict = self.outcome.verdicts.get(asker) if self.outcome is not None else None
             if verdict is not None and verdict.port is not None:
                 yield verdict.port
+
+
+def _claims(changes: Changes) -> frozenset[Slot]:
+    return frozenset((PortClaim, key) for key in changes.claims)

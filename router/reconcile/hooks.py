@@ -44,5 +44,5 @@ class Reporter(Protocol):
         Args:
             snapshot: the outcome.
             objects: all that the inputs give, ours or not; to be read during the call only.
-            changed: what may ask, or might, and is another object than at the last call, or gone.
+            changed: what may ask, or might, and PortClaims, that are other objects than at the last call, or gone.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from router.objects.store import Objects
@@ -16,12 +17,12 @@ class Publisher:
 
     Args:
         observer: is told of snapshots that differ from those before.
-        reporter: tells Routes what became of them, where that is possible.
+        reporters: tell those who ask, and PortClaims, what became of them, where that is possible.
     """
 
-    def __init__(self, observer: Observer, reporter: Reporter | None) -> None:
+    def __init__(self, observer: Observer, reporters: Sequence[Reporter]) -> None:
         self._observer = observer
-        self._reporter = reporter
+        self._reporters = reporters
         self._reported: Snapshot | None = None
         self.snapshot = Snapshot()
         """The last one."""
@@ -36,8 +37,9 @@ class Publisher:
     def report(self, deciding: Deciding, objects: Objects) -> None:
         """Tell those who ask, if there is anything new. Not while changes wait: then the verdicts are of other objects than those in the store."""
         is_news = self.snapshot is not self._reported or bool(deciding.unreported)
-        if self._reporter is not None and is_news and deciding.outcome is not None:
-            self._reporter.update(self.snapshot, objects, deciding.unreported)
+        if is_news and deciding.outcome is not None:
+            for reporter in self._reporters:
+                reporter.update(self.snapshot, objects, deciding.unreported)
             self._reported, deciding.unreported = self.snapshot, frozenset()
 
     def failed(self, problem: str) -> None:

@@ -5,6 +5,7 @@ haproxy.cfg.candidate   what is about to be checked
 haproxy.cfg.previous    what haproxy.cfg was before the reload under way
 haproxy.cfg.level       what haproxy.cfg is to be after changes that needed no reload
 haproxy.files           how many files a HAProxy in a container of its own may have open
+claims.json             what was won, where the input is a folder
 generations.json        whom HAProxy may share ports with, for HAProxy's container
 servers.state           which servers the last worker knew to be down, for the next one
 maps/                   map and ACL files, named by their content; unused ones are swept after a success
@@ -40,6 +41,7 @@ class StateDir:
         self._level = path / "haproxy.cfg.level"
         self._server_states = path / "servers.state"
         self.generations = path / "generations.json"
+        self.won = path / "claims.json"
         self._maps = path / "maps"
         self._known: set[str] = set()
         """Map and ACL files that are known to have the content which their names say."""
@@ -58,7 +60,16 @@ class StateDir:
             SettingsError: it cannot be made or written, another user made it or something in it, or another router uses it.
         """
         lock = self.path / "lock"
-        files = (self.config, self.candidate, self._previous, self._level, self._server_states, self.generations, lock)
+        files = (
+            self.config,
+            self.candidate,
+            self._previous,
+            self._level,
+            self._server_states,
+            self.generations,
+            self.won,
+            lock,
+        )
         try:
             owned.make_folders(self.path, (self._maps, self.path / "run"), files)
             self._lock = owned.open_file(lock, os.O_RDWR)

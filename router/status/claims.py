@@ -15,18 +15,16 @@ from router.errors import ApiConflict, ApiError, ApiForbidden, ApiInvalid, ApiNo
 from router.kube.api import DeletingApi
 from router.model import Asker
 from router.objects.portclaim import ClaimHolder, PortClaim, PortClaimStatus
-from router.shapes import write
-from router.status.claim_work import NOW, Check, Create, Remake, Tell, Work, displayed
+from router.status.claim_api import ClaimApi
+from router.status.claim_work import NOW, Check, Create, Remake, Tell, Work
 from router.status.claims_backlog import ClaimsBacklog
 from router.status.holders import Holders
 from router.status.outage import Outage
 from router.status.pacing import TokenBucket
-from router.status.route import MERGE_PATCH
 from router.supervisor import SUPERVISOR, Supervisor
 
 log = structlog.get_logger()
 
-_GROUP = "tcp-router.openshift.io/v1alpha1"
 _IDLE_S = 0.25
 _STOP_S = 0.9
 _AGAIN_S = 5.0
@@ -65,11 +63,7 @@ class ClaimsWriter:
         wall_clock: Callable[[], float] = time.time,
         supervisor: Supervisor = SUPERVISOR,
     ) -> None:
-        self._api = api
-        self._path = f"/apis/{_GROUP}/namespaces/{namespace}/portclaims"
-        self._namespace = namespace
-        self._ledger = ledger
-        self._router_name = router_name
+        self._claims = ClaimApi(api, namespace, ledger, router_name)
         self._holders = holders
         self._is_leader = is_leader
         self._clock = clock
@@ -187,22 +181,8 @@ class ClaimsWriter:
                 return self._check(work)
 
     def _create(self, name: str, place: Place, asker: Asker) -> None:
-        spec = {
-            "ledger": self._ledger,
-            "routerName": self._router_name,
-            "port": place.port,
-            "host": displayed(place.host),
-            "origin": "Won",
-            "holder": asker._asdict(),
-        }
         self._bucket.take(self._clock())
-        body = {
-            "apiVersion": _GROUP,
-            "kind": "PortClaim",
-            "metadata": {"name": name, "namespace": self._namespace},
-            "spec": spec,
-        }
-        self._api.post(self._path, write(body))
+        self._claims.create(name, place, asker)
         self._counts["created"] += 1
 
     def _check(self, work: Check) -> float | None:
@@ -222,21 +202,12 @@ class ClaimsWriter:
         return _AGAIN_S
 
     def _delete(self, claim: PortClaim) -> None:
-        """Delete a claim as it is known; one that somebody touched meanwhile is not the one that this was decided about."""
-        preconditions = {"uid": claim.metadata.uid, "resourceVersion": claim.metadata.resource_version}
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
         self._bucket.take(self._clock())
-        try:
-            self._api.delete(f"{self._path}/{claim.metadata.name}", write(body))
-        except ApiNotFound:
-            return
-        self._counts["deleted"] += 1
+        self._counts["deleted"] += self._claims.delete(claim)
 
     def _tell(self, work: Tell) -> None:
         self._bucket.take(self._clock())
-        metadata = {"resourceVersion": work.claim.metadata.resource_version}
-        body = {"metadata": metadata, "status": _as_json(work.status, self._now())}
-        self._api.patch(f"{self._path}/{work.name}/status", write(body), MERGE_PATCH)
+        self._claims.tell(work.claim, _as_json(work.status, self._now()))
         self._counts["told"] += 1
 
     def _now(self) -> str:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from router.admission import route as routes
-from router.admission import service as services
+import msgspec
+
+from router.admission.kinds import KINDS, AskerKind
+from router.admission.options import EXTERNAL_TCP_PORT
 from router.admission.places import SNI, Place
-from router.errors import ApiNotFound
+from router.admission.request import Request
+from router.admission.verdicts import Verdict
+from router.errors import ApiNotFound, ApiUnreadable
 from router.kube.api import Api
-from router.model import ROUTE_GROUP, ROUTE_KIND, SERVICE_KIND, Asker
-from router.objects.meta import ObjectKey
+from router.model import Asker
+from router.objects.decoding import Misfit, decode
+from router.objects.kinds import KubernetesObject
 from router.objects.route import Route
 from router.settings import AdmissionSettings
+from router.shapes import read_any
 from router.status.claim_work import displayed
-from router.status.route_api import read_route, routes_path
-from router.status.service import read_service
 
-Read = Callable[[Api, Asker, Place, AdmissionSettings], bool]
+_KINDS: Mapping[tuple[str, str], AskerKind] = {(each.group, each.kind): each for each in KINDS.values()}
 
 
 class Holders:
@@ -41,53 +45,66 @@ class Holders:
         Raises:
             ApiError: it is not known, as the API server answered; ApiNotFound where it has no such kind (any more).
         """
-        read = _KINDS.get((holder.group, holder.kind))
-        return read is None or read(self._api, holder, place, self._settings)
+        return self.successor(holder, place) == holder
+
+    def successor(self, holder: Asker, place: Place) -> Asker | None:
+        """Give who has a holder's name now and asks for the place: the holder itself, or one that was made again; None is nobody.
+
+        Raises:
+            ApiError: it is not known, as above.
+        """
+        kind = _KINDS.get((holder.group, holder.kind))
+        if kind is None:
+            return holder
+        obj = self._read(kind, holder)
+        if obj is None or not kind.is_ours(obj, self._settings):
+            return None
+        for request in kind.read(obj, self._settings):
+            if _is_unreadable(obj, request, place):
+                # Nobody can tell which port it means, so that it may be this one.
+                return request.asker._replace(section=holder.section)
+            if request.asker.section == holder.section and _asks_for(obj, request, place):
+                return request.asker
+        return None
+
+    def _read(self, kind: AskerKind, holder: Asker) -> KubernetesObject | None:
+        root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+        path = f"{root}/namespaces/{holder.namespace}/{kind.plural}"
+        try:
+            body = self._api.get(f"{path}/{holder.name}")
+        except ApiNotFound:
+            # The same answer means that there is no such kind, of which nothing may be concluded: then this raises it again.
+            self._api.get(path, {"limit": "1"})
+            return None
+        try:
+            value = read_any(body)
+        except msgspec.DecodeError as error:
+            raise ApiUnreadable(f"GET {path}/{holder.name}: {error}") from error
+        decoded = decode(kind.struct, value) if isinstance(value, dict) else Misfit("is no object")
+        if isinstance(decoded, Misfit):
+            raise ApiUnreadable(f"GET {path}/{holder.name}: {decoded}")
+        return decoded
 
 
-def _route_asks(api: Api, holder: Asker, place: Place, settings: AdmissionSettings) -> bool:
-    try:
-        route = read_route(api, ObjectKey(holder.namespace, holder.name))
-    except ApiNotFound:
-        # The same answer means that there is no such kind, of which nothing may be concluded: then this raises it again.
-        api.get(routes_path(holder.namespace), {"limit": "1"})
-        return False
-    return route.metadata.uid == holder.uid and _asks_for(route, place, settings)
+def _is_unreadable(obj: KubernetesObject, request: Request | Verdict, place: Place) -> bool:
+    is_mistaken = isinstance(request, Verdict) and request.port is None and place.port != SNI
+    return is_mistaken and EXTERNAL_TCP_PORT in (obj.metadata.annotations or {})
 
 
-def _asks_for(route: Route, place: Place, settings: AdmissionSettings) -> bool:
-    if not routes.is_ours(route, settings.router_name):
-        return False
-    request = routes.read_route(route, settings)
+def _asks_for(obj: KubernetesObject, request: Request | Verdict, place: Place) -> bool:
     if place.port == SNI:
-        # Also where there is no SNI port for now, or its requirements are not met.
-        return _host_of(route) == displayed(place.host)
-    return request.port == place.port and place.host in {"", request.host or "", _bare(request.host)}
+        if isinstance(obj, Route):
+            # Also where there is no SNI port for now, or its requirements are not met.
+            return _host_of(obj) == displayed(place.host)
+        return isinstance(request, Request) and request.host == place.host
+    if request.port != place.port:
+        return False
+    if isinstance(request, Request):
+        return place.host == ((request.host or "") if request.shares_port else "")
+    # It is mistaken in something, and how it wants the port cannot be told: when that is mended, it shall have it.
+    return True
 
 
 def _host_of(route: Route) -> str:
     host = route.spec.host.lower()
     return f"*.{host.partition('.')[2]}" if route.spec.wildcard_policy == "Subdomain" else host
-
-
-def _bare(host: str | None) -> str:
-    return (host or "").removeprefix("*")
-
-
-def _service_asks(api: Api, holder: Asker, place: Place, settings: AdmissionSettings) -> bool:
-    try:
-        service = read_service(api, ObjectKey(holder.namespace, holder.name))
-    except ApiNotFound:
-        # Every API server has Services.
-        return False
-    if service.metadata.uid != holder.uid or not services.is_ours(service, settings.router_name):
-        return False
-    asked = services.read_service(service, settings)
-    return any(each.port == place.port and each.asker.section == holder.section for each in asked) or any(
-        # What cannot be read asks in vain, for all of its ports.
-        each.port is None
-        for each in asked
-    )
-
-
-_KINDS: Mapping[tuple[str, str], Read] = {(ROUTE_GROUP, ROUTE_KIND): _route_asks, ("", SERVICE_KIND): _service_asks}

@@ -22,6 +22,7 @@ from router.objects.decoding import Misfit
 from router.objects.discovery import EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey
+from router.objects.portclaim import PortClaim
 from router.objects.route import Route
 from router.objects.store import Store
 from router.observe.ports import port_rows
@@ -34,7 +35,12 @@ from tests.support.router_process import RouterProcess, http_get
 Address = tuple[str, int]
 
 ROUTER_NAME = "tcp-router"
-_KINDS: Mapping[str, type[KubernetesObject]] = {"Route": Route, "Service": Service, "EndpointSlice": EndpointSlice}
+_KINDS: Mapping[str, type[KubernetesObject]] = {
+    "Route": Route,
+    "Service": Service,
+    "EndpointSlice": EndpointSlice,
+    "PortClaim": PortClaim,
+}
 _SETTINGS = AdmissionSettings(
     router_name=ROUTER_NAME, ports=PortRanges(((1, 65535),)), sni_port=0, allow_loopback_endpoints=True
 )

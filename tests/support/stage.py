@@ -294,7 +294,7 @@ class Stage:
             observer=observer or self.witness,
             room=self.room,
             timing=timing,
-            reporter=reporter or self.witness,
+            reporters=(reporter or self.witness,),
         )
 
         def close() -> None:

@@ -39,6 +39,9 @@ class ApiReadings:
     events: Callable[[], Mapping[str, int]]
     """By result."""
     queued: Callable[[], int]
+    claim_writes: Callable[[], Mapping[str, int]] = dict
+    """By result."""
+    claims_queued: Callable[[], int] = lambda: 0
 
 
 class ApiMetrics:
@@ -94,8 +97,25 @@ class _Readings(Collector):
         )
         yield _by_result("tcp_router_status_writes", "Writes of Routes' status.", self._readings.status_writes())
         yield _by_result("tcp_router_events", "Events about Routes.", self._readings.events())
+        yield from self._claims(kinds.get("portclaims"))
         yield GaugeMetricFamily(
             "tcp_router_status_queue", "Routes that wait for a look at their status.", value=self._readings.queued()
+        )
+
+    def _claims(self, claims: KindState | None) -> Iterator[Metric]:
+        """Give the metrics of PortClaims, where there are any to go by."""
+        if claims is None:
+            return
+        yield GaugeMetricFamily(
+            "tcp_router_claims_known",
+            "1 while PortClaims are known as the API server has them; 0 while the last known ones hold.",
+            value=claims.is_connected,
+        )
+        yield _by_result("tcp_router_claim_writes", "Requests about PortClaims.", self._readings.claim_writes())
+        yield GaugeMetricFamily(
+            "tcp_router_claims_queue",
+            "What waits to be done about PortClaims, where this replica leads.",
+            value=self._readings.claims_queued(),
         )
 
 

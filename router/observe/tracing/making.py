@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from router.admission import Admission
+from router.admission.places import Place
 from router.haproxy.talk.worker import WorkerSocket
 from router.kube.api import StoppableApi
+from router.model import Asker
 from router.objects.store import Store
 from router.observe.metrics.router import Metrics
 from router.settings import AdmissionSettings
@@ -20,7 +22,7 @@ class Makes(Protocol):
     def store(self, sources: frozenset[str]) -> Store:
         """Make the store."""
 
-    def admission(self, settings: AdmissionSettings) -> Admission:
+    def admission(self, settings: AdmissionSettings, served: Mapping[Place, Asker]) -> Admission:
         """Make what decides."""
 
     def worker(self, stats_socket: Path) -> WorkerSocket:

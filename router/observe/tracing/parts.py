@@ -11,8 +11,10 @@ import structlog
 from prometheus_client import Histogram
 
 from router.admission import Admission, Outcome
+from router.admission.places import Place
 from router.haproxy.talk.worker import WorkerSocket
 from router.kube.api import Query, StoppableApi, Stream
+from router.model import Asker
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.store import Changes, Objects, Store
 from router.observe.metrics.router import Metrics
@@ -36,9 +38,9 @@ class Tracing:
         """Make the store."""
         return _Store(sources, self._trace)
 
-    def admission(self, settings: AdmissionSettings) -> Admission:
+    def admission(self, settings: AdmissionSettings, served: Mapping[Place, Asker]) -> Admission:
         """Make what decides."""
-        return _Admission(settings, self._trace)
+        return _Admission(settings, served, self._trace)
 
     def worker(self, stats_socket: Path) -> WorkerSocket:
         """Make what sends commands."""
@@ -107,13 +109,13 @@ class _Store(Store):
 
 
 class _Admission(Admission):
-    def __init__(self, settings: AdmissionSettings, trace: Trace) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: AdmissionSettings, served: Mapping[Place, Asker], trace: Trace) -> None:
+        super().__init__(settings, served)
         self._trace = trace
 
     def anew(self) -> Admission:
-        """Give one with the same settings that knows of no object yet."""
-        return _Admission(self._settings, self._trace)
+        """Give one with the same settings that knows of no object yet, and only whom this replica serves."""
+        return _Admission(self._settings, self.served(), self._trace)
 
     def update(self, objects: Objects, changes: Changes) -> Outcome:
         """Decide anew after a change."""

@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 
+from router.admission import Verdict
 from router.admission.ledger import Ledger
 from router.admission.places import Place, place_of
 from router.cluster.decoding import decode_object
 from router.kube.connection import Connection
-from router.model import Asker
+from router.model import Asker, backend_name
 from router.objects.decoding import Misfit
 from router.objects.portclaim import PortClaim
+from router.reconcile.snapshot import Snapshot
 from router.settings import AdmissionSettings, KubeSettings
+from router.status.claim_api import ClaimApi
+from router.status.claim_usage import ClaimUsage
 from router.status.claim_work import telling, work_on
 from router.status.claims import ClaimsWriter
 from router.status.holders import Holders
@@ -276,3 +280,39 @@ def test_a_pace_of_their_own(server: ApiServer, replica: Replica) -> None:
     replica.look()
     wait_for(lambda: "tcp-router-9000" in claims(server), "what is new")
     wait_for(lambda: len(claims(server)) == 501, "all claims", 60)
+
+
+def test_when_a_claim_was_last_used(server: ApiServer, replica: Replica) -> None:
+    """Whichever replica sees a connection says so, at most once an hour; also of a port that the pool serves."""
+    who = asker(server)
+    wait_until(replica, {NAME: who.uid})
+    wait_while_it_turns(replica, lambda: not replica.writer.queued and replica.writer.writes().get("told"), "a calm")
+    now_s = 1_700_000_000.0
+    usage = ClaimUsage(
+        ClaimApi(replica.api, NAMESPACE, "tcp-router", "tcp-router"),
+        wall_clock=lambda: now_s,
+        supervisor=replica.supervisor,
+    )
+    verdicts = {who: Verdict(asker=who, port=6620, places=(PLACE,))}
+    usage.take(Snapshot(configured=True, verdicts=verdicts, owners={"pool:6620": backend_name(who)}))
+    usage.note(NAME, None, PLACE, "")
+
+    def last_used() -> str:
+        found = server.get("PortClaim", NAMESPACE, NAME) or {}
+        told: str = found["status"].get("lastUsed", "")
+        usage.note(NAME, PLACE, PLACE, told)
+        return told
+
+    assert (usage.look(), last_used()) == (0, "")
+    usage.busy = lambda: ["pool:6620", "be_tcp:team:other"]
+    assert (usage.look(), last_used()) == (1, "2023-11-14T22:13:20Z")
+    now_s += 3599
+    assert usage.look() == 0
+    now_s += 1
+    usage.busy = lambda: [backend_name(who)]
+    assert (usage.look(), last_used()) == (1, "2023-11-14T23:13:20Z")
+    server.faults.forbid("patch", "portclaims/status")
+    now_s += 3600
+    assert usage.look() == 0
+    # The holder in words and the conditions are the leader's, and as they were.
+    assert (server.get("PortClaim", NAMESPACE, NAME) or {})["status"]["holder"] == "Route team/db"

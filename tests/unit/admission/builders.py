@@ -12,6 +12,7 @@ from router.objects.core import Service, ServicePort, ServiceSpec, SomeSelector
 from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, TargetRef
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.portclaim import ClaimHolder, Origin, PortClaim, PortClaimSpec
 from router.objects.route import (
     Route,
     RouteCondition,
@@ -96,6 +97,31 @@ def holding(port: int | None = None, host: str = "", router_name: str = SETTINGS
     if port is not None:
         conditions.append(RouteCondition(type="PortClaimed", status="True", message=str(port)))
     return RouteStatus(ingress=(RouteIngress(router_name=router_name, host=host, conditions=tuple(conditions)),))
+
+
+def port_claim(
+    name: str,
+    port: int,
+    held_by: ClaimHolder | Asker | None = None,
+    *,
+    origin: Origin = "Won",
+    host: str = "",
+    end: int | None = None,
+    created: str | None = "2024-01-01T00:00:00Z",
+    generation: int = 1,
+) -> PortClaim:
+    """Make a PortClaim of the ledger of these tests."""
+    return PortClaim(
+        ObjectMeta(name=name, namespace="openshift-ingress", creation_timestamp=created, generation=generation),
+        PortClaimSpec(
+            ledger=SETTINGS.ledger,
+            port=port,
+            origin=origin,
+            port_end=end,
+            host=host,
+            holder=ClaimHolder(*held_by) if isinstance(held_by, Asker) else held_by,
+        ),
+    )
 
 
 def service(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from unittest.mock import Mock
 
 import pytest
@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 
 from router.admission.claim_book import ClaimBook, ClaimOutcome
 from router.admission.claims import Claim
+from router.admission.ledger import Ledger
+from router.admission.lines import Lines
 from router.admission.options import sni_port_options
+from router.admission.places import Place
 from router.admission.verdicts import Reason, Rejection
 from router.model import Asker, PortOptions
+from router.objects.portclaim import ClaimHolder, PortClaim
 from router.settings import RouteDefaults
-from tests.unit.admission.builders import asker
+from tests.unit.admission.builders import NAMESPACE, asker, port_claim
 
 SNI = sni_port_options(RouteDefaults())
 OTHER = PortOptions(timeout_client_ms=1, maxconn=None, tcp_keepalive=True, accept_proxy=False)
@@ -30,7 +34,6 @@ def claim(
     *,
     shares: bool = False,
     options: PortOptions = SNI,
-    holds: bool = False,
     created: str | None = None,
 ) -> Claim:
     """Make a claim as a Route can have it: at least a port or a host, and a host where it shares."""
@@ -43,8 +46,6 @@ def claim(
         port_options=options,
         host=host,
         created=created,
-        holds_port=holds and port is not None,
-        holds_host=holds and host is not None,
     )
 
 
@@ -57,33 +58,90 @@ CLAIMS = st.one_of(
         st.sampled_from([None, *HOSTS]),
         shares=st.booleans(),
         options=st.sampled_from([SNI, SNI, SNI, OTHER]),
-        holds=st.booleans(),
         created=st.sampled_from([None, "2020", "2021"]),
+    ),
+)
+NAMES = st.sampled_from(["p", "q", "r"])
+PORT_CLAIMS = st.one_of(
+    NAMES,
+    st.builds(
+        port_claim,
+        NAMES,
+        st.sampled_from([0, 1, 2]),
+        st.sampled_from(KEYS),
+        host=st.sampled_from(["x.example.com", "y.example.com", "*.example.com"]),
+        created=st.sampled_from(["2022", "2023"]),
+    ),
+    st.builds(
+        port_claim, NAMES, st.sampled_from([1, 2]), st.sampled_from(KEYS), created=st.sampled_from(["2022", "2023"])
+    ),
+    st.builds(
+        port_claim,
+        NAMES,
+        st.sampled_from([1, 2]),
+        st.sampled_from([None, ClaimHolder(namespace=NAMESPACE), ClaimHolder(namespace="other")]),
+        host=st.sampled_from(["", "", "x.example.com"]),
+        origin=st.just("Reserved"),
+        end=st.sampled_from([None, None, 2]),
+    ),
+    st.builds(
+        port_claim,
+        NAMES,
+        st.just(0),
+        st.sampled_from([None, ClaimHolder(namespace="other")]),
+        host=st.sampled_from(["x.example.com", "*.example.com"]),
+        origin=st.just("Reserved"),
     ),
 )
 
 
-@given(st.lists(st.lists(CLAIMS, min_size=1, max_size=3), max_size=25), st.sampled_from([0, 8443, 8443]), st.booleans())
+def book_of(
+    sni_port: int = 8443,
+    ledger: Ledger | None = None,
+    served: Mapping[Place, Asker] | None = None,
+    *,
+    owns_domains: bool = True,
+) -> ClaimBook:
+    """Make a book."""
+    return ClaimBook(sni_port, SNI, ledger or Ledger("tcp-router"), served or {}, owns_domains=owns_domains)
+
+
+@given(
+    st.lists(st.lists(CLAIMS | CLAIMS | PORT_CLAIMS, min_size=1, max_size=3), max_size=25),
+    st.sampled_from([0, 8443, 8443]),
+    st.booleans(),
+)
 @settings(max_examples=500)
 def test_after_any_changes_it_is_the_book_written_anew(
-    batches: list[list[Claim | Asker]],
+    batches: list[list[Claim | Asker | PortClaim | str]],
     sni_port: int,
     owns_domains: bool,  # noqa: FBT001 - of Hypothesis
 ) -> None:
     """Outcomes and shared frontends are those of a new book with the same claims, and who changed was named."""
-    book = ClaimBook(sni_port, SNI, owns_domains=owns_domains)
+    ledger = Ledger("tcp-router")
+    book = book_of(sni_port, ledger, owns_domains=owns_domains)
     current: dict[Asker, Claim] = {}
     outcomes: dict[Asker, ClaimOutcome] = {}
     for batch in batches:
+        before = dict(book.served())
         for change in batch:
-            if isinstance(change, Claim):
+            if isinstance(change, PortClaim):
+                ledger.put(change.metadata.name, change)
+            elif isinstance(change, str):
+                ledger.put(change, None)
+            elif isinstance(change, Claim):
                 current[change.asker] = change
                 book.put(change.asker, change)
             else:
                 current.pop(change, None)
                 book.put(change, None)
+        book.touch(ledger.take_touched())
         named = book.settle()
-        anew = ClaimBook(sni_port, SNI, owns_domains=owns_domains)
+        same = Ledger("tcp-router")
+        for name in ledger.names():
+            same.put(name, ledger.claim(name))
+        anew = book_of(sni_port, same, book.served(), owns_domains=owns_domains)
+        anew.touch(same.take_touched())
         for each in current.values():
             anew.put(each.asker, each)
         anew.settle()
@@ -92,7 +150,9 @@ def test_after_any_changes_it_is_the_book_written_anew(
         assert now == {route: anew.outcome(route) for route in KEYS}
         assert {route for route in KEYS if now[route] != outcomes.get(route, ClaimOutcome())} <= named
         outcomes = now
-        assert who_is_reached(book) == by_the_queue(current.values(), sni_port, owns_domains=owns_domains)
+        lines = Lines(ledger, before)
+        assert who_is_reached(book) == by_the_queue(current.values(), lines, sni_port, owns_domains=owns_domains)
+        assert book.served() == anew.served()
 
 
 def who_is_reached(book: ClaimBook) -> set[tuple[int, str, Asker]]:
@@ -100,29 +160,42 @@ def who_is_reached(book: ClaimBook) -> set[tuple[int, str, Asker]]:
     return {(shared.port, host.host, host.asker) for shared in book.shared_frontends() for host in shared.hosts}
 
 
-def by_the_queue(claims: Iterable[Claim], sni_port: int, *, owns_domains: bool) -> set[tuple[int, str, Asker]]:
+def by_the_queue(
+    claims: Iterable[Claim], lines: Lines, sni_port: int, *, owns_domains: bool
+) -> set[tuple[int, str, Asker]]:
     """Decide by the rules as docs/admission.md says them: one after the other, all who do not go with one before are out."""
     reached = set()
-    lost_port = set()
+    lost_port: set[Asker] = set()
     everybody = list(claims)
     for port in {each.port for each in everybody if each.port is not None}:
-        queue = sorted((each for each in everybody if each.port == port), key=lambda each: each.port_order)
-        first, served = queue[0], queue[:1]
-        for each in queue[1:]:
-            joins = first.shares_port and each.shares_port and each.port_options == first.port_options
+        line, barred = lines.of_port(port, [each for each in everybody if each.port == port])
+        lost_port |= barred.keys()
+        queue = sorted(line, key=lambda each: each.port_order)
+        served: list[Claim] = []
+        for each in queue:
+            asking = [other for other in served if not other.remembered_by]
+            joins = not served or (
+                served[0].shares_port
+                and each.shares_port
+                and (not asking or bool(each.remembered_by) or each.port_options == asking[0].port_options)
+            )
             if joins and not any(excludes(other, each, owns_domains=owns_domains) for other in served):
                 served.append(each)
-            else:
+            elif not each.remembered_by:
                 lost_port.add(each.asker)
-        if first.shares_port:
-            reached |= {(port, each.host or "", each.asker) for each in served}
+        reached |= {
+            (port, each.host or "", each.asker) for each in served if each.shares_port and not each.remembered_by
+        }
+    seekers = [each for each in everybody if each.host and each.asker not in lost_port]
+    hosts = {each.host or "" for each in seekers} | {".example.com", "x.example.com", "y.example.com"}
+    standing = [each for host in hosts for each in lines.of_host(host, [s for s in seekers if s.host == host]).values()]
     served = []
-    for each in sorted((each for each in everybody if each.host), key=lambda each: each.host_order):
-        if each.asker not in lost_port and not any(
-            excludes(other, each, owns_domains=owns_domains) for other in served
-        ):
+    for each in sorted(standing, key=lambda each: each.host_order):
+        if not any(excludes(other, each, owns_domains=owns_domains) for other in served):
             served.append(each)
-    return reached | ({(sni_port, each.host or "", each.asker) for each in served} if sni_port else set())
+    if not sni_port:
+        return reached
+    return reached | {(sni_port, each.host or "", each.asker) for each in served if not each.remembered_by}
 
 
 def excludes(one: Claim, other: Claim, *, owns_domains: bool) -> bool:
@@ -137,7 +210,7 @@ def excludes(one: Claim, other: Claim, *, owns_domains: bool) -> bool:
 
 def test_a_claim_that_does_not_change_is_not_decided_again() -> None:
     """Endpoints that move touch no claim."""
-    book = ClaimBook(8443, SNI)
+    book = book_of()
     book.put(KEYS[0], claim(KEYS[0], 1, "x.example.com"))
     assert book.settle() == {KEYS[0]}
     before = book.shared_frontends()
@@ -148,7 +221,7 @@ def test_a_claim_that_does_not_change_is_not_decided_again() -> None:
 
 def test_only_those_who_are_concerned_are_named() -> None:
     """A Route that leaves a port changes the next in its queue, and nobody else."""
-    book = ClaimBook(8443, SNI)
+    book = book_of()
     for route, port in zip(KEYS, (1, 1, 2, 2), strict=True):
         book.put(route, claim(route, port))
     book.settle()
@@ -163,10 +236,11 @@ def test_only_those_who_are_concerned_are_named() -> None:
 @pytest.mark.parametrize("has_wildcards", [False, True], ids=["hosts alone", "below wildcards that are claimed"])
 def test_a_host_more_costs_the_same_however_many_its_domain_has(*, has_wildcards: bool) -> None:
     """All teams' hosts are under one domain as a rule; one host, or one claim to all of it, is a comparison and not a look at all."""
-    book = ClaimBook(8443, SNI)
+    book = book_of()
     for number in range(300):
         route = asker("a", f"team-{number}")
-        book.put(route, claim(route, None, f"h{number}.example.com", holds=True))
+        book.put(route, claim(route, None, f"h{number}.example.com"))
+    book.settle()
     wild = asker("wild", "greedy")
     if has_wildcards:
         book.put(wild, claim(wild, None, ".example.com", created="2020"))

@@ -1,4 +1,4 @@
-"""Who gets a port and a host: the holder, then the oldest, then by name; whatever the order of arrival."""
+"""Who gets a port and a host: the holder by a PortClaim, then the oldest, then by name; whatever the order of arrival."""
 
 from __future__ import annotations
 
@@ -10,13 +10,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.admission import Outcome
+from router.admission import Admission, Outcome
 from router.admission.options import PREFIX
+from router.admission.places import Place
+from router.admission.request import displayed_host
 from router.admission.verdicts import Reason
 from router.model import Asker
-from router.objects.route import Route, RouteCondition, RouteIngress, RouteStatus
+from router.objects.kinds import KubernetesObject
+from router.objects.portclaim import ClaimHolder, PortClaim
+from router.objects.route import Route
 from router.settings import AdmissionSettings
-from tests.unit.admission.builders import DB, admit, asker, holding, route, service, shared_of, sni_route
+from tests.unit.admission.builders import (
+    DB,
+    admit,
+    asker,
+    holding,
+    objects_of,
+    port_claim,
+    route,
+    service,
+    shared_of,
+    sni_route,
+)
 
 OLD, MIDDLE, NEW = (f"202{year}-01-01T00:00:00Z" for year in (0, 1, 2))
 HOST = "db.example.com"
@@ -29,49 +44,79 @@ def winners(outcome: Outcome) -> set[str]:
     return {route.name for route, verdict in outcome.verdicts.items() if verdict.admitted}
 
 
-QUEUES: dict[str, tuple[Sequence[Route], str]] = {
+QUEUES: dict[str, tuple[Sequence[KubernetesObject], str]] = {
     "the oldest": ((route("a", created=NEW), route("b", created=OLD)), "b"),
-    "the holder, though younger": ((route("a", created=OLD), route("b", created=NEW, status=holding(6620))), "b"),
-    "the oldest of two holders": (
-        (route("a", created=NEW, status=holding(6620)), route("b", created=OLD, status=holding(6620))),
+    "the holder, though younger": (
+        (route("a", created=OLD), route("b", created=NEW), port_claim("c", 6620, asker("b"))),
         "b",
+    ),
+    "the oldest of two holders": (
+        (
+            route("a", created=NEW),
+            route("b", created=OLD),
+            port_claim("c", 6620, asker("a"), created=OLD),
+            port_claim("d", 6620, asker("b"), created=MIDDLE),
+        ),
+        "a",
     ),
     "by name": ((route("b"), route("a")), "a"),
     "by namespace before name": ((route("a", namespace="z"), route("b")), "b"),
     "without a time comes last": ((route("a", created=None), route("b", created=NEW)), "b"),
     "an empty time is none": ((route("a", created=""), route("b", created=NEW)), "b"),
-    "a holder of another port is none": ((route("a"), route("b", status=holding(7000))), "a"),
-    "a holder at another router is none": ((route("a"), route("b", status=holding(6620, router_name="default"))), "a"),
-    "a port that was lost is none": (
-        (
-            route("a"),
-            route(
-                "b",
-                status=RouteStatus(
-                    ingress=(
-                        RouteIngress(
-                            router_name="tcp-router",
-                            conditions=(RouteCondition(type="PortClaimed", status="False", message="6620"),),
-                        ),
-                    )
-                ),
-            ),
-        ),
+    "a holder of another port is none": ((route("a"), route("b"), port_claim("c", 7000, asker("b"))), "a"),
+    "a claim that was changed is none": (
+        (route("a"), route("b"), port_claim("c", 6620, asker("b"), generation=2)),
         "a",
     ),
-    "Admitted alone is no proof": ((route("a"), route("b", status=holding())), "a"),
+    "what a status says counts for nothing": ((route("a"), route("b", status=holding(6620))), "a"),
 }
 
 
 @pytest.mark.parametrize(("routes", "winner"), QUEUES.values(), ids=QUEUES)
-def test_who_gets_a_port(routes: Sequence[Route], winner: str) -> None:
-    """Holder by status, then age, then name; the loser is told who holds it."""
+def test_who_gets_a_port(routes: Sequence[KubernetesObject], winner: str) -> None:
+    """Holder by PortClaim, then age, then name; the loser is told who holds it."""
     outcome = admit(*routes, *DB, service(namespace="z"))
     assert winners(outcome) == {winner}
     (loser,) = (verdict for verdict in outcome.verdicts.values() if not verdict.admitted)
     assert (loser.reason, loser.port) == (Reason.PORT_ALREADY_CLAIMED, 6620)
     assert loser.message == f"port 6620 is held by Route shop/{winner}"
     assert [section.route for section in outcome.model.routes] == [winner]
+
+
+@pytest.mark.parametrize("host", ["", HOST])
+def test_a_holder_that_does_not_ask_now_keeps_others_out(host: str) -> None:
+    """Until the leader gives its claim up, who has asked for it by its name; a message names the claim."""
+    remembered = port_claim("kept", 6620, asker("gone"), host=host)
+    for each in (route("a"), sni_route("a", HOST, 6620)):
+        verdict = admit(each, remembered, *DB).verdicts[asker("a")]
+        assert not verdict.admitted
+        assert "Route shop/gone" in verdict.message
+        if verdict.reason is Reason.PORT_ALREADY_CLAIMED:
+            assert "(PortClaim kept)" in verdict.message
+    assert winners(admit(sni_route("a", "other.example.com", 6620), remembered, *DB)) == ({"a"} if host else set())
+
+
+RESERVED: dict[str, tuple[ClaimHolder | None, str]] = {
+    "for nobody": (None, "nobody"),
+    "for a namespace": (ClaimHolder(namespace="billing"), "namespace billing"),
+    "for another": (ClaimHolder("", "Service", "shop", "db", "pg"), "Service shop/db port pg"),
+}
+
+
+@pytest.mark.parametrize(("holder", "whom"), RESERVED.values(), ids=RESERVED)
+def test_a_reservation_goes_before_what_was_won(holder: ClaimHolder | None, whom: str) -> None:
+    """Of a port, of a range, and of a host on the SNI port; the message says for whom it is, and by which claim."""
+    for port, end in ((6620, None), (6000, 7000)):
+        keep = port_claim("keep", port, holder, origin="Reserved", end=end)
+        verdict = admit(route("a"), port_claim("won", 6620, asker("a")), keep, *DB).verdicts[asker("a")]
+        assert (verdict.reason, verdict.places) == (Reason.PORT_RESERVED, ())
+        assert verdict.message == f"port 6620 is reserved for {whom} by PortClaim keep"
+    keep = port_claim("keep", 0, holder, origin="Reserved", host=HOST)
+    verdict = admit(sni_route("a", HOST), port_claim("won", 0, asker("a"), host=HOST), keep, *DB).verdicts[asker("a")]
+    assert verdict.message == f"host {HOST} on the SNI port 8443 is reserved for {whom} by PortClaim keep"
+    verdict = admit(sni_route("a", HOST, 7000), keep, *DB).verdicts[asker("a")]
+    assert (verdict.admitted, verdict.places) == (True, (Place(7000, HOST),))
+    assert f"is reserved for {whom} by PortClaim keep; this Route is reached on port 7000 only" in verdict.warnings[0]
 
 
 def test_the_loser_gets_the_port_when_it_is_free() -> None:
@@ -185,35 +230,53 @@ def test_what_the_holder_has_must_be_said_by_those_who_join() -> None:
     assert (shared.options.maxconn, shared.options.timeout_client_ms) == (5, 60_000)
 
 
-HOST_QUEUES: dict[str, tuple[Sequence[Route], str]] = {
+HOST_QUEUES: dict[str, tuple[Sequence[KubernetesObject], str]] = {
     "the oldest": ((sni_route("a", HOST, created=NEW), sni_route("b", HOST, created=OLD)), "b"),
     "the holder, though younger": (
-        (sni_route("a", HOST, created=OLD), sni_route("b", HOST, created=NEW, status=holding(host=HOST))),
-        "b",
-    ),
-    "the holder in capitals": (
-        (sni_route("a", HOST, created=OLD), sni_route("b", HOST, created=NEW, status=holding(host="DB.example.com"))),
+        (
+            sni_route("a", HOST, created=OLD),
+            sni_route("b", HOST, created=NEW),
+            port_claim("c", 0, asker("b"), host=HOST),
+        ),
         "b",
     ),
     "a holder of another host is none": (
-        (sni_route("a", HOST, created=OLD), sni_route("b", HOST, created=NEW, status=holding(host="x.example.com"))),
+        (
+            sni_route("a", HOST, created=OLD),
+            sni_route("b", HOST, created=NEW),
+            port_claim("c", 0, asker("b"), host="x.example.com"),
+        ),
         "a",
     ),
-    "a holder of the exact host holds no wildcard": (
+    "what a status says counts for nothing": (
+        (sni_route("a", HOST, created=OLD), sni_route("b", HOST, created=NEW, status=holding(host=HOST))),
+        "a",
+    ),
+    "a holder of the host holds no wildcard": (
         (
             sni_route("a", "a.example.com", wildcard="Subdomain", created=OLD),
-            sni_route("b", "b.example.com", wildcard="Subdomain", created=NEW, status=holding(host="b.example.com")),
+            sni_route("b", "b.example.com", wildcard="Subdomain", created=NEW),
+            port_claim("c", 0, asker("b"), host="b.example.com"),
         ),
         "a",
     ),
-    "one with a shared port is no holder here": (
+    "a holder of the wildcard": (
         (
-            sni_route("a", HOST, created=MIDDLE, status=holding(host=HOST)),
-            sni_route("b", HOST, 7000, created=OLD, status=holding(7000, HOST)),
+            sni_route("a", "a.example.com", wildcard="Subdomain", created=OLD),
+            sni_route("b", "b.example.com", wildcard="Subdomain", created=NEW),
+            port_claim("c", 0, asker("b"), host="*.example.com"),
+        ),
+        "b",
+    ),
+    "a holder on a shared port is none here": (
+        (
+            sni_route("a", HOST, created=OLD),
+            sni_route("b", HOST, 7000, created=NEW),
+            port_claim("c", 7000, asker("b"), host=HOST),
         ),
         "a",
     ),
-    "one without status on a dedicated port": (
+    "one with a dedicated port": (
         (sni_route("a", HOST, created=NEW), route("b", 7000, host=HOST, termination="passthrough", created=OLD)),
         "b",
     ),
@@ -221,8 +284,8 @@ HOST_QUEUES: dict[str, tuple[Sequence[Route], str]] = {
 
 
 @pytest.mark.parametrize(("routes", "winner"), HOST_QUEUES.values(), ids=HOST_QUEUES)
-def test_who_gets_a_host_on_the_sni_port(routes: Sequence[Route], winner: str) -> None:
-    """Holder by status, then age, then name."""
+def test_who_gets_a_host_on_the_sni_port(routes: Sequence[KubernetesObject], winner: str) -> None:
+    """Holder by PortClaim, then age, then name."""
     sni = shared_of(admit(*routes, *DB, settings=WILD), 8443)
     assert sni is not None
     assert [host.asker.name for host in sni.hosts] == [winner]
@@ -256,43 +319,39 @@ def test_an_exact_host_and_its_wildcard_are_two_claims() -> None:
     assert [outcome.verdicts[asker(name)].host for name in "ab"] == ["*.example.com", "www.example.com"]
 
 
-def wild(created: str, port: int | None = None, status: RouteStatus | None = None) -> Route:
+def wild(created: str, port: int | None = None) -> Route:
     """Make a Route of another namespace that asks for all hosts under example.com."""
-    return sni_route(
-        "wild", "www.example.com", port, wildcard="Subdomain", namespace="greedy", created=created, status=status
-    )
-
-
-def holding_wildcard(port: int | None) -> RouteStatus:
-    """Make the status of a Route that has all hosts under example.com."""
-    (entry,) = holding(port, "www.example.com").ingress or ()
-    return RouteStatus(ingress=(msgspec.structs.replace(entry, wildcard_policy="Subdomain"),))
+    return sni_route("wild", "www.example.com", port, wildcard="Subdomain", namespace="greedy", created=created)
 
 
 @pytest.mark.parametrize("port", [None, 7000], ids=["on the SNI port", "on a shared port"])
 @pytest.mark.parametrize("first", ["host", "wildcard"])
-@pytest.mark.parametrize("by", ["age", "status"])
+@pytest.mark.parametrize("by", ["age", "claim", "claim of one that does not ask now"])
 def test_a_wildcard_and_a_host_under_it_are_of_one_namespace(port: int | None, first: str, by: str) -> None:
     """Who comes first in the queue has it, on each port; the other is told by what, and whose it is."""
     older = first if by == "age" else {"host": "wildcard", "wildcard": "host"}[first]
-    holder = first if by == "status" else ""
-    exact = sni_route(
-        "db",
-        HOST,
-        port,
-        created=OLD if older == "host" else NEW,
-        status=holding(port, HOST) if holder == "host" else None,
-    )
-    greedy = wild(OLD if older == "wildcard" else NEW, port, holding_wildcard(port) if holder == "wildcard" else None)
-    outcome = admit(exact, greedy, *DB, settings=WILD)
-    loser = Asker.route(*(greedy.key if first == "host" else exact.key))
+    exact = sni_route("db", HOST, port, created=OLD if older == "host" else NEW)
+    greedy = wild(OLD if older == "wildcard" else NEW, port)
+    claims = []
+    if by != "age":
+        told = {"host": (asker("db"), HOST), "wildcard": (asker("wild", "greedy"), "*.example.com")}[first]
+        # Of the SNI port, too, where the one on a shared port has its host as well.
+        claims = [port_claim(f"c{each}", each, told[0], host=told[1]) for each in {port or 0, 0}]
+    if by == "claim of one that does not ask now":
+        loser = greedy if first == "host" else exact
+        outcome = admit(loser, *claims, *DB, settings=WILD)
+        verdict = outcome.verdicts[Asker.route(*loser.key)]
+        assert verdict.reason is Reason.HOST_ALREADY_CLAIMED
+        return
+    outcome = admit(exact, greedy, *claims, *DB, settings=WILD)
+    lost = Asker.route(*(greedy.key if first == "host" else exact.key))
     where = "on the SNI port 8443" if port is None else "on port 7000"
     said = {
         "host": f"a route in another namespace holds a host under *.example.com {where}",
         "wildcard": f"a route in another namespace holds host {HOST} {where}: *.example.com is held by Route greedy/wild",
     }[first]
-    assert [each.asker for each in outcome.verdicts.values() if not each.admitted] == [loser]
-    assert (outcome.verdicts[loser].reason, outcome.verdicts[loser].message) == (Reason.HOST_ALREADY_CLAIMED, said)
+    assert [each.asker for each in outcome.verdicts.values() if not each.admitted] == [lost]
+    assert (outcome.verdicts[lost].reason, outcome.verdicts[lost].message) == (Reason.HOST_ALREADY_CLAIMED, said)
     assert all(verdict.admitted for verdict in admit(exact, greedy, *DB, settings=UNOWNED).verdicts.values())
 
 
@@ -336,18 +395,15 @@ def test_a_route_that_lost_its_port_claims_no_host() -> None:
     assert winners(outcome) == {"a", "c"}
 
 
-def served(routes: Sequence[Route], outcome: Outcome) -> list[Route]:
-    """Give the Routes with the status that a router would write after this outcome."""
-    written = []
-    for each in routes:
-        verdict = outcome.verdicts[Asker.route(*each.key)]
-        status = RouteStatus()
-        if verdict.admitted:
-            (entry,) = holding(verdict.port, each.spec.host if verdict.host else "").ingress or ()
-            policy = each.spec.wildcard_policy if verdict.host else ""
-            status = RouteStatus(ingress=(msgspec.structs.replace(entry, wildcard_policy=policy),))
-        written.append(msgspec.structs.replace(each, status=status))
-    return written
+def claims_of(*objects: KubernetesObject) -> list[PortClaim]:
+    """Give the PortClaims that a leader would write, who serves these."""
+    there = objects_of(*objects)
+    admission = Admission(WILD)
+    admission.update(there, there.everything())
+    return [
+        port_claim(f"c{number}", place.port, held_by, host=displayed_host(place.host))
+        for number, (place, held_by) in enumerate(sorted(admission.served().items()))
+    ]
 
 
 CLAIMANTS = st.lists(
@@ -388,9 +444,9 @@ def test_the_order_of_arrival_does_not_matter(routes: list[Route], random: objec
 
 @given(CLAIMANTS)
 def test_what_is_served_stays_served(routes: list[Route]) -> None:
-    """Once statuses are written, deciding again gives the same: nobody takes anything from a holder in two steps."""
+    """Once PortClaims are written, deciding again gives the same: nobody takes anything from a holder in two steps."""
     outcome = admit(*routes, *DB, settings=WILD)
-    assert admit(*served(routes, outcome), *DB, settings=WILD) == outcome
+    assert admit(*routes, *claims_of(*routes, *DB), *DB, settings=WILD) == outcome
 
 
 @given(CLAIMANTS, CLAIMANTS)
@@ -401,7 +457,7 @@ def test_newcomers_take_nothing_from_holders(holders: list[Route], newcomers: li
         msgspec.structs.replace(each, metadata=msgspec.structs.replace(each.metadata, name=f"n{each.key.name}"))
         for each in newcomers
     ]
-    after = admit(*served(holders, outcome), *renamed, *DB, settings=WILD)
+    after = admit(*holders, *claims_of(*holders, *DB), *renamed, *DB, settings=WILD)
     for each in holders:
         before = outcome.verdicts[Asker.route(*each.key)]
         if before.admitted:

@@ -14,6 +14,7 @@ from router.objects.core import RouterPod, Service, ServicePort
 from router.objects.discovery import EndpointPort, EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.portclaim import ClaimHolder, PortClaim
 from router.objects.route import Route, RouteTarget
 from router.objects.store import Changes, Store
 from router.settings import AdmissionSettings
@@ -25,6 +26,7 @@ from tests.unit.admission.builders import (
     endpoint,
     endpoint_slice,
     holding,
+    port_claim,
     route,
     service,
 )
@@ -109,16 +111,37 @@ ROUTER_PODS = st.builds(
     st.sampled_from(["router-1", "router-2"]),
     st.sets(st.sampled_from(["10.1.0.1", "10.1.0.2", "10.1.0.3"]), max_size=2),
 )
+PORT_CLAIMS = st.one_of(
+    st.builds(port_claim, st.sampled_from("pq"), st.sampled_from([7000, 7001]), st.builds(asker, NAMES)),
+    st.builds(
+        port_claim,
+        st.sampled_from("pq"),
+        st.sampled_from([0, 7000]),
+        st.builds(asker, NAMES),
+        host=st.sampled_from(["a.example.com", "b.example.com", "*.example.com"]),
+    ),
+    st.builds(
+        port_claim,
+        st.sampled_from("pq"),
+        st.just(7000),
+        st.sampled_from([None, ClaimHolder(namespace=NAMESPACE), ClaimHolder("", "Route", NAMESPACE, "a")]),
+        origin=st.just("Reserved"),
+        end=st.sampled_from([None, 7001]),
+    ),
+)
 Change = KubernetesObject | tuple[type[KubernetesObject], str]
 DELETIONS = st.one_of(
     st.tuples(st.just(Route), NAMES),
     st.tuples(st.just(Service), SERVICE_NAMES),
     st.tuples(st.just(EndpointSlice), st.sampled_from(["one", "two"])),
+    st.tuples(st.just(PortClaim), st.sampled_from("pq")),
     st.tuples(st.just(RouterPod), st.sampled_from(["router-1", "router-2"])),
 )
 # Several changes at a time, as the controller takes them.
 BATCHES = st.lists(
-    st.lists(ROUTES | ROUTES | SERVICES | ASKING | SLICES | ROUTER_PODS | DELETIONS, min_size=1, max_size=4),
+    st.lists(
+        ROUTES | ROUTES | SERVICES | ASKING | SLICES | ROUTER_PODS | PORT_CLAIMS | DELETIONS, min_size=1, max_size=4
+    ),
     max_size=12,
 )
 
@@ -128,7 +151,8 @@ def apply(store: Store, changes: list[Change]) -> Changes:
     for change in changes:
         if isinstance(change, tuple):
             kind, name = change
-            store.delete(kind, ObjectKey(NAMESPACE, name))
+            namespace = "openshift-ingress" if kind is PortClaim else NAMESPACE
+            store.delete(kind, ObjectKey(namespace, name))
         else:
             store.put(change)
     return store.take()[0]
@@ -175,7 +199,7 @@ def test_after_any_changes_it_is_what_a_full_rebuild_gives(
     before = admission.update(store.objects, store.objects.everything())
     for batch in batches:
         after = admission.update(store.objects, apply(store, batch))
-        full = Admission(given_settings).update(store.objects, store.objects.everything())
+        full = Admission(given_settings, admission.served()).update(store.objects, store.objects.everything())
         assert after == full
         assert list(after.verdicts) == sorted(after.verdicts)
         assert [section.asker for section in after.model.routes] == sorted(

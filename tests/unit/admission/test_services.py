@@ -23,7 +23,7 @@ from tests.unit.admission.builders import (
     asker,
     asking,
     endpoint_slice,
-    holding,
+    port_claim,
     port_of_service,
     route,
     service,
@@ -161,10 +161,10 @@ def test_reserved_ports_and_those_that_are_not_allowed_are_nobodys(port: str) ->
 
 
 def test_a_service_takes_nothing_that_another_namespaces_route_holds() -> None:
-    """However old the Service is: one queue for all kinds, in which who holds the port by its status comes first."""
-    holder = route("db", 6620, status=holding(6620), created="2025-01-01T00:00:00Z")
+    """However old the Service is: one queue for all kinds, in which who holds the port by a PortClaim comes first."""
+    holder = route("db", 6620, created="2025-01-01T00:00:00Z")
     thief = asking("old", "pg=6620 metrics=6621", PG, METRICS, namespace="thief", created="2001-01-01T00:00:00Z")
-    outcome = admit(holder, *DB, thief)
+    outcome = admit(holder, port_claim("c", 6620, asker("db")), *DB, thief)
     assert outcome.verdicts[asker("db")].admitted
     assert outcome.verdicts[port_of_service("old", "pg", "thief")].message == "port 6620 is held by Route shop/db"
     by_age = admit(route("db", 6620, created="2025-01-01T00:00:00Z"), *DB, thief)

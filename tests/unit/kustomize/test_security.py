@@ -187,7 +187,7 @@ def test_service_account_may_not_do_more_elsewhere() -> None:
         for obj in render("base")
         if obj["kind"].endswith("Binding") and any(each["name"] == "tcp-router" for each in obj["subjects"])
     }
-    assert bound == {"tcp-router-read", "tcp-router-report", "tcp-router-lead", "tcp-router-see-routers"}
+    assert bound == {f"tcp-router-{each}" for each in ("read", "report", "lead", "see-routers", "claims")}
     for role in (obj for obj in render("openshift") if obj["kind"] in {"Role", "ClusterRole"}):
         for rule in role["rules"]:
             assert "*" not in [*rule["verbs"], *rule["resources"], *rule["apiGroups"]]

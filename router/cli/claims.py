@@ -1,0 +1,167 @@
+"""``tcp-router claims``: what an admin does with PortClaims that the router never does by itself."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from router.admission.adoption import Served, adoptions
+from router.admission.ledger import Ledger
+from router.admission.places import Place, asker_of, place_of
+from router.admission.request import displayed_host
+from router.cli.exits import clear_errors
+from router.cli.inputs import STANDARD_INPUT
+from router.cli.options import ADMISSION, CLUSTER, HTTP, RENDER, option, with_options
+from router.cli.run_settings import ServingSettings
+from router.cluster.decoding import decode_object
+from router.cluster.kinds import PORT_CLAIMS, ROUTES
+from router.errors import ManifestError
+from router.kube.connection import Connection
+from router.kube.pages import Pages
+from router.model import Asker
+from router.objects.decoding import Misfit
+from router.objects.portclaim import ClaimHolder, PortClaim
+from router.objects.route import Route
+from router.settings import KubeSettings
+from router.shapes import reader
+from router.status.claim_api import ClaimApi
+from router.status.claim_work import claim_name
+from router.status.holders import Holders
+
+_DOUBTS = 1
+_HELP = """\
+Make PortClaims of what the statuses of Routes say, once, before a router that goes by PortClaims takes the place of one that went by statuses.
+
+Prints what is written, and what looks forged: a port that two Routes say they hold, and, with --served, one that the running router does not
+serve so. That is not written. Give the options that the router has. To know what a running router serves:
+
+\b
+  tcp-router ports --deployment tcp-router --output json > served.json
+  tcp-router claims adopt --served served.json --dry-run
+
+With --by-name, after objects were restored from a backup and have other uids: what a PortClaim says of an object is said of that which has its
+name now, if it still asks for it.
+
+\b
+Exit status:
+  0  all is written, or would be
+  1  something is doubtful, and not written
+  2  the API server, or an option, cannot be used
+"""
+
+
+class _ServedRow(msgspec.Struct, frozen=True):
+    namespace: str
+    name: str
+    verdict: str
+    port: int | None = None
+
+
+_read_served = reader(tuple[_ServedRow, ...])
+
+
+@click.group()
+def claims() -> None:
+    """Do with PortClaims what a router never does by itself."""
+
+
+@claims.command(help=_HELP)
+@option("--dry-run", is_flag=True, help="Write nothing.")
+@option("--by-name", is_flag=True, help="Bind claims that there are to the objects that have their holders' names now.")
+@option("--served", type=click.Path(path_type=Path, exists=True, allow_dash=True), default=None,
+              help="What tcp-router ports --output json printed of the running router; - for standard input.")  # fmt: skip
+@with_options(ADMISSION, RENDER, HTTP, CLUSTER)
+@clear_errors
+def adopt(dry_run: bool, by_name: bool, served: Path | None, **values: Any) -> None:  # noqa: FBT001 - click's interface
+    """Make PortClaims of statuses."""
+    cluster = {name: values.pop(name) for name in _CLUSTER_NAMES}
+    options = ServingSettings(**values)
+    ledger_name = options.ledger or cluster["lease_name"] or options.router_name
+    api = Connection.open(KubeSettings(kubeconfig=cluster["kubeconfig"], context=cluster["context"]))
+    try:
+        run = _Adoption(api, options, cluster["lease_namespace"], ledger_name, is_dry=dry_run)
+        doubts = run.rebind() if by_name else run.adopt(cluster["namespaces"], _served(served))
+    finally:
+        api.close()
+    if doubts:
+        raise SystemExit(_DOUBTS)
+
+
+_CLUSTER_NAMES = (
+    "kubeconfig", "context", "namespaces", "namespace_selector", "route_selector", "endpoints", "lease_namespace",
+    "router_pod_selector", "pod_name", "node_name", "lease_name", "claims", "claims_rate",
+)  # fmt: skip
+
+
+class _Adoption:
+    def __init__(self, api: Connection, options: ServingSettings, namespace: str, ledger: str, *, is_dry: bool) -> None:
+        self._api = api
+        self._settings = options.admission()
+        self._path = PORT_CLAIMS.path(namespace)
+        self._claims = ClaimApi(api, namespace, ledger, options.router_name)
+        self._is_dry = is_dry
+        self._ledger = Ledger(ledger)
+        for claim in _objects(api, self._path, PortClaim):
+            self._ledger.put(claim.metadata.name, claim)
+
+    def adopt(self, namespaces: tuple[str, ...], served: Served | None) -> bool:
+        """Write claims; say whether something is doubtful."""
+        found = [route for scope in namespaces or ("",) for route in _objects(self._api, ROUTES.path(scope), Route)]
+        adopted, doubts = adoptions(found, self._settings, self._ledger, served)
+        for place, asker in adopted.items():
+            name = claim_name(self._ledger.name, place)
+            if not self._is_dry:
+                self._claims.create(name, place, asker)
+            click.echo(_line("adopted", name, place, asker))
+        for doubt in doubts:
+            click.echo(f"doubtful: {doubt}", err=True)
+        return bool(doubts)
+
+    def rebind(self) -> bool:
+        """Bind claims by name; say whether something is doubtful."""
+        holders = Holders(self._api, self._settings)
+        for name in sorted(self._ledger.names()):
+            claim = self._ledger.claim(name)
+            if claim is None or claim.spec.origin != "Won":
+                continue
+            holder, place = asker_of(claim.spec.holder or ClaimHolder()), place_of(claim)
+            current = holders.successor(holder, place)
+            if current is None or current == holder:
+                continue
+            if not self._is_dry:
+                self._claims.delete(claim)
+                self._claims.create(name, place, current)
+            click.echo(_line("bound", name, place, current))
+        return False
+
+
+def _line(word: str, name: str, place: Place, asker: Asker) -> str:
+    host = f" host {displayed_host(place.host)}" if place.host else ""
+    return f"{word}: {name}: port {place.port}{host}: {asker}"
+
+
+def _objects(api: Connection, path: str, kind: type[Any]) -> Iterator[Any]:
+    pages = Pages(api, path)
+    while not pages.is_over:
+        for raw in pages.read().items:
+            decoded = decode_object(kind, raw)
+            if isinstance(decoded, Misfit):
+                click.echo(f"Error: an object cannot be read: {decoded}", err=True)
+            else:
+                yield decoded
+
+
+def _served(path: Path | None) -> Served | None:
+    if path is None:
+        return None
+    text = sys.stdin.buffer.read() if path == STANDARD_INPUT else path.read_bytes()
+    try:
+        rows = _read_served(text)
+    except msgspec.DecodeError as error:
+        raise ManifestError(str(path), f"is not what tcp-router ports --output json prints: {error}") from error
+    return frozenset((row.namespace, row.name, row.port or 0) for row in rows if row.verdict == "admitted")
