@@ -11,6 +11,7 @@ import structlog
 
 from router.cluster.decoding import Head, decode_head, decode_object
 from router.cluster.handle import Handle
+from router.cluster.kept import kept_claim
 from router.cluster.reflector import WatchObserver
 from router.objects.decoding import Misfit
 from router.objects.meta import ObjectKey
@@ -104,7 +105,7 @@ class ClaimSink:
     def _decode(self, raw: msgspec.Raw) -> PortClaim | None:
         decoded = decode_object(PortClaim, raw)
         if not isinstance(decoded, Misfit):
-            return decoded
+            return kept_claim(decoded)
         try:
             key = decode_head(raw).key
         except msgspec.DecodeError:

@@ -19,6 +19,7 @@ from router.admission.service import ADMITTED as SERVICE_ADMITTED
 from router.objects.core import Condition, Service, ServiceSpec, ServiceStatus
 from router.objects.discovery import Endpoint, EndpointSlice, TargetRef
 from router.objects.meta import ObjectMeta
+from router.objects.portclaim import ClaimHolder, PortClaim, PortClaimSpec, PortClaimStatus
 from router.objects.route import Route, RouteCondition, RouteIngress, RouteSpec, RouteStatus, RouteTarget
 
 _Part = TypeVar("_Part")
@@ -101,6 +102,44 @@ def kept_slice(endpoint_slice: EndpointSlice) -> EndpointSlice:
         intern(endpoint_slice.address_type),
         tuple(map(_endpoint, endpoints)) if endpoints is not None else None,
         _shared(endpoint_slice.ports),
+    )
+
+
+def kept_claim(claim: PortClaim) -> PortClaim:
+    """Give a PortClaim of which the parts that many have alike are shared."""
+    metadata, spec, status = claim.metadata, claim.spec, claim.status
+    holder = spec.holder
+    return PortClaim(
+        ObjectMeta(
+            name=metadata.name,
+            namespace=intern(metadata.namespace),
+            uid=metadata.uid,
+            resource_version=metadata.resource_version,
+            generation=metadata.generation,
+            creation_timestamp=_shared(metadata.creation_timestamp),
+        ),
+        PortClaimSpec(
+            ledger=intern(spec.ledger),
+            port=spec.port,
+            origin=spec.origin,
+            router_name=intern(spec.router_name),
+            address=intern(spec.address),
+            port_end=spec.port_end,
+            host=spec.host,
+            holder=ClaimHolder(
+                intern(holder.group),
+                intern(holder.kind),
+                intern(holder.namespace),
+                holder.name,
+                intern(holder.section),
+                holder.uid,
+            )
+            if holder is not None
+            else None,
+        ),
+        PortClaimStatus(
+            status.holder, _shared(status.last_used), _shared(status.released_at), _shared(status.conditions)
+        ),
     )
 
 

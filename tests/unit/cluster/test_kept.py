@@ -9,13 +9,15 @@ import pytest
 
 from router.admission import Admission
 from router.cluster.decoding import decode_object
-from router.cluster.kept import kept_route, kept_service, kept_slice
+from router.cluster.kept import kept_claim, kept_route, kept_service, kept_slice
 from router.objects.core import Service, ServicePort, ServiceSpec
 from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, TargetRef
 from router.objects.meta import ObjectMeta
+from router.objects.portclaim import PortClaim
 from router.objects.route import Route, RoutePort, RouteSpec, RouteTarget
 from router.objects.store import Store
 from router.settings import AdmissionSettings
+from tests.support.objects import port_claim
 
 PREFIX = "haproxy.router.openshift.io/"
 LABELS = {"kubernetes.io/service-name": "db", "app": "unread"}
@@ -149,3 +151,29 @@ def test_what_is_large_is_not_remembered() -> None:
         )
         assert first.spec.ports == second.spec.ports
         assert first.spec.ports is not second.spec.ports
+
+
+def test_claims_that_say_alike_share_what_they_say() -> None:
+    """A claim is kept equal in all that is read of it; ledger, namespace and conditions are there once for all."""
+
+    def decoded(port: int) -> PortClaim:
+        condition = {
+            "type": "InForce",
+            "status": "True",
+            "reason": "InForce",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+        obj = port_claim(f"tcp-router-{port}", port, holder=("Route", "shop", f"db-{port}"), uid=f"uid-{port}")
+        made = decode_object(
+            PortClaim, msgspec.json.encode({**obj, "status": {"holder": "x", "conditions": [condition]}})
+        )
+        assert isinstance(made, PortClaim)
+        return made
+
+    one, other = kept_claim(decoded(1)), kept_claim(decoded(2))
+    assert one == decoded(1)
+    assert one.spec.ledger is other.spec.ledger
+    assert one.spec.holder is not None
+    assert other.spec.holder is not None
+    assert one.spec.holder.namespace is other.spec.holder.namespace
+    assert one.status.conditions is other.status.conditions
