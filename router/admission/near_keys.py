@@ -30,6 +30,9 @@ _ALLOWLISTS = (IP_ALLOWLIST, IP_WHITELIST)
 _ALLOWLIST_WORDS = ("allowlist", "whitelist")
 _WHO_MAY_CONNECT = ("ipallow", "ipwhite", "allowip", "allowedip", "allowfrom", "allowsource", "allowedsource")
 """Beginnings of names that are no allowlist by their letters, and by what they mean."""
+_DENYLIST_WORDS = ("denylist", "blacklist", "blocklist")
+_WHO_MAY_NOT_CONNECT = ("ipdeny", "ipblock", "denyip", "deniedip", "blockip", "blockedip", "denyfrom", "denysource")
+"""The same of lists of those who may not connect, which this router does not have."""
 _NEAR_PREFIX = 3
 _SHORT_NAME = 8
 """Up to so many letters one mistake is near, with more of them two are."""
@@ -78,13 +81,19 @@ def read_near_keys(annotations: Mapping[str, str], kind: str = ROUTE_KIND) -> tu
     """Give a warning for each key that is nearly ours.
 
     Raises:
-        NotAcceptable: one is nearly an allowlist. To pass it over would let everybody in: an allowlist fails closed. Or there are
-            more than can be looked at.
+        NotAcceptable: one is nearly an allowlist, or lists who may not connect. To pass it over would let everybody in: an allowlist
+            fails closed. Or there are more than can be looked at.
     """
     if len(annotations) > MAX_ANNOTATIONS:
         raise NotAcceptable(
             Reason.INVALID_ANNOTATION,
             f"the {kind} has {len(annotations)} annotations; accepted are up to {MAX_ANNOTATIONS}, of whatever kind",
+        )
+    if (denylist := next(filter(_is_denylist, sorted(annotations)), None)) is not None:
+        raise NotAcceptable(
+            Reason.INVALID_ANNOTATION,
+            f"annotation {shown(denylist)} keeps nobody out, for this router has no list of those who may not connect; "
+            f"name those who may in {IP_ALLOWLIST}, or remove it",
         )
     found = near_keys(annotations)
     if found and found[0].meant in _ALLOWLISTS:
@@ -150,6 +159,14 @@ def _meant(key: str) -> str | None:
         if (distance := _distance(plain, each, most)) <= most
     ]
     return min(near)[1] if near else None
+
+
+@lru_cache(_REMEMBERED)
+def _is_denylist(key: str) -> bool:
+    prefix, _, name = key.rpartition("/")
+    plain = _plain(name)
+    says_so = any(word in plain for word in _DENYLIST_WORDS) or plain.startswith(_WHO_MAY_NOT_CONNECT)
+    return says_so and len(key) <= _LONGEST and _is_near_prefix(prefix)
 
 
 def _plain(name: str) -> str:

@@ -128,6 +128,28 @@ def test_odd_keys_are_told_in_a_line(written: str) -> None:
         assert len(said) < 500
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        f"{PREFIX}ip_denylist",
+        f"{PREFIX}ip-blacklist",
+        f"{PREFIX}deny-from",
+        "router.openshift.io/blocklist-source-range",
+    ],
+)
+def test_a_denylist_rejects(written: str) -> None:
+    """There is none, and to pass it over would let in whom it names."""
+    verdict = verdict_of(route(annotations={written: "192.0.2.1"}), *DB)
+    assert verdict.reason is Reason.INVALID_ANNOTATION
+    assert f"annotation '{written}' keeps nobody out" in verdict.message
+    assert f"{PREFIX}ip_allowlist" in verdict.message
+
+
+def test_a_denylist_of_others_is_theirs() -> None:
+    """Under another prefix it is another router's."""
+    assert verdict_of(route(annotations={"nginx.example.com/denylist-source-range": "192.0.2.1"}), *DB).admitted
+
+
 def test_a_correction_is_seen() -> None:
     """A key that becomes right, or goes, takes its warning along."""
     assert verdict_of(route(timeout_tunel="1h"), *DB).warnings
