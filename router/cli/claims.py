@@ -20,7 +20,7 @@ from router.cli.options import ADMISSION, CLUSTER, HTTP, RENDER, option, with_op
 from router.cli.run_settings import ServingSettings
 from router.cluster.decoding import decode_object
 from router.cluster.kinds import PORT_CLAIMS, ROUTES
-from router.errors import ManifestError
+from router.errors import ApiNotFound, ManifestError
 from router.kube.connection import Connection
 from router.kube.pages import Pages
 from router.model import Asker
@@ -34,6 +34,7 @@ from router.status.claim_work import claim_name
 from router.status.holders import Holders
 
 _DOUBTS = 1
+_NO_KIND = "this cluster has no PortClaims (tcp-router.openshift.io/v1alpha1): apply manifests/crds, then try again"
 _HELP = """\
 Make PortClaims of what the statuses of Routes say, once, before a router that goes by PortClaims takes the place of one that went by statuses.
 
@@ -106,8 +107,11 @@ class _Adoption:
         self._claims = ClaimApi(api, namespace, ledger, options.router_name)
         self._is_dry = is_dry
         self._ledger = Ledger(ledger)
-        for claim in _objects(api, self._path, PortClaim):
-            self._ledger.put(claim.metadata.name, claim)
+        try:
+            for claim in _objects(api, self._path, PortClaim):
+                self._ledger.put(claim.metadata.name, claim)
+        except ApiNotFound as error:
+            raise ApiNotFound(f"{_NO_KIND} ({error})", error.status) from error
 
     def adopt(self, namespaces: tuple[str, ...], served: Served | None) -> bool:
         """Write claims; say whether something is doubtful."""

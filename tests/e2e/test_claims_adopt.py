@@ -62,6 +62,14 @@ def test_statuses_become_claims(api: ApiServer, tmp_path: Path) -> None:
     assert adopt(api, tmp_path)[1] == ""
 
 
+def test_a_cluster_without_the_kind_is_told_how_to_have_it(api: ApiServer, tmp_path: Path) -> None:
+    """Who forgot the first step reads which one it was, not a bare 404."""
+    api.faults.fail("GET", "/apis/tcp-router.openshift.io/", 404)
+    code, _, problems = adopt(api, tmp_path)
+    assert code == 2
+    assert "no PortClaims (tcp-router.openshift.io/v1alpha1): apply manifests/crds, then try again" in problems
+
+
 def test_what_the_running_router_serves_tells_the_forged(api: ApiServer, tmp_path: Path) -> None:
     """Of two that say the same, the one that is served; and one that says it alone, and is not served, is told."""
     rows = [

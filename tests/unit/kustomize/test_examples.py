@@ -88,12 +88,20 @@ def test_the_readmes_commands_work_on_its_own_example(tmp_path: Path) -> None:
     manifests.mkdir()
     (manifests / "route.yaml").write_text(blocks(ROOT / "README.md", "yaml")[0])
     env = dict(re.findall(r"^\$ export (\w+)=(\S+)", readme, re.MULTILINE))
-    commands = re.findall(r"^\$ tcp-router (check|render) manifests/", readme, re.MULTILINE)
+    commands = re.findall(r"^\$ tcp-router (check|render) my-manifests/", readme, re.MULTILINE)
     assert commands == ["check", "render"]
     for command in commands:
         ended = invoke(command, str(manifests), env=env)
         assert ended.exit_code == 0
         assert "6620" in ended.stdout
+
+
+@pytest.mark.parametrize(("page", "router"), [("README.md", "manifests/openshift"), ("docs/install.md", ".")])
+def test_the_pages_apply_the_kind_before_the_router(page: str, router: str) -> None:
+    """Who follows them has no router that waits for PortClaims for ever."""
+    applied = re.findall(r"^\$ oc apply -k (\S+)", (ROOT / page).read_text(), re.MULTILINE)
+    (kind,) = (place for place, tree in enumerate(applied) if tree.endswith("manifests/crds"))
+    assert kind < applied.index(router)
 
 
 def test_the_overlay_of_ones_own_opens_what_it_allows(tmp_path: Path) -> None:
