@@ -141,7 +141,12 @@ def test_an_admin_reserves_moves_and_frees_a_port(cluster: Cluster) -> None:
     moved = {
         "spec": {
             "origin": "Reserved",
-            "holder": {"kind": "Route", "namespace": cluster.namespace, "name": "web", "uid": None},
+            "holder": {
+                "kind": "Route",
+                "namespace": cluster.namespace,
+                "name": "web",
+                **dict.fromkeys(("group", "section", "uid")),
+            },
         }
     }
     cluster.client.patch("PortClaim", cluster.namespace, name, moved)
