@@ -27,7 +27,9 @@ class OneService(UnusedApi):
         self._body = body
 
     def get(self, path: str, query: Query | None = None) -> bytes:  # noqa: ARG002 - as any API server
-        """Give it."""
+        """Give it, or the collection that it is not in."""
+        if path == "/api/v1/namespaces/team/services":
+            return b'{"items": []}'
         assert path == "/api/v1/namespaces/team/services/db"
         if self._body is None:
             raise ApiNotFound("not found", status=404)
