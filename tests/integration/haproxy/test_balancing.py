@@ -144,7 +144,7 @@ def test_each_reload_begins_with_another_pod(tmp_path: Path, balance: str) -> No
             if len(begun) == len(of):
                 break
         assert begun == {"0", "1", "2"}
-        assert {weight for _, _, _, weight, _, _ in changed.state().servers["team/db"]} == {"1"}
+        assert {weight for _, _, _, weight, _, _ in changed.state().servers["be_tcp:team:db"]} == {"1"}
 
 
 def test_a_weight_that_changes_back_with_a_reload_is_back(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_weight_that_changes_back_with_a_reload_is_back(tmp_path: Path) -> Non
         wait_for(lambda: ",DOWN," in changed.ask("show stat"), "a failed check")
         with structlog.testing.capture_logs() as lines:
             reload(changed, model(down, up, balance="leastconn", check_interval_ms=20))
-        assert {weight for _, _, _, weight, _, _ in changed.state().servers["team/db"]} == {"256"}
+        assert {weight for _, _, _, weight, _, _ in changed.state().servers["be_tcp:team:db"]} == {"256"}
         assert not [line for line in lines if line["event"] == "worker set right"], "it was right from the start"
 
 
@@ -185,7 +185,7 @@ def test_what_a_worker_has_otherwise_is_set_right(tmp_path: Path) -> None:
         assert told["number"] == 3
         assert any("weight 3, not 5" in each for each in told["deviations"])
         assert any("takes no connections" in each for each in told["deviations"])
-        assert {weight for _, _, _, weight, _, _ in changed.state().servers["team/db"]} == {"5"}
+        assert {weight for _, _, _, weight, _, _ in changed.state().servers["be_tcp:team:db"]} == {"5"}
         assert {who() for _ in range(4)} == {"0", "1"}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -245,14 +244,20 @@ def test_of_two_leaders_one_writes(server: ApiServer, replica: Replica, tmp_path
     other = Replica(server, server.kubeconfig(tmp_path))
     other.served = {PLACE: asker(server, "web")}
     other.writer.start()
+    both = (replica, other)
     try:
-        replica.look()
-        other.look()
-        wait_for(lambda: claims(server), "a claim")
+        # Both know of no claim when they begin to lead, so both ask for it.
+        for each in both:
+            each.leads = False
+            each.look()
+        for each in both:
+            each.leads = True
+        wait_for(lambda: all(_did_more(each, 0) for each in both), "a request of each")
         first = claims(server)
-        for each in (replica, other):
-            done = sum(each.writer.writes().values())
-            wait_while_it_turns(each, partial(_did_more, each, done), "a request")
+        assert len(first) == 1
+        assert sum(each.writer.writes().get("created", 0) for each in both) == 1
+        for each in both:
+            each.look()
         assert claims(server) == first
     finally:
         other.stop()
