@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import deque
 
 # SIGUSR1 is what the image tells engines to stop its containers by, for HAProxy's sake.
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+
+_LOOK_S = 0.5
+"""How often somebody who waits looks whether a handler was called."""
 
 
 def to_stop_by() -> tuple[signal.Signals, ...]:
@@ -24,17 +29,27 @@ class StopSignals:
 
     def __init__(self) -> None:
         self._signals = to_stop_by()
+        self._caught: deque[int] = deque()
+        for each in self._signals:
+            # Blocked, they reach no handler. But what would end the process by itself must not be left to the mask alone.
+            signal.signal(each, lambda number, _frame: self._caught.append(number))
         # Waited for in the main thread: no handler runs in the middle of something else.
         signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
 
     def within(self, seconds: float) -> signal.Signals | None:
         """Wait for one of them, at most so long."""
-        received = signal.sigtimedwait(self._signals, seconds)
-        # A pause (SIGSTOP, a frozen cgroup) that outlasts the time interrupts the call, and CPython then gives a struct that
-        # nobody filled (signal_sigtimedwait_impl in Modules/signalmodule.c).
-        if received is None or received.si_signo not in self._signals:
-            return None
-        return signal.Signals(received.si_signo)
+        ends_s = time.monotonic() + seconds
+        while True:
+            if self._caught:
+                return signal.Signals(self._caught.popleft())
+            left_s = ends_s - time.monotonic()
+            received = signal.sigtimedwait(self._signals, max(0.0, min(left_s, _LOOK_S)))
+            # A pause (SIGSTOP, a frozen cgroup) that outlasts the time interrupts the call, and CPython then gives a struct that
+            # nobody filled (signal_sigtimedwait_impl in Modules/signalmodule.c).
+            if received is not None and received.si_signo in self._signals:
+                return signal.Signals(received.si_signo)
+            if left_s <= _LOOK_S and not self._caught:
+                return None
 
     def discard(self, seconds: float) -> None:
         """Pass over what arrives so soon after a signal that it is the same: sent to the process and to its group, say."""
