@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-import msgspec
 import structlog
 
-from router.cluster.decoding import Head, decode_head, decode_object
 from router.cluster.handle import Handle
 from router.cluster.kept import kept_claim
 from router.cluster.reflector import WatchObserver
-from router.objects.decoding import Misfit
+from router.cluster.whole import WholeSink
 from router.objects.meta import ObjectKey
 from router.objects.portclaim import PortClaim
 from router.objects.store import Store
 
 log = structlog.get_logger()
 
-
 _KIND_GOES_S = 60.0
 """An API server that is told to delete a kind deletes its objects first, one by one, and they are told like any others."""
 
 
-class ClaimSink:
+class ClaimSink(WholeSink[PortClaim]):
     """The sink of the watch over PortClaims.
 
     What cannot be decoded stays as it was known: a claim is not lost because somebody wrote one that this version cannot read.
@@ -37,34 +34,21 @@ class ClaimSink:
     """
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(PortClaim, "portclaims", kept_claim)
         self._store = store
         self._clock = clock
         self._known: dict[ObjectKey, PortClaim] = {}
         self._gone: deque[tuple[float, PortClaim]] = deque()
         """Those that went lately, and when."""
-        self._listed: dict[ObjectKey, PortClaim] = {}
-        self._undecodable: set[ObjectKey] = set()
 
     @property
     def held(self) -> int:
         """How many claims are known."""
         return len(self._known)
 
-    def begin_list(self) -> None:
-        """Begin to list."""
-        self._listed, self._undecodable = {}, set()
-
-    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
-        """Take claims of the list."""
-        for raw in items:
-            claim = self._decode(raw)
-            if claim is not None:
-                self._listed[claim.key] = claim
-
-    def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
-        """Take what was listed for all that there is."""
-        listed, self._listed = self._listed, {}
-        gone = self._known.keys() - listed.keys() - self._undecodable
+    def replace(self, listed: Mapping[ObjectKey, PortClaim], undecodable: frozenset[ObjectKey]) -> None:
+        """Take these for all that there is."""
+        gone = self._known.keys() - listed.keys() - undecodable
         for key in gone:
             self._forget(key)
         self._known.update(listed)
@@ -72,14 +56,15 @@ class ClaimSink:
             {(PortClaim, key): claim for key, claim in listed.items()}, frozenset((PortClaim, key) for key in gone)
         )
 
-    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
-        """Take a claim that was added or changed, or (None) deleted."""
-        if raw is None:
-            self._forget(head.key)
-            self._store.delete(PortClaim, head.key)
-        elif (claim := self._decode(raw)) is not None:
-            self._known[claim.key] = claim
-            self._store.put(claim)
+    def put(self, obj: PortClaim) -> None:
+        """Take one that was added or changed."""
+        self._known[obj.key] = obj
+        self._store.put(obj)
+
+    def delete(self, key: ObjectKey) -> None:
+        """Take note that one is gone."""
+        self._forget(key)
+        self._store.delete(PortClaim, key)
 
     def kind_is_gone(self) -> None:
         """Take back what went just before the API server said that it has no such kind (any more)."""
@@ -101,20 +86,6 @@ class ClaimSink:
         while self._gone and self._gone[0][0] < now_s - _KIND_GOES_S:
             self._gone.popleft()
         self._gone.append((now_s, claim))
-
-    def _decode(self, raw: msgspec.Raw) -> PortClaim | None:
-        decoded = decode_object(PortClaim, raw)
-        if not isinstance(decoded, Misfit):
-            return kept_claim(decoded)
-        try:
-            key = decode_head(raw).key
-        except msgspec.DecodeError:
-            key = ObjectKey("", "")
-        self._undecodable.add(key)
-        log.warning(
-            "object not decoded", kind="portclaims", namespace=key.namespace, name=key.name, problem=str(decoded)
-        )
-        return None
 
 
 class UntilRead:

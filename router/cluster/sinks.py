@@ -2,66 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 import structlog
 
-from router.cluster.decoding import Head, decode_head, decode_object
+from router.cluster.decoding import Head, decode_head
 from router.cluster.kept import kept_route
 from router.cluster.shard import Shard
-from router.objects.decoding import Misfit
+from router.cluster.whole import WholeSink
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
 
 log = structlog.get_logger()
 
 
-class RouteSink:
+class RouteSink(WholeSink[Route]):
     """The sink of one watch over Routes; ``namespace`` is empty if over all."""
 
     def __init__(self, shard: Shard, namespace: str) -> None:
+        super().__init__(Route, "routes", kept_route, named="route")
         self._shard = shard
         self._namespace = namespace
-        self._log = log.bind(kind="routes")
-        self._listed: dict[ObjectKey, Route] = {}
-        self._undecodable: set[ObjectKey] = set()
 
-    def begin_list(self) -> None:
-        """Begin to list."""
-        self._listed = {}
-        self._undecodable = set()
+    def replace(self, listed: Mapping[ObjectKey, Route], undecodable: frozenset[ObjectKey]) -> None:
+        """Take these for all that there is."""
+        self._shard.replace(Route, self._namespace, listed, undecodable)
 
-    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
-        """Take Routes of the list."""
-        for raw in items:
-            route = self._decode(raw)
-            if route is not None:
-                self._listed[route.key] = route
+    def put(self, obj: Route) -> None:
+        """Take one that was added or changed."""
+        self._shard.put(obj)
 
-    def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
-        """Take what was listed for all that there is."""
-        self._shard.replace(Route, self._namespace, self._listed, frozenset(self._undecodable))
-        self._listed = {}
-
-    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
-        """Take a Route that was added or changed, or (None) deleted."""
-        if raw is None:
-            self._shard.delete(Route, head.key)
-        elif (route := self._decode(raw)) is not None:
-            self._shard.put(route)
-
-    def _decode(self, raw: msgspec.Raw) -> Route | None:
-        decoded = decode_object(Route, raw)
-        if not isinstance(decoded, Misfit):
-            return kept_route(decoded)
-        try:
-            key = decode_head(raw).key
-        except msgspec.DecodeError:
-            key = ObjectKey("", "")
-        self._undecodable.add(key)
-        self._log.warning("object not decoded", namespace=key.namespace, route=key.name, problem=str(decoded))
-        return None
+    def delete(self, key: ObjectKey) -> None:
+        """Take note that one is gone."""
+        self._shard.delete(Route, key)
 
 
 class NamespaceSink:
@@ -85,7 +59,7 @@ class NamespaceSink:
         """Take namespaces of the list."""
         self._listed.update(_names(items))
 
-    def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - as above
+    def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
         """Take what was listed for all that there is."""
         self._names = self._listed
         self._shard.select(frozenset(self._names))

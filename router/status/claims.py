@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 
@@ -19,21 +18,19 @@ from router.status.claim_api import ClaimApi
 from router.status.claim_work import NOW, Check, Create, Remake, Tell, Work
 from router.status.claims_backlog import ClaimsBacklog
 from router.status.holders import Holders
-from router.status.outage import Outage
+from router.status.leading import LeadingWriter
 from router.status.pacing import TokenBucket
 from router.supervisor import SUPERVISOR, Supervisor
 
 log = structlog.get_logger()
 
-_IDLE_S = 0.25
-_STOP_S = 0.9
 _AGAIN_S = 5.0
 """After a write of which the watch has not told yet, and after a conflict."""
 _ASKS_AGAIN_S = (5.0, 300.0)
 """First and longest pause between two looks at a holder that still asks, though it is not served."""
 
 
-class ClaimsWriter:
+class ClaimsWriter(LeadingWriter):
     """Keeps PortClaims equal to what is served, from ``start`` to ``stop``.
 
     Args:
@@ -63,30 +60,16 @@ class ClaimsWriter:
         wall_clock: Callable[[], float] = time.time,
         supervisor: Supervisor = SUPERVISOR,
     ) -> None:
+        bucket = TokenBucket(per_second, max(1, int(per_second)))
+        super().__init__("claims", is_leader, bucket, clock=clock, supervisor=supervisor)
         self._claims = ClaimApi(api, namespace, ledger, router_name)
         self._holders = holders
-        self._is_leader = is_leader
-        self._clock = clock
         self._wall_clock = wall_clock
         self._backlog = ClaimsBacklog()
-        self._bucket = TokenBucket(per_second, max(1, int(per_second)))
-        self._outage = Outage()
-        self._counts: Counter[str] = Counter()
-        self._stopping = False
-        self._leads = False
         self._asked: dict[str, float] = {}
         """How long to wait with the next look at a holder that still asks, by claim; seconds."""
-        self._thread = supervisor.own("claims", self._run, ask_to_end=self._ask_to_end)
 
     # Any thread
-
-    def start(self) -> None:
-        """Begin to write."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Write no more; returns within a second, even if the API server does not answer a request under way."""
-        self._thread.stop(_STOP_S)
 
     def wake(self) -> None:
         """Look now whether this replica leads."""
@@ -107,50 +90,22 @@ class ClaimsWriter:
 
     # The writing thread
 
-    def _ask_to_end(self) -> None:
-        self._stopping = True
-        self._backlog.wake()
+    def _wait(self, pause_s: float) -> None:
+        self._backlog.wait(pause_s)
 
-    def _run(self) -> None:
-        self._lose()
-        while not self._stopping:
-            pause_s = self.step()
-            if pause_s > 0:
-                self._backlog.wait(pause_s)
+    def _gain(self) -> None:
+        self._asked.clear()
+        self._backlog.open()
 
-    def step(self) -> float:
-        """Do the next thing that is due.
+    def _give_up(self) -> None:
+        self._backlog.close()
 
-        Returns:
-            Seconds until there can be something to do, unless ``note`` brings it earlier.
-        """
-        if not self._may_write():
-            return _IDLE_S
-        if not self._leads:
-            self._leads = True
-            self._asked.clear()
-            self._backlog.open()
-        now_s = self._clock()
-        pause_s = max(self._outage.resume_s - now_s, self._bucket.delay_s(now_s))
-        if pause_s > 0:
-            return min(pause_s, _IDLE_S)
+    def _write_next(self, now_s: float) -> float:
         item = self._backlog.pop(now_s)
         if item is None:
-            return min(max(self._backlog.due_s() - now_s, 0.0), _IDLE_S)
-        key, work = item
-        self._attend(key, work)
+            return max(self._backlog.due_s() - now_s, 0.0)
+        self._attend(*item)
         return 0.0
-
-    def _may_write(self) -> bool:
-        if not self._stopping and self._is_leader():
-            return True
-        self._lose()
-        return False
-
-    def _lose(self) -> None:
-        if self._leads:
-            self._leads = False
-            self._backlog.close()
 
     def _attend(self, key: str, work: Work) -> None:
         now_s = self._clock()

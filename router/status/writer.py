@@ -8,7 +8,6 @@ which comes back through the watch, causes no other.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -31,7 +30,7 @@ from router.reconcile.snapshot import Snapshot
 from router.status.desk import Desk
 from router.status.events import EventSender
 from router.status.kinds import KINDS, ROUTES
-from router.status.outage import Outage
+from router.status.leading import LeadingWriter
 from router.status.pacing import TokenBucket
 from router.status.route import Identity
 from router.status.selection import Search, Selection
@@ -40,9 +39,6 @@ from router.supervisor import SUPERVISOR, Supervisor
 
 log = structlog.get_logger()
 
-_IDLE_S = 0.25
-"""How long a gained leadership may go unnoticed; a lost one is noticed before each request."""
-_STOP_S = 0.9
 _EVERYTHING = Selection()
 
 
@@ -58,7 +54,7 @@ class Rate:
     burst: int = 100
 
 
-class StatusWriter:
+class StatusWriter(LeadingWriter):
     """Reports on Routes, from ``start`` to ``stop``.
 
     Args:
@@ -92,14 +88,12 @@ class StatusWriter:
         wall_clock: Callable[[], float] = time.time,
         supervisor: Supervisor = SUPERVISOR,
     ) -> None:
-        self._api = api
+        super().__init__(
+            "status", is_leader, TokenBucket(rate.per_second, rate.burst), clock=clock, supervisor=supervisor
+        )
         self._identity = Identity(router_name, canonical_hostname, node)
         self._nodes = nodes
         self._nodes_seen: frozenset[str] | None = None
-        self._is_leader = is_leader
-        self._clock = clock
-        self._wall_clock = wall_clock
-        self._bucket = TokenBucket(rate.per_second, rate.burst)
         self._events = EventSender(api, self._identity, instance or router_name, clock=clock, wall_clock=wall_clock)
 
         self._search = Search(api, selection, router_name)
@@ -108,10 +102,6 @@ class StatusWriter:
         self._verdicts: Mapping[Asker, Verdict] = {}
 
         # Of the writing thread.
-        self._leads = False
-        self._stopping = False
-        self._outage = Outage()
-        self._counts: Counter[str] = Counter()
         desk = Desk(
             api=api,
             identity=self._identity,
@@ -131,21 +121,7 @@ class StatusWriter:
         self._backlog = self._tracks[0].backlog
         """Of Routes: the thread waits for what comes to it."""
 
-        self._thread = supervisor.own("status", self._run, ask_to_end=self._ask_to_end)
-
     # Any thread
-
-    def start(self) -> None:
-        """Begin to write."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Write no more; returns within a second, even if the API server does not answer a request under way."""
-        self._thread.stop(_STOP_S)
-
-    def _ask_to_end(self) -> None:
-        self._stopping = True
-        self.wake()
 
     def wake(self) -> None:
         """Look now whether this replica leads."""
@@ -190,29 +166,14 @@ class StatusWriter:
 
     # The writing thread
 
-    def _run(self) -> None:
-        # A thread that died had taken up something, which is looked at again with all else.
-        self._lose()
-        while not self._stopping:
-            pause_s = self.step()
-            if pause_s > 0:
-                self._backlog.wait(pause_s)
+    def _wait(self, pause_s: float) -> None:
+        self._backlog.wait(pause_s)
 
-    def step(self) -> float:
-        """Do the next thing that is due: at most one Route's, or one Event's, requests.
+    def _rest(self) -> float:
+        return min(track.node_facts.step(lambda: not self._stopping) for track in self._tracks)
 
-        Returns:
-            Seconds until there can be something to do, unless ``update`` brings it earlier.
-        """
-        if not self._may_write():
-            return min(track.node_facts.step(lambda: not self._stopping) for track in self._tracks)
-        if not self._leads:
-            self._gain()
+    def _write_next(self, now_s: float) -> float:
         self._look_at_nodes()
-        now_s = self._clock()
-        pause_s = max(self._outage.resume_s - now_s, self._bucket.delay_s(now_s))
-        if pause_s > 0:
-            return min(pause_s, _IDLE_S)
         # What happened to a Route just now, and the Event of it, goes before all that was there at the start.
         is_urgent = any(track.backlog.is_urgent(now_s) for track in self._tracks)
         if not is_urgent and self._send_event(now_s, only_news=True):
@@ -222,7 +183,7 @@ class StatusWriter:
         if self._send_event(now_s) or self._look_further():
             return 0.0
         due_s = min(*(track.backlog.due_s() for track in self._tracks), self._events.due_s())
-        return min(max(due_s - now_s, 0.0), _IDLE_S)
+        return max(due_s - now_s, 0.0)
 
     def _attend(self, now_s: float) -> bool:
         """Attend to the next that are due, until a request was made; what is urgent of any kind goes first. Say whether one was."""
@@ -254,13 +215,6 @@ class StatusWriter:
             self._outage.over()
         return True
 
-    def _may_write(self) -> bool:
-        """Say whether to go on; if not, all is forgotten now, and looked at again with the next lead, however soon that is."""
-        if not self._stopping and self._is_leader():
-            return True
-        self._lose()
-        return False
-
     def _look_at_nodes(self) -> None:
         """Look again at what was said of other nodes, if routers run elsewhere than before."""
         nodes = self._nodes()
@@ -270,17 +224,13 @@ class StatusWriter:
                 track.look_again(self._identity)
 
     def _gain(self) -> None:
-        self._leads = True
         for track in self._tracks:
             track.node_facts.lead(leads=True)
             track.backlog.open()
         self._search.begin()
         log.info("reporting on routes", routes=self.queued)
 
-    def _lose(self) -> None:
-        if not self._leads:
-            return
-        self._leads = False
+    def _give_up(self) -> None:
         for track in self._tracks:
             track.node_facts.lead(leads=False)
             track.backlog.close()
