@@ -190,11 +190,11 @@ class Handler(Connection):
                 400, "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch"
             )
         sent = _parsed(body)
-        owned: list[frozenset[str]] = []
+        owned: list[frozenset[applying.Path]] = []
 
         def changed(obj: Object) -> Object:
-            new, types = applying.applied(obj, sent, manager, force=query.get("force") == "true")
-            owned.append(types)
+            new, paths = applying.applied(obj, sent, manager, subresource, force=query.get("force") == "true")
+            owned.append(paths)
             return self._checked(target, new, query)
 
         stored = self.state.storage.update(

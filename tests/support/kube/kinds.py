@@ -17,6 +17,7 @@ from tests.support.crd import schema_of
 from tests.support.kube.metadata import QUALIFIED, metadata_problems
 from tests.support.kube.networking import endpoints_problems, service_problems, slice_problems
 from tests.support.kube.resources import Resource
+from tests.support.kube.service_types import fitted, type_problems
 from tests.support.kube.statuses import Cause, failure, invalid, required, wrong
 
 Object = dict[str, Any]
@@ -75,7 +76,7 @@ def check(resource: Resource, new: Object, old: Object | None, *, loopback: Cont
     elif resource.kind == "Lease":
         causes += _lease_problems(new)
     elif resource.kind == "Service":
-        causes += service_problems(new)
+        causes += [*service_problems(new), *type_problems(new, old)]
     elif resource.kind == "EndpointSlice":
         causes += slice_problems(new, old, loopback)
     elif resource.kind == "Endpoints":
@@ -127,6 +128,7 @@ def _complete_service(obj: Object) -> None:
         spec.setdefault("ipFamilyPolicy", "SingleStack")
         spec.setdefault("internalTrafficPolicy", "Cluster")
     obj.setdefault("status", {"loadBalancer": {}})
+    fitted(obj, None)
 
 
 def _event_problems(new: Object, old: Object | None) -> Iterator[Cause]:

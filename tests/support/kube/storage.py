@@ -15,8 +15,8 @@ from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tests.support.kube import applying, kinds
-from tests.support.kube.resources import NAMESPACES, Resource, of_kind
+from tests.support.kube import applying, kinds, service_types
+from tests.support.kube.resources import NAMESPACES, SERVICES, Resource, of_kind
 from tests.support.kube.statuses import Cause, already_exists, conflict, failure, invalid, not_found
 
 Object = dict[str, Any]
@@ -59,6 +59,8 @@ class Storage:
         self.changed = threading.Condition(threading.RLock())
         self.loopback: Container[str] = frozenset()
         """Loopback addresses that are taken all the same, where a real server takes none: those of pods of tests."""
+        self.quotas: dict[str, dict[str, int]] = {}
+        """By namespace, how many Services, load balancers and node ports it may have (``services.nodeports``)."""
         self._version = _FIRST_VERSION
         self._oldest = _FIRST_VERSION
         self._shelves: dict[str, _Shelf] = {}
@@ -140,7 +142,8 @@ class Storage:
             if key in self._shelf(resource).objects:
                 raise already_exists(resource, key[1])
             kinds.check(resource, obj, None, loopback=self.loopback)
-            _note_manager(obj, manager, "")
+            _note_manager(None, obj, manager, "")
+            self._allocate(resource, obj)
             return self._write(resource, None, obj)
 
     def update(
@@ -153,11 +156,11 @@ class Storage:
         manager: str = "test",
         subresource: str = "",
         as_given: bool = False,
-        owned: Callable[[], frozenset[str]] | None = None,
+        owned: Callable[[], frozenset[applying.Path]] | None = None,
     ) -> Stored:
         """Replace an object by what ``changed`` makes of a copy of it.
 
-        ``owned`` gives the conditions that the manager owns, where it applies; asked after ``changed``.
+        ``owned`` gives the fields that the manager owns, where it applies; asked after ``changed``.
         With the subresource status only the status is taken of it; without, everything else. The resourceVersion that it
         has must be the current one; so must the uid. An update that changes nothing writes nothing.
         With ``as_given`` object and status are replaced at once, which no client could do; a status that is left out stays.
@@ -179,12 +182,17 @@ class Storage:
             _keep_system_fields(old.obj, new, as_given=as_given)
             if resource.counts_generations and _desired(new) != _desired(old.obj):
                 new["metadata"]["generation"] += 1
+            if resource is SERVICES:
+                service_types.fitted(new, old.obj)
             kinds.check(resource, new, old.obj, loopback=self.loopback)
-            if _without_bookkeeping(new) == _without_bookkeeping(old.obj):
-                return old
-            if new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):
+            is_other = _without_bookkeeping(new) != _without_bookkeeping(old.obj)
+            if is_other and new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):
                 return self._write(resource, old, None)
-            _note_manager(new, manager, subresource, owned() if owned is not None else None)
+            if is_other or owned is not None:
+                _note_manager(old.obj, new, manager, subresource, owned() if owned is not None else None)
+            if not is_other and applying.without_times(new) == applying.without_times(old.obj):
+                return old
+            self._allocate(resource, new)
             return self._write(resource, old, new)
 
     def delete(
@@ -214,6 +222,15 @@ class Storage:
                     for inner in [inner for inner in shelf.objects if inner[0] == name and kind != NAMESPACES.kind]:
                         self.delete(of_kind(kind), *inner)
             return self._write(resource, old, None)
+
+    def _allocate(self, resource: Resource, new: Object) -> None:
+        """Give a Service its node ports, within the quota of its namespace."""
+        if resource is not SERVICES:
+            return
+        key = self._key(resource, new["metadata"])
+        others = [stored.obj for at, stored in self._shelf(resource).objects.items() if at != key]
+        service_types.allocate(new, others)
+        service_types.within_quota(new, others, self.quotas.get(key[0], {}))
 
     def _shelf(self, resource: Resource) -> _Shelf:
         return self._shelves.setdefault(resource.kind, _Shelf())
@@ -289,15 +306,20 @@ def _without_bookkeeping(obj: Object) -> Object:
     return {**obj, "metadata": metadata}
 
 
-def _note_manager(obj: Object, manager: str, subresource: str, owned: frozenset[str] | None = None) -> None:
-    """Enter who wrote in ``metadata.managedFields``; by top-level field, which is coarser than a real server's."""
+def _note_manager(
+    old: Object | None, obj: Object, manager: str, subresource: str, owned: frozenset[applying.Path] | None = None
+) -> None:
+    """Enter who wrote in ``metadata.managedFields``; of most kinds by top-level field, which is coarser than a real server's."""
+    if owned is not None or obj["kind"] in applying.TRACKED:
+        obj["metadata"]["managedFields"] = applying.noted(old, obj, manager, subresource, owned, utc_now())
+        return
     entry: Object = {
         "manager": manager,
-        "operation": "Update" if owned is None else "Apply",
+        "operation": "Update",
         "apiVersion": obj["apiVersion"],
         "time": utc_now(),
         "fieldsType": "FieldsV1",
-        "fieldsV1": {f"f:{key}": {} for key in _fields(obj, subresource)} if owned is None else applying.fields(owned),
+        "fieldsV1": {f"f:{key}": {} for key in _fields(obj, subresource)},
     }
     if subresource:
         entry["subresource"] = subresource
@@ -306,7 +328,7 @@ def _note_manager(obj: Object, manager: str, subresource: str, owned: frozenset[
         for known in obj["metadata"].get("managedFields") or ()
         if (known["manager"], known.get("subresource", "")) != (manager, subresource)
     ]
-    obj["metadata"]["managedFields"] = others if owned is not None and not owned else [*others, entry]
+    obj["metadata"]["managedFields"] = [*others, entry]
 
 
 def _fields(obj: Object, subresource: str) -> Iterator[str]:
