@@ -26,6 +26,7 @@ from router.status.claim_keeper import ClaimKeeper
 from router.status.claim_usage import Busy, ClaimUsage
 from router.status.claims import ClaimsWriter
 from router.status.holders import Holders
+from router.status.precedence import Precedence
 from router.status.selection import Selection
 from router.status.writer import StatusWriter
 
@@ -113,6 +114,7 @@ class Cluster:
     claims: _Claims | None
     election: LeaderElection
     whereabouts: _Whereabouts
+    precedence: Precedence
 
     @classmethod
     def connect(cls, options: RunSettings) -> Cluster:
@@ -144,6 +146,8 @@ class Cluster:
         name, pod = options.router_name, socket.gethostname()
         whereabouts = _Whereabouts()
         to_write = connection.sibling(_WRITE_DEADLINES)
+        claims = _claims(options, connection, lambda: election.is_leader()) if settings.claims is not None else None  # noqa: PLW0108 - it is made below
+        precedence = Precedence(claims.writer.waits) if claims is not None else Precedence()
         hostname = options.canonical_hostname or ""
         writer = StatusWriter(
             to_write,
@@ -154,8 +158,10 @@ class Cluster:
             node=options.node_name or pod,
             nodes=whereabouts.nodes,
             selection=Selection(settings.namespaces, settings.namespace_selector, settings.route_selector),
+            precedence=precedence,
         )
-        claims = _claims(options, connection, lambda: election.is_leader()) if settings.claims is not None else None  # noqa: PLW0108 - it is made next
+        if claims is not None:
+            claims.writer.written = writer.release
         election = LeaderElection(
             connection.sibling(_LEASE_DEADLINES),
             options.lease_namespace,
@@ -163,7 +169,7 @@ class Cluster:
             unique_identity(pod),
             observer=_Wakes(writer, *((claims.writer,) if claims is not None else ())),
         )
-        return cls(settings, connection, to_write, writer, claims, election, whereabouts)
+        return cls(settings, connection, to_write, writer, claims, election, whereabouts, precedence)
 
     def look_at_use(self, busy: Busy) -> None:
         """Say in PortClaims when they were last used, by the backends that have connections."""
@@ -173,7 +179,7 @@ class Cluster:
     @property
     def reporters(self) -> tuple[Reporter, ...]:
         """Who is told of each turn: what is written of claims comes before what is written of statuses."""
-        return (self.claims.keeper, self.writer) if self.claims is not None else (self.writer,)
+        return (self.precedence.first(self.claims.keeper, self.writer),) if self.claims is not None else (self.writer,)
 
     @property
     def sources(self) -> frozenset[str]:

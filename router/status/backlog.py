@@ -99,6 +99,14 @@ class Backlog:
             if self._is_open:
                 self._queue.put_later(key, work, due_s)
 
+    def release(self, key: ObjectKey) -> None:
+        """Let what was put back for a Route be due now, where it is as it was before: what is news goes first."""
+        with self._condition:
+            work = self._queue.waiting(key)
+            if work is not None:
+                self._queue.put(key, work, is_urgent=work.is_news)
+                self._bell.ring()
+
     def look_for(self, keys: Iterable[ObjectKey], due_s: float) -> None:
         """Queue Routes that are out of sight and yet have an entry of ours, to be read at ``due_s``."""
         with self._condition:

@@ -12,7 +12,7 @@ import structlog
 from router.admission.places import Place, asker_of, place_of
 from router.errors import ApiConflict, ApiError, ApiForbidden, ApiInvalid, ApiNotFound
 from router.kube.api import DeletingApi
-from router.model import Asker
+from router.objects.meta import ObjectKey
 from router.objects.portclaim import ClaimHolder, PortClaim, PortClaimStatus
 from router.status.claim_api import ClaimApi
 from router.status.claim_work import NOW, Check, Create, Remake, Tell, Work
@@ -68,12 +68,18 @@ class ClaimsWriter(LeadingWriter):
         self._backlog = ClaimsBacklog()
         self._asked: dict[str, float] = {}
         """How long to wait with the next look at a holder that still asks, by claim; seconds."""
+        self.written: Callable[[str, ObjectKey], None] = lambda _kind, _key: None
+        """Called with an object (its kind, its key) of which all claims are written; set before ``start``."""
 
     # Any thread
 
     def wake(self) -> None:
         """Look now whether this replica leads."""
         self._backlog.wake()
+
+    def waits(self, kind: str, key: ObjectKey) -> bool:
+        """Say whether a claim of an object waits to be written; one that is refused does not."""
+        return self._backlog.waits(kind, key)
 
     def writes(self) -> Mapping[str, int]:
         """Give how many requests there were, by result: created, deleted, told, kept (its holder still asks), conflict, forbidden, failed ..."""
@@ -86,7 +92,8 @@ class ClaimsWriter(LeadingWriter):
 
     def note(self, works: Mapping[Place, Iterable[Work]], tellings: Mapping[str, Tell | None]) -> None:
         """Take what is to be done about some places, and about the statuses of some claims, in the place of what was before."""
-        self._backlog.note(works, tellings)
+        for whose in self._backlog.note(works, tellings):
+            self.written(*whose)
 
     # The writing thread
 
@@ -122,12 +129,12 @@ class ClaimsWriter(LeadingWriter):
         """Do it; give the seconds after which it is to be done again, unless there is news by then."""
         match work:
             case Create():
-                self._create(work.name, work.place, work.asker)
+                self._create(work)
                 return _AGAIN_S
             case Remake():
                 self._delete(work.claim)
                 if self._may_write():
-                    self._create(work.name, work.place, work.asker)
+                    self._create(work)
                 return _AGAIN_S
             case Tell():
                 self._tell(work)
@@ -135,10 +142,17 @@ class ClaimsWriter(LeadingWriter):
             case Check():
                 return self._check(work)
 
-    def _create(self, name: str, place: Place, asker: Asker) -> None:
+    def _create(self, work: Create | Remake) -> None:
         self._bucket.take(self._clock())
-        self._claims.create(name, place, asker)
+        self._claims.create(work.name, work.place, work.asker)
         self._counts["created"] += 1
+        self._settle(work)
+
+    def _settle(self, work: Work) -> None:
+        """Let the status of whoever has it wait no more."""
+        whose = self._backlog.settle(work) if isinstance(work, Create | Remake) else None
+        if whose is not None:
+            self.written(*whose)
 
     def _check(self, work: Check) -> float | None:
         claim = work.claim
@@ -179,10 +193,12 @@ class ClaimsWriter(LeadingWriter):
                 self._counts["gone"] += 1
             case ApiInvalid() | ApiError(status=400 | 413):
                 self._counts["invalid"] += 1
+                self._settle(work)
                 log.error("claim refused", claim=work.name, problem=str(error))
             case ApiForbidden() | ApiNotFound():
                 result = "forbidden" if isinstance(error, ApiForbidden) else "absent"
                 self._counts[result] += 1
+                self._settle(work)
                 self._backlog.put_back(key, work, now_s + self._longer(work.name))
                 if self._counts[result] == 1:
                     log.error("claim not written", claim=work.name, problem=str(error))

@@ -20,7 +20,7 @@ class LeadingWriter(ABC):
     """Writes on a thread of its own, from ``start`` to ``stop``, one request after the other.
 
     Args:
-        name: of the thread.
+        name: of the thread, which is what it writes.
         is_leader: says whether this replica may write; is asked before each request, and must not block.
         bucket: the pace of all requests.
         clock: seconds of a clock that never goes back.
@@ -39,7 +39,7 @@ class LeadingWriter(ABC):
         self._is_leader = is_leader
         self._bucket = bucket
         self._clock = clock
-        self._outage = Outage()
+        self._outage = Outage(name)
         self._counts: Counter[str] = Counter()
         self._leads = False
         self._stopping = False

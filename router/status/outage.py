@@ -13,9 +13,14 @@ _PAUSES_S = (1.0, 30.0)
 
 
 class Outage:
-    """Remembers whether there is one; times are of one clock that never goes back."""
+    """Remembers whether there is one; times are of one clock that never goes back.
 
-    def __init__(self) -> None:
+    Args:
+        what: is not written then, for the log.
+    """
+
+    def __init__(self, what: str = "status") -> None:
+        self._not_written, self._written_again = f"{what} not written", f"{what} written again"
         self._backoff = Backoff(*_PAUSES_S)
         self._problem = ""
         self.resume_s = float("-inf")
@@ -43,7 +48,7 @@ class Outage:
             result = "unauthorized"
         self.resume_s = now_s + pause_s
         if not self._problem:
-            log.warning("status not written", problem=str(error), retry_in_seconds=pause_s, waiting=waiting)
+            log.warning(self._not_written, problem=str(error), retry_in_seconds=pause_s, waiting=waiting)
         self._problem = str(error)
         return result
 
@@ -51,5 +56,5 @@ class Outage:
         """Take note that the API server does what is asked. A mere read is no sign of it: writes may fail on."""
         self._backoff.reset()
         if self._problem:
-            log.info("status written again")
+            log.info(self._written_again)
             self._problem = ""

@@ -126,9 +126,9 @@ class WorkQueue(Generic[_Key, _Work]):
 
     def get(self, key: _Key) -> _Work | None:
         """Give the work for a key, None if there is none."""
-        waiting = self._waiting.get(key)
+        waiting = self.waiting(key)
         if waiting is not None:
-            return waiting[1]
+            return waiting
         return (self._urgent if key in self._urgent else self._patient).get(key)
 
     def put(self, key: _Key, work: _Work, *, is_urgent: bool = True) -> None:
@@ -145,6 +145,11 @@ class WorkQueue(Generic[_Key, _Work]):
         self._tickets += 1
         self._waiting[key] = (self._tickets, work)
         heapq.heappush(self._heap, (due_s, self._tickets, key))
+
+    def waiting(self, key: _Key) -> _Work | None:
+        """Give the work for a key that was told to wait, None if there is none."""
+        waiting = self._waiting.get(key)
+        return waiting[1] if waiting is not None else None
 
     def hasten(self) -> None:
         """Let all that was told to wait be due now."""

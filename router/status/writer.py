@@ -25,13 +25,16 @@ from router.errors import (
 from router.kube.api import Api
 from router.model import Asker
 from router.objects.kinds import Slot
+from router.objects.meta import ObjectKey
 from router.objects.store import Objects
 from router.reconcile.snapshot import Snapshot
+from router.status.backlog import Work
 from router.status.desk import Desk
 from router.status.events import EventSender
 from router.status.kinds import KINDS, ROUTES
 from router.status.leading import LeadingWriter
 from router.status.pacing import TokenBucket
+from router.status.precedence import Precedence
 from router.status.route import Identity
 from router.status.selection import Search, Selection
 from router.status.track import Track
@@ -40,6 +43,8 @@ from router.supervisor import SUPERVISOR, Supervisor
 log = structlog.get_logger()
 
 _EVERYTHING = Selection()
+_CLAIM_S = 30.0
+"""When a status that waits for a claim is looked at again at the latest; as a rule ``release`` is sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class StatusWriter(LeadingWriter):
         node: where this replica runs; named in what is a fact of it alone.
         nodes: says where routers of ours run, None where that is not known; must not block.
         selection: which Routes are followed.
+        precedence: says which statuses wait for a claim; None where no claims are written.
         rate: of all requests, reads and Events too.
         clock: seconds of a clock that never goes back.
         wall_clock: seconds since the epoch, for the times in what is written.
@@ -83,6 +89,7 @@ class StatusWriter(LeadingWriter):
         node: str = "",
         nodes: Callable[[], frozenset[str] | None] = lambda: None,
         selection: Selection = _EVERYTHING,
+        precedence: Precedence | None = None,
         rate: Rate = Rate(),
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -95,6 +102,8 @@ class StatusWriter(LeadingWriter):
         self._nodes = nodes
         self._nodes_seen: frozenset[str] | None = None
         self._events = EventSender(api, self._identity, instance or router_name, clock=clock, wall_clock=wall_clock)
+
+        self._precedence = precedence or Precedence()
 
         self._search = Search(api, selection, router_name)
 
@@ -126,6 +135,12 @@ class StatusWriter(LeadingWriter):
     def wake(self) -> None:
         """Look now whether this replica leads."""
         self._backlog.wake()
+
+    def release(self, kind: str, key: ObjectKey) -> None:
+        """Let the status of an object wait for its claims no more."""
+        for track in self._tracks:
+            if track.kind.kind == kind:
+                track.backlog.release(key)
 
     def writes(self) -> Mapping[str, int]:
         """Give how many writes of a status there were, by result (docs/status.md)."""
@@ -188,10 +203,23 @@ class StatusWriter(LeadingWriter):
     def _attend(self, now_s: float) -> bool:
         """Attend to the next that are due, until a request was made; what is urgent of any kind goes first. Say whether one was."""
         for track in sorted(self._tracks, key=lambda track: not track.backlog.is_urgent(now_s)):
-            while (item := track.backlog.pop(now_s)) is not None:
+            while (item := self._take(track, now_s)) is not None:
                 if track.attendant.attend(*item):
                     return True
         return False
+
+    def _take(self, track: Track, now_s: float) -> tuple[ObjectKey, Work] | None:
+        """Take the next that is due, and of which no claim waits to be written."""
+        kind = track.kind.kind
+        while True:
+            with self._precedence.lock:
+                item = track.backlog.pop(now_s)
+                if item is None or not self._precedence.waits(kind, item[0]):
+                    return item
+                track.backlog.put_back(*item, now_s + _CLAIM_S)
+            if not self._precedence.waits(kind, item[0]):
+                # It was written in this very instant.
+                self.release(kind, item[0])
 
     def _send_event(self, now_s: float, *, only_news: bool = False) -> bool:
         is_sent = self._events.send_one(self._may_write, only_news=only_news)

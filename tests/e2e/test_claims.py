@@ -11,7 +11,7 @@ import pytest
 from tests.support.cluster import Cluster, http_cluster, write_kubeconfig
 from tests.support.kube.client import KubeClient, Refused
 from tests.support.objects import app, port_claim, route
-from tests.support.ports import free_port
+from tests.support.ports import free_port, free_ports
 from tests.support.probing import exchange
 from tests.support.router_process import RouterProcess
 from tests.support.waiting import wait_for
@@ -202,3 +202,31 @@ def test_nothing_is_served_without_claims_that_are_required(cluster: Cluster) ->
     cluster.server.has_port_claims = False
     wait_for(lambda: "watch failed" in router.log(), "the kind to be missed")
     assert exchange(port) == b"db:ping"
+
+
+def test_no_status_comes_before_its_claim(cluster: Cluster) -> None:
+    """However slowly claims are written at a first start; but one that the API server refuses keeps nobody from being told."""
+    assert cluster.server is not None
+    ports = free_ports(40)
+    cluster.create(*app("db", ports[0], cluster.pod(b"db:")))
+    for port in ports[1:]:
+        cluster.create(route(f"db-{port}", port, service="db", namespace=cluster.namespace))
+    start(cluster, "--claims-rate", "15")
+    told: set[str] = set()
+    while len(told) < len(ports):
+        told = {claimed for each in cluster.client.list("Route", cluster.namespace) if (claimed := said_to_hold(each))}
+        # Read later: what is there is there for good.
+        written = {str(claim["spec"]["port"]) for claim in claims(cluster).values()}
+        assert told <= written
+
+    cluster.server.faults.forbid("create", "portclaims")
+    late = free_port()
+    cluster.create(route("late", late, service="db", namespace=cluster.namespace))
+    cluster.wait_for_conditions("late", **ADMITTED)
+    assert f"tcp-router-{late}" not in claims(cluster)
+
+
+def said_to_hold(stored: Object) -> str:
+    """Give the port that a Route's status says it has; empty is none."""
+    conditions = [each for entry in stored.get("status", {}).get("ingress", ()) for each in entry["conditions"]]
+    return next((str(each["message"]) for each in conditions if each["type"] == "PortClaimed"), "")

@@ -31,6 +31,7 @@ from router.objects.store import Objects
 from router.reconcile.snapshot import Snapshot
 from router.status.events import MAX_WAITING, SERIES_PAUSE_S, EventSender
 from router.status.notices import Notice
+from router.status.precedence import Precedence
 from router.status.route import Identity
 from router.status.selection import Selection
 from router.status.writer import Rate, StatusWriter
@@ -98,6 +99,7 @@ class Bench:
     name: str = "tcp-router"
     selection: Selection = EVERYTHING
     hostname: str = "tcp.example.com"
+    precedence: Precedence | None = None
     api: FakeApi = field(default_factory=ListingApi)
     leads: bool = True
     now_s: float = 0.0
@@ -113,6 +115,7 @@ class Bench:
             lambda: self.is_leader(),  # noqa: PLW0108 - tests put another in its place
             instance="pod-1",
             selection=self.selection,
+            precedence=self.precedence,
             rate=self.rate,
             clock=lambda: self.now_s,
             wall_clock=lambda: 1767229200.0 + self.now_s,
