@@ -30,8 +30,6 @@ from router.haproxy.process.binary import HaproxyBinary, find_binary
 from router.haproxy.standalone import StandaloneHaproxy
 from router.haproxy.talk.limits import ConnectionLimiter
 from router.haproxy.talk.sessions import SessionCounts
-from router.manifests.follow import FilesInput
-from router.manifests.watching import DirectoryWatcher
 from router.model import Asker
 from router.objects.store import Store
 from router.observe.health import Health, alive
@@ -64,6 +62,7 @@ from router.supervisor import SUPERVISOR
 
 if TYPE_CHECKING:
     from router.cli.cluster import Cluster
+    from router.manifests.follow import FilesInput
 
 log = structlog.get_logger()
 
@@ -123,7 +122,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     stack.callback(state.close)
 
     makes: Makes = Tracing() if options.trace_changes else Untraced()
-    store = makes.store(cluster.sources if cluster is not None else frozenset({FilesInput.SOURCE}))
+    store = makes.store(cluster.sources if cluster is not None else frozenset({_files_input().SOURCE}))
     ours = generations(options, cluster, state.generations)
     haproxy = _haproxy(options, binary, state, settings, store.wake, ours.others)
     ours.announce(haproxy.listening, stack)
@@ -170,6 +169,8 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     http, http_turn = _http(options, pages, protected, stack)
     tcp_health = _tcp_health(options, settings, readiness, stack)
     if template_dir is not None:
+        from router.manifests.watching import DirectoryWatcher  # noqa: PLC0415 - as manifests are
+
         watcher = DirectoryWatcher(template_dir, controller.templates_changed)
         stack.callback(watcher.stop)
         watcher.start()
@@ -292,7 +293,7 @@ def _source(  # noqa: PLR0913, PLR0917 - what both kinds need
         stack.callback(own.stop)
         own.start()
     if isinstance(followed, Path):
-        files = FilesInput(followed, store)
+        files = _files_input()(followed, store)
         metrics.count_problems(lambda: len(files.problems))
         return files, tuple
     log.info("following an api server", server=followed.connection.server)
@@ -311,8 +312,15 @@ def _tcp_health(
     return port
 
 
+def _files_input() -> type[FilesInput]:
+    # Not at the top: with an API server there are no manifests, nor YAML.
+    from router.manifests.follow import FilesInput  # noqa: PLC0415 - the line above
+
+    return FilesInput
+
+
 def _connect(options: RunSettings) -> Cluster:
-    # Not at the top: the kubernetes client takes as long to import, and as much memory, as all the rest.
+    # Not at the top: with manifests there is no API server.
     from router.cli.cluster import Cluster  # noqa: PLC0415
 
     return Cluster.connect(options)

@@ -25,7 +25,6 @@ from router.errors import ApiError, RouterUnreachable, SettingsError
 from router.kube.configuration import SERVICE_ACCOUNT, Credentials, loader
 from router.kube.connection import Connection, Deadlines
 from router.kube.pods import ready_pod
-from router.kube.portforward import forwarded
 from router.settings import MAX_PORT, KubeSettings
 from router.shapes import converter, reader
 
@@ -261,6 +260,9 @@ def _in_cluster(options: PortsOptions) -> _Source:
     name = f"port {port} of pod {namespace}/{pod}"
 
     def get_with(path: str, headers: dict[str, str]) -> Reply:
+        # On first use: it imports the kubernetes client.
+        from router.kube.portforward import forwarded  # noqa: PLC0415 - the line above
+
         with forwarded(credentials, namespace, pod, port, _DEADLINE_S) as forward:
             try:
                 return ask(forward.sock, path, headers, problem=lambda: forward.problem)

@@ -1,7 +1,4 @@
-"""The connection to one API server: configuration and credentials by the kubernetes client, transport by its urllib3 pools.
-
-Neither the client's models are used nor its watches: bodies are bytes here, and who asks decodes what he needs of them.
-"""
+"""The connection to one API server: bodies are bytes here, and who asks decodes what he needs of them."""
 
 from __future__ import annotations
 
@@ -19,7 +16,6 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 import urllib3
-from kubernetes.client.rest import RESTClientObject
 
 from router import __version__
 from router.errors import ApiUnauthorized, ApiUnreachable
@@ -92,12 +88,12 @@ class Connection:
     @property
     def server(self) -> str:
         """URL of the API server."""
-        return self._credentials.configuration.host
+        return self._credentials.access.host
 
     @property
     def is_verified(self) -> bool:
         """Whether the server's certificate is verified; a kubeconfig may say ``insecure-skip-tls-verify``."""
-        return self._credentials.configuration.verify_ssl is not False
+        return self._credentials.access.verify_ssl
 
     def get(self, path: str, query: Query | None = None) -> bytes:
         """GET a path such as ``/api/v1/services``; give the body."""
@@ -236,10 +232,9 @@ class Connection:
     def _current_pools(self) -> urllib3.PoolManager:
         """Give the pools; new ones where certificates may be others than before."""
         with self._lock:
-            generation, configuration = self._credentials.current
+            generation, access = self._credentials.current
             if self._pools is None or self._pools_are_of != generation:
-                configuration.connection_pool_maxsize = _IDLE_CONNECTIONS
-                pools = RESTClientObject(configuration).pool_manager
+                pools = access.pools(_IDLE_CONNECTIONS)
                 track(pools)
                 self._pools, self._pools_are_of = pools, generation
             return self._pools

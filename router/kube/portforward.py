@@ -68,7 +68,7 @@ def _connected(credentials: Credentials, namespace: str, pod: str, port: int, ti
     given_up = threading.Event()
 
     def connect() -> None:
-        with client.ApiClient(credentials.configuration) as api_client:
+        with client.ApiClient(credentials.access.for_client()) as api_client:
             api = client.CoreV1Api(api_client)
             try:
                 forward = portforward(api.connect_get_namespaced_pod_portforward, pod, namespace, ports=str(port))

@@ -25,7 +25,7 @@ from router.errors import (
     ApiUnreachable,
     SettingsError,
 )
-from router.kube.configuration import Credentials
+from router.kube.by_client import ClientAccess
 from router.kube.connection import Connection, Deadlines
 from router.settings import KubeSettings
 from tests.support.certificates import server_context
@@ -397,7 +397,7 @@ def test_a_token_that_would_not_be_sent_is_a_settings_error() -> None:
     configuration = Configuration()
     configuration.api_key["authorization"] = "Bearer secret"
     with pytest.raises(SettingsError, match=r"keeps the token as authorization.* install kubernetes 37 or newer"):
-        Credentials(lambda: configuration)
+        ClientAccess(configuration)
 
 
 def test_a_credential_plugin_is_run(connect: Callable[..., Connection], tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""What a start of ``tcp-router run`` on an API server imports: what Routes need, and no more, for all that comes later waits for it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import router
+from tests.support.scripted_api import ScriptedApi, write_kubeconfig
+
+_NOT_AT_START = frozenset(
+    {"kubernetes", "watchdog", "websocket", "cryptography"}
+    # What the kubernetes client brings with it.
+    | {"requests", "requests_oauthlib", "oauthlib", "dateutil", "pydantic", "durationpy", "google", "certifi"}
+)
+_ON_FIRST_USE = re.compile(
+    r"router\.(manifests|demo|kube\.(by_client|portforward)"
+    r"|cli\.(check|render|ports|claims|haproxy|inputs))\b"
+)
+
+
+def _imported(directory: Path) -> set[str]:
+    """Start a router on an API server, wait until it follows it, and give the modules that it has imported by then."""
+    with ScriptedApi(lambda _, reply: reply.json({"message": "no"}, 403)) as api:
+        kubeconfig = write_kubeconfig(directory / "kubeconfig", api.url, user={"token": "secret"})
+        command = [sys.executable, "-X", "importtime", "-m", "router", "run", "--kubeconfig", str(kubeconfig)]
+        command += ["--state-dir", str(directory / "state"), "--listen", "127.0.0.1:0", "--log-format", "json"]
+        with subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(router.__file__).parents[1],
+            env={"PATH": os.environ["PATH"]},
+        ) as process:
+            try:
+                assert process.stderr is not None
+                lines = []
+                for line in process.stderr:
+                    lines.append(line)
+                    if '"watch failed"' in line and '"routes"' in line:
+                        break
+            finally:
+                process.terminate()
+                rest = process.stderr.read() if process.stderr is not None else ""
+    text = "".join(lines)
+    assert "router started" in text, text[-2000:] + rest
+    return {match[1] for match in re.finditer(r"^import time: .*\| +(\S+)$", text, re.MULTILINE)}
+
+
+def test_what_is_not_needed_for_routes_is_imported_on_first_use(tmp_path: Path) -> None:
+    """No kubernetes client, manifests, demo, other commands or tables for people."""
+    modules = _imported(tmp_path)
+    assert "router.cli.cluster" in modules
+    assert {name.partition(".")[0] for name in modules} & _NOT_AT_START == set()
+    assert sorted(filter(_ON_FIRST_USE.match, modules)) == []
