@@ -98,6 +98,16 @@ class AdmissionSettings:
     """The routers listen on all addresses, those of loopback too."""
     own_ports: frozenset[int] = frozenset()
     """Ports that the router listens on for itself, beside ``sni_port``."""
+    namespace_ports: PortRanges | None = None
+    """What a namespace may claim of which nothing else is said; None is all of ``ports``."""
+    namespace_max_ports: int | None = None
+    """How many ports a namespace may hold of which nothing else is said; None is any number."""
+    counts_namespace_annotations: bool = True
+    """Whether annotations of Namespaces say what these may have."""
+    must_know_namespaces: bool = False
+    """Whether a Namespace that is not in the store gets nothing new: an API server has one for each object, a folder need not."""
+    enforces_policy_on_holders: bool = False
+    """Take from holders, too, what their namespaces may not have."""
     defaults: RouteDefaults = field(default_factory=RouteDefaults)
 
 

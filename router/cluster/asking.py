@@ -14,10 +14,10 @@ from router.admission.service import is_ours, said_by
 from router.cluster.decoding import Head, decode_head, decode_object
 from router.cluster.followed import Followed
 from router.cluster.kept import kept_service
-from router.cluster.labels import matcher
 from router.cluster.shard import Shard
 from router.objects.core import Service
 from router.objects.decoding import Misfit
+from router.objects.labels import matcher
 from router.objects.meta import ObjectKey
 
 _SIGNS = (b"router-name", b"tcp-router.openshift.io/")

@@ -20,6 +20,7 @@ from router.manifests.text import Document, Mark, Marks, read_yaml, utf_8
 from router.objects.decoding import API_VERSIONS, FieldPath, Misfit, decode, kind_of, shown
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
+from router.objects.namespace import Namespace
 from router.objects.portclaim import PortClaim
 
 """What an object is known by: its kind and key."""
@@ -178,7 +179,8 @@ class _Refused:
             return None
         if not isinstance(name, str) or not name or not isinstance(namespace or "", str):
             return None
-        return API_VERSIONS[kind][1], ObjectKey(namespace or "default", name)
+        struct = API_VERSIONS[kind][1]
+        return struct, ObjectKey("" if struct is Namespace else namespace or "default", name)
 
     def problem(self, path: str, mark: Mark | None) -> ManifestError:
         """Make the problem: the refusal with the object that it concerns, at ``mark`` or, without one, at the document."""
@@ -187,7 +189,7 @@ class _Refused:
             subject = self.value["kind"]
         if slot := self.slot:
             key = slot[1]
-            has_form = _is_object_name(key.namespace) and _is_object_name(key.name)
+            has_form = _is_object_name(key.namespace or key.name) and _is_object_name(key.name)
             subject = f"{subject} {key if has_form else shown(str(key))}"
         refusal = self.refusal
         if refusal.unquoted is not None and mark is not None and mark.text is not None and len(mark.text) <= _MAX_LABEL:

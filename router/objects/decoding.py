@@ -18,6 +18,7 @@ import msgspec
 from router.objects.core import Service
 from router.objects.discovery import EndpointSlice
 from router.objects.kinds import KubernetesObject
+from router.objects.namespace import Namespace
 from router.objects.portclaim import PortClaim
 from router.objects.route import Route
 from router.shapes import converter
@@ -27,6 +28,7 @@ API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
     "Service": ("v1", Service),
     "EndpointSlice": ("discovery.k8s.io/v1", EndpointSlice),
     "PortClaim": ("tcp-router.openshift.io/v1alpha1", PortClaim),
+    "Namespace": ("v1", Namespace),
 }
 """The kinds that the router reads, in the only versions that current clusters serve."""
 

@@ -8,10 +8,11 @@ from types import MappingProxyType
 from router.objects.core import RouterPod, Service
 from router.objects.discovery import EndpointSlice
 from router.objects.meta import ObjectKey
+from router.objects.namespace import Namespace, PortPolicy
 from router.objects.portclaim import PortClaim
 from router.objects.route import Route
 
-KubernetesObject = Route | Service | EndpointSlice | RouterPod | PortClaim
+KubernetesObject = Route | Service | EndpointSlice | RouterPod | PortClaim | Namespace | PortPolicy
 AskingObject = Route | Service
 """Of the kinds that may ask; whether one does, admission says."""
 Slot = tuple[type[KubernetesObject], ObjectKey]

@@ -18,7 +18,7 @@ class ObjectKey(NamedTuple):
     name: str
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
 class Fields(msgspec.Struct, frozen=True, rename="camel", gc=False):

@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from router.objects.core import RouterPod, Service
 from router.objects.discovery import EndpointSlice
 from router.objects.kinds import AskingObject, KubernetesObject, Slot, may_ask
 from router.objects.meta import ObjectKey
+from router.objects.namespace import Namespace, PortPolicy
 from router.objects.portclaim import PortClaim
 from router.objects.route import Route
 from router.supervisor.bell import Bell
@@ -30,9 +31,12 @@ class Changes:
     services: frozenset[ObjectKey] = frozenset()
     routers: frozenset[ObjectKey] = frozenset()
     claims: frozenset[ObjectKey] = frozenset()
+    namespaces: frozenset[ObjectKey] = frozenset()
+    has_policy: bool = False
+    """Whether the file about the ports of namespaces is among them."""
 
     def __bool__(self) -> bool:
-        return bool(self.askers or self.services or self.routers or self.claims)
+        return bool(self.askers or self.services or self.routers or self.claims or self.namespaces or self.has_policy)
 
     def of(self, kind: type[KubernetesObject]) -> frozenset[ObjectKey]:
         """Give the objects of one kind that may ask, or might before."""
@@ -49,13 +53,28 @@ class Objects:
     """By the key of their Service, then by their own name."""
     routers: dict[ObjectKey, RouterPod] = field(default_factory=dict)
     claims: dict[ObjectKey, PortClaim] = field(default_factory=dict)
+    namespaces: dict[ObjectKey, Namespace] = field(default_factory=dict)
+    policy: dict[ObjectKey, PortPolicy] = field(default_factory=dict)
+    """One, or none."""
+
+    @property
+    def port_policy(self) -> PortPolicy | None:
+        """What a file says of the ports of namespaces; None without one."""
+        return next(iter(self.policy.values()), None)
 
     def everything(self) -> Changes:
         """Give the changes that name every object, for a full rebuild."""
         services = frozenset(self.services) | frozenset(self.slices)
         askers: set[Slot] = {(Route, key) for key in self.routes}
         askers.update((Service, key) for key, service in self.services.items() if may_ask(service))
-        return Changes(frozenset(askers), services, frozenset(self.routers), frozenset(self.claims))
+        return Changes(
+            frozenset(askers),
+            services,
+            frozenset(self.routers),
+            frozenset(self.claims),
+            frozenset(self.namespaces),
+            has_policy=bool(self.policy),
+        )
 
     def asking(self, slot: Slot) -> AskingObject | None:
         """Give an object of a kind that may ask; None if it is not there."""
@@ -76,6 +95,13 @@ class Store:
 
     def __init__(self, sources: frozenset[str] = frozenset()) -> None:
         self.objects = Objects()
+        self._by_kind: dict[type[KubernetesObject], dict[ObjectKey, Any]] = {
+            RouterPod: self.objects.routers,
+            PortClaim: self.objects.claims,
+            Namespace: self.objects.namespaces,
+            PortPolicy: self.objects.policy,
+        }
+        """Where those are that nobody asks by, and that lead nowhere."""
         self._inbox: dict[Slot, KubernetesObject | None] = {}
         self._oldest_arrival_s: float | None = None
         self._unsynced = set(sources)
@@ -175,8 +201,7 @@ class Store:
     def _move(self, inbox: Mapping[Slot, KubernetesObject | None]) -> Changes:
         askers: set[Slot] = set()
         services: set[ObjectKey] = set()
-        routers: set[ObjectKey] = set()
-        claims: set[ObjectKey] = set()
+        changed: dict[type[KubernetesObject], set[ObjectKey]] = {kind: set() for kind in self._by_kind}
         for (kind, key), obj in inbox.items():
             if kind is Route:
                 if _set(self.objects.routes, key, obj if isinstance(obj, Route) else None):
@@ -186,15 +211,19 @@ class Store:
                 if _set(self.objects.services, key, obj if isinstance(obj, Service) else None):
                     services.add(key)
                     askers.update([(Service, key)] if asked else [])
-            elif kind is RouterPod:
-                if _set(self.objects.routers, key, obj if isinstance(obj, RouterPod) else None):
-                    routers.add(key)
-            elif kind is PortClaim:
-                if _set(self.objects.claims, key, obj if isinstance(obj, PortClaim) else None):
-                    claims.add(key)
+            elif kind in self._by_kind:
+                if _set(self._by_kind[kind], key, obj):
+                    changed[kind].add(key)
             else:
                 services.update(self._take_slice(key, obj))
-        return Changes(frozenset(askers), frozenset(services), frozenset(routers), frozenset(claims))
+        return Changes(
+            frozenset(askers),
+            frozenset(services),
+            frozenset(changed[RouterPod]),
+            frozenset(changed[PortClaim]),
+            frozenset(changed[Namespace]),
+            has_policy=bool(changed[PortPolicy]),
+        )
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:
         """Move one slice; give the Services that it changes."""

@@ -50,7 +50,10 @@ class Deciding:
             everything = self._store.objects.everything()
             self.unreported |= everything.askers | _claims(everything)
             changes = replace(
-                everything, askers=changes.askers | everything.askers, claims=changes.claims | everything.claims
+                everything,
+                askers=changes.askers | everything.askers,
+                claims=changes.claims | everything.claims,
+                namespaces=changes.namespaces | everything.namespaces,
             )
         if changes or self.outcome is None or self._isolation.due(now_s) is not None:
             self.outcome = self._isolation.update(self._store.objects, changes, now_s)

@@ -65,7 +65,7 @@ def test_documents_lists_and_other_kinds() -> None:
     typed = {"apiVersion": "v1", "kind": "ServiceList", "items": [{"metadata": {"name": "a"}}, service("b")]}
     nested = {"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "List", "items": app}, typed]}
     others = {"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Secret"}, None][:1]}
-    text = "\n---\n".join(json.dumps(value) for value in (nested, others, {"kind": "Namespace"}, {"kind": "List"}))
+    text = "\n---\n".join(json.dumps(value) for value in (nested, others, {"kind": "ConfigMap"}, {"kind": "List"}))
     content = parse("x.yaml", text.encode())
     assert content.problems == ()
     assert [(kind, key.name) for kind, key in (manifest.slot for manifest in content.manifests)] == [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router.cluster.labels import matcher
+from router.objects.labels import matcher
 
 LABELS = {"team": "blue", "example.com/tier": "gold"}
 
