@@ -8,19 +8,20 @@ found again when one of its Services does, and a port or host is decided again w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from router.admission.claim_book import ClaimBook, ClaimOutcome
+from router.admission.claim_book import ClaimBook
 from router.admission.claims import Claim
-from router.admission.destination import NOWHERE, Destination, find_destination
+from router.admission.conclusion import Entry, concluded
+from router.admission.destination import Destination, find_destination
 from router.admission.kinds import KINDS
 from router.admission.ledger import Ledger
 from router.admission.options import sni_port_options
 from router.admission.own_places import Loops, OwnAddresses
-from router.admission.places import SNI, Place
-from router.admission.request import Request, displayed_host
+from router.admission.places import Place
+from router.admission.request import Request
 from router.admission.verdicts import Reason, Rejection, Verdict
-from router.model import Asker, Frontend, Model, RouteSection, backend_name
+from router.model import Asker, Model, RouteSection
 from router.objects.kinds import AskingObject, Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Changes, Objects
@@ -40,15 +41,6 @@ class Outcome:
     """One for each asker of ours, in their order."""
 
 
-@dataclass(slots=True)
-class _Entry:
-    """What is remembered of one asker of ours."""
-
-    request: Request | Verdict
-    """A Verdict is final: it is not acceptable by itself."""
-    destination: Destination | Rejection = NOWHERE
-
-
 class Admission:
     """Decides who is served, and how.
 
@@ -62,7 +54,7 @@ class Admission:
     def __init__(self, settings: AdmissionSettings, served: Mapping[Place, Asker] = _NOBODY) -> None:
         self._settings = settings
         self._ledger = Ledger(settings.ledger)
-        self._entries: dict[Asker, _Entry] = {}
+        self._entries: dict[Asker, Entry] = {}
         self._read: dict[Slot, tuple[AskingObject, tuple[Asker, ...]]] = {}
         """The objects of ours as they were last read, and who asks by them: one, or one for each section."""
         self._held: dict[Slot, AskingObject] = {}
@@ -179,7 +171,7 @@ class Admission:
         self._index(asker, former.request if former else None, request)
         if former is not None:
             self._leave_own_ports(asker, former.destination)
-        self._entries[asker] = _Entry(request)
+        self._entries[asker] = Entry(request)
         if not isinstance(request, Request):
             self._claims.put(asker, None)
         return True
@@ -248,7 +240,7 @@ class Admission:
         if entry is None:
             verdict, section = None, None
         else:
-            verdict, section = _concluded(entry, self._claims.outcome(asker), has_sni=bool(self._settings.sni_port))
+            verdict, section = concluded(entry, self._claims.outcome(asker), has_sni=bool(self._settings.sni_port))
         if verdict is None or verdict != self._verdicts.get(asker):
             self._verdicts.put(asker, verdict)
         if section is None or section != self._sections.get(asker):
@@ -277,48 +269,3 @@ def _own_ports(destination: Destination | Rejection) -> frozenset[int]:
 
 def _services(request: Request | Verdict | None) -> tuple[ObjectKey, ...]:
     return tuple(target.service for target in request.targets) if isinstance(request, Request) else ()
-
-
-def _concluded(entry: _Entry, outcome: ClaimOutcome, *, has_sni: bool) -> tuple[Verdict, RouteSection | None]:
-    request, destination = entry.request, entry.destination
-    if isinstance(request, Verdict):
-        return request, None
-    host = displayed_host(request.host) if request.host is not None else None
-    if isinstance(destination, Rejection):
-        return _rejected(request, host, destination), None
-    if outcome.rejection is not None:
-        return _rejected(request, host, outcome.rejection), None
-    warnings = (*request.warnings, *destination.warnings)
-    if outcome.host_loss:
-        warnings = (*warnings, f"{outcome.host_loss}; this {request.asker.kind} is reached on port {request.port} only")
-        host = host if request.shares_port else None
-    places = _places(request, has_sni=has_sni and not outcome.host_loss)
-    verdict = Verdict(asker=request.asker, port=request.port, host=host, warnings=warnings, places=places)
-    return verdict, _section(request, destination)
-
-
-def _places(request: Request, *, has_sni: bool) -> tuple[Place, ...]:
-    """Give what one has who is served."""
-    port = (Place(request.port, (request.host or "") if request.shares_port else ""),) if request.port else ()
-    return (*port, Place(SNI, request.host)) if request.host is not None and has_sni else port
-
-
-def _rejected(request: Request, host: str | None, rejection: Rejection) -> Verdict:
-    return Verdict(
-        asker=request.asker, port=request.port, host=host, reason=rejection.reason, message=rejection.message
-    )
-
-
-def _section(request: Request, destination: Destination) -> RouteSection:
-    options = request.options
-    dedicated = request.port is not None and not request.shares_port
-    return RouteSection(
-        asker=request.asker,
-        backend=replace(
-            options.backend,
-            name=backend_name(request.asker),
-            balance=destination.balance,
-            servers=destination.servers,
-        ),
-        frontend=Frontend(request.port, options.port) if dedicated and request.port is not None else None,
-    )

@@ -1,0 +1,67 @@
+"""What becomes of one asker, of all that was found out about it: its verdict, and its section of the model; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from router.admission.claim_book import ClaimOutcome
+from router.admission.destination import NOWHERE, Destination
+from router.admission.places import SNI, Place
+from router.admission.request import Request, displayed_host
+from router.admission.verdicts import Rejection, Verdict
+from router.model import Frontend, RouteSection, backend_name
+
+
+@dataclass(slots=True)
+class Entry:
+    """What is remembered of one asker of ours."""
+
+    request: Request | Verdict
+    """A Verdict is final: it is not acceptable by itself."""
+    destination: Destination | Rejection = NOWHERE
+
+
+def concluded(entry: Entry, outcome: ClaimOutcome, *, has_sni: bool) -> tuple[Verdict, RouteSection | None]:
+    """Give an asker's verdict, and its section where it is served."""
+    request, destination = entry.request, entry.destination
+    if isinstance(request, Verdict):
+        return request, None
+    host = displayed_host(request.host) if request.host is not None else None
+    if isinstance(destination, Rejection):
+        return _rejected(request, host, destination), None
+    if outcome.rejection is not None:
+        return _rejected(request, host, outcome.rejection), None
+    warnings = (*request.warnings, *destination.warnings)
+    if outcome.host_loss:
+        warnings = (*warnings, f"{outcome.host_loss}; this {request.asker.kind} is reached on port {request.port} only")
+        host = host if request.shares_port else None
+    places = _places(request, has_sni=has_sni and not outcome.host_loss)
+    verdict = Verdict(asker=request.asker, port=request.port, host=host, warnings=warnings, places=places)
+    return verdict, _section(request, destination)
+
+
+def _places(request: Request, *, has_sni: bool) -> tuple[Place, ...]:
+    """Give what one has who is served."""
+    port = (Place(request.port, (request.host or "") if request.shares_port else ""),) if request.port else ()
+    return (*port, Place(SNI, request.host)) if request.host is not None and has_sni else port
+
+
+def _rejected(request: Request, host: str | None, rejection: Rejection) -> Verdict:
+    return Verdict(
+        asker=request.asker, port=request.port, host=host, reason=rejection.reason, message=rejection.message
+    )
+
+
+def _section(request: Request, destination: Destination) -> RouteSection:
+    options = request.options
+    dedicated = request.port is not None and not request.shares_port
+    return RouteSection(
+        asker=request.asker,
+        backend=replace(
+            options.backend,
+            name=backend_name(request.asker),
+            balance=destination.balance,
+            servers=destination.servers,
+        ),
+        frontend=Frontend(request.port, options.port) if dedicated and request.port is not None else None,
+    )
