@@ -21,8 +21,8 @@ from router.model import Asker, PortOptions
 
 Rank = tuple[int, bool, str]
 """Who comes before whom, whatever its age: those who hold a place come by the age of their PortClaims."""
-Order = tuple[Rank, bool, str, tuple[str, str, str, str]]
-"""A place in a queue; its last part is whose."""
+Order = tuple[Rank, bool, str, tuple[str, str, str, str], str]
+"""A place in a queue; its last two parts are whose."""
 
 NEWCOMER: Rank = (2, False, "")
 SERVED: Rank = (1, False, "")
@@ -100,12 +100,17 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def port_order(self) -> Order:
         """The place in the queue for the port, and for the host on a shared port."""
-        return self.port_rank, self.created is None, self.created or "", self.asker.order
+        return self._order(self.port_rank)
 
     @property
     def host_order(self) -> Order:
         """The place in the queue for the host on the SNI port."""
-        return self.host_rank, self.created is None, self.created or "", self.asker.order
+        return self._order(self.host_rank)
+
+    def _order(self, rank: Rank) -> Order:
+        # Those who hold something come as their claims say, also while one of them asks in vain, of whose age nothing is known then.
+        created = self.created if rank >= SERVED else None
+        return rank, created is None, created or "", self.asker.order, self.asker.uid
 
 
 def domain_of(host: str) -> str:

@@ -134,9 +134,10 @@ class Ledger:
         if bar is not None:
             return Standing(Reason.OVERRULED, bar.claim)
         first = self.hold(hold.place)
-        if first is None or first.claim == name:
-            return Standing(Reason.IN_FORCE)
-        return Standing(Reason.OVERRULED, first.claim)
+        if first is not None and first.claim != name:
+            return Standing(Reason.OVERRULED, first.claim)
+        rival = self._rival(hold)
+        return Standing(Reason.OVERRULED, rival.claim) if rival is not None else Standing(Reason.IN_FORCE)
 
     def claim(self, name: str) -> PortClaim | None:
         """Give a claim of this ledger."""
@@ -156,6 +157,15 @@ class Ledger:
         if found is None or found.claim == name:
             return Standing(Reason.IN_FORCE)
         return Standing(Reason.OVERRULED, found.claim)
+
+    def _rival(self, hold: Hold) -> Hold | None:
+        """Give who comes first on a port and has it otherwise, whole or by hosts: two leaders wrote both at a time, under two names."""
+        there = self._ports.get(hold.place.port, {})
+        if hold.place.port == SNI or "" not in there or len(there) == 1:
+            return None
+        first = next((each for each in self.holds(hold.place.port) if self.bars(each.place, each.asker) is None), hold)
+        is_otherwise = bool(first.place.host) is not bool(hold.place.host)
+        return first if is_otherwise and first.asker != hold.asker else None
 
     def _reservation(self, place: Place) -> Reservation | None:
         told = self._told(place)

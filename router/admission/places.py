@@ -30,9 +30,9 @@ class Hold:
     since: str
 
     @property
-    def order(self) -> tuple[bool, str, tuple[str, str, str, str], str]:
-        """The place among those who hold something of one port."""
-        return not self.since, self.since, self.asker.order, self.claim
+    def order(self) -> tuple[bool, str, tuple[str, str, str, str], str, str]:
+        """The place among those who hold something of one port, as in their queue (``claims.Order``)."""
+        return not self.since, self.since, self.asker.order, self.asker.uid, self.claim
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,28 @@ def test_who_won_holds_it() -> None:
     assert ledger.bars(Place(15432), WEB) is None
 
 
+@pytest.mark.parametrize(("whole", "hosts"), [(EARLY, LATE), (LATE, EARLY), (EARLY, EARLY)], ids=str)
+def test_a_port_is_whole_or_shared(whole: str, hosts: str) -> None:
+    """Two leaders write under different names that somebody has a port whole, and others hosts on it: the first counts, of one second by whose it is."""
+    ledger = ledger_of(
+        claim("whole", held_by=DB, created=whole),
+        claim("x", held_by=WEB, host="x.example.com", created=hosts),
+        claim("y", held_by=WEB, host="y.example.com", created=LATE),
+    )
+    if whole == EARLY:
+        assert ledger.standing("whole") == Standing(Reason.IN_FORCE)
+        assert ledger.standing("x") == ledger.standing("y") == Standing(Reason.OVERRULED, "whole")
+    else:
+        assert ledger.standing("whole") == Standing(Reason.OVERRULED, "x")
+        assert ledger.standing("x") == ledger.standing("y") == Standing(Reason.IN_FORCE)
+
+
+def test_who_comes_to_have_a_port_in_another_way_overrules_nobody() -> None:
+    """A Route that had the port whole and comes to share it has both claims, until the former is given up."""
+    ledger = ledger_of(claim("whole"), claim("x", host="x.example.com", created=LATE))
+    assert ledger.standing("whole") == ledger.standing("x") == Standing(Reason.IN_FORCE)
+
+
 def test_claims_of_other_ledgers_and_addresses_are_nothing() -> None:
     """Routers that divide the Routes of one name by labels have a ledger each."""
     ledger = ledger_of(claim("other", ledger="tcp-router-b"), claim("elsewhere", address="10.0.0.1"))
