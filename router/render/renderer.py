@@ -12,7 +12,16 @@ from itertools import chain
 from router.admission.pool import allowlist_id
 from router.errors import SettingsError, TemplateError
 from router.model import Model, RouteSection, SharedFrontend, SniHost, Step, frontend_name
-from router.plan.section_text import Allowlist, SectionText, default_server_words, frontend_limit, read_section
+from router.plan.section_text import (
+    Allowlist,
+    CertificateFile,
+    HotFiles,
+    SectionText,
+    default_server_words,
+    ends_tls,
+    frontend_limit,
+    read_section,
+)
 from router.render import files
 from router.render.listen import listen_addresses
 from router.render.quoting import quoted
@@ -99,7 +108,12 @@ class Renderer:
         return self._read(section, remembered)
 
     def text_in_place(self, section: RouteSection, place: RouteSection) -> SectionText | None:
-        """Give what a Route's section would be, were it served by a backend of the pool; as ``text``."""
+        """Give what a Route's section would be, were it served by a backend of the pool; as ``text``.
+
+        No port of the pool ends TLS.
+        """
+        if section.frontend is not None and section.frontend.tls is not None:
+            return None
         moved = replace(
             section,
             backend=replace(
@@ -164,10 +178,20 @@ class Renderer:
                     frontend=frontend_name(section.frontend.port) if section.frontend is not None else None,
                     backend=section.backend.name,
                     defaults=self._default_server,
-                    allowlist=self._allowlist(section, part),
+                    hot=HotFiles(self._allowlist(section, part), self._certificate(section, part)),
                 ),
             )
         return part.read[0]
+
+    def _certificate(self, section: RouteSection, part: Part) -> CertificateFile | None:
+        path = self._path(part.files, files.CERTIFICATE)
+        if path is None or section.frontend is None or section.frontend.tls is None:
+            return None
+        return CertificateFile(path, quoted(path), section.frontend.tls.certificate)
+
+    def _path(self, made: Iterable[str], kind: str) -> str | None:
+        name = next((name for name in made if name.startswith(f"{kind}-")), None)
+        return str(self._settings.maps_dir / name) if name is not None else None
 
     def _allowlist(self, section: RouteSection, part: Part) -> Allowlist | None:
         networks = section.backend.allowlist
@@ -192,7 +216,16 @@ class Renderer:
     def _route(self, section: RouteSection) -> Part:
         if not section.route:
             return self._part(ROUTE, section, None, files.owners_file(), place=section)
-        return self._part(ROUTE, section, section.asker, files.allowlist_file(section))
+        part = self._part(ROUTE, section, section.asker, files.allowlist_file(section), files.certificate_file(section))
+        certificate = self._certificate(section, part)
+        if part.failure is None and certificate is not None and not ends_tls(part.text.decode(), certificate):
+            # A template of the admin's that knows nothing of TLS would take what clients send in plain text.
+            problem = (
+                "binds a port without the certificate (certificate_file) of a Route that ends TLS; see docs/tls.md"
+            )
+            failure = SectionFailure(part.owner, TemplateError(ROUTE, None, problem))
+            return Part(section, part.owner, b"", 0, {}, failure)
+        return part
 
     def _shared_part(self, frontend: SharedFrontend, failed: set[Owner | None]) -> Part:
         made = files.hosts_file(frontend.port, _served(frontend.hosts, failed))
@@ -234,6 +267,7 @@ class Renderer:
                 "route": subject,
                 "frontend_name": frontend_name(subject.frontend.port) if subject.frontend is not None else None,
                 "allowlist_file": paths.get(files.ALLOWLIST),
+                "certificate_file": paths.get(files.CERTIFICATE),
                 "allowlist_id": allowlist_id(place) if place is not None else None,
                 "owners_file": paths.get(files.OWNERS),
             }
