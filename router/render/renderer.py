@@ -23,6 +23,7 @@ from router.plan.section_text import (
     read_section,
 )
 from router.render import files
+from router.render.derived import derived
 from router.render.listen import listen_addresses
 from router.render.quoting import quoted
 from router.render.result import Owner, Part, PortOwner, Rendered, SectionFailure
@@ -59,6 +60,8 @@ class Renderer:
         self._routes: dict[int, Part] = {}
         self._shared: dict[int, Part] = {}
         self._pool: dict[int, Part] = {}
+        self._derived: dict[int, tuple[RouteSection, SectionText]] = {}
+        """What sections say that nobody has rendered yet; they hold their sections likewise."""
 
     def render(self, model: Model) -> Rendered:
         """Give the configuration for a model.
@@ -74,6 +77,10 @@ class Renderer:
         remembered = self._pool
         pool = {id(section): remembered.get(id(section)) or self._route(section) for section in model.pool}
         self._routes, self._pool = routes, pool
+        for key, (_, text) in self._derived.items():
+            if key in routes and routes[key].read is None:
+                routes[key].read = (text,)
+        self._derived = {}
         failed = {part.owner for part in routes.values() if part.failure is not None}
         shared = self._shared_parts(model.shared, failed)
         own = self._global if Step.CONNECTIONS not in model.saved else self._global_without_maxconn
@@ -88,7 +95,7 @@ class Renderer:
 
     def forget(self) -> None:
         """Remember nothing: every section is rendered anew."""
-        self._routes, self._shared, self._pool = {}, {}, {}
+        self._routes, self._shared, self._pool, self._derived = {}, {}, {}, {}
 
     def renders(self, section: RouteSection) -> bool:
         """Say whether the template has no fault with a section of the pool; it is rendered and remembered."""
@@ -100,12 +107,24 @@ class Renderer:
     def text(self, section: RouteSection) -> SectionText | None:
         """Give a Route's section taken apart; None where only a reload can be trusted to change it."""
         remembered = self._routes.get(id(section)) or self._pool.get(id(section))
+        if remembered is None and id(section) in self._derived:
+            return self._derived[id(section)][1]
         if remembered is None:
             remembered = self._route(section)
             (self._routes if section.route else self._pool)[id(section)] = remembered
         if remembered.failure is not None:
             return None
         return self._read(section, remembered)
+
+    def text_after(self, before: RouteSection, section: RouteSection) -> SectionText | None:
+        """Give the same of a Route's section that was another one before, and may differ in its servers alone."""
+        if self._templates.is_packaged and id(section) not in self._routes:
+            known = self.text(before)
+            text = derived(known, before, section) if known is not None else None
+            if text is not None:
+                self._derived[id(section)] = section, text
+                return text
+        return self.text(section)
 
     def text_in_place(self, section: RouteSection, place: RouteSection) -> SectionText | None:
         """Give what a Route's section would be, were it served by a backend of the pool; as ``text``.
