@@ -89,6 +89,10 @@ class AdmissionSettings:
     sni_port: int = 8443
     """The port shared by passthrough Routes with a host; 0 is none."""
     allow_loopback_endpoints: bool = False
+    external_names: tuple[str, ...] = ()
+    """The names that Services of type ExternalName may lead to (``router.admission.external_names``)."""
+    external_names_private: bool = False
+    """To private addresses too."""
     allow_wildcard_routes: bool = False
     disable_namespace_ownership_check: bool = False
     """Let hosts of one namespace stand beside a wildcard of another that covers them."""

@@ -47,6 +47,20 @@ _DROPPED_V6 = _ranges(
 _LOCAL_NAT64 = _ranges(("64:ff9b:1::/48", "local NAT64"))
 _LOW_32 = (1 << 32) - 1
 
+_PRIVATE_V4 = _ranges(
+    ("10.0.0.0/8", "private"),
+    ("172.16.0.0/12", "private"),
+    ("192.168.0.0/16", "private"),
+    ("100.64.0.0/10", "shared"),  # RFC 6598; OVN-Kubernetes has its own networks there
+    ("192.0.0.0/24", "protocols"),
+    ("198.18.0.0/15", "benchmarks"),
+    ("240.0.0.0/4", "reserved"),
+)
+_PRIVATE_V6 = _ranges(
+    ("fc00::/7", "unique local"),
+    ("fec0::/10", "site-local"),  # deprecated (RFC 3879), and routed as ever where it is in use
+)
+
 
 def _high_96(prefix: str) -> int:
     return int(ipaddress.IPv6Address(prefix)) >> 32
@@ -98,6 +112,20 @@ def _judge(text: str) -> tuple[str, str | None]:
     inside = (_judged(str(address), text, each, _DROPPED_V4) for each in _ipv4_inside(number))
     dropped = [(written, kind) for written, kind in inside if kind is not None]
     return max(dropped, key=lambda each: each[1] != LOOPBACK, default=(str(address), None))
+
+
+def is_private(address: str) -> bool:
+    """Say whether an address, as ``judge_address`` spells one that may be connected to, is of nobody's network but one's own.
+
+    So it is where it only carries such an IPv4 address to a tunnel or a translator.
+    """
+    reached = inside(address) if ":" in address else (address,)
+    return any(_is_in(each, _PRIVATE_V6 if ":" in each else _PRIVATE_V4) for each in reached)
+
+
+def _is_in(address: str, ranges: tuple[_Range, ...]) -> bool:
+    number = int(ipaddress.ip_address(address))
+    return any(low <= number <= high for low, high, _ in ranges)
 
 
 @lru_cache(maxsize=1 << 14)

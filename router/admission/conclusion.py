@@ -63,7 +63,5 @@ def _section(request: Request, destination: Destination) -> RouteSection:
             balance=destination.balance,
             servers=destination.servers,
         ),
-        frontend=Frontend(request.port, options.port, request.port_tls)
-        if dedicated and request.port is not None
-        else None,
+        frontend=Frontend(request.port, options.port) if dedicated and request.port is not None else None,
     )

@@ -8,14 +8,16 @@ found again when one of its Services does, and a port or host is decided again w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from router.admission.claim_book import ClaimBook
 from router.admission.claims import Claim
 from router.admission.conclusion import Entry, concluded
-from router.admission.destination import Destination, find_destination
+from router.admission.destination import Destination, find_destination, names_of
+from router.admission.external_names import ExternalNames
 from router.admission.kinds import KINDS
 from router.admission.ledger import Ledger
+from router.admission.name_book import NameBook
 from router.admission.options import sni_port_options
 from router.admission.own_places import Loops, OwnAddresses
 from router.admission.places import Place
@@ -39,6 +41,8 @@ class Outcome:
     model: Model
     verdicts: Mapping[Asker, Verdict]
     """One for each asker of ours, in their order."""
+    names: Mapping[ObjectKey, str] = field(default_factory=dict)
+    """What is to be looked up in the DNS, by the Services that say it."""
 
 
 class Admission:
@@ -66,6 +70,8 @@ class Admission:
         """Askers with endpoints at the routers' addresses, by the ports of these."""
         self._settled_addresses = OwnAddresses.of(settings.own_addresses, has_loopback=settings.listens_everywhere)
         self._own_addresses = self._settled_addresses
+        self._names = ExternalNames.of(settings)
+        self._name_book = NameBook()
         self._claims = ClaimBook(
             settings.sni_port,
             sni_port_options(settings.defaults),
@@ -106,6 +112,9 @@ class Admission:
             to_find |= self._meet_routers(objects)
         for asker in to_find:
             self._find_destination(asker, objects)
+        for asker in self._name_book.take_turned() & self._entries.keys():
+            self._find_destination(asker, objects)
+            to_find.add(asker)
         for key in changes.claims:
             self._ledger.put(key.name, objects.claims.get(key))
         self._claims.touch(self._ledger.take_touched())
@@ -174,6 +183,7 @@ class Admission:
         self._entries[asker] = Entry(request)
         if not isinstance(request, Request):
             self._claims.put(asker, None)
+            self._name_book.put(asker, None, {})
         return True
 
     def _drop(self, asker: Asker) -> None:
@@ -181,6 +191,7 @@ class Admission:
         self._index(asker, entry.request, None)
         self._leave_own_ports(asker, entry.destination)
         self._claims.put(asker, None)
+        self._name_book.put(asker, None, {})
 
     def _index(self, asker: Asker, former: Request | Verdict | None, current: Request | Verdict | None) -> None:
         """Keep the way from Services to those who lead to them."""
@@ -216,15 +227,22 @@ class Admission:
         entry = self._entries[asker]
         if isinstance(entry.request, Verdict):
             return
-        allow_loopback = self._settings.allow_loopback_endpoints
-        loops = Loops(self._own_addresses, self._is_served)
+        request, loops = entry.request, Loops(self._own_addresses, self._is_served)
         self._leave_own_ports(asker, entry.destination)
-        entry.destination = find_destination(entry.request, objects, allow_loopback=allow_loopback, loops=loops)
+        if self._names.allowed:
+            self._name_book.put(asker, request.created, names_of(request, objects, self._names))
+        entry.destination = find_destination(
+            request,
+            objects,
+            names=self._names,
+            is_looked_up=lambda name: self._name_book.allows(asker.namespace, name),
+            loops=loops,
+        )
         for port in _own_ports(entry.destination):
             self._by_own_port.setdefault(port, set()).add(asker)
         # Who is rejected for whatever reason claims nothing: what is not served must not keep others out.
         rejected = isinstance(entry.destination, Rejection)
-        self._claims.put(asker, None if rejected else Claim.of(entry.request))
+        self._claims.put(asker, None if rejected else Claim.of(request))
 
     def _leave_own_ports(self, asker: Asker, former: Destination | Rejection) -> None:
         for port in _own_ports(former):
@@ -252,9 +270,9 @@ class Admission:
         model = before.model
         if routes is not model.routes or shared is not model.shared:
             model = Model(routes, shared)
-        verdicts = self._verdicts.mapping()
-        if model is not before.model or verdicts is not before.verdicts:
-            self._outcome = Outcome(model, verdicts)
+        verdicts, names = self._verdicts.mapping(), self._name_book.wanted()
+        if model is not before.model or verdicts is not before.verdicts or names is not before.names:
+            self._outcome = Outcome(model, verdicts, names)
         return self._outcome
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import attrgetter
 
 import msgspec
 
 from router.admission.endpoints import MAX_ENDPOINTS, ServiceEndpoints, find_endpoints, prefers_ipv6
+from router.admission.external_names import EXTERNAL_NAME, ExternalNames, find_addresses
+from router.admission.name_book import MAX_NAMES
 from router.admission.options import HASH_BALANCE_FACTOR
 from router.admission.own_places import Loops
 from router.admission.pods import Found, Place, places_of_pods
 from router.admission.request import Request, Target
-from router.admission.target_port import shown_name
+from router.admission.target_port import shown_key, shown_name
 from router.admission.verdicts import Rejection
 from router.admission.weights import endpoint_shares, largest_weight, scaled
 from router.model import Balance, Server
 from router.objects.core import Service
+from router.objects.meta import ObjectKey
+from router.objects.resolved import ResolvedName
 from router.objects.store import Objects
 from router.server_ids import server_ids
 
@@ -41,15 +45,29 @@ class Destination(msgspec.Struct, frozen=True, gc=False):
 NOWHERE = Destination((), balance="leastconn", warnings=())
 
 
+def names_of(request: Request, objects: Objects, names: ExternalNames) -> Mapping[ObjectKey, str]:
+    """Give the names to look up for a Route, by the Services that say them; none where it may not lead to one of these."""
+    found: dict[ObjectKey, str] = {}
+    for target in request.targets:
+        service = objects.services.get(target.service)
+        if service is not None and service.spec.type == EXTERNAL_NAME:
+            name = names.look(service)
+            if isinstance(name, Rejection):
+                return {}
+            found[target.service] = name
+    return found
+
+
 def find_destination(
-    request: Request, objects: Objects, *, allow_loopback: bool, loops: Loops
+    request: Request, objects: Objects, *, names: ExternalNames, is_looked_up: Callable[[str], bool], loops: Loops
 ) -> Destination | Rejection:
     """Find the servers of a Route.
 
     Args:
         request: what the Route asks for.
-        objects: where its Services and their slices are.
-        allow_loopback: let endpoints on loopback addresses through.
+        objects: where its Services, their slices and the addresses of their names are.
+        names: which names it may lead to, and whether to endpoints on loopback addresses.
+        is_looked_up: says of a name whether it is one of those that are looked up for the Route's namespace.
         loops: tells which endpoints are the routers themselves; made for this call.
 
     Returns:
@@ -64,10 +82,15 @@ def find_destination(
             warnings.append(f"Service {shown_name(*target.service)} does not exist")
             shares.append((target, _NOTHING))
             continue
-        slices = objects.slices.get(target.service, {})
-        endpoints = find_endpoints(
-            service, slices, request.target_port, allow_loopback=allow_loopback, loops=loops, most=left
-        )
+        endpoints: ServiceEndpoints | Rejection
+        if service.spec.type == EXTERNAL_NAME:
+            resolved = objects.names.get(target.service)
+            endpoints = _by_name(service, resolved, request.target_port, names, is_looked_up, loops, left)
+        else:
+            slices = objects.slices.get(target.service, {})
+            endpoints = find_endpoints(
+                service, slices, request.target_port, allow_loopback=names.loopback, loops=loops, most=left
+            )
         if isinstance(endpoints, Rejection):
             return endpoints
         left -= len(endpoints.ready) + len(endpoints.draining)
@@ -85,6 +108,24 @@ def find_destination(
         warnings=tuple(warnings),
         own_ports=loops.ports,
     )
+
+
+def _by_name(  # noqa: PLR0913, PLR0917 - what there is to know of a name
+    service: Service,
+    resolved: ResolvedName | None,
+    target_port: int | str | None,
+    names: ExternalNames,
+    is_looked_up: Callable[[str], bool],
+    loops: Loops,
+    most: int,
+) -> ServiceEndpoints | Rejection:
+    name = names.look(service)
+    if isinstance(name, Rejection):
+        return name
+    if not is_looked_up(name):
+        said = f"Service {shown_key(service)}: {name} is not looked up: a namespace may lead to {MAX_NAMES} names, and has older ones"
+        return ServiceEndpoints((), (), (said,))
+    return find_addresses(service, name, resolved, target_port, names=names, loops=loops, most=most)
 
 
 def _balance(request: Request, primary: Service | None) -> Balance:

@@ -12,7 +12,7 @@ from router.admission.own_places import Loops
 from router.admission.pods import Found, Place, places_of_pods
 from router.admission.target_port import PortChoice, choose_port, is_tcp, shown_key
 from router.admission.text import is_dns_subdomain, sanitised, shown
-from router.admission.verdicts import Reason, Rejection
+from router.admission.verdicts import Rejection
 from router.objects.core import Service
 from router.objects.discovery import Endpoint, EndpointSlice
 from router.settings import MAX_PORT
@@ -58,11 +58,6 @@ def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
     Returns:
         The endpoints, each pod once, sorted by name; or why no Route may lead to this Service.
     """
-    if service.spec.type == "ExternalName":
-        return Rejection(
-            Reason.EXTERNAL_NAME_NOT_ALLOWED,
-            f"Service {shown_key(service)} is of type ExternalName; a Route leads to pods only",
-        )
     choice = choose_port(service, slices.values(), target_port)
     if isinstance(choice, Rejection):
         return choice
@@ -134,10 +129,10 @@ def _usable(  # noqa: PLR0913 - what there is to know of endpoints
                     dropped.add(f"{address} (port {shown(port)})")
                     continue
                 if loops.lead_back(address, port):
-                    dropped.add(_shown_loop(address, port))
+                    dropped.add(shown_loop(address, port))
                     continue
                 pod = _pod(endpoint)
-                name = _server_name(pod or address, service_name, port_name, address, port)
+                name = server_name(pod or address, service_name, port_name, address, port)
                 yield Found(draining, name, address, port, check=True, service=service_name, pod=pod)
 
 
@@ -184,7 +179,8 @@ def _pod(endpoint: Endpoint) -> str:
     return target.name if target is not None and target.kind == "Pod" and is_dns_subdomain(target.name) else ""
 
 
-def _server_name(pod: str, service_name: str, port_name: str, address: str, port: int) -> str:
+def server_name(pod: str, service_name: str, port_name: str, address: str, port: int) -> str:
+    """Give the name of the server that an endpoint is; ``pod`` is what is known of it, be it only an address."""
     return f"pod:{pod}:{service_name}:{sanitised(port_name) if port_name else ''}:{address}:{port}"
 
 
@@ -201,11 +197,11 @@ def _waker(
         return
     address = _accepted("", cluster_ip, dropped, allow_loopback=allow_loopback)
     if address is not None and loops.lead_back(address, port.port):
-        dropped.add(_shown_loop(address, port.port))
+        dropped.add(shown_loop(address, port.port))
     elif address is not None and 1 <= port.port <= MAX_PORT:
         yield Found(
             draining=False,
-            name=_server_name("idled", service.metadata.name, port.name, address, port.port),
+            name=server_name("idled", service.metadata.name, port.name, address, port.port),
             address=address,
             port=port.port,
             check=False,
@@ -214,11 +210,17 @@ def _waker(
         )
 
 
-def _shown_loop(address: str, port: int) -> str:
+def shown_loop(address: str, port: int) -> str:
+    """Say that an endpoint is the router."""
     return f"{address} port {port} (the router itself)"
 
 
 def _dropped_warning(service: Service, dropped: set[str]) -> str:
+    return f"endpoints of Service {shown_key(service)} were dropped: {shown_dropped(dropped)}"
+
+
+def shown_dropped(dropped: set[str]) -> str:
+    """List what may not be connected to, of many the first."""
     listed = ", ".join(sorted(dropped)[:_MAX_LISTED])
     more = f" and {len(dropped) - _MAX_LISTED} more" if len(dropped) > _MAX_LISTED else ""
     hint = (
@@ -226,7 +228,7 @@ def _dropped_warning(service: Service, dropped: set[str]) -> str:
         if _LOOPBACK_SHOWN in listed
         else ""
     )
-    return f"endpoints of Service {shown_key(service)} were dropped: {listed}{more}{hint}"
+    return f"{listed}{more}{hint}"
 
 
 def _nothing_ready_warning(service: Service, slices: Mapping[str, EndpointSlice], draining: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from router.admission.external_names import EXTERNAL_NAME
 from router.admission.forms import BOOLEAN, read
 from router.admission.near_keys import near_keys, read_near_keys, told
 from router.admission.options import EXTERNAL_TCP_PORT, EXTERNAL_TCP_PORT_SNI, RouteOptions, read_options
@@ -83,7 +84,7 @@ def read_service(service: Service, settings: AdmissionSettings) -> tuple[Request
     annotations = annotations_of(metadata)
     try:
         check_names(SERVICE_KIND, service.key)
-        _check_type(service)
+        _check_type(service, settings)
         ports = _read_ports(service, annotations)
         _check_needs_no_host(annotations)
         options = read_options(annotations, settings.defaults, claims_port=True)
@@ -121,8 +122,8 @@ def _request(service: Service, asker: Asker, port: int, options: RouteOptions, w
     )
 
 
-def _check_type(service: Service) -> None:
-    if service.spec.type == "ExternalName":
+def _check_type(service: Service, settings: AdmissionSettings) -> None:
+    if service.spec.type == EXTERNAL_NAME and not settings.external_names:
         # As with a Route that leads to one.
         raise NotAcceptable(
             Reason.EXTERNAL_NAME_NOT_ALLOWED, "the Service is of type ExternalName; this router leads to pods only"

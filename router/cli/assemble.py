@@ -15,6 +15,7 @@ import structlog
 from router import __version__, logs
 from router.admission.places import Place
 from router.admission.pool import PortPool
+from router.cli.external_names import look_up
 from router.cli.generations import generations
 from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
 from router.cli.metrics import Protection, haproxy_metrics, protection
@@ -151,6 +152,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
             namespace_reloads=(30, options.reload_interval / 100),
         ),
         reporters=reporters,
+        look_up=look_up(options, store, state.names, metrics, stack),
     )
     source, input_problems = _source(options, followed, store, metrics, stack, makes)
     readiness = Readiness(

@@ -15,6 +15,7 @@ import click
 from router.cli.types import (
     AddressType,
     CountType,
+    ExternalNameType,
     LabelType,
     ListenType,
     LogAddressType,
@@ -53,6 +54,10 @@ ADMISSION = (
            help="Serve Routes with wildcardPolicy Subdomain too, which have all hosts of a domain that nobody else names."),
     option("--disable-namespace-ownership-check", env="ROUTER_DISABLE_NAMESPACE_OWNERSHIP_CHECK", is_flag=True,
            help="Let a namespace have hosts under a wildcard of another, and a wildcard over another's hosts."),
+    option("--external-names", type=ExternalNameType(), multiple=True, show_default="none",
+           help="DNS names that Services of type ExternalName may lead to: *.db.example.com is every name below it, db.example.com that name alone; repeatable."),
+    option("--external-names-private", is_flag=True,
+           help="With --external-names, lead to private addresses too (RFC 1918, unique local and the like)."),
     option("--allow-loopback-endpoints", is_flag=True, help="Lead to endpoints on loopback addresses too. For demonstrations."),
     option("--default-tunnel-timeout", env="ROUTER_DEFAULT_TUNNEL_TIMEOUT", type=TimeType(), default="1h",
            help="How long an established connection may be idle, unless its Route says otherwise."),

@@ -28,7 +28,7 @@ from router.cli.options import (
 from router.cli.own_addresses import OWN_ADDRESSES
 from router.cli.run_settings import RunSettings
 from router.cli.signals import StopSignals
-from router.cli.types import HostnameType, PortRangesType, TimeType
+from router.cli.types import HostnameType, PortRangesType, ResolverType, TimeType
 from router.supervisor import SUPERVISOR
 
 log = structlog.get_logger()
@@ -52,6 +52,8 @@ RUN = (
            help="Ports that HAProxy has in advance and keeps closed, so that a Route is served on one without a reload."),
     option("--sni-pool", type=click.IntRange(0, 10_000), default=0,
            help="Backends that HAProxy has in advance, so that so many more Routes on shared ports are served without a reload."),
+    option("--resolver", "resolvers", type=ResolverType(), multiple=True, show_default="those of /etc/resolv.conf",
+           help="With --external-names, a DNS server to ask, as address or address:port; repeatable, asked in turn."),
     option("--shutdown-delay", type=TimeType(zero=True), default="0",
            help="How long to go on routing, not ready, after the signal to stop: for load balancers to notice."),
     option("--drain-timeout", type=TimeType(zero=True), default="30s",

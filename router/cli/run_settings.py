@@ -26,6 +26,8 @@ class ServingSettings:
     sni_port: int
     allow_wildcard_routes: bool
     disable_namespace_ownership_check: bool
+    external_names: tuple[str, ...]
+    external_names_private: bool
     allow_loopback_endpoints: bool
     default_tunnel_timeout: int
     default_connect_timeout: int
@@ -80,6 +82,8 @@ class ServingSettings:
             ports=self.ports,
             reserved_ports=reserved | PortRanges.of(*own_ports),
             sni_port=self.sni_port,
+            external_names=tuple(sorted(set(self.external_names))),
+            external_names_private=self.external_names_private,
             allow_loopback_endpoints=self.allow_loopback_endpoints,
             allow_wildcard_routes=self.allow_wildcard_routes,
             disable_namespace_ownership_check=self.disable_namespace_ownership_check,
@@ -132,6 +136,7 @@ class RunSettings(ServingSettings):
     reload_interval: int
     port_pool: PortRanges
     sni_pool: int
+    resolvers: tuple[tuple[str, int], ...]
     shutdown_delay: int
     drain_timeout: int
     canonical_hostname: str | None

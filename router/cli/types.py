@@ -10,10 +10,12 @@ from typing import NoReturn
 
 import click
 
+from router.admission.external_names import is_pattern
 from router.admission.text import is_dns_label, is_dns_subdomain, shown
 from router.errors import SettingsError
 from router.settings import MAX_PORT, PortRanges
 
+_DNS_PORT = 53
 MAX_TIME_MS = 2**31 - 1
 """The longest time of HAProxy, nearly 25 days; OpenShift's ingress operator writes it where it was told a longer one."""
 
@@ -150,6 +152,42 @@ class HostnameType(click.ParamType[str]):
         if not is_dns_subdomain(str(value)):
             self.fail(f"{shown(str(value))} is no DNS name in lower case, such as tcp.apps.example.com", param, ctx)
         return str(value)
+
+
+class ExternalNameType(click.ParamType[str]):
+    """A DNS name, or all those below one: ``*.example.com``; ``*`` is all."""
+
+    name = "name"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read the text; names are compared in lower case."""
+        text = str(value).lower()
+        if not is_pattern(text):
+            self.fail(
+                f"{shown(str(value))} is no DNS name, such as db.example.com, nor all below one, such as *.example.com",
+                param,
+                ctx,
+            )
+        return text
+
+
+class ResolverType(click.ParamType[tuple[str, int]]):
+    """An IP address, with a port if it is another than 53: ``192.0.2.1``, ``192.0.2.1:5353``, ``[2001:db8::1]:5353``."""
+
+    name = "address[:port]"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
+        """Read the text; a pair is a value already."""
+        if isinstance(value, tuple):
+            return value
+        text = str(value)
+        try:
+            return str(ip_address(text.removeprefix("[").removesuffix("]"))), _DNS_PORT
+        except ValueError:
+            address, port = ListenType().convert(text, param, ctx)
+        if not port:
+            self.fail(f"{shown(text)} has the port 0, at which nobody answers", param, ctx)
+        return address, port
 
 
 class LogAddressType(click.ParamType[str]):

@@ -79,6 +79,7 @@ def kept_service(service: Service, *, asks: bool = False) -> Service:
             type=intern(spec.type),
             cluster_ip=spec.cluster_ip,
             ip_families=_shared(spec.ip_families),
+            external_name=spec.external_name,
             ports=_shared(spec.ports),
             session_affinity=intern(spec.session_affinity),
         ),

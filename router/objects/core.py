@@ -28,6 +28,7 @@ class ServiceSpec(Fields, frozen=True):
     cluster_ip: str = msgspec.field(name="clusterIP", default="")
     cluster_ips: tuple[str, ...] | None = msgspec.field(name="clusterIPs", default=None)
     ip_families: tuple[str, ...] | None = None
+    external_name: str = ""
     ports: tuple[ServicePort, ...] | None = None
     session_affinity: str = "None"
     selector: SomeSelector | None = None

@@ -10,9 +10,10 @@ from router.objects.discovery import EndpointSlice
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
 from router.objects.portclaim import PortClaim
+from router.objects.resolved import ResolvedName
 from router.objects.route import Route
 
-KubernetesObject = Route | Service | EndpointSlice | RouterPod | PortClaim | Namespace | PortPolicy
+KubernetesObject = Route | Service | EndpointSlice | RouterPod | PortClaim | Namespace | PortPolicy | ResolvedName
 AskingObject = Route | Service
 """Of the kinds that may ask; whether one does, admission says."""
 Slot = tuple[type[KubernetesObject], ObjectKey]

@@ -18,13 +18,14 @@ from router.objects.kinds import AskingObject, KubernetesObject, Slot, may_ask
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
 from router.objects.portclaim import PortClaim
+from router.objects.resolved import ResolvedName
 from router.objects.route import Route
 from router.supervisor.bell import Bell
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Keys of what may be different. A changed slice counts as a change of its Service."""
+    """Keys of what may be different. A changed slice, and what a name resolves to, counts as a change of its Service."""
 
     askers: frozenset[Slot] = frozenset()
     """Of objects that may ask to be served, or might before: a Service can be among these, and among ``services``."""
@@ -61,6 +62,9 @@ class Objects:
     def port_policy(self) -> PortPolicy | None:
         """What a file says of the ports of namespaces; None without one."""
         return next(iter(self.policy.values()), None)
+
+    names: dict[ObjectKey, ResolvedName] = field(default_factory=dict)
+    """By the key of their Service."""
 
     def everything(self) -> Changes:
         """Give the changes that name every object, for a full rebuild."""
@@ -100,8 +104,9 @@ class Store:
             PortClaim: self.objects.claims,
             Namespace: self.objects.namespaces,
             PortPolicy: self.objects.policy,
+            ResolvedName: self.objects.names,
         }
-        """Where those are that nobody asks by, and that lead nowhere."""
+        """Where those are that nobody asks by."""
         self._inbox: dict[Slot, KubernetesObject | None] = {}
         self._oldest_arrival_s: float | None = None
         self._unsynced = set(sources)
@@ -218,7 +223,7 @@ class Store:
                 services.update(self._take_slice(key, obj))
         return Changes(
             frozenset(askers),
-            frozenset(services),
+            frozenset(services | changed[ResolvedName]),
             frozenset(changed[RouterPod]),
             frozenset(changed[PortClaim]),
             frozenset(changed[Namespace]),

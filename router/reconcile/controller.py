@@ -16,7 +16,7 @@ from router.haproxy.control import Control
 from router.objects.store import Store
 from router.reconcile.apply import Applier
 from router.reconcile.changing import Changer
-from router.reconcile.deciding import Deciding
+from router.reconcile.deciding import Deciding, LookUp, no_look_up
 from router.reconcile.hooks import Observer, Reporter
 from router.reconcile.publishing import Publisher
 from router.reconcile.revival import Revival
@@ -47,6 +47,7 @@ class Controller:
         room: decides what HAProxy does without where it may not open enough files.
         timing: when things are tried again.
         reporters: tell those who ask, and PortClaims, what became of them, where that is possible.
+        look_up: is told which names are to be looked up, by the Services that say them; must not block.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that meet here, and nowhere else
@@ -62,6 +63,7 @@ class Controller:
         room: Room,
         timing: Timing,
         reporters: Sequence[Reporter] = (),
+        look_up: LookUp = no_look_up,
     ) -> None:
         self._store = store
         self._haproxy = haproxy
@@ -72,7 +74,7 @@ class Controller:
         self._stopping = threading.Event()
         self._end = threading.Event()
 
-        self._deciding = Deciding(store, admission, observer, timing)
+        self._deciding = Deciding(store, admission, observer, timing, look_up)
         self._changer = Changer(
             store=store,
             deciding=self._deciding,

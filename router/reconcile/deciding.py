@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from router.admission import Admission, Outcome
 from router.objects.kinds import Slot
+from router.objects.meta import ObjectKey
 from router.objects.portclaim import PortClaim
 from router.objects.store import Changes, Store
 from router.plan import ReloadReason
@@ -14,6 +15,12 @@ from router.reconcile.hooks import Observer
 from router.reconcile.isolation import Isolation
 from router.reconcile.reload_shares import ReloadShares
 from router.reconcile.timing import Timing
+
+LookUp = Callable[[Mapping[ObjectKey, str]], None]
+
+
+def no_look_up(names: Mapping[ObjectKey, str]) -> None:
+    """Take no note of names, for there are none to look up."""
 
 
 class Deciding:
@@ -24,9 +31,14 @@ class Deciding:
         admission: decides what is served.
         observer: counts what changed.
         timing: how many reloads a namespace may cause one after the other, and when what was left out is tried again.
+        look_up: is told which names are to be looked up, by the Services that say them; must not block.
     """
 
-    def __init__(self, store: Store, admission: Admission, observer: Observer, timing: Timing) -> None:
+    def __init__(
+        self, store: Store, admission: Admission, observer: Observer, timing: Timing, look_up: LookUp = no_look_up
+    ) -> None:
+        self._look_up = look_up
+        self._names: Mapping[ObjectKey, str] | None = None
         self._shares = ReloadShares(*timing.namespace_reloads)
         self._store = store
         self._isolation = Isolation(admission, timing.refused_retry_s)
@@ -57,6 +69,9 @@ class Deciding:
             )
         if changes or self.outcome is None or self._isolation.due(now_s) is not None:
             self.outcome = self._isolation.update(self._store.objects, changes, now_s)
+            if self.outcome.names is not self._names:
+                self._names = self.outcome.names
+                self._look_up(self._names)
         return self.outcome
 
     def anew(self) -> None:

@@ -8,7 +8,7 @@ haproxy.files           how many files a HAProxy in a container of its own may h
 claims.json             what was won, where the input is a folder
 generations.json        whom HAProxy may share ports with, for HAProxy's container
 servers.state           which servers the last worker knew to be down, for the next one
-maps/                   map and ACL files, and certificates with their keys, named by their content; unused ones are swept after a success
+maps/                   map and ACL files, named by their content; unused ones are swept after a success
 run/                    the sockets
 lock                    held while a router uses the directory
 """
@@ -24,7 +24,6 @@ from pathlib import Path
 
 from router import owned
 from router.errors import SettingsError
-from router.model import PrivateBytes
 
 
 class StateDir:
@@ -43,6 +42,7 @@ class StateDir:
         self._server_states = path / "servers.state"
         self.generations = path / "generations.json"
         self.won = path / "claims.json"
+        self.names = path / "names.json"
         self._maps = path / "maps"
         self._known: set[str] = set()
         """Map and ACL files that are known to have the content which their names say."""
@@ -69,6 +69,7 @@ class StateDir:
             self._server_states,
             self.generations,
             self.won,
+            self.names,
             lock,
         )
         try:
@@ -177,7 +178,7 @@ class StateDir:
                 continue
             # Beside it, under a name of its own, so that two threads that write the same file do not meet. Not synced: there
             # may be thousands, and what a crash of the host leaves of them is looked at by the next router.
-            owned.write_file(path.with_suffix(suffix), content, private=isinstance(content, PrivateBytes))
+            owned.write_file(path.with_suffix(suffix), content)
             with self._changing:
                 # Together, for another thread may be sweeping.
                 path.with_suffix(suffix).rename(path)

@@ -18,6 +18,7 @@ import pytest
 
 _CLONE_NEWNET = 0x40000000  # linux/sched.h
 _SIOCSIFFLAGS = 0x8914  # linux/sockios.h
+_SIOCSIFADDR = 0x8916
 _IFF_UP = 0x1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -43,6 +44,15 @@ def own_network() -> Iterator[None]:
             assert _LIBC.setns(before, _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
     finally:
         os.close(before)
+
+
+def add_addresses(*addresses: str) -> None:
+    """Give loopback further IPv4 addresses; in a network of one's own alone."""
+    for number, address in enumerate(addresses, 1):
+        name = f"lo:{number}".encode()
+        with socket.socket() as any_socket:
+            family_and_address = struct.pack("16sHH4s8x", name, socket.AF_INET, 0, socket.inet_aton(address))
+            fcntl.ioctl(any_socket, _SIOCSIFADDR, family_and_address)
 
 
 def migrate_requests(*, on: bool) -> None:

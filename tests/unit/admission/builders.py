@@ -13,6 +13,7 @@ from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort,
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.portclaim import ClaimHolder, Origin, PortClaim, PortClaimSpec
+from router.objects.resolved import ResolvedName
 from router.objects.route import (
     Route,
     RouteCondition,
@@ -62,7 +63,6 @@ def route(
     created: str | None = "2024-01-01T00:00:00Z",
     annotations: Mapping[str, str] | None = None,
     status: RouteStatus | None = None,
-    tls: RouteTLS | None = None,
     **short: str,
 ) -> Route:
     """Make a Route of ours; ``short`` annotations get our prefix, and dashes for their underscores."""
@@ -79,7 +79,7 @@ def route(
             host=host,
             alternate_backends=alternates,
             port=RoutePort(target_port=target_port) if target_port is not None else None,
-            tls=RouteTLS(termination=termination) if termination is not None else tls,
+            tls=RouteTLS(termination=termination) if termination is not None else None,
             wildcard_policy=wildcard,
         ),
         status=status or RouteStatus(),
@@ -135,6 +135,7 @@ def service(
     annotations: dict[str, str] | None = None,
     selects: bool = True,
     created: str | None = None,
+    external_name: str = "",
 ) -> Service:
     """Make a Service with a selector, with the one port ``pg`` 5432 unless told otherwise."""
     return Service(
@@ -143,6 +144,7 @@ def service(
             type=kind,
             cluster_ip=cluster_ip,
             session_affinity=affinity,
+            external_name=external_name,
             selector=SomeSelector() if selects else None,
             ports=ports or (ServicePort(port=5432, name="pg", target_port=5432),),
         ),
@@ -154,7 +156,7 @@ def asking(name: str = "db", asks: str | None = "6620", *ports: ServicePort, **m
     own = {f"{PREFIX}router-name": SETTINGS.router_name}
     if asks is not None:
         own[f"{PREFIX}external-tcp-port"] = asks
-    known = {"namespace", "kind", "affinity", "cluster_ip", "selects", "created"}
+    known = {"namespace", "kind", "affinity", "cluster_ip", "selects", "created", "external_name"}
     own |= {PREFIX + key.replace("_", "-"): value for key, value in more.items() if key not in known}
     of_service = {"created": "2024-01-01T00:00:00Z", **{key: value for key, value in more.items() if key in known}}
     return service(name, *ports, annotations=own, **of_service)
@@ -188,6 +190,11 @@ def endpoint_slice(
         endpoints=tuple(endpoint(each) if isinstance(each, str) else each for each in endpoints),
         ports=ports,
     )
+
+
+def resolved(service: str, name: str, addresses: tuple[str, ...], problem: str = "") -> ResolvedName:
+    """Make what the DNS says of the name of a Service."""
+    return ResolvedName(ObjectMeta(name=service, namespace=NAMESPACE), name, addresses, problem)
 
 
 DB = (service(), endpoint_slice(endpoint("10.1.0.1", pod="db-0")))

@@ -523,8 +523,8 @@ def test_all_services_of_a_route_share_the_bound() -> None:
 
 def test_a_port_that_a_slice_has_under_many_names_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slice may have 20,000 ports, all of one number: 1,000 endpoints are 1,000 servers, not 20 million that are thrown away."""
-    named = Mock(wraps=endpoints._server_name)  # noqa: SLF001 - to count
-    monkeypatch.setattr(endpoints, "_server_name", named)
+    named = Mock(wraps=endpoints.server_name)
+    monkeypatch.setattr(endpoints, "server_name", named)
     ports = tuple(EndpointPort(name=f"p{number}", port=5432) for number in range(300))
     places = [f"10.1.{i // 250}.{i % 250}" for i in range(1000)]
     backend = backend_of(route(), service(), endpoint_slice(*places, ports=ports))

@@ -15,6 +15,7 @@ from router.objects.discovery import EndpointPort, EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.portclaim import ClaimHolder, PortClaim
+from router.objects.resolved import ResolvedName
 from router.objects.route import Route, RouteTarget
 from router.objects.store import Changes, Store
 from router.settings import AdmissionSettings
@@ -27,6 +28,7 @@ from tests.unit.admission.builders import (
     endpoint_slice,
     holding,
     port_claim,
+    resolved,
     route,
     service,
 )
@@ -67,7 +69,8 @@ ROUTES = st.builds(
 SERVICES = st.builds(
     service,
     SERVICE_NAMES,
-    kind=st.sampled_from(["ClusterIP", "ClusterIP", "ClusterIP", "ExternalName"]),
+    kind=st.sampled_from(["ClusterIP", "ClusterIP", "ExternalName", "ExternalName"]),
+    external_name=st.sampled_from(["db.example.com", "DB.example.com.", "web.example.com", "example.org", "_"]),
     affinity=st.sampled_from(["None", "ClientIP"]),
 )
 ASKING = st.builds(
@@ -129,18 +132,28 @@ PORT_CLAIMS = st.one_of(
         end=st.sampled_from([None, 7001]),
     ),
 )
+RESOLVED = st.builds(
+    resolved,
+    SERVICE_NAMES,
+    st.sampled_from(["db.example.com", "web.example.com"]),
+    st.sampled_from([(), ("192.0.2.1",), ("127.0.0.1", "192.0.2.1"), ("10.1.0.2", "2001:db8::1")]),
+    st.sampled_from(["", "it cannot be resolved"]),
+)
 Change = KubernetesObject | tuple[type[KubernetesObject], str]
 DELETIONS = st.one_of(
     st.tuples(st.just(Route), NAMES),
     st.tuples(st.just(Service), SERVICE_NAMES),
     st.tuples(st.just(EndpointSlice), st.sampled_from(["one", "two"])),
     st.tuples(st.just(PortClaim), st.sampled_from("pq")),
+    st.tuples(st.just(ResolvedName), SERVICE_NAMES),
     st.tuples(st.just(RouterPod), st.sampled_from(["router-1", "router-2"])),
 )
 # Several changes at a time, as the controller takes them.
 BATCHES = st.lists(
     st.lists(
-        ROUTES | ROUTES | SERVICES | ASKING | SLICES | ROUTER_PODS | PORT_CLAIMS | DELETIONS, min_size=1, max_size=4
+        ROUTES | ROUTES | SERVICES | ASKING | SLICES | ROUTER_PODS | PORT_CLAIMS | RESOLVED | DELETIONS,
+        min_size=1,
+        max_size=4,
     ),
     max_size=12,
 )
@@ -185,6 +198,8 @@ def check_kept(before: Outcome, after: Outcome) -> None:
             replace(WILD, disable_namespace_ownership_check=True),
             replace(WILD, sni_port=0),
             replace(SETTINGS, allow_loopback_endpoints=True),
+            replace(SETTINGS, external_names=("*.example.com",)),
+            replace(SETTINGS, external_names=("db.example.com",), external_names_private=True),
             replace(SETTINGS, own_addresses=frozenset({"10.1.0.2"}), own_ports=frozenset({5433})),
         ]
     ),

@@ -1,0 +1,37 @@
+"""What looks up the names of ExternalName Services in a running router, where its options allow any."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from router.cli.run_settings import RunSettings
+from router.objects.store import Store
+from router.observe.metrics.names import show_names
+from router.observe.metrics.router import Metrics
+from router.reconcile.deciding import LookUp, no_look_up
+
+
+def look_up(options: RunSettings, store: Store, path: Path, metrics: Metrics, stack: ExitStack) -> LookUp:
+    """Begin, and give who is to be told of the names.
+
+    Args:
+        options: which names are allowed, and which DNS servers are asked.
+        store: is told of the answers; those of the last run at once.
+        path: where these are kept.
+        metrics: show it.
+        stack: gets what ends it.
+    """
+    if not options.external_names:
+        return no_look_up
+    # Not at the top: who leads to no names shall not wait for a DNS library.
+    from router.cluster.names.input import NamesInput  # noqa: PLC0415
+    from router.cluster.names.resolv_conf import Servers  # noqa: PLC0415
+    from router.cluster.names.resolver import Resolver  # noqa: PLC0415
+
+    servers = Servers(options.resolvers)
+    names = NamesInput(store, lambda: Resolver(servers), path)
+    stack.callback(names.stop)
+    names.start()
+    show_names(metrics.registry, names.names, names.lookups)
+    return names.want
