@@ -10,6 +10,8 @@ here needs quoting in haproxy.cfg.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
@@ -17,6 +19,9 @@ from typing import Literal, NamedTuple
 ROUTE_GROUP = "route.openshift.io"
 ROUTE_KIND = "Route"
 SERVICE_KIND = "Service"
+FRONTEND = r"fe_tcp:([0-9]+)(?::([a-z0-9-]+))?"
+"""Names of ``frontend_name``, as a pattern."""
+_FRONTEND = re.compile(FRONTEND)
 
 Balance = Literal["roundrobin", "leastconn", "source", "random", "first"]
 ProxyProtocol = Literal["v1", "v2"]
@@ -138,12 +143,32 @@ class PortOptions:
     accept_proxy: bool
 
 
+class Spot(NamedTuple):
+    """Where a frontend is: a port, of an address of ``--address`` or, without, of ``--bind-address``."""
+
+    port: int
+    address: str = ""
+    """Its name."""
+
+    def __str__(self) -> str:
+        return f"{self.port} on address {self.address}" if self.address else str(self.port)
+
+
 @dataclass(frozen=True, slots=True)
 class Frontend:
     """A port that belongs to one asker alone."""
 
     port: int
     options: PortOptions
+    address: str = ""
+    """The name of that which it is of; empty is ``--bind-address``."""
+    ips: tuple[str, ...] = ()
+    """With an address those of it that are bound here, once that is known (see ``router.reconcile.presence``)."""
+
+    @property
+    def spot(self) -> Spot:
+        """Where it is."""
+        return Spot(self.port, self.address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +221,14 @@ class SharedFrontend:
     options: PortOptions
     hosts: tuple[SniHost, ...]
     """Sorted by host."""
+    address: str = ""
+    """As of a ``Frontend``, and so are ``ips``."""
+    ips: tuple[str, ...] = ()
+
+    @property
+    def spot(self) -> Spot:
+        """Where it is."""
+        return Spot(self.port, self.address)
 
 
 class Step(StrEnum):
@@ -218,15 +251,39 @@ class Model:
     routes: tuple[RouteSection, ...] = ()
     """Sorted by asker."""
     shared: tuple[SharedFrontend, ...] = ()
-    """Sorted by port."""
+    """Sorted by port, then by address."""
     pool: tuple[RouteSection, ...] = ()
     """Sections that are nobody's, declared in advance: their ports are kept closed (see ``router.admission.pool``)."""
     saved: frozenset[Step] = frozenset()
 
 
-def frontend_name(port: int) -> str:
-    """Give the name of the frontend that listens on ``port``, dedicated or shared."""
-    return f"fe_tcp:{port}"
+def frontend_name(port: int, address: str = "") -> str:
+    """Give the name of the frontend that listens on ``port``, dedicated or shared; the log of connections reads the port off it."""
+    return f"fe_tcp:{port}:{address}" if address else f"fe_tcp:{port}"
+
+
+class Bind(NamedTuple):
+    """A port to be bound on one IP address; without it, on those of ``--bind-address``."""
+
+    port: int
+    ip: str = ""
+
+
+def binds(model: Model) -> Mapping[Bind, Spot]:
+    """Give all that is bound for this model, its pool included, and whose frontends they are of."""
+    dedicated = (section.frontend for section in (*model.routes, *model.pool) if section.frontend is not None)
+    frontends: tuple[Frontend | SharedFrontend, ...] = (*dedicated, *model.shared)
+    found: dict[Bind, Spot] = {}
+    for frontend in frontends:
+        spot = frontend.spot
+        found.update((Bind(spot.port, ip), spot) for ip in (frontend.ips if spot.address else ("",)))
+    return found
+
+
+def spot_of(frontend: str) -> Spot | None:
+    """Give where a frontend listens that is named as ours are; None for others."""
+    named = _FRONTEND.fullmatch(frontend)
+    return Spot(int(named[1]), named[2] or "") if named is not None else None
 
 
 def backend_name(asker: Asker) -> str:
@@ -238,12 +295,12 @@ def backend_name(asker: Asker) -> str:
     return f"be_tcp:{asker.namespace}:{asker.log_name}"
 
 
-def pool_backend_name(place: int | str) -> str:
+def pool_backend_name(place: int | str, address: str = "") -> str:
     """Give the name of a backend of the pool: that of a port, or of one of the places ``sni:1``, ``sni:2``, ..."""
-    return f"pool:{place}"
+    return f"pool:{place}:{address}" if address else f"pool:{place}"
 
 
-def ports(model: Model) -> frozenset[int]:
-    """Give every port that is open for this model; those of the pool are closed."""
-    dedicated = (section.frontend.port for section in model.routes if section.frontend is not None)
-    return frozenset((*dedicated, *(shared.port for shared in model.shared)))
+def spots(model: Model) -> frozenset[Spot]:
+    """Give where something is open for this model; what is of the pool is closed."""
+    dedicated = (section.frontend.spot for section in model.routes if section.frontend is not None)
+    return frozenset((*dedicated, *(shared.spot for shared in model.shared)))

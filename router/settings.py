@@ -6,9 +6,10 @@ Units: every ``*_ms`` is milliseconds, every ``*_s`` seconds. What an option mea
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from router.errors import SettingsError
@@ -78,6 +79,16 @@ class RouteDefaults:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedAddress:
+    """An address that ports can be of, by the name that ``--address`` gave it."""
+
+    ips: tuple[str, ...]
+    overlaps: bool = True
+    """``--bind-address`` has one of them, too: a port of the one and the same port of the other are one."""
+    reserved_ports: PortRanges = PortRanges(())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdmissionSettings:
     """What admission needs to know of the router; everything else it takes from the objects."""
 
@@ -112,7 +123,14 @@ class AdmissionSettings:
     """Whether a Namespace that is not in the store gets nothing new: an API server has one for each object, a folder need not."""
     enforces_policy_on_holders: bool = False
     """Take from holders, too, what their namespaces may not have."""
+    addresses: Mapping[str, NamedAddress] = field(default_factory=lambda: MappingProxyType({}))
+    """By name, in a fixed order."""
     defaults: RouteDefaults = field(default_factory=RouteDefaults)
+
+    @property
+    def overlapping(self) -> tuple[str, ...]:
+        """The names of addresses that ``--bind-address`` has, too."""
+        return tuple(name for name, address in self.addresses.items() if address.overlaps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +171,8 @@ class RenderSettings:
     ip_mode: IpMode = "v4v6"
     bind_addresses: tuple[str, ...] = ()
     """Addresses to listen on; none is all of those that ``ip_mode`` allows."""
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Of ``--address``, by name."""
     log_address: str = "stdout"
     """``stdout``, ``stderr``, a path of a syslog socket, or ``address:port`` of a syslog server."""
     log_json: bool = False

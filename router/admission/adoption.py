@@ -13,7 +13,7 @@ from router.admission import route as routes
 from router.admission.ledger import Ledger
 from router.admission.places import SNI, Place
 from router.admission.request import Request, displayed_host
-from router.model import Asker
+from router.model import Asker, Spot
 from router.objects.route import Route, RouteIngress
 from router.settings import AdmissionSettings
 
@@ -31,7 +31,7 @@ class Doubt:
 
     def __str__(self) -> str:
         host = f" host {displayed_host(self.place.host)}" if self.place.host else ""
-        port = "SNI port" if self.place.port == SNI else f"port {self.place.port}"
+        port = "SNI port" if self.place.port == SNI else f"port {Spot(self.place.port, self.place.address)}"
         return f"{port}{host}: {', '.join(map(str, self.askers))}: {self.problem}"
 
 
@@ -79,14 +79,14 @@ def _held(route: Route, settings: AdmissionSettings) -> Iterable[Place]:
     if not isinstance(request, Request):
         return
     entries = [entry for entry in route.status.ingress or () if entry.router_name == settings.router_name]
-    if request.port is not None and any(_has_port(entry, request.port) for entry in entries):
-        yield Place(request.port, (request.host or "") if request.shares_port else "")
+    if request.port is not None and any(_has_port(entry, Spot(request.port, request.address)) for entry in entries):
+        yield Place(request.port, (request.host or "") if request.shares_port else "", request.address)
     # Of one with a shared port the status does not tell on which of its two ports it has its host.
     if request.host is not None and not request.shares_port and any(_has_host(entry, route) for entry in entries):
         yield Place(SNI, request.host)
 
 
-def _has_port(entry: RouteIngress, port: int) -> bool:
+def _has_port(entry: RouteIngress, port: Spot) -> bool:
     return any(
         condition.type == "PortClaimed" and condition.status == "True" and condition.message == str(port)
         for condition in entry.conditions or ()

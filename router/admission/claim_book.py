@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set  # noqa: PYI025 - as it is called in collections.abc
+from collections.abc import Collection, Mapping, Sequence, Set  # noqa: PYI025 - as it is called in collections.abc
 from dataclasses import dataclass
 
 from router.admission.claims import Claim, Loss, decide_host, decide_port, domain_of, host_loss
@@ -11,7 +11,7 @@ from router.admission.ledger import Ledger, Touched
 from router.admission.lines import Lines
 from router.admission.places import SNI, Place
 from router.admission.verdicts import Reason, Rejection
-from router.model import Asker, PortOptions, SharedFrontend, SniHost, backend_name
+from router.model import Asker, PortOptions, SharedFrontend, SniHost, Spot, backend_name
 from router.ordered import SortedMap
 
 
@@ -25,6 +25,7 @@ class ClaimOutcome:
 
 
 _UNDECIDED = ClaimOutcome()
+_NOWHERE: frozenset[str] = frozenset()
 
 
 class ClaimBook:
@@ -36,9 +37,10 @@ class ClaimBook:
         ledger: who holds what, and for whom it is reserved.
         served: whom this replica serves already, which counts where no PortClaim says who holds a place.
         owns_domains: whether hosts and the wildcard over them must be of one namespace.
+        overlapping: the names of addresses that overlap with ``--bind-address``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a decision goes by
         self,
         sni_port: int,
         sni_options: PortOptions,
@@ -46,9 +48,11 @@ class ClaimBook:
         served: Mapping[Place, Asker],
         *,
         owns_domains: bool = True,
+        overlapping: Collection[str] = (),
     ) -> None:
         self._sni_port = sni_port
-        self._lines = Lines(ledger, served)
+        self._lines = Lines(ledger, served, overlapping)
+        self._overlapping = overlapping
         self._owns_domains = owns_domains
         self._domains = Domains()
         """Of the SNI port, where they are owned."""
@@ -60,10 +64,11 @@ class ClaimBook:
         """The same as they stand in line, with those who are remembered and without those from whom the host is kept, as last settled."""
         self._port_rejections: dict[Asker, Rejection] = {}
         self._host_losses: dict[Asker, Loss] = {}
-        self._shared: SortedMap[int, SharedFrontend] = SortedMap()
+        self._shared: SortedMap[Spot, SharedFrontend] = SortedMap()
         self._sni_options = sni_options
         self._sni_hosts: SortedMap[str, SniHost] = SortedMap()
-        self._served_ports: set[int] = set()
+        self._served_on: dict[int, frozenset[str]] = {}
+        """By port, the addresses on which somebody has it."""
         self._turned_ports: set[int] = set()
         """Those that became served, or ceased to be, since ``take_turned_ports``."""
         self._dirty_claims: set[Asker] = set()
@@ -139,10 +144,9 @@ class ClaimBook:
             return ClaimOutcome(rejection=Rejection(Reason.HOST_ALREADY_CLAIMED, said))
         return ClaimOutcome(host_loss=said)
 
-    @property
-    def served_ports(self) -> Set[int]:
-        """External ports that somebody has, as last settled."""
-        return self._served_ports
+    def served_on(self, port: int) -> Set[str]:
+        """Give the addresses on which somebody has an external port, as last settled."""
+        return self._served_on.get(port, _NOWHERE)
 
     def take_turned_ports(self) -> set[int]:
         """Give the ports that became served, or ceased to be, since this was last asked."""
@@ -157,7 +161,8 @@ class ClaimBook:
         claims = self._by_port.get(port, {})
         changed = set()
         queue, barred = self._lines.of_port(port, claims.values())
-        decided = {**decide_port(queue, owns_domains=self._owns_domains), **barred}
+        owns, overlapping = self._owns_domains, self._overlapping
+        decided = {**decide_port(queue, owns_domains=owns, overlapping=overlapping), **barred}
         for asker, rejection in decided.items():
             if self._port_rejections.get(asker) != rejection:
                 changed.add(asker)
@@ -169,16 +174,24 @@ class ClaimBook:
         self._lines.settled(port, served)
         if not claims:
             self._by_port.pop(port, None)
-        if bool(served) is not (port in self._served_ports):
-            self._served_ports ^= {port}
-            self._turned_ports ^= {port}
-        if not served or not served[0].shares_port:
-            if self._shared.get(port) is not None:
-                self._shared.put(port, None)
-            return changed
-        hosts = sorted((_sni_host(claim) for claim in served), key=lambda each: each.host)
-        self._publish(SharedFrontend(port, served[0].port_options, tuple(hosts)))
+        former, current = self.served_on(port), frozenset(claim.address for claim in served)
+        if former != current:
+            self._turned_ports.add(port)
+            self._served_on[port] = current
+            if not current:
+                del self._served_on[port]
+        for address in former | current:
+            self._share(Spot(port, address), [claim for claim in served if claim.address == address])
         return changed
+
+    def _share(self, spot: Spot, served: Sequence[Claim]) -> None:
+        """Publish a port as shared by those who have it, if they do share it."""
+        if not served or not served[0].shares_port:
+            if self._shared.get(spot) is not None:
+                self._shared.put(spot, None)
+            return
+        hosts = sorted((_sni_host(claim) for claim in served), key=lambda each: each.host)
+        self._publish(SharedFrontend(spot.port, served[0].port_options, tuple(hosts), spot.address))
 
     def _line_up(self, host: str) -> None:
         """Let those who seek a host on the SNI port stand in line."""
@@ -259,8 +272,8 @@ class ClaimBook:
 
     def _publish(self, frontend: SharedFrontend) -> None:
         """Put a shared frontend, unless it is what was there."""
-        if self._shared.get(frontend.port) != frontend:
-            self._shared.put(frontend.port, frontend)
+        if self._shared.get(frontend.spot) != frontend:
+            self._shared.put(frontend.spot, frontend)
 
 
 def _sni_host(claim: Claim) -> SniHost:

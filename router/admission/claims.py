@@ -7,17 +7,17 @@ decides alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from typing import NamedTuple
 
 import msgspec
 
 from router.admission.options import EXTERNAL_TCP_PORT_SNI, port_option_difference
-from router.admission.places import Hold
+from router.admission.places import SNI, Hold, Place
 from router.admission.request import Request, displayed_host
 from router.admission.verdicts import Reason, Rejection
-from router.model import Asker, PortOptions
+from router.model import Asker, PortOptions, Spot
 
 Rank = tuple[int, bool, str]
 """Who comes before whom, whatever its age: those who hold a place come by the age of their PortClaims."""
@@ -58,6 +58,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     port_options: PortOptions
     host: str | None
     created: str | None
+    address: str = ""
+    """The name of that which the port is of."""
     port_rank: Rank = NEWCOMER
     host_rank: Rank = NEWCOMER
     """On the SNI port."""
@@ -74,6 +76,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             port_options=request.options.port,
             host=request.host,
             created=request.created,
+            address=request.address,
         )
 
     @classmethod
@@ -87,10 +90,21 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             port_options=_ANY_OPTIONS,
             host=place.host or None,
             created=None,
+            address=place.address,
             port_rank=rank,
             host_rank=rank,
             remembered_by=hold.claim,
         )
+
+    @property
+    def place(self) -> Place:
+        """What it is of, as far as its port goes."""
+        return Place(self.port or SNI, (self.host or "") if self.shares_port else "", self.address)
+
+    @property
+    def where(self) -> Spot:
+        """The port, in words."""
+        return Spot(self.port or SNI, self.address)
 
     @property
     def whose(self) -> str:
@@ -118,20 +132,55 @@ def domain_of(host: str) -> str:
     return host if host.startswith(".") else f".{host.partition('.')[2]}"
 
 
-def decide_port(claims: Iterable[Claim], *, owns_domains: bool) -> dict[Asker, Rejection | None]:
-    """Decide one external port among those who claim it; None is to have it.
+def decide_port(
+    claims: Iterable[Claim], *, owns_domains: bool, overlapping: Collection[str] = ()
+) -> dict[Asker, Rejection | None]:
+    """Decide one external port among those who claim it, on whichever address; None is to have it.
 
-    The first in the queue decides whether the port is dedicated or shared and, if shared, the first that asks decides with which options.
+    On each address the first in the queue decides whether the port is dedicated or shared and, if shared, the first that asks decides
+    with which options. Who has it on ``--bind-address`` has it on all addresses that overlap with that.
 
     Args:
         claims: those who claim it, and those who are remembered to have it.
         owns_domains: whether hosts and the wildcard over them must be of one namespace.
+        overlapping: the names of such addresses.
     """
     queue = list(claims)
-    if not queue:
-        return {}
     if len(queue) > 1:
         queue.sort(key=lambda claim: claim.port_order)
+    if not any(claim.address for claim in queue):
+        return _decide_address(queue, owns_domains=owns_domains) if queue else {}
+    decided: dict[Asker, Rejection | None] = {}
+    by_address: dict[str, list[Claim]] = {}
+    for claim in queue:
+        if claim.address not in by_address and (first := _first_beside(claim, by_address, overlapping)) is not None:
+            if not claim.remembered_by:
+                decided[claim.asker] = Rejection(
+                    Reason.PORT_ALREADY_CLAIMED, f"port {first.where} is held by {first.whose}{_covers(claim)}"
+                )
+            continue
+        by_address.setdefault(claim.address, []).append(claim)
+    for of_address in by_address.values():
+        decided |= _decide_address(of_address, owns_domains=owns_domains)
+    return decided
+
+
+def _first_beside(claim: Claim, by_address: Mapping[str, list[Claim]], overlapping: Collection[str]) -> Claim | None:
+    """Give who comes before a claim on an address that overlaps with its own."""
+    if claim.address:
+        return by_address[""][0] if claim.address in overlapping and "" in by_address else None
+    firsts = (queue[0] for address, queue in by_address.items() if address in overlapping)
+    return min(firsts, key=lambda first: first.port_order, default=None)
+
+
+def _covers(claim: Claim) -> str:
+    if claim.address:
+        return f", on all addresses of the router, {claim.address} too"
+    return "; without an address of its own this one would have it there, too"
+
+
+def _decide_address(queue: list[Claim], *, owns_domains: bool) -> dict[Asker, Rejection | None]:
+    """Decide a port of one address among those in its queue."""
     first, *others = queue
     setting: Claim | None = None if first.remembered_by else first
     decided: dict[Asker, Rejection | None] = {} if first.remembered_by else {first.asker: None}
@@ -150,7 +199,7 @@ def decide_port(claims: Iterable[Claim], *, owns_domains: bool) -> dict[Asker, R
     # Told when all is decided, so that it is told alike when those who have something now come first by their status.
     for claim in without_host:
         decided[claim.asker] = _port_rejection(claim, first, setting) or Rejection(
-            Reason.HOST_ALREADY_CLAIMED, _said(claim, taken.loss(claim), claim.port)
+            Reason.HOST_ALREADY_CLAIMED, _said(claim, taken.loss(claim), claim.where)
         )
     return decided
 
@@ -202,7 +251,7 @@ def host_loss(claim: Claim, loss: Loss, sni_port: int) -> str:
     return _others_host(claim, loss, f"on the SNI port {sni_port}")
 
 
-def _said(claim: Claim, loss: Loss | None, port: int | None) -> str:
+def _said(claim: Claim, loss: Loss | None, port: Spot) -> str:
     if loss is None or (loss.host == claim.host and loss.holder is not None):
         held_by = f" is held by {loss.holder}" if loss is not None else " is held"
         return f"host {displayed_host(claim.host or '')} on port {port}{held_by}"
@@ -221,18 +270,18 @@ def _others_host(claim: Claim, loss: Loss, where: str) -> str:
 
 def _port_rejection(claim: Claim, first: Claim, setting: Claim | None) -> Rejection | None:
     if not first.shares_port:
-        return Rejection(Reason.PORT_ALREADY_CLAIMED, f"port {claim.port} is held by {first.whose}")
+        return Rejection(Reason.PORT_ALREADY_CLAIMED, f"port {claim.where} is held by {first.whose}")
     if not claim.shares_port:
         return Rejection(
             Reason.PORT_ALREADY_CLAIMED,
-            f"port {claim.port} is held by {first.whose}, which shares it with Routes "
+            f"port {claim.where} is held by {first.whose}, which shares it with Routes "
             f"that have the annotation {EXTERNAL_TCP_PORT_SNI}",
         )
     if setting is not None and not claim.remembered_by and claim.port_options != setting.port_options:
         key, wanted, held = port_option_difference(claim.port_options, setting.port_options)
         return Rejection(
             Reason.INVALID_ANNOTATION,
-            f"annotation {key} is {wanted}, but {held} on {setting.asker}, which holds port {claim.port}; "
+            f"annotation {key} is {wanted}, but {held} on {setting.asker}, which holds port {claim.where}; "
             "Routes that share a port must agree on it",
         )
     return None

@@ -36,25 +36,33 @@ def concluded(entry: Entry, outcome: ClaimOutcome, *, has_sni: bool) -> tuple[Ve
         warnings = (*warnings, f"{outcome.host_loss}; this {request.asker.kind} is reached on port {request.port} only")
         host = host if request.shares_port else None
     places = _places(request, has_sni=has_sni and not outcome.host_loss)
-    verdict = Verdict(asker=request.asker, port=request.port, host=host, warnings=warnings, places=places)
+    verdict = Verdict(
+        asker=request.asker, port=request.port, host=host, warnings=warnings, places=places, address=request.address
+    )
     return verdict, _section(request, destination)
 
 
 def _places(request: Request, *, has_sni: bool) -> tuple[Place, ...]:
     """Give what one has who is served."""
-    port = (Place(request.port, (request.host or "") if request.shares_port else ""),) if request.port else ()
+    shared_host = (request.host or "") if request.shares_port else ""
+    port = (Place(request.port, shared_host, request.address),) if request.port else ()
     return (*port, Place(SNI, request.host)) if request.host is not None and has_sni else port
 
 
 def _rejected(request: Request, host: str | None, rejection: Rejection) -> Verdict:
     return Verdict(
-        asker=request.asker, port=request.port, host=host, reason=rejection.reason, message=rejection.message
+        asker=request.asker,
+        port=request.port,
+        host=host,
+        reason=rejection.reason,
+        message=rejection.message,
+        address=request.address,
     )
 
 
 def _section(request: Request, destination: Destination) -> RouteSection:
     options = request.options
-    dedicated = request.port is not None and not request.shares_port
+    dedicated = None if request.shares_port else request.port
     return RouteSection(
         asker=request.asker,
         backend=replace(
@@ -63,5 +71,5 @@ def _section(request: Request, destination: Destination) -> RouteSection:
             balance=destination.balance,
             servers=destination.servers,
         ),
-        frontend=Frontend(request.port, options.port) if dedicated and request.port is not None else None,
+        frontend=Frontend(dedicated, options.port, request.address) if dedicated is not None else None,
     )

@@ -57,7 +57,7 @@ class Admission:
 
     def __init__(self, settings: AdmissionSettings, served: Mapping[Place, Asker] = _NOBODY) -> None:
         self._settings = settings
-        self._ledger = Ledger(settings.ledger)
+        self._ledger = Ledger(settings.ledger, settings.overlapping)
         self._entries: dict[Asker, Entry] = {}
         self._read: dict[Slot, tuple[AskingObject, tuple[Asker, ...]]] = {}
         """The objects of ours as they were last read, and who asks by them: one, or one for each section."""
@@ -68,7 +68,10 @@ class Admission:
         self._by_service: dict[ObjectKey, tuple[Asker, ...]] = {}
         self._by_own_port: dict[int, set[Asker]] = {}
         """Askers with endpoints at the routers' addresses, by the ports of these."""
+        self._own_ips = {name: OwnAddresses.of(address.ips) for name, address in settings.addresses.items()}
         self._settled_addresses = OwnAddresses.of(settings.own_addresses, has_loopback=settings.listens_everywhere)
+        for own in self._own_ips.values():
+            self._settled_addresses |= own
         self._own_addresses = self._settled_addresses
         self._names = ExternalNames.of(settings)
         self._name_book = NameBook()
@@ -78,6 +81,7 @@ class Admission:
             self._ledger,
             served,
             owns_domains=not settings.disable_namespace_ownership_check,
+            overlapping=settings.overlapping,
         )
         self._sections: SortedMap[Asker, RouteSection] = SortedMap()
         self._verdicts: SortedMap[Asker, Verdict] = SortedMap()
@@ -220,8 +224,10 @@ class Admission:
             and any(each.address in self._own_addresses for each in entry.destination.servers)
         }
 
-    def _is_served(self, port: int) -> bool:
-        return port in self._claims.served_ports or port in self._settings.own_ports or port == self._settings.sni_port
+    def _is_served(self, address: str, port: int) -> bool:
+        if port in self._settings.own_ports or port == self._settings.sni_port:
+            return True
+        return any(not name or address in self._own_ips[name] for name in self._claims.served_on(port))
 
     def _find_destination(self, asker: Asker, objects: Objects) -> None:
         entry = self._entries[asker]

@@ -8,7 +8,7 @@ does not depend on how many claims there are, but for ranges, which are an admin
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from heapq import heappop, heappush
@@ -64,24 +64,25 @@ class Ledger:
 
     Args:
         name: claims of other ledgers are passed over.
-        address: so are those of other addresses.
+        overlapping: the names of addresses that overlap with ``--bind-address``: who has a port there has it of them, too.
     """
 
-    def __init__(self, name: str, address: str = "") -> None:
+    def __init__(self, name: str, overlapping: Collection[str] = ()) -> None:
         self.name = name
-        self._address = address
+        self._overlapping = overlapping
         self._claims: dict[str, PortClaim] = {}
-        self._ports: dict[int, dict[str, _Told]] = {}
-        """By port, then by host."""
+        self._ports: dict[int, dict[Place, _Told]] = {}
+        """By port."""
         self._ranges: dict[str, PortClaim] = {}
-        self._segments = _Segments(())
+        self._segments: dict[str, _Segments] = {}
+        """By address."""
         self._ports_touched: set[int] = set()
         self._hosts_touched: set[str] = set()
         self._ranges_touched: list[tuple[int, int]] = []
 
     def put(self, name: str, claim: PortClaim | None) -> None:
         """Take a claim as it is now; None is gone."""
-        if claim is not None and (claim.spec.ledger != self.name or claim.spec.address != self._address):
+        if claim is not None and claim.spec.ledger != self.name:
             claim = None
         former = self._claims.pop(name, None)
         if former is not None:
@@ -97,7 +98,7 @@ class Ledger:
         return touched
 
     def holds(self, port: int) -> tuple[Hold, ...]:
-        """Give who holds a port, or a host on it, the first first; one for each place."""
+        """Give who holds a port, or a host on it, on whichever address, the first first; one for each place."""
         told = self._ports.get(port, {})
         return tuple(sorted((hold for each in told.values() if (hold := _first(each))), key=lambda hold: hold.order))
 
@@ -112,8 +113,14 @@ class Ledger:
         return tuple(claim for _, claim in sorted(told.won.items(), key=lambda item: _age(*item))) if told else ()
 
     def reservations(self, place: Place) -> tuple[Reservation, ...]:
-        """Give the reservations that count for a place: of its port, and of its host. Who asks for it needs them all."""
-        places = (place,) if place.port == SNI or not place.host else (Place(place.port), place)
+        """Give the reservations that count for a place: of its port, and of its host. Who asks for it needs them all.
+
+        Of a port also those of addresses that overlap with its own.
+        """
+        places = [place] if place.port == SNI or place.host else []
+        if place.port != SNI:
+            beside = [*self._overlapping] if not place.address else [""] if place.address in self._overlapping else []
+            places = [Place(place.port, "", address) for address in (place.address, *beside)] + places
         return tuple(found for each in places if (found := self._reservation(each)) is not None)
 
     def bars(self, place: Place, asker: Asker) -> Reservation | None:
@@ -149,7 +156,7 @@ class Ledger:
 
     def _standing_reserved(self, name: str, claim: PortClaim) -> Standing:
         if _is_range(claim):
-            winners = self._segments.winners(claim.spec.port, _last(claim))
+            winners = self._segments[claim.spec.address].winners(claim.spec.port, _last(claim))
             if not winners or name in winners:
                 return Standing(Reason.IN_FORCE)
             return Standing(Reason.OVERRULED, winners[0])
@@ -159,19 +166,45 @@ class Ledger:
         return Standing(Reason.OVERRULED, found.claim)
 
     def _rival(self, hold: Hold) -> Hold | None:
-        """Give who comes first on a port and has it otherwise, whole or by hosts: two leaders wrote both at a time, under two names."""
-        there = self._ports.get(hold.place.port, {})
-        if hold.place.port == SNI or "" not in there or len(there) == 1:
+        """Give who comes first on a port and has it otherwise, whole or by hosts, or on addresses that overlap.
+
+        Two leaders wrote both at a time, under two names.
+        """
+        port, address = hold.place.port, hold.place.address
+        there = self._ports.get(port, {})
+        is_alone = Place(port, "", address) not in there and not self._overlapping
+        if port == SNI or is_alone or len(there) == 1:
             return None
-        first = next((each for each in self.holds(hold.place.port) if self.bars(each.place, each.asker) is None), hold)
+        firsts: dict[str, Hold] = {}
+        for each in self.holds(port):
+            if each.place.address not in firsts and self.bars(each.place, each.asker) is None:
+                firsts[each.place.address] = each
+        beside = self._first_beside(address, firsts)
+        if beside is not None and beside.asker != hold.asker:
+            return beside
+        first = firsts.get(address, hold)
         is_otherwise = bool(first.place.host) is not bool(hold.place.host)
         return first if is_otherwise and first.asker != hold.asker else None
+
+    def _first_beside(self, address: str, firsts: Mapping[str, Hold]) -> Hold | None:
+        """Give who comes before all on an address, and has an address that overlaps with it."""
+        if address and address not in self._overlapping:
+            return None
+        own, everywhere = firsts.get(address), firsts.get("")
+        inside = [first for name, first in firsts.items() if name in self._overlapping]
+        first_inside = min(inside, key=lambda hold: hold.order, default=None)
+        if own is None or everywhere is None or first_inside is None:
+            return None
+        if not address:
+            return first_inside if first_inside.order < everywhere.order else None
+        return everywhere if everywhere.order < first_inside.order else None
 
     def _reservation(self, place: Place) -> Reservation | None:
         told = self._told(place)
         reserved = list(told.reserved.items()) if told is not None else []
         if place.port != SNI and not place.host:
-            over = self._segments.at(place.port)
+            segments = self._segments.get(place.address)
+            over = segments.at(place.port) if segments is not None else ""
             reserved += [(over, self._ranges[over])] if over else []
         if not reserved:
             return None
@@ -179,7 +212,7 @@ class Ledger:
         return Reservation(name, claim.spec.holder or ClaimHolder())
 
     def _told(self, place: Place) -> _Told | None:
-        return self._ports.get(place.port, {}).get(place.host)
+        return self._ports.get(place.port, {}).get(place)
 
     def _enter(self, name: str, claim: PortClaim) -> None:
         if _is_range(claim):
@@ -187,7 +220,7 @@ class Ledger:
             self._ranges_changed(claim)
             return
         place = place_of(claim)
-        told = self._ports.setdefault(place.port, {}).setdefault(place.host, _Told())
+        told = self._ports.setdefault(place.port, {}).setdefault(place, _Told())
         if claim.spec.origin == "Reserved":
             told.reserved[name] = claim
         else:
@@ -200,11 +233,11 @@ class Ledger:
             self._ranges_changed(claim)
             return
         place = place_of(claim)
-        told = self._ports[place.port][place.host]
+        told = self._ports[place.port][place]
         told.reserved.pop(name, None)
         told.won.pop(name, None)
         if not told.reserved and not told.won:
-            del self._ports[place.port][place.host]
+            del self._ports[place.port][place]
             if not self._ports[place.port]:
                 del self._ports[place.port]
         self._touch(place)
@@ -216,7 +249,8 @@ class Ledger:
             self._ports_touched.add(place.port)
 
     def _ranges_changed(self, claim: PortClaim) -> None:
-        self._segments = _Segments(self._ranges.items())
+        address = claim.spec.address
+        self._segments[address] = _Segments(item for item in self._ranges.items() if item[1].spec.address == address)
         self._ranges_touched.append((claim.spec.port, _last(claim)))
 
 

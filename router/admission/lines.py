@@ -6,7 +6,7 @@ somebody deleted it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -14,7 +14,7 @@ from router.admission.claims import NEWCOMER, SERVED, Claim, Rank, holder_rank
 from router.admission.ledger import Ledger
 from router.admission.places import SNI, Hold, Place, Reservation
 from router.admission.verdicts import Reason, Rejection
-from router.model import Asker
+from router.model import Asker, Spot
 
 
 class Lines:
@@ -23,17 +23,19 @@ class Lines:
     Args:
         ledger: who holds what, and for whom it is reserved.
         served: whom this replica serves already.
+        overlapping: the names of addresses that overlap with ``--bind-address``.
     """
 
-    def __init__(self, ledger: Ledger, served: Mapping[Place, Asker]) -> None:
+    def __init__(self, ledger: Ledger, served: Mapping[Place, Asker], overlapping: Collection[str] = ()) -> None:
         self._ledger = ledger
+        self._overlapping = overlapping
         self.served: dict[Place, Asker] = dict(served)
         """Who has which place."""
-        self._hosts: dict[int, set[str]] = {}
-        """Of external ports, the hosts of places that somebody has; the empty one is of a dedicated port."""
+        self._places: dict[int, set[Place]] = {}
+        """Of external ports, the places that somebody has."""
         for place in self.served:
             if place.port != SNI:
-                self._hosts.setdefault(place.port, set()).add(place.host)
+                self._places.setdefault(place.port, set()).add(place)
 
     def of_port(self, port: int, claims: Iterable[Claim]) -> tuple[list[Claim], dict[Asker, Rejection]]:
         """Line up those who claim an external port; give whom a reservation keeps out beside."""
@@ -42,7 +44,7 @@ class Lines:
         barred: dict[Asker, Rejection] = {}
         there: dict[Asker, Claim] = {}
         for claim in claims:
-            place = _place(claim)
+            place = claim.place
             bar = self._ledger.bars(place, claim.asker)
             if bar is not None:
                 barred[claim.asker] = _refusal(place, bar)
@@ -73,15 +75,12 @@ class Lines:
 
     def settled(self, port: int, served: Iterable[Claim]) -> None:
         """Remember who has an external port."""
-        for host in self._hosts.pop(port, ()):
-            del self.served[Place(port, host)]
-        hosts = set()
-        for claim in served:
-            place = _place(claim)
-            self.served[place] = claim.asker
-            hosts.add(place.host)
-        if hosts:
-            self._hosts[port] = hosts
+        for place in self._places.pop(port, ()):
+            del self.served[place]
+        current = {claim.place: claim.asker for claim in served}
+        self.served.update(current)
+        if current:
+            self._places[port] = set(current)
 
     def settled_host(self, host: str, asker: Asker | None) -> bool:
         """Remember who has a host on the SNI port; None is nobody. Say whether that is another than before, so that its line is another."""
@@ -98,19 +97,29 @@ class Lines:
         """Give the rank of a claim to an external port.
 
         Who has the port to itself and comes to share it has it still; and so has who shared it with nobody and comes to want it alone.
+        The same is so of all addresses together and one of them.
         """
-        asker, whole = claim.asker, Place(place.port)
-        held = [holds[each] for each in (place, whole) if each in holds]
-        if not place.host and all(hold.asker == asker for hold in holds.values()):
-            held += holds.values()
+        asker = claim.asker
+        whole = [Place(place.port, "", place.address)]
+        if place.address in self._overlapping:
+            whole.append(Place(place.port))
+        held = [holds[each] for each in (place, *whole) if each in holds]
+        if not place.host:
+            inside = [hold for hold in holds.values() if self._covers(place.address, hold.place.address)]
+            held += inside if all(hold.asker == asker for hold in inside) else []
         ranks = [holder_rank(hold.since) for hold in held if hold.asker == asker]
         if ranks:
             return min(ranks)
-        had = {self.served.get(place), self.served.get(whole)}
+        had = {self.served.get(each) for each in (place, *whole)}
         if not place.host:
-            others = {self.served[Place(place.port, host)] for host in self._hosts.get(place.port, ())}
+            places = self._places.get(place.port, ())
+            others = {self.served[each] for each in places if self._covers(place.address, each.address)}
             had |= others if others == {asker} else set()
         return SERVED if asker in had else NEWCOMER
+
+    def _covers(self, address: str, other: str) -> bool:
+        """Say whether who has a port of an address has it of the other one, too."""
+        return address == other or (not address and other in self._overlapping)
 
     def _rank(self, place: Place, asker: Asker, hold: Hold | None) -> Rank:
         if hold is not None and hold.asker == asker:
@@ -127,12 +136,11 @@ class Lines:
         claim = there.get(hold.asker)
         if claim is None:
             return True
+        asked, held = claim.address, hold.place.address
+        if asked != held:
+            return not (self._covers(asked, held) or self._covers(held, asked))
         return bool(hold.place.host) and claim.shares_port and claim.host != hold.place.host
 
 
-def _place(claim: Claim) -> Place:
-    return Place(claim.port or SNI, (claim.host or "") if claim.shares_port else "")
-
-
 def _refusal(place: Place, bar: Reservation) -> Rejection:
-    return Rejection(Reason.PORT_RESERVED, f"port {place.port} is reserved for {bar}")
+    return Rejection(Reason.PORT_RESERVED, f"port {Spot(place.port, place.address)} is reserved for {bar}")

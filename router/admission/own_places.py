@@ -44,10 +44,10 @@ class Loops:
 
     Args:
         own: the routers' addresses.
-        is_served: says whether the routers listen on a port.
+        is_served: says whether the routers listen on a port of an address of theirs.
     """
 
-    def __init__(self, own: OwnAddresses, is_served: Callable[[int], bool]) -> None:
+    def __init__(self, own: OwnAddresses, is_served: Callable[[str, int], bool]) -> None:
         self._own = own
         self._is_served = is_served
         self._ports: set[int] = set()
@@ -65,7 +65,7 @@ class Loops:
         if address not in self._own:
             return False
         self._ports.add(port)
-        return self._is_served(port)
+        return self._is_served(address, port)
 
 
 @lru_cache(maxsize=1 << 10)

@@ -17,6 +17,8 @@ class Place(NamedTuple):
 
     port: int
     host: str = ""
+    address: str = ""
+    """The name of an address of ``--address``; empty is ``--bind-address``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Reservation:
 
 def place_of(claim: PortClaim) -> Place:
     """Give what a claim is of; of a range its first port."""
-    return Place(claim.spec.port, claim.spec.host.removeprefix("*"))
+    return Place(claim.spec.port, claim.spec.host.removeprefix("*"), claim.spec.address)
 
 
 def describe(holder: ClaimHolder) -> str:

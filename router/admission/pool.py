@@ -6,13 +6,17 @@ out of the ordinary is served by it at once; the next reload, whenever it comes,
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from router.admission.options import read_options
-from router.model import NOBODY, Frontend, Model, RouteSection, Step, pool_backend_name, ports
+from router.model import NOBODY, Frontend, Model, RouteSection, Spot, Step, pool_backend_name, spots
 from router.settings import MAX_PORT, PortRanges, RouteDefaults
 
+_NO_ADDRESSES: Mapping[str, PortRanges] = MappingProxyType({})
+_OF_AN_ADDRESS = 100_000
+"""More than there are ports and places of the SNI pool."""
 EVERYBODY = ("0.0.0.0/0", "::/0")
 """The allowlist of a section of the pool, so that a Route's own can take its place."""
 
@@ -24,40 +28,62 @@ class PortPool:
         wanted: the ports of the pool.
         sni_backends: how many Routes that are reached through shared ports only can be served without a reload.
         defaults: what a Route gets that asks for nothing.
+        of_addresses: the ports of the pool of named addresses.
+        overlapping: the names of those that overlap with ``--bind-address``.
     """
 
-    def __init__(self, wanted: PortRanges, sni_backends: int, defaults: RouteDefaults) -> None:
-        self._by_port = {
-            port: _section(port, defaults)
-            for port in sorted({port for low, high in wanted.ranges for port in range(low, high + 1)})
-        }
+    def __init__(
+        self,
+        wanted: PortRanges,
+        sni_backends: int,
+        defaults: RouteDefaults,
+        of_addresses: Mapping[str, PortRanges] = _NO_ADDRESSES,
+        overlapping: Collection[str] = (),
+    ) -> None:
+        self._overlapping = overlapping
+        every = {"": wanted, **of_addresses}
+        all_spots = sorted(Spot(port, address) for address, ranges in every.items() for port in ranges)
+        self._by_spot = {spot: _section(spot, defaults) for spot in all_spots}
         self._sni = tuple(_section(None, defaults, f"sni:{number}") for number in range(1, sni_backends + 1))
 
-    def sections(self, model: Model, unavailable: Collection[int] = ()) -> tuple[RouteSection, ...]:
+    def sections(self, model: Model, unavailable: Collection[Spot] = ()) -> tuple[RouteSection, ...]:
         """Give the sections to declare beside a model, sorted by port: those of ports that it does not use itself.
 
         Args:
             model: what shall be served.
             unavailable: ports that cannot be had.
         """
-        if not self._by_port or Step.POOL in model.saved:
+        if not self._by_spot or Step.POOL in model.saved:
             return self._sni
-        not_ours = ports(model) | set(unavailable)
-        return (*(section for port, section in self._by_port.items() if port not in not_ours), *self._sni)
+        used = spots(model)
+        not_ours = used | set(unavailable) | self._overlapped(used)
+        return (*(section for spot, section in self._by_spot.items() if spot not in not_ours), *self._sni)
+
+    def _overlapped(self, used: frozenset[Spot]) -> set[Spot]:
+        """Give the spots of the pool whose port is open on an address that theirs overlaps with."""
+        overlapping = self._overlapping
+        inside = {Spot(each.port, name) for each in used if not each.address for name in overlapping}
+        return inside | {Spot(each.port) for each in used if each.address in overlapping}
 
 
-def allowlist_id(section: RouteSection) -> int:
-    """Give the number by which HAProxy knows the allowlist of a section of the pool: its port, or for a place ``sni:1`` 65536."""
-    if section.frontend is not None:
-        return section.frontend.port
-    return MAX_PORT + int(section.backend.name.rpartition(":")[2])
+def allowlist_id(section: RouteSection, addresses: Sequence[str] = ()) -> int:
+    """Give the number by which HAProxy knows the allowlist of a section of the pool: its port, or for a place ``sni:1`` 65536.
+
+    Args:
+        section: of the pool.
+        addresses: the names of all addresses; the ports of each have numbers of their own.
+    """
+    if section.frontend is None:
+        return MAX_PORT + int(section.backend.name.rpartition(":")[2])
+    port, address = section.frontend.spot
+    return port + (_OF_AN_ADDRESS * (addresses.index(address) + 1) if address else 0)
 
 
-def _section(port: int | None, defaults: RouteDefaults, place: str = "") -> RouteSection:
-    name = pool_backend_name(place or str(port))
+def _section(spot: Spot | None, defaults: RouteDefaults, place: str = "") -> RouteSection:
+    name = pool_backend_name(spot.port, spot.address) if spot is not None else pool_backend_name(place)
     options = read_options({}, defaults, claims_port=True)
     return RouteSection(
         asker=NOBODY,
         backend=replace(options.backend, name=name, allowlist=EVERYBODY),
-        frontend=Frontend(port, options.port) if port is not None else None,
+        frontend=Frontend(spot.port, options.port, spot.address) if spot is not None else None,
     )

@@ -31,6 +31,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     asker: Asker
     port: int | None
     """The external port that it claims."""
+    address: str = ""
+    """The name of the address that the port is of; empty is ``--bind-address``."""
     shares_port: bool
     host: str | None
     """The TLS server name that it claims, as ``SniHost.host`` spells it."""

@@ -51,6 +51,8 @@ class Verdict:
     set_aside: bool = False
     places: tuple[Place, ...] = ()
     """What it has, as PortClaims are about it; nothing where its claim was rejected."""
+    address: str = ""
+    """The name of the address that its port is of."""
 
     @property
     def admitted(self) -> bool:

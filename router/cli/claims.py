@@ -23,7 +23,7 @@ from router.cluster.kinds import PORT_CLAIMS, ROUTES
 from router.errors import ApiNotFound, ManifestError
 from router.kube.connection import Connection
 from router.kube.pages import Pages
-from router.model import Asker
+from router.model import Asker, Spot
 from router.objects.decoding import Misfit
 from router.objects.portclaim import ClaimHolder, PortClaim
 from router.objects.route import Route
@@ -106,7 +106,7 @@ class _Adoption:
         self._path = PORT_CLAIMS.path(namespace)
         self._claims = ClaimApi(api, namespace, ledger, options.router_name)
         self._is_dry = is_dry
-        self._ledger = Ledger(ledger)
+        self._ledger = Ledger(ledger, self._settings.overlapping)
         try:
             for claim in _objects(api, self._path, PortClaim):
                 self._ledger.put(claim.metadata.name, claim)
@@ -146,7 +146,7 @@ class _Adoption:
 
 def _line(word: str, name: str, place: Place, asker: Asker) -> str:
     host = f" host {displayed_host(place.host)}" if place.host else ""
-    return f"{word}: {name}: port {place.port}{host}: {asker}"
+    return f"{word}: {name}: port {Spot(place.port, place.address)}{host}: {asker}"
 
 
 def _objects(api: Connection, path: str, kind: type[Any]) -> Iterator[Any]:

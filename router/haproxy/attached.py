@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -18,7 +18,7 @@ from router.haproxy.newest_worker import Deadlines, NewestWorker
 from router.haproxy.process.binary import HaproxyBinary
 from router.haproxy.process.files_limit import own_limit, read_limit
 from router.haproxy.process.liveness import WorkerWatch
-from router.haproxy.process.ports import Obstacle, less_shared, probe
+from router.haproxy.process.ports import Obstacle, PortProblem
 from router.haproxy.talk import master, stats
 from router.haproxy.talk.master import ReloadResult
 from router.haproxy.talk.stats import WorkerId
@@ -121,22 +121,20 @@ class AttachedHaproxy(NewestWorker):
 
     # The controller's thread
 
-    def taken(self, wanted: Iterable[int]) -> Mapping[int, str]:
-        """Say which of these ports cannot be bound, and why; those on which HAProxy listens already can be.
+    def _in_the_way(self, ip: str, problems: Mapping[int, PortProblem]) -> Mapping[int, PortProblem]:
+        """Leave out the ports on which HAProxy listens already: one that was there before us has some.
 
-        A HAProxy that was there before us has ports. It may also have the right to ports under 1024, which we need not have:
-        whether it has, only binding them can tell.
+        It may also have the right to ports under 1024, which we need not have: whether it has, only binding them can tell.
 
         Raises:
             HaproxyError: HAProxy cannot be asked for its ports.
         """
-        found = probe(wanted, self._settings.ip_mode, self._settings.bind_addresses)
-        problems = {port: each for port, each in found.items() if each.obstacle is not Obstacle.NOT_PERMITTED}
-        if problems:
-            own = stats.frontends(self._settings.stats_socket, self._deadlines.command_s)
-            problems = {port: each for port, each in problems.items() if frontend_name(port) not in own}
-        problems = dict(less_shared(problems, self._others, self._settings.ip_mode, self._settings.bind_addresses))
-        return {port: each.text for port, each in problems.items()}
+        problems = {port: each for port, each in problems.items() if each.obstacle is not Obstacle.NOT_PERMITTED}
+        if not problems:
+            return problems
+        own = stats.frontends(self._settings.stats_socket, self._deadlines.command_s)
+        address = next((name for name, ips in self._settings.addresses.items() if ip in ips), "")
+        return {port: each for port, each in problems.items() if frontend_name(port, address) not in own}
 
     def load(self) -> ReloadResult:
         """Reload.

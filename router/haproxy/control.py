@@ -10,6 +10,7 @@ from typing import Protocol
 from router.haproxy.process.check import CheckResult
 from router.haproxy.talk.master import ReloadResult
 from router.haproxy.talk.stats import ServerState
+from router.model import Bind
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Control(Protocol):
     def check(self, config: Path) -> CheckResult:
         """Let ``haproxy -c`` judge a configuration."""
 
-    def taken(self, wanted: Iterable[int]) -> Mapping[int, str]:
+    def taken(self, wanted: Iterable[Bind]) -> Mapping[Bind, str]:
         """Say which of these ports cannot be bound, and why, without disturbing any.
 
         Ports of other generations of this router can be, beside them.

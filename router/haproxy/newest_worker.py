@@ -10,8 +10,9 @@ from router.haproxy.control import Serving
 from router.haproxy.generations import NOBODY, Others
 from router.haproxy.process.binary import HaproxyBinary
 from router.haproxy.process.check import CheckResult, check_config
-from router.haproxy.process.ports import taken
+from router.haproxy.process.ports import PortProblem, by_ip, less_shared, probe
 from router.haproxy.talk import listeners, stats
+from router.model import Bind
 from router.settings import RenderSettings
 
 
@@ -48,9 +49,18 @@ class NewestWorker:
         """Let ``haproxy -c`` judge a configuration."""
         return check_config(self._binary, config, self._deadlines.check_s)
 
-    def taken(self, wanted: Iterable[int]) -> Mapping[int, str]:
+    def taken(self, wanted: Iterable[Bind]) -> Mapping[Bind, str]:
         """Say which of these ports cannot be bound, and why, without disturbing any."""
-        return taken(wanted, self._settings.ip_mode, self._settings.bind_addresses, self._others)
+        found: dict[Bind, str] = {}
+        for ip, ports, hosts in by_ip(wanted, self._settings.bind_addresses):
+            problems = self._in_the_way(ip, probe(ports, self._settings.ip_mode, hosts))
+            problems = less_shared(problems, self._others, self._settings.ip_mode, hosts)
+            found.update((Bind(port, ip), problem.text) for port, problem in problems.items())
+        return found
+
+    def _in_the_way(self, ip: str, problems: Mapping[int, PortProblem]) -> Mapping[int, PortProblem]:  # noqa: ARG002 - for those who know more
+        """Leave out what a HAProxy of ours can do all the same."""
+        return problems
 
     @property
     def may_become_free(self) -> bool:

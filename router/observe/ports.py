@@ -32,6 +32,8 @@ class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     host: str | None
     address: str | None
     """Where clients reach it, ``hostname:port``, if the router knows its name."""
+    external_address: str | None
+    """The name of the address that the port is of; None for those that the router is bound to."""
     verdict: str
     reason: str | None
     message: str
@@ -71,7 +73,8 @@ def port_rows(
                 section=asker.section or None,
                 port=verdict.port,
                 host=verdict.host,
-                address=f"{canonical_hostname}:{verdict.port}" if canonical_hostname and verdict.port else None,
+                address=_reached_at(verdict, canonical_hostname),
+                external_address=verdict.address or None,
                 verdict="admitted" if verdict.admitted else "rejected",
                 reason=str(verdict.reason) if verdict.reason is not None else None,
                 message=verdict.message,
@@ -83,6 +86,13 @@ def port_rows(
         )
     rows.sort(key=lambda row: (row.port is None, row.port or 0, row.namespace, row.name, row.kind, row.section or ""))
     return rows
+
+
+def _reached_at(verdict: Verdict, canonical_hostname: str | None) -> str | None:
+    # The router's own name leads to the addresses that it is bound to, and no name is known of others.
+    if not canonical_hostname or not verdict.port or verdict.address:
+        return None
+    return f"{canonical_hostname}:{verdict.port}"
 
 
 def _health_warning(servers: Sequence[Server], now: BackendNow | None) -> tuple[str, ...]:

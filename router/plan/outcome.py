@@ -16,6 +16,8 @@ class ReloadCause(StrEnum):
     ROUTE_ADDED = "route-added"
     ROUTE_REMOVED = "route-removed"
     PORT_CHANGED = "port-changed"
+    ADDRESS_CHANGED = "address-changed"
+    """An address of ``--address`` came to this node, or left it."""
     OPTIONS_CHANGED = "options-changed"
     SERVERS_CHANGED = "servers-changed"
     TEMPLATES_CHANGED = "templates-changed"

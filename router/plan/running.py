@@ -6,12 +6,12 @@ and sections come to serve nobody; the next reload makes all that straight again
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TypeVar
 
-from router.model import Model, RouteSection, frontend_name
+from router.model import Bind, Model, RouteSection, Spot, binds, frontend_name
 from router.plan.commands import Command, close_frontend
 from router.plan.section_text import ServerLine
 
@@ -33,11 +33,11 @@ class Running:
     """What it serves now; its pool is what it was loaded with."""
     named: Mapping[str, RouteSection]
     """The sections of askers that it was loaded with, by backend. HAProxy knows names alone: an asker that was made again has the same."""
-    pool: Mapping[int, RouteSection]
-    """The sections of the pool that it was loaded with, by port."""
+    pool: Mapping[Spot, RouteSection]
+    """The sections of the pool that it was loaded with, by where they listen."""
     sni_pool: tuple[RouteSection, ...]
     """Those of them without a port."""
-    hosts_files: Mapping[int, str]
+    hosts_files: Mapping[Spot, str]
     """By shared port, the path by which it knows the map of hosts."""
     owners_file: str
     """The path by which it knows the map of the pool's owners."""
@@ -59,6 +59,14 @@ class Running:
             return moved
         return self.named.get(name) if name not in self.closed else None
 
+    def binds_at(self, spot: Spot) -> Iterable[Bind]:
+        """Give what is bound where something was loaded, be it open or closed."""
+        if not spot.address:
+            return (Bind(spot.port),)
+        place = self.pool.get(spot)
+        loaded_there = Model((place,) if place is not None else tuple(self.named.values()))
+        return [bind for bind, found in binds(loaded_there).items() if found == spot]
+
     def sections(self) -> Model:
         """Give all that was loaded or is served, also what serves nobody now and may again."""
         return replace(self.model, routes=(*self.model.routes, *(self.named[name] for name in sorted(self.closed))))
@@ -68,12 +76,12 @@ class Running:
         return replace(self, leaving={name: line for name, line in self.leaving.items() if name not in gone})
 
 
-def loaded(model: Model, hosts_files: Mapping[int, str], owners_file: str) -> Running:
+def loaded(model: Model, hosts_files: Mapping[Spot, str], owners_file: str) -> Running:
     """Give what a HAProxy has that was just loaded with ``model``, once ``close_idle_ports`` has been carried out."""
     return Running(
         model=model,
         named={section.backend.name: section for section in model.routes},
-        pool={section.frontend.port: section for section in model.pool if section.frontend is not None},
+        pool={section.frontend.spot: section for section in model.pool if section.frontend is not None},
         sni_pool=tuple(section for section in model.pool if section.frontend is None),
         hosts_files=hosts_files,
         owners_file=owners_file,
@@ -82,10 +90,10 @@ def loaded(model: Model, hosts_files: Mapping[int, str], owners_file: str) -> Ru
 
 def close_idle_ports(running: Running) -> Iterator[Command]:
     """Close all that listens and serves nobody: HAProxy opens all that it is loaded with."""
-    for port, section in running.pool.items():
+    for spot, section in running.pool.items():
         if section.backend.name not in running.owners:
-            yield close_frontend(frontend_name(port))
+            yield close_frontend(frontend_name(*spot))
     for name in sorted(running.closed):
         own = running.named[name]
         if own.frontend is not None:
-            yield close_frontend(frontend_name(own.frontend.port))
+            yield close_frontend(frontend_name(*own.frontend.spot))

@@ -42,12 +42,12 @@ class Step:
     def open_port(self) -> None:
         """Lead connections to the place, if it has a port."""
         if self.place.frontend is not None:
-            self.leading.append(commands.open_frontend(frontend_name(self.place.frontend.port)))
+            self.leading.append(commands.open_frontend(frontend_name(*self.place.frontend.spot)))
 
     def close_port(self) -> None:
         """Lead none to it any more."""
         if self.place.frontend is not None:
-            self.leading.append(commands.close_frontend(frontend_name(self.place.frontend.port)))
+            self.leading.append(commands.close_frontend(frontend_name(*self.place.frontend.spot)))
 
     def set_networks(self, place_text: SectionText, current: tuple[str, ...] | None, wanted: SectionText) -> bool:
         """Let those connect that the allowlist of ``wanted`` names; ``current`` is the list in force, None the one loaded."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Protocol
 
-from router.model import Model, RouteSection, SharedFrontend, SniHost
+from router.model import Frontend, Model, RouteSection, SharedFrontend, SniHost, Spot
 from router.ordered import differences
 from router.plan import commands
 from router.plan.commands import Command
@@ -57,8 +57,8 @@ class Update:
         """Backends of the pool that are free when all is done, and not before."""
         self._kept: dict[str, RouteSection | None] = {}
         """Routes that need a reload, and the sections by which they are served until then."""
-        self._kept_shared: dict[int, SharedFrontend | None] = {}
-        self._hosts: dict[int, tuple[SniHost, ...]] = {}
+        self._kept_shared: dict[Spot, SharedFrontend | None] = {}
+        self._hosts: dict[Spot, tuple[SniHost, ...]] = {}
         self._reasons: set[ReloadReason] = set()
         self._new_sections = False
         self._changed = False
@@ -141,7 +141,7 @@ class Update:
 
     def _free_place(self, section: RouteSection) -> RouteSection | None:
         if section.frontend is not None:
-            place = self._running.pool.get(section.frontend.port)
+            place = self._running.pool.get(section.frontend.spot)
             return place if place is not None and place.backend.name not in self._owners else None
         return next((place for place in self._running.sni_pool if place.backend.name not in self._owners), None)
 
@@ -219,30 +219,32 @@ class Update:
         """Plan for the shared ports, after the Routes."""
         if desired is self._running.model.shared and not self._relocated:
             return
-        before = {shared.port: shared for shared in self._running.model.shared}
-        after = {shared.port: shared for shared in desired}
-        for port in before.keys() ^ after.keys():
-            self._keep_shared(port, before.get(port), ReloadCause.PORT_CHANGED)
-        for port in before.keys() & after.keys():
-            if before[port].options != after[port].options:
-                self._keep_shared(port, before[port], ReloadCause.OPTIONS_CHANGED)
-        for port, shared in before.items():
+        before = {shared.spot: shared for shared in self._running.model.shared}
+        after = {shared.spot: shared for shared in desired}
+        for spot in before.keys() ^ after.keys():
+            self._keep_shared(spot, before.get(spot), ReloadCause.PORT_CHANGED)
+        for spot in before.keys() & after.keys():
+            if before[spot].ips != after[spot].ips:
+                self._keep_shared(spot, before[spot], ReloadCause.ADDRESS_CHANGED)
+            elif before[spot].options != after[spot].options:
+                self._keep_shared(spot, before[spot], ReloadCause.OPTIONS_CHANGED)
+        for spot, shared in before.items():
             # Also of a port that waits for a reload: the places that its hosts lead to may be another Route's soon.
-            hosts = after[port].hosts if port in after else self._without_removed(shared.hosts)
-            self._change_hosts(port, shared.hosts, hosts)
+            hosts = after[spot].hosts if spot in after else self._without_removed(shared.hosts)
+            self._change_hosts(spot, shared.hosts, hosts)
 
-    def _keep_shared(self, port: int, shared: SharedFrontend | None, cause: ReloadCause) -> None:
-        self._kept_shared[port] = shared
-        self._reasons.add(ReloadReason(cause, str(port)))
+    def _keep_shared(self, spot: Spot, shared: SharedFrontend | None, cause: ReloadCause) -> None:
+        self._kept_shared[spot] = shared
+        self._reasons.add(ReloadReason(cause, str(spot)))
 
-    def _change_hosts(self, port: int, before: tuple[SniHost, ...], after: tuple[SniHost, ...]) -> None:
+    def _change_hosts(self, spot: Spot, before: tuple[SniHost, ...], after: tuple[SniHost, ...]) -> None:
         if self._kept:
             after = self._hosts_that_can_be(before, after)
-        self._hosts[port] = after
+        self._hosts[spot] = after
         removed, added = differences(before, after)
         former = {host.host: host for host in removed}
         wanted = {host.host: host for host in added}
-        file = self._running.hosts_files[port]
+        file = self._running.hosts_files[spot]
         if former != wanted:
             self._changed = True
         for name in sorted(former.keys() - wanted.keys()):
@@ -298,17 +300,17 @@ class Update:
         """Give what is served when all is done that can be done without the reload."""
         routes = {section.backend.name: section for section in desired.routes if section.backend.name not in self._kept}
         routes.update({name: section for name, section in self._kept.items() if section is not None})
-        shared = {shared.port: shared for shared in desired.shared}
-        for port, kept in self._kept_shared.items():
+        shared = {shared.spot: shared for shared in desired.shared}
+        for spot, kept in self._kept_shared.items():
             if kept is not None:
-                shared[port] = kept
+                shared[spot] = kept
             else:
-                del shared[port]
-        for port, hosts in self._hosts.items():
-            shared[port] = replace(shared[port], hosts=hosts)
+                del shared[spot]
+        for spot, hosts in self._hosts.items():
+            shared[spot] = replace(shared[spot], hosts=hosts)
         return Model(
             tuple(sorted(routes.values(), key=attrgetter("asker"))),
-            tuple(shared[port] for port in sorted(shared)),
+            tuple(shared[spot] for spot in sorted(shared)),
             self._running.model.pool,
             self._running.model.saved,
         )
@@ -327,12 +329,17 @@ def _ending(before: RouteSection, after: RouteSection) -> frozenset[str]:
 
 
 def _difference(before: RouteSection, after: RouteSection) -> ReloadCause:
-    if _port(before) != _port(after):
+    former, wanted = before.frontend, after.frontend
+    if former is not None and wanted is not None and former.spot != wanted.spot:
+        return ReloadCause.PORT_CHANGED
+    if former != wanted and _ips(former) != _ips(wanted):
+        return ReloadCause.ADDRESS_CHANGED
+    if (former is None) is not (wanted is None):
         return ReloadCause.PORT_CHANGED
     if before.backend.servers != after.backend.servers:
         return ReloadCause.SERVERS_CHANGED
     return ReloadCause.OPTIONS_CHANGED
 
 
-def _port(section: RouteSection) -> int | None:
-    return section.frontend.port if section.frontend is not None else None
+def _ips(frontend: Frontend | None) -> tuple[str, ...]:
+    return frontend.ips if frontend is not None else ()

@@ -16,7 +16,7 @@ from router.admission.pool import PortPool
 from router.errors import HaproxyError, TemplateError
 from router.haproxy.control import Control
 from router.haproxy.talk.server_states import NOTHING_DOWN, DownServers, NewServer, state_file
-from router.model import Model, ports
+from router.model import Bind, Model, Spot, binds, spots
 from router.plan import RuntimeUpdate
 from router.plan import running as runs
 from router.plan.commands import Command, opened
@@ -24,7 +24,7 @@ from router.plan.running import Running, ServerName
 from router.reconcile.judge import Accepted, Failed, Judge, Refused, one_line
 from router.reconcile.level import Leveler
 from router.reconcile.new_worker import NewWorker
-from router.reconcile.port_refusals import at_ports, bind_refusals, unavailable
+from router.reconcile.port_refusals import at_spots, bind_refusals, refusals_at
 from router.reconcile.set_aside import Asides
 from router.reconcile.state_dir import StateDir
 from router.render import Rendered, Renderer
@@ -98,8 +98,8 @@ class Applier:
         self._tried_last = _FIRST
         self._last_owners: Mapping[str, str] = {}
         """Whom the pool served when it was last known."""
-        self._bound: frozenset[int] = frozenset()
-        """Ports that HAProxy listens on; they need not be looked at before a load."""
+        self._bound: frozenset[Bind] = frozenset()
+        """What HAProxy listens on; it need not be looked at before a load."""
 
     @property
     def can_restart(self) -> bool:
@@ -122,7 +122,7 @@ class Applier:
             raise HaproxyError("HAProxy runs on a configuration that is not known")
         # What was not written before it ended was never in force in this one.
         self._level.reloaded(on_disk)
-        self._bound = ports(on_disk.model)
+        self._bound = _open(on_disk.model)
         self._worker.run(runs.close_idle_ports(on_disk))
         self._loaded()
         return on_disk
@@ -141,7 +141,9 @@ class Applier:
         try:
             self._worker.run(update.commands)
         except HaproxyError:
-            self._bound = self._listening(ports(running.model) | ports(update.after.model))
+            both = {**binds(running.model), **binds(update.after.model)}
+            listening = self._listening(spots(running.model) | spots(update.after.model))
+            self._bound = frozenset(bind for bind, spot in both.items() if spot in listening)
             self._last_owners = update.after.owners
             raise
         self._level.want(renderer, lambda: self._with_pool(update.after), check=update.new_sections)
@@ -154,12 +156,13 @@ class Applier:
         Raises:
             HaproxyError: it cannot be found out.
         """
-        wanted = at_ports(opened(update.commands))
+        opening = at_spots(opened(update.commands))
+        wanted = {bind: spot for spot in opening for bind in update.after.binds_at(spot)}
         taken = self._control.taken(sorted(wanted)) if wanted else {}
         if not taken:
             return Asides({}, {})
         ours = self._listening(frozenset())
-        return Asides({}, {port: unavailable(port, problem) for port, problem in taken.items() if port not in ours})
+        return Asides({}, {spot: each for spot, each in refusals_at(taken, wanted).items() if spot not in ours})
 
     def look_before_restart(self) -> None:
         """See to it that nobody took a port of the configuration on disk while HAProxy was dead: see ``look``.
@@ -168,17 +171,17 @@ class Applier:
             HaproxyError: somebody did.
         """
         on_disk = self._level.on_disk
-        wanted = _all_ports(on_disk.model) if on_disk is not None else frozenset()
-        for port, problem in self._control.taken(sorted(wanted)).items():
-            raise HaproxyError(f"port {port} is taken: {problem}")
+        wanted = binds(on_disk.model) if on_disk is not None else {}
+        for bind, problem in self._control.taken(sorted(wanted)).items():
+            raise HaproxyError(f"port {wanted[bind]} is taken: {problem}")
 
-    def _listening(self, otherwise: frozenset[int]) -> frozenset[int]:
+    def _listening(self, otherwise: frozenset[Spot]) -> frozenset[Spot]:
         """Give the ports that HAProxy listens on. Of those that it cannot open any more, somebody else may have taken one."""
         try:
             frontends = self._control.serving().frontends
         except HaproxyError:
             return otherwise
-        return at_ports(frontends)
+        return at_spots(frontends)
 
     def delete_leaving(self, running: Running) -> Running:
         """Delete servers that were retired and have no connections left; give what HAProxy has then.
@@ -222,18 +225,19 @@ class Applier:
             return Failed(str(error))
 
     def _apply(self, renderer: Renderer, desired: Model, running: Running | None) -> ApplyResult:
-        wanted = ports(desired)
+        wanted = binds(replace(desired, pool=self._pool.sections(desired)))
         if running is not None:
             # Closed ports of the pool are looked at each time: whoever else opened one meanwhile has it.
-            self._bound = ports(running.model)
-        new = _all_ports(replace(desired, pool=self._pool.sections(desired))) - self._bound
+            self._bound = _open(running.model)
+        new = wanted.keys() - self._bound
         # HAProxy itself must never find a port taken: for the two seconds in which it tries again and again, it pauses
         # every listener of the worker that runs, and all new connections are refused.
         taken = self._control.taken(sorted(new))
-        refused = {port: unavailable(port, problem) for port, problem in taken.items() if port in wanted}
+        needed = spots(desired)
+        refused = {spot: each for spot, each in refusals_at(taken, wanted).items() if spot in needed}
         if refused:
             return Refused(Asides({}, refused))
-        pool = self._pool.sections(desired, taken)
+        pool = self._pool.sections(desired, {wanted[bind] for bind in taken})
         full = replace(desired, pool=tuple(section for section in pool if renderer.renders(section)))
         self._state.begin_change()
         self._state.write_server_states(self._server_states(renderer, full, running))
@@ -267,9 +271,9 @@ class Applier:
         self._state.promote()
         formerly_bound = self._bound
         is_reload = not self._control.is_down
-        self._bound |= _all_ports(full)
+        self._bound |= binds(full).keys()
         fresh = runs.loaded(
-            full, {shared.port: renderer.hosts_file(shared) for shared in full.shared}, renderer.owners_file
+            full, {shared.spot: renderer.hosts_file(shared) for shared in full.shared}, renderer.owners_file
         )
         # Made before they are needed: until they are carried out, ports that are nobody's are open.
         closing = tuple(runs.close_idle_ports(fresh))
@@ -288,7 +292,7 @@ class Applier:
             self._state.restore()
             self._bound = formerly_bound
             self._close_idle(running)
-            refusals = bind_refusals(loaded.bind_failures, ports(full))
+            refusals = bind_refusals(loaded.bind_failures, spots(full))
             if refusals:
                 return Refused(refusals)
             return Failed(f"HAProxy did not load the configuration: {one_line(loaded.log)}", config_refused=True)
@@ -298,7 +302,7 @@ class Applier:
             # As a rule a template that renamed or left out what the model has.
             problem = f"HAProxy's new worker does not serve what its configuration says: {missing}"
             return Failed(problem, certain=False, config_refused=True)
-        self._bound = ports(full)
+        self._bound = _open(full)
         self._state.sweep(rendered.files)
         return Applied(fresh)
 
@@ -342,5 +346,5 @@ class Applier:
         return replace(running.model, pool=tuple(section for section in pool if section.backend.name in declared))
 
 
-def _all_ports(model: Model) -> frozenset[int]:
-    return ports(model) | frozenset(section.frontend.port for section in model.pool if section.frontend is not None)
+def _open(model: Model) -> frozenset[Bind]:
+    return frozenset(binds(replace(model, pool=())))

@@ -14,7 +14,7 @@ import structlog
 from router.admission import Outcome
 from router.errors import HaproxyError
 from router.haproxy.control import Control
-from router.model import Model, ports
+from router.model import Bind, Model, Spot, spots
 from router.objects.store import Store
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.plan.running import Running
@@ -148,16 +148,17 @@ class Changer:
 
     def _review(self, outcome: Outcome) -> None:
         served = self._served_model.routes
-        if self._set_aside.review(outcome, served, ports(outcome.model), self._look, time.monotonic()):
+        if self._set_aside.review(outcome, served, spots(outcome.model), self._look, time.monotonic()):
             # Nobody answers on ports that another generation of this router has closed.
             self._pace.hurry(time.monotonic())
 
-    def _look(self, at_ports: tuple[int, ...]) -> Mapping[int, str]:
+    def _look(self, at_spots: tuple[Spot, ...]) -> Mapping[Spot, str]:
+        wanted = {Bind(spot.port): spot for spot in at_spots}
         try:
-            return self._haproxy.taken(at_ports)
+            return {wanted[bind]: problem for bind, problem in self._haproxy.taken(wanted).items()}
         except HaproxyError as error:
-            log.warning("ports not tried", ports=at_ports[:_NAMED], problem=str(error))
-            return dict.fromkeys(at_ports, str(error))
+            log.warning("ports not tried", ports=[str(spot) for spot in at_spots[:_NAMED]], problem=str(error))
+            return dict.fromkeys(at_spots, str(error))
 
     def _plan(self, desired: Model) -> Plan:
         return self._templates.try_with(plan(self.running, desired, self._templates.in_use, self._unknown))

@@ -10,7 +10,7 @@ from pathlib import Path
 from router.admission.verdicts import Reason
 from router.haproxy.process.check import CheckResult
 from router.haproxy.talk.alerts import Diagnostic
-from router.model import Asker, Model, RouteSection
+from router.model import FRONTEND, Asker, Model, RouteSection, Spot, spot_of
 from router.reconcile.set_aside import Aside, Asides
 from router.reconcile.state_dir import StateDir
 from router.render import Owner, Part, PortOwner, Rendered, Renderer
@@ -21,7 +21,7 @@ _LONGEST = 500
 _FEW = 0.5
 """Of a configuration; with a larger part of it new, HAProxy judges the whole."""
 Write = Callable[[bytes, Mapping[str, bytes]], Path]
-FRONTEND_PORT = re.compile(r"fe_tcp:([0-9]+)")
+_FRONTEND = re.compile(FRONTEND)
 _BACKEND = re.compile(r"be_tcp:[^:'\s]+:[^:'\s/]+")
 
 
@@ -178,16 +178,16 @@ def _owner(alert: Diagnostic, rendered: Rendered, desired: Model, by_backend: Ma
         return rendered.owner(alert.line)
     if backend := _BACKEND.search(alert.message):
         return by_backend.get(backend[0])
-    if port := FRONTEND_PORT.search(alert.message):
-        return _owner_of_port(desired, int(port[1]))
+    if (found := _FRONTEND.search(alert.message)) and (spot := spot_of(found[0])) is not None:
+        return _owner_of_port(desired, spot)
     return None
 
 
-def _owner_of_port(model: Model, port: int) -> Owner | None:
+def _owner_of_port(model: Model, spot: Spot) -> Owner | None:
     for section in model.routes:
-        if section.frontend is not None and section.frontend.port == port:
+        if section.frontend is not None and section.frontend.spot == spot:
             return section.asker
-    return PortOwner(port) if any(shared.port == port for shared in model.shared) else None
+    return PortOwner(spot) if any(shared.spot == spot for shared in model.shared) else None
 
 
 def one_line(text: str) -> str:
@@ -203,14 +203,14 @@ def _explain(alert: Diagnostic, rendered: Rendered) -> str:
 
 def _refusals(blamed: Iterable[tuple[Owner, str]], what_happened: str = "HAProxy refuses its configuration") -> Asides:
     askers: dict[Asker, Aside] = {}
-    at_ports: dict[int, Aside] = {}
+    at_spots: dict[Spot, Aside] = {}
     for owner, problem in blamed:
         refusal = Aside(Reason.CONFIG_REJECTED, f"{what_happened}: {problem}")
         if isinstance(owner, Asker):
             askers.setdefault(owner, refusal)
         else:
-            at_ports.setdefault(owner.port, refusal)
-    return Asides(askers, at_ports)
+            at_spots.setdefault(owner.spot, refusal)
+    return Asides(askers, at_spots)
 
 
 def _only(model: Model, sections: tuple[RouteSection, ...]) -> Model:

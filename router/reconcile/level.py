@@ -151,7 +151,7 @@ class Leveler:
                 return f"HAProxy refuses it: {one_line(judged.log)}"
             with_files = loaded(
                 model,
-                {shared.port: job.renderer.hosts_file(shared) for shared in model.shared},
+                {shared.spot: job.renderer.hosts_file(shared) for shared in model.shared},
                 job.renderer.owners_file,
             )
             self._state.promote_level(job.changes, rendered.files, lambda: self._know(job, with_files))

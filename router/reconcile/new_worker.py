@@ -15,7 +15,7 @@ import structlog
 
 from router.admission.weights import MAX_WEIGHT
 from router.haproxy.control import Serving
-from router.model import Frontend, Model, RouteSection, Server, SharedFrontend, frontend_name, ports
+from router.model import Frontend, Model, RouteSection, Server, SharedFrontend, frontend_name, spots
 from router.plan import commands
 from router.plan.commands import Command
 from router.plan.running import ServerName
@@ -114,7 +114,7 @@ class NewWorker:
 
 def missing(model: Model, serving: Serving) -> str:
     """Name what a model has and the worker lacks; more than that may come from a user's template."""
-    lacking = sorted({frontend_name(port) for port in ports(model)} - serving.frontends.keys())
+    lacking = sorted({frontend_name(*spot) for spot in spots(model)} - serving.frontends.keys())
     servers = {(section.backend.name, server.name) for section in model.routes for server in section.backend.servers}
     lacking += [f"{backend}/{server}" for backend, server in sorted(servers - serving.servers.keys())]
     few = 5
@@ -174,7 +174,7 @@ def _of_server(
 def _of_frontend(
     subject: RouteSection | SharedFrontend, frontend: Frontend | SharedFrontend, templates: Templates, serving: Serving
 ) -> Iterator[Deviation]:
-    name = frontend_name(frontend.port)
+    name = frontend_name(*frontend.spot)
     limit = serving.frontends[name]
     if frontend.options.maxconn in (None, limit):
         return

@@ -73,6 +73,6 @@ def _namespaces(
             namespaces.add(namespace)
         elif reason.subject:
             # A shared port: theirs who did something there.
-            port = int(reason.subject)
+            port = int(reason.subject.partition(" ")[0])
             namespaces |= {key.namespace for kind, key in touched if port in ports_of((kind, key))}
     return namespaces

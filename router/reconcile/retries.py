@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from router.admission import Outcome
 from router.admission.verdicts import Reason
-from router.model import Asker, RouteSection
+from router.model import Asker, RouteSection, Spot
 from router.ordered import differences
 from router.reconcile.set_aside import Aside, Asides, Ask, ask_for, ask_of
 from router.supervisor.backoff import Backoff
@@ -83,7 +83,7 @@ class SetAside:
         self._allowances: dict[str, Allowance] = {}
         """Of namespaces in which HAProxy refused something lately."""
         self._routes: dict[Asker, _Entry] = {}
-        self._ports: dict[int, _Entry] = {}
+        self._ports: dict[Spot, _Entry] = {}
 
     def __bool__(self) -> bool:
         return bool(self._routes or self._ports or self._allowances)
@@ -131,8 +131,8 @@ class SetAside:
         self,
         wanted: Outcome,
         served: tuple[RouteSection, ...],
-        at_ports: frozenset[int],
-        look: Callable[[tuple[int, ...]], Mapping[int, str]],
+        at_spots: frozenset[Spot],
+        look: Callable[[tuple[Spot, ...]], Mapping[Spot, str]],
         now_s: float,
     ) -> bool:
         """Put on trial what is due, and forget what nobody wants any more.
@@ -140,7 +140,7 @@ class SetAside:
         Args:
             wanted: what would be served, were nothing set aside.
             served: the sections that HAProxy serves.
-            at_ports: the ports of what is wanted.
+            at_spots: where what is wanted listens.
             look: says which of some ports still cannot be bound; called with those due, if any are.
             now_s: ``time.monotonic``.
 
@@ -162,11 +162,11 @@ class SetAside:
             self._routes[key] = _Entry(
                 self._waits(key), Backoff(*self._refused_pauses_s), self._free_s(key.namespace), ask
             )
-        for port in self._ports.keys() - at_ports:
+        for port in self._ports.keys() - at_spots:
             del self._ports[port]
         return self._review_ports(look, now_s)
 
-    def _review_ports(self, look: Callable[[tuple[int, ...]], Mapping[int, str]], now_s: float) -> bool:
+    def _review_ports(self, look: Callable[[tuple[Spot, ...]], Mapping[Spot, str]], now_s: float) -> bool:
         due = tuple(port for port, entry in sorted(self._ports.items()) if entry.retry_s <= now_s)
         if not due:
             return False

@@ -13,7 +13,7 @@ from operator import attrgetter
 
 from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
-from router.model import Asker, Model, RouteSection, SharedFrontend
+from router.model import Asker, Model, RouteSection, SharedFrontend, Spot
 from router.ordered import replaced
 
 
@@ -30,7 +30,7 @@ class Asides:
     """What is set aside: whole Routes, and ports (a dedicated port costs its Route, a shared one those that need it)."""
 
     routes: Mapping[Asker, Aside]
-    ports: Mapping[int, Aside]
+    ports: Mapping[Spot, Aside]
 
     def __bool__(self) -> bool:
         return bool(self.routes or self.ports)
@@ -50,7 +50,7 @@ class Ask:
 
     section: RouteSection
     """Without servers, and without checks, which HAProxy may have to do without (see ``router.reconcile.room``)."""
-    port: int | None
+    spot: Spot | None
     host: str | None
 
 
@@ -67,7 +67,8 @@ def ask_for(section: RouteSection, outcome: Outcome) -> Ask:
     """Give what is asked for by a section."""
     verdict = outcome.verdicts[section.asker]
     bare = replace(section, backend=replace(section.backend, servers=(), check_interval_ms=0))
-    return Ask(bare, verdict.port, verdict.host)
+    spot = Spot(verdict.port, verdict.address) if verdict.port is not None else None
+    return Ask(bare, spot, verdict.host)
 
 
 def without(outcome: Outcome, refusals: Asides) -> Outcome:
@@ -80,7 +81,7 @@ def without(outcome: Outcome, refusals: Asides) -> Outcome:
     if not refusals.ports:
         return _without_routes(outcome, refusals.routes)
     refused: dict[Asker, Aside] = {}
-    shared = tuple(frontend for frontend in outcome.model.shared if frontend.port not in refusals.ports)
+    shared = tuple(frontend for frontend in outcome.model.shared if frontend.spot not in refusals.ports)
     reachable = {host.asker for frontend in shared for host in frontend.hosts}
     routes = []
     for section in outcome.model.routes:
@@ -137,9 +138,9 @@ def _without_host(
 def served_but_rejected(served: Model, refusals: Asides) -> list[str]:
     """Give why Routes and shared ports that are served would not be any more, each reason once."""
     routes = {section.asker for section in served.routes}
-    shared = {frontend.port for frontend in served.shared}
+    shared = {frontend.spot for frontend in served.shared}
     lost = [refusal for key, refusal in refusals.routes.items() if key in routes]
-    lost += [refusal for port, refusal in refusals.ports.items() if port in shared]
+    lost += [refusal for spot, refusal in refusals.ports.items() if spot in shared]
     return list(dict.fromkeys(refusal.message for refusal in lost if refusal.reason is Reason.CONFIG_REJECTED))
 
 
@@ -148,11 +149,11 @@ def _refusal(section: RouteSection, verdict: Verdict, refusals: Asides, reachabl
     if own is not None:
         return own
     if section.frontend is not None:
-        return refusals.ports.get(section.frontend.port)
+        return refusals.ports.get(section.frontend.spot)
     if section.asker in reachable:
         return None
     # Reached through shared ports only, and none of them is left: its external port, else the SNI port.
-    named = refusals.ports.get(verdict.port) if verdict.port is not None else None
+    named = refusals.ports.get(Spot(verdict.port, verdict.address)) if verdict.port is not None else None
     return named or next(iter(refusals.ports.values()), None)
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from router.admission import Verdict
 from router.admission.verdicts import different
-from router.model import Asker
+from router.model import Asker, Spot
 from router.reconcile.set_aside import Asides
 
 log = structlog.get_logger()
@@ -27,7 +27,7 @@ def log_verdicts(before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]
         log.info("routes admitted", count=len(admitted))
     else:
         for verdict in admitted:
-            log.info(_event(verdict.asker, "admitted"), **_keys(verdict.asker), port=verdict.port, host=verdict.host)
+            log.info(_event(verdict.asker, "admitted"), **_keys(verdict.asker), **_place(verdict))
     for key, verdict in changed:
         if verdict.reason is not None:
             log.warning(_event(key, "rejected"), **_keys(key), reason=str(verdict.reason), message=verdict.message)
@@ -38,7 +38,7 @@ def log_verdicts(before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]
     for key in keys:
         if key in after:
             continue
-        log.info(_event(key, "gone"), **_keys(key), port=before[key].port, host=before[key].host)
+        log.info(_event(key, "gone"), **_keys(key), **_place(before[key]))
 
 
 def log_set_aside(news: Asides) -> None:
@@ -51,16 +51,24 @@ def log_set_aside(news: Asides) -> None:
     for key, refusal in news.routes.items():
         if alike[refusal] <= _SEVERAL:
             log.error(_event(key, "set aside"), **_keys(key), reason=refusal.reason, problem=refusal.message)
-    for port, refusal in news.ports.items():
-        log.error("port set aside", port=port, reason=refusal.reason, problem=refusal.message)
+    for spot, refusal in news.ports.items():
+        log.error("port set aside", **_spot(spot), reason=refusal.reason, problem=refusal.message)
 
 
 def _was_admitted(former: Verdict | None, verdict: Verdict) -> bool:
-    return former is not None and former.admitted and (former.port, former.host) == (verdict.port, verdict.host)
+    return former is not None and former.admitted and _place(former) == _place(verdict)
 
 
 def _event(asker: Asker, what: str) -> str:
     return f"{asker.kind.lower()} {what}"
+
+
+def _place(verdict: Verdict) -> dict[str, int | str | None]:
+    return {"port": verdict.port, "host": verdict.host, **({"address": verdict.address} if verdict.address else {})}
+
+
+def _spot(spot: Spot) -> dict[str, int | str]:
+    return {"port": spot.port, **({"address": spot.address} if spot.address else {})}
 
 
 def _keys(asker: Asker) -> dict[str, str]:

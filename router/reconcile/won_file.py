@@ -35,6 +35,7 @@ class _Won(msgspec.Struct, frozen=True):
     port: int
     host: str
     holder: Asker
+    address: str = ""
 
 
 _read = reader(tuple[_Won, ...])
@@ -50,7 +51,7 @@ def read_won(path: Path) -> Mapping[Place, Asker]:
     except (OSError, msgspec.DecodeError) as error:
         log.warning("what was won is not known", path=str(path), problem=str(error))
         return {}
-    return {Place(each.port, each.host): each.holder for each in won}
+    return {Place(each.port, each.host, each.address): each.holder for each in won}
 
 
 class WonFile:
@@ -117,7 +118,7 @@ class WonFile:
             self._is_level = True
             won = sorted(self._won.items())
         beside = self._path.with_name(f"{self._path.name}.new")
-        content = shapes.write([_Won(*place, holder) for place, holder in won])
+        content = shapes.write([_Won(place.port, place.host, holder, place.address) for place, holder in won])
         try:
             owned.write_file(beside, content, sync=True)
             beside.replace(self._path)

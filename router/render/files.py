@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files as resources
 
-from router.model import RouteSection, SniHost
+from router.model import RouteSection, SniHost, Spot
 
 ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT = "allow", "sni", "owners", "hello"
 """How the names of the files of each kind begin."""
@@ -34,9 +34,9 @@ def owners_file() -> tuple[str, bytes]:
     return _named(OWNERS, "map", ["# Backends of the pool, and the Routes that they serve"])
 
 
-def hosts_file(port: int, hosts: Iterable[SniHost]) -> tuple[str, bytes]:
+def hosts_file(spot: Spot, hosts: Iterable[SniHost]) -> tuple[str, bytes]:
     """Give name and content of a shared port's map file: a TLS server name and its backend in each line."""
-    return _named(HOSTS, "map", [f"# Port {port}", *(f"{host.host} {host.backend}" for host in hosts)])
+    return _named(HOSTS, "map", [f"# Port {spot}", *(f"{host.host} {host.backend}" for host in hosts)])
 
 
 @cache

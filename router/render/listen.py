@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from router.errors import SettingsError
 from router.settings import IpMode, RenderSettings
@@ -33,8 +34,17 @@ def listen_addresses(settings: RenderSettings) -> tuple[ListenAddress, ...]:
     Raises:
         SettingsError: an address is none, or of a family that ``ip_mode`` excludes.
     """
+    return _patient(settings, _addresses(settings))
+
+
+def named_addresses(settings: RenderSettings, ips: Iterable[str]) -> tuple[ListenAddress, ...]:
+    """Give the addresses to listen on for a port of a named address, in the order in which they are given."""
+    return _patient(settings, (_listen_on(ip_address(ip)) for ip in ips))
+
+
+def _patient(settings: RenderSettings, addresses: Iterable[ListenAddress]) -> tuple[ListenAddress, ...]:
     patience = f" tcp-ut {settings.tcp_user_timeout_ms}ms" if settings.tcp_user_timeout_ms else ""
-    return tuple(replace(each, options=each.options + patience) for each in _addresses(settings))
+    return tuple(replace(each, options=each.options + patience) for each in addresses)
 
 
 def _addresses(settings: RenderSettings) -> tuple[ListenAddress, ...]:
@@ -44,17 +54,18 @@ def _addresses(settings: RenderSettings) -> tuple[ListenAddress, ...]:
     for address in addresses:
         if f"v{address.version}" not in settings.ip_mode:
             raise SettingsError(f"bind address {address} does not go with IP mode {settings.ip_mode}")
-    return tuple(
-        ListenAddress(str(address)) if address.version == 4 else ListenAddress(f"[{address}]", " v6only")  # noqa: PLR2004 - IPv4
-        for address in addresses
-    )
+    return tuple(map(_listen_on, addresses))
 
 
-def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _listen_on(address: IPv4Address | IPv6Address) -> ListenAddress:
+    return ListenAddress(str(address)) if address.version == 4 else ListenAddress(f"[{address}]", " v6only")  # noqa: PLR2004 - IPv4
+
+
+def _parse(text: str) -> IPv4Address | IPv6Address:
     try:
-        address = ipaddress.ip_address(text)
+        address = ip_address(text)
     except ValueError as error:
         raise SettingsError(f"bind address {text!r} is not an IP address") from error
-    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
         raise SettingsError(f"bind address {text!r} has a zone, which HAProxy does not take")
     return address

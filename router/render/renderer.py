@@ -11,10 +11,10 @@ from itertools import chain
 
 from router.admission.pool import allowlist_id
 from router.errors import SettingsError, TemplateError
-from router.model import Model, RouteSection, SharedFrontend, SniHost, Step, frontend_name
+from router.model import Frontend, Model, RouteSection, SharedFrontend, SniHost, Step, frontend_name
 from router.plan.section_text import Allowlist, SectionText, default_server_words, frontend_limit, read_section
 from router.render import files
-from router.render.listen import listen_addresses
+from router.render.listen import ListenAddress, listen_addresses, named_addresses
 from router.render.quoting import quoted
 from router.render.result import Owner, Part, PortOwner, Rendered, SectionFailure
 from router.render.templates import GLOBAL, LIMITS, ROUTE, SHARED, TemplateSet
@@ -133,7 +133,7 @@ class Renderer:
 
     def hosts_file(self, shared: SharedFrontend) -> str:
         """Give the path of the map that a shared port was rendered with."""
-        return str(self._settings.maps_dir / files.hosts_file(shared.port, shared.hosts)[0])
+        return str(self._settings.maps_dir / files.hosts_file(shared.spot, shared.hosts)[0])
 
     @cached_property
     def _global(self) -> Part:
@@ -161,7 +161,7 @@ class Renderer:
             part.read = (
                 read_section(
                     part.text.decode(),
-                    frontend=frontend_name(section.frontend.port) if section.frontend is not None else None,
+                    frontend=frontend_name(*section.frontend.spot) if section.frontend is not None else None,
                     backend=section.backend.name,
                     defaults=self._default_server,
                     allowlist=self._allowlist(section, part),
@@ -174,7 +174,7 @@ class Renderer:
         if networks is None:
             return None
         if part.place is not None:
-            number = allowlist_id(part.place)
+            number = allowlist_id(part.place, tuple(self._settings.addresses))
             return Allowlist(f"#{number}", " ".join(("-u", str(number), *networks)), networks)
         name = next(name for name in part.files if name.startswith(files.ALLOWLIST))
         path = str(self._settings.maps_dir / name)
@@ -195,8 +195,8 @@ class Renderer:
         return self._part(ROUTE, section, section.asker, files.allowlist_file(section))
 
     def _shared_part(self, frontend: SharedFrontend, failed: set[Owner | None]) -> Part:
-        made = files.hosts_file(frontend.port, _served(frontend.hosts, failed))
-        return self._part(SHARED, frontend, PortOwner(frontend.port), made)
+        made = files.hosts_file(frontend.spot, _served(frontend.hosts, failed))
+        return self._part(SHARED, frontend, PortOwner(frontend.spot), made)
 
     def _part(
         self,
@@ -230,20 +230,25 @@ class Renderer:
         if isinstance(subject, RouteSection):
             return {
                 "settings": self._settings,
-                "listen": self._listen,
+                "listen": self._listen_of(subject.frontend) if subject.frontend is not None else (),
                 "route": subject,
-                "frontend_name": frontend_name(subject.frontend.port) if subject.frontend is not None else None,
+                "frontend_name": frontend_name(*subject.frontend.spot) if subject.frontend is not None else None,
                 "allowlist_file": paths.get(files.ALLOWLIST),
-                "allowlist_id": allowlist_id(place) if place is not None else None,
+                "allowlist_id": allowlist_id(place, tuple(self._settings.addresses)) if place is not None else None,
                 "owners_file": paths.get(files.OWNERS),
             }
         return {
             "settings": self._settings,
-            "listen": self._listen,
+            "listen": self._listen_of(subject),
             "shared": subject,
-            "frontend_name": frontend_name(subject.port),
+            "frontend_name": frontend_name(*subject.spot),
             "hosts_file": paths.get(files.HOSTS),
         }
+
+    def _listen_of(self, frontend: Frontend | SharedFrontend) -> tuple[ListenAddress, ...]:
+        if not frontend.address:
+            return self._listen
+        return named_addresses(self._settings, frontend.ips)
 
     def _origins(self, part: Part) -> Sequence[str]:
         variables = self._variables(part.subject, part.files, part.place)

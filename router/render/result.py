@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from router.errors import TemplateError
-from router.model import Asker, RouteSection, SharedFrontend
+from router.model import Asker, RouteSection, SharedFrontend, Spot
 from router.plan.section_text import SectionText
 
 
@@ -16,10 +16,10 @@ from router.plan.section_text import SectionText
 class PortOwner:
     """A shared port, as the owner of lines."""
 
-    port: int
+    spot: Spot
 
     def __str__(self) -> str:
-        return f"port {self.port}"
+        return f"port {self.spot}"
 
 
 Owner = Asker | PortOwner

@@ -42,6 +42,7 @@ class ClaimApi:
         spec = {
             "ledger": self._ledger,
             "routerName": self._router_name,
+            **({"address": place.address} if place.address else {}),
             "port": place.port,
             "host": displayed(place.host),
             "origin": "Won",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from router.admission import Verdict
 from router.admission.ledger import Ledger
@@ -29,10 +29,11 @@ class ClaimKeeper:
         ledger: the name of the claims that count.
         writer: is told what is to be done.
         usage: is told of claims, and of what is served.
+        overlapping: the names of addresses that overlap with ``--bind-address``.
     """
 
-    def __init__(self, ledger: str, writer: ClaimsWriter, usage: ClaimUsage) -> None:
-        self._ledger = Ledger(ledger)
+    def __init__(self, ledger: str, writer: ClaimsWriter, usage: ClaimUsage, overlapping: Collection[str] = ()) -> None:
+        self._ledger = Ledger(ledger, overlapping)
         self._writer = writer
         self._usage = usage
         self._served: dict[Place, Asker] = {}

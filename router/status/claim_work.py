@@ -118,9 +118,9 @@ def claim_name(ledger: str, place: Place, *, hashed: bool = False) -> str:
         place: the port, or the host.
         hashed: with the hash also where the port says it all.
     """
-    if not place.host and not hashed:
+    if not place.host and not place.address and not hashed:
         return f"{ledger}-{place.port}"
-    digest = hashlib.sha256(f"|{place.port}|{displayed(place.host)}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{place.address}|{place.port}|{displayed(place.host)}".encode()).hexdigest()
     return f"{ledger}-{place.port}-{digest[:_HASH_DIGITS]}"
 
 

@@ -100,7 +100,7 @@ def _asks_for(obj: KubernetesObject, request: Request | Verdict, place: Place) -
     if request.port != place.port:
         return False
     if isinstance(request, Request):
-        return place.host == ((request.host or "") if request.shares_port else "")
+        return place.address == request.address and place.host == ((request.host or "") if request.shares_port else "")
     # It is mistaken in something, and how it wants the port cannot be told: when that is mended, it shall have it.
     return True
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from router.admission import Verdict
+from router.model import Spot
 from router.objects.route import Route, RouteCondition, RouteIngress
 from router.shapes import write
 
@@ -198,7 +199,7 @@ def _port_claimed(route: Route, verdict: Verdict, router_name: str) -> RouteCond
     """
     if verdict.port is None:
         return None
-    claim = RouteCondition(type=PORT_CLAIMED, status="True", message=str(verdict.port))
+    claim = RouteCondition(type=PORT_CLAIMED, status="True", message=str(Spot(verdict.port, verdict.address)))
     if verdict.admitted or (verdict.set_aside and _since(route, claim, router_name) is not None):
         return claim
     return None

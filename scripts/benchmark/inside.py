@@ -12,7 +12,7 @@ import msgspec
 
 from router.admission import Admission
 from router.manifests.parse import Loaded, load, parse
-from router.model import Model, ports
+from router.model import Model, spots
 from router.objects.discovery import EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.store import Store
@@ -48,7 +48,7 @@ class Decider:
         changes, _ = self.store.take()
         outcome = self._admission.update(self.store.objects, changes)
         served = self._running.model.routes if self._running is not None else ()
-        self._set_aside.review(outcome, served, ports(outcome.model), lambda _: {}, time.monotonic())
+        self._set_aside.review(outcome, served, spots(outcome.model), lambda _: {}, time.monotonic())
         wanted = without(outcome, self._set_aside.in_force())
         match plan(self._running, wanted.model, self._renderer):
             case RuntimeUpdate(commands, after):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from router.haproxy.process.ports import taken
+from router.haproxy.process.ports import probe
 from router.settings import MAX_PORT
 from scripts.benchmark.failure import BenchFailed
 
@@ -47,7 +47,7 @@ def free_ports(count: int, addresses: Iterable[str], ephemeral: range | None = N
     found: list[int] = []
     for start in range(0, len(usable), count):
         some = usable[start : start + count]
-        not_free = taken(some, "v4", tuple(addresses))
+        not_free = probe(some, "v4", tuple(addresses))
         found.extend(port for port in some if port not in not_free)
         if len(found) >= count:
             return tuple(found[:count])

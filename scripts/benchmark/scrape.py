@@ -15,6 +15,7 @@ from pathlib import Path
 
 from router.haproxy.process.binary import find_binary
 from router.haproxy.talk.workers import Workers
+from router.model import Spot
 from router.observe.metrics.haproxy import DEFAULT_SERVER_LIMIT, HaproxyMetrics, Owners
 
 _FIRST_PORT = 20_000
@@ -68,7 +69,12 @@ def _configuration(stats_socket: Path, routes: int) -> str:
 
 def _owners(routes: int) -> Owners:
     ports = {f"be_tcp:team:route-{number}": _FIRST_PORT + number for number in range(routes)}
-    return Owners({f"fe_tcp:{port}": backend for backend, port in ports.items()}, {}, ports, routes * _SERVERS)
+    return Owners(
+        {f"fe_tcp:{port}": backend for backend, port in ports.items()},
+        {},
+        {backend: Spot(port) for backend, port in ports.items()},
+        routes * _SERVERS,
+    )
 
 
 if __name__ == "__main__":

@@ -138,7 +138,7 @@ def _is_shared_port(owner: Asker | PortOwner | None, lines: list[str]) -> bool:
     if not isinstance(owner, PortOwner):
         return False
     shapes = (
-        "", rf"# Port {owner.port}, shared by TLS server name", rf"frontend fe_tcp:{owner.port} from ports", "  tcp-request content set-log-level err", _BIND,
+        "", rf"# Port {owner.spot.port}, shared by TLS server name", rf"frontend fe_tcp:{owner.spot.port} from ports", "  tcp-request content set-log-level err", _BIND,
         rf"  maxconn {_NUMBER}", rf"  timeout client {_NUMBER}ms", "  option clitcpka",
         r"  tcp-request connection reject if \{ fe_conn,sub\(proc\.shared_port_connections\) gt 0 \}",
         r"  tcp-request content set-var\(txn\.owner\) str\(-:-:\)",

@@ -16,7 +16,7 @@ from router.haproxy.process.descriptors import Haproxy
 from router.haproxy.talk.alerts import BindFailure, Diagnostic
 from router.haproxy.talk.master import ReloadResult
 from router.haproxy.talk.stats import ServerState
-from router.model import Asker
+from router.model import Asker, Bind
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.route import Route, RouteSpec, RouteTarget
@@ -111,11 +111,12 @@ class PretendedHaproxy:
     def _is_refused_together(self, text: str) -> bool:
         return any(all(word in text for word in words) for words in self.refused_together)
 
-    def taken(self, wanted: Iterable[int]) -> Mapping[int, str]:
+    def taken(self, wanted: Iterable[Bind]) -> Mapping[Bind, str]:
         """Say which are taken and can be noticed."""
         if self.look_error is not None:
             raise self.look_error
-        return {port: "Address already in use" for port in wanted if port in self.taken_ports - self.unnoticed_ports}
+        noticed = self.taken_ports - self.unnoticed_ports
+        return {bind: "Address already in use" for bind in wanted if bind.port in noticed}
 
     def load(self) -> ReloadResult:
         """Take up the configuration, unless a port of it is taken."""

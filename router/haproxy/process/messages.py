@@ -36,8 +36,10 @@ _CAME_BACK = re.compile(
     r" : Server ([^/\s]+)/(\S+) is UP, reason: (.+?)(?:, check duration: \d+ms)?\. (\d+) active and \d+ backup servers online\."
 )
 _OF_ROUTE = re.compile(r"be_tcp:([^:]+):([^:]+)")
-_OF_POOL = re.compile(r"pool:(\d+)")
-_PORT_OR_ROUTE = re.compile(r"^(?:frontend fe_tcp:(\d+)|  default_backend be_tcp:([^:\s]+):([^:\s]+)$)", re.MULTILINE)
+_OF_POOL = re.compile(r"pool:(\d+(?::[a-z0-9-]+)?)")
+_PORT_OR_ROUTE = re.compile(
+    r"^(?:frontend fe_tcp:(\d+(?::[a-z0-9-]+)?)|  default_backend be_tcp:([^:\s]+):([^:\s]+)$)", re.MULTILINE
+)
 _LEVELS = {"[ALERT]": "error", "[WARNING]": "warning"}
 
 _OWNED = re.compile(r"0x[0-9a-f]+ (pool:\S+) be_tcp:([^:\s]+):([^:\s]+)")

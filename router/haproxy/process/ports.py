@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from router.errors import HaproxyError
-from router.haproxy.generations import NOBODY, Others
+from router.haproxy.generations import Others
+from router.model import Bind
 from router.settings import IpMode
 
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -48,12 +49,13 @@ class _Address:
     v6only: bool
 
 
-def taken(
-    ports: Iterable[int], ip_mode: IpMode, bind_addresses: Iterable[str] = (), others: Others = NOBODY
-) -> Mapping[int, str]:
-    """Give the ports that cannot be had, each with the reason in words; see ``probe`` and ``less_shared``."""
-    problems = less_shared(probe(ports, ip_mode, bind_addresses), others, ip_mode, bind_addresses)
-    return {port: problem.text for port, problem in problems.items()}
+def by_ip(wanted: Iterable[Bind], bind_addresses: Iterable[str]) -> Iterator[tuple[str, list[int], tuple[str, ...]]]:
+    """Give for each IP address of some binds the ports, and the addresses as ``probe`` takes them."""
+    ports: dict[str, list[int]] = {}
+    for bind in wanted:
+        ports.setdefault(bind.ip, []).append(bind.port)
+    for ip, of_ip in ports.items():
+        yield ip, of_ip, (ip,) if ip else tuple(bind_addresses)
 
 
 def probe(ports: Iterable[int], ip_mode: IpMode, bind_addresses: Iterable[str] = ()) -> Mapping[int, PortProblem]:

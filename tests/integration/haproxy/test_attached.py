@@ -18,6 +18,7 @@ from router.haproxy.newest_worker import Deadlines
 from router.haproxy.process.binary import find_binary
 from router.haproxy.talk.cli_socket import command
 from router.haproxy.talk.master import processes
+from router.model import Bind
 from router.settings import RenderSettings
 from tests.support.haproxy_control import Controlled, controlled, echoes, open_connection
 from tests.support.ports import free_port, free_ports
@@ -94,7 +95,7 @@ def test_what_haproxy_has_is_not_taken(pod: Pod) -> None:
     pod.theirs.configure([own])
     pod.theirs.process.start(20)
     with echo_server() as other:
-        assert set(pod.ours.taken([own, free, other.port])) == {other.port}
+        assert set(pod.ours.taken(map(Bind, [own, free, other.port]))) == {Bind(other.port)}
 
 
 def test_a_restart_on_the_same_file_is_the_same(pod: Pod) -> None:

@@ -12,7 +12,7 @@ from router.errors import HaproxyError, HaproxyUnreachable
 from router.haproxy.process.binary import HaproxyBinary, find_binary
 from router.haproxy.process.bootstrap import small_config
 from router.haproxy.process.check import check_config
-from router.haproxy.process.ports import taken
+from router.haproxy.process.ports import probe
 from router.haproxy.process.process import HaproxyProcess
 from router.haproxy.talk import master, stats
 from router.haproxy.talk.alerts import BindFailure
@@ -64,8 +64,8 @@ def test_a_good_reload_brings_the_new_ports(haproxy: Controlled, pod_port: int) 
         assert now.old_workers == (former.worker,)
         assert now.worker == stats.info(haproxy.stats_socket, DEADLINE_S).pid
         # The port may be wanted again while connections through it go on.
-        assert taken([removed], "v4v6") == {}
-        assert set(taken([kept, added], "v4v6")) == {kept, added}
+        assert probe([removed], "v4v6") == {}
+        assert set(probe([kept, added], "v4v6")) == {kept, added}
     wait_for(lambda: master.processes(haproxy.master_socket, DEADLINE_S).old_workers == (), "the old worker to end")
 
 

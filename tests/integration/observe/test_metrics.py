@@ -16,6 +16,7 @@ import pytest
 from router.haproxy.process.process import StopResult
 from router.haproxy.talk import master, stats
 from router.haproxy.talk.workers import Workers
+from router.model import Spot
 from router.observe.metrics.haproxy import HaproxyMetrics, Owners
 from tests.support.exposition import Exposition, promtool_complaints
 from tests.support.haproxy_control import DEADLINE_S, Controlled, controlled
@@ -61,7 +62,7 @@ class Watched:
         self.haproxy = haproxy
         self.port = port
         self.traffic = Traffic(port)
-        self.owners = Owners({f"fe_tcp:{port}": ROUTE}, {}, {ROUTE: port}, servers=1)
+        self.owners = Owners({f"fe_tcp:{port}": ROUTE}, {}, {ROUTE: Spot(port)}, servers=1)
         self._pod_port = pod_port
         self.metrics = HaproxyMetrics(
             Workers(haproxy.stats_socket, haproxy.master_socket, DEADLINE_S), lambda: self.owners

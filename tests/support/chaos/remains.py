@@ -11,6 +11,7 @@ from router.admission import Outcome
 from router.admission.pool import PortPool
 from router.errors import HaproxyError
 from router.haproxy.talk.cli_socket import command
+from router.model import Spot
 from router.render import Renderer, TemplateSet, files
 from tests.support.chaos import processes
 from tests.support.chaos.scene import Scene
@@ -146,7 +147,7 @@ def _rendered(scene: Scene, outcome: Outcome, config: bytes, text: str) -> bytes
     """Render anew what haproxy.cfg shall be; the pool lacks ports that somebody else had when HAProxy was loaded."""
     declared = {int(port) for port in _POOL_PORT.findall(config)}
     pool = PortPool(scene.pool_ranges, scene.sni_pool, scene.admission.defaults)
-    lacking = {port for low, high in scene.pool_ranges.ranges for port in range(low, high + 1)} - declared
+    lacking = {Spot(port) for port in scene.pool_ranges if port not in declared}
     model = replace(outcome.model, pool=pool.sections(outcome.model, lacking))
     folder = scene.directory / "templates-in-use"
     folder.mkdir(exist_ok=True)

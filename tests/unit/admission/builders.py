@@ -110,6 +110,7 @@ def port_claim(
     end: int | None = None,
     created: str | None = "2024-01-01T00:00:00Z",
     generation: int = 1,
+    address: str = "",
 ) -> PortClaim:
     """Make a PortClaim of the ledger of these tests."""
     return PortClaim(
@@ -118,6 +119,7 @@ def port_claim(
             ledger=SETTINGS.ledger,
             port=port,
             origin=origin,
+            address=address,
             port_end=end,
             host=host,
             holder=ClaimHolder(*held_by) if isinstance(held_by, Asker) else held_by,

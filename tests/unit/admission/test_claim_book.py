@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import combinations
 from unittest.mock import Mock
 
 import pytest
@@ -35,6 +36,7 @@ def claim(
     shares: bool = False,
     options: PortOptions = SNI,
     created: str | None = None,
+    address: str = "",
 ) -> Claim:
     """Make a claim as a Route can have it: at least a port or a host, and a host where it shares."""
     if port is None:
@@ -46,9 +48,12 @@ def claim(
         port_options=options,
         host=host,
         created=created,
+        address=address if port is not None else "",
     )
 
 
+OVERLAPPING = ("inside",)
+ADDRESSES = st.sampled_from(["", "", "", "inside", "elsewhere", "unknown"])
 CLAIMS = st.one_of(
     st.sampled_from(KEYS),
     st.builds(
@@ -59,6 +64,7 @@ CLAIMS = st.one_of(
         shares=st.booleans(),
         options=st.sampled_from([SNI, SNI, SNI, OTHER]),
         created=st.sampled_from([None, "2020", "2021"]),
+        address=ADDRESSES,
     ),
 )
 NAMES = st.sampled_from(["p", "q", "r"])
@@ -73,7 +79,12 @@ PORT_CLAIMS = st.one_of(
         created=st.sampled_from(["2022", "2023"]),
     ),
     st.builds(
-        port_claim, NAMES, st.sampled_from([1, 2]), st.sampled_from(KEYS), created=st.sampled_from(["2022", "2023"])
+        port_claim,
+        NAMES,
+        st.sampled_from([1, 2]),
+        st.sampled_from(KEYS),
+        created=st.sampled_from(["2022", "2023"]),
+        address=ADDRESSES,
     ),
     st.builds(
         port_claim,
@@ -83,6 +94,7 @@ PORT_CLAIMS = st.one_of(
         host=st.sampled_from(["", "", "x.example.com"]),
         origin=st.just("Reserved"),
         end=st.sampled_from([None, None, 2]),
+        address=ADDRESSES,
     ),
     st.builds(
         port_claim,
@@ -103,7 +115,19 @@ def book_of(
     owns_domains: bool = True,
 ) -> ClaimBook:
     """Make a book."""
-    return ClaimBook(sni_port, SNI, ledger or Ledger("tcp-router"), served or {}, owns_domains=owns_domains)
+    ledger = ledger or Ledger("tcp-router", OVERLAPPING)
+    return ClaimBook(sni_port, SNI, ledger, served or {}, owns_domains=owns_domains, overlapping=OVERLAPPING)
+
+
+def assert_no_two_have_one(book: ClaimBook, claims: Iterable[Claim]) -> None:
+    """A port of an address is one's, or shared by all who have it; and so is that of all addresses together and of one of them."""
+    has = [each for each in claims if each.port is not None and book.outcome(each.asker).rejection is None]
+    for one, other in combinations(has, 2):
+        if one.port == other.port and one.address == other.address:
+            assert one.shares_port
+            assert other.shares_port
+        elif one.port == other.port:
+            assert not ({one.address, other.address} <= {"", *OVERLAPPING})
 
 
 @given(
@@ -118,7 +142,7 @@ def test_after_any_changes_it_is_the_book_written_anew(
     owns_domains: bool,  # noqa: FBT001 - of Hypothesis
 ) -> None:
     """Outcomes and shared frontends are those of a new book with the same claims, and who changed was named."""
-    ledger = Ledger("tcp-router")
+    ledger = Ledger("tcp-router", OVERLAPPING)
     book = book_of(sni_port, ledger, owns_domains=owns_domains)
     current: dict[Asker, Claim] = {}
     outcomes: dict[Asker, ClaimOutcome] = {}
@@ -137,7 +161,7 @@ def test_after_any_changes_it_is_the_book_written_anew(
                 book.put(change, None)
         book.touch(ledger.take_touched())
         named = book.settle()
-        same = Ledger("tcp-router")
+        same = Ledger("tcp-router", OVERLAPPING)
         for name in ledger.names():
             same.put(name, ledger.claim(name))
         anew = book_of(sni_port, same, book.served(), owns_domains=owns_domains)
@@ -145,12 +169,13 @@ def test_after_any_changes_it_is_the_book_written_anew(
         for each in current.values():
             anew.put(each.asker, each)
         anew.settle()
+        assert_no_two_have_one(book, current.values())
         assert book.shared_frontends() == anew.shared_frontends()
         now = {route: book.outcome(route) for route in KEYS}
         assert now == {route: anew.outcome(route) for route in KEYS}
         assert {route for route in KEYS if now[route] != outcomes.get(route, ClaimOutcome())} <= named
         outcomes = now
-        lines = Lines(ledger, before)
+        lines = Lines(ledger, before, OVERLAPPING)
         assert who_is_reached(book) == by_the_queue(current.values(), lines, sni_port, owns_domains=owns_domains)
         assert book.served() == anew.served()
 
@@ -171,20 +196,25 @@ def by_the_queue(
         line, barred = lines.of_port(port, [each for each in everybody if each.port == port])
         lost_port |= barred.keys()
         queue = sorted(line, key=lambda each: each.port_order)
-        served: list[Claim] = []
+        of_port: list[Claim] = []
         for each in queue:
+            served = [other for other in of_port if other.address == each.address]
             asking = [other for other in served if not other.remembered_by]
             joins = not served or (
                 served[0].shares_port
                 and each.shares_port
                 and (not asking or bool(each.remembered_by) or each.port_options == asking[0].port_options)
             )
-            if joins and not any(excludes(other, each, owns_domains=owns_domains) for other in served):
-                served.append(each)
+            beside = any(
+                other.address != each.address and {other.address, each.address} <= {"", *OVERLAPPING}
+                for other in of_port
+            )
+            if joins and not beside and not any(excludes(other, each, owns_domains=owns_domains) for other in served):
+                of_port.append(each)
             elif not each.remembered_by:
                 lost_port.add(each.asker)
         reached |= {
-            (port, each.host or "", each.asker) for each in served if each.shares_port and not each.remembered_by
+            (port, each.host or "", each.asker) for each in of_port if each.shares_port and not each.remembered_by
         }
     seekers = [each for each in everybody if each.host and each.asker not in lost_port]
     hosts = {each.host or "" for each in seekers} | {".example.com", "x.example.com", "y.example.com"}

@@ -99,11 +99,43 @@ def test_who_comes_to_have_a_port_in_another_way_overrules_nobody() -> None:
     assert ledger.standing("whole") == ledger.standing("x") == Standing(Reason.IN_FORCE)
 
 
-def test_claims_of_other_ledgers_and_addresses_are_nothing() -> None:
+def test_claims_of_other_ledgers_are_nothing() -> None:
     """Routers that divide the Routes of one name by labels have a ledger each."""
-    ledger = ledger_of(claim("other", ledger="tcp-router-b"), claim("elsewhere", address="10.0.0.1"))
+    ledger = ledger_of(claim("other", ledger="tcp-router-b"))
     assert ledger.holds(15432) == ()
-    assert ledger.standing("other") is ledger.standing("elsewhere") is None
+    assert ledger.standing("other") is None
+
+
+def test_a_port_of_one_address_is_another_place() -> None:
+    """Each address has a holder of its own; a reservation bars who asks for the port there, or on all addresses that overlap with it."""
+    ledger = Ledger("tcp-router", ("inside",))
+    for each in (
+        claim("a", address="inside"),
+        claim("b", held_by=WEB, address="outside"),
+        reserved("c", 25, address="inside"),
+    ):
+        ledger.put(each.metadata.name, each)
+    assert [(hold.asker, hold.place) for hold in ledger.holds(15432)] == [
+        (DB, Place(15432, "", "inside")),
+        (WEB, Place(15432, "", "outside")),
+    ]
+    assert ledger.hold(Place(15432)) is None
+    assert ledger.bars(Place(25), DB) is not None
+    assert ledger.bars(Place(25, "", "inside"), DB) is not None
+    assert ledger.bars(Place(25, "", "outside"), DB) is None
+
+
+def test_a_reserved_range_of_all_addresses_bars_those_that_overlap() -> None:
+    """And a range of one address bars nobody on another one."""
+    ledger = Ledger("tcp-router", ("inside",))
+    ledger.put("a", reserved("a", 100, end=200))
+    ledger.put("b", reserved("b", 300, end=400, address="outside"))
+    barred = {
+        (port, address): ledger.bars(Place(port, "", address), DB) is not None
+        for port in (150, 350)
+        for address in ("", "inside", "outside")
+    }
+    assert [place for place, is_barred in barred.items() if is_barred] == [(150, ""), (150, "inside"), (350, "outside")]
 
 
 def test_a_claim_that_somebody_changed_says_nothing() -> None:

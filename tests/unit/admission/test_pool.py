@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from router.admission.pool import EVERYBODY, PortPool, allowlist_id
-from router.model import Model, frontend_name
+from router.model import Model, Spot, frontend_name
 from router.plan.running import close_idle_ports, loaded
 from router.plan.section_text import ServerLine
 from router.settings import PortRanges, RouteDefaults
@@ -17,7 +17,7 @@ _DB = section("db", 7002, server(1))
 
 
 def _names(pool: PortPool, model: Model, unavailable: tuple[int, ...] = ()) -> list[str]:
-    return [each.backend.name for each in pool.sections(model, unavailable)]
+    return [each.backend.name for each in pool.sections(model, [Spot(port) for port in unavailable])]
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_claimed_pool_port_is_not_closed_and_a_left_section_is() -> None:
     key = "be_tcp:team:db"
     running = replace(
         running,
-        moved={key: running.pool[7003]},
+        moved={key: running.pool[Spot(7003)]},
         owners={"pool:7003": key},
         closed=frozenset({key, "be_tcp:team:gone", "be_tcp:team:tls"}),
     )
     closed = {each.text.removeprefix("disable frontend ") for each in close_idle_ports(running)}
     assert closed == {frontend_name(7001), frontend_name(7002), frontend_name(7004)}
-    assert running.place(key) is running.pool[7003]
+    assert running.place(key) is running.pool[Spot(7003)]
     assert running.place("be_tcp:team:gone") is None
 
 

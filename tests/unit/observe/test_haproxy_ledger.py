@@ -13,7 +13,7 @@ from router.errors import UnexpectedReply
 from router.haproxy.talk.stats import WorkerId
 from router.haproxy.talk.tables import Table, parse_info_fields, parse_stat
 from router.haproxy.talk.workers import Reading
-from router.model import Model
+from router.model import Model, Spot
 from router.observe.metrics.haproxy.exposition import exposition
 from router.observe.metrics.haproxy.families import FAMILIES, is_up, seconds
 from router.observe.metrics.haproxy.ledger import KEEP_S, Ledger
@@ -32,7 +32,7 @@ HEADER = (
 )
 COLUMNS = HEADER.removeprefix("# ").split(",")[:-2]
 INFO = {"Pid": "7", "Start_time_sec": "1000", "Stopping": "0", "CurrConns": "0", "Maxconn": "100", "CumConns": "5"}
-OWNERS = Owners({"fe_tcp:6620": A}, {}, {A: 6620}, 1)
+OWNERS = Owners({"fe_tcp:6620": A}, {}, {A: Spot(6620)}, 1)
 
 
 def row(kind: str, proxy: str, server_name: str, **cells: object) -> list[str]:
@@ -199,9 +199,9 @@ def test_a_pool_backend_becomes_the_routes_own() -> None:
         reading(frontend("fe_tcp:7000", status="STOP"), backend("pool:7000"), of_server(proxy="pool:7000"))
     )
     assert [name for name, _ in idle.samples if not name.startswith("haproxy_process")] == []
-    claimed = Owners({"fe_tcp:7000": A}, {"pool:7000": A}, {A: 7000})
+    claimed = Owners({"fe_tcp:7000": A}, {"pool:7000": A}, {A: Spot(7000)})
     books.take(reading(frontend("fe_tcp:7000", bin=50), backend("pool:7000", bin=50)), owners=claimed)
-    named = Owners({"fe_tcp:7000": A}, {}, {A: 7000})
+    named = Owners({"fe_tcp:7000": A}, {}, {A: Spot(7000)})
     scraped = books.take(
         reading(frontend("fe_tcp:7000", bin=1), backend("be_tcp:ns:a", bin=1), worker=SECOND),
         reading(frontend("fe_tcp:7000", bin=60), backend("pool:7000", bin=60), is_old=True),
@@ -212,7 +212,7 @@ def test_a_pool_backend_becomes_the_routes_own() -> None:
 
 def test_a_port_that_changes_hands() -> None:
     """What connections from before send is counted for the Route that had the port, new ones for the new one."""
-    books = Books(Owners({"fe_tcp:7000": A}, {"pool:7000": A}, {A: 7000}))
+    books = Books(Owners({"fe_tcp:7000": A}, {"pool:7000": A}, {A: Spot(7000)}))
     books.take(reading(frontend("fe_tcp:7000", bin=50), backend("pool:7000", bin=50, scur=1)))
     released = books.take(
         reading(frontend("fe_tcp:7000", bin=55), backend("pool:7000", bin=55, scur=1)), owners=Owners()
@@ -222,7 +222,7 @@ def test_a_port_that_changes_hands() -> None:
     assert released.values("haproxy_backend_up") == []
     other = books.take(
         reading(frontend("fe_tcp:7000", bin=65), backend("pool:7000", bin=65)),
-        owners=Owners({"fe_tcp:7000": B}, {"pool:7000": B}, {B: 7000}),
+        owners=Owners({"fe_tcp:7000": B}, {"pool:7000": B}, {B: Spot(7000)}),
     )
     assert (bytes_in(other), bytes_in(other, route="b")) == ([55], [10])
 
@@ -231,7 +231,7 @@ def test_a_route_that_moves_keeps_its_counters() -> None:
     """Another port is another label, not another counter."""
     books = Books()
     books.take(reading(backend(bin=100)))
-    moved = books.take(reading(backend(bin=101)), owners=Owners({"fe_tcp:6621": A}, {}, {A: 6621}))
+    moved = books.take(reading(backend(bin=101)), owners=Owners({"fe_tcp:6621": A}, {}, {A: Spot(6621)}))
     assert moved.values("haproxy_backend_bytes_in_total") == [101]
     assert moved.value("haproxy_backend_bytes_in_total", port="6621") == 101
 
@@ -308,7 +308,7 @@ def test_labels(kind: str, proxy: str, server_name: str, expected: Mapping[str, 
     owners = Owners(
         MappingProxyType({"fe_tcp:6620": A, "fe_tcp:8443": None, "fe_tcp:15432": C}),
         {"pool:sni:3": B},
-        {A: 6620, C: 15432},
+        {A: Spot(6620), C: Spot(15432)},
     )
     labels = owners.labels(kind, proxy, server_name)
     assert (labels and {**dict(labels.identity), "port": labels.port}) == expected
@@ -319,7 +319,7 @@ def test_owners_of_a_model() -> None:
     model = Model((section("db", 6620, server(1), server(2)),))
     owners = Owners.of(model, {"pool:1": B})
     key = model.routes[0].backend.name
-    assert (owners.frontends, owners.ports, owners.servers) == ({"fe_tcp:6620": key}, {key: 6620}, 2)
+    assert (owners.frontends, owners.ports, owners.servers) == ({"fe_tcp:6620": key}, {key: Spot(6620)}, 2)
     assert owners.backends == {"pool:1": B}
 
 

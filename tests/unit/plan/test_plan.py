@@ -40,7 +40,7 @@ def _with_pool(model: Model) -> Model:
 
 def _running(renderer: Renderer, model: Model) -> Running:
     model = _with_pool(model)
-    return loaded(model, {each.port: renderer.hosts_file(each) for each in model.shared}, renderer.owners_file)
+    return loaded(model, {each.spot: renderer.hosts_file(each) for each in model.shared}, renderer.owners_file)
 
 
 def _file(renderer: Renderer, kind: str, model: Model) -> str:

@@ -14,7 +14,7 @@ import structlog
 
 from router.errors import HaproxyUnreachable
 from router.haproxy.process.check import CheckResult
-from router.model import Model
+from router.model import Model, Spot
 from router.plan.running import loaded
 from router.reconcile.judge import Judge
 from router.reconcile.level import Leveler
@@ -101,7 +101,7 @@ def test_changes_reach_the_disk(disk: Disk) -> None:
     assert {path.name for path in (disk.state.path / "maps").iterdir()} == set(rendered.files)
     assert len(disk.checked) == 1
     assert disk.level.on_disk == loaded(
-        _TWO, {8443: disk.renderer.hosts_file(_TWO.shared[0])}, disk.renderer.owners_file
+        _TWO, {Spot(8443): disk.renderer.hosts_file(_TWO.shared[0])}, disk.renderer.owners_file
     )
 
 

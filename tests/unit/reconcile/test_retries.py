@@ -8,7 +8,7 @@ import pytest
 
 from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
-from router.model import Asker, Model, RouteSection
+from router.model import Asker, Model, RouteSection, Spot
 from router.reconcile.retries import Allowance, SetAside
 from router.reconcile.set_aside import Aside, Asides
 from router.supervisor.backoff import Backoff
@@ -30,7 +30,7 @@ DB = wanting(section("db", 6620))
 OTHER = wanting(section("db", 6620, balance="source"))
 
 
-def nothing_taken(_: tuple[int, ...]) -> Mapping[int, str]:
+def nothing_taken(_: tuple[Spot, ...]) -> Mapping[Spot, str]:
     """Say that every port is free."""
     return {}
 
@@ -149,7 +149,7 @@ def test_new_templates_give_every_namespace_its_allowance_back() -> None:
 def test_only_news_are_told() -> None:
     """The same refusal again is no news; another message is."""
     aside = SetAside((5, 300), 2)
-    refusals = Asides({KEY: NO}, {6620: TAKEN})
+    refusals = Asides({KEY: NO}, {Spot(6620): TAKEN})
     assert aside.add(refusals, NOTHING, now_s=0) == refusals
     assert not aside.add(refusals, NOTHING, now_s=1)
     other = Asides({KEY: Aside(Reason.CONFIG_REJECTED, "still no")}, {})
@@ -159,27 +159,27 @@ def test_only_news_are_told() -> None:
 def test_taken_port_is_tried_when_a_look_finds_it_free() -> None:
     """A port is looked at after each pause, and stays out for as long as it is taken."""
     aside = SetAside((5, 300), 2)
-    looks: list[tuple[int, ...]] = []
+    looks: list[tuple[Spot, ...]] = []
 
-    def still_taken(ports: tuple[int, ...]) -> Mapping[int, str]:
+    def still_taken(ports: tuple[Spot, ...]) -> Mapping[Spot, str]:
         looks.append(ports)
         return dict.fromkeys(ports, "in use")
 
-    aside.add(Asides({}, {6620: TAKEN}), NOTHING, now_s=100)
-    aside.review(NOTHING, (), frozenset({6620}), still_taken, now_s=101)
+    aside.add(Asides({}, {Spot(6620): TAKEN}), NOTHING, now_s=100)
+    aside.review(NOTHING, (), frozenset({Spot(6620)}), still_taken, now_s=101)
     assert looks == []
-    aside.review(NOTHING, (), frozenset({6620}), still_taken, now_s=102)
-    assert looks == [(6620,)]
-    assert aside.in_force().ports == {6620: TAKEN}
+    aside.review(NOTHING, (), frozenset({Spot(6620)}), still_taken, now_s=102)
+    assert looks == [(Spot(6620),)]
+    assert aside.in_force().ports == {Spot(6620): TAKEN}
     assert aside.due_s() == 104
-    aside.review(NOTHING, (), frozenset({6620}), nothing_taken, now_s=104)
+    aside.review(NOTHING, (), frozenset({Spot(6620)}), nothing_taken, now_s=104)
     assert not aside.in_force()
 
 
 def test_port_nobody_wants_any_more_is_forgotten() -> None:
     """A refused port without a claimant is not looked at again."""
     aside = SetAside((5, 300), 2)
-    aside.add(Asides({}, {6620: TAKEN}), NOTHING, now_s=100)
+    aside.add(Asides({}, {Spot(6620): TAKEN}), NOTHING, now_s=100)
     aside.review(NOTHING, (), frozenset(), nothing_taken, now_s=100)
     assert aside.due_s() == float("inf")
 
@@ -201,25 +201,25 @@ def test_ports_of_one_that_leaves_are_looked_at_twenty_times_a_second() -> None:
     """While another generation of the router is there, a port may be free at any time, and then there is a hurry."""
     is_there = True
     aside = SetAside((5, 300), 2, is_hurried=lambda: is_there)
-    aside.add(Asides({}, {6620: TAKEN}), DB, now_s=100)
+    aside.add(Asides({}, {Spot(6620): TAKEN}), DB, now_s=100)
     assert aside.due_s() == pytest.approx(100.05)
-    assert not aside.review(DB, (), frozenset({6620}), lambda ports: dict.fromkeys(ports, ""), now_s=100.1)
+    assert not aside.review(DB, (), frozenset({Spot(6620)}), lambda ports: dict.fromkeys(ports, ""), now_s=100.1)
     assert aside.due_s() == pytest.approx(100.15)
-    assert aside.review(DB, (), frozenset({6620}), nothing_taken, now_s=100.2)
+    assert aside.review(DB, (), frozenset({Spot(6620)}), nothing_taken, now_s=100.2)
     assert not aside.in_force()
     is_there = False
-    aside.add(Asides({}, {6621: TAKEN}), DB, now_s=101)
-    assert not aside.review(DB, (), frozenset({6620, 6621}), nothing_taken, now_s=103)
+    aside.add(Asides({}, {Spot(6621): TAKEN}), DB, now_s=101)
+    assert not aside.review(DB, (), frozenset({Spot(6620), Spot(6621)}), nothing_taken, now_s=103)
     assert not aside.in_force().ports
 
 
 def test_of_very_many_ports_a_few_tell_of_all() -> None:
     """To look at thousands twenty times a second would cost a core; who leaves closes all at once. All are looked at now and then."""
-    ports = frozenset(range(10_000, 15_000))
+    ports = frozenset(map(Spot, range(10_000, 15_000)))
     looked_at: list[int] = []
     taken = set(ports)
 
-    def look(some: tuple[int, ...]) -> Mapping[int, str]:
+    def look(some: tuple[Spot, ...]) -> Mapping[Spot, str]:
         looked_at.append(len(some))
         return dict.fromkeys(taken & set(some), "")
 
@@ -236,9 +236,9 @@ def test_of_very_many_ports_a_few_tell_of_all() -> None:
 
 def test_one_port_of_many_that_becomes_free_alone_is_found() -> None:
     """A Route was deleted at the other generation only: not with the others, but within the usual time."""
-    ports = frozenset(range(10_000, 10_200))
+    ports = frozenset(map(Spot, range(10_000, 10_200)))
     aside = SetAside((5, 300), 2, is_hurried=lambda: True)
     aside.add(Asides({}, dict.fromkeys(ports, TAKEN)), DB, now_s=100)
     for tick in range(1, 25):
-        aside.review(DB, (), ports, lambda some: dict.fromkeys(set(some) - {10_150}, ""), now_s=100 + tick * 0.11)
-    assert ports - aside.in_force().ports.keys() == {10_150}
+        aside.review(DB, (), ports, lambda some: dict.fromkeys(set(some) - {Spot(10_150)}, ""), now_s=100 + tick * 0.11)
+    assert ports - aside.in_force().ports.keys() == {Spot(10_150)}

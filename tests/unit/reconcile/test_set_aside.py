@@ -20,6 +20,7 @@ from router.model import (
     RouteSection,
     SharedFrontend,
     SniHost,
+    Spot,
     backend_name,
 )
 from router.reconcile import set_aside
@@ -105,7 +106,7 @@ def test_refused_route_costs_only_itself(outcome: Outcome) -> None:
 
 def test_refused_dedicated_port_costs_its_route(outcome: Outcome) -> None:
     """The Route of a port that cannot be bound is rejected with the port's reason."""
-    less = without(outcome, Asides({}, {7002: TAKEN}))
+    less = without(outcome, Asides({}, {Spot(7002): TAKEN}))
     assert rejected(less) == {"plain": Reason.PORT_UNAVAILABLE}
     assert less.verdicts[key("plain")].message == "taken"
     assert less.verdicts[key("plain")].warnings == ()
@@ -113,7 +114,7 @@ def test_refused_dedicated_port_costs_its_route(outcome: Outcome) -> None:
 
 def test_refused_shared_port_costs_those_that_have_no_other(outcome: Outcome) -> None:
     """Without the SNI port, a Route with a port of its own is still served; one without is not."""
-    less = without(outcome, Asides({}, {8443: TAKEN}))
+    less = without(outcome, Asides({}, {Spot(8443): TAKEN}))
     assert rejected(less) == {"sni": Reason.PORT_UNAVAILABLE}
     assert [frontend.port for frontend in less.model.shared] == [7443]
 
@@ -121,14 +122,14 @@ def test_refused_shared_port_costs_those_that_have_no_other(outcome: Outcome) ->
 def test_refused_external_shared_port_names_that_port(outcome: Outcome) -> None:
     """A Route on a shared external port gets that port's refusal, whatever else is refused."""
     other = Aside(Reason.PORT_UNAVAILABLE, "another")
-    less = without(outcome, Asides({}, {8443: other, 7443: TAKEN}))
+    less = without(outcome, Asides({}, {Spot(8443): other, Spot(7443): TAKEN}))
     assert less.verdicts[key("shared")].message == "taken"
     assert less.verdicts[key("sni")].message == "another"
 
 
 def test_refusal_of_something_gone_is_passed_over(outcome: Outcome) -> None:
     """A refusal of a Route or port that the model no longer has does no harm."""
-    less = without(outcome, Asides({key("gone"): NO}, {9999: TAKEN}))
+    less = without(outcome, Asides({key("gone"): NO}, {Spot(9999): TAKEN}))
     assert less.model == outcome.model
     assert less.verdicts == outcome.verdicts
 
@@ -149,7 +150,7 @@ def test_refused_routes_are_left_out_alike_whether_a_port_is_too(with_port: set[
     outcome = admit(*routes, route("h", 7001), *DB, settings=settings)
     refusals = {Asker.route("shop", name): NO for name in refused}
     quick = without(outcome, Asides(refusals, {}))
-    slow = without(outcome, Asides(refusals, {9: TAKEN}))
+    slow = without(outcome, Asides(refusals, {Spot(9): TAKEN}))
     assert quick.model == slow.model
     assert list(quick.verdicts.items()) == list(slow.verdicts.items())
     assert outcome == admit(*routes, route("h", 7001), *DB, settings=settings)

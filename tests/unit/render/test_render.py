@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import SettingsError, TemplateError
-from router.model import Asker, ConnectionLimit, Model, RouteSection
+from router.model import Asker, ConnectionLimit, Model, RouteSection, Spot
 from router.render import PortOwner, Rendered, Renderer, TemplateSet, default_template_dir
 from router.settings import RenderSettings
 from tests.golden.cases import CASES
@@ -196,7 +196,7 @@ def test_a_shared_port_that_fails_is_left_out(tmp_path: Path) -> None:
     """A shared port is set aside like a Route."""
     templates = _load(tmp_path, shared="frontend {{ frontend_name }}{{ 1 // (shared.port - 8443) }}\n")
     rendered = _render(Model((), (shared(8443, {}), shared(9443, {}))), templates)
-    assert [failure.owner for failure in rendered.failures] == [PortOwner(8443)]
+    assert [failure.owner for failure in rendered.failures] == [PortOwner(Spot(8443))]
     assert b"fe_tcp:9443" in rendered.config
     assert len(_lists(rendered)) == 1
 
@@ -333,7 +333,7 @@ def test_every_line_is_traced(name: str) -> None:
         if match := re.match(r"# Route (.+)/(.+)", line):
             owner = Asker.route(match[1], match[2])
         elif match := re.match(r"# Port (\d+)", line):
-            owner = PortOwner(int(match[1]))
+            owner = PortOwner(Spot(int(match[1])))
         # The blank line before a section is its first.
         assert rendered.owner(number) == owner or line == ""
         file, _, template_line = rendered.origin(number).rpartition(":")

@@ -47,6 +47,8 @@ def _lines(series: Series, families: tuple[Family, ...]) -> list[str | None]:
 
 def _labels(labels: Labels) -> str:
     pairs = labels.identity if labels.port is None else (*labels.identity, ("port", labels.port))
+    if labels.address:
+        pairs = (*pairs, ("address", labels.address))
     return "{" + ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs) + "}" if pairs else ""
 
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from router.haproxy.talk.tables import BACKEND, FRONTEND
-from router.model import ROUTE_KIND, Model, frontend_name
+from router.model import ROUTE_KIND, Model, Spot, frontend_name, spot_of
 
 _OURS = re.compile(r"(?:fe_tcp|be_tcp|pool):")
 _BACKEND_OF_ASKER = re.compile(r"be_tcp:([^:]+):([^:]+)")
@@ -28,6 +28,8 @@ class Labels(NamedTuple):
     identity: tuple[tuple[str, str], ...]
     port: str | None
     """The port by which clients come; empty for a Route that is reached through shared ports only, None for no label."""
+    address: str = ""
+    """The name of the address that the port is of; empty is no label."""
 
 
 class _Owner(NamedTuple):
@@ -64,7 +66,7 @@ class Owners:
 
     frontends: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
     backends: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    ports: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    ports: Mapping[str, Spot] = field(default_factory=lambda: MappingProxyType({}))
     servers: int = 0
     """How many servers there are of all together."""
 
@@ -76,12 +78,12 @@ class Owners:
             applied: the model.
             claimed_backends: ``Snapshot.owners``: backends of the pool that serve somebody, by name.
         """
-        frontends: dict[str, str | None] = {frontend_name(shared.port): None for shared in applied.shared}
+        frontends: dict[str, str | None] = {frontend_name(*shared.spot): None for shared in applied.shared}
         ports = {}
         for section in applied.routes:
             if section.frontend is not None:
-                frontends[frontend_name(section.frontend.port)] = section.backend.name
-                ports[section.backend.name] = section.frontend.port
+                frontends[frontend_name(*section.frontend.spot)] = section.backend.name
+                ports[section.backend.name] = section.frontend.spot
         servers = sum(len(section.backend.servers) for section in applied.routes)
         return cls(frontends, claimed_backends, ports, servers)
 
@@ -99,22 +101,24 @@ class Owners:
         owner = _Owner.of_backend(name)
         if owner is None and _OURS.match(proxy):
             return None
-        port = "" if owner is None else str(self.ports.get(name, ""))
+        spot = self.ports.get(name) if owner is not None else None
+        port, address = (str(spot.port), spot.address) if spot is not None else ("", "")
         if kind == BACKEND:
             # What a user's template adds is named as OpenShift's router names what it does not know.
             shown = f"other/{proxy}" if owner is None else "tcp"
-            return Labels((("backend", shown), *_labels(owner)), port)
+            return Labels((("backend", shown), *_labels(owner)), port, address)
         of_pod = _SERVER_OF_POD.fullmatch(server)
         pod, service, place = of_pod.groups() if of_pod else ("", "", server)
         place = place if owner is not None else f"{proxy}/{server}"
-        return Labels((("server", place), *_labels(owner), ("pod", pod), ("service", service)), port)
+        return Labels((("server", place), *_labels(owner), ("pod", pod), ("service", service)), port, address)
 
     def _of_frontend(self, name: str) -> Labels | None:
         if name not in self.frontends and _OURS.match(name):
             return None
         backend = self.frontends.get(name)
-        port = name.removeprefix("fe_tcp:") if _OURS.match(name) else ""
-        return Labels((("frontend", name), *_labels(_Owner.of_backend(backend) if backend else None)), port)
+        spot = spot_of(name)
+        port, address = (str(spot.port), spot.address) if spot is not None else ("", "")
+        return Labels((("frontend", name), *_labels(_Owner.of_backend(backend) if backend else None)), port, address)
 
 
 def _labels(owner: _Owner | None) -> tuple[tuple[str, str], ...]:

@@ -6,13 +6,13 @@ import os
 import resource
 import socket
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from router.errors import HaproxyError
-from router.haproxy.process.ports import Obstacle, probe, taken
+from router.haproxy.process.ports import Obstacle, PortProblem, less_shared, probe
 from router.settings import IpMode
 from tests.support.ports import free_port
 
@@ -63,10 +63,12 @@ def test_a_listener_is_seen_where_it_is_in_the_way(
 def test_a_free_port_stays_free(ip_mode: IpMode) -> None:
     """Probing leaves nothing behind: the port can be probed, and then listened on."""
     port = free_port()
-    assert taken([port], ip_mode) == {}
-    assert taken([port], ip_mode) == {}
+    assert probe([port], ip_mode) == {}
+    assert probe([port], ip_mode) == {}
     with socket.create_server(("127.0.0.1", port)):
-        assert taken([port], "v4") == {port: "another process uses it"}
+        assert {each: problem.text for each, problem in probe([port], "v4").items()} == {
+            port: "another process uses it"
+        }
 
 
 def test_an_open_connection_is_no_obstacle() -> None:
@@ -76,10 +78,10 @@ def test_an_open_connection_is_no_obstacle() -> None:
         client = socket.create_connection(address)
         server, _ = listener.accept()
     with client, server:
-        assert taken([address[1]], "v4v6") == {}
+        assert probe([address[1]], "v4v6") == {}
         server.close()  # the first to close keeps TIME_WAIT
         client.close()
-        assert taken([address[1]], "v4v6") == {}
+        assert probe([address[1]], "v4v6") == {}
 
 
 def test_an_address_that_the_host_lacks_is_named() -> None:
@@ -148,6 +150,11 @@ class Believed:
         return self._ports & frozenset(ports)
 
 
+def _not_shared(ports: list[int], others: Believed) -> Mapping[int, PortProblem]:
+    addresses = ("127.0.0.1",)
+    return less_shared(probe(ports, "v4v6", addresses), others, "v4v6", addresses)
+
+
 def test_ports_of_other_generations_are_not_taken() -> None:
     """They are asked about those in use alone; a stranger's stays taken, and so does one whose owner shares with nobody."""
     with (
@@ -157,11 +164,11 @@ def test_ports_of_other_generations_are_not_taken() -> None:
     ):
         ports = [each.getsockname()[1] for each in (its, a_strangers, unshared)]
         others = Believed(ports[0], ports[2])
-        assert set(taken([*ports, free_port()], "v4v6", ("127.0.0.1",), others)) == set(ports[1:])
+        assert set(_not_shared([*ports, free_port()], others)) == set(ports[1:])
         assert others.asked == [(frozenset(ports), ("127.0.0.1",))]
-        assert set(taken(ports, "v4v6", ("127.0.0.1",))) == set(ports)
+        assert set(probe(ports, "v4v6", ("127.0.0.1",))) == set(ports)
     others = Believed()
-    assert taken([free_port()], "v4v6", ("127.0.0.1",), others) == {}
+    assert _not_shared([free_port()], others) == {}
     assert others.asked == []
 
 
