@@ -154,6 +154,38 @@ class Spot(NamedTuple):
         return f"{self.port} on address {self.address}" if self.address else str(self.port)
 
 
+class PrivateBytes(bytes):
+    """Bytes with a private key in them. What they are stands in no log line, no error and no traceback."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<private>"
+
+    __str__ = __repr__
+
+
+NOTHING_PRIVATE = PrivateBytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a port that ends TLS shows to clients, and proves."""
+
+    pem: PrivateBytes
+    """The private key, the certificate and its chain, in this order; without empty lines, which HAProxy's commands would end at."""
+    not_before_s: int
+    """Seconds since the epoch, as ``not_after_s``."""
+    not_after_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortTls:
+    """How a port ends TLS."""
+
+    certificate: Certificate
+
+
 @dataclass(frozen=True, slots=True)
 class Frontend:
     """A port that belongs to one asker alone."""
@@ -164,6 +196,8 @@ class Frontend:
     """The name of that which it is of; empty is ``--bind-address``."""
     ips: tuple[str, ...] = ()
     """With an address those of it that are bound here, once that is known (see ``router.reconcile.presence``)."""
+    tls: PortTls | None = None
+    """None leads on what comes as it comes."""
 
     @property
     def spot(self) -> Spot:

@@ -101,28 +101,29 @@ def _look(path: Path, is_right_kind: Callable[[int], bool], folder: os.stat_resu
         raise _refused(path, problem, us)
 
 
-def open_file(path: Path, flags: int) -> int:
-    """Open a file, made if it is not there, without following a link that somebody put in its place.
+def open_file(path: Path, flags: int, mode: int = 0o660) -> int:
+    """Open a file, made with this mode if it is not there, without following a link that somebody put in its place.
 
     Raises:
         OSError: it cannot be opened; ELOOP where it is a symbolic link.
     """
-    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o660)
+    return os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
 
 
-def write_file(path: Path, content: bytes, *, sync: bool = False) -> None:
+def write_file(path: Path, content: bytes, *, sync: bool = False, private: bool = False) -> None:
     """Write a file anew: whatever had its name before, a link to somebody's file say, is left as it is.
 
     Args:
         path: the file.
         content: what shall be in it.
         sync: have it on the disk when this returns.
+        private: for our own user alone to read.
 
     Raises:
         OSError: it cannot be written.
     """
     path.unlink(missing_ok=True)
-    with os.fdopen(open_file(path, os.O_WRONLY | os.O_EXCL), "wb") as file:
+    with os.fdopen(open_file(path, os.O_WRONLY | os.O_EXCL, 0o600 if private else 0o660), "wb") as file:
         file.write(content)
         if sync:
             file.flush()

@@ -1,6 +1,6 @@
-"""What the statuses of Routes say of who holds what, for an admin who makes PortClaims of it once; pure.
+"""What the statuses of Routes and Services say of who holds what, for an admin who makes PortClaims of it once; pure.
 
-Whoever may write a Route's status can write this. So it counts for nothing while a router runs, and is believed here only where nobody
+Whoever may write such a status can write this. So it counts for nothing while a router runs, and is believed here only where nobody
 else says the same of himself and, where that is known, a running router serves it so.
 """
 
@@ -10,15 +10,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from router.admission import route as routes
+from router.admission import service as services
 from router.admission.ledger import Ledger
 from router.admission.places import SNI, Place
 from router.admission.request import Request, displayed_host
 from router.model import Asker, Spot
+from router.objects.core import Service
 from router.objects.route import Route, RouteIngress
 from router.settings import AdmissionSettings
 
-Served = frozenset[tuple[str, str, int]]
-"""Namespace and name of Routes that a running router serves, each with its external port; 0 for its host alone."""
+Served = frozenset[tuple[Asker, int]]
+"""Who is served by a running router, without uids, each with the external port; 0 for a host alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +38,21 @@ class Doubt:
 
 
 def adoptions(
-    found: Iterable[Route], settings: AdmissionSettings, ledger: Ledger, served: Served | None = None
+    found: Iterable[Route | Service], settings: AdmissionSettings, ledger: Ledger, served: Served | None = None
 ) -> tuple[Mapping[Place, Asker], tuple[Doubt, ...]]:
     """Give whom to write PortClaims for, and what is doubtful.
 
     Args:
-        found: all Routes.
+        found: all Routes and Services.
         settings: of the router.
         ledger: the claims that there are: what they say of a place is not asked of statuses.
         served: what a running router serves; None is not known.
     """
     told: dict[Place, list[Asker]] = {}
-    for route in found:
-        for place in _held(route, settings):
-            told.setdefault(place, []).append(Asker.route(*route.key, route.metadata.uid))
+    for obj in found:
+        held = _held_by_route(obj, settings) if isinstance(obj, Route) else _held_by_service(obj, settings)
+        for place, asker in held:
+            told.setdefault(place, []).append(asker)
     adopted: dict[Place, Asker] = {}
     doubts: list[Doubt] = []
     for place, askers in sorted(told.items()):
@@ -67,12 +70,13 @@ def adoptions(
 
 
 def _is_served(asker: Asker, place: Place, served: Served) -> bool:
+    whose = asker._replace(uid="")
     if place.port != SNI:
-        return (*asker.key, place.port) in served
-    return any(each[:2] == asker.key for each in served)
+        return (whose, place.port) in served
+    return any(each == whose for each, _ in served)
 
 
-def _held(route: Route, settings: AdmissionSettings) -> Iterable[Place]:
+def _held_by_route(route: Route, settings: AdmissionSettings) -> Iterable[tuple[Place, Asker]]:
     if not routes.is_ours(route, settings.router_name):
         return
     request = routes.read_route(route, settings)
@@ -80,10 +84,24 @@ def _held(route: Route, settings: AdmissionSettings) -> Iterable[Place]:
         return
     entries = [entry for entry in route.status.ingress or () if entry.router_name == settings.router_name]
     if request.port is not None and any(_has_port(entry, Spot(request.port, request.address)) for entry in entries):
-        yield Place(request.port, (request.host or "") if request.shares_port else "", request.address)
+        shared_host = (request.host or "") if request.shares_port else ""
+        yield Place(request.port, shared_host, request.address), request.asker
     # Of one with a shared port the status does not tell on which of its two ports it has its host.
     if request.host is not None and not request.shares_port and any(_has_host(entry, route) for entry in entries):
-        yield Place(SNI, request.host)
+        yield Place(SNI, request.host), request.asker
+
+
+def _held_by_service(service: Service, settings: AdmissionSettings) -> Iterable[tuple[Place, Asker]]:
+    if not services.is_ours(service, settings.router_name):
+        return
+    held = services.held(service, settings.router_name)
+    for request in services.read_service(service, settings):
+        if (
+            isinstance(request, Request)
+            and request.port is not None
+            and held.get(request.asker.section) == request.port
+        ):
+            yield Place(request.port, "", request.address), request.asker
 
 
 def _has_port(entry: RouteIngress, port: Spot) -> bool:

@@ -71,5 +71,7 @@ def _section(request: Request, destination: Destination) -> RouteSection:
             balance=destination.balance,
             servers=destination.servers,
         ),
-        frontend=Frontend(dedicated, options.port, request.address) if dedicated is not None else None,
+        frontend=Frontend(dedicated, options.port, request.address, tls=request.port_tls)
+        if dedicated is not None
+        else None,
     )

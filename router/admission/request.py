@@ -10,7 +10,7 @@ from router.admission.forms import integer
 from router.admission.options import ROUTER_NAME, WZH_ROUTER_NAME, RouteOptions
 from router.admission.text import is_dns_label, is_dns_subdomain, shown
 from router.admission.verdicts import NotAcceptable, Reason
-from router.model import Asker
+from router.model import Asker, PortTls
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.settings import MAX_PORT, AdmissionSettings
 
@@ -43,6 +43,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     target_port: int | str | None
     warnings: tuple[str, ...]
     """What its owner may not have meant, though it is acceptable."""
+    port_tls: PortTls | None = None
+    """How its port ends TLS; None where TLS, if there is any, goes on to the pods."""
 
 
 def annotations_of(metadata: ObjectMeta) -> Mapping[str, str]:

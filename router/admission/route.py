@@ -16,6 +16,7 @@ from router.admission.request import (
     check_port,
     displayed_host,
 )
+from router.admission.termination import Termination, read_termination, read_tls
 from router.admission.text import is_host, is_service_name, shown
 from router.admission.verdicts import NotAcceptable, Reason, Verdict
 from router.admission.weights import MAX_WEIGHT
@@ -46,16 +47,20 @@ def read_route(route: Route, settings: AdmissionSettings) -> Request | Verdict:
         host = _read_host(route)
         _check_wildcard(host, settings)
         check_port(port, settings)
-        passthrough = _is_passthrough(route)
+        termination = read_termination(route)
+        passthrough = termination is Termination.PASSTHROUGH
         shares_port = _read_shares_port(route, port, host, passthrough=passthrough)
         if not (passthrough and (shares_port or settings.sni_port)):
             # The name is for HTTP routers, or for nobody: without TLS there is none that a client could tell.
             host = None
         _check_something_is_asked_for(route, port, host, settings)
+        port_tls, tls_warnings = read_tls(
+            route, termination, settings.router_name, has_own_port=port is not None and not shares_port
+        )
         options = read_options(annotations, settings.defaults, claims_port=port is not None)
         targets = _read_targets(route)
         target_port = _read_target_port(route)
-        warnings = (*read_near_keys(annotations), *options.warnings, *spec_warnings(route))
+        warnings = (*read_near_keys(annotations), *options.warnings, *spec_warnings(route), *tls_warnings)
     except NotAcceptable as refused:
         asked_host = displayed_host(host) if host is not None else None
         # A key that was mistyped is often why: external-tcp-prot leaves the Route without a port.
@@ -73,17 +78,8 @@ def read_route(route: Route, settings: AdmissionSettings) -> Request | Verdict:
         targets=targets,
         target_port=target_port,
         warnings=warnings,
+        port_tls=port_tls,
     )
-
-
-def _is_passthrough(route: Route) -> bool:
-    termination = route.spec.tls.termination if route.spec.tls is not None else ""
-    if termination not in ("", "passthrough"):
-        raise NotAcceptable(
-            Reason.UNSUPPORTED_TERMINATION,
-            f"spec.tls.termination is {shown(termination)}; this router does not end TLS: use passthrough, or no tls",
-        )
-    return termination == "passthrough"
 
 
 def _read_host(route: Route) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from router.admission.adoption import Served, adoptions
+from router.admission.kinds import KINDS
 from router.admission.ledger import Ledger
 from router.admission.places import Place, asker_of, place_of
 from router.admission.request import displayed_host
@@ -19,11 +20,12 @@ from router.cli.inputs import STANDARD_INPUT
 from router.cli.options import ADMISSION, CLUSTER, HTTP, RENDER, option, with_options
 from router.cli.run_settings import ServingSettings
 from router.cluster.decoding import decode_object
-from router.cluster.kinds import PORT_CLAIMS, ROUTES
+from router.cluster.kinds import PORT_CLAIMS, ROUTES, SERVICES
 from router.errors import ApiNotFound, ManifestError
 from router.kube.connection import Connection
 from router.kube.pages import Pages
-from router.model import Asker, Spot
+from router.model import ROUTE_KIND, Asker, Spot
+from router.objects.core import Service
 from router.objects.decoding import Misfit
 from router.objects.portclaim import ClaimHolder, PortClaim
 from router.objects.route import Route
@@ -36,9 +38,9 @@ from router.status.holders import Holders
 _DOUBTS = 1
 _NO_KIND = "this cluster has no PortClaims (tcp-router.openshift.io/v1alpha1): apply manifests/crds, then try again"
 _HELP = """\
-Make PortClaims of what the statuses of Routes say, once, before a router that goes by PortClaims takes the place of one that went by statuses.
+Make PortClaims of what the statuses of Routes and Services say, once, before a router that goes by PortClaims takes the place of one that went by statuses.
 
-Prints what is written, and what looks forged: a port that two Routes say they hold, and, with --served, one that the running router does not
+Prints what is written, and what looks forged: a port that two of them say they hold, and, with --served, one that the running router does not
 serve so. That is not written. Give the options that the router has. To know what a running router serves:
 
 \b
@@ -61,6 +63,8 @@ class _ServedRow(msgspec.Struct, frozen=True):
     name: str
     verdict: str
     port: int | None = None
+    kind: str = ROUTE_KIND
+    section: str | None = None
 
 
 _read_served = reader(tuple[_ServedRow, ...])
@@ -115,7 +119,7 @@ class _Adoption:
 
     def adopt(self, namespaces: tuple[str, ...], served: Served | None) -> bool:
         """Write claims; say whether something is doubtful."""
-        found = [route for scope in namespaces or ("",) for route in _objects(self._api, ROUTES.path(scope), Route)]
+        found = [obj for scope in namespaces or ("",) for obj in self._asking(scope)]
         adopted, doubts = adoptions(found, self._settings, self._ledger, served)
         for place, asker in adopted.items():
             name = claim_name(self._ledger.name, place)
@@ -124,11 +128,31 @@ class _Adoption:
             click.echo(_line("adopted", name, place, asker))
         for doubt in doubts:
             click.echo(f"doubtful: {doubt}", err=True)
+        if not adopted and not doubts:
+            click.echo(self._nothing(found), err=True)
         return bool(doubts)
+
+    def _asking(self, namespace: str) -> Iterator[Route | Service]:
+        """Give what may ask in a namespace; a cluster without Routes has Services alone."""
+        try:
+            yield from _objects(self._api, ROUTES.path(namespace), Route)
+        except ApiNotFound as error:
+            click.echo(f"no Routes: {error}", err=True)
+        yield from _objects(self._api, SERVICES.path(namespace), Service)
+
+    def _nothing(self, found: Iterable[Route | Service]) -> str:
+        """Say that there is nothing to do, and where it was looked, so that a wrong --router-name is noticed."""
+        ours = sum(KINDS[type(obj)].is_ours(obj, self._settings) for obj in found)
+        told = sum(1 for _ in self._ledger.names())
+        return (
+            f"nothing to adopt: {ours} Routes and Services ask for router {self._settings.router_name}, and their statuses"
+            f" say nothing beyond the {told} PortClaims of ledger {self._ledger.name}"
+        )
 
     def rebind(self) -> bool:
         """Bind claims by name; say whether something is doubtful."""
         holders = Holders(self._api, self._settings)
+        bound = 0
         for name in sorted(self._ledger.names()):
             claim = self._ledger.claim(name)
             if claim is None or claim.spec.origin != "Won":
@@ -141,6 +165,11 @@ class _Adoption:
                 self._claims.delete(claim)
                 self._claims.create(name, place, current)
             click.echo(_line("bound", name, place, current))
+            bound += 1
+        if not bound:
+            click.echo(
+                f"nothing to bind: every holder in ledger {self._ledger.name} is as it was, or asks no more", err=True
+            )
         return False
 
 
@@ -168,4 +197,9 @@ def _served(path: Path | None) -> Served | None:
         rows = _read_served(text)
     except msgspec.DecodeError as error:
         raise ManifestError(str(path), f"is not what tcp-router ports --output json prints: {error}") from error
-    return frozenset((row.namespace, row.name, row.port or 0) for row in rows if row.verdict == "admitted")
+    groups = {kind.kind: kind.group for kind in KINDS.values()}
+    return frozenset(
+        (Asker(groups.get(row.kind, ""), row.kind, row.namespace, row.name, row.section or "", ""), row.port or 0)
+        for row in rows
+        if row.verdict == "admitted"
+    )

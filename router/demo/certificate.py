@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
-from router.errors import DemoFailed
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 _VALID = dt.timedelta(days=30)
 # Clocks of machines that were asleep may be behind.
@@ -13,21 +15,7 @@ _CLOCK_SKEW = dt.timedelta(hours=1)
 
 
 def write_certificate(host: str, certificate_file: Path, key_file: Path) -> None:
-    """Make a key and a certificate for ``host`` and write them as PEM; the key's file has mode 600.
-
-    Raises:
-        DemoFailed: the package that makes certificates is not installed.
-    """
-    try:
-        # Only the demo needs it, so it is an extra; the rest of the router works without.
-        from cryptography import x509  # noqa: PLC0415
-        from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
-        from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-    except ImportError as missing:
-        raise DemoFailed(
-            "the demo makes a TLS certificate and needs a package for it: pip install 'openshift-tcp-router[demo]'"
-        ) from missing
-
+    """Make a key and a certificate for ``host`` and write them as PEM; the key's file has mode 600."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     now = dt.datetime.now(dt.UTC)

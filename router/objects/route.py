@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from router.objects.meta import Fields, WholeObject
 
 
@@ -19,11 +21,26 @@ class RoutePort(Fields, frozen=True):
     target_port: int | str
 
 
+class SecretReference(Fields, frozen=True):
+    """``spec.tls.externalCertificate``."""
+
+    name: str = ""
+
+
 class RouteTLS(Fields, frozen=True):
     """``spec.tls``."""
 
     termination: str = ""
     insecure_edge_termination_policy: str = ""
+    certificate: str = ""
+    key: str = ""
+    ca_certificate: str = msgspec.field(default="", name="caCertificate")
+    destination_ca_certificate: str = msgspec.field(default="", name="destinationCACertificate")
+    external_certificate: SecretReference | None = None
+
+    def __repr__(self) -> str:
+        # Not what is in it: that is somebody's private key.
+        return f"RouteTLS({self.termination!r})"
 
 
 class RouteSpec(Fields, frozen=True):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from router.model import NOTHING_PRIVATE, PrivateBytes
 from router.plan.section_text import ServerLine
 from router.settings import ConnectionLimits
 
@@ -26,6 +27,9 @@ class Answer(Enum):
     """Now, or before."""
     FRONTEND_OPEN = auto()
     """Now, or before."""
+    TRANSACTION = auto()
+    """A change that waits to be committed."""
+    COMMITTED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class Command:
 
     text: str
     answer: Answer = Answer.SILENCE
+    payload: PrivateBytes = NOTHING_PRIVATE
+    """Lines that follow it, none of them empty; the command says so by its last word, ``<<``."""
 
 
 def add_server(backend: str, name: str, line: ServerLine) -> Iterator[Command]:
@@ -122,6 +128,17 @@ def change_networks(allowlist: str, before: tuple[str, ...], after: tuple[str, .
     for network in before:
         if network not in has:
             yield Command(f"del acl {_escaped(allowlist)} {network}")
+
+
+def set_certificate(file: str, pem: PrivateBytes) -> Iterator[Command]:
+    """Have new connections shown another certificate; those that are open go on."""
+    yield Command(f"set ssl cert {_escaped(file)} <<", Answer.TRANSACTION, pem)
+    yield Command(f"commit ssl cert {_escaped(file)}", Answer.COMMITTED)
+
+
+def abort_certificate(file: str) -> Command:
+    """Let go of a change to a certificate that was not committed."""
+    return Command(f"abort ssl cert {_escaped(file)}")
 
 
 def add_entry(map_file: str, key: str, value: str) -> Command:

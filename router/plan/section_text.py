@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from router.model import Certificate
+
 _SECTIONS = frozenset({"frontend", "backend", "listen", "defaults", "global", "resolvers", "peers", "userlist", "ring"})
 _NEEDS_READING = frozenset("\"'\\#$")
 """What makes a line more than its words."""
@@ -58,15 +60,39 @@ class Allowlist:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateFile:
+    """The file of what a Route's port shows to clients."""
+
+    name: str
+    """What HAProxy knows it by: the path."""
+    written: str
+    """What a configuration has of it: the path, in quotes if need be."""
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class HotFiles:
+    """What a section names and can be another one while HAProxy runs."""
+
+    allowlist: Allowlist | None = None
+    certificate: CertificateFile | None = None
+
+
+_NONE_HOT = HotFiles()
+
+
+@dataclass(frozen=True, slots=True)
 class SectionText:
     """A section of the usual form: at most one frontend of the port's name, and one backend of the Route's."""
 
     fixed: str
-    """All that only a reload can change; what is written of the allowlist left out."""
+    """All that only a reload can change; what is written of the allowlist and of the certificate left out."""
     servers: Mapping[str, ServerLine]
     """By name, in the order of the text."""
     allowlist: Allowlist | None = None
     """None where the text has none, whatever the Route asks for."""
+    certificate: CertificateFile | None = None
+    """None where its port does not end TLS."""
 
     @property
     def goes_by_ids(self) -> bool:
@@ -80,7 +106,7 @@ def read_section(
     frontend: str | None,
     backend: str,
     defaults: Mapping[str, tuple[str, ...]] = _NO_DEFAULTS,
-    allowlist: Allowlist | None = None,
+    hot: HotFiles = _NONE_HOT,
 ) -> SectionText | None:
     """Take a rendered section apart.
 
@@ -89,15 +115,13 @@ def read_section(
         frontend: the name that its frontend must have; None if there must be none.
         backend: the name that its backend must have.
         defaults: the words of ``default-server`` lines that hold for backends, as ``default_server_words`` gives them.
-        allowlist: of the Route, if it has one.
+        hot: of the Route, as far as it has any.
 
     Returns:
         None if the section has another form, which a template of the admin's may give it: then nothing but a reload can
         be trusted to change it.
     """
     lines = list(_lines(text))
-    # With single spaces, as this module has its lines.
-    written = " ".join(allowlist.written.split()) if allowlist is not None else ""
     # What a proxy takes its defaults from is fixed text as any other.
     heads = [words[:2] for words in lines if words[0] in _SECTIONS]
     expected = [["frontend", frontend]] if frontend is not None else []
@@ -107,7 +131,6 @@ def read_section(
     options: tuple[str, ...] = ()
     fixed: list[str] = []
     servers: dict[str, ServerLine] = {}
-    is_written = False
     for words in lines:
         if words[0] in _SECTIONS:
             section = words[0]
@@ -124,12 +147,32 @@ def read_section(
                 return None
             servers[words[1]] = server
             continue
-        line = " ".join(words)
-        if written and written in line:
-            is_written = True
-            line = line.replace(written, "<allowlist>")
-        fixed.append(line)
-    return SectionText("\n".join(fixed), servers, allowlist if is_written else None)
+        fixed.append(" ".join(words))
+    return _taken_apart("\n".join(fixed), servers, hot)
+
+
+def _taken_apart(fixed: str, servers: Mapping[str, ServerLine], hot: HotFiles) -> SectionText:
+    """Take what can be changed while HAProxy runs out of a section's text."""
+    allowlist, certificate = hot.allowlist, hot.certificate
+    written = _single_spaced(allowlist.written) if allowlist is not None else ""
+    if not written or written not in fixed:
+        allowlist = None
+    else:
+        fixed = fixed.replace(written, "<allowlist>")
+    if certificate is not None:
+        fixed = fixed.replace(_single_spaced(certificate.written), "<certificate>")
+    return SectionText(fixed, servers, allowlist, certificate)
+
+
+def ends_tls(text: str, certificate: CertificateFile) -> bool:
+    """Say whether each port that a rendered section binds shows this certificate."""
+    binds = [" ".join(words) for words in _lines(text) if words[0] == "bind"]
+    shown = f" crt {_single_spaced(certificate.written)}"
+    return bool(binds) and all(" ssl" in bind and shown in bind for bind in binds)
+
+
+def _single_spaced(text: str) -> str:
+    return " ".join(text.split())
 
 
 def frontend_limit(text: str) -> int | None:

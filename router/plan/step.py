@@ -61,6 +61,13 @@ class Step:
         self.networks = networks
         return True
 
+    def set_certificate(self, place_text: SectionText, wanted: SectionText) -> bool:
+        """Show another certificate; the file that HAProxy was loaded with gives it its name, whatever is in it by then."""
+        if place_text.certificate is None or wanted.certificate is None:
+            return place_text.certificate is wanted.certificate
+        self.opening += commands.set_certificate(place_text.certificate.name, wanted.certificate.certificate.pem)
+        return True
+
     def change_servers(
         self, before: Mapping[str, ServerLine], after: Mapping[str, ServerLine], ending: Collection[str] = ()
     ) -> bool:

@@ -10,10 +10,11 @@ from dataclasses import replace
 from operator import attrgetter
 from typing import Protocol
 
-from router.model import Frontend, Model, RouteSection, SharedFrontend, SniHost, Spot
+from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot
 from router.ordered import differences
 from router.plan import commands
 from router.plan.commands import Command
+from router.plan.difference import difference, ending, is_same_port
 from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
 from router.plan.running import Running
 from router.plan.section_text import SectionText
@@ -25,6 +26,9 @@ class Texts(Protocol):
 
     def text(self, section: RouteSection) -> SectionText | None:
         """Give a section; None where only a reload can be trusted to change it."""
+
+    def text_after(self, before: RouteSection, section: RouteSection) -> SectionText | None:
+        """Give the same of a section that takes the place of another one; the servers may be all that differs."""
 
     def text_in_place(self, section: RouteSection, place: RouteSection) -> SectionText | None:
         """Give what a Route's section would be, were it served by ``place``, which is of the pool."""
@@ -102,7 +106,7 @@ class Update:
         step.close_port()
         if name in self._running.moved:
             step.retiring.append(commands.delete_entry(self._running.owners_file, place.backend.name))
-        step.change_servers(text.servers, {}, _ending(section, after) if after is not None else ())
+        step.change_servers(text.servers, {}, ending(section, after) if after is not None else ())
         return step
 
     def _forget(self, name: str) -> str:
@@ -120,7 +124,7 @@ class Update:
     def _open(self, name: str, section: RouteSection) -> bool:
         """Serve a Route by a place that nobody uses, if there is one that is just as the Route's own would be."""
         own = self._running.named.get(name) if name in self._closed else None
-        if own is not None and own.frontend == section.frontend:
+        if own is not None and is_same_port(own, section):
             place_text, text = self._texts.text(own), self._texts.text(section)
             step = self._opened_step(own, place_text, text)
             if step is not None:
@@ -153,6 +157,9 @@ class Update:
         step = Step(place, self._leaving, text.goes_by_ids)
         if not step.set_networks(place_text, self._networks.get(step.backend), text):
             return None
+        # Whatever it showed when it was closed.
+        if not step.set_certificate(place_text, text):
+            return None
         if not step.change_servers({}, text.servers):
             return None
         step.open_port()
@@ -163,7 +170,7 @@ class Update:
         if self._change_in_place(name, before, after):
             return
         # It keeps its place until it is served by another one.
-        closed = self._closed_step(name, before, after) if before.frontend != after.frontend else None
+        closed = self._closed_step(name, before, after) if not is_same_port(before, after) else None
         former_moved, former_closed = self._moved.get(name), set(self._closed)
         if closed is not None:
             self._forget(name)
@@ -177,15 +184,16 @@ class Update:
             self._closed = former_closed
             if former_moved is not None:
                 self._moved[name] = former_moved
-        self._keep(after, before, _difference(before, after))
+        self._keep(after, before, difference(before, after))
 
     def _change_in_place(self, name: str, before: RouteSection, after: RouteSection) -> bool:
         place = self._running.place(name)
-        text_before, text = self._texts.text(before), self._texts.text(after)
-        if place is None or text_before is None or text is None or before.frontend != after.frontend:
+        text_before, text = self._texts.text(before), self._texts.text_after(before, after)
+        if place is None or text_before is None or text is None or not is_same_port(before, after):
             return False
         place_text: SectionText | None = None
-        if text.fixed != text_before.fixed or networks_of(text) != networks_of(text_before):
+        shows_another = text.certificate != text_before.certificate
+        if text.fixed != text_before.fixed or networks_of(text) != networks_of(text_before) or shows_another:
             place_text = self._texts.text(place)
             if name in self._running.moved:
                 text = self._texts.text_in_place(after, place)
@@ -194,7 +202,11 @@ class Update:
         step = Step(place, self._leaving, text.goes_by_ids)
         if place_text is not None and not step.set_networks(place_text, self._networks.get(step.backend), text):
             return False
-        if not step.change_servers(text_before.servers, text.servers, _ending(before, after)):
+        if place_text is not None and shows_another:
+            if not step.set_certificate(place_text, text):
+                return False
+            self._new_sections = True
+        if not step.change_servers(text_before.servers, text.servers, ending(before, after)):
             return False
         self._take(step)
         return True
@@ -282,9 +294,17 @@ class Update:
         todo = (*self._unmapping, *self._closing, *self._opening, *self._leading, *self._retiring)
         if not reasons and not self._changed:
             return NoChange()
-        after = replace(
-            self._running,
-            model=self._partly(desired) if reasons else replace(desired, pool=self._running.model.pool),
+        running = self._running
+        # Not by "replace", which looks at each field, and is a tenth of what a moved endpoint costs here.
+        after = Running(
+            model=self._partly(desired)
+            if reasons
+            else Model(desired.routes, desired.shared, running.model.pool, desired.saved),
+            named=running.named,
+            pool=running.pool,
+            sni_pool=running.sni_pool,
+            hosts_files=running.hosts_files,
+            owners_file=running.owners_file,
             moved=self._moved,
             owners=self._owners,
             closed=frozenset(self._closed),
@@ -314,32 +334,3 @@ class Update:
             self._running.model.pool,
             self._running.model.saved,
         )
-
-
-def _ending(before: RouteSection, after: RouteSection) -> frozenset[str]:
-    """Give the servers whose connections end with them: those of endpoints that left, where the Route wants that.
-
-    A Route that goes, or moves to another port, is no reason to end any: its endpoints are there.
-    """
-    if not after.backend.shutdown_sessions_on_removed:
-        return frozenset()
-    # Under another name (of its Service's port, say) an endpoint is there all the same.
-    there = {(server.address, server.port) for server in after.backend.servers}
-    return frozenset(each.name for each in before.backend.servers if (each.address, each.port) not in there)
-
-
-def _difference(before: RouteSection, after: RouteSection) -> ReloadCause:
-    former, wanted = before.frontend, after.frontend
-    if former is not None and wanted is not None and former.spot != wanted.spot:
-        return ReloadCause.PORT_CHANGED
-    if former != wanted and _ips(former) != _ips(wanted):
-        return ReloadCause.ADDRESS_CHANGED
-    if (former is None) is not (wanted is None):
-        return ReloadCause.PORT_CHANGED
-    if before.backend.servers != after.backend.servers:
-        return ReloadCause.SERVERS_CHANGED
-    return ReloadCause.OPTIONS_CHANGED
-
-
-def _ips(frontend: Frontend | None) -> tuple[str, ...]:
-    return frontend.ips if frontend is not None else ()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from types import MappingProxyType
 
 from router.admission import Verdict
@@ -41,8 +42,8 @@ class Snapshot:
 
 def differs(one: Snapshot, other: Snapshot) -> bool:
     """Say whether two snapshots differ. What is the same object in both, as most is after a small change, is not looked into."""
-    return any(a is not b and a != b for a, b in zip(_values(one), _values(other), strict=True))
+    # The same objects are passed over by the comparison of tuples.
+    return _values(one) != _values(other)
 
 
-def _values(snapshot: Snapshot) -> tuple[object, ...]:
-    return tuple(getattr(snapshot, each.name) for each in fields(snapshot))
+_values: Callable[[Snapshot], tuple[object, ...]] = attrgetter(*(each.name for each in fields(Snapshot)))

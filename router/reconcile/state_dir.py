@@ -8,7 +8,7 @@ haproxy.files           how many files a HAProxy in a container of its own may h
 claims.json             what was won, where the input is a folder
 generations.json        whom HAProxy may share ports with, for HAProxy's container
 servers.state           which servers the last worker knew to be down, for the next one
-maps/                   map and ACL files, named by their content; unused ones are swept after a success
+maps/                   map and ACL files, and certificates with their keys, named by their content; unused ones are swept after a success
 run/                    the sockets
 lock                    held while a router uses the directory
 """
@@ -24,6 +24,7 @@ from pathlib import Path
 
 from router import owned
 from router.errors import SettingsError
+from router.model import PrivateBytes
 
 
 class StateDir:
@@ -178,7 +179,7 @@ class StateDir:
                 continue
             # Beside it, under a name of its own, so that two threads that write the same file do not meet. Not synced: there
             # may be thousands, and what a crash of the host leaves of them is looked at by the next router.
-            owned.write_file(path.with_suffix(suffix), content)
+            owned.write_file(path.with_suffix(suffix), content, private=isinstance(content, PrivateBytes))
             with self._changing:
                 # Together, for another thread may be sweeping.
                 path.with_suffix(suffix).rename(path)

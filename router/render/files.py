@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files as resources
 
-from router.model import RouteSection, SniHost, Spot
+from router.model import PrivateBytes, RouteSection, SniHost, Spot
 
-ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT = "allow", "sni", "owners", "hello"
+ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE = "allow", "sni", "owners", "hello", "cert"
 """How the names of the files of each kind begin."""
 
 
@@ -27,6 +27,17 @@ def allowlist_file(section: RouteSection) -> tuple[str, bytes] | None:
     if networks is None or not section.route:
         return None
     return _named(ALLOWLIST, "acl", [f"# {section.asker}", *networks])
+
+
+def certificate_file(section: RouteSection) -> tuple[str, PrivateBytes] | None:
+    """Give name and content of the file of what a Route's port shows to clients; None where it does not end TLS.
+
+    Two Routes with one certificate have a file each, as with allowlists: text outside of the PEM blocks says nothing to OpenSSL.
+    """
+    if section.frontend is None or section.frontend.tls is None:
+        return None
+    content = PrivateBytes(f"# {section.asker}\n".encode() + section.frontend.tls.certificate.pem)
+    return f"{CERTIFICATE}-{_digest(content)}.pem", content
 
 
 def owners_file() -> tuple[str, bytes]:
@@ -48,4 +59,8 @@ def hello_script() -> tuple[str, bytes]:
 
 def _named(kind: str, suffix: str, lines: Iterable[str]) -> tuple[str, bytes]:
     content = "".join(f"{line}\n" for line in lines).encode()
-    return f"{kind}-{hashlib.sha256(content).hexdigest()[:16]}.{suffix}", content
+    return f"{kind}-{_digest(content)}.{suffix}", content
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

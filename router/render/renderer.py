@@ -12,8 +12,18 @@ from itertools import chain
 from router.admission.pool import allowlist_id
 from router.errors import SettingsError, TemplateError
 from router.model import Frontend, Model, RouteSection, SharedFrontend, SniHost, Step, frontend_name
-from router.plan.section_text import Allowlist, SectionText, default_server_words, frontend_limit, read_section
+from router.plan.section_text import (
+    Allowlist,
+    CertificateFile,
+    HotFiles,
+    SectionText,
+    default_server_words,
+    ends_tls,
+    frontend_limit,
+    read_section,
+)
 from router.render import files
+from router.render.derived import derived
 from router.render.listen import ListenAddress, listen_addresses, named_addresses
 from router.render.quoting import quoted
 from router.render.result import Owner, Part, PortOwner, Rendered, SectionFailure
@@ -50,6 +60,8 @@ class Renderer:
         self._routes: dict[int, Part] = {}
         self._shared: dict[int, Part] = {}
         self._pool: dict[int, Part] = {}
+        self._derived: dict[int, tuple[RouteSection, SectionText]] = {}
+        """What sections say that nobody has rendered yet; they hold their sections likewise."""
 
     def render(self, model: Model) -> Rendered:
         """Give the configuration for a model.
@@ -65,6 +77,10 @@ class Renderer:
         remembered = self._pool
         pool = {id(section): remembered.get(id(section)) or self._route(section) for section in model.pool}
         self._routes, self._pool = routes, pool
+        for key, (_, text) in self._derived.items():
+            if key in routes and routes[key].read is None:
+                routes[key].read = (text,)
+        self._derived = {}
         failed = {part.owner for part in routes.values() if part.failure is not None}
         shared = self._shared_parts(model.shared, failed)
         own = self._global if Step.CONNECTIONS not in model.saved else self._global_without_maxconn
@@ -79,7 +95,7 @@ class Renderer:
 
     def forget(self) -> None:
         """Remember nothing: every section is rendered anew."""
-        self._routes, self._shared, self._pool = {}, {}, {}
+        self._routes, self._shared, self._pool, self._derived = {}, {}, {}, {}
 
     def renders(self, section: RouteSection) -> bool:
         """Say whether the template has no fault with a section of the pool; it is rendered and remembered."""
@@ -91,6 +107,8 @@ class Renderer:
     def text(self, section: RouteSection) -> SectionText | None:
         """Give a Route's section taken apart; None where only a reload can be trusted to change it."""
         remembered = self._routes.get(id(section)) or self._pool.get(id(section))
+        if remembered is None and id(section) in self._derived:
+            return self._derived[id(section)][1]
         if remembered is None:
             remembered = self._route(section)
             (self._routes if section.route else self._pool)[id(section)] = remembered
@@ -98,8 +116,23 @@ class Renderer:
             return None
         return self._read(section, remembered)
 
+    def text_after(self, before: RouteSection, section: RouteSection) -> SectionText | None:
+        """Give the same of a Route's section that was another one before, and may differ in its servers alone."""
+        if self._templates.is_packaged and id(section) not in self._routes:
+            known = self.text(before)
+            text = derived(known, before, section) if known is not None else None
+            if text is not None:
+                self._derived[id(section)] = section, text
+                return text
+        return self.text(section)
+
     def text_in_place(self, section: RouteSection, place: RouteSection) -> SectionText | None:
-        """Give what a Route's section would be, were it served by a backend of the pool; as ``text``."""
+        """Give what a Route's section would be, were it served by a backend of the pool; as ``text``.
+
+        No port of the pool ends TLS.
+        """
+        if section.frontend is not None and section.frontend.tls is not None:
+            return None
         moved = replace(
             section,
             backend=replace(
@@ -164,10 +197,20 @@ class Renderer:
                     frontend=frontend_name(*section.frontend.spot) if section.frontend is not None else None,
                     backend=section.backend.name,
                     defaults=self._default_server,
-                    allowlist=self._allowlist(section, part),
+                    hot=HotFiles(self._allowlist(section, part), self._certificate(section, part)),
                 ),
             )
         return part.read[0]
+
+    def _certificate(self, section: RouteSection, part: Part) -> CertificateFile | None:
+        path = self._path(part.files, files.CERTIFICATE)
+        if path is None or section.frontend is None or section.frontend.tls is None:
+            return None
+        return CertificateFile(path, quoted(path), section.frontend.tls.certificate)
+
+    def _path(self, made: Iterable[str], kind: str) -> str | None:
+        name = next((name for name in made if name.startswith(f"{kind}-")), None)
+        return str(self._settings.maps_dir / name) if name is not None else None
 
     def _allowlist(self, section: RouteSection, part: Part) -> Allowlist | None:
         networks = section.backend.allowlist
@@ -192,7 +235,16 @@ class Renderer:
     def _route(self, section: RouteSection) -> Part:
         if not section.route:
             return self._part(ROUTE, section, None, files.owners_file(), place=section)
-        return self._part(ROUTE, section, section.asker, files.allowlist_file(section))
+        part = self._part(ROUTE, section, section.asker, files.allowlist_file(section), files.certificate_file(section))
+        certificate = self._certificate(section, part)
+        if part.failure is None and certificate is not None and not ends_tls(part.text.decode(), certificate):
+            # A template of the admin's that knows nothing of TLS would take what clients send in plain text.
+            problem = (
+                "binds a port without the certificate (certificate_file) of a Route that ends TLS; see docs/tls.md"
+            )
+            failure = SectionFailure(part.owner, TemplateError(ROUTE, None, problem))
+            return Part(section, part.owner, b"", 0, {}, failure)
+        return part
 
     def _shared_part(self, frontend: SharedFrontend, failed: set[Owner | None]) -> Part:
         made = files.hosts_file(frontend.spot, _served(frontend.hosts, failed))
@@ -234,6 +286,7 @@ class Renderer:
                 "route": subject,
                 "frontend_name": frontend_name(*subject.frontend.spot) if subject.frontend is not None else None,
                 "allowlist_file": paths.get(files.ALLOWLIST),
+                "certificate_file": paths.get(files.CERTIFICATE),
                 "allowlist_id": allowlist_id(place, tuple(self._settings.addresses)) if place is not None else None,
                 "owners_file": paths.get(files.OWNERS),
             }

@@ -98,7 +98,7 @@ class TemplateSet:
             return (self.file(name),) * text.count("\n")
         return origins(marked)[: text.count("\n")]
 
-    @property
+    @cached_property
     def is_packaged(self) -> bool:
         """Whether these are the router's own, with nothing replaced or added."""
         return all(file == name.removeprefix(_PACKAGED) for name, (_, file) in self._sources.items())

@@ -11,9 +11,10 @@ import pytest
 
 from tests.support.api_server import ApiServer
 from tests.support.commands import invoke
-from tests.support.objects import route
+from tests.support.objects import ANNOTATIONS, route, service
 
 NAMESPACE = "openshift-ingress"
+SINCE = "2026-01-01T00:00:00Z"
 
 
 @pytest.fixture
@@ -60,6 +61,56 @@ def test_statuses_become_claims(api: ApiServer, tmp_path: Path) -> None:
     assert (api.get("PortClaim", NAMESPACE, "tcp-router-6620") or {})["spec"]["holder"]["uid"] == uid
     # What is written is not asked of statuses again.
     assert adopt(api, tmp_path)[1] == ""
+
+
+def test_services_that_ask_are_taken_over(api: ApiServer, tmp_path: Path) -> None:
+    """By their condition, each of their ports; one that says it of a port of somebody else, or of one that it does not ask for, is told or passed over."""
+    api.create(told_service("pg", "pg=7001 metrics=7002", "has pg=7001 metrics=7002"))
+    api.create(told_service("single", "7003", "has 7003; second: port 1 is reserved"))
+    api.create(told_service("other", "7004", "has 7005"))
+    api.create(told_service("thief", "6620", "has 6620"))
+    code, out, problems = adopt(api, tmp_path)
+    assert code == 1
+    assert out.splitlines() == [
+        "adopted: tcp-router-7001: port 7001: Service team/pg port pg",
+        "adopted: tcp-router-7002: port 7002: Service team/pg port metrics",
+        "adopted: tcp-router-7003: port 7003: Service team/single",
+    ]
+    assert "doubtful: port 6620: Route team/db, Service team/thief: each says that it holds this" in problems
+    rows = [
+        {"kind": "Service", "namespace": "team", "name": "thief", "port": 6620, "verdict": "rejected"},
+        {"namespace": "team", "name": "db", "port": 6620, "verdict": "admitted"},
+    ]
+    (tmp_path / "served.json").write_text(json.dumps(rows))
+    assert adopt(api, tmp_path, "--served", str(tmp_path / "served.json"))[1].startswith("adopted: tcp-router-6620")
+
+
+def told_service(name: str, ports: str, said: str) -> dict[str, Any]:
+    """Make a Service that asks for ports, whose condition says that it has some."""
+    made = service(name)
+    made["metadata"]["annotations"] = {
+        f"{ANNOTATIONS}router-name": "tcp-router",
+        f"{ANNOTATIONS}external-tcp-port": ports,
+    }
+    named = [pair.partition("=")[0] for pair in ports.split(" ")] if "=" in ports else ["tcp"]
+    made["spec"]["ports"] = [
+        {"name": each, "port": 5432 + number, "protocol": "TCP"} for number, each in enumerate(named)
+    ]
+    condition = {"type": "tcp-router.openshift.io/Admitted", "status": "True", "reason": "Admitted"}
+    made["status"] = {"conditions": [{**condition, "message": f"tcp-router: {said}", "lastTransitionTime": SINCE}]}
+    return made
+
+
+def test_who_has_nothing_to_take_over_is_told(api: ApiServer, tmp_path: Path) -> None:
+    """Where it was looked for: a router of another name has nothing, and no holder has another uid."""
+    code, out, problems = adopt(api, tmp_path, "--router-name", "wrong")
+    assert (code, out) == (0, "")
+    assert (
+        "nothing to adopt: 0 Routes and Services ask for router wrong, and their statuses say nothing beyond the 0 PortClaims of ledger wrong"
+    ) in problems
+    code, out, problems = adopt(api, tmp_path, "--by-name")
+    assert (code, out) == (0, "")
+    assert "nothing to bind" in problems
 
 
 def test_a_cluster_without_the_kind_is_told_how_to_have_it(api: ApiServer, tmp_path: Path) -> None:

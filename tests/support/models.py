@@ -9,6 +9,7 @@ from router.model import (
     Backend,
     Frontend,
     PortOptions,
+    PortTls,
     RouteSection,
     Server,
     SharedFrontend,
@@ -47,6 +48,7 @@ def section(
     *servers: Server,
     namespace: str = "team",
     options: PortOptions | None = None,
+    tls: PortTls | None = None,
     **of_backend: Any,
 ) -> RouteSection:
     """Make the section of a Route; ``port`` None is one that is reached through shared ports only."""
@@ -66,7 +68,7 @@ def section(
     }
     asker = Asker.route(namespace, route)
     backend = Backend(name=backend_name(asker), servers=tuple(sorted(servers)), **{**values, **of_backend})
-    frontend = Frontend(port, options or port_options()) if port is not None else None
+    frontend = Frontend(port, options or port_options(), tls=tls) if port is not None else None
     return RouteSection(asker, backend, frontend)
 
 

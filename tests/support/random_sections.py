@@ -8,7 +8,11 @@ from dataclasses import dataclass, replace
 from hypothesis import strategies as st
 
 from router.model import Frontend, RouteSection, Server
+from tests.support.certificates import make, shown_by
 from tests.support.models import port_options, section
+
+CERTIFICATES = tuple(make(f"{name}.example.com") for name in "abc")
+_PORTS_TLS = (None, None, None, *map(shown_by, CERTIFICATES))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,4 +63,5 @@ def _sections(draw: st.DrawFn, name: str, port: int | None, servers: st.SearchSt
     )
     if port is None:
         return made
-    return replace(made, frontend=Frontend(port, port_options(maxconn=draw(st.sampled_from((None, None, None, 9))))))
+    options = port_options(maxconn=draw(st.sampled_from((None, None, None, 9))))
+    return replace(made, frontend=Frontend(port, options, tls=draw(st.sampled_from(_PORTS_TLS))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -39,6 +40,8 @@ class State:
     """By shared port: the Route of each host."""
     networks: Mapping[str, frozenset[str]]
     """By Route with a port of the pool or an allowlist: who may connect."""
+    certificates: Mapping[str, str]
+    """By Route whose port ends TLS: the fingerprint of what it shows."""
 
 
 @dataclass(slots=True)
@@ -85,7 +88,9 @@ class Applying:
         closed = self.running.closed | self.running.moved.keys()
         named = {section.backend.name: str(key) for key, section in self.running.named.items() if key not in closed}
         owner = {**named, **moved}
-        return State(self._servers(owner), self._open_ports(), self._hosts(owner), self._networks())
+        return State(
+            self._servers(owner), self._open_ports(), self._hosts(owner), self._networks(), self._certificates()
+        )
 
     def _servers(self, owner: Mapping[str, str]) -> Mapping[str, frozenset[tuple[str, ...]]]:
         limits = {}
@@ -146,6 +151,21 @@ class Applying:
             listed = frozenset(line.split()[1] for line in self.ask(f"show acl {path}").splitlines() if line)
             if listed != {"0.0.0.0/0", "::/0"}:
                 found[key] = listed
+        return found
+
+    def _certificates(self) -> Mapping[str, str]:
+        assert self.running is not None
+        assert "\n*" not in self.ask("show ssl cert"), "a change to a certificate was left behind"
+        found = {}
+        for section in self.running.model.routes:
+            place = self.running.place(section.backend.name)
+            assert place is not None
+            text = self.renderer.text(place)
+            if text is None or text.certificate is None:
+                continue
+            path = text.certificate.name.replace("\\", "\\\\").replace(" ", "\\ ")
+            (shown,) = re.findall(r"SHA1 FingerPrint: (\w+)", self.ask(f"show ssl cert {path}"))
+            found[f"{section.namespace}/{section.route}"] = shown
         return found
 
 

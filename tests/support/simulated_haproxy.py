@@ -14,6 +14,7 @@ _WORD = re.compile(r"(?:\\.|[^\s\\])+")
 _ALLOWLIST = re.compile(r"tcp-request content reject if !\{ src -f (.+) \}")
 _POOL_ALLOWLIST = re.compile(r"tcp-request content reject if !\{ src -u ([0-9]+) (.+) \}")
 _HOSTS = re.compile(r"map_str\((.*?)\)")
+_CERTIFICATE = re.compile(r" crt ('[^']*'|\S+)")
 _QUOTES = "\"'\\"
 
 
@@ -45,6 +46,7 @@ class _Frontend:
     fixed: list[str] = field(default_factory=list)
     backend: str = ""
     hosts_file: str = ""
+    certificate: str = ""
     is_open: bool = True
 
 
@@ -62,10 +64,15 @@ class SimulatedHaproxy:
     _frontends: dict[str, _Frontend] = field(default_factory=dict)
     _backends: dict[str, _Backend] = field(default_factory=dict)
     _files: dict[str, dict[str, str]] = field(default_factory=dict)
+    _certificates: dict[str, bytes] = field(default_factory=dict)
+    _transaction: tuple[str, bytes] | None = None
 
     def __post_init__(self) -> None:
         for name, content in self.rendered.files.items():
             if name.endswith(".lua"):
+                continue
+            if name.endswith(".pem"):
+                self._certificates[str(self.maps_dir / name)] = content.partition(b"\n")[2]
                 continue
             lines = [line.split() for line in content.decode().splitlines() if not line.startswith("#")]
             self._files[str(self.maps_dir / name)] = {words[0]: " ".join(words[1:]) for words in lines}
@@ -117,6 +124,9 @@ class SimulatedHaproxy:
         if found := _HOSTS.search(line):
             frontend.hosts_file = found[1].strip(_QUOTES)
             line = line.replace(found[1], "")
+        if found := _CERTIFICATE.search(line):
+            frontend.certificate = found[1].strip(_QUOTES)
+            line = line.replace(found[1], "")
         frontend.fixed.append(line)
 
     # Commands
@@ -129,10 +139,26 @@ class SimulatedHaproxy:
         """
         for command in commands:
             words = [re.sub(r"\\(.)", r"\1", word) for word in _WORD.findall(command.text)]
-            answer = self._execute(words)
+            answer = self._execute_certificate(words, command.payload) or self._execute(words)
             if answer is not command.answer:
                 raise Refused(f"{command} is answered by {answer}")
             self.executed += 1
+
+    def _execute_certificate(self, words: list[str], payload: bytes) -> Answer | None:
+        match words:
+            case ["set", "ssl", "cert", path, "<<"]:
+                if path not in self._certificates or self._transaction is not None:
+                    raise Refused(f"there is no certificate {path}, or another one waits to be committed")
+                self._transaction = path, payload
+                return Answer.TRANSACTION
+            case ["commit", "ssl", "cert", path]:
+                if self._transaction is None or self._transaction[0] != path:
+                    raise Refused(f"nothing was begun with {path}")
+                self._certificates[path] = self._transaction[1]
+                self._transaction = None
+                return Answer.COMMITTED
+            case _:
+                return None
 
     def _execute(self, words: list[str]) -> Answer:  # noqa: C901, PLR0911 - one case for each command
         match words:
@@ -211,7 +237,9 @@ class SimulatedHaproxy:
     def open_ports(self) -> Mapping[str, Served]:
         """Give what clients of each open port that one Route has get."""
         return {
-            name: self._served(frontend.backend, frontend.fixed)
+            name: self._served(
+                frontend.backend, [*frontend.fixed, self._certificates.get(frontend.certificate, b"").decode()]
+            )
             for name, frontend in self._frontends.items()
             if frontend.is_open and not frontend.hosts_file
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.ordered import SortedMap
+from router.ordered import SortedMap, differences
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.one_of(st.none(), st.text(max_size=1)))))
@@ -30,3 +30,42 @@ def test_it_is_a_sorted_dict(steps: list[tuple[int, str | None]]) -> None:
         assert all(key in mapping and mapping[key] == value for key, value in then.items())
     assert (published[0][0] == published[-1][0]) == (not expected)
     assert made.mapping() is published[-1][0]
+
+
+class _Member:
+    """Equal to nothing but itself."""
+
+
+_MEMBERS = tuple(_Member() for _ in range(1_100))
+
+
+@given(
+    st.integers(0, len(_MEMBERS)),
+    st.sets(st.integers(0, len(_MEMBERS)), max_size=3),
+    st.sets(st.integers(0, len(_MEMBERS)), max_size=3),
+    st.sets(st.integers(0, len(_MEMBERS)), max_size=2),
+)
+def test_what_differs_is_found(size: int, gone: set[int], replaced: set[int], come: set[int]) -> None:
+    """Members that go, come, or are others now, of few and of many: each is among what is given, and alone it is all that is given."""
+    before = _MEMBERS[:size]
+    after: list[_Member] = []
+    for place, member in enumerate((*before, None)):
+        after += [_Member()] if place in come else []
+        if member is not None and place not in gone:
+            after.append(_Member() if place in replaced else member)
+    lost, found = differences(before, tuple(after))
+    assert set(before) - set(after) <= set(lost) <= set(before)
+    assert set(after) - set(before) <= set(found) <= set(after)
+    if len(before) == len(after) and not gone and not come:
+        assert len(lost) == len(found) == len(set(before) - set(after))
+    if len(set(before) ^ set(after)) == 1:
+        assert len(lost) + len(found) == 1
+
+
+def test_equal_members_may_be_passed_over() -> None:
+    """One that is equal and another object is no difference that has to be told."""
+    before = tuple(str(number) for number in range(600))
+    after = tuple(f"{number}" for number in range(600))
+    assert before is not after
+    lost, found = differences(before, after)
+    assert all(one == other for one, other in zip(lost, found, strict=True))

@@ -14,7 +14,9 @@ _PIECE = 1 << 18
 _RETRY_S = 0.005
 
 
-def command(socket_path: Path, text: str, timeout_s: float, sent: Callable[[], None] | None = None) -> str:
+def command(
+    socket_path: Path, text: str, timeout_s: float, sent: Callable[[], None] | None = None, *, payload: bytes = b""
+) -> str:
     """Send one line and give the whole answer.
 
     Args:
@@ -22,6 +24,7 @@ def command(socket_path: Path, text: str, timeout_s: float, sent: Callable[[], N
         text: one command, or several with ``;`` between them; no line break.
         timeout_s: seconds for everything together, from connecting to the end of the answer.
         sent: is told when the socket has it.
+        payload: lines that belong to the command, none of them empty; an empty one ends them.
 
     Raises:
         HaproxyUnreachable: nobody listens there, or the answer did not end in time.
@@ -31,7 +34,7 @@ def command(socket_path: Path, text: str, timeout_s: float, sent: Callable[[], N
     try:
         with connect(socket_path, ends_s) as connection:
             connection.settimeout(_left_s(ends_s))
-            connection.sendall(f"{text}\n".encode())
+            connection.sendall(b"%b\n%b\n" % (text.encode(), payload) if payload else f"{text}\n".encode())
             # The master answers when it knows that no further command comes.
             connection.shutdown(socket.SHUT_WR)
             if sent is not None:

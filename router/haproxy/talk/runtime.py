@@ -10,7 +10,7 @@ from pathlib import Path
 from router.errors import UnexpectedReply
 from router.haproxy.talk.cli_socket import command
 from router.haproxy.talk.stats import server_sessions
-from router.plan.commands import Answer, Command
+from router.plan.commands import Answer, Command, abort_certificate
 
 # HAProxy takes a line of 16 KiB (tune.bufsize), less some room that it reserves (tune.maxrewrite).
 _BATCH_BYTES = 12_000
@@ -23,7 +23,11 @@ _ANSWERS = {
     Answer.ADDRESS_SET: re.compile(r"(IP changed from|port changed from|no need to change the addr|nothing changed).*"),
     Answer.FRONTEND_CLOSED: re.compile(r"(All sockets are already disabled\.)?"),
     Answer.FRONTEND_OPEN: re.compile(r"(All sockets are already enabled\.)?"),
+    Answer.TRANSACTION: re.compile(r"Transaction (created|updated) for .*"),
+    # Dots while it works, and warnings, may come before.
+    Answer.COMMITTED: re.compile(r"(.*\n)*Success!"),
 }
+_BASE64 = re.compile(r"[A-Za-z0-9+/=]{16,}")
 _DELETED = re.compile(r"Server deleted\.|No such server\.")
 _STILL_THERE = re.compile(
     r"Server still has connections attached to it, cannot remove it\..*|Only servers in maintenance.*"
@@ -50,9 +54,29 @@ def run(
     """
     ends_s = time.monotonic() + timeout_s
     for batch in _batches(commands):
-        for each, reply in zip(batch, _replies(stats_socket, batch, ends_s, sent), strict=True):
-            if not _ANSWERS[each.answer].fullmatch(reply):
-                raise UnexpectedReply(f"to {each.text[:_LONGEST_SHOWN]!r} HAProxy answered {reply[:_LONGEST_SHOWN]!r}")
+        replies = _replies(stats_socket, batch, ends_s, sent)
+        if batch[0].answer is Answer.TRANSACTION and not _worked(batch[0], replies[0]):
+            # There is one transaction for all certificates: whoever left one behind, and be it a router that was killed, is not coming back.
+            abort_transaction(stats_socket, _left_s(ends_s))
+            replies = _replies(stats_socket, batch, ends_s, sent)
+        for each, reply in zip(batch, replies, strict=True):
+            if not _worked(each, reply):
+                if each.answer in {Answer.TRANSACTION, Answer.COMMITTED}:
+                    abort_transaction(stats_socket, _left_s(ends_s))
+                raise _unexpected(each, reply)
+
+
+def abort_transaction(stats_socket: Path, timeout_s: float) -> None:
+    """Let go of a change to a certificate that was begun and never committed, if there is one."""
+    listed = command(stats_socket, "show ssl cert", timeout_s)
+    for line in listed.splitlines():
+        # What waits has a star before its name.
+        if line.startswith("*"):
+            command(stats_socket, abort_certificate(line[1:]).text, timeout_s)
+
+
+def _worked(each: Command, reply: str) -> bool:
+    return _ANSWERS[each.answer].fullmatch(reply) is not None
 
 
 def delete_servers(
@@ -92,10 +116,23 @@ def delete_servers(
     return frozenset(gone)
 
 
+def _unexpected(each: Command, reply: str) -> UnexpectedReply:
+    # What HAProxy does not understand it says again, and what was to be a payload may be a private key.
+    said = _BASE64.sub("...", reply) if each.payload else reply
+    return UnexpectedReply(f"to {each.text[:_LONGEST_SHOWN]!r} HAProxy answered {said[:_LONGEST_SHOWN]!r}")
+
+
 def _batches(commands: Iterable[Command]) -> Iterator[list[Command]]:
     batch: list[Command] = []
     size = 0
     for each in commands:
+        if each.payload:
+            # What follows it on a line would be a part of it.
+            if batch:
+                yield batch
+            yield [each]
+            batch, size = [], 0
+            continue
         length = len(each.text) + 1
         if batch and size + length > _BATCH_BYTES:
             yield batch
@@ -109,7 +146,9 @@ def _batches(commands: Iterable[Command]) -> Iterator[list[Command]]:
 def _replies(
     stats_socket: Path, batch: Sequence[Command], ends_s: float, sent: Callable[[], None] | None = None
 ) -> list[str]:
-    answer = command(stats_socket, ";".join(each.text for each in batch), _left_s(ends_s), sent)
+    answer = command(
+        stats_socket, ";".join(each.text for each in batch), _left_s(ends_s), sent, payload=batch[0].payload
+    )
     replies = split_replies(answer)
     if len(replies) != len(batch):
         raise UnexpectedReply(

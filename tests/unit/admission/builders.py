@@ -63,6 +63,7 @@ def route(
     created: str | None = "2024-01-01T00:00:00Z",
     annotations: Mapping[str, str] | None = None,
     status: RouteStatus | None = None,
+    tls: RouteTLS | None = None,
     **short: str,
 ) -> Route:
     """Make a Route of ours; ``short`` annotations get our prefix, and dashes for their underscores."""
@@ -79,7 +80,7 @@ def route(
             host=host,
             alternate_backends=alternates,
             port=RoutePort(target_port=target_port) if target_port is not None else None,
-            tls=RouteTLS(termination=termination) if termination is not None else None,
+            tls=RouteTLS(termination=termination) if termination is not None else tls,
             wildcard_policy=wildcard,
         ),
         status=status or RouteStatus(),

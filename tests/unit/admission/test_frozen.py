@@ -13,7 +13,7 @@ import pytest
 from router.admission import Outcome, Verdict
 from router.model import Model, RouteSection
 
-_PLAIN = (str, int, float, bool, type(None), Enum)
+_PLAIN = (str, bytes, int, float, bool, type(None), Enum)
 
 
 def _parts(of: Any) -> dict[str, Any]:

@@ -152,18 +152,18 @@ def test_a_route_that_asks_for_nothing_is_told_what_to_add() -> None:
     assert no_tls.reason is Reason.INVALID_PORT
 
 
-@pytest.mark.parametrize("termination", ["edge", "reencrypt", "Passthrough", "\n", "x" * 10_000])
-def test_tls_is_not_ended_here(termination: str) -> None:
-    """Only passthrough and no TLS at all are served."""
+@pytest.mark.parametrize("termination", ["reencrypt", "Passthrough", "\n", "x" * 10_000])
+def test_where_tls_cannot_end(termination: str) -> None:
+    """It ends in the pods or at the edge."""
     verdict = verdict_of(route(termination=termination), *DB)
     assert verdict.reason is Reason.UNSUPPORTED_TERMINATION
     assert ascii(termination[:5])[:-1] in verdict.message
     assert len(verdict.message) < 300
 
 
-@pytest.mark.parametrize("termination", [None, "", "passthrough"])
+@pytest.mark.parametrize("termination", [None, "passthrough"])
 def test_terminations_that_are_served(termination: str | None) -> None:
-    """No tls, a tls without termination, and passthrough are the same on a port of one's own."""
+    """No tls and passthrough are the same on a port of one's own."""
     assert verdict_of(route(termination=termination), *DB).admitted
 
 

@@ -47,6 +47,8 @@ def test_router_writes_nowhere_but_to_the_shared_directory(tree: str) -> None:
     pod = router_pod(tree)
     (volume,) = (each for each in pod["volumes"] if "emptyDir" in each)
     assert volume["emptyDir"]["sizeLimit"]
+    # There are private keys in it, which are on no node's disk.
+    assert volume["emptyDir"]["medium"] == "Memory"
     for container in containers(pod).values():
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
         writable = [mount for mount in container["volumeMounts"] if not mount.get("readOnly")]

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.admission.pool import PortPool
-from router.model import Asker, Model, RouteSection, Server, SharedFrontend, SniHost
+from router.model import Asker, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.plan.running import Running, close_idle_ports, loaded
 from router.render import Renderer, TemplateSet
 from router.settings import PortRanges, RenderSettings, RouteDefaults
+from tests.support.certificates import make, pem_of, shown_by
 from tests.support.models import port_options, section, server, shared
 from tests.support.random_sections import RandomSections
 from tests.support.simulated_haproxy import SimulatedHaproxy
@@ -337,6 +338,53 @@ def test_allowlist_of_a_section_of_its_own_changes_at_runtime() -> None:
     assert plan(running, Model((unlisted,)), renderer) == Reload(
         (ReloadReason(ReloadCause.OPTIONS_CHANGED, "team/web"),)
     )
+
+
+_MADE, _RENEWED = make("web.example.com"), make("web.example.com")
+
+
+def test_another_certificate_is_set_and_committed() -> None:
+    """Under the name of the file that HAProxy was loaded with, however often it changes; the configuration on disk follows."""
+    renderer = _renderer()
+    first = section("web", 6620, _ONE, tls=shown_by(_MADE))
+    running = _running(renderer, Model((first,)))
+    file = _file(renderer, "cert", Model((first,)))
+    for made in (_RENEWED, _MADE):
+        todo = plan(
+            running, Model((replace(first, frontend=Frontend(6620, port_options(), tls=shown_by(made))),)), renderer
+        )
+        assert _texts(todo) == [f"set ssl cert {file} <<", f"commit ssl cert {file}"]
+        assert isinstance(todo, RuntimeUpdate)
+        assert todo.commands[0].payload == pem_of(made)
+        assert todo.new_sections
+        assert made.key.splitlines()[1] not in repr(todo)
+        running = todo.after
+    assert plan(running, Model((first,)), renderer) == NoChange()
+
+
+def test_a_port_that_is_opened_again_shows_what_is_wanted_then() -> None:
+    """Whatever it showed before it was closed."""
+    renderer = _renderer()
+    first = section("web", 6620, _ONE, tls=shown_by(_MADE))
+    running = _running(renderer, Model((first,)))
+    file = _file(renderer, "cert", Model((first,)))
+    closed = plan(running, Model(), renderer)
+    assert isinstance(closed, RuntimeUpdate)
+    again = section("web", 6620, _ONE, tls=shown_by(_RENEWED))
+    texts = _texts(plan(closed.after, Model((again,)), renderer))
+    assert texts.index(f"commit ssl cert {file}") < texts.index("enable frontend fe_tcp:6620")
+
+
+@pytest.mark.parametrize("port", [6620, 7001])
+def test_to_end_tls_or_to_cease_needs_a_reload(port: int) -> None:
+    """A port listens as it was loaded; one of the pool never serves without TLS whoever asked for it."""
+    renderer = _renderer()
+    plain, edge = section("web", port, _ONE), section("web", port, _ONE, tls=shown_by(_MADE))
+    for before, after in ((plain, edge), (edge, plain)):
+        todo = plan(_running(renderer, Model((before,))), Model((after,)), renderer)
+        assert isinstance(todo, Reload)
+    todo = plan(_running(renderer, Model()), Model((edge,)), renderer)
+    assert todo == Reload((ReloadReason(ReloadCause.ROUTE_ADDED, "team/web"),))
 
 
 def test_new_host_on_a_shared_port() -> None:

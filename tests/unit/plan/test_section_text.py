@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from router.model import Certificate, PrivateBytes
 from router.plan.section_text import (
     Allowlist,
+    CertificateFile,
+    HotFiles,
     SectionText,
     ServerLine,
     default_server_words,
+    ends_tls,
     frontend_limit,
     read_section,
 )
@@ -159,16 +163,30 @@ def test_path_of_the_allowlist_is_left_out(written: str) -> None:
     """Two sections that differ in the name of the ACL file only are the same but for it."""
     one = Allowlist("/a b/allow.acl", written, ("10.0.0.0/8",))
     text = f"{_FRONTEND}{_BACKEND}  tcp-request content reject if !{{ src -f {written} }}\n"
-    found = _read(text, allowlist=one)
+    found = _read(text, hot=HotFiles(one))
     assert found is not None
     assert found.fixed.endswith("src -f <allowlist> }")
     assert found.allowlist == one
 
 
+@pytest.mark.parametrize("written", ["/maps/cert.pem", "'/a  b/cert.pem'"])
+def test_certificate(written: str) -> None:
+    """What a port shows can change while HAProxy runs; that it ends TLS cannot."""
+    file = CertificateFile("/a  b/cert.pem", written, Certificate(PrivateBytes(b"key"), 1, 2))
+    bind = f"frontend fe_tcp:7001\n  bind :7001 ssl crt {written} ssl-min-ver TLSv1.2\n"
+    found = _read(bind + _BACKEND, hot=HotFiles(certificate=file))
+    assert found is not None
+    assert found.certificate == file
+    assert "bind :7001 ssl crt <certificate> ssl-min-ver TLSv1.2" in found.fixed
+    assert ends_tls(bind, file)
+    assert not ends_tls(f"{bind}  bind :::7001\n", file)
+    assert not ends_tls(f"# crt {written} ssl\n", file)
+
+
 def test_allowlist_that_is_not_written_is_none() -> None:
     """What the Route asks for is of no use where the template does not write it: HAProxy knows nothing of it."""
     text = "backend be_tcp:team:db\n  balance leastconn\n"
-    found = read_section(text, frontend=None, backend="be_tcp:team:db", allowlist=Allowlist("#7001", "-u 7001", ()))
+    found = read_section(text, frontend=None, backend="be_tcp:team:db", hot=HotFiles(Allowlist("#7001", "-u 7001", ())))
     assert found is not None
     assert found.allowlist is None
 

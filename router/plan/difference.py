@@ -1,0 +1,46 @@
+"""In what two sections of one Route differ; pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from router.model import Frontend, RouteSection
+from router.plan.outcome import ReloadCause
+
+
+def ending(before: RouteSection, after: RouteSection) -> frozenset[str]:
+    """Give the servers whose connections end with them: those of endpoints that left, where the Route wants that.
+
+    A Route that goes, or moves to another port, is no reason to end any: its endpoints are there.
+    """
+    if not after.backend.shutdown_sessions_on_removed:
+        return frozenset()
+    # Under another name (of its Service's port, say) an endpoint is there all the same.
+    there = {(server.address, server.port) for server in after.backend.servers}
+    return frozenset(each.name for each in before.backend.servers if (each.address, each.port) not in there)
+
+
+def difference(before: RouteSection, after: RouteSection) -> ReloadCause:
+    """Name the kind of what two sections of one Route differ in, where that needs a reload."""
+    former, wanted = before.frontend, after.frontend
+    if former is not None and wanted is not None and former.spot != wanted.spot:
+        return ReloadCause.PORT_CHANGED
+    if former != wanted and _ips(former) != _ips(wanted):
+        return ReloadCause.ADDRESS_CHANGED
+    if (former is None) is not (wanted is None):
+        return ReloadCause.PORT_CHANGED
+    if before.backend.servers != after.backend.servers:
+        return ReloadCause.SERVERS_CHANGED
+    return ReloadCause.OPTIONS_CHANGED
+
+
+def is_same_port(before: RouteSection, after: RouteSection) -> bool:
+    """Say whether two sections listen alike, but for the certificate that they show."""
+    one, other = before.frontend, after.frontend
+    if one is None or other is None or one.tls is None or other.tls is None:
+        return one == other
+    return one == replace(other, tls=replace(other.tls, certificate=one.tls.certificate))
+
+
+def _ips(frontend: Frontend | None) -> tuple[str, ...]:
+    return frontend.ips if frontend is not None else ()

@@ -1,0 +1,106 @@
+"""Routes that end TLS at the router, as a user writes them: what clients see, and where the key is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import ssl
+import stat
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.test_runtime import reloads
+from tests.support.certificates import Made, make
+from tests.support.clients import echoes, tls
+from tests.support.objects import app
+from tests.support.ports import free_ports
+from tests.support.probing import is_refused
+from tests.support.router_process import RouterProcess, http_get
+from tests.support.servers import TcpServer
+from tests.support.waiting import wait_for
+
+_HOST = "db.example.com"
+
+
+def _edge(name: str, port: int, pod: TcpServer, **tls_fields: str) -> list[dict[str, Any]]:
+    spec = {"host": _HOST, "tls": {"termination": "edge", **tls_fields}}
+    return app(name, port, (pod.address, pod.port), spec=spec)
+
+
+def _of(made: Made) -> dict[str, str]:
+    return {"certificate": made.pem, "key": made.key}
+
+
+def _shows(port: int, made: Made) -> bool:
+    try:
+        with tls(port, None) as connection:
+            return connection.getpeercert(binary_form=True) == ssl.PEM_cert_to_DER_cert(made.pem) and echoes(connection)
+    except OSError:
+        return False
+
+
+def _parts(made: Made) -> list[bytes]:
+    """Give the lines of a key, less those that other keys have too."""
+    return [line.encode() for line in made.key.splitlines()[2:-1]]
+
+
+def test_a_route_that_ends_tls(router: RouterProcess, echo: TcpServer) -> None:
+    """It is served, its certificate changes without a reload and outlives HAProxy; others' bad ones cost themselves alone; nothing shows a key."""
+    old, new, other = make(_HOST), make(_HOST), make("other.example.com")
+    good, *bad = free_ports(8)
+    hostile = {
+        "wrong-key": {"certificate": old.pem, "key": other.key},
+        "megabyte": {"certificate": old.pem + "x" * 1_000_000, "key": old.key},
+        "nul": {"certificate": old.pem.replace("\n", "\n\0", 1), "key": old.key},
+        "latin": {"certificate": old.pem.replace("\n", "\n\xe9", 1), "key": old.key},
+        "cut": {"certificate": old.pem, "key": old.key[:-20]},
+        "none": {},
+        "swapped": {"certificate": old.key, "key": old.pem},
+    }
+    for (name, fields), port in zip(hostile.items(), bad, strict=True):
+        router.write(f"{name}.yaml", *_edge(name, port, echo, **fields))
+    router.write("good.yaml", *_edge("good", good, echo, **_of(old)))
+    router.start()
+    router.wait_admitted("team/good")
+    assert _shows(good, old)
+    for name, port in zip(hostile, bad, strict=True):
+        row = router.wait_for_row(f"team/{name}", lambda row: row["verdict"] != "admitted", "rejected")
+        assert row["reason"] in {"ExtendedValidationFailed", "CertificateMissing"}, row
+        assert is_refused(port)
+
+    before = reloads(router)
+    with tls(good, None) as held:
+        assert echoes(held)
+        router.write("good.yaml", *_edge("good", good, echo, **_of(new)))
+        wait_for(lambda: _shows(good, new), "the new certificate")
+        assert echoes(held)
+    assert reloads(router) == before
+    files = router.state / "maps"
+    wait_for(
+        lambda: [_parts(new)[0] in path.read_bytes() for path in files.glob("cert-*")] == [True], "the file to follow"
+    )
+    os.kill(router.haproxy_pids()[0], signal.SIGKILL)
+    wait_for(lambda: _shows(good, new), "HAProxy to be back with it")
+
+    router.write("good.yaml", *_edge("good", good, echo, **_of(other)))
+    router.wait_for_row("team/good", lambda row: row["warnings"], "warned of the host")
+    wait_for(lambda: _shows(good, other), "another certificate")
+    pages = [http_get(router.http_port, page)[1].encode() for page in ("/ports", "/metrics", "/readyz", "/")]
+    router.stop()
+    secrets = [part for made in (old, new, other) for part in _parts(made)]
+    for what, content in [*_written(router), *((Path("page"), page) for page in pages)]:
+        assert not [part for part in secrets if part in content], what
+
+
+def _written(router: RouterProcess) -> list[tuple[Path, bytes]]:
+    """Give all that the router wrote, but for what HAProxy reads keys from, which nobody else may read."""
+    found = []
+    for path in (path for path in router.directory.rglob("*") if path.is_file()):
+        if path.is_relative_to(router.manifests):
+            continue
+        if path.name.startswith("cert-"):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+            continue
+        found.append((path, path.read_bytes()))
+    assert {path.name for path, _ in found} >= {"log", "haproxy.cfg", "traffic"}
+    return found

@@ -1,0 +1,132 @@
+"""Where TLS ends: what ``spec.tls`` asks for, and what of it is refused."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from router.admission.verdicts import Reason
+from router.model import Frontend
+from router.objects.route import Route, RouteCondition, RouteIngress, RouteStatus, RouteTLS, SecretReference
+from tests.support.certificates import Made, make, shown_by
+from tests.unit.admission.builders import DB, admit, asker, route, section_of, verdict_of
+
+_HOST = "db.example.com"
+_MADE = make(_HOST)
+
+
+def _tls(made: Made = _MADE, termination: str = "edge", **more: object) -> RouteTLS:
+    return msgspec.structs.replace(RouteTLS(termination, certificate=made.pem, key=made.key), **more)
+
+
+def _edge(**more: object) -> Route:
+    return route(**{"host": _HOST, "tls": _tls(), **more})  # type: ignore[arg-type]  # passed on
+
+
+@pytest.mark.parametrize("termination", ["edge", ""])
+def test_edge_on_a_port_of_its_own(termination: str) -> None:
+    """The port shows the Route's certificate; a tls that does not say where it ends means the edge, as in the API server."""
+    outcome = admit(_edge(tls=_tls(termination=termination)), *DB)
+    verdict = outcome.verdicts[asker("db")]
+    assert (verdict.admitted, verdict.port, verdict.host, verdict.warnings) == (True, 6620, None, ())
+    frontend = section_of(outcome).frontend
+    assert isinstance(frontend, Frontend)
+    assert frontend.tls == shown_by(_MADE)
+
+
+def test_another_certificate_is_another_section() -> None:
+    """Routes with certificates of their own do not share what they have."""
+    other = make(_HOST)
+    one, two = (section_of(admit(_edge(tls=_tls(made)), *DB)) for made in (_MADE, other))
+    assert one != two
+    assert one.backend == two.backend
+
+
+REFUSED: dict[str, tuple[Route, Reason, str]] = {
+    "no certificate": (_edge(tls=RouteTLS("edge")), Reason.CERTIFICATE_MISSING, "has no certificate"),
+    "tls that says nothing": (_edge(tls=RouteTLS()), Reason.CERTIFICATE_MISSING, "has no certificate"),
+    "another's key": (
+        _edge(tls=_tls(key=make(_HOST).key)),
+        Reason.EXTENDED_VALIDATION_FAILED,
+        "spec.tls.key: it is not the private key",
+    ),
+    "CA of pods": (
+        _edge(tls=_tls(destination_ca_certificate=_MADE.pem)),
+        Reason.EXTENDED_VALIDATION_FAILED,
+        "edge termination does not support destination certificates",
+    ),
+    "no termination and a CA of pods": (
+        _edge(tls=_tls(termination="", destination_ca_certificate=_MADE.pem)),
+        Reason.UNSUPPORTED_TERMINATION,
+        "accepted are edge",
+    ),
+    "Secret": (
+        _edge(tls=RouteTLS("edge", external_certificate=SecretReference("db-tls"))),
+        Reason.UNSUPPORTED_TERMINATION,
+        "spec.tls.externalCertificate is not read",
+    ),
+    "Allow": (
+        _edge(tls=_tls(insecure_edge_termination_policy="Allow")),
+        Reason.UNSUPPORTED_TERMINATION,
+        "insecureEdgeTerminationPolicy is 'Allow', which a TCP port cannot keep",
+    ),
+    "Redirect": (
+        _edge(tls=_tls(insecure_edge_termination_policy="Redirect")),
+        Reason.UNSUPPORTED_TERMINATION,
+        "insecureEdgeTerminationPolicy is 'Redirect'",
+    ),
+    "no port": (_edge(port=None), Reason.INVALID_PORT, "the Route asks for no port"),
+}
+
+
+@pytest.mark.parametrize(("asked", "reason", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused(asked: Route, reason: Reason, said: str) -> None:
+    """Nothing is served half: what cannot be had is said, and no certificate stands in for another."""
+    verdict = verdict_of(asked, *DB)
+    assert verdict.reason is reason
+    assert said in verdict.message
+
+
+def test_a_shared_port_is_refused() -> None:
+    """Told apart by SNI are Routes whose TLS ends in their pods."""
+    shared = route(host=_HOST, tls=_tls(), external_tcp_port_sni="true")
+    assert not verdict_of(shared, *DB).admitted
+
+
+def test_a_host_that_is_not_covered_is_a_warning() -> None:
+    """OpenShift's router takes it, and so does this one; a host that nobody asked for is no matter."""
+    asked = route(host="other.example.com", tls=_tls())
+    (warning,) = verdict_of(asked, *DB).warnings
+    assert "spec.host is 'other.example.com', and spec.tls.certificate is for 'db.example.com'" in warning
+    generated = route(host="other.example.com", tls=_tls(), annotations={"openshift.io/host.generated": "true"})
+    assert verdict_of(generated, *DB).warnings == ()
+    assert verdict_of(route(host="", tls=_tls()), *DB).warnings == ()
+
+
+def test_a_router_that_serves_it_as_https_is_a_warning() -> None:
+    """What OpenShift's own router admitted is open on its port as well."""
+    by = RouteIngress("default", _HOST, conditions=(RouteCondition("Admitted", "True"),))
+    (warning,) = verdict_of(_edge(status=RouteStatus((by,))), *DB).warnings
+    assert "the router 'default' serves this Route too, as HTTPS" in warning
+    refused = RouteIngress("default", _HOST, conditions=(RouteCondition("Admitted", "False"),))
+    assert verdict_of(_edge(status=RouteStatus((refused,))), *DB).warnings == ()
+    own = RouteIngress("tcp-router", _HOST, conditions=(RouteCondition("Admitted", "True"),))
+    assert verdict_of(_edge(status=RouteStatus((own,))), *DB).warnings == ()
+
+
+def test_what_has_no_effect_with_passthrough_is_a_warning() -> None:
+    """Such Routes are served as ever."""
+    asked = route(tls=_tls(termination="passthrough", insecure_edge_termination_policy="Redirect"))
+    verdict = verdict_of(asked, *DB)
+    assert verdict.admitted
+    assert len(verdict.warnings) == 2
+    assert section_of(admit(asked, *DB)).frontend == section_of(admit(route(), *DB)).frontend
+
+
+def test_no_word_shows_a_key() -> None:
+    """What a Route is, printed, says nothing of its certificate."""
+    asked = _edge()
+    outcome = admit(asked, *DB)
+    secret = _MADE.key.splitlines()[1]
+    assert not any(secret in repr(each) for each in (asked, outcome, section_of(outcome)))
+    assert "external-tcp-port" in repr(asked)
