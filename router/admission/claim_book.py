@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from router.admission.claims import Claim, Loss, decide_host, decide_port, domain_of, host_loss
 from router.admission.domains import Domain, Domains
-from router.admission.ledger import Ledger, Touched
+from router.admission.journal import Touched
+from router.admission.ledger import Ledger
 from router.admission.lines import Lines
 from router.admission.places import SNI, Place
 from router.admission.verdicts import Reason, Rejection

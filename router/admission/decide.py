@@ -53,11 +53,15 @@ class Admission:
     Args:
         settings: what may be served.
         served: whom this replica serves already, which counts where no PortClaim says who holds a place.
+        ledger: where PortClaims are kept, for whoever wants to read there beside; written to here alone.
     """
 
-    def __init__(self, settings: AdmissionSettings, served: Mapping[Place, Asker] = _NOBODY) -> None:
+    def __init__(
+        self, settings: AdmissionSettings, served: Mapping[Place, Asker] = _NOBODY, ledger: Ledger | None = None
+    ) -> None:
         self._settings = settings
-        self._ledger = Ledger(settings.ledger, settings.overlapping)
+        self._ledger = ledger if ledger is not None else Ledger(settings.ledger, settings.overlapping)
+        self._is_new = True
         self._entries: dict[Asker, Entry] = {}
         self._read: dict[Slot, tuple[AskingObject, tuple[Asker, ...]]] = {}
         """The objects of ours as they were last read, and who asks by them: one, or one for each section."""
@@ -88,7 +92,11 @@ class Admission:
         self._outcome = Outcome(Model((), self._claims.shared_frontends()), self._verdicts.mapping())
 
     def anew(self) -> Admission:
-        """Give one with the same settings that knows of no object yet, and only whom this replica serves."""
+        """Give one with the same settings that knows of no object yet, and only whom this replica serves; it takes the place of this one."""
+        return Admission(self._settings, self._claims.served(), self._ledger)
+
+    def trial(self) -> Admission:
+        """Give one like ``anew`` does, beside this one: to try what it raises."""
         return Admission(self._settings, self._claims.served())
 
     def hold(self, slot: Slot, obj: AskingObject | None) -> None:
@@ -109,6 +117,9 @@ class Admission:
         Returns:
             The outcome. Sections and verdicts that did not change are the same objects as before, and so is the outcome.
         """
+        if self._is_new:
+            self._is_new = False
+            self._ledger.keep(key.name for key in objects.claims)
         read, to_find = self._read_objects(objects, changes.askers)
         for service in changes.services:
             to_find.update(self._by_service.get(service, ()))

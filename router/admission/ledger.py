@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from heapq import heappop, heappush
 
+from router.admission.journal import Journal, Touched
 from router.admission.places import SNI, Hold, Place, Reservation, hold_of, is_as_won, place_of
 from router.model import Asker
 from router.objects.portclaim import ClaimHolder, PortClaim
@@ -40,25 +41,6 @@ class Standing:
     """The name of the PortClaim that counts in its place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """What may be decided otherwise after claims changed."""
-
-    ports: frozenset[int] = frozenset()
-    hosts: frozenset[str] = frozenset()
-    """On the SNI port."""
-    ranges: tuple[tuple[int, int], ...] = ()
-    """First and last of ports."""
-
-
-@dataclass(slots=True)
-class _Told:
-    """What claims say of one place."""
-
-    won: dict[str, PortClaim] = field(default_factory=dict)
-    reserved: dict[str, PortClaim] = field(default_factory=dict)
-
-
 class Ledger:
     """The PortClaims of one ledger, kept decided.
 
@@ -71,14 +53,17 @@ class Ledger:
         self.name = name
         self._overlapping = overlapping
         self._claims: dict[str, PortClaim] = {}
-        self._ports: dict[int, dict[Place, _Told]] = {}
-        """By port."""
+        self._told: dict[Place, tuple[PortClaim, ...]] = {}
+        """What claims say of each place: reservations, then what was won, each the oldest first. Values that never change, so that any thread may have a look."""
+        self._others: dict[int, set[Place]] = {}
+        """Of external ports, the places among these but for the whole port of ``--bind-address``, which is all that most have."""
+        self._addresses = {""}
+        """Of which there were claims."""
         self._ranges: dict[str, PortClaim] = {}
         self._segments: dict[str, _Segments] = {}
         """By address."""
-        self._ports_touched: set[int] = set()
-        self._hosts_touched: set[str] = set()
-        self._ranges_touched: list[tuple[int, int]] = []
+        self._journals = [Journal()]
+        """The first is that of ``take_touched``."""
 
     def put(self, name: str, claim: PortClaim | None) -> None:
         """Take a claim as it is now; None is gone."""
@@ -93,24 +78,56 @@ class Ledger:
 
     def take_touched(self) -> Touched:
         """Give what may be decided otherwise since this was last asked."""
-        touched = Touched(frozenset(self._ports_touched), frozenset(self._hosts_touched), tuple(self._ranges_touched))
-        self._ports_touched, self._hosts_touched, self._ranges_touched = set(), set(), []
-        return touched
+        return self._journals[0].take()
+
+    def follow(self) -> Journal:
+        """Have all changes from now on noted for somebody else, too."""
+        journal = Journal()
+        self._journals.append(journal)
+        return journal
+
+    def keep(self, names: Iterable[str]) -> None:
+        """Forget all claims but these: who begins anew with it may not have been told which are gone."""
+        for name in self._claims.keys() - set(names):
+            self.put(name, None)
 
     def holds(self, port: int) -> tuple[Hold, ...]:
         """Give who holds a port, or a host on it, on whichever address, the first first; one for each place."""
-        told = self._ports.get(port, {})
-        return tuple(sorted((hold for each in told.values() if (hold := _first(each))), key=lambda hold: hold.order))
+        held = (hold for place in self.places(port) if (hold := self.hold(place)) is not None)
+        return tuple(sorted(held, key=lambda hold: hold.order))
 
     def hold(self, place: Place) -> Hold | None:
         """Give who holds a place."""
-        told = self._told(place)
-        return _first(told) if told is not None else None
+        first = next((claim for claim in self._told.get(place, ()) if _is_won(claim) and is_as_won(claim)), None)
+        return hold_of(first.metadata.name, first) if first is not None else None
 
     def won(self, place: Place) -> tuple[PortClaim, ...]:
         """Give the claims that were won of a place, whether they count or not, the oldest first."""
-        told = self._told(place)
-        return tuple(claim for _, claim in sorted(told.won.items(), key=lambda item: _age(*item))) if told else ()
+        return tuple(claim for claim in self._told.get(place, ()) if _is_won(claim))
+
+    def at(self, place: Place) -> tuple[PortClaim, ...]:
+        """Give all claims of a place, but ranges; any thread."""
+        return self._told.get(place, ())
+
+    def places(self, port: int) -> Iterator[Place]:
+        """Give the places of an external port of which there are claims."""
+        if (whole := Place(port)) in self._told:
+            yield whole
+        yield from self._others.get(port, ())
+
+    def has_whole(self, port: int) -> bool:
+        """Say whether there are claims to an external port as a whole, on whichever address."""
+        return any(Place(port, "", address) in self._told for address in self._addresses)
+
+    @property
+    def ports(self) -> Iterable[int]:
+        """The ports of which there are claims."""
+        return {place.port for place in self._told}
+
+    @property
+    def ranges(self) -> Iterable[str]:
+        """The names of the claims to ranges."""
+        return self._ranges.keys()
 
     def reservations(self, place: Place) -> tuple[Reservation, ...]:
         """Give the reservations that count for a place: of its port, and of its host. Who asks for it needs them all.
@@ -171,9 +188,8 @@ class Ledger:
         Two leaders wrote both at a time, under two names.
         """
         port, address = hold.place.port, hold.place.address
-        there = self._ports.get(port, {})
-        is_alone = Place(port, "", address) not in there and not self._overlapping
-        if port == SNI or is_alone or len(there) == 1:
+        is_alone = Place(port, "", address) not in self._told and not self._overlapping
+        if port == SNI or is_alone or port not in self._others:
             return None
         firsts: dict[str, Hold] = {}
         for each in self.holds(port):
@@ -200,67 +216,69 @@ class Ledger:
         return everywhere if everywhere.order < first_inside.order else None
 
     def _reservation(self, place: Place) -> Reservation | None:
-        told = self._told(place)
-        reserved = list(told.reserved.items()) if told is not None else []
-        if place.port != SNI and not place.host:
-            segments = self._segments.get(place.address)
-            over = segments.at(place.port) if segments is not None else ""
-            reserved += [(over, self._ranges[over])] if over else []
+        reserved = self._told.get(place, ())[:1]
+        if reserved and _is_won(reserved[0]):
+            reserved = ()
+        if place.port != SNI and not place.host and (segments := self._segments.get(place.address)) is not None:
+            over = segments.at(place.port)
+            reserved = (*reserved, self._ranges[over]) if over else reserved
         if not reserved:
             return None
-        name, claim = min(reserved, key=lambda item: _age(*item))
-        return Reservation(name, claim.spec.holder or ClaimHolder())
-
-    def _told(self, place: Place) -> _Told | None:
-        return self._ports.get(place.port, {}).get(place)
+        claim = min(reserved, key=_age)
+        return Reservation(claim.metadata.name, claim.spec.holder or ClaimHolder())
 
     def _enter(self, name: str, claim: PortClaim) -> None:
         if _is_range(claim):
             self._ranges[name] = claim
-            self._ranges_changed(claim)
+            self._ranges_changed(name, claim)
             return
         place = place_of(claim)
-        told = self._ports.setdefault(place.port, {}).setdefault(place, _Told())
-        if claim.spec.origin == "Reserved":
-            told.reserved[name] = claim
-        else:
-            told.won[name] = claim
-        self._touch(place)
+        self._put(place, (*self._told.get(place, ()), claim))
+        self._touch(name, place)
 
     def _leave(self, name: str, claim: PortClaim) -> None:
         if _is_range(claim):
             del self._ranges[name]
-            self._ranges_changed(claim)
+            self._ranges_changed(name, claim)
             return
         place = place_of(claim)
-        told = self._ports[place.port][place]
-        told.reserved.pop(name, None)
-        told.won.pop(name, None)
-        if not told.reserved and not told.won:
-            del self._ports[place.port][place]
-            if not self._ports[place.port]:
-                del self._ports[place.port]
-        self._touch(place)
+        self._put(place, tuple(each for each in self._told[place] if each is not claim))
+        self._touch(name, place)
 
-    def _touch(self, place: Place) -> None:
-        if place.port == SNI:
-            self._hosts_touched.add(place.host)
+    def _put(self, place: Place, claims: tuple[PortClaim, ...]) -> None:
+        if claims:
+            self._told[place] = tuple(sorted(claims, key=lambda claim: (_is_won(claim), _age(claim))))
         else:
-            self._ports_touched.add(place.port)
+            del self._told[place]
+        if place.port == SNI or not (place.host or place.address):
+            return
+        self._addresses.add(place.address)
+        others = self._others.setdefault(place.port, set())
+        if claims:
+            others.add(place)
+        else:
+            others.discard(place)
+        if not others:
+            del self._others[place.port]
 
-    def _ranges_changed(self, claim: PortClaim) -> None:
+    def _touch(self, name: str, place: Place) -> None:
+        for journal in self._journals:
+            journal.place(name, place)
+
+    def _ranges_changed(self, name: str, claim: PortClaim) -> None:
         address = claim.spec.address
-        self._segments[address] = _Segments(item for item in self._ranges.items() if item[1].spec.address == address)
-        self._ranges_touched.append((claim.spec.port, _last(claim)))
+        self._segments[address] = _Segments(each for each in self._ranges.values() if each.spec.address == address)
+        for journal in self._journals:
+            journal.range(name, claim.spec.port, _last(claim))
 
 
 class _Segments:
     """Which of several ranges counts for each port: the oldest."""
 
-    def __init__(self, ranges: Iterable[tuple[str, PortClaim]]) -> None:
+    def __init__(self, ranges: Iterable[PortClaim]) -> None:
         edges: dict[int, list[tuple[_Age, int]]] = {}
-        for name, claim in ranges:
-            edges.setdefault(claim.spec.port, []).append((_age(name, claim), _last(claim)))
+        for claim in ranges:
+            edges.setdefault(claim.spec.port, []).append((_age(claim), _last(claim)))
             edges.setdefault(_last(claim) + 1, [])
         self._starts = sorted(edges)
         self._names: list[str] = []
@@ -284,10 +302,8 @@ class _Segments:
         return [name for name in self._names[max(0, begin) : end] if name]
 
 
-def _first(told: _Told) -> Hold | None:
-    counting = (item for item in told.won.items() if is_as_won(item[1]))
-    first = min(counting, key=lambda item: _age(*item), default=None)
-    return hold_of(*first) if first is not None else None
+def _is_won(claim: PortClaim) -> bool:
+    return claim.spec.origin == "Won"
 
 
 def _is_range(claim: PortClaim) -> bool:
@@ -298,6 +314,6 @@ def _last(claim: PortClaim) -> int:
     return max(claim.spec.port, claim.spec.port_end or 0)
 
 
-def _age(name: str, claim: PortClaim) -> _Age:
+def _age(claim: PortClaim) -> _Age:
     created = claim.metadata.creation_timestamp or ""
-    return not created, created, name
+    return not created, created, claim.metadata.name

@@ -140,7 +140,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     won, reporters = _won(cluster, state, stack)
     controller = Controller(
         store=store,
-        admission=makes.admission(admission, won),
+        admission=makes.admission(admission, won, cluster.ledger if cluster is not None else None),
         applier=Applier(haproxy, state, judge, makes.worker(settings.stats_socket), pool, level, limiter.loaded),
         haproxy=haproxy,
         renderer=at_start,

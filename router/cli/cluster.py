@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from router.admission.ledger import Ledger
 from router.admission.route import is_ours
 from router.cli.run_settings import RunSettings
 from router.cluster import KubeInput, sources_of
@@ -72,6 +73,7 @@ class _Claims:
     """What writes PortClaims."""
 
     connection: Connection
+    ledger: Ledger
     writer: ClaimsWriter
     usage: ClaimUsage
     keeper: ClaimKeeper
@@ -99,8 +101,9 @@ def _claims(options: RunSettings, connection: Connection, is_leader: Callable[[]
         is_leader=is_leader,
         per_second=options.claims_rate,
     )
-    usage = ClaimUsage(ClaimApi(to_write, options.lease_namespace, options.ledger_name, options.router_name))
-    return _Claims(to_write, writer, usage, ClaimKeeper(options.ledger_name, writer, usage))
+    ledger = Ledger(options.ledger_name, options.admission().overlapping)
+    usage = ClaimUsage(ClaimApi(to_write, options.lease_namespace, ledger.name, options.router_name), ledger.at)
+    return _Claims(to_write, ledger, writer, usage, ClaimKeeper(ledger, writer, usage))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +178,11 @@ class Cluster:
         """Say in PortClaims when they were last used, by the backends that have connections."""
         if self.claims is not None:
             self.claims.usage.busy = busy
+
+    @property
+    def ledger(self) -> Ledger | None:
+        """Where admission keeps PortClaims, for those who write them to read; None where they count for nothing."""
+        return self.claims.ledger if self.claims is not None else None
 
     @property
     def reporters(self) -> tuple[Reporter, ...]:

@@ -78,7 +78,7 @@ class Isolation:
     def _find(self, objects: Objects, error: Exception, now_s: float) -> None:
         """Find those about whom admission raised, by themselves or among the others, and begin anew without them."""
         everything = objects.everything()
-        if self._raised(self.admission.anew(), objects, replace(everything, askers=frozenset())) is not None:
+        if self._raised(self.admission.trial(), objects, replace(everything, askers=frozenset())) is not None:
             # Without any of them it raises, too.
             raise error
         found = self._tried(objects, everything.askers - self._held.keys())
@@ -95,7 +95,7 @@ class Isolation:
 
     def _first_among_others(self, objects: Objects, everything: Changes) -> dict[Slot, Exception]:
         """Give the first that raises only together with those before it, in the order of their keys; it is one for each turn."""
-        together = self.admission.anew()
+        together = self.admission.trial()
         together.update(objects, replace(everything, askers=frozenset()))
         for slot in sorted(everything.askers - self._held.keys(), key=lambda each: (each[0].__name__, each[1])):
             error = self._raised(together, objects, Changes(frozenset({slot})))
@@ -118,7 +118,7 @@ class Isolation:
         routers = frozenset(objects.routers)
         found = {}
         for slot in slots:
-            error = self._raised(self.admission.anew(), objects, Changes(frozenset({slot}), routers=routers))
+            error = self._raised(self.admission.trial(), objects, Changes(frozenset({slot}), routers=routers))
             if error is not None:
                 found[slot] = error
         return found

@@ -1,17 +1,16 @@
-"""Keeps account of what is served and of what PortClaims say of it, and tells the writer where the two differ; on the reconcile thread."""
+"""Keeps account of what is served beside what PortClaims say of it, and tells the writer where the two differ; on the reconcile thread."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from router.admission import Verdict
+from router.admission.journal import Touched
 from router.admission.ledger import Ledger
-from router.admission.places import SNI, Place, place_of
+from router.admission.places import SNI, Place
 from router.admission.verdicts import Reason, different
 from router.model import Asker
 from router.objects.kinds import Slot
-from router.objects.meta import ObjectKey
-from router.objects.portclaim import PortClaim
 from router.objects.store import Objects
 from router.reconcile.snapshot import Snapshot
 from router.status.claim_usage import ClaimUsage
@@ -26,102 +25,94 @@ class ClaimKeeper:
     """Takes the outcomes of turns.
 
     Args:
-        ledger: the name of the claims that count.
+        ledger: the claims, as admission keeps them; read here alone.
         writer: is told what is to be done.
-        usage: is told of claims, and of what is served.
-        overlapping: the names of addresses that overlap with ``--bind-address``.
+        usage: is told what is served.
     """
 
-    def __init__(self, ledger: str, writer: ClaimsWriter, usage: ClaimUsage, overlapping: Collection[str] = ()) -> None:
-        self._ledger = Ledger(ledger, overlapping)
+    def __init__(self, ledger: Ledger, writer: ClaimsWriter, usage: ClaimUsage) -> None:
+        self._ledger = ledger
+        self._journal = ledger.follow()
         self._writer = writer
         self._usage = usage
         self._served: dict[Place, Asker] = {}
-        self._places: dict[Asker, tuple[Place, ...]] = {}
-        self._by_port: dict[int, set[Place]] = {}
-        """Every place of which a claim is known, or which somebody has."""
-        self._names: dict[Place, set[str]] = {}
-        """The claims of a place; of a range its first port."""
-        self._known: dict[str, Place] = {}
-        self._unlooked: set[ObjectKey] = set()
+        self._shared: dict[int, set[Place]] = {}
+        """Of external ports, what somebody has but for the whole port of ``--bind-address``: hosts, and ports of other addresses."""
         self._verdicts: Mapping[Asker, Verdict] = {}
         self._has_begun = False
 
-    def update(self, snapshot: Snapshot, objects: Objects, changed: frozenset[Slot]) -> None:
+    def update(self, snapshot: Snapshot, objects: Objects, changed: frozenset[Slot]) -> None:  # noqa: ARG002 - the ledger says what changed
         """Take the outcome of a turn; what is not served, or is something old, is no reason to write."""
-        self._unlooked |= {key for kind, key in changed if kind is PortClaim}
         if not snapshot.configured or snapshot.problem:
             return
         self._usage.take(snapshot)
-        keys, self._unlooked = self._unlooked, set()
+        changes = self._journal.take()
         former, self._verdicts = self._verdicts, snapshot.verdicts
-        touched = set()
-        for key in keys:
-            touched |= self._take(key.name, objects.claims.get(key))
+        touched = set(changes.places)
         for asker in different(former, snapshot.verdicts):
-            touched |= self._serve(asker, snapshot.verdicts.get(asker))
-        touched |= self._beside(touched)
-        if touched or not self._has_begun:
+            touched |= self._serve(asker, former.get(asker), snapshot.verdicts.get(asker))
+        touched |= self._beside(touched, changes.ranges)
+        if touched or changes.names or not self._has_begun:
             self._has_begun = True
-            self._tell(touched)
+            self._tell(touched, changes)
 
-    def _take(self, name: str, claim: PortClaim | None) -> set[Place]:
-        """Take a claim as it is now; give the places that it is about, or was."""
-        self._ledger.put(name, claim)
-        claim = self._ledger.claim(name)
-        former = self._known.pop(name, None)
-        current = place_of(claim) if claim is not None else None
-        if former is not None:
-            self._names[former].discard(name)
-            if not self._names[former]:
-                del self._names[former]
-            self._forget(former)
-        if current is not None:
-            self._known[name] = current
-            self._names.setdefault(current, set()).add(name)
-            self._by_port.setdefault(current.port, set()).add(current)
-        self._usage.note(name, former, current, (claim.status.last_used if claim is not None else "") or "")
-        return {place for place in (former, current) if place is not None}
-
-    def _serve(self, asker: Asker, verdict: Verdict | None) -> set[Place]:
+    def _serve(self, asker: Asker, before: Verdict | None, verdict: Verdict | None) -> set[Place]:
         """Take whom this replica serves; give the places that may be another's now."""
-        has_it = verdict is not None and (verdict.admitted or verdict.reason in _OF_A_NODE)
-        current = verdict.places if verdict is not None and has_it else ()
-        former = self._places.pop(asker, ())
+        former, current = _had(before), _had(verdict)
         for place in former:
             if self._served.get(place) == asker:
                 del self._served[place]
-                self._forget(place)
+                self._share(place, is_served=False)
         for place in current:
             self._served[place] = asker
-            self._by_port.setdefault(place.port, set()).add(place)
-        if current:
-            self._places[asker] = current
+            self._share(place, is_served=True)
         return {*former, *current}
 
-    def _forget(self, place: Place) -> None:
-        if place not in self._served and place not in self._names:
-            places = self._by_port.get(place.port, set())
+    def _share(self, place: Place, *, is_served: bool) -> None:
+        if place.port == SNI or not (place.host or place.address):
+            return
+        places = self._shared.setdefault(place.port, set())
+        if is_served:
+            places.add(place)
+        else:
             places.discard(place)
-            if not places:
-                self._by_port.pop(place.port, None)
+        if not places:
+            del self._shared[place.port]
 
-    def _beside(self, touched: Iterable[Place]) -> set[Place]:
-        """Give the places for which something may be otherwise because of what others of their port, or ranges over them, say."""
-        changes = self._ledger.take_touched()
-        ports = set(changes.ports)
-        for first, last in changes.ranges:
-            ports.update(port for port in self._by_port if first <= port <= last)
-        ports.update(place.port for place in touched if not place.host and place.port != SNI)
-        places = {place for port in ports for place in self._by_port.get(port, ())}
-        return places | {Place(SNI, host) for host in changes.hosts}
+    def _beside(self, touched: Iterable[Place], ranges: Iterable[tuple[int, int]]) -> set[Place]:
+        """Give the places for which something may be otherwise because of what others of their port, or ranges over them, say.
 
-    def _tell(self, places: Iterable[Place]) -> None:
-        tellings = {}
-        works = {}
+        What is said of one host is nothing to the others of its port, unless somebody claims the port as a whole.
+        """
+        ports = {
+            place.port
+            for place in touched
+            if place.port != SNI and (not place.host or self._ledger.has_whole(place.port))
+        }
+        for first, last in ranges:
+            ports.update(port for port in self._ledger.ports if first <= port <= last)
+            ports.update(place.port for place in self._served if first <= place.port <= last)
+        return {place for port in ports for place in self._on(port)}
+
+    def _on(self, port: int) -> Iterable[Place]:
+        yield from self._ledger.places(port)
+        yield from self._shared.get(port, ())
+        if Place(port) in self._served:
+            yield Place(port)
+
+    def _tell(self, places: Iterable[Place], changes: Touched) -> None:
+        works = {place: work_on(place, self._served.get(place), self._ledger) for place in places}
+        tellings = {name: telling(name, None, self._ledger) for name in changes.names}
+        if changes.ranges:
+            # Another range may count in the place of each; who is served is nothing to them.
+            tellings |= {name: telling(name, None, self._ledger) for name in self._ledger.ranges}
         for place in places:
-            served = self._served.get(place)
-            works[place] = work_on(place, served, self._ledger)
-            for name in self._names.get(place, ()):
-                tellings[name] = telling(name, served, self._ledger)
+            for claim in self._ledger.at(place):
+                name = claim.metadata.name
+                tellings[name] = telling(name, self._served.get(place), self._ledger)
         self._writer.note(works, tellings)
+
+
+def _had(verdict: Verdict | None) -> tuple[Place, ...]:
+    has_it = verdict is not None and (verdict.admitted or verdict.reason in _OF_A_NODE)
+    return verdict.places if verdict is not None and has_it else ()

@@ -15,6 +15,7 @@ import structlog
 from router.admission.places import Place
 from router.errors import ApiError, ApiNotFound
 from router.model import backend_name
+from router.objects.portclaim import PortClaim
 from router.reconcile.snapshot import Snapshot
 from router.status.claim_api import ClaimApi
 from router.supervisor import SUPERVISOR, Supervisor
@@ -34,6 +35,7 @@ class ClaimUsage:
 
     Args:
         claims: writes.
+        at: gives the claims of a place; any thread.
         look_s: seconds from one look to the next.
         wall_clock: seconds since the epoch.
         supervisor: owns the thread.
@@ -42,19 +44,18 @@ class ClaimUsage:
     def __init__(
         self,
         claims: ClaimApi,
+        at: Callable[[Place], Iterable[PortClaim]],
         *,
         look_s: float = LOOK_S,
         wall_clock: Callable[[], float] = time.time,
         supervisor: Supervisor = SUPERVISOR,
     ) -> None:
         self._claims = claims
+        self._at = at
         self._look_s = look_s
         self._wall_clock = wall_clock
         self.busy: Busy = tuple
         """Set before ``start``."""
-        self._lock = threading.Lock()
-        self._names: dict[Place, dict[str, str]] = {}
-        """By place, the claims and when they were last used, as they say."""
         self._snapshot = Snapshot()
         self._stopping = threading.Event()
         self._has_complained = False
@@ -71,16 +72,6 @@ class ClaimUsage:
     def take(self, snapshot: Snapshot) -> None:
         """Take what is served now."""
         self._snapshot = snapshot
-
-    def note(self, name: str, former: Place | None, current: Place | None, last_used: str) -> None:
-        """Take note of what a claim is about, and was."""
-        with self._lock:
-            if former is not None:
-                self._names.get(former, {}).pop(name, None)
-                if not self._names.get(former, True):
-                    del self._names[former]
-            if current is not None:
-                self._names.setdefault(current, {})[name] = last_used
 
     def look(self) -> int:
         """Look once, and write what is due; give how many were written."""
@@ -119,13 +110,8 @@ class ClaimUsage:
         return {place for verdict in served for place in verdict.places}
 
     def _due(self, places: Iterable[Place], hour_ago: str) -> list[str]:
-        with self._lock:
-            return sorted(
-                name
-                for place in places
-                for name, last_used in self._names.get(place, {}).items()
-                if last_used <= hour_ago
-            )
+        claims = (claim for place in places for claim in self._at(place))
+        return sorted(claim.metadata.name for claim in claims if (claim.status.last_used or "") <= hour_ago)
 
 
 def _written(seconds: float) -> str:

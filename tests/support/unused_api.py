@@ -29,3 +29,7 @@ class UnusedApi:
     def put(self, path: str, body: bytes) -> bytes:
         """Fail."""
         raise AssertionError(f"PUT {path} {body!r}")
+
+    def delete(self, path: str, body: bytes) -> bytes:
+        """Fail."""
+        raise AssertionError(f"DELETE {path} {body!r}")

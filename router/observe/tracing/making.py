@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from router.admission import Admission
+from router.admission.ledger import Ledger
 from router.admission.places import Place
 from router.haproxy.talk.worker import WorkerSocket
 from router.kube.api import StoppableApi
@@ -22,7 +23,7 @@ class Makes(Protocol):
     def store(self, sources: frozenset[str]) -> Store:
         """Make the store."""
 
-    def admission(self, settings: AdmissionSettings, served: Mapping[Place, Asker]) -> Admission:
+    def admission(self, settings: AdmissionSettings, served: Mapping[Place, Asker], ledger: Ledger | None) -> Admission:
         """Make what decides."""
 
     def worker(self, stats_socket: Path) -> WorkerSocket:

@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import Histogram
 
 from router.admission import Admission, Outcome
+from router.admission.ledger import Ledger
 from router.admission.places import Place
 from router.haproxy.talk.worker import WorkerSocket
 from router.kube.api import Query, StoppableApi, Stream
@@ -38,9 +39,9 @@ class Tracing:
         """Make the store."""
         return _Store(sources, self._trace)
 
-    def admission(self, settings: AdmissionSettings, served: Mapping[Place, Asker]) -> Admission:
+    def admission(self, settings: AdmissionSettings, served: Mapping[Place, Asker], ledger: Ledger | None) -> Admission:
         """Make what decides."""
-        return _Admission(settings, served, self._trace)
+        return _Admission(settings, served, ledger, self._trace)
 
     def worker(self, stats_socket: Path) -> WorkerSocket:
         """Make what sends commands."""
@@ -109,13 +110,15 @@ class _Store(Store):
 
 
 class _Admission(Admission):
-    def __init__(self, settings: AdmissionSettings, served: Mapping[Place, Asker], trace: Trace) -> None:
-        super().__init__(settings, served)
+    def __init__(
+        self, settings: AdmissionSettings, served: Mapping[Place, Asker], ledger: Ledger | None, trace: Trace
+    ) -> None:
+        super().__init__(settings, served, ledger)
         self._trace = trace
 
     def anew(self) -> Admission:
         """Give one with the same settings that knows of no object yet, and only whom this replica serves."""
-        return _Admission(self._settings, self.served(), self._trace)
+        return _Admission(self._settings, self.served(), self._ledger, self._trace)
 
     def update(self, objects: Objects, changes: Changes) -> Outcome:
         """Decide anew after a change."""

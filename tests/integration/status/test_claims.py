@@ -56,13 +56,8 @@ class Replica:
 
     def look(self) -> None:
         """Do what the loop does at each turn."""
-        ledger = Ledger("tcp-router")
-        places = {PLACE, *self.served}
-        for stored in self.server.list("PortClaim"):
-            claim = decode_object(PortClaim, json.dumps(stored).encode())
-            assert not isinstance(claim, Misfit)
-            ledger.put(claim.metadata.name, claim)
-            places.add(place_of(claim))
+        ledger = ledger_of(self.server)
+        places = {PLACE, *self.served, *(place_of(claim) for name in ledger.names() if (claim := ledger.claim(name)))}
         self.writer.note(
             {place: work_on(place, self.served.get(place), ledger) for place in places},
             {
@@ -77,6 +72,16 @@ class Replica:
         self.writer.stop()
         self.api.close()
         assert self.supervisor.deaths == {}
+
+
+def ledger_of(server: ApiServer) -> Ledger:
+    """Give the claims as they are stored."""
+    ledger = Ledger("tcp-router")
+    for stored in server.list("PortClaim"):
+        claim = decode_object(PortClaim, json.dumps(stored).encode())
+        assert not isinstance(claim, Misfit)
+        ledger.put(claim.metadata.name, claim)
+    return ledger
 
 
 @pytest.fixture
@@ -295,17 +300,16 @@ def test_when_a_claim_was_last_used(server: ApiServer, replica: Replica) -> None
     now_s = 1_700_000_000.0
     usage = ClaimUsage(
         ClaimApi(replica.api, NAMESPACE, "tcp-router", "tcp-router"),
+        lambda place: ledger_of(server).at(place),
         wall_clock=lambda: now_s,
         supervisor=replica.supervisor,
     )
     verdicts = {who: Verdict(asker=who, port=6620, places=(PLACE,))}
     usage.take(Snapshot(configured=True, verdicts=verdicts, owners={"pool:6620": backend_name(who)}))
-    usage.note(NAME, None, PLACE, "")
 
     def last_used() -> str:
         found = server.get("PortClaim", NAMESPACE, NAME) or {}
         told: str = found["status"].get("lastUsed", "")
-        usage.note(NAME, PLACE, PLACE, told)
         return told
 
     assert (usage.look(), last_used()) == (0, "")

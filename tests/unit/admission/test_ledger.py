@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.admission.ledger import Ledger, Reason, Standing, Touched
+from router.admission.journal import Touched
+from router.admission.ledger import Ledger, Reason, Standing
 from router.admission.places import SNI, Place
 from router.model import Asker
 from router.objects.meta import ObjectMeta
@@ -207,7 +208,9 @@ def test_what_a_change_touches() -> None:
     """The port or host that it is of, and all of a range; nothing where a claim of another ledger changes."""
     ledger = ledger_of(claim(), claim("host", SNI, host="*.example.com"), reserved("range", 15000, end=15010))
     touched = ledger.take_touched()
-    assert touched == Touched(frozenset({15432}), frozenset({".example.com"}), ((15000, 15010),))
+    places = frozenset({Place(15432), Place(SNI, ".example.com")})
+    names = frozenset({"a", "host", "range"})
+    assert touched == Touched(frozenset({15432}), frozenset({".example.com"}), ((15000, 15010),), places, names)
     ledger.put("other", claim("other", ledger="another"))
     assert ledger.take_touched() == Touched()
     ledger.put("range", reserved("range", 15005, end=15020))
@@ -269,11 +272,36 @@ def test_each_change_gives_what_a_new_ledger_gives(changes: list[PortClaim | str
         before = after
 
 
+def test_who_follows_is_told_apart() -> None:
+    """Of all changes from then on, however often others ask for what was touched."""
+    ledger = ledger_of(claim())
+    journal = ledger.follow()
+    ledger.take_touched()
+    assert journal.take() == Touched()
+    ledger.put("a", None)
+    ledger.put("b", claim("b", 7000))
+    ledger.take_touched()
+    touched = journal.take()
+    assert touched.places == {Place(15432), Place(7000)}
+    assert touched.names == {"a", "b"}
+    assert journal.take() == Touched()
+
+
+def test_who_begins_anew_forgets_what_is_gone() -> None:
+    """It may not have been told; what is there stays as it is, and nobody is troubled for it."""
+    ledger = ledger_of(claim(), claim("b", 7000))
+    ledger.take_touched()
+    ledger.keep({"a"})
+    assert list(ledger.names()) == ["a"]
+    assert ledger.take_touched().places == {Place(7000)}
+
+
 def test_a_change_costs_nothing_for_other_claims() -> None:
     """A change of one among ten thousand claims takes the calls that it takes among ten."""
 
     def calls(claims: int) -> int:
         ledger = ledger_of(*(claim(f"c{port}", port) for port in range(1, claims + 1)))
+        ledger.take_touched()
         counted = 0
 
         def count(*_: object) -> None:
