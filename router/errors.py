@@ -10,6 +10,7 @@ RouterError
 │   ├── ApiUnreachable       no connection, no answer within the deadline, or TLS does not verify
 │   ├── ApiUnauthorized      401: the credentials are not (any more) accepted
 │   ├── ApiForbidden         403: the credentials lack a permission; names verb and resource
+│   │   └── ApiDenied        403: a quota or an admission webhook refuses what the credentials would allow
 │   ├── ApiNotFound          404: no such object, or no such resource (its CRD is not installed)
 │   ├── ApiConflict          409: the object was changed meanwhile, or exists already
 │   ├── ApiGone              410: the resourceVersion or continue token is too old; list again
@@ -77,8 +78,10 @@ class DemoFailed(RouterError):
 class ApiError(RouterError):
     """The Kubernetes API server could not be used.
 
-    ``status`` is the HTTP status, None where there was none.
+    ``status`` is the HTTP status, None where there was none; ``said`` is the server's own message, empty where there was none.
     """
+
+    said: str = ""
 
     def __init__(self, problem: str, status: int | None = None) -> None:
         self.status = status
@@ -95,6 +98,10 @@ class ApiUnauthorized(ApiError):
 
 class ApiForbidden(ApiError):
     """The credentials lack a permission; the text names verb, resource and the file that would grant it."""
+
+
+class ApiDenied(ApiForbidden):
+    """A quota or an admission webhook refuses the object; the credentials would allow the request."""
 
 
 class ApiNotFound(ApiError):

@@ -18,6 +18,7 @@ from router.admission.external_names import ExternalNames
 from router.admission.kinds import KINDS
 from router.admission.ledger import Ledger
 from router.admission.name_book import NameBook
+from router.admission.notes import Notes
 from router.admission.options import sni_port_options
 from router.admission.own_places import Loops, OwnAddresses
 from router.admission.places import Place
@@ -87,6 +88,7 @@ class Admission:
             owns_domains=not settings.disable_namespace_ownership_check,
             overlapping=settings.overlapping,
         )
+        self._notes = Notes(settings.sni_port)
         self._sections: SortedMap[Asker, RouteSection] = SortedMap()
         self._verdicts: SortedMap[Asker, Verdict] = SortedMap()
         self._outcome = Outcome(Model((), self._claims.shared_frontends()), self._verdicts.mapping())
@@ -138,7 +140,8 @@ class Admission:
         turned = {asker for port in self._claims.take_turned_ports() for asker in self._by_own_port.get(port, ())}
         for asker in turned:
             self._find_destination(asker, objects)
-        for asker in sorted(decided | to_find | turned | read):
+        noted = self._meet_notes(objects, changes.notes) if changes.notes else frozenset()
+        for asker in sorted(decided | to_find | turned | read | noted):
             self._conclude(asker)
         return self._publish()
 
@@ -235,6 +238,14 @@ class Admission:
             and any(each.address in self._own_addresses for each in entry.destination.servers)
         }
 
+    def _meet_notes(self, objects: Objects, keys: frozenset[ObjectKey]) -> frozenset[Asker]:
+        """Take what there is to say of ports now; give those who asked for one of them. They are few, and come in batches."""
+        for key in keys:
+            self._notes.put(int(key.name), objects.notes.get(key))
+        ports = {int(key.name) for key in keys}
+        entries = self._entries.items()
+        return frozenset(asker for asker, entry in entries if not ports.isdisjoint(self._notes.ports_of(entry.request)))
+
     def _is_served(self, address: str, port: int) -> bool:
         if port in self._settings.own_ports or port == self._settings.sni_port:
             return True
@@ -276,6 +287,7 @@ class Admission:
             verdict, section = None, None
         else:
             verdict, section = concluded(entry, self._claims.outcome(asker), has_sni=bool(self._settings.sni_port))
+            verdict = self._notes.noted(verdict, entry.request)
         if verdict is None or verdict != self._verdicts.get(asker):
             self._verdicts.put(asker, verdict)
         if section is None or section != self._sections.get(asker):

@@ -33,6 +33,9 @@ class Reason(StrEnum):
     OUT_OF_FILES = "OutOfFiles"
 
 
+_OF_A_NODE = frozenset({Reason.PORT_UNAVAILABLE, Reason.OUT_OF_FILES})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What became of one asker of ours.
@@ -56,11 +59,22 @@ class Verdict:
     """What it has, as PortClaims are about it; nothing where its claim was rejected."""
     address: str = ""
     """The name of the address that its port is of."""
+    client_port: int | None = None
+    """The port that clients use, where it is another than the one that it asked for."""
 
     @property
     def admitted(self) -> bool:
         """Whether the Route is served."""
         return self.reason is None
+
+    def reached_at(self, host: str) -> str:
+        """Give the address by which clients reach it at a host; there must be a port."""
+        return f"{f'[{host}]' if ':' in host else host}:{self.client_port or self.port}"
+
+    @property
+    def held(self) -> tuple[Place, ...]:
+        """What it has: also where it is set aside for what is so on this node alone, and is served elsewhere."""
+        return self.places if self.admitted or self.reason in _OF_A_NODE else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from router.cli.external_names import look_up
 from router.cli.generations import generations
 from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
 from router.cli.metrics import Protection, haproxy_metrics, protection
-from router.cli.own_addresses import machine_of
+from router.cli.own_addresses import machine_of, reached_by
 from router.cli.run_settings import RunSettings
 from router.cluster.machine import MachineInput
 from router.errors import SettingsError
@@ -159,7 +159,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
         lambda: controller.snapshot, lambda: haproxy.takes_traffic, lambda: haproxy.kept_ports, input_problems
     )
     metrics.show_readiness(readiness.now)
-    pages = _pages(controller, metrics, _sessions(settings, cluster), options.canonical_hostname)
+    pages = _pages(controller, metrics, _sessions(settings, cluster), reached_by(options, cluster))
 
     def liveness() -> Health:
         return _alive(controller, haproxy)
@@ -342,9 +342,9 @@ def _alive(controller: Controller, haproxy: Haproxy) -> Health:
 
 
 def _pages(
-    controller: Controller, metrics: Metrics, sessions: SessionCounts, canonical_hostname: str | None
+    controller: Controller, metrics: Metrics, sessions: SessionCounts, hostname: Callable[[], str | None]
 ) -> dict[str, Callable[[], Page]]:
     return {
         "/metrics": lambda: Page(metrics.exposition(), METRICS),
-        "/ports": PortsPage(lambda: controller.snapshot, sessions.current, canonical_hostname),
+        "/ports": PortsPage(lambda: controller.snapshot, sessions.current, hostname),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -27,9 +28,13 @@ from router.status.claim_keeper import ClaimKeeper
 from router.status.claim_usage import Busy, ClaimUsage
 from router.status.claims import ClaimsWriter
 from router.status.holders import Holders
+from router.status.leading import LeadingWriter
 from router.status.precedence import Precedence
 from router.status.selection import Selection
 from router.status.writer import StatusWriter
+
+if TYPE_CHECKING:
+    from router.cli.publishing import Publishing
 
 log = structlog.get_logger()
 
@@ -49,12 +54,12 @@ _SIBLING_DEADLINES = Deadlines(connect_s=1.0, read_s=2.0, total_s=2.0)
 class _Wakes:
     """Tells the writers at once that they may write, or may not any more."""
 
-    def __init__(self, *writers: StatusWriter | ClaimsWriter) -> None:
+    def __init__(self, *writers: LeadingWriter | None) -> None:
         self._writers = writers
 
     def leading(self, leads: bool) -> None:  # noqa: ARG002, FBT001 - the writer asks for itself
         """Wake the writers."""
-        for writer in self._writers:
+        for writer in filter(None, self._writers):
             writer.wake()
 
 
@@ -115,6 +120,7 @@ class Cluster:
     to_write: Connection
     writer: StatusWriter
     claims: _Claims | None
+    publishing: Publishing | None
     election: LeaderElection
     whereabouts: _Whereabouts
     precedence: Precedence
@@ -151,6 +157,7 @@ class Cluster:
         to_write = connection.sibling(_WRITE_DEADLINES)
         claims = _claims(options, connection, lambda: election.is_leader()) if settings.claims is not None else None  # noqa: PLW0108 - it is made below
         precedence = Precedence(claims.writer.waits) if claims is not None else Precedence()
+        publishing = _publishing(options, connection, lambda: election.is_leader())  # noqa: PLW0108 - it is made below
         hostname = options.canonical_hostname or ""
         writer = StatusWriter(
             to_write,
@@ -170,9 +177,13 @@ class Cluster:
             options.lease_namespace,
             options.lease,
             unique_identity(pod),
-            observer=_Wakes(writer, *((claims.writer,) if claims is not None else ())),
+            observer=_Wakes(
+                writer,
+                claims.writer if claims is not None else None,
+                publishing.publisher if publishing is not None else None,
+            ),
         )
-        return cls(settings, connection, to_write, writer, claims, election, whereabouts, precedence)
+        return cls(settings, connection, to_write, writer, claims, publishing, election, whereabouts, precedence)
 
     def look_at_use(self, busy: Busy) -> None:
         """Say in PortClaims when they were last used, by the backends that have connections."""
@@ -187,7 +198,10 @@ class Cluster:
     @property
     def reporters(self) -> tuple[Reporter, ...]:
         """Who is told of each turn: what is written of claims comes before what is written of statuses."""
-        return (self.precedence.first(self.claims.keeper, self.writer),) if self.claims is not None else (self.writer,)
+        published = (self.publishing.keeper,) if self.publishing is not None else ()
+        if self.claims is None:
+            return (*published, self.writer)
+        return (*published, self.precedence.first(self.claims.keeper, self.writer))
 
     @property
     def sources(self) -> frozenset[str]:
@@ -227,7 +241,19 @@ class Cluster:
                 claims_queued=lambda: self.claims.writer.queued if self.claims is not None else 0,
             )
         )
-        return ClusterSource(followed, self.to_write, self.writer, self.claims, self.election)
+        if self.publishing is not None:
+            self.publishing.follow(self.connection.sibling(), store, metrics, self.writer)
+        return ClusterSource(followed, self.to_write, self.writer, self.claims, self.publishing, self.election)
+
+
+def _publishing(options: RunSettings, connection: Connection, is_leader: Callable[[], bool]) -> Publishing | None:
+    """Make what keeps the Service in front level, where there is to be one."""
+    if options.publish_service is None:
+        return None
+    # On first use: most routers have none.
+    from router.cli.publishing import Publishing  # noqa: PLC0415 - the line above
+
+    return Publishing.connect(options.publish_service, options, connection.sibling(_WRITE_DEADLINES), is_leader)
 
 
 def _router_pods(options: RunSettings) -> RouterPodSettings | None:
@@ -248,6 +274,7 @@ class ClusterSource:
     to_write: Connection
     writer: StatusWriter
     claims: _Claims | None
+    publishing: Publishing | None
     election: LeaderElection
 
     def start(self) -> None:
@@ -256,6 +283,8 @@ class ClusterSource:
         self.election.start()
         if self.claims is not None:
             self.claims.start()
+        if self.publishing is not None:
+            self.publishing.start()
         self.writer.start()
 
     def problems(self) -> tuple[str, ...]:
@@ -269,5 +298,7 @@ class ClusterSource:
         self.writer.stop()
         if self.claims is not None:
             self.claims.stop()
+        if self.publishing is not None:
+            self.publishing.stop()
         self.to_write.close()
         self.election.stop()

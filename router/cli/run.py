@@ -28,7 +28,8 @@ from router.cli.options import (
 from router.cli.own_addresses import OWN_ADDRESSES
 from router.cli.run_settings import RunSettings
 from router.cli.signals import StopSignals
-from router.cli.types import HostnameType, PortRangesType, ResolverType, TimeType
+from router.cli.types import HostnameType, ObjectKeyType, PortRangesType, ResolverType, TimeType
+from router.settings import MAX_PORT
 from router.supervisor import SUPERVISOR
 
 log = structlog.get_logger()
@@ -60,6 +61,12 @@ RUN = (
            help="How long connections may go on after that; a second signal ends them at once."),
     option("--canonical-hostname", env="ROUTER_CANONICAL_HOSTNAME", type=HostnameType(), default=None, show_default="none",
            help="The name by which clients reach this router; /ports gives it with each port."),
+    option("--publish-service", type=ObjectKeyType(), default=None, show_default="none",
+           help="The Service in front of the router, NAMESPACE/NAME: the leading replica keeps its ports level with what is served (docs/services.md)."),
+    option("--publish-service-max-ports", type=click.IntRange(1, MAX_PORT), default=None, show_default="any number",
+           help="How many ports that Service may have, those of others too; clouds' load balancers have a limit, 50 as a rule."),
+    option("--node-port-range", type=PortRangesType(), default="30000-32767",
+           help="The node ports of the cluster: a port within them is asked for as its own node port."),
     LOG_FORMAT,
     option("--trace-changes", is_flag=True, default=False,
            help="Log for each change where its time went, from the API server to HAProxy's reply; /metrics shows it too."),

@@ -10,6 +10,7 @@ from typing import Literal
 from router.admission.reserved_ports import HOST_NETWORK_PORTS, ON_PREMISES_PORTS
 from router.errors import SettingsError
 from router.model import Balance
+from router.objects.meta import ObjectKey
 from router.settings import AdmissionSettings, IpMode, PortRanges, RenderSettings, RouteDefaults
 
 
@@ -140,6 +141,9 @@ class RunSettings(ServingSettings):
     shutdown_delay: int
     drain_timeout: int
     canonical_hostname: str | None
+    publish_service: ObjectKey | None
+    publish_service_max_ports: int | None
+    node_port_range: PortRanges
     log_format: Literal["auto", "json", "text"]
     trace_changes: bool
 

@@ -13,6 +13,7 @@ import click
 from router.admission.external_names import is_pattern
 from router.admission.text import is_dns_label, is_dns_subdomain, shown
 from router.errors import SettingsError
+from router.objects.meta import ObjectKey
 from router.settings import MAX_PORT, PortRanges
 
 _DNS_PORT = 53
@@ -233,6 +234,21 @@ class LabelType(click.ParamType[str]):
                 ctx,
             )
         return str(value)
+
+
+class ObjectKeyType(click.ParamType[ObjectKey]):
+    """Namespace and name of an object."""
+
+    name = "namespace/name"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> ObjectKey:
+        """Read the text; a key is a value already."""
+        if isinstance(value, ObjectKey):
+            return value
+        namespace, _, name = str(value).partition("/")
+        if not (is_dns_label(namespace) and is_dns_subdomain(name)):
+            self.fail(f"{shown(str(value))} is no namespace and name, such as openshift-ingress/tcp-router", param, ctx)
+        return ObjectKey(namespace, name)
 
 
 class NodeNameType(click.ParamType[str]):

@@ -106,6 +106,7 @@ class Reflector:
         catch_up: fetches what is missing when that is requested, on this thread; raises ApiError.
         namespace: of these objects only; empty is all.
         label_selector: of these objects only; empty is all.
+        name: of the one object; empty is all.
         sink: takes the objects.
         handle: stops it.
         observer: counts.
@@ -124,11 +125,14 @@ class Reflector:
         catch_up: Callable[[], None] = lambda: None,
         namespace: str = "",
         label_selector: str = "",
+        name: str = "",
     ) -> None:
         self._api = api
         self._resource = resource
         self._path = resource.path(namespace)
-        self._selector: Mapping[str, str] = {"labelSelector": label_selector} if label_selector else {}
+        fields = f"metadata.name={name}" if name else ""
+        selectors = {"labelSelector": label_selector, "fieldSelector": fields}
+        self._selector: Mapping[str, str] = {key: value for key, value in selectors.items() if value}
         self._sink = sink
         self._handle = handle
         self._catch_up = catch_up

@@ -11,6 +11,7 @@ import msgspec
 from router.errors import (
     ApiBusy,
     ApiConflict,
+    ApiDenied,
     ApiError,
     ApiForbidden,
     ApiGone,
@@ -32,6 +33,8 @@ _KINDS: Mapping[int, type[ApiError]] = {
     422: ApiInvalid,
 }
 _FORBIDDEN = 403
+_DENIALS = ("exceeded quota", "denied the request")
+"""What quotas and admission webhooks say (kubernetes, plugin/resourcequota and apiserver, admission/plugin/webhook/errors)."""
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERRORS = 500
 _MAX_SHOWN = 300
@@ -72,18 +75,24 @@ def error_of(  # noqa: PLR0913 - what is asked and what is answered
         is_watch: whether the request was a watch, which needs a permission of its own.
     """
     asked = f"{'WATCH' if is_watch else method} {path}"
-    answer = f"{asked}: {status} {_said(body)}".rstrip()
+    said = _said(body)
+    answer = f"{asked}: {status} {said}".rstrip()
     if status == _TOO_MANY_REQUESTS or status >= _SERVER_ERRORS:
-        return ApiBusy(
+        error: ApiError = ApiBusy(
             answer, status, retry_after_s(retry_after) if retry_after is not None else _asked_to_wait_s(body)
         )
-    if status == _FORBIDDEN:
+    elif status == _FORBIDDEN and any(sign in said for sign in _DENIALS):
+        error = ApiDenied(answer, status)
+    elif status == _FORBIDDEN:
         verb, resource = permission(method, path, is_watch=is_watch)
-        return ApiForbidden(
-            f"{asked}: 403, the permission to {verb} {resource} is missing; {GRANTING_FILE} grants it ({_said(body)})",
+        error = ApiForbidden(
+            f"{asked}: 403, the permission to {verb} {resource} is missing; {GRANTING_FILE} grants it ({said})",
             status,
         )
-    return _KINDS.get(status, ApiError)(answer, status)
+    else:
+        error = _KINDS.get(status, ApiError)(answer, status)
+    error.said = said
+    return error
 
 
 def permission(method: str, path: str, *, is_watch: bool) -> tuple[str, str]:

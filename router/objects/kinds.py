@@ -10,10 +10,13 @@ from router.objects.discovery import EndpointSlice
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
 from router.objects.portclaim import PortClaim
+from router.objects.published import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route
 
-KubernetesObject = Route | Service | EndpointSlice | RouterPod | PortClaim | Namespace | PortPolicy | ResolvedName
+KubernetesObject = (
+    Route | Service | EndpointSlice | RouterPod | PortClaim | Namespace | PortPolicy | ResolvedName | PortNote
+)
 AskingObject = Route | Service
 """Of the kinds that may ask; whether one does, admission says."""
 Slot = tuple[type[KubernetesObject], ObjectKey]

@@ -18,6 +18,7 @@ from router.objects.kinds import AskingObject, KubernetesObject, Slot, may_ask
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
 from router.objects.portclaim import PortClaim
+from router.objects.published import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route
 from router.supervisor.bell import Bell
@@ -35,9 +36,11 @@ class Changes:
     namespaces: frozenset[ObjectKey] = frozenset()
     has_policy: bool = False
     """Whether the file about the ports of namespaces is among them."""
+    notes: frozenset[ObjectKey] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.askers or self.services or self.routers or self.claims or self.namespaces or self.has_policy)
+        of_askers = self.askers or self.services or self.routers
+        return bool(of_askers or self.claims or self.namespaces or self.has_policy or self.notes)
 
     def of(self, kind: type[KubernetesObject]) -> frozenset[ObjectKey]:
         """Give the objects of one kind that may ask, or might before."""
@@ -57,6 +60,8 @@ class Objects:
     namespaces: dict[ObjectKey, Namespace] = field(default_factory=dict)
     policy: dict[ObjectKey, PortPolicy] = field(default_factory=dict)
     """One, or none."""
+    notes: dict[ObjectKey, PortNote] = field(default_factory=dict)
+    """By port, what there is to say to those who are served there."""
 
     @property
     def port_policy(self) -> PortPolicy | None:
@@ -78,6 +83,7 @@ class Objects:
             frozenset(self.claims),
             frozenset(self.namespaces),
             has_policy=bool(self.policy),
+            notes=frozenset(self.notes),
         )
 
     def asking(self, slot: Slot) -> AskingObject | None:
@@ -105,6 +111,7 @@ class Store:
             Namespace: self.objects.namespaces,
             PortPolicy: self.objects.policy,
             ResolvedName: self.objects.names,
+            PortNote: self.objects.notes,
         }
         """Where those are that nobody asks by."""
         self._inbox: dict[Slot, KubernetesObject | None] = {}
@@ -228,6 +235,7 @@ class Store:
             frozenset(changed[PortClaim]),
             frozenset(changed[Namespace]),
             has_policy=bool(changed[PortPolicy]),
+            notes=frozenset(changed[PortNote]),
         )
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:

@@ -92,7 +92,7 @@ def _reached_at(verdict: Verdict, canonical_hostname: str | None) -> str | None:
     # The router's own name leads to the addresses that it is bound to, and no name is known of others.
     if not canonical_hostname or not verdict.port or verdict.address:
         return None
-    return f"{canonical_hostname}:{verdict.port}"
+    return verdict.reached_at(canonical_hostname)
 
 
 def _health_warning(servers: Sequence[Server], now: BackendNow | None) -> tuple[str, ...]:

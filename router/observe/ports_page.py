@@ -21,32 +21,32 @@ class PortsPage:
     Args:
         snapshot: gives the controller's last.
         backends: gives what each backend has now, the same mapping while nothing newer is known.
-        canonical_hostname: the name by which clients reach the router, if it is known.
+        canonical_hostname: gives the name by which clients reach the router, or its address; None where neither is known.
     """
 
     def __init__(
         self,
         snapshot: Callable[[], Snapshot],
         backends: Callable[[], Mapping[str, BackendNow] | None],
-        canonical_hostname: str | None,
+        canonical_hostname: Callable[[], str | None],
     ) -> None:
         self._snapshot = snapshot
         self._backends = backends
         self._canonical_hostname = canonical_hostname
         self._lock = threading.Lock()
-        self._made_of: tuple[Snapshot, Mapping[str, BackendNow] | None] | None = None
+        self._made_of: tuple[Snapshot, Mapping[str, BackendNow] | None, str | None] | None = None
         self._page = Page(b"")
 
     def __call__(self) -> Page:
         """Give the page; those who ask at the same time wait for one."""
         with self._lock:
-            snapshot, counts = self._snapshot(), self._backends()
+            snapshot, counts, hostname = self._snapshot(), self._backends(), self._canonical_hostname()
             made_of = self._made_of
-            if made_of is None or made_of[0] is not snapshot or made_of[1] is not counts:
+            if made_of is None or made_of[0] is not snapshot or made_of[1] is not counts or made_of[2] != hostname:
                 by_backend = _by_own_backend(snapshot, counts)
-                rows = port_rows(snapshot.verdicts, snapshot.applied, self._canonical_hostname, by_backend)
+                rows = port_rows(snapshot.verdicts, snapshot.applied, hostname, by_backend)
                 self._page = Page(_encode(rows) + b"\n", JSON)
-                self._made_of = (snapshot, counts)
+                self._made_of = (snapshot, counts, hostname)
             return self._page
 
 

@@ -66,6 +66,7 @@ class Deciding:
                 askers=changes.askers | everything.askers,
                 claims=changes.claims | everything.claims,
                 namespaces=changes.namespaces | everything.namespaces,
+                notes=changes.notes | everything.notes,
             )
         if changes or self.outcome is None or self._isolation.due(now_s) is not None:
             self.outcome = self._isolation.update(self._store.objects, changes, now_s)

@@ -8,7 +8,7 @@ from router.admission import Verdict
 from router.admission.journal import Touched
 from router.admission.ledger import Ledger
 from router.admission.places import SNI, Place
-from router.admission.verdicts import Reason, different
+from router.admission.verdicts import different
 from router.model import Asker
 from router.objects.kinds import Slot
 from router.objects.store import Objects
@@ -16,9 +16,6 @@ from router.reconcile.snapshot import Snapshot
 from router.status.claim_usage import ClaimUsage
 from router.status.claim_work import telling, work_on
 from router.status.claims import ClaimsWriter
-
-_OF_A_NODE = frozenset({Reason.PORT_UNAVAILABLE, Reason.OUT_OF_FILES})
-"""Why something is set aside that would be served elsewhere: it has what it won all the same."""
 
 
 class ClaimKeeper:
@@ -114,5 +111,4 @@ class ClaimKeeper:
 
 
 def _had(verdict: Verdict | None) -> tuple[Place, ...]:
-    has_it = verdict is not None and (verdict.admitted or verdict.reason in _OF_A_NODE)
-    return verdict.places if verdict is not None and has_it else ()
+    return verdict.held if verdict is not None else ()

@@ -12,12 +12,13 @@ from router.status.pacing import TokenBucket
 from router.status.route import Identity
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Desk:
     """The API server, the pace, what was counted, and when nothing may be written."""
 
     api: Api
     identity: Identity
+    """The address by which clients reach the router may become another; all else stays."""
     bucket: TokenBucket
     """Each request takes from it."""
     outage: Outage

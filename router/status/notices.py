@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,8 @@ from router.objects.kinds import AskingObject
 from router.objects.route import RouteIngress
 from router.status.route import ADMITTED, PORT_CLAIMED, condition_of
 
+_NAMED = re.compile(r"((?:[A-Z][a-z]+){2,}): ")
+"""What a warning begins with that has a reason of its own, as in ``NotPublished: ...``."""
 MAX_NOTE = 1024
 """Bytes: kubernetes, pkg/apis/core/validation/events.go."""
 
@@ -69,6 +72,9 @@ def recovered_notice(obj: AskingObject, node: str) -> Notice:
 
 def warning_notice(obj: AskingObject, warning: str) -> Notice:
     """Give the notice of one warning about a Route that is served."""
+    named = _NAMED.match(warning)
+    if named is not None:
+        return _notice(obj, "Warning", "Serve", named[1], warning[named.end() :])
     reason = "NoEndpoints" if _leads_nowhere(warning) else "ServedWithWarning"
     return _notice(obj, "Warning", "Serve", reason, warning)
 
@@ -82,7 +88,7 @@ def _where(verdict: Verdict, entry: RouteIngress) -> str:
     name = entry.router_canonical_hostname
     parts = []
     if verdict.port is not None:
-        parts.append(f"on {name}:{verdict.port}" if name else f"on port {verdict.port}")
+        parts.append(f"on {verdict.reached_at(name)}" if name else f"on port {verdict.client_port or verdict.port}")
     if verdict.host is not None:
         parts.append(f"for TLS connections to {verdict.host}")
     # Of a Service with named ports.

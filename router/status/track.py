@@ -65,6 +65,10 @@ class Track:
         """Look again at what was said of other nodes."""
         self.backlog.look_again(lambda obj: self.kind.named_node(obj, identity) not in {None, identity.node})
 
+    def look_at_all(self) -> None:
+        """Look again at everything."""
+        self.backlog.look_again(lambda _obj: True)
+
     def _keep(self, asker: Asker, verdict: Verdict | None) -> None:
         key = ObjectKey(*asker.key)
         sections = self._verdicts.setdefault(key, {})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -99,6 +99,7 @@ class StatusWriter(LeadingWriter):
             "status", is_leader, TokenBucket(rate.per_second, rate.burst), clock=clock, supervisor=supervisor
         )
         self._identity = Identity(router_name, canonical_hostname, node)
+        self._hostname = canonical_hostname
         self._nodes = nodes
         self._nodes_seen: frozenset[str] | None = None
         self._events = EventSender(api, self._identity, instance or router_name, clock=clock, wall_clock=wall_clock)
@@ -111,7 +112,7 @@ class StatusWriter(LeadingWriter):
         self._verdicts: Mapping[Asker, Verdict] = {}
 
         # Of the writing thread.
-        desk = Desk(
+        self._desk = desk = Desk(
             api=api,
             identity=self._identity,
             bucket=self._bucket,
@@ -141,6 +142,11 @@ class StatusWriter(LeadingWriter):
         for track in self._tracks:
             if track.kind.kind == kind:
                 track.backlog.release(key)
+
+    def reached_by(self, hostname: str) -> None:
+        """Take the name or address by which clients reach the router now; empty is not known."""
+        self._hostname = hostname
+        self.wake()
 
     def writes(self) -> Mapping[str, int]:
         """Give how many writes of a status there were, by result (docs/status.md)."""
@@ -189,6 +195,7 @@ class StatusWriter(LeadingWriter):
 
     def _write_next(self, now_s: float) -> float:
         self._look_at_nodes()
+        self._look_at_hostname()
         # What happened to a Route just now, and the Event of it, goes before all that was there at the start.
         is_urgent = any(track.backlog.is_urgent(now_s) for track in self._tracks)
         if not is_urgent and self._send_event(now_s, only_news=True):
@@ -250,6 +257,14 @@ class StatusWriter(LeadingWriter):
             self._nodes_seen = nodes
             for track in self._tracks:
                 track.look_again(self._identity)
+
+    def _look_at_hostname(self) -> None:
+        """Look at everything again, if clients reach the router by another name than before."""
+        hostname = self._hostname
+        if hostname != self._desk.identity.canonical_hostname:
+            self._desk.identity = replace(self._desk.identity, canonical_hostname=hostname)
+            for track in self._tracks:
+                track.look_at_all()
 
     def _gain(self) -> None:
         for track in self._tracks:

@@ -15,6 +15,7 @@ from router.objects.discovery import EndpointPort, EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.portclaim import ClaimHolder, PortClaim
+from router.objects.published import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route, RouteTarget
 from router.objects.store import Changes, Store
@@ -139,6 +140,12 @@ RESOLVED = st.builds(
     st.sampled_from([(), ("192.0.2.1",), ("127.0.0.1", "192.0.2.1"), ("10.1.0.2", "2001:db8::1")]),
     st.sampled_from(["", "it cannot be resolved"]),
 )
+NOTES = st.builds(
+    PortNote.about,
+    st.sampled_from([7000, 7001, 8443]),
+    st.sampled_from(["", "NotPublished: no"]),
+    st.sampled_from([None, 30001]),
+)
 Change = KubernetesObject | tuple[type[KubernetesObject], str]
 DELETIONS = st.one_of(
     st.tuples(st.just(Route), NAMES),
@@ -146,12 +153,13 @@ DELETIONS = st.one_of(
     st.tuples(st.just(EndpointSlice), st.sampled_from(["one", "two"])),
     st.tuples(st.just(PortClaim), st.sampled_from("pq")),
     st.tuples(st.just(ResolvedName), SERVICE_NAMES),
+    st.tuples(st.just(PortNote), st.sampled_from(["7000", "8443"])),
     st.tuples(st.just(RouterPod), st.sampled_from(["router-1", "router-2"])),
 )
 # Several changes at a time, as the controller takes them.
 BATCHES = st.lists(
     st.lists(
-        ROUTES | ROUTES | SERVICES | ASKING | SLICES | ROUTER_PODS | PORT_CLAIMS | RESOLVED | DELETIONS,
+        ROUTES | ROUTES | SERVICES | ASKING | SLICES | ROUTER_PODS | PORT_CLAIMS | RESOLVED | NOTES | DELETIONS,
         min_size=1,
         max_size=4,
     ),
@@ -164,7 +172,7 @@ def apply(store: Store, changes: list[Change]) -> Changes:
     for change in changes:
         if isinstance(change, tuple):
             kind, name = change
-            namespace = "openshift-ingress" if kind is PortClaim else NAMESPACE
+            namespace = {PortClaim: "openshift-ingress", PortNote: ""}.get(kind, NAMESPACE)
             store.delete(kind, ObjectKey(namespace, name))
         else:
             store.put(change)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from router.errors import ApiBusy, ApiConflict, ApiError, ApiForbidden, ApiInvalid
+from router.errors import ApiBusy, ApiConflict, ApiDenied, ApiError, ApiForbidden, ApiInvalid
 from router.kube.problems import error_of, permission, retry_after_s
 
 
@@ -41,6 +43,22 @@ def test_the_missing_permission_is_named(method: str, path: str, *, is_watch: bo
     assert isinstance(error, ApiForbidden)
     assert f"the permission to {verb} {resource} is missing" in str(error)
     assert "manifests/base/rbac.yaml" in str(error)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'services "front" is forbidden: exceeded quota: q, requested: services.nodeports=1, used: services.nodeports=2',
+        'admission webhook "policy.example.com" denied the request: no',
+    ],
+)
+def test_what_is_denied_is_no_missing_permission(message: str) -> None:
+    """Quotas and webhooks answer 403 as well, to who has the right; what they say is kept."""
+    body = json.dumps({"message": message}).encode()
+    error = error_of("PATCH", "/api/v1/namespaces/x/services/front", 403, body)
+    assert isinstance(error, ApiDenied)
+    assert "permission" not in str(error)
+    assert error.said == message
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,14 @@ import yaml
 
 from router import __version__
 from router.cli import main
-from router.cli.types import PortRangesType, TimeType
-from router.settings import PortRanges, RenderSettings
+from router.cli.run import run
+from router.cli.types import TimeType
+from router.settings import RenderSettings
 from tests.support.kustomize import (
     MANIFESTS,
     ON_HOST,
     ROUTER_TREES,
+    SHARD,
     TREES,
     WORKLOADS,
     containers,
@@ -105,15 +107,24 @@ def test_probes_ask_the_port_that_listens(tree: str) -> None:
     ]
 
 
-@pytest.mark.parametrize(("tree", "sni"), [("overlays/load-balancer", {8443}), ("overlays/node-port", set())])
-def test_ports_of_the_service_are_those_of_routes(tree: str, sni: set[int]) -> None:
-    """What a Service opens is what Routes may have, so that no Route is admitted to a port that nobody can reach."""
-    ports = one(render(tree), "Service", "tcp-router")["spec"]["ports"]
-    allowed: PortRanges = PortRangesType().convert(environment(tree)["TCP_ROUTER_PORTS"], None, None)
-    assert {port["port"] for port in ports} - sni == {port for port in range(1, 65536) if port in allowed}
-    assert environment(tree)["TCP_ROUTER_PORT_POOL"] == environment(tree)["TCP_ROUTER_PORTS"]
-    for port in ports:
-        assert port["targetPort"] == port["port"] == port.get("nodePort", port["port"])
+@pytest.mark.parametrize("tree", ["overlays/load-balancer", "overlays/node-port", SHARD])
+def test_the_router_writes_the_service_in_front_of_it(tree: str) -> None:
+    """The one of its tree, which has one entry of its own, and by a right to that one alone."""
+    objects = render(tree)
+    service = one(objects, "Service")
+    (entry,) = service["spec"]["ports"]
+    assert (entry["name"], entry["port"], entry["targetPort"]) == ("sni", 8443, 8443)
+    published = environment(tree)["TCP_ROUTER_PUBLISH_SERVICE"]
+    assert published == f"{service['metadata']['namespace']}/{service['metadata']['name']}"
+    (role,) = (obj for obj in objects if obj["kind"] == "Role" and "publish" in obj["metadata"]["name"])
+    names = [service["metadata"]["name"]]
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["services"], "resourceNames": names, "verbs": ["patch"]}]
+
+
+def test_routes_have_the_range_of_node_ports() -> None:
+    """So that the port in an annotation is the one that clients use."""
+    (range_of_cluster,) = (each.default for each in run.params if each.name == "node_port_range")
+    assert environment("overlays/node-port")["TCP_ROUTER_PORTS"] == range_of_cluster
 
 
 @pytest.mark.parametrize("tree", ["overlays/load-balancer", "overlays/node-port"])

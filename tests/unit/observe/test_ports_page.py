@@ -22,7 +22,7 @@ class Seen:
     def __init__(self) -> None:
         self.snapshot = Snapshot(applied=Model((section("db", 6620),)), verdicts={KEY: Verdict(asker=KEY, port=6620)})
         self.counts: dict[str, BackendNow] | None = {"be_tcp:team:db": BackendNow(3, 0)}
-        self.page = PortsPage(lambda: self.snapshot, lambda: self.counts, "tcp.example.com")
+        self.page = PortsPage(lambda: self.snapshot, lambda: self.counts, lambda: "tcp.example.com")
 
 
 def test_page_is_compact_json() -> None:

@@ -1,0 +1,122 @@
+"""v1 Service, as it is read of the one that stands in front of the router: who owns which of its ports, and where clients reach it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from router.objects.meta import Fields, ObjectMeta, WholeObject
+from router.shapes import reader
+
+CLASS_PREFIX = "tcp-router.openshift.io/"
+"""What ``spec.loadBalancerClass`` begins with that means a router of this kind; its name is the rest."""
+
+
+class PublishedPort(Fields, frozen=True):
+    """One of ``spec.ports``."""
+
+    port: int
+    name: str = ""
+    protocol: str = "TCP"
+    target_port: int | str | None = None
+    node_port: int = 0
+
+
+class _PublishedSpec(Fields, frozen=True):
+    type: str = "ClusterIP"
+    ports: tuple[PublishedPort, ...] | None = None
+    external_ips: tuple[str, ...] | None = msgspec.field(name="externalIPs", default=None)
+    load_balancer_class: str | None = None
+    allocate_load_balancer_node_ports: bool | None = None
+
+
+class _Ingress(Fields, frozen=True):
+    ip: str | None = None
+    hostname: str | None = None
+
+
+class _LoadBalancer(Fields, frozen=True):
+    ingress: tuple[_Ingress, ...] | None = None
+
+
+class _PublishedStatus(Fields, frozen=True):
+    load_balancer: _LoadBalancer | None = None
+
+
+class _OwnedPorts(msgspec.Struct, frozen=True):
+    ports: dict[str, msgspec.Raw] | None = msgspec.field(name="f:ports", default=None)
+
+
+class _OwnedFields(msgspec.Struct, frozen=True):
+    spec: _OwnedPorts | None = msgspec.field(name="f:spec", default=None)
+
+
+class ManagedFields(msgspec.Struct, frozen=True):
+    """One of ``metadata.managedFields``, of which the ports are read."""
+
+    manager: str = ""
+    operation: str = ""
+    fields: _OwnedFields | None = msgspec.field(name="fieldsV1", default=None)
+
+    @property
+    def ports(self) -> frozenset[str]:
+        """The keys of the entries of ``spec.ports`` of which it owns something."""
+        spec = self.fields.spec if self.fields is not None else None
+        return frozenset((spec.ports if spec is not None else None) or ())
+
+
+class PublishedMeta(msgspec.Struct, frozen=True, rename="camel"):
+    """``metadata``."""
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    managed_fields: tuple[ManagedFields, ...] | None = None
+
+
+class PublishedService(msgspec.Struct, frozen=True):
+    """v1 Service."""
+
+    metadata: PublishedMeta
+    spec: _PublishedSpec = _PublishedSpec()
+    status: _PublishedStatus = _PublishedStatus()
+
+    def __str__(self) -> str:
+        return f"Service {self.metadata.namespace}/{self.metadata.name}"
+
+    @property
+    def address(self) -> str:
+        """Where clients reach it: what its load balancer was given, else the first of its external addresses; empty where it has none."""
+        balancer = self.status.load_balancer
+        for each in (balancer.ingress if balancer is not None else None) or ():
+            if each.hostname or each.ip:
+                return each.hostname or each.ip or ""
+        return next(iter(self.spec.external_ips or ()), "")
+
+    @property
+    def gives_node_ports(self) -> bool:
+        """Whether each of its ports has a node port."""
+        spec = self.spec
+        is_balanced = spec.type == "LoadBalancer" and spec.allocate_load_balancer_node_ports is not False
+        return spec.type == "NodePort" or is_balanced
+
+
+read_published = reader(PublishedService)
+"""Raises msgspec.DecodeError."""
+
+
+class PortNote(WholeObject, frozen=True):
+    """What there is to say to those who are served on a port, which is its name: no object of the API, but what the router found out by it."""
+
+    warning: str = ""
+    client_port: int | None = None
+    """The port that clients use, where it is another."""
+
+    @classmethod
+    def about(cls, port: int, warning: str = "", client_port: int | None = None) -> PortNote:
+        """Give the note about a port."""
+        return cls(ObjectMeta(name=str(port), namespace=""), warning, client_port)
+
+    @property
+    def port(self) -> int:
+        """The port."""
+        return int(self.metadata.name)
