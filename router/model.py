@@ -55,6 +55,11 @@ class Asker(NamedTuple):
         return self.namespace, self.name
 
     @property
+    def unnumbered(self) -> Asker:
+        """The same without its uid: one that is made again has it, too."""
+        return self._replace(uid="")
+
+    @property
     def order(self) -> tuple[str, str, str, str]:
         """The place among askers of one age: the same for an object that was made again, and on every replica."""
         return self.kind, self.namespace, self.name, self.section

@@ -97,6 +97,10 @@ class AdmissionSettings:
     """Of which PortClaims go by."""
     ports: PortRanges = PortRanges(((1024, 65535),))
     reserved_ports: PortRanges = PortRanges(())
+    auto_ports: PortRanges = PortRanges(())
+    """What those get who ask for any port; none is nobody."""
+    auto_at_once: bool = False
+    """Nobody else could choose otherwise: no PortClaim has to be written before."""
     sni_port: int = 8443
     """The port shared by passthrough Routes with a host; 0 is none."""
     allow_loopback_endpoints: bool = False

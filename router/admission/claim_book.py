@@ -26,6 +26,7 @@ class ClaimOutcome:
 
 
 _UNDECIDED = ClaimOutcome()
+_NO_CLAIMS: Mapping[Asker, Claim] = {}
 _NOWHERE: frozenset[str] = frozenset()
 
 
@@ -106,6 +107,27 @@ class ClaimBook:
         for first, last in touched.ranges:
             self._dirty_ports.update(port for port in self._by_port if first <= port <= last)
         self._dirty_hosts.update(touched.hosts)
+
+    def dirty_ports(self) -> Set[int]:
+        """Give the ports about which ``settle`` will decide."""
+        return self._dirty_ports
+
+    def claims_on(self, port: int) -> Mapping[Asker, Claim]:
+        """Give those who claim a port, whether they get it or not."""
+        return self._by_port.get(port, _NO_CLAIMS)
+
+    def has_lost(self, asker: Asker) -> bool:
+        """Say whether the port that an asker claims is another's, or kept for another."""
+        rejection = self._port_rejections.get(asker)
+        return rejection is not None and rejection.reason in {Reason.PORT_ALREADY_CLAIMED, Reason.PORT_RESERVED}
+
+    def place_of(self, asker: Asker) -> Place | None:
+        """Give the port that an asker has to itself, as last settled."""
+        claim = self._claims.get(asker)
+        has_it = (
+            claim is not None and claim.port and not claim.shares_port and self._lines.served.get(claim.place) == asker
+        )
+        return claim.place if claim is not None and has_it else None
 
     def served(self) -> Mapping[Place, Asker]:
         """Give who has which place, as last settled."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from router.admission.claim_book import ClaimOutcome
+from router.admission.claims import Claim
 from router.admission.destination import NOWHERE, Destination
 from router.admission.places import SNI, Place
 from router.admission.request import Request, displayed_host
@@ -19,16 +22,40 @@ class Entry:
     request: Request | Verdict
     """A Verdict is final: it is not acceptable by itself."""
     destination: Destination | Rejection = NOWHERE
+    port: int | None = None
+    """What one that asks for any port has."""
+
+    @property
+    def given(self) -> Request | Verdict:
+        """What it asks for, with the port that it has if it asks for any."""
+        request = self.request
+        return structs.replace(request, port=self.port) if isinstance(request, Request) and request.auto else request
+
+    @property
+    def is_portless(self) -> bool:
+        """Whether it asks for any port, and has none."""
+        return isinstance(self.request, Request) and self.request.auto and self.port is None
+
+    @property
+    def claim(self) -> Claim | None:
+        """What it claims. Who is rejected for whatever reason claims nothing: what is not served must not keep others out."""
+        request = self.given
+        if isinstance(request, Verdict) or isinstance(self.destination, Rejection) or self.is_portless:
+            return None
+        return Claim.of(request)
 
 
 def concluded(entry: Entry, outcome: ClaimOutcome, *, has_sni: bool) -> tuple[Verdict, RouteSection | None]:
     """Give an asker's verdict, and its section where it is served."""
-    request, destination = entry.request, entry.destination
+    destination = entry.destination
+    request = entry.given
     if isinstance(request, Verdict):
         return request, None
     host = displayed_host(request.host) if request.host is not None else None
     if isinstance(destination, Rejection):
-        return _rejected(request, host, destination), None
+        # One that asks for any port keeps what it has, for as long as it asks.
+        kept = _places(request, has_sni=False) if request.auto else ()
+        return _rejected(request, host, destination, kept), None
     if outcome.rejection is not None:
         return _rejected(request, host, outcome.rejection), None
     warnings = (*request.warnings, *destination.warnings)
@@ -37,7 +64,13 @@ def concluded(entry: Entry, outcome: ClaimOutcome, *, has_sni: bool) -> tuple[Ve
         host = host if request.shares_port else None
     places = _places(request, has_sni=has_sni and not outcome.host_loss)
     verdict = Verdict(
-        asker=request.asker, port=request.port, host=host, warnings=warnings, places=places, address=request.address
+        asker=request.asker,
+        port=request.port,
+        host=host,
+        warnings=warnings,
+        places=places,
+        address=request.address,
+        auto=request.auto,
     )
     return verdict, _section(request, destination)
 
@@ -49,7 +82,7 @@ def _places(request: Request, *, has_sni: bool) -> tuple[Place, ...]:
     return (*port, Place(SNI, request.host)) if request.host is not None and has_sni else port
 
 
-def _rejected(request: Request, host: str | None, rejection: Rejection) -> Verdict:
+def _rejected(request: Request, host: str | None, rejection: Rejection, kept: tuple[Place, ...] = ()) -> Verdict:
     return Verdict(
         asker=request.asker,
         port=request.port,
@@ -57,6 +90,8 @@ def _rejected(request: Request, host: str | None, rejection: Rejection) -> Verdi
         reason=rejection.reason,
         message=rejection.message,
         address=request.address,
+        places=kept,
+        auto=request.auto,
     )
 
 

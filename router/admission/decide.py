@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from router.admission.claim_book import ClaimBook
-from router.admission.claims import Claim
+from router.admission.autos import Autos, Wish
+from router.admission.claim_book import ClaimBook, ClaimOutcome
 from router.admission.conclusion import Entry, concluded
 from router.admission.destination import Destination, find_destination, names_of
 from router.admission.external_names import ExternalNames
+from router.admission.journal import Touched
 from router.admission.kinds import KINDS
+from router.admission.leads import Leads
 from router.admission.ledger import Ledger
+from router.admission.loop_book import LoopBook
 from router.admission.name_book import NameBook
 from router.admission.notes import Notes
 from router.admission.options import sni_port_options
@@ -70,9 +73,8 @@ class Admission:
         """Objects about which nothing can be decided, whatever they ask for; as long as they are these very objects."""
         self._to_read: set[Slot] = set()
         """Objects that are read with the next update, though they are those that were."""
-        self._by_service: dict[ObjectKey, tuple[Asker, ...]] = {}
-        self._by_own_port: dict[int, set[Asker]] = {}
-        """Askers with endpoints at the routers' addresses, by the ports of these."""
+        self._leads = Leads()
+        self._loops = LoopBook()
         self._own_ips = {name: OwnAddresses.of(address.ips) for name, address in settings.addresses.items()}
         self._settled_addresses = OwnAddresses.of(settings.own_addresses, has_loopback=settings.listens_everywhere)
         for own in self._own_ips.values():
@@ -89,17 +91,20 @@ class Admission:
             overlapping=settings.overlapping,
         )
         self._notes = Notes(settings.sni_port)
+        self._autos = (
+            Autos(settings, self._ledger, self._claims.claims_on, served) if settings.auto_ports.ranges else None
+        )
         self._sections: SortedMap[Asker, RouteSection] = SortedMap()
         self._verdicts: SortedMap[Asker, Verdict] = SortedMap()
         self._outcome = Outcome(Model((), self._claims.shared_frontends()), self._verdicts.mapping())
 
     def anew(self) -> Admission:
         """Give one with the same settings that knows of no object yet, and only whom this replica serves; it takes the place of this one."""
-        return Admission(self._settings, self._claims.served(), self._ledger)
+        return Admission(self._settings, self.memory(), self._ledger)
 
     def trial(self) -> Admission:
         """Give one like ``anew`` does, beside this one: to try what it raises."""
-        return Admission(self._settings, self._claims.served())
+        return Admission(self._settings, self.memory())
 
     def hold(self, slot: Slot, obj: AskingObject | None) -> None:
         """Reject this very object, with the next update that names it, whatever it asks for; None: decide about it as about any."""
@@ -124,7 +129,7 @@ class Admission:
             self._ledger.keep(key.name for key in objects.claims)
         read, to_find = self._read_objects(objects, changes.askers)
         for service in changes.services:
-            to_find.update(self._by_service.get(service, ()))
+            to_find.update(self._leads.to(service))
         if changes.routers:
             to_find |= self._meet_routers(objects)
         for asker in to_find:
@@ -134,10 +139,11 @@ class Admission:
             to_find.add(asker)
         for key in changes.claims:
             self._ledger.put(key.name, objects.claims.get(key))
-        self._claims.touch(self._ledger.take_touched())
-        decided = self._claims.settle()
+        touched = self._ledger.take_touched()
+        self._claims.touch(touched)
+        decided = self._settle(touched, objects)
         # What is claimed does not depend on where it leads, so that this ends here.
-        turned = {asker for port in self._claims.take_turned_ports() for asker in self._by_own_port.get(port, ())}
+        turned = self._loops.at(self._claims.take_turned_ports())
         for asker in turned:
             self._find_destination(asker, objects)
         noted = self._meet_notes(objects, changes.notes) if changes.notes else frozenset()
@@ -148,6 +154,21 @@ class Admission:
     def served(self) -> Mapping[Place, Asker]:
         """Give who has which port, and which host on a shared port, as last updated."""
         return self._claims.served()
+
+    def memory(self) -> Mapping[Place, Asker]:
+        """Give the same, and the ports of those who keep theirs while they cannot be served."""
+        served = self._claims.served()
+        return served if self._autos is None else {**self._autos.having(), **served}
+
+    @property
+    def proposed(self) -> Mapping[Place, Asker]:
+        """What is to be claimed for those who ask for any port, as last updated; the same object until it is something else."""
+        return self._autos.proposed if self._autos is not None else _NOBODY
+
+    @property
+    def ports_to_give(self) -> tuple[int, int]:
+        """How many ports there are for those who ask for any, and how many of them are free; any thread."""
+        return self._autos.counts if self._autos is not None else (0, 0)
 
     def askers_of(self, slot: Slot) -> tuple[Asker, ...]:
         """Give who asks by an object, as last updated; one that is not ours has nobody."""
@@ -195,30 +216,23 @@ class Admission:
         if former is not None and former.request == request:
             # The object changed in something that we do not read, as it does with every write of a status.
             return False
-        self._index(asker, former.request if former else None, request)
+        self._leads.put(asker, former.request if former else None, request)
         if former is not None:
-            self._leave_own_ports(asker, former.destination)
+            self._loops.leave(asker, former.destination)
         self._entries[asker] = Entry(request)
         if not isinstance(request, Request):
             self._claims.put(asker, None)
             self._name_book.put(asker, None, {})
+            self._leave_autos(asker)
         return True
 
     def _drop(self, asker: Asker) -> None:
         entry = self._entries.pop(asker)
-        self._index(asker, entry.request, None)
-        self._leave_own_ports(asker, entry.destination)
+        self._leave_autos(asker)
+        self._leads.put(asker, entry.request, None)
+        self._loops.leave(asker, entry.destination)
         self._claims.put(asker, None)
         self._name_book.put(asker, None, {})
-
-    def _index(self, asker: Asker, former: Request | Verdict | None, current: Request | Verdict | None) -> None:
-        """Keep the way from Services to those who lead to them."""
-        for service in _services(former):
-            others = _without(asker, self._by_service.pop(service))
-            if others:
-                self._by_service[service] = others
-        for service in _services(current):
-            self._by_service[service] = (*self._by_service.get(service, ()), asker)
 
     def _meet_routers(self, objects: Objects) -> set[Asker]:
         """Take note of the routers' addresses; give those whose destination is another by that.
@@ -230,7 +244,7 @@ class Admission:
         self._own_addresses = self._settled_addresses | OwnAddresses.of(told)
         if self._own_addresses == former:
             return set()
-        met = {asker for askers in self._by_own_port.values() for asker in askers}
+        met = self._loops.everybody()
         return met | {
             asker
             for asker, entry in self._entries.items()
@@ -244,7 +258,7 @@ class Admission:
             self._notes.put(int(key.name), objects.notes.get(key))
         ports = {int(key.name) for key in keys}
         entries = self._entries.items()
-        return frozenset(asker for asker, entry in entries if not ports.isdisjoint(self._notes.ports_of(entry.request)))
+        return frozenset(asker for asker, entry in entries if not ports.isdisjoint(self._notes.ports_of(entry.given)))
 
     def _is_served(self, address: str, port: int) -> bool:
         if port in self._settings.own_ports or port == self._settings.sni_port:
@@ -256,7 +270,7 @@ class Admission:
         if isinstance(entry.request, Verdict):
             return
         request, loops = entry.request, Loops(self._own_addresses, self._is_served)
-        self._leave_own_ports(asker, entry.destination)
+        self._loops.leave(asker, entry.destination)
         if self._names.allowed:
             self._name_book.put(asker, request.created, names_of(request, objects, self._names))
         entry.destination = find_destination(
@@ -266,18 +280,40 @@ class Admission:
             is_looked_up=lambda name: self._name_book.allows(asker.namespace, name),
             loops=loops,
         )
-        for port in _own_ports(entry.destination):
-            self._by_own_port.setdefault(port, set()).add(asker)
-        # Who is rejected for whatever reason claims nothing: what is not served must not keep others out.
-        rejected = isinstance(entry.destination, Rejection)
-        self._claims.put(asker, None if rejected else Claim.of(request))
+        self._loops.enter(asker, entry.destination)
+        if self._autos is not None and request.auto:
+            is_ready = not isinstance(entry.destination, Rejection)
+            self._autos.ask(asker, Wish(request.created, request.address, is_ready), self._claims.place_of(asker))
+        else:
+            self._leave_autos(asker)
+        self._claims.put(asker, entry.claim)
 
-    def _leave_own_ports(self, asker: Asker, former: Destination | Rejection) -> None:
-        for port in _own_ports(former):
-            askers = self._by_own_port[port]
-            askers.discard(asker)
-            if not askers:
-                del self._by_own_port[port]
+    def _leave_autos(self, asker: Asker) -> None:
+        if self._autos is not None:
+            self._autos.leave(asker)
+
+    def _settle(self, touched: Touched, objects: Objects) -> set[Asker]:
+        """Decide who has what; give those for whom that may be something else than before."""
+        moved = self._give_ports(touched, objects)
+        decided = self._claims.settle()
+        if self._autos is None:
+            return decided
+        lost = {asker for asker in decided if self._claims.has_lost(asker) and self._autos.lose(asker)}
+        if lost:
+            moved |= lost | self._give_ports(Touched(), objects)
+            decided |= self._claims.settle()
+        return decided | moved
+
+    def _give_ports(self, touched: Touched, objects: Objects) -> set[Asker]:
+        """Give ports to those who ask for any, and take them; give those who are concerned."""
+        if self._autos is None:
+            return set()
+        moved = self._autos.settle(touched, self._claims.dirty_ports(), can_remember=objects.remembers)
+        for asker in moved:
+            entry = self._entries[asker]
+            entry.port = self._autos.port(asker)
+            self._claims.put(asker, entry.claim)
+        return moved
 
     def _conclude(self, asker: Asker) -> None:
         """Bring an asker's verdict and section up to date; an equal one stays the object that it was."""
@@ -286,12 +322,18 @@ class Admission:
         if entry is None:
             verdict, section = None, None
         else:
-            verdict, section = concluded(entry, self._claims.outcome(asker), has_sni=bool(self._settings.sni_port))
-            verdict = self._notes.noted(verdict, entry.request)
+            has_sni = bool(self._settings.sni_port)
+            verdict, section = concluded(entry, self._claim_outcome(asker, entry), has_sni=has_sni)
+            verdict = self._notes.noted(verdict, entry.given)
         if verdict is None or verdict != self._verdicts.get(asker):
             self._verdicts.put(asker, verdict)
         if section is None or section != self._sections.get(asker):
             self._sections.put(asker, section)
+
+    def _claim_outcome(self, asker: Asker, entry: Entry) -> ClaimOutcome:
+        if self._autos is not None and entry.is_portless:
+            return ClaimOutcome(rejection=self._autos.rejection(asker))
+        return self._claims.outcome(asker)
 
     def _publish(self) -> Outcome:
         before = self._outcome
@@ -303,16 +345,3 @@ class Admission:
         if model is not before.model or verdicts is not before.verdicts or names is not before.names:
             self._outcome = Outcome(model, verdicts, names)
         return self._outcome
-
-
-def _without(asker: Asker, askers: tuple[Asker, ...]) -> tuple[Asker, ...]:
-    place = askers.index(asker)
-    return askers[:place] + askers[place + 1 :]
-
-
-def _own_ports(destination: Destination | Rejection) -> frozenset[int]:
-    return destination.own_ports if isinstance(destination, Destination) else frozenset()
-
-
-def _services(request: Request | Verdict | None) -> tuple[ObjectKey, ...]:
-    return tuple(target.service for target in request.targets) if isinstance(request, Request) else ()

@@ -144,6 +144,27 @@ class Ledger:
         """Give the reservation that keeps an asker from a place; None if none does."""
         return next((each for each in self.reservations(place) if not each.allows(asker)), None)
 
+    def overlaps(self, address: str, other: str) -> bool:
+        """Say whether nobody can have a port on one address while somebody else has it on the other."""
+        return (
+            address == other
+            or (not address and other in self._overlapping)
+            or (not other and address in self._overlapping)
+        )
+
+    def is_in_force(self, name: str) -> bool:
+        """Say whether a claim counts."""
+        standing = self.standing(name)
+        return standing is not None and standing.reason is Reason.IN_FORCE
+
+    def is_range(self, name: str) -> bool:
+        """Say whether a reservation is of a range of ports."""
+        return name in self._ranges
+
+    def speaks_of(self, port: int) -> bool:
+        """Say whether any claim is about a port, or a host on it, on whichever address: won, or a reservation."""
+        return any(True for _ in self.places(port)) or any(each.at(port) for each in self._segments.values())
+
     def standing(self, name: str) -> Standing | None:
         """Say whether a claim counts; None for those of other ledgers."""
         claim = self._claims.get(name)

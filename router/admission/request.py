@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from router.admission.forms import integer
-from router.admission.options import ROUTER_NAME, WZH_ROUTER_NAME, RouteOptions
+from router.admission.forms import Form, integer, read
+from router.admission.options import EXTERNAL_TCP_PORT, ROUTER_NAME, WZH_ROUTER_NAME, RouteOptions
 from router.admission.text import is_dns_label, is_dns_subdomain, shown
 from router.admission.verdicts import NotAcceptable, Reason
 from router.model import Asker, PortTls
@@ -15,6 +15,9 @@ from router.objects.meta import ObjectKey, ObjectMeta
 from router.settings import MAX_PORT, AdmissionSettings
 
 PORT_FORM = integer(1, MAX_PORT, grouped=True)
+AUTO = "auto"
+"""The value of ``external-tcp-port`` of one that asks for any port."""
+_EXTERNAL_PORT_FORM = Form(f"{PORT_FORM.text}, or {AUTO}", PORT_FORM.parse)
 _NO_ANNOTATIONS: Mapping[str, str] = {}
 
 
@@ -30,7 +33,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     asker: Asker
     port: int | None
-    """The external port that it claims."""
+    """The external port that it claims; of one that asks for any, the one that it has (``router.admission.autos``)."""
     address: str = ""
     """The name of the address that the port is of; empty is ``--bind-address``."""
     shares_port: bool
@@ -45,6 +48,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What its owner may not have meant, though it is acceptable."""
     port_tls: PortTls | None = None
     """How its port ends TLS; None where TLS, if there is any, goes on to the pods."""
+    auto: bool = False
+    """It asks for any port."""
 
 
 def annotations_of(metadata: ObjectMeta) -> Mapping[str, str]:
@@ -100,3 +105,28 @@ def check_port(port: int | None, settings: AdmissionSettings) -> None:
     if port not in settings.ports:
         allowed = str(settings.ports) or "none"
         raise NotAcceptable(Reason.PORT_NOT_ALLOWED, f"port {port} is not allowed; allowed are {allowed}")
+
+
+def read_external_port(annotations: Mapping[str, str], settings: AdmissionSettings) -> tuple[int | None, bool]:
+    """Read which port a Route asks for, and whether it asks for any.
+
+    Raises:
+        NotAcceptable: it is no port, or any, and the router has none to give.
+    """
+    if annotations.get(EXTERNAL_TCP_PORT) == AUTO:
+        check_auto(settings)
+        return None, True
+    return read(annotations, EXTERNAL_TCP_PORT, _EXTERNAL_PORT_FORM, Reason.INVALID_PORT), False
+
+
+def check_auto(settings: AdmissionSettings) -> None:
+    """Refuse those who ask for any port where none is given.
+
+    Raises:
+        NotAcceptable: the router has no ports to give.
+    """
+    if not settings.auto_ports.ranges:
+        raise NotAcceptable(
+            Reason.PORT_NOT_ALLOWED,
+            f"annotation {EXTERNAL_TCP_PORT} is {AUTO}; this router gives out no ports (--auto-ports): ask for a certain one",
+        )

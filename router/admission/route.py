@@ -15,6 +15,7 @@ from router.admission.request import (
     check_names,
     check_port,
     displayed_host,
+    read_external_port,
 )
 from router.admission.termination import Termination, read_termination, read_tls
 from router.admission.text import is_host, is_service_name, shown
@@ -43,7 +44,7 @@ def read_route(route: Route, settings: AdmissionSettings) -> Request | Verdict:
     annotations = annotations_of(route.metadata)
     try:
         check_names(ROUTE_KIND, key)
-        port = read(annotations, EXTERNAL_TCP_PORT, PORT_FORM, Reason.INVALID_PORT)
+        port, auto = read_external_port(annotations, settings)
         host = _read_host(route)
         _check_wildcard(host, settings)
         check_port(port, settings)
@@ -53,11 +54,11 @@ def read_route(route: Route, settings: AdmissionSettings) -> Request | Verdict:
         if not (passthrough and (shares_port or settings.sni_port)):
             # The name is for HTTP routers, or for nobody: without TLS there is none that a client could tell.
             host = None
-        _check_something_is_asked_for(route, port, host, settings)
-        port_tls, tls_warnings = read_tls(
-            route, termination, settings.router_name, has_own_port=port is not None and not shares_port
-        )
-        options = read_options(annotations, settings.defaults, claims_port=port is not None)
+        if not auto:
+            _check_something_is_asked_for(route, port, host, settings)
+        has_own_port = auto or (port is not None and not shares_port)
+        port_tls, tls_warnings = read_tls(route, termination, settings.router_name, has_own_port=has_own_port)
+        options = read_options(annotations, settings.defaults, claims_port=auto or port is not None)
         targets = _read_targets(route)
         target_port = _read_target_port(route)
         warnings = (*read_near_keys(annotations), *options.warnings, *spec_warnings(route), *tls_warnings)
@@ -79,6 +80,7 @@ def read_route(route: Route, settings: AdmissionSettings) -> Request | Verdict:
         target_port=target_port,
         warnings=warnings,
         port_tls=port_tls,
+        auto=auto,
     )
 
 
@@ -131,7 +133,8 @@ def _read_shares_port(route: Route, port: int | None, host: str | None, *, passt
     if not read(annotations_of(route.metadata), EXTERNAL_TCP_PORT_SNI, BOOLEAN):
         return False
     needed = {
-        EXTERNAL_TCP_PORT: port is not None,
+        # Those who share a port have to name the same one.
+        f"{EXTERNAL_TCP_PORT} with a number": port is not None,
         "spec.tls.termination passthrough": passthrough,
         "spec.host": host is not None,
     }

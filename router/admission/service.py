@@ -13,7 +13,17 @@ from router.admission.external_names import EXTERNAL_NAME
 from router.admission.forms import BOOLEAN, read
 from router.admission.near_keys import near_keys, read_near_keys, told
 from router.admission.options import EXTERNAL_TCP_PORT, EXTERNAL_TCP_PORT_SNI, RouteOptions, read_options
-from router.admission.request import PORT_FORM, Request, Target, annotations_of, asks_for, check_names, check_port
+from router.admission.request import (
+    AUTO,
+    PORT_FORM,
+    Request,
+    Target,
+    annotations_of,
+    asks_for,
+    check_auto,
+    check_names,
+    check_port,
+)
 from router.admission.target_port import is_tcp
 from router.admission.text import shown
 from router.admission.verdicts import NotAcceptable, Reason, Verdict
@@ -30,9 +40,7 @@ _MAX_CHARACTERS = MAX_SECTIONS * 80
 """A name has up to 63, a port up to 5, written in groups some more."""
 _NAMED = re.compile(r"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)=(\S+)")
 _SEPARATOR = re.compile(r"[ \t\r\n]+")
-_FORM = (
-    f"a port, or up to {MAX_SECTIONS} names of the Service's ports with a port for each, as in pg=15432 metrics=19187"
-)
+_FORM = f"a port or {AUTO}, or up to {MAX_SECTIONS} names of the Service's ports with that for each, as in pg=15432 metrics={AUTO}"
 _MAX_LISTED = 5
 _HAS = "has"
 _WEIGHT = 1
@@ -100,6 +108,8 @@ def read_service(service: Service, settings: AdmissionSettings) -> tuple[Request
             if section:
                 _check_section(service, section)
             check_port(port, settings)
+            if port is None:
+                check_auto(settings)
         except NotAcceptable as refused:
             asked.append(Verdict(asker=who, port=port, reason=refused.reason, message=refused.message))
         else:
@@ -108,7 +118,9 @@ def read_service(service: Service, settings: AdmissionSettings) -> tuple[Request
     return tuple(asked)
 
 
-def _request(service: Service, asker: Asker, port: int, options: RouteOptions, warnings: tuple[str, ...]) -> Request:
+def _request(
+    service: Service, asker: Asker, port: int | None, options: RouteOptions, warnings: tuple[str, ...]
+) -> Request:
     return Request(
         asker=asker,
         port=port,
@@ -119,6 +131,7 @@ def _request(service: Service, asker: Asker, port: int, options: RouteOptions, w
         targets=(Target(service.key, _WEIGHT),),
         target_port=asker.section or None,
         warnings=warnings,
+        auto=port is None,
     )
 
 
@@ -138,8 +151,8 @@ def _check_needs_no_host(annotations: Mapping[str, str]) -> None:
         )
 
 
-def _read_ports(service: Service, annotations: Mapping[str, str]) -> dict[str, int]:
-    """Give the external port of each section that is asked for, in the order in which they are written."""
+def _read_ports(service: Service, annotations: Mapping[str, str]) -> dict[str, int | None]:
+    """Give the external port of each section that is asked for, in the order in which they are written; None is any."""
     value = annotations.get(EXTERNAL_TCP_PORT)
     if value is None:
         raise NotAcceptable(
@@ -147,7 +160,7 @@ def _read_ports(service: Service, annotations: Mapping[str, str]) -> dict[str, i
         )
     if "=" not in value:
         port = PORT_FORM.parse(value)
-        if port is None:
+        if port is None and value != AUTO:
             raise _malformed(value)
         _check_single(service, value)
         return {"": port}
@@ -157,11 +170,11 @@ def _read_ports(service: Service, annotations: Mapping[str, str]) -> dict[str, i
             Reason.INVALID_PORT,
             f"annotation {EXTERNAL_TCP_PORT} asks for more than {MAX_SECTIONS} ports; accepted are up to {MAX_SECTIONS} of one Service",
         )
-    ports: dict[str, int] = {}
+    ports: dict[str, int | None] = {}
     for entry in entries:
         match = _NAMED.fullmatch(entry)
         port = PORT_FORM.parse(match[2]) if match is not None else None
-        if match is None or port is None:
+        if match is None or (port is None and match[2] != AUTO):
             raise _malformed(entry)
         if match[1] in ports:
             raise NotAcceptable(

@@ -19,6 +19,10 @@ class Reason(StrEnum):
     PORT_NOT_ALLOWED = "PortNotAllowed"
     PORT_ALREADY_CLAIMED = "PortAlreadyClaimed"
     PORT_UNAVAILABLE = "PortUnavailable"
+    ALLOCATING = "Allocating"
+    """It asks for any port, and its PortClaim is being written: a matter of milliseconds, as a rule."""
+    NO_PORT_FREE = "NoPortFree"
+    CLAIMS_UNAVAILABLE = "ClaimsUnavailable"
     INVALID_ANNOTATION = "InvalidAnnotation"
     INVALID_HOST = "InvalidHost"
     HOST_ALREADY_CLAIMED = "HostAlreadyClaimed"
@@ -61,6 +65,8 @@ class Verdict:
     """The name of the address that its port is of."""
     client_port: int | None = None
     """The port that clients use, where it is another than the one that it asked for."""
+    auto: bool = False
+    """It asks for any port: ``port`` is the one that it was given."""
 
     @property
     def admitted(self) -> bool:

@@ -22,7 +22,6 @@ from router.cli.metrics import Protection, haproxy_metrics, protection
 from router.cli.own_addresses import machine_of, reached_by
 from router.cli.run_settings import RunSettings
 from router.cluster.machine import MachineInput
-from router.errors import SettingsError
 from router.haproxy.attached import AttachedHaproxy
 from router.haproxy.generations import Others
 from router.haproxy.newest_worker import Deadlines
@@ -49,7 +48,7 @@ from router.observe.tcp_health import TcpHealth
 from router.observe.tracing import Makes, Tracing, Untraced
 from router.reconcile.apply import Applier
 from router.reconcile.controller import Controller
-from router.reconcile.hooks import Reporter
+from router.reconcile.hooks import Reporter, unheard
 from router.reconcile.judge import Judge
 from router.reconcile.level import Leveler
 from router.reconcile.room import Room
@@ -58,7 +57,7 @@ from router.reconcile.timing import Timing
 from router.reconcile.won_file import WonFile, read_won
 from router.render import Renderer, TemplateSet
 from router.render.listen import listen_addresses
-from router.settings import AdmissionSettings, PortRanges, RenderSettings
+from router.settings import RenderSettings
 from router.supervisor import SUPERVISOR
 
 if TYPE_CHECKING:
@@ -66,8 +65,6 @@ if TYPE_CHECKING:
     from router.manifests.follow import FilesInput
 
 log = structlog.get_logger()
-
-_MOST_LISTED = 10
 
 Haproxy = StandaloneHaproxy | AttachedHaproxy
 
@@ -131,12 +128,11 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     level = Leveler(judge, state)
     stack.callback(level.stop)
     limiter = ConnectionLimiter(settings)
-    pool = PortPool(_pool_ports(options.port_pool, admission), options.sni_pool, admission.defaults)
+    pool = PortPool(options.allowed("--port-pool", options.port_pool), options.sni_pool, admission.defaults)
     room = Room(lambda: _for_files(haproxy, binary, settings), pool.sections)
     metrics = makes.metrics(binary.build, lambda: haproxy.is_up)
     metrics.compare_versions(lambda: bool(haproxy.other_version))
     metrics.show_limits(lambda: limiter.in_force)
-    _show(metrics, room)
     won, reporters = _won(cluster, state, stack)
     controller = Controller(
         store=store,
@@ -153,12 +149,14 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
         ),
         reporters=reporters,
         look_up=look_up(options, store, state.names, metrics, stack),
+        propose=cluster.propose if cluster is not None else unheard,
     )
     source, input_problems = _source(options, followed, store, metrics, stack, makes)
     readiness = Readiness(
         lambda: controller.snapshot, lambda: haproxy.takes_traffic, lambda: haproxy.kept_ports, input_problems
     )
     metrics.show_readiness(readiness.now)
+    _show(metrics, room, controller)
     pages = _pages(controller, metrics, _sessions(settings, cluster), reached_by(options, cluster))
 
     def liveness() -> Health:
@@ -191,22 +189,6 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     return Router(controller, haproxy, source, readiness, tcp_health, of_haproxy, http_turn)
 
 
-def _pool_ports(pool: PortRanges, admission: AdmissionSettings) -> PortRanges:
-    """Give the pool as it is.
-
-    Raises:
-        SettingsError: it has ports that no Route can have, so that it would not be what its admin thinks it is.
-    """
-    useless = [port for port in pool if port not in admission.ports]
-    if useless:
-        listed = PortRanges.of(*useless[:_MOST_LISTED])
-        more = f" and {len(useless) - _MOST_LISTED} more" if len(useless) > _MOST_LISTED else ""
-        raise SettingsError(
-            f"--port-pool has the ports {listed}{more}, which --ports does not let any Route have; it allows {str(admission.ports) or 'none'}"
-        )
-    return pool
-
-
 def _sessions(settings: RenderSettings, cluster: Cluster | None) -> SessionCounts:
     """Give what says who is connected, to PortClaims too."""
     counts = SessionCounts(settings.stats_socket)
@@ -215,8 +197,9 @@ def _sessions(settings: RenderSettings, cluster: Cluster | None) -> SessionCount
     return counts
 
 
-def _show(metrics: Metrics, room: Room) -> None:
+def _show(metrics: Metrics, room: Room, controller: Controller) -> None:
     """Show what is of the process as a whole."""
+    metrics.show_ports_to_give(lambda: controller.ports_to_give)
     show_files(metrics.registry, room.now)
     show_threads(metrics.registry, SUPERVISOR)
     show_lost_lines(metrics.registry, logs.lost_lines)

@@ -21,7 +21,7 @@ from router.kube.siblings import Siblings
 from router.objects.store import Store
 from router.observe.metrics.api import ApiMetrics, ApiReadings
 from router.observe.tracing import Makes
-from router.reconcile.hooks import Reporter
+from router.reconcile.hooks import Propose, Reporter, unheard
 from router.settings import ClaimSettings, KubeSettings, RouterPodSettings
 from router.status.claim_api import ClaimApi
 from router.status.claim_keeper import ClaimKeeper
@@ -105,10 +105,11 @@ def _claims(options: RunSettings, connection: Connection, is_leader: Callable[[]
         holders=Holders(to_write, options.admission()),
         is_leader=is_leader,
         per_second=options.claims_rate,
+        cooldown_s=options.auto_ports_cooldown / 1000,
     )
     ledger = Ledger(options.ledger_name, options.admission().overlapping)
     usage = ClaimUsage(ClaimApi(to_write, options.lease_namespace, ledger.name, options.router_name), ledger.at)
-    return _Claims(to_write, ledger, writer, usage, ClaimKeeper(ledger, writer, usage))
+    return _Claims(to_write, ledger, writer, usage, ClaimKeeper(ledger, writer, usage, options.auto_ports))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,11 @@ class Cluster:
         return (*published, self.precedence.first(self.claims.keeper, self.writer))
 
     @property
+    def propose(self) -> Propose:
+        """Who is told what is to be claimed for those who ask for any port."""
+        return self.claims.keeper.propose if self.claims is not None else unheard
+
+    @property
     def sources(self) -> frozenset[str]:
         """What a store must have had listed to be synced."""
         return sources_of(self.settings)
@@ -230,6 +236,7 @@ class Cluster:
             machine=machine.look,
         )
         self.whereabouts.followed = followed
+        store.remember(does=self.claims is not None)
         metrics.read(
             ApiReadings(
                 kinds=lambda: followed.kinds,

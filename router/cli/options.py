@@ -48,6 +48,8 @@ ADMISSION = (
            help="The router runs on the host's network: reserve the ports that OpenShift nodes use themselves."),
     option("--on-premises/--no-on-premises", default=False,
            help="With --host-network, the nodes are of bare metal, vSphere, OpenStack or Nutanix: reserve the ports of their CoreDNS, too."),
+    option("--auto-ports", type=PortRangesType(), default="", show_default="none",
+           help="Ports of --ports that are given to Routes and Services that ask for any (external-tcp-port: auto)."),
     option("--sni-port", type=click.IntRange(0, MAX_PORT), default=8443,
            help="Port that passthrough Routes with a host share, told apart by SNI; 0 for none."),
     option("--allow-wildcard-routes", env="ROUTER_ALLOW_WILDCARD_ROUTES", is_flag=True,
@@ -129,6 +131,8 @@ CLUSTER = (
     option("--claims", type=click.Choice(["required", "auto", "off"]), default="auto",
            help="PortClaims, in --lease-namespace, by which is remembered who holds which port. required: nothing is served before they were read once; "
                 "auto: go without where the API server has no such kind; off: remember nothing over a restart."),
+    option("--auto-ports-cooldown", type=TimeType(zero=True), default="60s",
+           help="How long a port of --auto-ports that was given up is given to nobody else who asks for any."),
     option("--claims-rate", type=click.FloatRange(0.1, 10_000), default=200.0, help="Most requests a second that are about PortClaims."),
 )  # fmt: skip
 

@@ -13,6 +13,8 @@ from router.model import Balance
 from router.objects.meta import ObjectKey
 from router.settings import AdmissionSettings, IpMode, PortRanges, RenderSettings, RouteDefaults
 
+_MOST_LISTED = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingSettings:
@@ -22,6 +24,7 @@ class ServingSettings:
     ledger: str | None
     ports: PortRanges
     reserved_ports: PortRanges | None
+    auto_ports: PortRanges
     host_network: bool
     on_premises: bool
     sni_port: int
@@ -82,6 +85,8 @@ class ServingSettings:
             ledger=self.ledger_name,
             ports=self.ports,
             reserved_ports=reserved | PortRanges.of(*own_ports),
+            auto_ports=self.allowed("--auto-ports", self.auto_ports),
+            auto_at_once=self.gives_ports_at_once,
             sni_port=self.sni_port,
             external_names=tuple(sorted(set(self.external_names))),
             external_names_private=self.external_names_private,
@@ -100,6 +105,26 @@ class ServingSettings:
                 check_interval_ms=self.check_interval,
             ),
         )
+
+    @property
+    def gives_ports_at_once(self) -> bool:
+        """Whether no other replica could give another port to who asks for any: then nothing has to be written before."""
+        return True
+
+    def allowed(self, option: str, ports: PortRanges) -> PortRanges:
+        """Give ports as they are.
+
+        Raises:
+            SettingsError: some of them nobody can have, so that they would not be what their admin thinks they are.
+        """
+        useless = [port for port in ports if port not in self.ports]
+        if useless:
+            listed = PortRanges.of(*useless[:_MOST_LISTED])
+            more = f" and {len(useless) - _MOST_LISTED} more" if len(useless) > _MOST_LISTED else ""
+            raise SettingsError(
+                f"{option} has the ports {listed}{more}, which --ports does not let any Route have; it allows {str(self.ports) or 'none'}"
+            )
+        return ports
 
     def render(self, *, log_json: bool = False) -> RenderSettings:
         """Give what rendering goes by.
@@ -156,6 +181,7 @@ class RunSettings(ServingSettings):
     lease_namespace: str
     lease_name: str | None
     claims: Literal["required", "auto", "off"]
+    auto_ports_cooldown: int
     claims_rate: float
     router_pod_selector: str
     pod_name: str | None
@@ -168,6 +194,11 @@ class RunSettings(ServingSettings):
     metrics_tls_cert: Path | None
     metrics_tls_key: Path | None
     metrics_auth: Literal["none", "kubernetes"]
+
+    @property
+    def gives_ports_at_once(self) -> bool:
+        """Whether no other replica could give another port to who asks for any."""
+        return self.manifests is not None
 
     @property
     def lease(self) -> str:

@@ -48,6 +48,7 @@ class ClaimSink(WholeSink[PortClaim]):
 
     def replace(self, listed: Mapping[ObjectKey, PortClaim], undecodable: frozenset[ObjectKey]) -> None:
         """Take these for all that there is."""
+        self._store.remember(does=True)
         gone = self._known.keys() - listed.keys() - undecodable
         for key in gone:
             self._forget(key)
@@ -65,6 +66,10 @@ class ClaimSink(WholeSink[PortClaim]):
         """Take note that one is gone."""
         self._forget(key)
         self._store.delete(PortClaim, key)
+
+    def kind_never_was(self) -> None:
+        """Take note that the API server has no such kind, and that it is done without."""
+        self._store.remember(does=False)
 
     def kind_is_gone(self) -> None:
         """Take back what went just before the API server said that it has no such kind (any more)."""
@@ -125,4 +130,5 @@ class UntilRead:
             self._sink.kind_is_gone()
             self._handle.request_list()
         elif self._may_give_up():
+            self._sink.kind_never_was()
             self._give_up()

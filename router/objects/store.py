@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from router.objects.core import RouterPod, Service
@@ -38,9 +38,13 @@ class Changes:
     """Whether the file about the ports of namespaces is among them."""
     notes: frozenset[ObjectKey] = frozenset()
 
+    has_memory: bool = False
+    """Whether it is otherwise now whether there are PortClaims at all."""
+
     def __bool__(self) -> bool:
         of_askers = self.askers or self.services or self.routers
-        return bool(of_askers or self.claims or self.namespaces or self.has_policy or self.notes)
+        of_policy = self.namespaces or self.has_policy
+        return bool(of_askers or self.claims or of_policy or self.notes or self.has_memory)
 
     def of(self, kind: type[KubernetesObject]) -> frozenset[ObjectKey]:
         """Give the objects of one kind that may ask, or might before."""
@@ -62,6 +66,8 @@ class Objects:
     """One, or none."""
     notes: dict[ObjectKey, PortNote] = field(default_factory=dict)
     """By port, what there is to say to those who are served there."""
+    remembers: bool = True
+    """Whether PortClaims remember who holds what; False where the API server has no such kind, or is not asked for it."""
 
     @property
     def port_policy(self) -> PortPolicy | None:
@@ -119,6 +125,7 @@ class Store:
         self._unsynced = set(sources)
         self._condition = threading.Condition()
         self._bell = Bell(self._condition)
+        self._remembers = True
         self._late: dict[str, dict[Slot, KubernetesObject]] = {}
         """What asks and waits, by namespace; of the reader."""
         self._slice_owner: dict[ObjectKey, str] = {}
@@ -141,6 +148,13 @@ class Store:
             wakes: whether to end ``wait``; False where more follows at once, without which this is of no use.
         """
         self._receive({**dict.fromkeys(absent), **present}, wakes=wakes)
+
+    def remember(self, *, does: bool) -> None:
+        """Say whether PortClaims remember who holds what; they do where nothing else is said."""
+        with self._condition:
+            if self._remembers is not does:
+                self._remembers = does
+                self._bell.ring()
 
     def mark_synced(self, source: str) -> None:
         """Say that this input has put everything that there was when it started."""
@@ -182,6 +196,7 @@ class Store:
         with self._condition:
             inbox, self._inbox = self._inbox, {}
             arrived_s, self._oldest_arrival_s = self._oldest_arrival_s, None
+            remembers = self._remembers
         inbox = self._due(inbox, late)
         try:
             changes = self._move(inbox)
@@ -191,6 +206,9 @@ class Store:
                 self._inbox = {**inbox, **self._inbox}
                 self._oldest_arrival_s = arrived_s
             raise
+        if remembers is not self.objects.remembers:
+            self.objects.remembers = remembers
+            changes = replace(changes, has_memory=True)
         return changes, arrived_s if changes else None
 
     def _due(

@@ -29,6 +29,8 @@ class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     section: str | None
     """The name of a Service's port; None for Routes."""
     port: int | None
+    auto: bool
+    """It asks for any port."""
     host: str | None
     address: str | None
     """Where clients reach it, ``hostname:port``, if the router knows its name."""
@@ -72,6 +74,7 @@ def port_rows(
                 name=asker.name,
                 section=asker.section or None,
                 port=verdict.port,
+                auto=verdict.auto,
                 host=verdict.host,
                 address=_reached_at(verdict, canonical_hostname),
                 external_address=verdict.address or None,

@@ -17,7 +17,7 @@ from router.objects.store import Store
 from router.reconcile.apply import Applier
 from router.reconcile.changing import Changer
 from router.reconcile.deciding import Deciding, LookUp, no_look_up
-from router.reconcile.hooks import Observer, Reporter
+from router.reconcile.hooks import Observer, Propose, Reporter, unheard
 from router.reconcile.publishing import Publisher
 from router.reconcile.revival import Revival
 from router.reconcile.room import Room
@@ -48,6 +48,7 @@ class Controller:
         timing: when things are tried again.
         reporters: tell those who ask, and PortClaims, what became of them, where that is possible.
         look_up: is told which names are to be looked up, by the Services that say them; must not block.
+        propose: is told what is to be claimed for those who ask for any port.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that meet here, and nowhere else
@@ -64,11 +65,12 @@ class Controller:
         timing: Timing,
         reporters: Sequence[Reporter] = (),
         look_up: LookUp = no_look_up,
+        propose: Propose = unheard,
     ) -> None:
         self._store = store
         self._haproxy = haproxy
         self._templates = TemplateChoice(renderer, load_templates)
-        self._publisher = Publisher(observer, reporters)
+        self._publisher = Publisher(observer, reporters, propose)
 
         self._templates_changed = threading.Event()
         self._stopping = threading.Event()
@@ -99,6 +101,11 @@ class Controller:
     def last_turn_s(self) -> float:
         """When the loop last turned (``time.monotonic``); any thread."""
         return self._last_turn_s
+
+    @property
+    def ports_to_give(self) -> tuple[int, int]:
+        """How many ports there are for those who ask for any, and how many of them are free; any thread."""
+        return self._deciding.ports_to_give
 
     @property
     def failed_turns(self) -> int:
@@ -147,7 +154,9 @@ class Controller:
             self._templates_changed.clear()
             self._changer.read_templates()
         if self._store.is_synced and self._revival.due_s is None:
-            self._changer.bring(self._deciding.take(time.monotonic()))
+            outcome = self._deciding.take(time.monotonic())
+            self._publisher.propose(self._deciding)
+            self._changer.bring(outcome)
             self._changer.delete_retired_servers()
         self._publish()
 

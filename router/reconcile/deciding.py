@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from router.admission import Admission, Outcome
+from router.admission.places import Place
+from router.model import Asker
 from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
 from router.objects.portclaim import PortClaim
@@ -74,6 +76,16 @@ class Deciding:
                 self._names = self.outcome.names
                 self._look_up(self._names)
         return self.outcome
+
+    @property
+    def proposed(self) -> Mapping[Place, Asker]:
+        """What is to be claimed for those who ask for any port; the same object until it is something else."""
+        return self._isolation.admission.proposed
+
+    @property
+    def ports_to_give(self) -> tuple[int, int]:
+        """How many ports there are for those who ask for any, and how many of them are free; any thread."""
+        return self._isolation.admission.ports_to_give
 
     def anew(self) -> None:
         """Decide about all objects with the next ``take``, without anything that is remembered of them."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from router.admission.places import Place
+from router.model import Asker
 from router.objects.kinds import Slot
 from router.objects.store import Changes, Objects
 from router.plan import ReloadCause
@@ -46,3 +49,11 @@ class Reporter(Protocol):
             objects: all that the inputs give, ours or not; to be read during the call only.
             changed: what may ask, or might, and PortClaims, that are other objects than at the last call, or gone.
         """
+
+
+Propose = Callable[[Mapping[Place, Asker]], None]
+"""Takes what is to be claimed for those who ask for any port; must not block."""
+
+
+def unheard(proposed: Mapping[Place, Asker]) -> None:
+    """Pass over what is proposed, where nobody writes claims."""

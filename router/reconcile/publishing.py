@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from router.admission.places import Place
+from router.model import Asker
 from router.objects.store import Objects
 from router.reconcile.deciding import Deciding
-from router.reconcile.hooks import Observer, Reporter
+from router.reconcile.hooks import Observer, Propose, Reporter, unheard
 from router.reconcile.snapshot import Snapshot, differs
 from router.reconcile.verdict_log import log_verdicts
 
@@ -18,14 +20,23 @@ class Publisher:
     Args:
         observer: is told of snapshots that differ from those before.
         reporters: tell those who ask, and PortClaims, what became of them, where that is possible.
+        propose: is told what is to be claimed for those who ask for any port.
     """
 
-    def __init__(self, observer: Observer, reporters: Sequence[Reporter]) -> None:
+    def __init__(self, observer: Observer, reporters: Sequence[Reporter], propose: Propose = unheard) -> None:
         self._observer = observer
         self._reporters = reporters
+        self._propose = propose
+        self._proposed: Mapping[Place, Asker] = {}
         self._reported: Snapshot | None = None
         self.snapshot = Snapshot()
         """The last one."""
+
+    def propose(self, deciding: Deciding) -> None:
+        """Tell what is to be claimed, before HAProxy is brought to anything: nobody has it before that is written."""
+        if deciding.proposed is not self._proposed:
+            self._proposed = deciding.proposed
+            self._propose(deciding.proposed)
 
     def publish(self, snapshot: Snapshot) -> None:
         """Publish the outcome of a turn."""

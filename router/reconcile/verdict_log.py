@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
 from router.admission import Verdict
-from router.admission.verdicts import different
+from router.admission.verdicts import Reason, different
 from router.model import Asker, Spot
 from router.reconcile.set_aside import Asides
 
@@ -28,8 +28,9 @@ def log_verdicts(before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]
     else:
         for verdict in admitted:
             log.info(_event(verdict.asker, "admitted"), **_keys(verdict.asker), **_place(verdict))
+    _log_allocating([verdict for _, verdict in changed if verdict.reason is Reason.ALLOCATING])
     for key, verdict in changed:
-        if verdict.reason is not None:
+        if verdict.reason is not None and verdict.reason is not Reason.ALLOCATING:
             log.warning(_event(key, "rejected"), **_keys(key), reason=str(verdict.reason), message=verdict.message)
         former = before.get(key)
         for warning in verdict.warnings:
@@ -39,6 +40,14 @@ def log_verdicts(before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]
         if key in after:
             continue
         log.info(_event(key, "gone"), **_keys(key), **_place(before[key]))
+
+
+def _log_allocating(waiting: Sequence[Verdict]) -> None:
+    if len(waiting) > _SEVERAL:
+        log.info("ports allocating", count=len(waiting))
+        return
+    for verdict in waiting:
+        log.info(_event(verdict.asker, "allocating"), **_keys(verdict.asker), message=verdict.message)
 
 
 def log_set_aside(news: Asides) -> None:

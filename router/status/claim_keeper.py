@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from router.admission import Verdict
 from router.admission.journal import Touched
@@ -13,9 +14,13 @@ from router.model import Asker
 from router.objects.kinds import Slot
 from router.objects.store import Objects
 from router.reconcile.snapshot import Snapshot
+from router.settings import PortRanges
 from router.status.claim_usage import ClaimUsage
-from router.status.claim_work import telling, work_on
+from router.status.claim_work import Work, telling, work_on
 from router.status.claims import ClaimsWriter
+from router.status.given import Given
+
+_NONE = PortRanges(())
 
 
 class ClaimKeeper:
@@ -25,9 +30,10 @@ class ClaimKeeper:
         ledger: the claims, as admission keeps them; read here alone.
         writer: is told what is to be done.
         usage: is told what is served.
+        auto_ports: what is given to those who ask for any port.
     """
 
-    def __init__(self, ledger: Ledger, writer: ClaimsWriter, usage: ClaimUsage) -> None:
+    def __init__(self, ledger: Ledger, writer: ClaimsWriter, usage: ClaimUsage, auto_ports: PortRanges = _NONE) -> None:
         self._ledger = ledger
         self._journal = ledger.follow()
         self._writer = writer
@@ -37,6 +43,36 @@ class ClaimKeeper:
         """Of external ports, what somebody has but for the whole port of ``--bind-address``: hosts, and ports of other addresses."""
         self._verdicts: Mapping[Asker, Verdict] = {}
         self._has_begun = False
+        self._given = Given(auto_ports, ledger)
+        self._proposed: Mapping[Place, Asker] = {}
+        """What those shall have who ask for any port, and have none yet."""
+
+    def propose(self, proposed: Mapping[Place, Asker]) -> None:
+        """Take what is to be claimed for those who ask for any port, as soon as it is decided: that waits for no reload of HAProxy."""
+        former, self._proposed = self._proposed, proposed
+        if not self._has_begun:
+            return
+        # What was won is told with what is served.
+        gone = (each for each in former.keys() - proposed.keys() if not self._is_held(each, former[each]))
+        news = (each for each, asker in proposed.items() if former.get(each) != asker)
+        works = {place: self._work_on(place) for place in (*gone, *news)}
+        if works:
+            self._writer.note(works, {})
+
+    def _is_held(self, place: Place, asker: Asker) -> bool:
+        hold = self._ledger.hold(place)
+        return hold is not None and hold.asker == asker
+
+    def _work_on(self, place: Place) -> tuple[Work, ...]:
+        served = self._served.get(place)
+        return work_on(
+            place,
+            served or self._proposed.get(place),
+            self._ledger,
+            is_proposed=served is None,
+            cools=self._given.cools(place),
+            is_elsewhere=partial(self._given.is_elsewhere, place),
+        )
 
     def update(self, snapshot: Snapshot, objects: Objects, changed: frozenset[Slot]) -> None:  # noqa: ARG002 - the ledger says what changed
         """Take the outcome of a turn; what is not served, or is something old, is no reason to write."""
@@ -45,11 +81,13 @@ class ClaimKeeper:
         self._usage.take(snapshot)
         changes = self._journal.take()
         former, self._verdicts = self._verdicts, snapshot.verdicts
+        self._given.take(changes.names)
         touched = set(changes.places)
         for asker in different(former, snapshot.verdicts):
             touched |= self._serve(asker, former.get(asker), snapshot.verdicts.get(asker))
         touched |= self._beside(touched, changes.ranges)
         if touched or changes.names or not self._has_begun:
+            touched |= self._proposed.keys() if not self._has_begun else set()
             self._has_begun = True
             self._tell(touched, changes)
 
@@ -63,7 +101,7 @@ class ClaimKeeper:
         for place in current:
             self._served[place] = asker
             self._share(place, is_served=True)
-        return {*former, *current}
+        return {*former, *current, *self._given.serve(asker, verdict, current)}
 
     def _share(self, place: Place, *, is_served: bool) -> None:
         if place.port == SNI or not (place.host or place.address):
@@ -98,7 +136,7 @@ class ClaimKeeper:
             yield Place(port)
 
     def _tell(self, places: Iterable[Place], changes: Touched) -> None:
-        works = {place: work_on(place, self._served.get(place), self._ledger) for place in places}
+        works = {place: self._work_on(place) for place in places}
         tellings = {name: telling(name, None, self._ledger) for name in changes.names}
         if changes.ranges:
             # Another range may count in the place of each; who is served is nothing to them.

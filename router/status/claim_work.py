@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from router.admission.ledger import Ledger, Reason, Standing
@@ -22,15 +23,19 @@ class Create:
     name: str
     place: Place
     asker: Asker
+    is_proposed: bool = False
+    """It has it only when this is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Remake:
-    """Write it anew in the place of a claim that somebody changed, or that a reservation overruled."""
+    """Write it anew in the place of a claim that somebody changed, that a reservation overruled, or whose holder was made again."""
 
     claim: PortClaim
     place: Place
     asker: Asker
+    is_proposed: bool = False
+    """It has it only when this is written."""
 
     @property
     def name(self) -> str:
@@ -43,6 +48,10 @@ class Check:
     """Ask whether the holder of a claim, whom this replica does not serve there, still asks for it; if not, delete the claim."""
 
     claim: PortClaim
+    cools: bool = False
+    """Not before it was released for a while: what is free is given to whoever asks for any port."""
+    is_spare: bool = False
+    """Its holder asks for any port, and is served on another one."""
 
     @property
     def name(self) -> str:
@@ -66,18 +75,33 @@ class Tell:
 Work = Create | Remake | Check | Tell
 
 
-def work_on(place: Place, served: Asker | None, ledger: Ledger) -> tuple[Work, ...]:
+def work_on(  # noqa: PLR0913 - what is so of a place
+    place: Place,
+    served: Asker | None,
+    ledger: Ledger,
+    *,
+    is_proposed: bool = False,
+    cools: bool = False,
+    is_elsewhere: Callable[[Asker], bool] = lambda _: False,
+) -> tuple[Work, ...]:
     """Decide what is to be done about a place's claims, of which none is written for ever: what was done comes back by the watch.
 
     Args:
         place: the port, or the host.
         served: whom this replica serves there, or would if it were not for its node; None is nobody.
         ledger: the claims as they are known.
+        is_proposed: ``served`` is to be served there when the claim is written.
+        cools: what is given up here has to be released for a while first.
+        is_elsewhere: says whether one asks for any port, and is served on another one.
     """
     won = ledger.won(place)
-    wanted = _write(place, served, ledger) if served is not None else None
+    wanted = _write(place, served, ledger, is_proposed=is_proposed) if served is not None else None
     remade = wanted.name if isinstance(wanted, Remake) else ""
-    checks = [Check(claim) for claim in won if claim.metadata.name != remade and _holder(claim) != served]
+    checks = [
+        Check(claim, cools, is_elsewhere(_holder(claim)))
+        for claim in won
+        if claim.metadata.name != remade and _holder(claim) != served
+    ]
     return (*((wanted,) if wanted is not None else ()), *checks)
 
 
@@ -129,24 +153,30 @@ def displayed(host: str) -> str:
     return f"*{host}" if host.startswith(".") else host
 
 
-def _write(place: Place, served: Asker, ledger: Ledger) -> Create | Remake | None:
+def _write(place: Place, served: Asker, ledger: Ledger, *, is_proposed: bool) -> Create | Remake | None:
     """Decide how it is to be written that somebody has a place; None where it is, or must not be."""
     hold = ledger.hold(place)
     if hold is not None and hold.asker == served:
         return None
-    if ledger.bars(place, served) is not None or (hold is not None and ledger.bars(place, hold.asker) is None):
-        # Claims say otherwise, and what is served follows them at the next turn.
-        return None
-    if any(each.holder.name for each in ledger.reservations(place)):
-        # It is kept for this one object, which nobody has to remember beside.
+    former = ledger.claim(hold.claim) if hold is not None else None
+    if is_proposed and hold is not None and former is not None and hold.asker.unnumbered == served.unnumbered:
+        # It was made again, so that the one of that uid is gone.
+        return Remake(former, place, served, is_proposed)
+    is_kept = any(each.holder.name for each in ledger.reservations(place))
+    if (
+        is_kept
+        or ledger.bars(place, served) is not None
+        or (hold is not None and ledger.bars(place, hold.asker) is None)
+    ):
+        # Claims say otherwise, and what is served follows them at the next turn. What is kept for one object nobody has to remember beside.
         return None
     for hashed in (False, True):
         name = claim_name(ledger.name, place, hashed=hashed)
         taken = ledger.claim(name)
         if taken is None:
-            return Create(name, place, served)
+            return Create(name, place, served, is_proposed)
         if taken.spec.origin == "Won" and place_of(taken) == place:
-            return Remake(taken, place, served)
+            return Remake(taken, place, served, is_proposed)
     return None
 
 

@@ -41,6 +41,7 @@ class ClaimsWriter(LeadingWriter):
         holders: asks about holders.
         is_leader: says whether this replica may write; is asked before each request, and must not block.
         per_second: how many requests.
+        cooldown_s: how long a claim stays that was released, where that is to be.
         clock: seconds of a clock that never goes back.
         wall_clock: seconds since the epoch.
         supervisor: owns the thread.
@@ -56,6 +57,7 @@ class ClaimsWriter(LeadingWriter):
         holders: Holders,
         is_leader: Callable[[], bool],
         per_second: float = 200.0,
+        cooldown_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         supervisor: Supervisor = SUPERVISOR,
@@ -66,6 +68,9 @@ class ClaimsWriter(LeadingWriter):
         self._holders = holders
         self._wall_clock = wall_clock
         self._backlog = ClaimsBacklog()
+        self._cooldown_s = cooldown_s
+        self._cooling: dict[str, float] = {}
+        """Since when a claim is known to be released (of ``clock``), by its name."""
         self._asked: dict[str, float] = {}
         """How long to wait with the next look at a holder that still asks, by claim; seconds."""
         self.written: Callable[[str, ObjectKey], None] = lambda _kind, _key: None
@@ -102,6 +107,7 @@ class ClaimsWriter(LeadingWriter):
 
     def _gain(self) -> None:
         self._asked.clear()
+        self._cooling.clear()
         self._backlog.open()
 
     def _give_up(self) -> None:
@@ -146,7 +152,8 @@ class ClaimsWriter(LeadingWriter):
         self._bucket.take(self._clock())
         self._claims.create(work.name, work.place, work.asker)
         self._counts["created"] += 1
-        self._settle(work)
+        if not work.is_proposed:
+            self._settle(work)
 
     def _settle(self, work: Work) -> None:
         """Let the status of whoever has it wait no more."""
@@ -158,7 +165,8 @@ class ClaimsWriter(LeadingWriter):
         claim = work.claim
         holder = asker_of(claim.spec.holder or ClaimHolder())
         self._bucket.take(self._clock())
-        if self._holders.asks(holder, place_of(claim)):
+        if self._holders.asks(holder, place_of(claim), is_spare=work.is_spare):
+            self._cooling.pop(work.name, None)
             self._counts["kept"] += 1
             pause_s = self._asked.get(work.name, _ASKS_AGAIN_S[0])
             self._asked[work.name] = min(2 * pause_s, _ASKS_AGAIN_S[1])
@@ -166,9 +174,23 @@ class ClaimsWriter(LeadingWriter):
         self._asked.pop(work.name, None)
         if not self._may_write():
             return None
+        if work.cools and (left_s := self._cools_s(claim)) > 0:
+            self._counts["cooling"] += 1
+            return left_s
+        self._cooling.pop(work.name, None)
         self._delete(claim)
         log.info("claim given up", claim=work.name, holder=str(holder), port=claim.spec.port, host=claim.spec.host)
         return _AGAIN_S
+
+    def _cools_s(self, claim: PortClaim) -> float:
+        """Give how long a claim has to stay still: since it was released, by whichever replica that was seen."""
+        now_s = self._clock()
+        since_s = now_s - self._cooling.setdefault(claim.metadata.name, now_s)
+        try:
+            released = datetime.fromisoformat(claim.status.released_at or "").timestamp()
+        except ValueError:
+            released = self._wall_clock()
+        return self._cooldown_s - max(since_s, self._wall_clock() - released)
 
     def _delete(self, claim: PortClaim) -> None:
         self._bucket.take(self._clock())

@@ -36,7 +36,7 @@ class Holders:
         self._api = api
         self._settings = settings
 
-    def asks(self, holder: Asker, place: Place) -> bool:
+    def asks(self, holder: Asker, place: Place, *, is_spare: bool = False) -> bool:
         """Say whether a holder asks for a place, by its name: one that was made again is another.
 
         A kind that this version does not know asks: the claim is a newer version's to judge. So does an object that asks in vain, for a mistake in it
@@ -45,9 +45,9 @@ class Holders:
         Raises:
             ApiError: it is not known, as the API server answered; ApiNotFound where it has no such kind (any more).
         """
-        return self.successor(holder, place) == holder
+        return self.successor(holder, place, is_spare=is_spare) == holder
 
-    def successor(self, holder: Asker, place: Place) -> Asker | None:
+    def successor(self, holder: Asker, place: Place, *, is_spare: bool = False) -> Asker | None:
         """Give who has a holder's name now and asks for the place: the holder itself, or one that was made again; None is nobody.
 
         Raises:
@@ -63,7 +63,12 @@ class Holders:
             if _is_unreadable(obj, request, place):
                 # Nobody can tell which port it means, so that it may be this one.
                 return request.asker._replace(section=holder.section)
-            if request.asker.section == holder.section and _asks_for(obj, request, place):
+            if request.asker.section != holder.section:
+                continue
+            if isinstance(request, Request) and request.auto and place.port != SNI:
+                # Whatever port it was given is its own, while it asks.
+                return request.asker if not (place.host or is_spare or place.address != request.address) else None
+            if _asks_for(obj, request, place):
                 return request.asker
         return None
 

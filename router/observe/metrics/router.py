@@ -113,6 +113,15 @@ class Metrics:
         """Show from now on what /readyz says, as ``now`` gives it at each scrape."""
         self.registry.register(_Ready(now))
 
+    def show_ports_to_give(self, count: Callable[[], tuple[int, int]]) -> None:
+        """Show from now on how many ports there are for those who ask for any, and how many of them are free; nothing where there are none."""
+        if not count()[0]:
+            return
+        given = Gauge("tcp_router_auto_ports", "Ports for those who ask for any.", registry=self.registry)
+        free = Gauge("tcp_router_auto_ports_free", "Those of them that are free.", registry=self.registry)
+        given.set_function(lambda: count()[0])
+        free.set_function(lambda: count()[1])
+
     def show_limits(self, in_force: Callable[[], ConnectionLimits]) -> None:
         """Show from now on how many connections may be one Route's, and one namespace's."""
         for of, limit in (

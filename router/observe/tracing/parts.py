@@ -118,7 +118,7 @@ class _Admission(Admission):
 
     def anew(self) -> Admission:
         """Give one with the same settings that knows of no object yet, and only whom this replica serves."""
-        return _Admission(self._settings, self.served(), self._ledger, self._trace)
+        return _Admission(self._settings, self.memory(), self._ledger, self._trace)
 
     def update(self, objects: Objects, changes: Changes) -> Outcome:
         """Decide anew after a change."""

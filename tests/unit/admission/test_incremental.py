@@ -19,7 +19,7 @@ from router.objects.published import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route, RouteTarget
 from router.objects.store import Changes, Store
-from router.settings import AdmissionSettings
+from router.settings import AdmissionSettings, PortRanges
 from tests.unit.admission.builders import (
     NAMESPACE,
     SETTINGS,
@@ -37,7 +37,8 @@ from tests.unit.admission.builders import (
 NAMES = st.sampled_from("abcd")
 SERVICE_NAMES = st.sampled_from(["x", "y", "z"])
 WILD = replace(SETTINGS, allow_wildcard_routes=True)
-PORTS = st.sampled_from([None, 7000, 7001, 22])
+PORTS = st.sampled_from([None, 7000, 7001, 22, "auto", "auto"])
+AUTO = replace(SETTINGS, auto_ports=PortRanges(((7000, 7002),)))
 HOSTS = st.sampled_from(["", "a.example.com", "b.example.com", "-"])
 
 ROUTES = st.builds(
@@ -82,6 +83,8 @@ ASKING = st.builds(
             None,
             "7000",
             "7001",
+            "auto",
+            "pg=auto metrics=7001",
             "22",
             "pg=7000",
             "pg=7001 metrics=7000",
@@ -208,6 +211,10 @@ def check_kept(before: Outcome, after: Outcome) -> None:
             replace(SETTINGS, allow_loopback_endpoints=True),
             replace(SETTINGS, external_names=("*.example.com",)),
             replace(SETTINGS, external_names=("db.example.com",), external_names_private=True),
+            AUTO,
+            AUTO,
+            replace(AUTO, auto_at_once=True),
+            replace(AUTO, auto_at_once=True),
             replace(SETTINGS, own_addresses=frozenset({"10.1.0.2"}), own_ports=frozenset({5433})),
         ]
     ),
@@ -222,7 +229,7 @@ def test_after_any_changes_it_is_what_a_full_rebuild_gives(
     before = admission.update(store.objects, store.objects.everything())
     for batch in batches:
         after = admission.update(store.objects, apply(store, batch))
-        full = Admission(given_settings, admission.served()).update(store.objects, store.objects.everything())
+        full = Admission(given_settings, admission.memory()).update(store.objects, store.objects.everything())
         assert after == full
         assert list(after.verdicts) == sorted(after.verdicts)
         assert [section.asker for section in after.model.routes] == sorted(

@@ -62,7 +62,7 @@ def test_each_named_port_is_admitted_for_itself_and_leads_to_its_own() -> None:
     ("asks", "ports", "reason", "said"),
     [
         (None, (PG,), Reason.INVALID_PORT, "the Service asks for no port: add the annotation"),
-        ("", (PG,), Reason.INVALID_PORT, "has ''; accepted is a port, or up to 16 names"),
+        ("", (PG,), Reason.INVALID_PORT, "has ''; accepted is a port or auto, or up to 16 names"),
         ("6620 6621", (PG,), Reason.INVALID_PORT, "has '6620 6621'; accepted is a port"),
         ("pg=", (PG,), Reason.INVALID_PORT, "has 'pg='; accepted is a port"),
         ("pg=6620 6621", (PG,), Reason.INVALID_PORT, "has '6621'; accepted is a port"),

@@ -74,6 +74,8 @@ def test_routes_of_the_pages_are_admitted(page: str, example: str) -> None:
     if page == "README.md":
         (name,) = re.findall(r"^\$ export (ROUTER_SERVICE_NAME)=(\S+)", (ROOT / page).read_text(), re.MULTILINE)
         env.update([name])
+    if page == "ports.md":
+        env["TCP_ROUTER_AUTO_PORTS"] = "20000-29999"
     (row,) = checked(example, env)
     assert row["verdict"] == "admitted"
     assert [warning for warning in row["warnings"] if "does not exist" not in warning] == []

@@ -14,17 +14,19 @@ from router.admission.ledger import Ledger
 from router.admission.options import PREFIX
 from router.admission.places import SNI, Place, asker_of, place_of
 from router.admission.request import displayed_host
+from router.admission.verdicts import Reason
 from router.model import Asker
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.portclaim import ClaimHolder, PortClaim, PortClaimSpec
 from router.objects.route import Route
 from router.objects.store import Store
-from router.settings import AdmissionSettings
+from router.settings import AdmissionSettings, PortRanges
 from router.status.claim_work import Check, Create, Remake, work_on
 from tests.unit.admission.builders import DB, NAMESPACE, route, sni_route
 
-SETTINGS = AdmissionSettings()
+AUTO = "auto"
+SETTINGS = AdmissionSettings(auto_ports=PortRanges(((7000, 7002),)))
 OURS = "openshift-ingress"
 REPLICAS = 3
 # A calm is reached much sooner; else something goes round and round.
@@ -75,7 +77,7 @@ class Replica:
             self.store.apply({slot: obj}, frozenset())
         self.seen = len(server.history)
         self.store.take()
-        self.admission.update(self.store.objects, self.store.objects.everything())
+        self.outcome = self.admission.update(self.store.objects, self.store.objects.everything())
 
     def see(self, events: int) -> bool:
         """See so many events more, at once; say whether there were any."""
@@ -86,25 +88,39 @@ class Replica:
             )
         self.seen += len(news)
         changes, _ = self.store.take()
-        self.admission.update(self.store.objects, changes)
+        self.outcome = self.admission.update(self.store.objects, changes)
         return bool(news)
 
     def lead(self) -> None:
         """Do once what a leader does about all places that it knows."""
         ledger = Ledger(SETTINGS.ledger)
         served = self.admission.served()
+        proposed = self.admission.proposed
+        autos = {
+            verdict.asker: Place(verdict.port)
+            for verdict in self.outcome.verdicts.values()
+            if verdict.auto and verdict.admitted and verdict.port is not None
+        }
         for key, claim in self.store.objects.claims.items():
             ledger.put(key.name, claim)
-        places = {*served, *(place_of(claim) for claim in self.store.objects.claims.values())}
+        places = {*served, *proposed, *(place_of(claim) for claim in self.store.objects.claims.values())}
         for place in sorted(places):
-            for work in work_on(place, served.get(place), ledger):
+            for work in work_on(
+                place,
+                served.get(place) or proposed.get(place),
+                ledger,
+                is_proposed=place not in served,
+                is_elsewhere=lambda asker, place=place: autos.get(asker, place) != place,  # type: ignore[misc]  # of a place
+            ):
                 match work:
                     case Create():
                         self._create(work.name, place, work.asker)
                     case Remake():
                         if self._delete(work.claim):
                             self._create(work.name, place, work.asker)
-                    case Check() if not asks(self.server, asker_of(work.claim.spec.holder or ClaimHolder()), place):
+                    case Check() if not asks(
+                        self.server, asker_of(work.claim.spec.holder or ClaimHolder()), place, is_spare=work.is_spare
+                    ):
                         self._delete(work.claim)
                     case _:
                         pass
@@ -128,10 +144,17 @@ class Replica:
         return True
 
 
-def asks(server: Server, holder: Asker, place: Place) -> bool:
+def asks(server: Server, holder: Asker, place: Place, *, is_spare: bool = False) -> bool:
     """Say what a GET of the holder says."""
     found = server.objects.get((Route, ObjectKey(*holder.key)))
-    return isinstance(found, Route) and found.metadata.uid == holder.uid and place in wanted(found)
+    if not isinstance(found, Route) or found.metadata.uid != holder.uid:
+        return False
+    return not is_spare and not place.host if port_of(found) == AUTO else place in wanted(found)
+
+
+def port_of(each: Route) -> str | None:
+    """Give the port that a Route asks for."""
+    return (each.metadata.annotations or {}).get("haproxy.router.openshift.io/external-tcp-port")
 
 
 def is_broken(server: Server, holder: Asker) -> bool:
@@ -145,8 +168,8 @@ def excludes(one: Place, other: Place) -> bool:
 
 
 def wanted(each: Route) -> set[Place]:
-    """Give the places that a Route of this test asks for."""
-    port = (each.metadata.annotations or {}).get("haproxy.router.openshift.io/external-tcp-port")
+    """Give the places that a Route of this test asks for by name."""
+    port = port_of(each) if port_of(each) != AUTO else None
     host = each.spec.host
     places = {Place(int(port), host)} if port is not None else set()
     return places | ({Place(0, host)} if host else set())
@@ -155,6 +178,10 @@ def wanted(each: Route) -> set[Place]:
 NAMES = st.sampled_from("abcd")
 WANTS = st.sampled_from(
     [
+        (AUTO, ""),
+        (AUTO, ""),
+        (AUTO, ""),
+        (AUTO, "", "broken"),
         (7000, ""),
         (7000, ""),
         (7001, ""),
@@ -178,6 +205,13 @@ STEPS = st.one_of(
     st.tuples(st.just("calm"), st.integers(0, REPLICAS - 1), st.none()),
     st.tuples(st.just("calm and sabotage"), st.integers(0, REPLICAS - 1), st.sampled_from(["delete", "change"])),
 )
+
+
+def route_of(server: Server, asker: Asker) -> Route:
+    """Give the Route that asks."""
+    found = server.objects[Route, ObjectKey(*asker.key)]
+    assert isinstance(found, Route)
+    return found
 
 
 def calm(server: Server, replicas: list[Replica], leader: int) -> None:
@@ -212,7 +246,19 @@ def check(server: Server, replicas: list[Replica], held: dict[Place, Asker]) -> 
             assert not any(excludes(place, other) for other in served)
         else:
             assert served.get(place) == asker
+    check_autos(server, replicas, served, {place.port for place in claimed})
     held.update(served)
+
+
+def check_autos(server: Server, replicas: list[Replica], served: dict[Place, Asker], claimed: set[int]) -> None:
+    """Who asks for any port has one, but where there is none."""
+    verdicts = replicas[0].outcome.verdicts
+    autos = {asker for asker in verdicts if port_of(route_of(server, asker)) == AUTO and not is_broken(server, asker)}
+    unserved = {asker for asker in autos if asker not in served.values()}
+    assert all(replica.admission.proposed == {} for replica in replicas)
+    if unserved:
+        assert {verdicts[asker].reason for asker in unserved} == {Reason.NO_PORT_FREE}
+        assert claimed >= {7000, 7001, 7002}
 
 
 # Two leaders in one second: the one that knows nothing of "a" at 7000 serves a host there, the other the whole port.
@@ -267,7 +313,7 @@ def put(server: Server, name: str, how: object, held: dict[Place, Asker]) -> Non
     server.put(new)
     # What is not asked for any more may be somebody else's, also when it is asked for again.
     for place, asker in list(held.items()):
-        if asker.name == name and place not in wanted(new):
+        if asker.name == name and not asks(server, asker, place):
             del held[place]
 
 

@@ -84,3 +84,19 @@ def test_what_a_status_says() -> None:
     assert told is not None
     assert (told.status.holder, told.status.released_at) == ("namespace shop", NOW)
     assert telling("gone", None, Ledger("tcp-router")) is None
+
+
+def test_what_is_proposed_takes_the_claim_of_one_that_was_made_again() -> None:
+    """That one is gone, as there is another of its name; of anybody else nothing is taken."""
+    again = DB._replace(uid="made again")
+    assert list(work_on(PLACE, again, ledger_of(WON), is_proposed=True)) == [
+        Remake(WON, PLACE, again, is_proposed=True)
+    ]
+    assert list(work_on(PLACE, WEB, ledger_of(WON), is_proposed=True)) == [Check(WON)]
+    assert list(work_on(PLACE, WEB, ledger_of(), is_proposed=True)) == [Create(NAME, PLACE, WEB, is_proposed=True)]
+
+
+def test_what_is_given_up_cools_down_and_what_is_spare_is_told_so() -> None:
+    """For who checks it."""
+    works = work_on(PLACE, None, ledger_of(WON), cools=True, is_elsewhere=lambda asker: asker == DB)
+    assert list(works) == [Check(WON, cools=True, is_spare=True)]

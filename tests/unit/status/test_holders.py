@@ -12,7 +12,7 @@ from router.admission.places import Place
 from router.errors import ApiNotFound
 from router.kube.api import Query
 from router.model import Asker
-from router.settings import AdmissionSettings
+from router.settings import AdmissionSettings, PortRanges
 from router.status.holders import Holders
 from tests.support.objects import service
 from tests.support.unused_api import UnusedApi
@@ -55,3 +55,35 @@ def test_a_service_asks_for_what_it_holds(asks: str | None, uid: str, router: st
     body["metadata"] |= {"uid": uid, "annotations": {ROUTER_NAME: router, EXTERNAL_TCP_PORT: asks}}
     api = OneService(body if asks is not None else None)
     assert Holders(api, AdmissionSettings()).asks(HOLDER, Place(15432)) is holds
+
+
+@pytest.mark.parametrize(
+    ("auto_ports", "place", "is_spare", "holds"),
+    [
+        ("15000-15999", Place(15432), False, True),
+        ("15000-15999", Place(16432), False, True),
+        ("15000-15999", Place(15432), True, False),
+        ("15000-15999", Place(15432, "db.example.com"), False, False),
+        ("15000-15999", Place(15432, "", "other"), False, False),
+        ("", Place(15432), False, True),
+    ],
+    ids=[
+        "asks",
+        "for whatever it has",
+        "has another",
+        "a host on it",
+        "on another address",
+        "nothing is given any more",
+    ],
+)
+def test_who_asks_for_any_port_asks_for_the_one_that_it_has(
+    auto_ports: str,
+    place: Place,
+    is_spare: bool,  # noqa: FBT001 - a column
+    holds: bool,  # noqa: FBT001 - a column
+) -> None:
+    """Whichever it is, unless it is served on another one."""
+    body = service("db")
+    body["metadata"] |= {"uid": "u1", "annotations": {ROUTER_NAME: "tcp-router", EXTERNAL_TCP_PORT: "tcp=auto"}}
+    settings = AdmissionSettings(auto_ports=PortRanges.parse(auto_ports))
+    assert Holders(OneService(body), settings).asks(HOLDER, place, is_spare=is_spare) is holds

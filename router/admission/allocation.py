@@ -1,0 +1,105 @@
+"""Which port those get who ask for any: one by hash of who asks, or the next one after it that is free; pure, and of use without a router.
+
+A set of ports is a whole number here: bit ``n`` says whether port ``n`` is in it. So whatever is taken, to find the next free port takes some
+microseconds, and what a namespace may have is one ``&``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+
+from router.model import Asker
+from router.settings import PortRanges
+
+_DIGEST_BYTES = 8
+
+
+def port_bits(ranges: PortRanges) -> int:
+    """Give a set of ports as bits."""
+    bits = 0
+    for first, last in ranges.ranges:
+        bits |= ((1 << (last - first + 1)) - 1) << first
+    return bits
+
+
+def ports_of(bits: int) -> PortRanges:
+    """Give bits as a set of ports, in as few ranges as there can be."""
+    ranges = []
+    first = 0
+    while rest := bits >> first:
+        first += _lowest(rest)
+        # What follows the first run of ones is the lowest zero.
+        last = first + _lowest(~(bits >> first)) - 1
+        ranges.append((first, last))
+        first = last + 1
+    return PortRanges(tuple(ranges))
+
+
+def digest(asker: Asker) -> int:
+    """Give the hash of an asker: of its kind, namespace, name and section, but not of its uid, so that one that is made again has the same."""
+    text = "\0".join(asker.order)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:_DIGEST_BYTES], "big")
+
+
+def first_choice(asker: Asker, ports: PortRanges) -> int:
+    """Give the port of these that an asker gets if it is free.
+
+    Args:
+        asker: who asks.
+        ports: at least one, in ranges that are sorted and have no port in common.
+
+    Raises:
+        ValueError: there is none.
+    """
+    count = sum(last - first + 1 for first, last in ports.ranges)
+    place = digest(asker) % count if count else 0
+    for first, last in ports.ranges:
+        if place <= last - first:
+            return first + place
+        place -= last - first + 1
+    raise ValueError("there is no port to choose from")
+
+
+def next_free(free: int, start: int) -> int | None:
+    """Give the first port that is free, from one on and then from the lowest; None if none is.
+
+    Args:
+        free: ports, as bits.
+        start: where to begin.
+    """
+    above = free >> start
+    if above:
+        return start + _lowest(above)
+    return _lowest(free) if free else None
+
+
+def propose(
+    waiting: Iterable[Asker],
+    ports: PortRanges,
+    free: int,
+    allowed: Callable[[str], int],
+    preferred: Mapping[Asker, int],
+) -> dict[Asker, int | None]:
+    """Choose a port for each of those who wait for one, in their order; None where none is free that it may have.
+
+    Args:
+        waiting: those who come first get theirs first.
+        ports: what there is to choose from, as ``first_choice`` has it.
+        free: of these, as bits.
+        allowed: gives the ports that a namespace may have, as bits.
+        preferred: a port that nobody but this asker may have, and that it shall have.
+    """
+    chosen: dict[Asker, int | None] = {}
+    for asker in waiting:
+        port = preferred.get(asker)
+        if port is None:
+            mine = free & allowed(asker.namespace)
+            port = next_free(mine, first_choice(asker, ports)) if mine else None
+            free ^= 1 << port if port is not None else 0
+        chosen[asker] = port
+    return chosen
+
+
+def _lowest(bits: int) -> int:
+    return (bits & -bits).bit_length() - 1

@@ -1,0 +1,330 @@
+"""Who asks for any port, which of them has which, and what is to be claimed for the others; kept decided as things change.
+
+Who has a port keeps it: by a PortClaim, or because this replica serves it. All others wait in one line, the oldest first, and get what
+``allocation`` chooses for them from the ports that are free: those of which no PortClaim speaks, that no asker names, and that nobody of
+these has, on whichever address. What is chosen is served at once where there is nobody who could choose otherwise; else it is a proposal,
+the same on every replica, that the leader writes as a PortClaim. A change costs something only if it is about these askers, or about a
+port while some wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set  # noqa: PYI025 - as it is called in collections.abc
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from router.admission.allocation import port_bits, ports_of, propose
+from router.admission.claims import Claim
+from router.admission.holdings import Holdings, Object, object_of
+from router.admission.journal import Touched
+from router.admission.ledger import Ledger
+from router.admission.places import SNI, Place
+from router.admission.verdicts import Reason, Rejection
+from router.model import Asker
+from router.settings import AdmissionSettings
+
+_NOTHING: Mapping[Place, Asker] = {}
+_EVERY_PORT = -1
+"""As bits."""
+
+
+class Wish(NamedTuple):
+    """What one asks for who asks for any port."""
+
+    created: str | None
+    address: str
+    """The name of the address that it is to be of."""
+    is_ready: bool
+    """It leads somewhere. Else it keeps what it has, and gets nothing."""
+
+
+@dataclass(slots=True)
+class _Auto:
+    wish: Wish
+    place: Place | None = None
+    """What it has."""
+
+
+class Autos:
+    """Those who ask for any port.
+
+    Args:
+        settings: which ports there are to give, and whether at once.
+        ledger: who holds what, and for whom it is reserved.
+        claims_on: gives those who claim a port, by whatever they ask for.
+        memory: who had what before.
+        allowed: gives the ports that a namespace may have, as bits.
+    """
+
+    def __init__(
+        self,
+        settings: AdmissionSettings,
+        ledger: Ledger,
+        claims_on: Callable[[int], Mapping[Asker, Claim]],
+        memory: Mapping[Place, Asker] = _NOTHING,
+        allowed: Callable[[str], int] = lambda _: _EVERY_PORT,
+    ) -> None:
+        reserved = port_bits(settings.reserved_ports) | (1 << settings.sni_port if settings.sni_port else 0)
+        self._legal = port_bits(settings.ports) & ~reserved
+        """What anybody may have at all."""
+        self._to_give = port_bits(settings.auto_ports) & self._legal
+        self._ports = ports_of(self._to_give)
+        self._at_once = settings.auto_at_once
+        self._ledger = ledger
+        self._claims_on = claims_on
+        self._allowed = allowed
+        self._had = {asker: place for place, asker in memory.items() if place.port != SNI and not place.host}
+        self._asks: dict[Asker, _Auto] = {}
+        self._by_object: dict[Object, set[Asker]] = {}
+        self._having: dict[int, dict[Place, Asker]] = {}
+        """By port, who has it."""
+        self._holdings = Holdings(ledger)
+        self._free = self._to_give
+        self._waiting: set[Asker] = set()
+        self._chosen: dict[Asker, int | None] = {}
+        self._is_stale = False
+        """Whether those who wait are to be chosen for anew."""
+        self._can_remember = True
+        self._unsettled: set[Asker] = set()
+        self._moved: set[int] = set()
+        """Ports that somebody got, or lost, since ports were looked at."""
+        self.proposed: Mapping[Place, Asker] = _NOTHING
+        """What is to be claimed, and for whom; the same object until it is something else."""
+
+    def ask(self, asker: Asker, wish: Wish, has: Place | None) -> None:
+        """Take one that asks for any port; nothing is decided before ``settle``.
+
+        Args:
+            asker: who.
+            wish: what it asks for.
+            has: the port that it is served on now, by whatever it asked for before.
+        """
+        auto = self._asks.get(asker)
+        if auto is not None and auto.wish.address != wish.address:
+            self.leave(asker)
+            auto = None
+        if auto is None:
+            self._asks[asker] = _Auto(wish)
+            self._by_object.setdefault(object_of(asker), set()).add(asker)
+            if has is not None:
+                self._had[asker] = has
+        elif auto.wish == wish:
+            return
+        else:
+            auto.wish = wish
+            self._is_stale = self._is_stale or asker in self._waiting
+        self._unsettled.add(asker)
+
+    def leave(self, asker: Asker) -> None:
+        """Take note of one that asks for no port, or for a certain one."""
+        auto = self._asks.get(asker)
+        if auto is None:
+            return
+        self._give(asker, auto, None)
+        del self._asks[asker]
+        of_object = self._by_object[object_of(asker)]
+        of_object.discard(asker)
+        if not of_object:
+            del self._by_object[object_of(asker)]
+        self._unsettled.discard(asker)
+        if asker in self._waiting:
+            self._waiting.discard(asker)
+            self._chosen.pop(asker, None)
+            self._is_stale = True
+
+    def lose(self, asker: Asker) -> bool:
+        """Take from one a port that is another's; say whether it had any."""
+        auto = self._asks.get(asker)
+        if auto is None or auto.place is None:
+            return False
+        self._give(asker, auto, None)
+        self._unsettled.add(asker)
+        return True
+
+    def port(self, asker: Asker) -> int | None:
+        """Give the port that one has."""
+        place = self._asks[asker].place
+        return place.port if place is not None else None
+
+    def having(self) -> Mapping[Place, Asker]:
+        """Give who has which port, served or not."""
+        return {place: asker for each in self._having.values() for place, asker in each.items()}
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many ports there are to give, and how many of them are free."""
+        return self._to_give.bit_count(), self._free.bit_count()
+
+    def rejection(self, asker: Asker) -> Rejection:
+        """Say why one has no port."""
+        port = self._chosen.get(asker)
+        if not self._at_once and not self._can_remember:
+            return Rejection(
+                Reason.CLAIMS_UNAVAILABLE,
+                "a port is given only where PortClaims remember whose it is, without which replicas could not agree; this router has none: "
+                "ask for a certain port, or have an administrator turn them on (--claims)",
+            )
+        if port is None:
+            return Rejection(Reason.NO_PORT_FREE, f"none of the ports {self._ports} is free; it is served when one is")
+        return Rejection(Reason.ALLOCATING, f"port {port} is being claimed; it is served when its PortClaim is written")
+
+    def settle(self, touched: Touched, asked: Iterable[int], *, can_remember: bool) -> set[Asker]:
+        """Decide what changed since the last time, and say whose port, or what is told of it, may be another now.
+
+        Args:
+            touched: the places of which PortClaims may say something else.
+            asked: ports that are asked for by others than before.
+            can_remember: whether PortClaims can be written.
+        """
+        changed: set[Asker] = set()
+        claimed = set(touched.ports)
+        for first, last in touched.ranges:
+            claimed.update(port for port in (*self._having, *self._holdings.ports) if first <= port <= last)
+        asked = set(asked)
+        concerned = self._unsettled.union(
+            *(self._having[port].values() for port in claimed | asked if port in self._having)
+        )
+        for each in self._holdings.take(claimed):
+            concerned |= self._by_object.get(each, set())
+        while concerned:
+            self._unsettled = set()
+            changed.update([asker for asker in sorted(concerned) if self._settle_one(asker)])
+            # Whose port was another's by a PortClaim.
+            concerned = self._unsettled
+            changed |= concerned
+        ranges = {port for first, last in touched.ranges for port in range(first, last + 1)}
+        moved, self._moved = self._moved, set()
+        self._look_at(claimed | asked | moved | ranges)
+        if can_remember is not self._can_remember:
+            self._can_remember, self._is_stale = can_remember, True
+            changed |= self._waiting
+        if self._is_stale:
+            changed |= self._choose()
+        wanted = {self._place(asker, port): asker for asker, port in self._chosen.items() if port is not None}
+        if wanted != self.proposed:
+            self.proposed = wanted
+        return changed
+
+    def _place(self, asker: Asker, port: int) -> Place:
+        return Place(port, "", self._asks[asker].wish.address)
+
+    def _settle_one(self, asker: Asker) -> bool:
+        """Decide which port one has, and whether it waits; say whether anything is otherwise."""
+        auto = self._asks[asker]
+        place = self._place_for(asker, auto)
+        former, was_waiting = auto.place, asker in self._waiting
+        if place != former:
+            self._give(asker, auto, place)
+        waits = place is None and auto.wish.is_ready
+        if waits is not was_waiting:
+            (self._waiting.add if waits else self._waiting.discard)(asker)
+            chosen = self._chosen.pop(asker, None)
+            # Who gets what was chosen for it leaves to all others what was chosen for them.
+            self._is_stale = self._is_stale or waits or place is None or place.port != chosen
+        return place != former or waits is not was_waiting
+
+    def _place_for(self, asker: Asker, auto: _Auto) -> Place | None:
+        """Give what one has by a PortClaim, else what it had."""
+        held = [
+            self._place(asker, port) for port in self._holdings.held(asker, auto.wish.address) if self._is_legal(port)
+        ]
+        had = self._had.pop(asker, None)
+        if held:
+            return auto.place if auto.place in held else min(held, key=lambda place: self._holdings.age(asker, place))
+        return next(
+            (place for place in (auto.place, had) if place is not None and self._keeps(asker, auto, place)), None
+        )
+
+    def _is_legal(self, port: int) -> bool:
+        return bool(self._legal >> port & 1)
+
+    def _keeps(self, asker: Asker, auto: _Auto, place: Place) -> bool:
+        """Say whether one keeps a port that it had, and of which no PortClaim says that it is its own."""
+        if not self._is_legal(place.port) or place.address != auto.wish.address:
+            return False
+        if (
+            self._having.get(place.port, _NOTHING).get(place, asker) != asker
+            or self._ledger.bars(place, asker) is not None
+        ):
+            return False
+        # What is not served keeps nobody out.
+        if not auto.wish.is_ready and any(
+            self._ledger.overlaps(place.address, each) for each in self._named_at(place.port)
+        ):
+            return False
+        return all(
+            hold.asker == asker
+            or not self._ledger.overlaps(place.address, hold.place.address)
+            or self._ledger.bars(hold.place, hold.asker) is not None
+            for hold in self._ledger.holds(place.port)
+        )
+
+    def _give(self, asker: Asker, auto: _Auto, place: Place | None) -> None:
+        if auto.place is not None:
+            there = self._having[auto.place.port]
+            del there[auto.place]
+            if not there:
+                del self._having[auto.place.port]
+            self._moved.add(auto.place.port)
+        auto.place = place
+        if place is None:
+            return
+        there = self._having.setdefault(place.port, {})
+        displaced = there.get(place)
+        if displaced is not None:
+            self._asks[displaced].place = None
+            self._unsettled.add(displaced)
+        there[place] = asker
+        self._moved.add(place.port)
+
+    def _named_at(self, port: int) -> Iterator[str]:
+        """Give the addresses on which somebody asks for this very port."""
+        return (claim.address for each, claim in self._claims_on(port).items() if each not in self._asks)
+
+    def _is_named(self, port: int) -> bool:
+        return any(True for _ in self._named_at(port))
+
+    def _look_at(self, ports: Collection[int]) -> None:
+        """Look again which of these ports are free."""
+        chosen: Set[int | None] = set(self._chosen.values()) if self._waiting else set()
+        for port in ports:
+            if not self._to_give >> port & 1:
+                continue
+            is_free = port not in self._having and not self._ledger.speaks_of(port) and not self._is_named(port)
+            if is_free is not bool(self._free >> port & 1):
+                self._free ^= 1 << port
+                self._is_stale = self._is_stale or is_free or port in chosen
+
+    def _choose(self) -> set[Asker]:
+        """Choose for all that wait; give those of whom something else is told."""
+        self._is_stale = False
+        former, self._chosen = self._chosen, {}
+        if self._waiting and self._to_give and (self._at_once or self._can_remember):
+            line = sorted(self._waiting, key=self._order)
+            preferred = {each: port for each in line if (port := self._preferred(each)) is not None}
+            self._chosen = propose(line, self._ports, self._free, self._allowed, preferred)
+        changed = {each for each in self._waiting if each not in former or former[each] != self._chosen.get(each)}
+        if self._at_once:
+            for asker, port in self._chosen.items():
+                if port is not None:
+                    self._give(asker, self._asks[asker], self._place(asker, port))
+                    self._waiting.discard(asker)
+                    self._free &= ~(1 << port)
+            self._chosen = dict.fromkeys(self._waiting)
+        return changed
+
+    def _order(self, asker: Asker) -> tuple[bool, str, tuple[str, str, str, str], Asker]:
+        created = self._asks[asker].wish.created
+        return created is None, created or "", asker.order, asker
+
+    def _preferred(self, asker: Asker) -> int | None:
+        """Give a port that was its own, and can be nobody else's as long as PortClaims say so."""
+        may_have = self._to_give & self._allowed(asker.namespace)
+        return next(
+            (
+                port
+                for port in self._holdings.had(asker)
+                if may_have >> port & 1 and port not in self._having and not self._is_named(port)
+            ),
+            None,
+        )
