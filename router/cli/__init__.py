@@ -14,6 +14,7 @@ _MODULES: Mapping[str, str] = {
     "claims": "router.cli.claims",
     "demo": "router.demo.command",
     "haproxy": "router.cli.haproxy",
+    "network-policy": "router.cli.network_policy",
     "ports": "router.cli.ports",
     "render": "router.cli.render",
     "run": "router.cli.run",
@@ -37,6 +38,7 @@ To route, from manifests in a folder:   tcp-router run --manifests DIR
 To route, from an API server:           tcp-router run
 To see what a running router serves:    tcp-router ports
 To take over who holds which port:      tcp-router claims adopt
+To let the router reach your pods:      tcp-router network-policy NAMESPACE/NAME
 To run HAProxy in a container its own:  tcp-router haproxy
 
 Each option can also be given as the environment variable that its help names.
@@ -53,7 +55,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
         """Give a command, None for a name that is none."""
         module = _MODULES.get(cmd_name)
-        command = getattr(import_module(module), cmd_name) if module is not None else None
+        command = getattr(import_module(module), cmd_name.replace("-", "_")) if module is not None else None
         return command if isinstance(command, click.Command) else None
 
 

@@ -16,10 +16,6 @@ class ServicePort(Fields, frozen=True):
     target_port: int | str | None = None
 
 
-class SomeSelector(Fields, frozen=True):
-    """That there is a selector; what it selects is Kubernetes' to know."""
-
-
 class ServiceSpec(Fields, frozen=True):
     """``spec`` of a Service."""
 
@@ -31,7 +27,7 @@ class ServiceSpec(Fields, frozen=True):
     external_name: str = ""
     ports: tuple[ServicePort, ...] | None = None
     session_affinity: str = "None"
-    selector: SomeSelector | None = None
+    selector: dict[str, str] | None = None
 
 
 class Condition(Fields, frozen=True):

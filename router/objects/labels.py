@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from router.objects.networking import LabelRequirement, LabelSelector
+
 Labels = Mapping[str, str]
 Matcher = Callable[[Labels], bool]
 
@@ -23,6 +25,26 @@ def matcher(selector: str) -> Matcher:
     """
     parts = [_part(part.strip()) for part in _COMMA_OUTSIDE.split(selector)] if selector.strip() else []
     return lambda labels: all(part(labels) for part in parts)
+
+
+def as_selector(selector: str) -> LabelSelector | None:
+    """Give a selector in the form that objects have it; None where that form cannot say it, or it cannot be read."""
+    labels: dict[str, str] = {}
+    requirements: list[LabelRequirement] = []
+    for text in map(str.strip, _COMMA_OUTSIDE.split(selector)) if selector.strip() else ():
+        if match := _SET.fullmatch(text):
+            values = tuple(value.strip() for value in match[3].split(","))
+            requirements.append(LabelRequirement(match[1], "In" if match[2] == "in" else "NotIn", values))
+        elif (match := _EQUALITY.fullmatch(text)) and match[2] == "!=":
+            requirements.append(LabelRequirement(match[1], "NotIn", (match[3],)))
+        elif match:
+            if labels.setdefault(match[1], match[3]) != match[3]:
+                return None
+        elif match := _EXISTS.fullmatch(text):
+            requirements.append(LabelRequirement(match[2], "DoesNotExist" if match[1] else "Exists"))
+        else:
+            return None
+    return LabelSelector(labels or None, tuple(requirements) or None)
 
 
 def _part(text: str) -> Matcher:

@@ -73,6 +73,9 @@ PODS = Resource("", "v1", "Pod", "pods", subresources=("status",))
 NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False, subresources=("status",))
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", counts_generations=True)
 EVENTS = Resource("events.k8s.io", "v1", "Event", "events", create_on_update=True)
+NETWORK_POLICIES = Resource(
+    "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", create_on_update=True, counts_generations=True
+)
 LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", unconditional_update=False, create_on_update=True)
 SERVICE_ACCOUNTS = Resource("", "v1", "ServiceAccount", "serviceaccounts", subresources=("token",))
 ROLES, ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS = (
@@ -95,6 +98,7 @@ RESOURCES = (
     NAMESPACES,
     ENDPOINT_SLICES,
     EVENTS,
+    NETWORK_POLICIES,
     LEASES,
     SERVICE_ACCOUNTS,
     ROLES,

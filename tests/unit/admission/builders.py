@@ -8,7 +8,7 @@ from typing import Any, Literal
 from router.admission import Admission, Outcome, Verdict
 from router.admission.options import PREFIX
 from router.model import Asker, Backend, RouteSection, SharedFrontend
-from router.objects.core import Service, ServicePort, ServiceSpec, SomeSelector
+from router.objects.core import Service, ServicePort, ServiceSpec
 from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, TargetRef
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
@@ -148,7 +148,7 @@ def service(
             cluster_ip=cluster_ip,
             session_affinity=affinity,
             external_name=external_name,
-            selector=SomeSelector() if selects else None,
+            selector={"app": name} if selects else None,
             ports=ports or (ServicePort(port=5432, name="pg", target_port=5432),),
         ),
     )

@@ -1,0 +1,196 @@
+"""``tcp-router network-policy``, of manifests and against an API server over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
+import pytest
+import yaml
+
+from tests.support.cluster import Cluster, http_cluster, write_kubeconfig
+from tests.support.commands import invoke, write_manifests
+from tests.support.objects import ANNOTATIONS, route, service
+
+
+def selecting(name: str, port: int = 5432, **labels: str) -> dict[str, Any]:
+    """Make a Service with a selector."""
+    made = service(name, port)
+    made["spec"]["selector"] = labels or {"app": name}
+    return made
+
+
+def asking(name: str, ports: str) -> dict[str, Any]:
+    """Make a Service that asks for ports, of two."""
+    made = selecting(name)
+    made["metadata"]["annotations"] = {
+        f"{ANNOTATIONS}router-name": "another",
+        f"{ANNOTATIONS}external-tcp-port": ports,
+        f"{ANNOTATIONS}external-address": "vip",
+        f"{ANNOTATIONS}balance": "nonsense",
+    }
+    made["spec"]["ports"] = [
+        {"name": "pg", "port": 5432, "targetPort": "pgsql"},
+        {"name": "metrics", "port": 9187},
+        {"name": "admin", "port": 1},
+    ]
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Manifests of a team."""
+    two = {
+        "to": {"kind": "Service", "name": "db"},
+        "alternateBackends": [{"kind": "Service", "name": "old", "weight": 2}],
+    }
+    return write_manifests(
+        tmp_path / "manifests",
+        route("db", 6620, target_port=5432, spec=two),
+        route("other", 6621, service="bare"),
+        selecting("db"),
+        selecting("old", 15432, app="legacy", tier="data"),
+        service("bare"),
+        asking("mq", "pg=6622 metrics=6623"),
+        service("unasked"),
+    )
+
+
+def policies(text: str) -> dict[str, dict[str, Any]]:
+    """Read what was printed, by name."""
+    found = [each for each in yaml.safe_load_all(text) if each]
+    for each in found:
+        kubernetes_validate.validate(each, "1.29", strict=True)
+        kubernetes_validate.validate(each, kubernetes_validate.latest_version(), strict=True)
+    return {each["metadata"]["name"]: each for each in found}
+
+
+def test_all_askers_of_manifests(folder: Path) -> None:
+    """One for each Service that an asker leads to, with its selector and the ports that are led to; who cannot have one is told."""
+    ended = invoke("network-policy", folder)
+    assert ended.exit_code == 1
+    assert ended.stderr.splitlines() == [
+        (
+            "Error: Route team/other: Service team/bare has no selector, so that there are no pods for a policy to select; "
+            "whoever wrote its endpoints knows what is behind them"
+        )
+    ]
+    found = policies(ended.stdout)
+    assert {
+        name: (
+            each["spec"]["podSelector"]["matchLabels"],
+            [port["port"] for port in each["spec"]["ingress"][0]["ports"]],
+        )
+        for name, each in found.items()
+    } == {
+        "allow-tcp-router-to-db-db": ({"app": "db"}, [5432]),
+        "allow-tcp-router-to-db-old": ({"app": "legacy", "tier": "data"}, [5432]),
+        "allow-tcp-router-to-service-mq": ({"app": "mq"}, [9187, "pgsql"]),
+    }
+    assert {str(each["metadata"]["namespace"]) for each in found.values()} == {"team"}
+
+
+def test_one_asker_of_manifests(folder: Path) -> None:
+    """By its name, with its kind or without; whom the router's pods are known by, an option says."""
+    by_pods = invoke(
+        "network-policy", folder, "team/mq", "--router-pod-selector", "a=b,c in (d,e)", "--router-namespace", "tcp"
+    )
+    assert by_pods.exit_code == 0
+    peer = policies(by_pods.stdout)["allow-tcp-router-to-service-mq"]["spec"]["ingress"][0]["from"]
+    assert peer == [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tcp"}},
+            "podSelector": {
+                "matchLabels": {"a": "b"},
+                "matchExpressions": [{"key": "c", "operator": "In", "values": ["d", "e"]}],
+            },
+        }
+    ]
+    on_host = invoke("network-policy", "Service/team/mq", folder, "--host-network")
+    assert policies(on_host.stdout)["allow-tcp-router-to-service-mq"]["spec"]["ingress"][0]["from"] == [
+        {"namespaceSelector": {"matchLabels": {"network.openshift.io/policy-group": "ingress"}}},
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-ingress"}}},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("team/none",), 1, "team/none is not in these manifests"),
+        (("route/team/mq",), 1, "team/mq is not in these manifests"),
+        (("team/unasked",), 1, "the Service asks for no port"),
+        (("nonsense",), 2, "'nonsense' is no file or folder, and no asker: NAMESPACE/NAME"),
+        (("pod/team/db",), 2, "where KIND is route or service"),
+        (("team/..",), 2, "is no file or folder, and no asker"),
+        (("team/db", "--router-pod-selector", ""), 2, "is nothing that a NetworkPolicy can say"),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+)
+def test_what_cannot_be_printed(folder: Path, arguments: tuple[str, ...], code: int, said: str) -> None:
+    """Is said on standard error, in a line."""
+    ended = invoke("network-policy", folder, *arguments)
+    assert ended.exit_code == code
+    assert said in ended.stderr
+    assert ended.stdout == ""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """The cluster made of HTTP."""
+    with http_cluster(tmp_path) as cluster:
+        yield cluster
+
+
+def as_admin(cluster: Cluster) -> str:
+    """Give the path of a kubeconfig that may do all."""
+    return str(write_kubeconfig(cluster.directory / "admin", cluster.client, "admin"))
+
+
+def deny(namespace: str) -> dict[str, Any]:
+    """Make the policy that lets nobody in."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "deny", "namespace": namespace},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+    }
+
+
+def test_askers_of_a_cluster(cluster: Cluster) -> None:
+    """Read with the caller's kubeconfig: a Route, and where there is none of that name a Service."""
+    kubeconfig = ("--kubeconfig", as_admin(cluster))
+    cluster.create(route("db", 6620, target_port=5432), selecting("db"), asking("mq", "pg=6622"))
+    printed = invoke("network-policy", f"{cluster.namespace}/db", f"{cluster.namespace}/mq", *kubeconfig)
+    assert printed.exit_code == 0, printed.stderr
+    assert set(policies(printed.stdout)) == {"allow-tcp-router-to-db", "allow-tcp-router-to-service-mq"}
+    missing = invoke("network-policy", f"{cluster.namespace}/none", *kubeconfig)
+    assert (missing.exit_code, missing.stdout) == (1, "")
+    assert f"{cluster.namespace}/none: there is no Route or Service of this name" in missing.stderr
+
+
+def test_apply(cluster: Cluster) -> None:
+    """Only where a policy selects the pods: else the first one would keep all others out. A second time changes nothing, and another's is left alone."""
+    command = ("network-policy", f"{cluster.namespace}/db", "--kubeconfig", as_admin(cluster), "--apply")
+    name = f"NetworkPolicy {cluster.namespace}/allow-tcp-router-to-db"
+    cluster.create(route("db", 6620, target_port=5432), selecting("db"))
+    assert invoke(*command).stdout == (
+        f"{name} not needed: no NetworkPolicy selects its pods, and with this one nobody else could reach them\n"
+    )
+    cluster.create(deny(cluster.namespace))
+    assert invoke(*command).stdout == f"{name} created\n"
+    assert invoke(*command).stdout == f"{name} unchanged\n"
+    assert invoke(*command, "--host-network").stdout == f"{name} configured\n"
+    made = cluster.client.get("NetworkPolicy", cluster.namespace, "allow-tcp-router-to-db")
+    assert made is not None
+    assert len(made["spec"]["ingress"][0]["from"]) == 2
+    cluster.client.patch(
+        "NetworkPolicy",
+        cluster.namespace,
+        "allow-tcp-router-to-db",
+        {"metadata": {"labels": {"app.kubernetes.io/managed-by": "argocd"}}},
+    )
+    refused = invoke(*command)
+    assert refused.exit_code == 1
+    assert "that this command did not make" in refused.stderr
