@@ -18,7 +18,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, TypeVar
 
 from router.admission.verdicts import NotAcceptable, Reason
-from router.model import Certificate, PrivateBytes
+from router.model.tls import Certificate, PrivateBytes
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -84,14 +84,14 @@ def read_pair(field: str, certificate: str, key: str, ca_certificate: str) -> Pa
     Raises:
         NotAcceptable: they cannot be served.
     """
-    result = _pair(field, certificate, key, ca_certificate)
+    result = judge_pair(field, certificate, key, ca_certificate)
     if isinstance(result, str):
         raise NotAcceptable(Reason.EXTENDED_VALIDATION_FAILED, result)
     return result
 
 
 @lru_cache(_REMEMBERED)
-def _pair(field: str, certificate: str, key: str, ca_certificate: str) -> Pair | str:
+def judge_pair(field: str, certificate: str, key: str, ca_certificate: str) -> Pair | str:
     """Give the pair, or why it cannot be served; not an exception, so that a refusal is remembered as well."""
     at = f"{field}.caCertificate"
     try:

@@ -104,6 +104,7 @@ def _section(request: Request, destination: Destination) -> RouteSection:
             options.backend,
             name=backend_name(request.asker),
             balance=destination.balance,
+            tls=request.server_tls,
             servers=destination.servers,
         ),
         frontend=Frontend(dedicated, options.port, request.address, tls=request.port_tls)

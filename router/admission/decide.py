@@ -8,7 +8,6 @@ found again when one of its Services does, and a port or host is decided again w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from router.admission.autos import Autos, Wish
 from router.admission.claim_book import ClaimBook, ClaimOutcome
@@ -23,9 +22,12 @@ from router.admission.loop_book import LoopBook
 from router.admission.name_book import NameBook
 from router.admission.notes import Notes
 from router.admission.options import sni_port_options
+from router.admission.outcome import Outcome
 from router.admission.own_places import Loops, OwnAddresses
 from router.admission.places import Place
+from router.admission.references import References
 from router.admission.request import Request
+from router.admission.termination import Credentials
 from router.admission.verdicts import Reason, Rejection, Verdict
 from router.model import Asker, Model, RouteSection
 from router.objects.kinds import AskingObject, Slot
@@ -36,17 +38,6 @@ from router.settings import AdmissionSettings
 
 _INTERNAL_ERROR = "internal error: the router fails to decide about this object; its log says at which place"
 _NOBODY: Mapping[Place, Asker] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What admission decided. Frozen all through: who sees the same section or verdict again takes it for unchanged (``ordered.differences``)."""
-
-    model: Model
-    verdicts: Mapping[Asker, Verdict]
-    """One for each asker of ours, in their order."""
-    names: Mapping[ObjectKey, str] = field(default_factory=dict)
-    """What is to be looked up in the DNS, by the Services that say it."""
 
 
 class Admission:
@@ -75,6 +66,7 @@ class Admission:
         """Objects that are read with the next update, though they are those that were."""
         self._leads = Leads()
         self._loops = LoopBook()
+        self._references = References()
         self._own_ips = {name: OwnAddresses.of(address.ips) for name, address in settings.addresses.items()}
         self._settled_addresses = OwnAddresses.of(settings.own_addresses, has_loopback=settings.listens_everywhere)
         for own in self._own_ips.values():
@@ -127,7 +119,9 @@ class Admission:
         if self._is_new:
             self._is_new = False
             self._ledger.keep(key.name for key in objects.claims)
-        read, to_find = self._read_objects(objects, changes.askers)
+        refer = self._references.to(changes.credentials)
+        self._to_read |= refer
+        read, to_find = self._read_objects(objects, changes.askers | refer)
         for service in changes.services:
             to_find.update(self._leads.to(service))
         if changes.routers:
@@ -182,7 +176,8 @@ class Admission:
             obj, former = objects.asking(slot), self._read.get(slot)
             if former is not None and former[0] is obj and slot not in self._to_read:
                 continue
-            requests = self._requests(slot, obj)
+            requests = self._requests(slot, obj, objects.credentials)
+            self._references.put(slot, former[0] if former is not None else None, obj if requests else None)
             if obj is None or not requests:
                 self._read.pop(slot, None)
             else:
@@ -200,14 +195,16 @@ class Admission:
             self._to_read.discard(slot)
         return others, to_find
 
-    def _requests(self, slot: Slot, obj: AskingObject | None) -> tuple[Request | Verdict, ...]:
+    def _requests(
+        self, slot: Slot, obj: AskingObject | None, credentials: Credentials
+    ) -> tuple[Request | Verdict, ...]:
         kind = KINDS.get(slot[0])
         if kind is None or obj is None or not kind.is_ours(obj, self._settings):
             return ()
         if self._held.get(slot) is obj:
             asker = Asker(kind.group, kind.kind, *obj.key, "", obj.metadata.uid)
             return (Verdict(asker=asker, reason=Reason.CONFIG_REJECTED, message=_INTERNAL_ERROR),)
-        return kind.read(obj, self._settings)
+        return kind.read(obj, self._settings, credentials)
 
     def _takes(self, request: Request | Verdict) -> bool:
         """Take note of what one asks for; say whether that is another than before."""

@@ -103,7 +103,12 @@ def find_destination(
             f"annotation {HASH_BALANCE_FACTOR} has no effect: balance is {balance}, and it is for source alone"
         )
     return Destination(
-        servers=_servers(shares, balance, prefers_ipv6=primary is not None and prefers_ipv6(primary)),
+        servers=_servers(
+            shares,
+            balance,
+            prefers_ipv6=primary is not None and prefers_ipv6(primary),
+            verify_domain=_verify_domain(request),
+        ),
         balance=balance,
         warnings=tuple(warnings),
         own_ports=loops.ports,
@@ -135,8 +140,14 @@ def _balance(request: Request, primary: Service | None) -> Balance:
     return "source" if sticks_to_source and not options.balance_chosen else options.backend.balance
 
 
+def _verify_domain(request: Request) -> str:
+    """Give what comes behind a Service's name in the certificate of its pods, by which OpenShift's service CA knows them."""
+    tls = request.server_tls
+    return f"{request.asker.namespace}.svc" if tls is not None and tls.by_service else ""
+
+
 def _servers(
-    shares: Sequence[tuple[Target, ServiceEndpoints]], balance: Balance, *, prefers_ipv6: bool
+    shares: Sequence[tuple[Target, ServiceEndpoints]], balance: Balance, *, prefers_ipv6: bool, verify_domain: str
 ) -> tuple[Server, ...]:
     found: dict[Place, Found] = {}
     parts: dict[Place, int] = {}
@@ -153,10 +164,13 @@ def _servers(
         for place, instead in places_of_pods(found.values(), prefers_ipv6=prefers_ipv6).items():
             del found[place]
             parts[instead] = parts.get(instead, 0) + parts.pop(place, 0)
-    return _weighted(found, parts, largest_weight(len(shares), len(parts), on_a_ring=balance in _ON_A_RING))
+    largest = largest_weight(len(shares), len(parts), on_a_ring=balance in _ON_A_RING)
+    return _weighted(found, parts, largest, verify_domain)
 
 
-def _weighted(found: Mapping[Place, Found], parts: Mapping[Place, int], largest: int) -> tuple[Server, ...]:
+def _weighted(
+    found: Mapping[Place, Found], parts: Mapping[Place, int], largest: int, verify_domain: str
+) -> tuple[Server, ...]:
     ids = server_ids((each.address, each.port, each.service) for each in found.values())
     weights = dict(zip(parts, scaled(tuple(parts.values()), largest), strict=True))
     return uniquely_named(
@@ -166,6 +180,7 @@ def _weighted(found: Mapping[Place, Found], parts: Mapping[Place, int], largest:
             each.port,
             weights.get(place, 0),
             each.check,
+            verify_host=f"{each.service}.{verify_domain}" if verify_domain else "",
             id=ids[each.address, each.port, each.service],
         )
         for place, each in found.items()

@@ -9,6 +9,7 @@ from typing import Any
 
 from router.admission import route, service
 from router.admission.request import Request
+from router.admission.termination import Credentials, credentials_of
 from router.admission.verdicts import Verdict
 from router.model import ROUTE_GROUP, ROUTE_KIND, SERVICE_KIND
 from router.objects.core import Service
@@ -29,8 +30,10 @@ class AskerKind:
     struct: type[KubernetesObject]
     is_ours: Callable[[Any, AdmissionSettings], bool]
     """Whether an object asks for this router."""
-    read: Callable[[Any, AdmissionSettings], tuple[Request | Verdict, ...]]
+    read: Callable[[Any, AdmissionSettings, Credentials], tuple[Request | Verdict, ...]]
     """What an object of ours asks for, one for each section, at least one; a Verdict for one that is not acceptable by itself."""
+    credentials_of: Callable[[Any], tuple[ObjectKey, ...]]
+    """What it refers to of what ``read`` is given, whether that is there or not."""
     services_of: Callable[[Any], frozenset[ObjectKey]]
     """The Services that an object leads to; none where what it says of them is not acceptable."""
 
@@ -42,7 +45,8 @@ _ROUTES = AskerKind(
     "routes",
     Route,
     is_ours=lambda obj, settings: route.is_ours(obj, settings.router_name),
-    read=lambda obj, settings: (route.read_route(obj, settings),),
+    read=lambda obj, settings, credentials: (route.read_route(obj, settings, credentials),),
+    credentials_of=credentials_of,
     services_of=route.services_of,
 )
 
@@ -53,7 +57,8 @@ _SERVICES = AskerKind(
     "services",
     Service,
     is_ours=lambda obj, settings: service.is_ours(obj, settings.router_name),
-    read=service.read_service,
+    read=lambda obj, settings, _: service.read_service(obj, settings),
+    credentials_of=lambda _: (),
     services_of=service.services_of,
 )
 

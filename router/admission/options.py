@@ -44,6 +44,7 @@ TCP_KEEPALIVE = f"{PREFIX}tcp-keepalive"
 HASH_BALANCE_FACTOR = f"{PREFIX}hash-balance-factor"
 SEND_PROXY = f"{PREFIX}send-proxy"
 ACCEPT_PROXY = f"{PREFIX}accept-proxy"
+DESTINATION_SERVER_NAME = f"{PREFIX}destination-server-name"
 
 PORT_ONLY = (ACCEPT_PROXY, TIMEOUT_CLIENT, MAX_CONNECTIONS)
 """What has a meaning only on a port that the Route claims."""

@@ -10,7 +10,8 @@ from router.admission.forms import Form, integer, read
 from router.admission.options import EXTERNAL_TCP_PORT, ROUTER_NAME, WZH_ROUTER_NAME, RouteOptions
 from router.admission.text import is_dns_label, is_dns_subdomain, shown
 from router.admission.verdicts import NotAcceptable, Reason
-from router.model import Asker, PortTls
+from router.model import Asker
+from router.model.tls import PortTls, ServerTls
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.settings import MAX_PORT, AdmissionSettings
 
@@ -50,6 +51,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How its port ends TLS; None where TLS, if there is any, goes on to the pods."""
     auto: bool = False
     """It asks for any port."""
+    server_tls: ServerTls | None = None
+    """How TLS begins anew towards its pods; None is not at all."""
 
 
 def annotations_of(metadata: ObjectMeta) -> Mapping[str, str]:

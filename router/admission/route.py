@@ -17,7 +17,7 @@ from router.admission.request import (
     displayed_host,
     read_external_port,
 )
-from router.admission.termination import Termination, read_termination, read_tls
+from router.admission.termination import NO_CREDENTIALS, Credentials, Termination, read_termination, read_tls
 from router.admission.text import is_host, is_service_name, shown
 from router.admission.verdicts import NotAcceptable, Reason, Verdict
 from router.admission.weights import MAX_WEIGHT
@@ -36,7 +36,9 @@ def is_ours(route: Route, router_name: str) -> bool:
     return asks_for(route.metadata, router_name)
 
 
-def read_route(route: Route, settings: AdmissionSettings) -> Request | Verdict:
+def read_route(
+    route: Route, settings: AdmissionSettings, credentials: Credentials = NO_CREDENTIALS
+) -> Request | Verdict:
     """Read a Route of ours; a Verdict is the rejection of one that is not acceptable whatever else there is."""
     key, asker = route.key, Asker.route(*route.key, route.metadata.uid)
     port: int | None = None
@@ -57,11 +59,11 @@ def read_route(route: Route, settings: AdmissionSettings) -> Request | Verdict:
         if not auto:
             _check_something_is_asked_for(route, port, host, settings)
         has_own_port = auto or (port is not None and not shares_port)
-        port_tls, tls_warnings = read_tls(route, termination, settings.router_name, has_own_port=has_own_port)
+        ending = read_tls(route, termination, settings.router_name, credentials, has_own_port=has_own_port)
         options = read_options(annotations, settings.defaults, claims_port=auto or port is not None)
         targets = _read_targets(route)
         target_port = _read_target_port(route)
-        warnings = (*read_near_keys(annotations), *options.warnings, *spec_warnings(route), *tls_warnings)
+        warnings = (*read_near_keys(annotations), *options.warnings, *spec_warnings(route), *ending.warnings)
     except NotAcceptable as refused:
         asked_host = displayed_host(host) if host is not None else None
         # A key that was mistyped is often why: external-tcp-prot leaves the Route without a port.
@@ -79,7 +81,8 @@ def read_route(route: Route, settings: AdmissionSettings) -> Request | Verdict:
         targets=targets,
         target_port=target_port,
         warnings=warnings,
-        port_tls=port_tls,
+        port_tls=ending.port,
+        server_tls=ending.servers,
         auto=auto,
     )
 

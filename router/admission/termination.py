@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
-from router.admission.certificates import Pair, read_pair
-from router.admission.options import EXTERNAL_TCP_PORT, EXTERNAL_TCP_PORT_SNI
-from router.admission.text import shown
+from router.admission.certificates import Pair, read_authorities, read_pair
+from router.admission.forms import Form, read
+from router.admission.options import DESTINATION_SERVER_NAME, EXTERNAL_TCP_PORT, EXTERNAL_TCP_PORT_SNI
+from router.admission.request import annotations_of
+from router.admission.text import is_host, shown
 from router.admission.verdicts import NotAcceptable, Reason
-from router.model import PortTls
+from router.model.tls import PortTls, ServerTls
+from router.objects.credential import DEFAULTS, Credential
+from router.objects.meta import ObjectKey
 from router.objects.route import Route, RouteIngress, RouteTLS
 
 HOST_GENERATED = "openshift.io/host.generated"
 """Annotation of a Route whose host nobody asked for: OpenShift's API server made it of the Route's name."""
+
+
+Credentials = Mapping[ObjectKey, Credential]
+"""What Routes may refer to, by key; that of a Secret is its own."""
+NO_CREDENTIALS: Credentials = MappingProxyType({})
 
 
 class Termination(StrEnum):
@@ -22,6 +34,22 @@ class Termination(StrEnum):
     """There is no TLS, as far as the router knows."""
     PASSTHROUGH = "passthrough"
     EDGE = "edge"
+    REENCRYPT = "reencrypt"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a Route's TLS ends, and begins anew; nothing where it goes on to the pods."""
+
+    port: PortTls | None = None
+    servers: ServerTls | None = None
+    warnings: tuple[str, ...] = ()
+
+
+_NOWHERE = Ending()
+_HOST_FORM: Form[str] = Form(
+    "a DNS name in lower case, such as db.example.com", lambda text: text if is_host(text) else None
+)
 
 
 def read_termination(route: Route) -> Termination:
@@ -35,23 +63,32 @@ def read_termination(route: Route) -> Termination:
         return Termination.NONE
     if not tls.termination and not tls.destination_ca_certificate:
         return Termination.EDGE
-    if tls.termination not in {Termination.PASSTHROUGH, Termination.EDGE}:
+    if tls.termination not in {Termination.PASSTHROUGH, Termination.EDGE, Termination.REENCRYPT}:
         raise NotAcceptable(
             Reason.UNSUPPORTED_TERMINATION,
-            f"spec.tls.termination is {shown(tls.termination)}; accepted are edge and passthrough, or no tls at all",
+            f"spec.tls.termination is {shown(tls.termination)}; accepted are edge, reencrypt and passthrough, or no tls at all",
         )
     return Termination(tls.termination)
 
 
+def credentials_of(route: Route) -> tuple[ObjectKey, ...]:
+    """Give what a Route refers to where its TLS ends, whether that is there or not."""
+    tls = route.spec.tls
+    if tls is None or tls.termination == Termination.PASSTHROUGH:
+        return ()
+    return (DEFAULTS,)
+
+
 def read_tls(
-    route: Route, termination: Termination, router_name: str, *, has_own_port: bool
-) -> tuple[PortTls | None, tuple[str, ...]]:
-    """Give how a Route's port ends TLS, and warnings; None where it does not.
+    route: Route, termination: Termination, router_name: str, credentials: Credentials, *, has_own_port: bool
+) -> Ending:
+    """Give how a Route's TLS ends.
 
     Args:
         route: the Route.
         termination: as ``read_termination`` gives it.
         router_name: of this router.
+        credentials: what the Route may refer to.
         has_own_port: whether it claims a port for itself alone.
 
     Raises:
@@ -59,23 +96,33 @@ def read_tls(
     """
     tls = route.spec.tls
     if tls is None:
-        return None, ()
+        return _NOWHERE
+    server_name = read(annotations_of(route.metadata), DESTINATION_SERVER_NAME, _HOST_FORM) or ""
     if termination is Termination.PASSTHROUGH:
-        return None, _without_effect(tls)
+        return Ending(warnings=(*_without_effect(tls), *_unused_name(server_name)))
     if not has_own_port:
         raise NotAcceptable(
             Reason.UNSUPPORTED_TERMINATION,
-            f"spec.tls.termination is edge, which is served on a port of the Route's own: add the annotation {EXTERNAL_TCP_PORT}, "
+            f"spec.tls.termination is {termination}, which is served on a port of the Route's own: add the annotation {EXTERNAL_TCP_PORT}, "
             f"without {EXTERNAL_TCP_PORT_SNI}",
         )
     _check_policy(tls)
+    defaults = credentials.get(DEFAULTS, _NO_DEFAULTS)
+    pair, warnings = _pair(tls, defaults)
+    warnings = (*pair.warnings, *warnings, *_exposure(route, router_name))
+    if tls.certificate:
+        warnings += _host_warning(route, pair)
+    if termination is Termination.REENCRYPT:
+        return Ending(PortTls(pair.certificate), _server_tls(tls, server_name, defaults), warnings)
     if tls.destination_ca_certificate:
         raise NotAcceptable(
             Reason.EXTENDED_VALIDATION_FAILED,
             "spec.tls.destinationCACertificate: edge termination does not support destination certificates",
         )
-    pair = _pair(tls)
-    return PortTls(pair.certificate), (*pair.warnings, *_host_warning(route, pair), *_exposure(route, router_name))
+    return Ending(PortTls(pair.certificate), None, (*warnings, *_unused_name(server_name)))
+
+
+_NO_DEFAULTS = Credential()
 
 
 def _check_policy(tls: RouteTLS) -> None:
@@ -88,19 +135,49 @@ def _check_policy(tls: RouteTLS) -> None:
         )
 
 
-def _pair(tls: RouteTLS) -> Pair:
+def _pair(tls: RouteTLS, defaults: Credential) -> tuple[Pair, tuple[str, ...]]:
+    """Give a Route's certificate, and what of the Route has no effect."""
     if tls.external_certificate is not None and tls.external_certificate.name:
         raise NotAcceptable(
             Reason.UNSUPPORTED_TERMINATION,
             "spec.tls.externalCertificate is not read by this router; put the certificate into spec.tls.certificate and key",
         )
-    if not tls.certificate:
+    if tls.certificate:
+        return read_pair("spec.tls", tls.certificate, tls.key, tls.ca_certificate), ()
+    if not defaults.certificate:
         raise NotAcceptable(
             Reason.CERTIFICATE_MISSING,
-            "the Route ends TLS and has no certificate: put one into spec.tls.certificate and key; where the pods have TLS themselves, "
-            "set spec.tls.termination to passthrough",
+            "the Route ends TLS and has no certificate, nor has this router one for such Routes: put one into spec.tls.certificate and key; "
+            "where the pods have TLS themselves, set spec.tls.termination to passthrough",
         )
-    return read_pair("spec.tls", tls.certificate, tls.key, tls.ca_certificate)
+    pair = read_pair("--default-certificate", defaults.certificate, defaults.key_pem, "")
+    if tls.key or tls.ca_certificate:
+        return pair, ("spec.tls has no certificate, so that its key and caCertificate have no effect",)
+    return pair, ()
+
+
+def _server_tls(tls: RouteTLS, server_name: str, defaults: Credential) -> ServerTls:
+    """Give how the pods of a Route are known: by its own authorities, else by OpenShift's service CA, which signs for Services."""
+    if tls.destination_ca_certificate:
+        authorities, problem = read_authorities(tls.destination_ca_certificate)
+        if problem:
+            raise NotAcceptable(Reason.EXTENDED_VALIDATION_FAILED, f"spec.tls.destinationCACertificate: {problem}")
+        # Without a name any certificate of these will do, as with OpenShift's router.
+        return ServerTls(authorities, server_name)
+    authorities, problem = read_authorities(defaults.authorities) if defaults.authorities else ("", "there is none")
+    if problem:
+        raise NotAcceptable(
+            Reason.CERTIFICATE_MISSING,
+            "spec.tls.termination is reencrypt, without destinationCACertificate, nor has this router a CA for such Routes "
+            f"(--default-destination-ca: {problem}): the pods could not be told from others",
+        )
+    return ServerTls(authorities, server_name, by_service=not server_name)
+
+
+def _unused_name(server_name: str) -> tuple[str, ...]:
+    if not server_name:
+        return ()
+    return (f"annotation {DESTINATION_SERVER_NAME} has no effect unless spec.tls.termination is reencrypt",)
 
 
 def _without_effect(tls: RouteTLS) -> tuple[str, ...]:

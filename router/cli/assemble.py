@@ -21,6 +21,7 @@ from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
 from router.cli.metrics import Protection, haproxy_metrics, protection
 from router.cli.own_addresses import machine_of, reached_by
 from router.cli.run_settings import RunSettings
+from router.cli.tls import follow_tls_files
 from router.cluster.machine import MachineInput
 from router.haproxy.attached import AttachedHaproxy
 from router.haproxy.generations import Others
@@ -273,6 +274,7 @@ def _source(  # noqa: PLR0913, PLR0917 - what both kinds need
 ) -> tuple[Source, Callable[[], Iterable[str]]]:
     """Give what keeps the store level, and what says why it cannot."""
     machine = machine_of(options)
+    follow_tls_files(options, store, stack)
     if isinstance(followed, Path) or not options.router_pod_selector:
         own = MachineInput(machine, store)
         stack.callback(own.stop)

@@ -66,7 +66,7 @@ Exit status:
 def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: Any) -> None:
     """Print a verdict for each Route."""
     options = ServingSettings(**values)
-    objects, problems = load_objects(paths)
+    objects, problems = load_objects(paths, options.tls_files().first())
     outcome = Admission(options.admission()).update(objects, objects.everything())
     with tempfile.TemporaryDirectory(prefix="tcp-router-check-", dir=_scratch()) as directory:
         settings = replace(options.render(), state_dir=Path(directory))

@@ -11,6 +11,7 @@ from router.cli.columns import printable
 from router.errors import ManifestError
 from router.manifests.files import MAX_FILE_BYTES
 from router.manifests.parse import load
+from router.objects.kinds import KubernetesObject
 from router.objects.store import Objects, Store
 
 STANDARD_INPUT = Path("-")
@@ -18,8 +19,12 @@ STANDARD_INPUT = Path("-")
 PATHS = click.Path(path_type=Path, exists=True, allow_dash=True)
 
 
-def load_objects(paths: tuple[Path, ...]) -> tuple[Objects, tuple[ManifestError, ...]]:
+def load_objects(paths: tuple[Path, ...], *others: KubernetesObject) -> tuple[Objects, tuple[ManifestError, ...]]:
     """Read files, folders and standard input; say on standard error what cannot be used.
+
+    Args:
+        paths: what to read.
+        others: objects that are there beside what is read.
 
     Returns:
         The objects, and the problems that were told.
@@ -34,6 +39,6 @@ def load_objects(paths: tuple[Path, ...]) -> tuple[Objects, tuple[ManifestError,
     for problem in loaded.problems:
         click.echo(printable(f"Error: {problem}"), err=True)
     store = Store()
-    store.put(*loaded.objects)
+    store.put(*loaded.objects, *others)
     store.take()
     return store.objects, loaded.problems

@@ -16,6 +16,7 @@ from router.admission.network_policy import PodPort, RouterPeer, policy_for, pol
 from router.admission.options import EXTERNAL_TCP_PORT, ROUTER_NAME, WZH_ROUTER_NAME
 from router.admission.request import Request, annotations_of
 from router.admission.target_port import shown_key
+from router.admission.termination import NO_CREDENTIALS
 from router.admission.text import is_dns_label, is_dns_subdomain, shown
 from router.cli.columns import printable
 from router.cli.exits import UNUSABLE_INPUT, clear_errors
@@ -197,7 +198,7 @@ def _connect(settings: KubeSettings) -> Any:
 
 def _policies(obj: AskingObject, find: Find, router: RouterPeer, doubts: _Doubts) -> Iterator[dict[str, Any]]:
     """Make the policies that an asker needs, one for each of its Services."""
-    asked = KINDS[type(obj)].read(_bare(obj), _TAKES_ALL)
+    asked = KINDS[type(obj)].read(_bare(obj), _TAKES_ALL, NO_CREDENTIALS)
     ports: dict[ObjectKey, set[PodPort]] = {}
     services: dict[ObjectKey, Service] = {}
     for request in asked:

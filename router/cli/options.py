@@ -73,6 +73,12 @@ ADMISSION = (
            default="leastconn", help="How connections are spread over endpoints, unless a Route says otherwise."),
     option("--check-interval", env="ROUTER_BACKEND_CHECK_INTERVAL", type=TimeType(zero=True), default="5s",
            help="Time between health checks of an endpoint; 0 for none."),
+    option("--default-certificate", env=["DEFAULT_CERTIFICATE_PATH", "DEFAULT_CERTIFICATE_DIR"], type=click.Path(path_type=Path, exists=True), default=None,
+           show_default="none",
+           help="Certificate, chain and key (PEM) for Routes that end TLS and have none; or a folder with tls.crt and tls.key. Read again when it changes."),
+    option("--default-destination-ca", env="DEFAULT_DESTINATION_CA_PATH", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=None,
+           show_default="in a pod its service-ca.crt",
+           help="Those who sign the certificates of pods (PEM), for reencrypt Routes without destinationCACertificate. Read again when it changes."),
 )  # fmt: skip
 
 STATE_DIR = option("--state-dir", type=click.Path(path_type=Path, file_okay=False, readable=False), default="/var/lib/tcp-router",

@@ -36,7 +36,7 @@ Exit status:
 def render(paths: tuple[Path, ...], **values: Any) -> None:
     """Print haproxy.cfg."""
     options = ServingSettings(**values)
-    objects, problems = load_objects(paths)
+    objects, problems = load_objects(paths, options.tls_files().first())
     outcome = Admission(options.admission()).update(objects, objects.everything())
     rendered = Renderer(TemplateSet.load(options.template_dir), options.render()).render(outcome.model)
     click.echo(rendered.config, nl=False)

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 from router.admission.reserved_ports import HOST_NETWORK_PORTS, ON_PREMISES_PORTS
+from router.cluster.tls_files import TlsFiles
 from router.errors import SettingsError
 from router.model import Balance
 from router.objects.meta import ObjectKey
 from router.settings import AdmissionSettings, IpMode, PortRanges, RenderSettings, RouteDefaults
 
 _MOST_LISTED = 10
+SERVICE_CA = Path("/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt")
+"""Where OpenShift puts the CA that signs for Services, and where our manifests do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,8 @@ class ServingSettings:
     default_server_timeout: int
     balance: Balance
     check_interval: int
+    default_certificate: Path | None
+    default_destination_ca: Path | None
 
     state_dir: Path
     template_dir: Path | None
@@ -66,6 +71,13 @@ class ServingSettings:
     def http_address(self) -> tuple[str, int]:
         """Address and port of the router's HTTP; port 0 is one that the system chooses."""
         return self.listen or ("127.0.0.1", self.stats_port)
+
+    def tls_files(self) -> TlsFiles:
+        """Give what reads the certificate and the authorities of Routes that have none of their own."""
+        authorities = self.default_destination_ca
+        if authorities is None and SERVICE_CA.exists():
+            authorities = SERVICE_CA
+        return TlsFiles(self.default_certificate, authorities)
 
     @property
     def listens_everywhere(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from router.objects.core import RouterPod, Service
+from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
@@ -15,7 +16,16 @@ from router.objects.resolved import ResolvedName
 from router.objects.route import Route
 
 KubernetesObject = (
-    Route | Service | EndpointSlice | RouterPod | PortClaim | Namespace | PortPolicy | ResolvedName | PortNote
+    Route
+    | Service
+    | EndpointSlice
+    | RouterPod
+    | PortClaim
+    | Namespace
+    | PortPolicy
+    | ResolvedName
+    | PortNote
+    | Credential
 )
 AskingObject = Route | Service
 """Of the kinds that may ask; whether one does, admission says."""

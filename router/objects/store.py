@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from router.objects.core import RouterPod, Service
+from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
 from router.objects.kinds import AskingObject, KubernetesObject, Slot, may_ask
 from router.objects.meta import ObjectKey
@@ -34,6 +35,7 @@ class Changes:
     routers: frozenset[ObjectKey] = frozenset()
     claims: frozenset[ObjectKey] = frozenset()
     namespaces: frozenset[ObjectKey] = frozenset()
+    credentials: frozenset[ObjectKey] = frozenset()
     has_policy: bool = False
     """Whether the file about the ports of namespaces is among them."""
     notes: frozenset[ObjectKey] = frozenset()
@@ -44,7 +46,7 @@ class Changes:
     def __bool__(self) -> bool:
         of_askers = self.askers or self.services or self.routers
         of_policy = self.namespaces or self.has_policy
-        return bool(of_askers or self.claims or of_policy or self.notes or self.has_memory)
+        return bool(of_askers or self.claims or of_policy or self.notes or self.has_memory or self.credentials)
 
     def of(self, kind: type[KubernetesObject]) -> frozenset[ObjectKey]:
         """Give the objects of one kind that may ask, or might before."""
@@ -62,6 +64,7 @@ class Objects:
     routers: dict[ObjectKey, RouterPod] = field(default_factory=dict)
     claims: dict[ObjectKey, PortClaim] = field(default_factory=dict)
     namespaces: dict[ObjectKey, Namespace] = field(default_factory=dict)
+    credentials: dict[ObjectKey, Credential] = field(default_factory=dict)
     policy: dict[ObjectKey, PortPolicy] = field(default_factory=dict)
     """One, or none."""
     notes: dict[ObjectKey, PortNote] = field(default_factory=dict)
@@ -88,6 +91,7 @@ class Objects:
             frozenset(self.routers),
             frozenset(self.claims),
             frozenset(self.namespaces),
+            frozenset(self.credentials),
             has_policy=bool(self.policy),
             notes=frozenset(self.notes),
         )
@@ -118,6 +122,7 @@ class Store:
             PortPolicy: self.objects.policy,
             ResolvedName: self.objects.names,
             PortNote: self.objects.notes,
+            Credential: self.objects.credentials,
         }
         """Where those are that nobody asks by."""
         self._inbox: dict[Slot, KubernetesObject | None] = {}
@@ -252,6 +257,7 @@ class Store:
             frozenset(changed[RouterPod]),
             frozenset(changed[PortClaim]),
             frozenset(changed[Namespace]),
+            frozenset(changed[Credential]),
             has_policy=bool(changed[PortPolicy]),
             notes=frozenset(changed[PortNote]),
         )

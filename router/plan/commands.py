@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from router.model import NOTHING_PRIVATE, PrivateBytes
+from router.model.tls import NOTHING_PRIVATE, PrivateBytes
 from router.plan.section_text import ServerLine
 from router.settings import ConnectionLimits
 

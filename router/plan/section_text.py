@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from router.model import Certificate
+from router.model.tls import Certificate
 
 _SECTIONS = frozenset({"frontend", "backend", "listen", "defaults", "global", "resolvers", "peers", "userlist", "ring"})
 _NEEDS_READING = frozenset("\"'\\#$")
@@ -169,6 +169,15 @@ def ends_tls(text: str, certificate: CertificateFile) -> bool:
     binds = [" ".join(words) for words in _lines(text) if words[0] == "bind"]
     shown = f" crt {_single_spaced(certificate.written)}"
     return bool(binds) and all(" ssl" in bind and shown in bind for bind in binds)
+
+
+def begins_tls(text: str, authorities: str) -> bool:
+    """Say whether each server of a rendered section is led to by TLS, and verified by these."""
+    needed = f" ssl verify required ca-file {_single_spaced(authorities)}"
+    defaults, servers = (
+        [" ".join(words) for words in _lines(text) if words[0] == kind] for kind in ("default-server", "server")
+    )
+    return any(needed in line for line in defaults) or all(needed in line for line in servers)
 
 
 def _single_spaced(text: str) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from router import owned
 from router.errors import SettingsError
-from router.model import PrivateBytes
+from router.model.tls import PrivateBytes
 
 
 class StateDir:

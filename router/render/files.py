@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files as resources
 
-from router.model import PrivateBytes, RouteSection, SniHost, Spot
+from router.model import RouteSection, SniHost, Spot
+from router.model.tls import PrivateBytes
 
-ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE = "allow", "sni", "owners", "hello", "cert"
+ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES = "allow", "sni", "owners", "hello", "cert", "ca"
 """How the names of the files of each kind begin."""
 
 
@@ -38,6 +39,13 @@ def certificate_file(section: RouteSection) -> tuple[str, PrivateBytes] | None:
         return None
     content = PrivateBytes(f"# {section.asker}\n".encode() + section.frontend.tls.certificate.pem)
     return f"{CERTIFICATE}-{_digest(content)}.pem", content
+
+
+def authorities_file(section: RouteSection) -> tuple[str, bytes] | None:
+    """Give name and content of the file of those who may have signed the certificates of a Route's pods; None without TLS towards them."""
+    if section.backend.tls is None:
+        return None
+    return _named(AUTHORITIES, "pem", [f"# {section.asker}", *section.backend.tls.authorities.splitlines()])
 
 
 def owners_file() -> tuple[str, bytes]:

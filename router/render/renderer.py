@@ -17,6 +17,7 @@ from router.plan.section_text import (
     CertificateFile,
     HotFiles,
     SectionText,
+    begins_tls,
     default_server_words,
     ends_tls,
     frontend_limit,
@@ -235,16 +236,28 @@ class Renderer:
     def _route(self, section: RouteSection) -> Part:
         if not section.route:
             return self._part(ROUTE, section, None, files.owners_file(), place=section)
-        part = self._part(ROUTE, section, section.asker, files.allowlist_file(section), files.certificate_file(section))
+        part = self._part(
+            ROUTE,
+            section,
+            section.asker,
+            files.allowlist_file(section),
+            files.certificate_file(section),
+            files.authorities_file(section),
+        )
+        problem = self._problem_of_tls(section, part) if part.failure is None else None
+        if problem is None:
+            return part
+        return Part(section, part.owner, b"", 0, {}, SectionFailure(part.owner, TemplateError(ROUTE, None, problem)))
+
+    def _problem_of_tls(self, section: RouteSection, part: Part) -> str | None:
+        """Say where a template of the admin's that knows nothing of TLS would have what is secret go in the open."""
         certificate = self._certificate(section, part)
-        if part.failure is None and certificate is not None and not ends_tls(part.text.decode(), certificate):
-            # A template of the admin's that knows nothing of TLS would take what clients send in plain text.
-            problem = (
-                "binds a port without the certificate (certificate_file) of a Route that ends TLS; see docs/tls.md"
-            )
-            failure = SectionFailure(part.owner, TemplateError(ROUTE, None, problem))
-            return Part(section, part.owner, b"", 0, {}, failure)
-        return part
+        if certificate is not None and not ends_tls(part.text.decode(), certificate):
+            return "binds a port without the certificate (certificate_file) of a Route that ends TLS; see docs/tls.md"
+        authorities = self._path(part.files, files.AUTHORITIES)
+        if authorities is not None and not begins_tls(part.text.decode(), quoted(authorities)):
+            return "leads to servers without the authorities (authorities_file) of a Route that begins TLS anew; see docs/tls.md"
+        return None
 
     def _shared_part(self, frontend: SharedFrontend, failed: set[Owner | None]) -> Part:
         made = files.hosts_file(frontend.spot, _served(frontend.hosts, failed))
@@ -287,6 +300,7 @@ class Renderer:
                 "frontend_name": frontend_name(*subject.frontend.spot) if subject.frontend is not None else None,
                 "allowlist_file": paths.get(files.ALLOWLIST),
                 "certificate_file": paths.get(files.CERTIFICATE),
+                "authorities_file": paths.get(files.AUTHORITIES),
                 "allowlist_id": allowlist_id(place, tuple(self._settings.addresses)) if place is not None else None,
                 "owners_file": paths.get(files.OWNERS),
             }

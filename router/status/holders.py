@@ -10,6 +10,7 @@ from router.admission.kinds import KINDS, AskerKind
 from router.admission.options import EXTERNAL_TCP_PORT
 from router.admission.places import SNI, Place
 from router.admission.request import Request
+from router.admission.termination import NO_CREDENTIALS
 from router.admission.verdicts import Verdict
 from router.errors import ApiNotFound, ApiUnreadable
 from router.kube.api import Api
@@ -59,7 +60,7 @@ class Holders:
         obj = self._read(kind, holder)
         if obj is None or not kind.is_ours(obj, self._settings):
             return None
-        for request in kind.read(obj, self._settings):
+        for request in kind.read(obj, self._settings, NO_CREDENTIALS):
             if _is_unreadable(obj, request, place):
                 # Nobody can tell which port it means, so that it may be this one.
                 return request.asker._replace(section=holder.section)

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.x509.oid import NameOID
 
-from router.model import Certificate, PortTls, PrivateBytes
+from router.model.tls import Certificate, PortTls, PrivateBytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from router.model import (
     Backend,
     Frontend,
     PortOptions,
-    PortTls,
     RouteSection,
     Server,
     SharedFrontend,
     SniHost,
     backend_name,
 )
+from router.model.tls import PortTls
 from router.server_ids import server_ids
 
 

@@ -8,10 +8,16 @@ from dataclasses import dataclass, replace
 from hypothesis import strategies as st
 
 from router.model import Frontend, RouteSection, Server
+from router.model.tls import ServerTls
 from tests.support.certificates import make, shown_by
 from tests.support.models import port_options, section
 
 CERTIFICATES = tuple(make(f"{name}.example.com") for name in "abc")
+_SERVERS_TLS = (
+    ServerTls(CERTIFICATES[0].pem),
+    ServerTls(CERTIFICATES[0].pem, "db.example.com"),
+    ServerTls(CERTIFICATES[1].pem),
+)
 _PORTS_TLS = (None, None, None, *map(shown_by, CERTIFICATES))
 
 
@@ -64,4 +70,6 @@ def _sections(draw: st.DrawFn, name: str, port: int | None, servers: st.SearchSt
     if port is None:
         return made
     options = port_options(maxconn=draw(st.sampled_from((None, None, None, 9))))
-    return replace(made, frontend=Frontend(port, options, tls=draw(st.sampled_from(_PORTS_TLS))))
+    ending = draw(st.sampled_from(_PORTS_TLS))
+    servers_tls = draw(st.sampled_from((None, *_SERVERS_TLS))) if ending is not None else None
+    return replace(made, frontend=Frontend(port, options, tls=ending), backend=replace(made.backend, tls=servers_tls))

@@ -13,7 +13,8 @@ import pytest
 
 from router.errors import HaproxyError, UnexpectedReply
 from router.haproxy.talk.runtime import run
-from router.model import Model, PrivateBytes, RouteSection
+from router.model import Model, RouteSection
+from router.model.tls import PrivateBytes
 from router.plan import Reload, RuntimeUpdate
 from router.plan.commands import Answer, Command, set_certificate
 from tests.support.certificates import Made, client_context, make, pem_of, shown_by

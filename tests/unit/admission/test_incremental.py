@@ -11,15 +11,17 @@ from hypothesis import strategies as st
 from router.admission import Admission, Outcome
 from router.admission.options import PREFIX
 from router.objects.core import RouterPod, Service, ServicePort
+from router.objects.credential import DEFAULTS, Credential
 from router.objects.discovery import EndpointPort, EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.portclaim import ClaimHolder, PortClaim
 from router.objects.published import PortNote
 from router.objects.resolved import ResolvedName
-from router.objects.route import Route, RouteTarget
+from router.objects.route import Route, RouteTarget, RouteTLS
 from router.objects.store import Changes, Store
 from router.settings import AdmissionSettings, PortRanges
+from tests.support.certificates import make
 from tests.unit.admission.builders import (
     NAMESPACE,
     SETTINGS,
@@ -39,6 +41,7 @@ SERVICE_NAMES = st.sampled_from(["x", "y", "z"])
 WILD = replace(SETTINGS, allow_wildcard_routes=True)
 PORTS = st.sampled_from([None, 7000, 7001, 22, "auto", "auto"])
 AUTO = replace(SETTINGS, auto_ports=PortRanges(((7000, 7002),)))
+_MADE, _OTHER = make("a.example.com"), make("b.example.com")
 HOSTS = st.sampled_from(["", "a.example.com", "b.example.com", "-"])
 
 ROUTES = st.builds(
@@ -47,7 +50,18 @@ ROUTES = st.builds(
     PORTS,
     host=HOSTS,
     wildcard=st.sampled_from(["None", "None", "Subdomain"]),
-    termination=st.sampled_from([None, "passthrough", "passthrough", "passthrough", "edge"]),
+    tls=st.sampled_from(
+        [
+            None,
+            RouteTLS("passthrough"),
+            RouteTLS("passthrough"),
+            RouteTLS("passthrough"),
+            RouteTLS("edge"),
+            RouteTLS("reencrypt"),
+            RouteTLS("edge", certificate=_MADE.pem, key=_MADE.key),
+            RouteTLS("reencrypt", destination_ca_certificate=_MADE.pem),
+        ]
+    ),
     to=SERVICE_NAMES,
     alternates=st.none()
     | st.builds(RouteTarget, name=SERVICE_NAMES, weight=st.integers(0, 256)).map(lambda each: (each,)),
@@ -149,6 +163,13 @@ NOTES = st.builds(
     st.sampled_from(["", "NotPublished: no"]),
     st.sampled_from([None, 30001]),
 )
+CREDENTIALS = st.builds(
+    lambda made, authorities: Credential(
+        certificate=made.pem if made else "", key_pem=made.key if made else "", authorities=authorities
+    ),
+    st.sampled_from([None, _MADE, _OTHER]),
+    st.sampled_from(["", "nonsense", _MADE.pem, _OTHER.pem]),
+)
 Change = KubernetesObject | tuple[type[KubernetesObject], str]
 DELETIONS = st.one_of(
     st.tuples(st.just(Route), NAMES),
@@ -158,11 +179,22 @@ DELETIONS = st.one_of(
     st.tuples(st.just(ResolvedName), SERVICE_NAMES),
     st.tuples(st.just(PortNote), st.sampled_from(["7000", "8443"])),
     st.tuples(st.just(RouterPod), st.sampled_from(["router-1", "router-2"])),
+    st.tuples(st.just(Credential), st.just(DEFAULTS.name)),
 )
 # Several changes at a time, as the controller takes them.
 BATCHES = st.lists(
     st.lists(
-        ROUTES | ROUTES | SERVICES | ASKING | SLICES | ROUTER_PODS | PORT_CLAIMS | RESOLVED | NOTES | DELETIONS,
+        ROUTES
+        | ROUTES
+        | SERVICES
+        | ASKING
+        | SLICES
+        | ROUTER_PODS
+        | PORT_CLAIMS
+        | RESOLVED
+        | NOTES
+        | CREDENTIALS
+        | DELETIONS,
         min_size=1,
         max_size=4,
     ),
@@ -175,7 +207,7 @@ def apply(store: Store, changes: list[Change]) -> Changes:
     for change in changes:
         if isinstance(change, tuple):
             kind, name = change
-            namespace = {PortClaim: "openshift-ingress", PortNote: ""}.get(kind, NAMESPACE)
+            namespace = {PortClaim: "openshift-ingress", PortNote: "", Credential: ""}.get(kind, NAMESPACE)
             store.delete(kind, ObjectKey(namespace, name))
         else:
             store.put(change)

@@ -152,7 +152,7 @@ def test_a_route_that_asks_for_nothing_is_told_what_to_add() -> None:
     assert no_tls.reason is Reason.INVALID_PORT
 
 
-@pytest.mark.parametrize("termination", ["reencrypt", "Passthrough", "\n", "x" * 10_000])
+@pytest.mark.parametrize("termination", ["Passthrough", "\n", "x" * 10_000])
 def test_where_tls_cannot_end(termination: str) -> None:
     """It ends in the pods or at the edge."""
     verdict = verdict_of(route(termination=termination), *DB)

@@ -7,6 +7,8 @@ import pytest
 
 from router.admission.verdicts import Reason
 from router.model import Frontend
+from router.model.tls import ServerTls
+from router.objects.credential import Credential
 from router.objects.route import Route, RouteCondition, RouteIngress, RouteStatus, RouteTLS, SecretReference
 from tests.support.certificates import Made, make, shown_by
 from tests.unit.admission.builders import DB, admit, asker, route, section_of, verdict_of
@@ -130,3 +132,87 @@ def test_no_word_shows_a_key() -> None:
     secret = _MADE.key.splitlines()[1]
     assert not any(secret in repr(each) for each in (asked, outcome, section_of(outcome)))
     assert "external-tcp-port" in repr(asked)
+
+
+_CA, _OTHER_CA = make("ca", is_authority=True), make("another ca", is_authority=True)
+
+
+def _reencrypt(**more: object) -> Route:
+    tls = _tls(termination="reencrypt", destination_ca_certificate=_CA.pem)
+    return route(**{"host": _HOST, "tls": tls, **more})  # type: ignore[arg-type]  # passed on
+
+
+def test_reencrypt_with_its_own_authorities() -> None:
+    """As with OpenShift's router any certificate of these will do; with a name it must be for that."""
+    section = section_of(admit(_reencrypt(), *DB))
+    assert section.frontend is not None
+    assert section.frontend.tls == shown_by(_MADE)
+    assert section.backend.tls == ServerTls(_CA.pem)
+    assert [server.verify_host for server in section.backend.servers] == [""]
+    named = section_of(admit(_reencrypt(destination_server_name="pg.example.com"), *DB))
+    assert named.backend.tls == ServerTls(_CA.pem, "pg.example.com")
+
+
+def test_reencrypt_with_the_service_ca() -> None:
+    """The pods' certificates have to be for their Service; with a name of the Route's, for that."""
+    defaults = Credential(authorities=_CA.pem)
+    asked = _reencrypt(tls=_tls(termination="reencrypt"))
+    section = section_of(admit(asked, defaults, *DB))
+    assert section.backend.tls == ServerTls(_CA.pem, by_service=True)
+    assert [server.verify_host for server in section.backend.servers] == ["db.shop.svc"]
+    named = _reencrypt(tls=_tls(termination="reencrypt"), destination_server_name="pg.example.com")
+    assert section_of(admit(named, defaults, *DB)).backend.tls == ServerTls(_CA.pem, "pg.example.com")
+
+
+NOT_VERIFIED: dict[str, tuple[Route, Reason, str]] = {
+    "no CA": (
+        _reencrypt(tls=_tls(termination="reencrypt")),
+        Reason.CERTIFICATE_MISSING,
+        "the pods could not be told from others",
+    ),
+    "broken CA": (
+        _reencrypt(tls=_tls(termination="reencrypt", destination_ca_certificate="x")),
+        Reason.EXTENDED_VALIDATION_FAILED,
+        "spec.tls.destinationCACertificate: no PEM block",
+    ),
+    "name with a space": (
+        _reencrypt(destination_server_name="a b"),
+        Reason.INVALID_ANNOTATION,
+        "accepted is a DNS name",
+    ),
+    "name that would end a word": (
+        _reencrypt(destination_server_name="a) ssl verify none"),
+        Reason.INVALID_ANNOTATION,
+        "accepted is a DNS name",
+    ),
+}
+
+
+@pytest.mark.parametrize(("asked", "reason", "said"), NOT_VERIFIED.values(), ids=NOT_VERIFIED)
+def test_pods_are_verified_or_not_served(asked: Route, reason: Reason, said: str) -> None:
+    """Nothing goes to pods that nobody could know."""
+    verdict = verdict_of(asked, *DB)
+    assert verdict.reason is reason
+    assert said in verdict.message
+
+
+def test_a_name_without_reencrypt_is_a_warning() -> None:
+    """It has no effect where TLS does not begin anew."""
+    for tls in (_tls(), RouteTLS("passthrough")):
+        (warning,) = verdict_of(_edge(tls=tls, destination_server_name="pg.example.com"), *DB).warnings
+        assert "has no effect unless spec.tls.termination is reencrypt" in warning
+
+
+def test_the_default_certificate() -> None:
+    """A Route that has none of its own shows it; one whose own is broken, or is in a Secret, does not."""
+    other = make("*.apps.example.com")
+    defaults = Credential(certificate=other.pem, key_pem=other.key)
+    outcome = admit(_edge(tls=RouteTLS("edge")), defaults, *DB)
+    frontend = section_of(outcome).frontend
+    assert frontend is not None
+    assert frontend.tls == shown_by(other)
+    assert outcome.verdicts[asker("db")].warnings == ()
+    (warning,) = verdict_of(_edge(tls=RouteTLS("edge", key=_MADE.key)), defaults, *DB).warnings
+    assert "spec.tls has no certificate" in warning
+    for tls in (_tls(key="x"), RouteTLS("edge", external_certificate=SecretReference("db-tls"))):
+        assert not verdict_of(_edge(tls=tls), defaults, *DB).admitted

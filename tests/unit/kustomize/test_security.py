@@ -108,10 +108,12 @@ def test_router_alone_has_the_service_accounts_token(tree: str) -> None:
     pod = router_pod(tree)
     assert pod["automountServiceAccountToken"] is False
     (volume,) = (each for each in pod["volumes"] if "projected" in each)
-    token, authority, namespace = volume["projected"]["sources"]
+    token, authority, services, namespace = volume["projected"]["sources"]
     assert token["serviceAccountToken"]["path"] == "token"
     assert token["serviceAccountToken"]["expirationSeconds"] <= 3600
     assert authority["configMap"] == {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}
+    assert services["configMap"]["name"] == "openshift-service-ca.crt"
+    assert services["configMap"]["optional"] is True
     assert namespace["downwardAPI"]["items"] == [{"path": "namespace", "fieldRef": {"fieldPath": "metadata.namespace"}}]
     mounts = {
         name: [mount for mount in each["volumeMounts"] if mount["name"] == volume["name"]]

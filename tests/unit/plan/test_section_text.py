@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from router.model import Certificate, PrivateBytes
+from router.model.tls import Certificate, PrivateBytes
 from router.plan.section_text import (
     Allowlist,
     CertificateFile,

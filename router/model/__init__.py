@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from router.model.tls import PortTls, ServerTls
+
 ROUTE_GROUP = "route.openshift.io"
 ROUTE_KIND = "Route"
 SERVICE_KIND = "Service"
@@ -99,6 +101,8 @@ class Server:
     weight: int
     check: bool = True
     """False where a health check would do harm: it would wake an idled Service."""
+    verify_host: str = field(default="", kw_only=True)
+    """With TLS, the name that its certificate has to be for; empty is any."""
     id: int = field(kw_only=True)
     """What HAProxy hashes (``source``, ``random``) and orders (``first``) it by: 1 to 1,048,575, unlike all others of its backend."""
 
@@ -133,6 +137,7 @@ class Backend:
     allowlist: tuple[str, ...] | None
     """Addresses and networks that may connect; None is everybody."""
     connection_limit: ConnectionLimit | None
+    tls: ServerTls | None = None
     servers: tuple[Server, ...]
     """Sorted by name."""
 
@@ -157,38 +162,6 @@ class Spot(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.port} on address {self.address}" if self.address else str(self.port)
-
-
-class PrivateBytes(bytes):
-    """Bytes with a private key in them. What they are stands in no log line, no error and no traceback."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "<private>"
-
-    __str__ = __repr__
-
-
-NOTHING_PRIVATE = PrivateBytes()
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """What a port that ends TLS shows to clients, and proves."""
-
-    pem: PrivateBytes
-    """The private key, the certificate and its chain, in this order; without empty lines, which HAProxy's commands would end at."""
-    not_before_s: int
-    """Seconds since the epoch, as ``not_after_s``."""
-    not_after_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class PortTls:
-    """How a port ends TLS."""
-
-    certificate: Certificate
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,21 @@
+"""What admission decides, as one frozen value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from router.admission.verdicts import Verdict
+from router.model import Asker, Model
+from router.objects.meta import ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What admission decided. Frozen all through: who sees the same section or verdict again takes it for unchanged (``ordered.differences``)."""
+
+    model: Model
+    verdicts: Mapping[Asker, Verdict]
+    """One for each asker of ours, in their order."""
+    names: Mapping[ObjectKey, str] = field(default_factory=dict)
+    """What is to be looked up in the DNS, by the Services that say it."""
