@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from router.model import Asker
 from router.settings import PortRanges
@@ -74,30 +75,57 @@ def next_free(free: int, start: int) -> int | None:
     return _lowest(free) if free else None
 
 
+class Terms(NamedTuple):
+    """What a namespace may have of the ports that there are to give."""
+
+    ports: int = -1
+    """As bits; -1 is all of them."""
+    room: int | None = None
+    """How many more; None is any number."""
+
+
+class Choice(NamedTuple):
+    """What one gets."""
+
+    port: int | None = None
+    """None is none."""
+    is_over: bool = False
+    """Its namespace has as many as it may have."""
+
+
 def propose(
     waiting: Iterable[Asker],
     ports: PortRanges,
     free: int,
-    allowed: Callable[[str], int],
+    terms: Callable[[str], Terms],
     preferred: Mapping[Asker, int],
-) -> dict[Asker, int | None]:
-    """Choose a port for each of those who wait for one, in their order; None where none is free that it may have.
+) -> dict[Asker, Choice]:
+    """Choose a port for each of those who wait for one, in their order; none where none is free that it may have.
 
     Args:
         waiting: those who come first get theirs first.
         ports: what there is to choose from, as ``first_choice`` has it.
         free: of these, as bits.
-        allowed: gives the ports that a namespace may have, as bits.
+        terms: gives what a namespace may have.
         preferred: a port that nobody but this asker may have, and that it shall have.
     """
-    chosen: dict[Asker, int | None] = {}
+    chosen: dict[Asker, Choice] = {}
+    rooms: dict[str, int | None] = {}
     for asker in waiting:
+        namespace = asker.namespace
+        allowed, room = terms(namespace)
+        room = rooms.setdefault(namespace, room)
+        if room is not None and room <= 0:
+            chosen[asker] = Choice(is_over=True)
+            continue
         port = preferred.get(asker)
         if port is None:
-            mine = free & allowed(asker.namespace)
+            mine = free & allowed
             port = next_free(mine, first_choice(asker, ports)) if mine else None
             free ^= 1 << port if port is not None else 0
-        chosen[asker] = port
+        if port is not None and room is not None:
+            rooms[namespace] = room - 1
+        chosen[asker] = Choice(port)
     return chosen
 
 

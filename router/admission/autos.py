@@ -9,11 +9,11 @@ port while some wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set  # noqa: PYI025 - as it is called in collections.abc
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from router.admission.allocation import port_bits, ports_of, propose
+from router.admission.allocation import Choice, Terms, port_bits, ports_of, propose
 from router.admission.claims import Claim
 from router.admission.holdings import Holdings, Object, object_of
 from router.admission.journal import Touched
@@ -24,8 +24,8 @@ from router.model import Asker
 from router.settings import AdmissionSettings
 
 _NOTHING: Mapping[Place, Asker] = {}
-_EVERY_PORT = -1
-"""As bits."""
+_ANYTHING = Terms()
+_NONE = Choice()
 
 
 class Wish(NamedTuple):
@@ -53,7 +53,7 @@ class Autos:
         ledger: who holds what, and for whom it is reserved.
         claims_on: gives those who claim a port, by whatever they ask for.
         memory: who had what before.
-        allowed: gives the ports that a namespace may have, as bits.
+        terms: gives what a namespace may have.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Autos:
         ledger: Ledger,
         claims_on: Callable[[int], Mapping[Asker, Claim]],
         memory: Mapping[Place, Asker] = _NOTHING,
-        allowed: Callable[[str], int] = lambda _: _EVERY_PORT,
+        terms: Callable[[str], Terms] = lambda _: _ANYTHING,
     ) -> None:
         reserved = port_bits(settings.reserved_ports) | (1 << settings.sni_port if settings.sni_port else 0)
         self._legal = port_bits(settings.ports) & ~reserved
@@ -72,7 +72,7 @@ class Autos:
         self._at_once = settings.auto_at_once
         self._ledger = ledger
         self._claims_on = claims_on
-        self._allowed = allowed
+        self._terms = terms
         self._had = {asker: place for place, asker in memory.items() if place.port != SNI and not place.host}
         self._asks: dict[Asker, _Auto] = {}
         self._by_object: dict[Object, set[Asker]] = {}
@@ -81,7 +81,9 @@ class Autos:
         self._holdings = Holdings(ledger)
         self._free = self._to_give
         self._waiting: set[Asker] = set()
-        self._chosen: dict[Asker, int | None] = {}
+        self._chosen: dict[Asker, Choice] = {}
+        self._rooms: dict[str, int | None] = {}
+        """How many more ports those namespaces might have that had as many as they may."""
         self._is_stale = False
         """Whether those who wait are to be chosen for anew."""
         self._can_remember = True
@@ -157,7 +159,7 @@ class Autos:
 
     def rejection(self, asker: Asker) -> Rejection:
         """Say why one has no port."""
-        port = self._chosen.get(asker)
+        port = self._chosen.get(asker, _NONE).port
         if not self._at_once and not self._can_remember:
             return Rejection(
                 Reason.CLAIMS_UNAVAILABLE,
@@ -169,7 +171,7 @@ class Autos:
         return Rejection(Reason.ALLOCATING, f"port {port} is being claimed; it is served when its PortClaim is written")
 
     def settle(self, touched: Touched, asked: Iterable[int], *, can_remember: bool) -> set[Asker]:
-        """Decide what changed since the last time, and say whose port, or what is told of it, may be another now.
+        """Decide who has what, and what is free; give those whose port is another now, or who wait for one, or do so no more.
 
         Args:
             touched: the places of which PortClaims may say something else.
@@ -198,12 +200,27 @@ class Autos:
         if can_remember is not self._can_remember:
             self._can_remember, self._is_stale = can_remember, True
             changed |= self._waiting
-        if self._is_stale:
-            changed |= self._choose()
-        wanted = {self._place(asker, port): asker for asker, port in self._chosen.items() if port is not None}
+        return changed
+
+    def choose(self, *, is_settled_anew: bool) -> set[Asker]:
+        """Choose for those who wait, where that may be something else than before; give those of whom something else is told.
+
+        Args:
+            is_settled_anew: whether namespaces may hold more, or less, than before.
+        """
+        if is_settled_anew and any(self._terms(namespace).room != room for namespace, room in self._rooms.items()):
+            self._is_stale = True
+        changed = self._choose() if self._is_stale else set()
+        moved, self._moved = self._moved, set()
+        self._look_at(moved)
+        wanted = {self._place(asker, port): asker for asker, (port, _) in self._chosen.items() if port is not None}
         if wanted != self.proposed:
             self.proposed = wanted
         return changed
+
+    def allow_otherwise(self) -> None:
+        """Take note that namespaces may have something else now."""
+        self._is_stale = bool(self._waiting)
 
     def _place(self, asker: Asker, port: int) -> Place:
         return Place(port, "", self._asks[asker].wish.address)
@@ -218,7 +235,7 @@ class Autos:
         waits = place is None and auto.wish.is_ready
         if waits is not was_waiting:
             (self._waiting.add if waits else self._waiting.discard)(asker)
-            chosen = self._chosen.pop(asker, None)
+            chosen, _ = self._chosen.pop(asker, _NONE)
             # Who gets what was chosen for it leaves to all others what was chosen for them.
             self._is_stale = self._is_stale or waits or place is None or place.port != chosen
         return place != former or waits is not was_waiting
@@ -286,7 +303,7 @@ class Autos:
 
     def _look_at(self, ports: Collection[int]) -> None:
         """Look again which of these ports are free."""
-        chosen: Set[int | None] = set(self._chosen.values()) if self._waiting else set()
+        chosen = {port for port, _ in self._chosen.values()}
         for port in ports:
             if not self._to_give >> port & 1:
                 continue
@@ -302,15 +319,18 @@ class Autos:
         if self._waiting and self._to_give and (self._at_once or self._can_remember):
             line = sorted(self._waiting, key=self._order)
             preferred = {each: port for each in line if (port := self._preferred(each)) is not None}
-            self._chosen = propose(line, self._ports, self._free, self._allowed, preferred)
-        changed = {each for each in self._waiting if each not in former or former[each] != self._chosen.get(each)}
+            self._chosen = propose(line, self._ports, self._free, self._terms, preferred)
+        over = {asker.namespace for asker, choice in self._chosen.items() if choice.is_over}
+        self._rooms = {namespace: self._terms(namespace).room for namespace in over}
+        changed = {
+            each for each in self._waiting if each not in former or former[each] != self._chosen.get(each, _NONE)
+        }
         if self._at_once:
-            for asker, port in self._chosen.items():
+            for asker, (port, _) in self._chosen.items():
                 if port is not None:
                     self._give(asker, self._asks[asker], self._place(asker, port))
                     self._waiting.discard(asker)
-                    self._free &= ~(1 << port)
-            self._chosen = dict.fromkeys(self._waiting)
+            self._chosen = {asker: choice for asker, choice in self._chosen.items() if choice.port is None}
         return changed
 
     def _order(self, asker: Asker) -> tuple[bool, str, tuple[str, str, str, str], Asker]:
@@ -319,7 +339,7 @@ class Autos:
 
     def _preferred(self, asker: Asker) -> int | None:
         """Give a port that was its own, and can be nobody else's as long as PortClaims say so."""
-        may_have = self._to_give & self._allowed(asker.namespace)
+        may_have = self._to_give & self._terms(asker.namespace).ports
         return next(
             (
                 port

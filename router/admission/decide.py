@@ -291,24 +291,23 @@ class Admission:
 
     def _settle(self, touched: Touched, objects: Objects) -> set[Asker]:
         """Decide who has what; give those for whom that may be something else than before."""
-        moved = self._give_ports(touched, objects)
-        decided = self._claims.settle()
         if self._autos is None:
-            return decided
+            return self._claims.settle()
+        can_remember, dirty = objects.remembers, self._claims.dirty_ports()
+        moved = self._move(self._autos.settle(touched, dirty, can_remember=can_remember))
+        decided = self._claims.settle()
         lost = {asker for asker in decided if self._claims.has_lost(asker) and self._autos.lose(asker)}
         if lost:
-            moved |= lost | self._give_ports(Touched(), objects)
+            moved |= self._move(lost | self._autos.settle(Touched(), (), can_remember=can_remember))
             decided |= self._claims.settle()
-        return decided | moved
+        chosen = self._move(self._autos.choose(is_settled_anew=bool(decided)))
+        return decided | moved | chosen | (self._claims.settle() if chosen else set())
 
-    def _give_ports(self, touched: Touched, objects: Objects) -> set[Asker]:
-        """Give ports to those who ask for any, and take them; give those who are concerned."""
-        if self._autos is None:
-            return set()
-        moved = self._autos.settle(touched, self._claims.dirty_ports(), can_remember=objects.remembers)
+    def _move(self, moved: set[Asker]) -> set[Asker]:
+        """Let those who were given ports, or lost them, claim that."""
         for asker in moved:
             entry = self._entries[asker]
-            entry.port = self._autos.port(asker)
+            entry.port = self._autos.port(asker) if self._autos is not None else None
             self._claims.put(asker, entry.claim)
         return moved
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.admission.allocation import digest, first_choice, next_free, port_bits, ports_of, propose
+from router.admission.allocation import Choice, Terms, digest, first_choice, next_free, port_bits, ports_of, propose
 from router.model import Asker
 from router.settings import PortRanges
 
@@ -21,9 +21,9 @@ def asker(number: int, namespace: str = "shop") -> Asker:
     return Asker.route(namespace, f"r{number}", f"uid-{number}")
 
 
-def everything(_namespace: str) -> int:
+def everything(_namespace: str) -> Terms:
     """Let every namespace have all ports."""
-    return -1
+    return Terms()
 
 
 @given(ANY)
@@ -71,25 +71,35 @@ def test_no_two_get_one_port_and_each_its_first_choice_where_it_is_free() -> Non
     """In the order in which they wait, until none is left; who comes later than that gets none."""
     line = [asker(number) for number in range(20)]
     chosen = propose(line, PORTS, port_bits(PORTS), everything, {})
-    given_out = [port for port in chosen.values() if port is not None]
+    given_out = [port for port, _ in chosen.values() if port is not None]
     assert sorted(given_out) == list(PORTS)
-    assert [chosen[each] for each in line[15:]] == [None] * 5
-    assert chosen[line[0]] == first_choice(line[0], PORTS)
+    assert [chosen[each] for each in line[15:]] == [Choice()] * 5
+    assert chosen[line[0]].port == first_choice(line[0], PORTS)
 
 
 def test_a_namespace_gets_what_it_may_have_alone() -> None:
     """What others may not have is left to it, and who may have nothing gets nothing."""
-    allowed = {"shop": port_bits(PortRanges.of(20_003)), "none": 0}
+    terms = {"shop": Terms(port_bits(PortRanges.of(20_003))), "none": Terms(0)}
     line = [asker(1, "none"), asker(1), asker(2)]
-    chosen = propose(line, PORTS, port_bits(PORTS), lambda namespace: allowed[namespace], {})
-    assert chosen == {line[0]: None, line[1]: 20_003, line[2]: None}
+    chosen = propose(line, PORTS, port_bits(PORTS), lambda namespace: terms[namespace], {})
+    assert chosen == {line[0]: Choice(), line[1]: Choice(20_003), line[2]: Choice()}
+
+
+def test_a_namespace_gets_as_many_as_it_may_have() -> None:
+    """The first of those who wait; what the others would have got is left to other namespaces."""
+    line = [asker(1), asker(2), asker(3), asker(4, "other")]
+    chosen = propose(
+        line, PORTS, port_bits(PORTS), lambda namespace: Terms(room=2 if namespace == "shop" else None), {}
+    )
+    assert [chosen[each].is_over for each in line] == [False, False, True, False]
+    assert [chosen[each].port is None for each in line] == [False, False, True, False]
 
 
 def test_what_was_ones_own_is_preferred() -> None:
     """It takes nothing from the others."""
     one, other = asker(1), asker(2)
     free = port_bits(PORTS) & ~(1 << 30_004)
-    assert propose([one, other], PORTS, free, everything, {one: 30_004})[one] == 30_004
+    assert propose([one, other], PORTS, free, everything, {one: 30_004})[one] == Choice(30_004)
 
 
 @given(st.lists(st.integers(0, 50), unique=True, max_size=16), ANY)
@@ -101,7 +111,7 @@ def test_who_got_what_was_chosen_for_it_leaves_to_others_what_was_chosen_for_the
     free = port_bits(PORTS) & ~port_bits(PortRanges.of(*taken))
     chosen = propose(line, PORTS, free, everything, {})
     for each in line:
-        port = chosen[each]
+        port = chosen[each].port
         if port is not None:
             left = [other for other in line if other != each]
             again = propose(left, PORTS, free & ~(1 << port), everything, {})
