@@ -13,7 +13,8 @@ VAULT = "vault.yaml"
 CONFLICTING = "conflicting.yaml"
 MISTYPED = "mistyped.yaml"
 QUEUE = "queue.yaml"
-FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED, QUEUE)
+ANY_PORT = "any-port.yaml"
+FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED, QUEUE, ANY_PORT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +48,7 @@ def manifests(layout: Layout) -> dict[str, str]:
         CONFLICTING: _CONFLICTING.format(port=layout.cache_port, router_name=ROUTER_NAME),
         QUEUE: _QUEUE.format(port=layout.queue_port, router_name=ROUTER_NAME, endpoint=layout.queue_endpoint)
         + _slice("queue", "amqp", layout.queue_endpoint),
+        ANY_PORT: _ANY_PORT.format(router_name=ROUTER_NAME),
         MISTYPED: _MISTYPED.format(port=layout.spare_port, router_name=ROUTER_NAME, balance=layout.spare_balance),
     }
     if layout.cache_endpoint is not None:
@@ -142,6 +144,21 @@ metadata:
     haproxy.router.openshift.io/router-name: "{router_name}"
     haproxy.router.openshift.io/external-tcp-port: "{port}"
     haproxy.router.openshift.io/balance: "{balance}"
+spec:
+  to:
+    kind: Service
+    name: mail-service
+"""
+
+_ANY_PORT = """\
+# Does not mind which port it is: the router gives it one of --auto-ports, which it keeps.
+kind: Route
+apiVersion: route.openshift.io/v1
+metadata:
+  name: any-port
+  annotations:
+    haproxy.router.openshift.io/router-name: "{router_name}"
+    haproxy.router.openshift.io/external-tcp-port: auto
 spec:
   to:
     kind: Service

@@ -21,6 +21,7 @@ HOLDER = "default/ottcache-002"
 CONTENDER = "default/ottcache-003"
 MISTYPED = "default/typo"
 QUEUE = "Service default/queue amqp"
+ANY_PORT = "default/any-port"
 
 _Seen = TypeVar("_Seen")
 
@@ -40,6 +41,8 @@ class SelfTest:
         self._say = say
         self._layout = stage.layout
         self._edited_s: float | None = None
+        self._given: int | None = None
+        """The port of the Route that asks for any."""
 
     def run(self) -> None:
         """Go through all of it.
@@ -63,6 +66,7 @@ class SelfTest:
                 _is("cache-a: still there"),
             )
         self._vault("untouched by all of this")
+        self._any_port("untouched, too")
 
     def _verdicts(self) -> None:
         for route in (HOLDER, "default/mail", "default/vault"):
@@ -74,6 +78,7 @@ class SelfTest:
             raise DemoFailed(f"the message does not name the holder {HOLDER}: {conflict.message}")
         self._see_verdict(f"{QUEUE}, which asks without a Route", QUEUE, "admitted")
         self._see_verdict(f"Route {MISTYPED}, which has a typing error", MISTYPED, "InvalidAnnotation")
+        self._given = self._see_verdict(f"Route {ANY_PORT}, which asks for any port", ANY_PORT, "admitted").port
 
     def _ports(self) -> None:
         port = self._layout.cache_port
@@ -82,6 +87,7 @@ class SelfTest:
         self._see(f"port {port}, saying nothing", lambda: client.ask(port), _starts("220 mail"))
         port = self._layout.queue_port
         self._see(f"port {port}, saying 'hello'", lambda: client.ask(port, "hello"), _is("queue: hello"))
+        self._any_port(f"one of --auto-ports, given to Route {ANY_PORT}")
         self._vault("its certificate checked")
         port = self._layout.spare_port
         self._see(f"port {port}, of the mistyped Route, is closed", lambda: client.is_refused(port), bool)
@@ -89,6 +95,12 @@ class SelfTest:
         self._see(
             f"port {sni_port}, asking for a name that no Route has", self._ask_for_unknown_host, _is("not served")
         )
+
+    def _any_port(self, remark: str) -> None:
+        port = self._given
+        if port is None or port not in self._stage.auto_ports:
+            raise DemoFailed(f"Route {ANY_PORT} was given port {port}, which is none of {self._stage.auto_ports}")
+        self._see(f"port {port}, {remark}", lambda: client.ask(port), _starts("220 mail"))
 
     def _vault(self, remark: str) -> None:
         access = self._stage.access

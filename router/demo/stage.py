@@ -32,6 +32,7 @@ _SPARE_PORT = 6622
 _MOVED_PORT = 6623
 _FURTHER_PORTS = (6624, 6625, 6626)
 _QUEUE_PORT = 6627
+_AUTO_PORTS = (6628, 6629, 6630)
 _SNI_POOL = 3
 _SNI_PORT = 8443
 _HTTP_PORT = 1936
@@ -49,6 +50,8 @@ class Stage:
     """An external port for the Route that changes its port."""
     moved_endpoint: int
     """Where a second echo listens, for the endpoint that moves."""
+    auto_ports: tuple[int, ...]
+    """What is given to who asks for any port."""
     access: Access
     http_port: int
     log_file: Path
@@ -97,6 +100,8 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
         http_port = ports.keep(_HTTP_PORT)
         moved_port = ports.keep(_MOVED_PORT)
         arguments = _arguments(folder, work / "state", http_port, access.sni_port)
+        auto_ports = tuple(map(ports.keep, _AUTO_PORTS))
+        arguments += ["--auto-ports", ",".join(map(str, auto_ports))]
         # The ports of the demo, and some for Routes that its user adds: those are served without a reload.
         pool = (
             layout.cache_port,
@@ -104,6 +109,7 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
             layout.spare_port,
             layout.queue_port,
             moved_port,
+            *auto_ports,
             *(map(ports.keep, _FURTHER_PORTS)),
         )
         arguments += ["--port-pool", ",".join(map(str, pool)), "--sni-pool", str(_SNI_POOL)]
@@ -115,6 +121,7 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
             layout=layout,
             moved_port=moved_port,
             moved_endpoint=moved_cache.port,
+            auto_ports=auto_ports,
             access=access,
             http_port=http_port,
             log_file=log_file,

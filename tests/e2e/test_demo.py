@@ -98,6 +98,7 @@ def test_self_test_passes(tmp_path: Path, temporary: Path) -> None:
     assert len([line for line in lines if line.startswith("edit")]) == 4
     assert list(temporary.iterdir()) == []
     assert sorted(path.name for path in folder.iterdir()) == [
+        "any-port.yaml",
         "conflicting.yaml",
         "mail.yaml",
         "mistyped.yaml",

@@ -23,6 +23,7 @@ ROUTES = {
     "vault": None,
     "ottcache-003": ("PortAlreadyClaimed", "default/ottcache-002 has it"),
     "typo": ("InvalidAnnotation", "balance"),
+    "any-port": None,
 }
 
 
@@ -109,6 +110,7 @@ def self_test(router: FakeRouter, said: list[str], tmp_path: Path) -> SelfTest:
         layout=layout,
         moved_port=1,
         moved_endpoint=1,
+        auto_ports=(1,),
         access=Access(1, tmp_path / "no.pem"),
         http_port=router.server.server_port,
         log_file=tmp_path / "router.log",
