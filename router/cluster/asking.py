@@ -88,6 +88,12 @@ class ServiceSink:
         self._followed.want_listed(key for key in asking if self._shard().takes(key.namespace))
         self._followed.add_page(items)
 
+    def leave_out(self, key: ObjectKey) -> None:
+        """Take no Service of this key for one of the list."""
+        if self._listed.pop(key, None) is not None:
+            self._shard().release(frozenset({key}))
+        self._followed.leave_out(key)
+
     def end_list(self, resource_version: str) -> None:
         """Take what was listed for all that there is."""
         self._followed.end_list(resource_version)

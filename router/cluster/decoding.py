@@ -52,6 +52,17 @@ class WatchEvent(_Fields, frozen=True):
     object: msgspec.Raw
 
 
+class _BookmarkMeta(_Fields, frozen=True):
+    resource_version: str = ""
+    annotations: dict[str, str] | None = None
+
+
+class Bookmark(_Fields, frozen=True):
+    """The object of a ``BOOKMARK`` event."""
+
+    metadata: _BookmarkMeta = _BookmarkMeta()
+
+
 class EventStatus(_Fields, frozen=True):
     """The Status of an ``ERROR`` event."""
 
@@ -110,6 +121,7 @@ _MOST_DIGITS = 40
 
 # They raise msgspec.DecodeError.
 decode_event = reader(WatchEvent)
+decode_bookmark = reader(Bookmark)
 decode_status = reader(EventStatus)
 decode_head = reader(Head)
 _decode_endpoints = reader(_Endpoints)

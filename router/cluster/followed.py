@@ -215,6 +215,10 @@ class Followed:
         with self._lock:
             self._recent.forget(sifted.others)
 
+    def leave_out(self, key: ObjectKey) -> None:
+        """Take no object of this key for one of the list."""
+        self._listed.leave_out(key)
+
     def end_list(self, resource_version: str) -> None:
         """Take what was listed for all that there is of the Services that were wanted when its first page came."""
         version = version_number(resource_version)
@@ -325,7 +329,7 @@ class Followed:
         for key, current in changes.items():
             absent.update(self._set(key, current))
             if current is not None:
-                present.update(zip(_slots(key, current), current.objects, strict=True))
+                present.update(zip(current.slots(key), current.objects, strict=True))
         self._store.apply(present, frozenset(absent - present.keys()), wakes=wakes)
 
     def _set(self, key: ObjectKey, current: Held | None) -> tuple[Slot, ...]:
@@ -342,9 +346,4 @@ class Followed:
                     self._keys[before] = others
             if after is not None:
                 self._keys[after] = with_member(self._keys.get(after, ()), key)
-        return _slots(key, former) if former is not None else ()
-
-
-def _slots(key: ObjectKey, held: Held) -> tuple[Slot, ...]:
-    """Give where the store has what was made of the object of this key, which is most often one of the same name."""
-    return tuple((type(obj), key if obj.metadata.name == key.name else obj.key) for obj in held.objects)
+        return former.slots(key) if former is not None else ()

@@ -87,6 +87,10 @@ class _Sink:
             self._has_listed = True
             self._take(raw)
 
+    def leave_out(self, key: ObjectKey) -> None:  # noqa: ARG002 - of one object
+        """Take note that it went while it was listed."""
+        self._has_listed = False
+
     def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
         """Take note where there is none."""
         if not self._has_listed:

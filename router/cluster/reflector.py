@@ -16,6 +16,7 @@ from router.cluster.decoding import Head, decode_event, decode_head, decode_stat
 from router.cluster.handle import Handle
 from router.cluster.kinds import Resource
 from router.cluster.place import ErrorEvent, Mute, Place
+from router.cluster.streamed import ListSink, NotStreamed, StreamedList
 from router.errors import (
     ApiBusy,
     ApiError,
@@ -49,8 +50,10 @@ _GONE_AT_MOST = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How often and how long things are done; seconds but for ``page_size``."""
+    """How often and how long things are done; seconds but for the first two."""
 
+    streams_lists: bool = True
+    """Whether lists are asked for as streams first."""
     page_size: int = SIZE
     pauses_s: tuple[float, float] = (0.2, 15.0)
     """First and longest pause after a failure; each is shortened at random, by up to a half."""
@@ -70,17 +73,8 @@ class Pace:
     """How much later than the server's own end of a stream silence counts as a failure."""
 
 
-class Sink(Protocol):
+class Sink(ListSink, Protocol):
     """What a reflector feeds; called on its thread."""
-
-    def begin_list(self) -> None:
-        """Begin to list; forget a list that did not come to its end."""
-
-    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
-        """Take objects of the list."""
-
-    def end_list(self, resource_version: str) -> None:
-        """Take what was listed for all that there is."""
 
     def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
         """Take an object that was added or changed, or (None) deleted."""
@@ -144,6 +138,9 @@ class Reflector:
         self._gets_bookmarks = False
         self._gone_in_a_row = 0
         self._backoff = Backoff(*pace.pauses_s)
+        self._streams_lists = pace.streams_lists
+        self._tries_pages = False
+        """The last list as a stream did not come to its end: what is on the way may have cut it for what it is."""
         self._is_watching = False
         self._cannot_watch = False
         """What went wrong was a watch. A list that goes well says nothing about that: each needs a permission of its own."""
@@ -200,6 +197,17 @@ class Reflector:
 
     def _list(self) -> str:
         """Give all objects to the sink; return the list's resourceVersion."""
+        if self._streams_lists and not self._tries_pages:
+            self._tries_pages = True
+            try:
+                version = StreamedList(self._api, self._path, self._selector, self._sink, self._answered).read()
+            except NotStreamed as error:
+                self._streams_lists = not error.is_for_good
+                reason = "the API server has no WatchLists" if error.is_for_good else str(error)
+                self._log.info("listed in pages", reason=reason)
+            else:
+                self._tries_pages = False
+                return version
         pages = Pages(self._api, self._path, self._selector, self._pace.page_size)
         version = ""
         while not pages.is_over:
@@ -210,6 +218,7 @@ class Reflector:
             self._sink.add_page(page.items)
             version = page.resource_version
         self._sink.end_list(version)
+        self._tries_pages = False
         return version
 
     def _watch(self, resource_version: str) -> None:

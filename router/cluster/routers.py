@@ -59,6 +59,10 @@ class RouterPods:
             if pod is not None:
                 self._listed[pod.key] = pod
 
+    def leave_out(self, key: ObjectKey) -> None:
+        """Take no pod of this key for one of the list."""
+        self._listed.pop(key, None)
+
     def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
         """Take what was listed for all that there is."""
         self._take(self._listed)

@@ -19,6 +19,7 @@ class Announcing:
     def __init__(self, sink: Sink, listed: Callable[[], None]) -> None:
         self.begin_list = sink.begin_list
         self.add_page = sink.add_page
+        self.leave_out = sink.leave_out
         self._sink = sink
         self._listed = listed
 

@@ -11,7 +11,7 @@ import structlog
 from router.cluster.decoding import decode_head
 from router.cluster.kinds import FollowedKind
 from router.objects.decoding import Misfit
-from router.objects.kinds import KubernetesObject
+from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
 
 log = structlog.get_logger()
@@ -25,6 +25,10 @@ class Held:
 
     service: ObjectKey
     objects: Objects
+
+    def slots(self, key: ObjectKey) -> tuple[Slot, ...]:
+        """Give where the store has what was made of the object of this key, which is most often one of the same name."""
+        return tuple((type(obj), key if obj.metadata.name == key.name else obj.key) for obj in self.objects)
 
 
 @dataclass(slots=True)
@@ -41,6 +45,11 @@ class Sifted:
         """Take the objects of another page, too; the other Services are told page by page."""
         self.held.update(more.held)
         self.undecodable |= more.undecodable
+
+    def leave_out(self, key: ObjectKey) -> None:
+        """Have no object of this key."""
+        self.held.pop(key, None)
+        self.undecodable.discard(key)
 
 
 class Sieve:

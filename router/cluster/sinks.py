@@ -59,6 +59,10 @@ class NamespaceSink:
         """Take namespaces of the list."""
         self._listed.update(_names(items))
 
+    def leave_out(self, key: ObjectKey) -> None:
+        """Take no namespace of this name for one of the list."""
+        self._listed.discard(key.name)
+
     def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
         """Take what was listed for all that there is."""
         self._names = self._listed

@@ -60,6 +60,11 @@ class WholeSink(ABC, Generic[_Kind]):
             if obj is not None:
                 self._listed[obj.key] = obj
 
+    def leave_out(self, key: ObjectKey) -> None:
+        """Take no object of this key for one of the list."""
+        self._listed.pop(key, None)
+        self._undecodable.discard(key)
+
     def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
         """Take what was listed for all that there is."""
         listed, self._listed = self._listed, {}

@@ -74,8 +74,10 @@ Script = Callable[[Asked, Reply], None]
 class ScriptedApi:
     """Answers each request by calling ``script`` on a thread of the connection; returning from it keeps the connection."""
 
-    def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, script: Script, tls: ssl.SSLContext | None = None, *, streams_lists: bool = False) -> None:
         self.script = script
+        self.streams_lists = streams_lists
+        """Whether the script is asked for WatchLists, too; if not, they are refused, as by a server that does not know them."""
         self.asked: list[Asked] = []
         self._tls = tls
         self._is_over = threading.Event()
@@ -128,8 +130,12 @@ class ScriptedApi:
             reader = connection.makefile("rb")
             with connection, reader:
                 while (asked := _read(reader)) is not None:
+                    reply = Reply(connection, self._is_over)
+                    if "sendInitialEvents" in asked.query and not self.streams_lists:
+                        reply.json({"kind": "Status", "message": "sendInitialEvents: Forbidden", "code": 422}, 422)
+                        continue
                     self.asked.append(asked)
-                    self.script(asked, Reply(connection, self._is_over))
+                    self.script(asked, reply)
         except (OSError, EndOfConnection):
             pass
         finally:

@@ -104,11 +104,12 @@ def _held(store: Store) -> dict[str, dict[str, str]]:
     }
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_store_is_level_after_random_faults(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "streams_lists"), [(0, False), (1, False), (2, False), (3, True), (4, True)])
+def test_the_store_is_level_after_random_faults(tmp_path: Path, seed: int, streams_lists: bool) -> None:  # noqa: FBT001 - a case
     """Objects change and faults come in any order; after the last of them every object is there in its last version, and no other."""
     chance = random.Random(seed)  # noqa: S311 - to be the same each time
     with ApiServer() as api:
+        api.streams_lists = streams_lists
         settings = KubeSettings(kubeconfig=api.kubeconfig(tmp_path))
         store = Store(sources_of(settings))
         connection = Connection.open(settings, deadlines=Deadlines(connect_s=1, read_s=1, total_s=2), environ={})

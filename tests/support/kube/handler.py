@@ -48,6 +48,8 @@ class Handler(Connection):
             changed.wait_for(lambda: self.state.stopping.is_set() or not faults.silent_to_all)
         if self.state.stopping.is_set():
             raise Cut
+        if query.get("sendInitialEvents") and not self.state.streams_lists:
+            raise failure(422, "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch", "Invalid")
         ordered = faults.failure_for(self.command, path)
         if ordered is not None:
             raise ordered

@@ -33,6 +33,8 @@ class ServerState:
         self.faults = Faults(self.storage.changed, listen)
         self.access = Access(self.storage)
         self.bookmark_interval_s = 60.0
+        self.streams_lists = False
+        """Whether it knows WatchLists; a server that does not refuses them, before anything else that a test has ordered."""
         self.stopping = threading.Event()
         self._absent: frozenset[Resource] = frozenset()
         self._requests: list[Request] = []

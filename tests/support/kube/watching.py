@@ -40,9 +40,15 @@ class Watch:
         self._bookmarks_asked = state.bookmarks_asked
         self._bookmark_s = time.monotonic() + state.bookmark_interval_s
         self._first: list[bytes] = []
+        self._owes_end = False
+        """Of a WatchList: it has to say that all was sent. What happens before that comes before it, as what happens."""
         self._position = 0
         self._refusal: StatusError | None = None
         self._begin(query.get("resourceVersion", ""))
+        if query.get("sendInitialEvents") == "true":
+            if query.get("resourceVersionMatch") != "NotOlderThan" or not self._bookmarks:
+                raise failure(422, "sendInitialEvents: Forbidden: needs resourceVersionMatch and bookmarks", "Invalid")
+            self._owes_end = True
 
     def serve(self, connection: Connection) -> None:
         """Send events until the time is up.
@@ -100,6 +106,9 @@ class Watch:
                         return [_error(self._refusal)], True
                     events = [*self._first, *self._news()]
                     self._first = []
+                    if self._owes_end:
+                        events.append(self._bookmark_event({"k8s.io/initial-events-end": "true"}))
+                        self._owes_end = False
                     over = time.monotonic() >= self._ends_s
                     events += self._bookmark(last=over)
                     if events or over:
@@ -137,12 +146,14 @@ class Watch:
             return []
         self._bookmarks_asked = self._state.bookmarks_asked
         self._bookmark_s = time.monotonic() + self._state.bookmark_interval_s
-        obj = {
-            "kind": self._resource.kind,
-            "apiVersion": self._resource.api_version,
-            "metadata": {"resourceVersion": str(self._storage.version), "creationTimestamp": None},
-        }
-        return [_event("BOOKMARK", json.dumps(obj).encode())]
+        return [self._bookmark_event()]
+
+    def _bookmark_event(self, annotations: dict[str, str] | None = None) -> bytes:
+        metadata: dict[str, Any] = {"resourceVersion": str(self._storage.version), "creationTimestamp": None}
+        if annotations is not None:
+            metadata["annotations"] = annotations
+        obj = {"kind": self._resource.kind, "apiVersion": self._resource.api_version, "metadata": metadata}
+        return _event("BOOKMARK", json.dumps(obj).encode())
 
 
 def _at(obj: Object, version: int) -> bytes:
