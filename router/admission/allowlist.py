@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Collection
 
 from router.admission.text import shown
 from router.admission.verdicts import NotAcceptable, Reason
@@ -35,33 +36,45 @@ def read_allowlist(key: str, value: str) -> tuple[str, ...]:
         NotAcceptable: an entry is neither an address nor a network, there is none, or there are too many: an allowlist fails closed.
     """
     if len(value) > _MAX_CHARACTERS:
-        raise _too_long(key, f"{len(value)} characters")
+        raise _too_long(f"annotation {key}", f"{len(value)} characters", Reason.INVALID_ANNOTATION)
     entries = {entry for entry in _SEPARATOR.split(value) if entry}
-    if len(entries) > MAX_ENTRIES:
-        raise _too_long(key, f"{len(entries)} entries")
     if not entries:
         raise NotAcceptable(
             Reason.INVALID_ANNOTATION,
             f"annotation {key} is empty; accepted are IPs and CIDRs separated by spaces (remove it to let everybody in)",
         )
+    return read_networks(f"annotation {key}", entries, Reason.INVALID_ANNOTATION, "IPs and CIDRs separated by spaces")
+
+
+def read_networks(where: str, entries: Collection[str], reason: Reason, form: str = "IPs and CIDRs") -> tuple[str, ...]:
+    """Read the entries of an allowlist, wherever it stands; as ``read_allowlist`` does.
+
+    Args:
+        where: it stands, for the message.
+        entries: IPs and CIDRs.
+        reason: of a rejection.
+        form: what is accepted, for the message.
+
+    Raises:
+        NotAcceptable: an entry is neither, or there are too many.
+    """
+    if len(entries) > MAX_ENTRIES:
+        raise _too_long(where, f"{len(entries)} entries", reason)
     networks: set[_Network] = set()
     # Sorted, so that it does not depend on chance which of several bad entries is told.
     for entry in sorted(entries):
         network = _network(entry)
         if network is None:
-            raise NotAcceptable(
-                Reason.INVALID_ANNOTATION,
-                f"annotation {key} has the entry {shown(entry)}; accepted are IPs and CIDRs separated by spaces",
-            )
+            raise NotAcceptable(reason, f"{where} has the entry {shown(entry)}; accepted are {form}")
         networks.add(network)
     in_order = sorted(networks, key=lambda each: (each.version, int(each.network_address), each.prefixlen))
     return tuple(_written(network) for network in in_order)
 
 
-def _too_long(key: str, has: str) -> NotAcceptable:
+def _too_long(where: str, has: str, reason: Reason) -> NotAcceptable:
     return NotAcceptable(
-        Reason.INVALID_ANNOTATION,
-        f"annotation {key} has {has}; accepted are up to {MAX_ENTRIES} entries: name larger networks, or let a firewall in front decide",
+        reason,
+        f"{where} has {has}; accepted are up to {MAX_ENTRIES} entries: name larger networks, or let a firewall in front decide",
     )
 
 

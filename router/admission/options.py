@@ -158,6 +158,11 @@ _short_options = lru_cache(_REMEMBERED)(_options)
 _long_options = lru_cache(LONG_REMEMBERED)(_options)
 
 
+def with_allowlist(options: RouteOptions, networks: tuple[str, ...]) -> RouteOptions:
+    """Give options by which these networks alone may connect."""
+    return replace(options, backend=replace(options.backend, allowlist=networks))
+
+
 def sni_port_options(defaults: RouteDefaults) -> PortOptions:
     """Give the options of the SNI port, which belongs to no Route and takes no annotations."""
     return PortOptions(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from router.admission.balanced import MAX_PORTS, read_balanced
 from router.admission.external_names import EXTERNAL_NAME
 from router.admission.forms import BOOLEAN, read
 from router.admission.near_keys import near_keys, read_near_keys, told
@@ -66,7 +67,7 @@ def held(service: Service, router_name: str) -> Mapping[str, int]:
     words = condition.message.partition(": ")[2].partition(";")[0].split(" ")
     if words[0] != _HAS:
         return {}
-    pairs = (word.rpartition("=") for word in words[1 : MAX_SECTIONS + 1])
+    pairs = (word.rpartition("=") for word in words[1 : max(MAX_SECTIONS, MAX_PORTS) + 1])
     return {section: port for section, _, text in pairs if (port := PORT_FORM.parse(text)) is not None}
 
 
@@ -76,8 +77,8 @@ def holding(ports: Mapping[str, int]) -> str:
 
 
 def is_ours(service: Service, router_name: str) -> bool:
-    """Say whether the Service asks for this router."""
-    return asks_for(service.metadata, router_name)
+    """Say whether the Service asks for this router, by an annotation or by its class."""
+    return service.router_of_class == router_name or asks_for(service.metadata, router_name)
 
 
 def services_of(service: Service) -> frozenset[ObjectKey]:
@@ -87,6 +88,8 @@ def services_of(service: Service) -> frozenset[ObjectKey]:
 
 def read_service(service: Service, settings: AdmissionSettings) -> tuple[Request | Verdict, ...]:
     """Read a Service of ours, each port that it asks for; a Verdict is the rejection of one that cannot be had whatever else there is."""
+    if service.router_of_class:
+        return read_balanced(service, settings)
     metadata = service.metadata
     asker = Asker("", SERVICE_KIND, metadata.namespace, metadata.name, "", metadata.uid)
     annotations = annotations_of(metadata)

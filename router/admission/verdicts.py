@@ -24,6 +24,7 @@ class Reason(StrEnum):
     NO_PORT_FREE = "NoPortFree"
     CLAIMS_UNAVAILABLE = "ClaimsUnavailable"
     INVALID_ANNOTATION = "InvalidAnnotation"
+    INVALID_SOURCE_RANGES = "InvalidSourceRanges"
     INVALID_HOST = "InvalidHost"
     HOST_ALREADY_CLAIMED = "HostAlreadyClaimed"
     AMBIGUOUS_TARGET_PORT = "AmbiguousTargetPort"
@@ -63,6 +64,8 @@ class Verdict:
     """What it has, as PortClaims are about it; nothing where its claim was rejected."""
     address: str = ""
     """The name of the address that its port is of."""
+    sections: tuple[Verdict, ...] = ()
+    """Those that it sums up, of an object with several."""
     client_port: int | None = None
     """The port that clients use, where it is another than the one that it asked for."""
     auto: bool = False

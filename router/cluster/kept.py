@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from router.admission.endpoints import IDLED_AT
 from router.admission.service import ADMITTED as SERVICE_ADMITTED
-from router.objects.core import Condition, Service, ServiceSpec, ServiceStatus
+from router.objects.core import Condition, LoadBalancerStatus, Service, ServiceSpec, ServiceStatus
 from router.objects.discovery import Endpoint, EndpointSlice, TargetRef
 from router.objects.meta import ObjectMeta
 from router.objects.portclaim import ClaimHolder, PortClaim, PortClaimSpec, PortClaimStatus
@@ -82,13 +82,21 @@ def kept_service(service: Service, *, asks: bool = False) -> Service:
             external_name=spec.external_name,
             ports=_shared(spec.ports),
             session_affinity=intern(spec.session_affinity),
+            load_balancer_class=spec.load_balancer_class if asks else None,
+            load_balancer_source_ranges=spec.load_balancer_source_ranges if asks else None,
+            load_balancer_ip=spec.load_balancer_ip if asks else None,
+            allocate_load_balancer_node_ports=spec.allocate_load_balancer_node_ports if asks else None,
         ),
-        ServiceStatus(_own_conditions(service) or None) if asks else ServiceStatus(),
+        ServiceStatus(_own_conditions(service) or None, _own_balancer(service)) if asks else ServiceStatus(),
     )
 
 
 def _own_conditions(service: Service) -> tuple[Condition, ...]:
     return tuple(each for each in service.status.conditions or () if each.type == SERVICE_ADMITTED)
+
+
+def _own_balancer(service: Service) -> LoadBalancerStatus | None:
+    return service.status.load_balancer if service.router_of_class else None
 
 
 def kept_slice(endpoint_slice: EndpointSlice) -> EndpointSlice:

@@ -16,6 +16,10 @@ class ServicePort(Fields, frozen=True):
     target_port: int | str | None = None
 
 
+CLASS_PREFIX = "tcp-router.openshift.io/"
+"""What ``spec.loadBalancerClass`` begins with that means a router of this kind; its name is the rest."""
+
+
 class ServiceSpec(Fields, frozen=True):
     """``spec`` of a Service."""
 
@@ -28,6 +32,10 @@ class ServiceSpec(Fields, frozen=True):
     ports: tuple[ServicePort, ...] | None = None
     session_affinity: str = "None"
     selector: dict[str, str] | None = None
+    load_balancer_class: str | None = None
+    load_balancer_source_ranges: tuple[str, ...] | None = None
+    load_balancer_ip: str | None = msgspec.field(name="loadBalancerIP", default=None)
+    allocate_load_balancer_node_ports: bool | None = None
 
 
 class Condition(Fields, frozen=True):
@@ -40,10 +48,39 @@ class Condition(Fields, frozen=True):
     last_transition_time: str | None = None
 
 
+class PortStatus(Fields, frozen=True):
+    """One of ``ports`` of an ingress."""
+
+    port: int
+    protocol: str = "TCP"
+    error: str | None = None
+
+
+class LoadBalancerIngress(Fields, frozen=True, omit_defaults=True):
+    """One of ``status.loadBalancer.ingress``."""
+
+    hostname: str | None = None
+    ip: str | None = None
+    ip_mode: str | None = None
+    ports: tuple[PortStatus, ...] | None = None
+
+
+class LoadBalancerStatus(Fields, frozen=True):
+    """``status.loadBalancer``."""
+
+    ingress: tuple[LoadBalancerIngress, ...] | None = None
+
+
 class ServiceStatus(Fields, frozen=True):
     """``status`` of a Service."""
 
     conditions: tuple[Condition, ...] | None = None
+    load_balancer: LoadBalancerStatus | None = None
+
+    @property
+    def ingress(self) -> tuple[LoadBalancerIngress, ...]:
+        """Where clients reach it, by its load balancer."""
+        return (self.load_balancer.ingress if self.load_balancer is not None else None) or ()
 
 
 class Service(WholeObject, frozen=True):
@@ -51,6 +88,14 @@ class Service(WholeObject, frozen=True):
 
     spec: ServiceSpec = ServiceSpec()
     status: ServiceStatus = ServiceStatus()
+
+    @property
+    def router_of_class(self) -> str:
+        """The name of the router that its class says is its load balancer; empty where it is of another class, or type."""
+        name = self.spec.load_balancer_class
+        if name is None or self.spec.type != "LoadBalancer" or not name.startswith(CLASS_PREFIX):
+            return ""
+        return name.removeprefix(CLASS_PREFIX)
 
 
 class RouterPod(WholeObject, frozen=True):

@@ -36,7 +36,8 @@ ASKING: Mapping[str, type[AskingObject]] = MappingProxyType({"Route": Route, "Se
 
 
 def may_ask(obj: KubernetesObject | None) -> bool:
-    """Say whether an object may ask to be served: a Route does, a Service can by annotations, or was told that it did."""
+    """Say whether an object may ask to be served: a Route does, a Service can by annotations or by its class, or was told that it did."""
     return isinstance(obj, Route) or (
-        isinstance(obj, Service) and bool(obj.metadata.annotations or obj.status.conditions)
+        isinstance(obj, Service)
+        and bool(obj.metadata.annotations or obj.status.conditions or obj.spec.load_balancer_class)
     )

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from router.objects.core import ServiceStatus
 from router.objects.meta import Fields, ObjectMeta, WholeObject
 from router.shapes import reader
-
-CLASS_PREFIX = "tcp-router.openshift.io/"
-"""What ``spec.loadBalancerClass`` begins with that means a router of this kind; its name is the rest."""
 
 
 class PublishedPort(Fields, frozen=True):
@@ -27,19 +25,6 @@ class _PublishedSpec(Fields, frozen=True):
     external_ips: tuple[str, ...] | None = msgspec.field(name="externalIPs", default=None)
     load_balancer_class: str | None = None
     allocate_load_balancer_node_ports: bool | None = None
-
-
-class _Ingress(Fields, frozen=True):
-    ip: str | None = None
-    hostname: str | None = None
-
-
-class _LoadBalancer(Fields, frozen=True):
-    ingress: tuple[_Ingress, ...] | None = None
-
-
-class _PublishedStatus(Fields, frozen=True):
-    load_balancer: _LoadBalancer | None = None
 
 
 class _OwnedPorts(msgspec.Struct, frozen=True):
@@ -78,7 +63,7 @@ class PublishedService(msgspec.Struct, frozen=True):
 
     metadata: PublishedMeta
     spec: _PublishedSpec = _PublishedSpec()
-    status: _PublishedStatus = _PublishedStatus()
+    status: ServiceStatus = ServiceStatus()
 
     def __str__(self) -> str:
         return f"Service {self.metadata.namespace}/{self.metadata.name}"
@@ -86,8 +71,7 @@ class PublishedService(msgspec.Struct, frozen=True):
     @property
     def address(self) -> str:
         """Where clients reach it: what its load balancer was given, else the first of its external addresses; empty where it has none."""
-        balancer = self.status.load_balancer
-        for each in (balancer.ingress if balancer is not None else None) or ():
+        for each in self.status.ingress:
             if each.hostname or each.ip:
                 return each.hostname or each.ip or ""
         return next(iter(self.spec.external_ips or ()), "")

@@ -88,8 +88,16 @@ class Attendant:
         change = self._kind.decide(obj, verdict, self._desk.identity, self._desk.wall_clock(), self._desk.nodes())
         sent = change is not None and self._send(obj, change)
         if change is None or sent:
-            self._teller.tell(obj, work, change)
+            self._teller.tell(obj, self._warned(obj, work), change)
         return sent
+
+    def _warned(self, obj: AskingObject, work: Work) -> Work:
+        """Give the work with what there is to warn of by who we are."""
+        verdict = work.verdict
+        more = self._kind.warnings(obj, verdict, self._desk.identity) if verdict is not None else ()
+        if verdict is None or not more:
+            return work
+        return replace(work, verdict=replace(verdict, warnings=(*verdict.warnings, *more)))
 
     def _remove(self, obj: AskingObject, *, was_seen: bool) -> bool:
         """Take our entry off a Route that is out of sight; not if the Route is on its way back, or another's of our name.

@@ -36,6 +36,8 @@ class StatusKind:
     may_be_anothers: Callable[[Any, Identity, bool], bool]
     """Whether what a status has of our name may be of another router of that name, where the object is out of sight and asks for it."""
     same_request: Callable[[Any, Any], bool]
+    warnings: Callable[[Any, Verdict, Identity], tuple[str, ...]]
+    """What there is to warn of beside the verdict, by who we are."""
     read: Callable[[Api, ObjectKey], Any]
     patch: Callable[[Api, ObjectKey, Patch], None]
 
@@ -51,6 +53,7 @@ ROUTES = StatusKind(
     named_node=route.named_node,
     may_be_anothers=lambda obj, identity, was_seen: route.may_be_anothers(obj, identity, was_ours=was_seen),
     same_request=route_api.same_request,
+    warnings=lambda _route, _verdict, _identity: (),
     read=route_api.read_route,
     patch=route_api.patch_status,
 )
@@ -60,12 +63,13 @@ SERVICES = StatusKind(
     is_ours=services.is_ours,
     has_entry=lambda obj, router_name: services.said_by(obj, router_name) is not None,
     summed=service.summed,
-    decide=service.decide_status,
+    decide=service.decide_and_learn,
     own_entry=service.own_entry,
     named_node=service.named_node,
     # Whoever of that name has it in its sight now writes it.
     may_be_anothers=lambda _service, _identity, _was_seen: True,
     same_request=service.same_request,
+    warnings=service.warnings,
     read=service.read_service,
     patch=service.patch_status,
 )

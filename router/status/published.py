@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from router.objects.published import CLASS_PREFIX, PublishedPort, PublishedService
+from router.objects.core import CLASS_PREFIX
+from router.objects.published import PublishedPort, PublishedService
 from router.settings import PortRanges
 from router.shapes import write
 

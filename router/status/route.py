@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from router.admission import Verdict
 from router.model import Spot
 from router.objects.route import Route, RouteCondition, RouteIngress
 from router.shapes import write
+from router.status.balanced import Balancing
 
 ADMITTED = "Admitted"
 PORT_CLAIMED = "PortClaimed"
@@ -44,6 +45,8 @@ class Identity:
     """The name by which clients reach the router; empty is not known."""
     node: str = ""
     """Where this replica runs: all else is the same for every replica."""
+    balancing: Balancing = field(default_factory=Balancing, compare=False)
+    """What is told of addresses, to Services that it balances."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What the status of a Service shall say of this router, and the patch that makes it say so; pure.
 
-One condition in ``status.conditions`` (KEP-1623, a map by type) is ours, written by server-side apply with a field manager of each router's own: what
+One condition in ``status.conditions`` (KEP-1623, a map by type) is ours, and ``status.loadBalancer`` where we are its load balancer, written by server-side apply with a field manager of each router's own: what
 others say is never sent, and what we say is taken back by applying nothing. Its message begins with the router's name, and says which
 ports the Service has; that is the memory of its claims (``router.admission.service``).
 """
@@ -8,7 +8,7 @@ ports the Service has; that is the memory of its claims (``router.admission.serv
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,11 +20,12 @@ from router.admission.service import held, holding, said_by
 from router.errors import ApiInvalid
 from router.kube.api import Api
 from router.model import SERVICE_KIND, Asker
-from router.objects.core import Service
+from router.objects.core import LoadBalancerIngress, Service
 from router.objects.decoding import Misfit, decode
 from router.objects.meta import ObjectKey
 from router.objects.route import RouteCondition, RouteIngress
 from router.shapes import read_any, reader, write
+from router.status.balanced import ingress_of, warnings_of
 from router.status.route import ADMITTED, MAX_MESSAGE, PORT_CLAIMED, Identity, Patch, StatusChange, timestamp
 
 APPLY_PATCH = "application/apply-patch+yaml"
@@ -51,7 +52,7 @@ def summed(service: Service, verdicts: Iterable[Verdict], identity: Identity) ->
     }
     lost = [each for each in sections if not each.admitted]
     said = [holding(has)] if has else []
-    said += [f"{each.asker.section}: {each.message}" if each.asker.section else each.message for each in lost]
+    said += _losses(lost)
     whole = sections[0].asker._replace(section="")
     return Verdict(
         asker=whole,
@@ -60,7 +61,18 @@ def summed(service: Service, verdicts: Iterable[Verdict], identity: Identity) ->
         message="; ".join(said),
         warnings=tuple(dict.fromkeys(warning for each in sections for warning in each.warnings)),
         set_aside=bool(lost) and all(each.set_aside for each in lost),
+        sections=tuple(sections),
     )
+
+
+def _losses(lost: Iterable[Verdict]) -> Iterator[str]:
+    """Say why ports are not served; what is so of several is said once."""
+    by_message: dict[str, list[str]] = {}
+    for each in lost:
+        by_message.setdefault(each.message, []).append(each.asker.section)
+    for message, names in by_message.items():
+        named = ", ".join(filter(None, names))
+        yield f"{named}: {message}" if named else message
 
 
 def decide_status(
@@ -82,16 +94,21 @@ def decide_status(
     if verdict is None:
         if former is None:
             return None
-        return StatusChange(_patch(service, None, identity), None, own_entry(service, identity))
+        return StatusChange(_patch(service, None, (), identity), None, own_entry(service, identity))
+    ingress = ingress_of(service, verdict, identity.router_name, identity.canonical_hostname, identity.balancing)
+    is_told = service.router_of_class != identity.router_name or ingress == service.status.ingress
     status, reason = ("True", "Admitted") if verdict.admitted else ("False", str(verdict.reason))
     message = f"{identity.router_name}: {verdict.message[:MAX_MESSAGE]}"
     if former is not None:
-        if (former.status, former.reason, former.message) == (status, reason, message):
+        if (former.status, former.reason, former.message) == (status, reason, message) and is_told:
             return None
         node = named_node(service, identity)
         is_anothers = node is not None and node != identity.node and nodes is not None and node in nodes
         if is_anothers and (verdict.admitted or verdict.set_aside):
-            return None
+            if is_told:
+                return None
+            entry = own_entry(service, identity)
+            return StatusChange(_patch(service, msgspec.to_builtins(former), ingress, identity), entry, entry)
     since = former.last_transition_time if former is not None and former.status == status else None
     condition = {
         "type": CONDITION,
@@ -101,7 +118,20 @@ def decide_status(
         "lastTransitionTime": since or timestamp(now_s),
     }
     entry = _entry(identity, status, reason, verdict.message[:MAX_MESSAGE])
-    return StatusChange(_patch(service, condition, identity), entry, own_entry(service, identity))
+    return StatusChange(_patch(service, condition, ingress, identity), entry, own_entry(service, identity))
+
+
+def decide_and_learn(
+    service: Service, verdict: Verdict | None, identity: Identity, now_s: float, nodes: frozenset[str] | None
+) -> StatusChange | None:
+    """Decide likewise, and remember what the API server made of what was written before."""
+    identity.balancing.look(service, identity.router_name)
+    return decide_status(service, verdict, identity, now_s, nodes)
+
+
+def warnings(service: Service, verdict: Verdict, identity: Identity) -> tuple[str, ...]:
+    """Give what there is to warn of by who we are."""
+    return warnings_of(service, verdict, identity.router_name, identity.canonical_hostname, identity.balancing)
 
 
 def own_entry(service: Service, identity: Identity) -> RouteIngress | None:
@@ -125,7 +155,9 @@ def same_request(one: Service, other: Service) -> bool:
     """Say whether a verdict about one is about the other: the same object, asking for the same."""
 
     def asked(service: Service) -> tuple[object, ...]:
-        return service.metadata.uid, service.metadata.annotations, service.spec.type, service.spec.ports
+        spec = service.spec
+        of_balancer = spec.load_balancer_class, spec.load_balancer_source_ranges, spec.allocate_load_balancer_node_ports
+        return service.metadata.uid, service.metadata.annotations, spec.type, spec.ports, of_balancer
 
     return asked(one) == asked(other)
 
@@ -173,7 +205,12 @@ def _entry(identity: Identity, status: str, reason: str, message: str) -> RouteI
     )
 
 
-def _patch(service: Service, condition: Mapping[str, Any] | None, identity: Identity) -> Patch:
+def _patch(
+    service: Service,
+    condition: Mapping[str, Any] | None,
+    ingress: tuple[LoadBalancerIngress, ...],
+    identity: Identity,
+) -> Patch:
     metadata = service.metadata
     body: dict[str, Any] = {
         "apiVersion": "v1",
@@ -183,8 +220,18 @@ def _patch(service: Service, condition: Mapping[str, Any] | None, identity: Iden
     }
     if condition is not None:
         body["status"] = {"conditions": [dict(condition)]}
+    if ingress:
+        body["status"]["loadBalancer"] = {"ingress": [_as_json(each) for each in ingress]}
     manager = f"tcp-router/{identity.router_name}"[:_MAX_MANAGER]
     return Patch(APPLY_PATCH, write(body), urlencode({"fieldManager": manager, "force": "true"}))
+
+
+def _as_json(ingress: LoadBalancerIngress) -> dict[str, Any]:
+    said: dict[str, Any] = msgspec.to_builtins(ingress)
+    said["ports"] = [
+        {key: value for key, value in port.items() if value is not None} for port in said.get("ports") or ()
+    ]
+    return said
 
 
 def _decoded_with_nulls(body: bytes) -> Service | Misfit:

@@ -29,6 +29,7 @@ from router.objects.meta import ObjectKey
 from router.objects.store import Objects
 from router.reconcile.snapshot import Snapshot
 from router.status.backlog import Work
+from router.status.balanced import Balancing
 from router.status.desk import Desk
 from router.status.events import EventSender
 from router.status.kinds import KINDS, ROUTES
@@ -70,6 +71,7 @@ class StatusWriter(LeadingWriter):
         instance: this replica's name in Events, as a rule the pod's.
         node: where this replica runs; named in what is a fact of it alone.
         nodes: says where routers of ours run, None where that is not known; must not block.
+        balancing: what is known of addresses, for Services that the router balances.
         selection: which Routes are followed.
         precedence: says which statuses wait for a claim; None where no claims are written.
         rate: of all requests, reads and Events too.
@@ -88,6 +90,7 @@ class StatusWriter(LeadingWriter):
         instance: str = "",
         node: str = "",
         nodes: Callable[[], frozenset[str] | None] = lambda: None,
+        balancing: Balancing | None = None,
         selection: Selection = _EVERYTHING,
         precedence: Precedence | None = None,
         rate: Rate = Rate(),
@@ -98,7 +101,7 @@ class StatusWriter(LeadingWriter):
         super().__init__(
             "status", is_leader, TokenBucket(rate.per_second, rate.burst), clock=clock, supervisor=supervisor
         )
-        self._identity = Identity(router_name, canonical_hostname, node)
+        self._identity = Identity(router_name, canonical_hostname, node, balancing or Balancing())
         self._hostname = canonical_hostname
         self._nodes = nodes
         self._nodes_seen: frozenset[str] | None = None
@@ -191,6 +194,7 @@ class StatusWriter(LeadingWriter):
         self._backlog.wait(pause_s)
 
     def _rest(self) -> float:
+        self._look_at_hostname()
         return min(track.node_facts.step(lambda: not self._stopping) for track in self._tracks)
 
     def _write_next(self, now_s: float) -> float:

@@ -40,7 +40,9 @@ def front(cluster: Cluster, *entries: Object, **spec: Any) -> None:
 def publishing(cluster: Cluster, *options: str) -> RouterProcess:
     """Start a router with the rights that overlays/load-balancer gives it."""
     rights = placed(render("overlays/load-balancer"), cluster.namespace, "tcp-router")
-    return cluster.router("--publish-service", f"{cluster.namespace}/tcp-router", *options, rights=rights).start()
+    # No port of a test is to be asked for as its own node port.
+    ours = ("--publish-service", f"{cluster.namespace}/tcp-router", "--node-port-range", "1")
+    return cluster.router(*ours, *options, rights=rights).start()
 
 
 def published(cluster: Cluster) -> dict[int, Object]:
