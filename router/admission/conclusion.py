@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from msgspec import structs
+import msgspec
 
 from router.admission.claim_book import ClaimOutcome
 from router.admission.claims import Claim
@@ -29,7 +29,11 @@ class Entry:
     def given(self) -> Request | Verdict:
         """What it asks for, with the port that it has if it asks for any."""
         request = self.request
-        return structs.replace(request, port=self.port) if isinstance(request, Request) and request.auto else request
+        return (
+            msgspec.structs.replace(request, port=self.port)
+            if isinstance(request, Request) and request.auto
+            else request
+        )
 
     @property
     def is_portless(self) -> bool:

@@ -31,7 +31,6 @@ from router.admission.termination import Credentials
 from router.admission.verdicts import Reason, Rejection, Verdict
 from router.model import Asker, Model, RouteSection
 from router.objects.kinds import AskingObject, Slot
-from router.objects.meta import ObjectKey
 from router.objects.store import Changes, Objects
 from router.ordered import SortedMap
 from router.settings import AdmissionSettings
@@ -140,7 +139,7 @@ class Admission:
         turned = self._loops.at(self._claims.take_turned_ports())
         for asker in turned:
             self._find_destination(asker, objects)
-        noted = self._meet_notes(objects, changes.notes) if changes.notes else frozenset()
+        noted = self._notes.meet(objects, changes.notes, self._entries) if changes.notes else frozenset()
         for asker in sorted(decided | to_find | turned | read | noted):
             self._conclude(asker)
         return self._publish()
@@ -248,14 +247,6 @@ class Admission:
             if isinstance(entry.destination, Destination)
             and any(each.address in self._own_addresses for each in entry.destination.servers)
         }
-
-    def _meet_notes(self, objects: Objects, keys: frozenset[ObjectKey]) -> frozenset[Asker]:
-        """Take what there is to say of ports now; give those who asked for one of them. They are few, and come in batches."""
-        for key in keys:
-            self._notes.put(int(key.name), objects.notes.get(key))
-        ports = {int(key.name) for key in keys}
-        entries = self._entries.items()
-        return frozenset(asker for asker, entry in entries if not ports.isdisjoint(self._notes.ports_of(entry.given)))
 
     def _is_served(self, address: str, port: int) -> bool:
         if port in self._settings.own_ports or port == self._settings.sni_port:

@@ -24,6 +24,8 @@ IDLED_AT = "idling.alpha.openshift.io/idled-at"
 """Set by ``oc idle`` on a Service, removed when the first connection wakes it (openshift/api, unidling annotations)."""
 
 _MAX_LISTED = 3
+_SERVICE_AT = 2
+"""Which part of a server's name its Service is."""
 _LOOPBACK_SHOWN = f"({LOOPBACK})"
 
 
@@ -182,6 +184,11 @@ def _pod(endpoint: Endpoint) -> str:
 def server_name(pod: str, service_name: str, port_name: str, address: str, port: int) -> str:
     """Give the name of the server that an endpoint is; ``pod`` is what is known of it, be it only an address."""
     return f"pod:{pod}:{service_name}:{sanitised(port_name) if port_name else ''}:{address}:{port}"
+
+
+def service_of(name: str) -> str:
+    """Give the Service by which an endpoint was found, of the name of its server."""
+    return name.split(":")[_SERVICE_AT]
 
 
 def _waker(

@@ -11,7 +11,7 @@ the namespace ``openshift-host-network``, which OpenShift labels as one of those
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
@@ -78,6 +78,7 @@ class RouterPeer:
     pod_selector: LabelSelector | None = None
     """By which its pods are known."""
     pod_labels: Mapping[str, str] = field(default_factory=dict)
+    """Those that are known."""
     addresses: frozenset[str] = frozenset()
     """Of its pods, or nodes."""
 
@@ -86,6 +87,10 @@ class RouterPeer:
         """The labels of the namespaces that its connections may be taken to come from."""
         own = {**self.namespace_labels, METADATA_NAME: self.namespace}
         return (own, _HOST_NETWORK) if self.host_network else (own,)
+
+    def seen_in(self, namespace_labels: Mapping[str, str]) -> RouterPeer:
+        """Give it with these labels of its namespace."""
+        return replace(self, namespace_labels=namespace_labels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +167,9 @@ def _names(peer: PolicyPeer, pods: TargetPods, router: RouterPeer) -> bool:
         in_namespace = router.namespace == pods.namespace
     else:
         in_namespace = any(matches(peer.namespace_selector, each) is Answer.YES for each in router.namespaces)
-    is_pod = peer.pod_selector is None or matches(peer.pod_selector, router.pod_labels) is not Answer.NO
+    is_pod = (
+        peer.pod_selector is None or matches(peer.pod_selector, router.pod_labels, is_complete=False) is not Answer.NO
+    )
     return in_namespace and is_pod
 
 

@@ -1,16 +1,23 @@
-"""What the router found out about ports, beside what objects say, for those who are served there."""
+"""What the router found out about ports and askers, beside what objects say, for those who are served."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from router.admission.conclusion import Entry
 from router.admission.request import Request
 from router.admission.verdicts import Verdict
+from router.model import Asker
+from router.objects.asker_note import AskerNote
+from router.objects.meta import ObjectKey
 from router.objects.published import PortNote
+from router.objects.store import Objects
 
 
 class Notes:
-    """The notes, by port.
+    """The notes.
 
     Args:
         sni_port: the port of those who have a host.
@@ -19,15 +26,37 @@ class Notes:
     def __init__(self, sni_port: int) -> None:
         self._sni_port = sni_port
         self._by_port: dict[int, PortNote] = {}
+        self._by_asker: dict[ObjectKey, AskerNote] = {}
 
-    def put(self, port: int, note: PortNote | None) -> None:
-        """Take the note about a port; None is that there is none."""
+    def meet(self, objects: Objects, keys: AbstractSet[ObjectKey], entries: Mapping[Asker, Entry]) -> frozenset[Asker]:
+        """Take what there is to say now; give those whom it is about, or was. They are few, and come in batches."""
+        concerned: set[Asker] = set()
+        ports: set[int] = set()
+        for key in keys:
+            if key.namespace:
+                concerned |= self._put_of_asker(key, objects.asker_notes.get(key)) & entries.keys()
+            else:
+                self._put(int(key.name), objects.notes.get(key))
+                ports.add(int(key.name))
+        if ports:
+            concerned |= {
+                asker for asker, entry in entries.items() if not ports.isdisjoint(self._ports_of(entry.given))
+            }
+        return frozenset(concerned)
+
+    def _put(self, port: int, note: PortNote | None) -> None:
         if note is None:
             self._by_port.pop(port, None)
         else:
             self._by_port[port] = note
 
-    def ports_of(self, request: Request | Verdict) -> tuple[int, ...]:
+    def _put_of_asker(self, key: ObjectKey, note: AskerNote | None) -> set[Asker]:
+        former = self._by_asker.pop(key, None)
+        if note is not None:
+            self._by_asker[key] = note
+        return {each.asker for each in (former, note) if each is not None}
+
+    def _ports_of(self, request: Request | Verdict) -> tuple[int, ...]:
         """Give the ports by which clients would come to who asks for this; those of named addresses lead nowhere through a Service."""
         if isinstance(request, Verdict):
             return ()
@@ -35,15 +64,20 @@ class Notes:
         return (*own, self._sni_port) if request.host is not None and self._sni_port else own
 
     def noted(self, verdict: Verdict, request: Request | Verdict) -> Verdict:
-        """Give the verdict of one who is served, with what there is to say of its ports."""
-        if not self._by_port or not verdict.admitted:
+        """Give the verdict of one who is served, with what there is to say of it and of its ports."""
+        if not verdict.admitted or not (self._by_port or self._by_asker):
             return verdict
-        notes = {port: note for port in self.ports_of(request) if (note := self._by_port.get(port)) is not None}
-        if not notes:
+        notes = {port: note for port in self._ports_of(request) if (note := self._by_port.get(port)) is not None}
+        asker = verdict.asker
+        about = self._by_asker.get(ObjectKey(asker.namespace, asker.log_name)) if self._by_asker else None
+        warnings = [note.warning for note in notes.values() if note.warning]
+        if about is not None and about.asker == asker:
+            warnings.append(about.warning)
+        if not notes and not warnings:
             return verdict
         own = notes.get(verdict.port) if verdict.port is not None and not verdict.address else None
         return replace(
             verdict,
-            warnings=(*verdict.warnings, *(note.warning for note in notes.values() if note.warning)),
+            warnings=(*verdict.warnings, *warnings),
             client_port=own.client_port if own is not None else None,
         )

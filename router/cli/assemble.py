@@ -20,6 +20,7 @@ from router.cli.generations import generations
 from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
 from router.cli.metrics import Protection, haproxy_metrics, protection
 from router.cli.own_addresses import machine_of, reached_by
+from router.cli.policies import watch_policies
 from router.cli.run_settings import RunSettings
 from router.cli.tls import follow_tls_files
 from router.cluster.machine import MachineInput
@@ -158,7 +159,12 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     )
     metrics.show_readiness(readiness.now)
     _show(metrics, room, controller)
-    pages = _pages(controller, metrics, _sessions(settings, cluster), reached_by(options, cluster))
+    pages = _pages(
+        controller,
+        metrics,
+        _sessions(options, settings, cluster, store, controller, stack),
+        reached_by(options, cluster),
+    )
 
     def liveness() -> Health:
         return _alive(controller, haproxy)
@@ -190,11 +196,19 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     return Router(controller, haproxy, source, readiness, tcp_health, of_haproxy, http_turn)
 
 
-def _sessions(settings: RenderSettings, cluster: Cluster | None) -> SessionCounts:
-    """Give what says who is connected, to PortClaims too."""
+def _sessions(  # noqa: PLR0913, PLR0917 - who wants to know, and what for
+    options: RunSettings,
+    settings: RenderSettings,
+    cluster: Cluster | None,
+    store: Store,
+    controller: Controller,
+    stack: ExitStack,
+) -> SessionCounts:
+    """Give what says who is connected, to PortClaims too, and whose servers are up, to who looks at NetworkPolicies."""
     counts = SessionCounts(settings.stats_socket)
     if cluster is not None:
         cluster.look_at_use(lambda: [name for name, now in (counts.current() or {}).items() if now.sessions])
+    watch_policies(options, cluster, store, lambda: controller.snapshot, counts, stack)
     return counts
 
 

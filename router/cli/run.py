@@ -55,6 +55,8 @@ RUN = (
            help="Backends that HAProxy has in advance, so that so many more Routes on shared ports are served without a reload."),
     option("--resolver", "resolvers", type=ResolverType(), multiple=True, show_default="those of /etc/resolv.conf",
            help="With --external-names, a DNS server to ask, as address or address:port; repeatable, asked in turn."),
+    option("--check-network-policies", is_flag=True,
+           help="Where none of the endpoints passes its health check, look whether NetworkPolicies keep the router out, and say so."),
     option("--shutdown-delay", type=TimeType(zero=True), default="0",
            help="How long to go on routing, not ready, after the signal to stop: for load balancers to notice."),
     option("--drain-timeout", type=TimeType(zero=True), default="30s",

@@ -174,6 +174,7 @@ class RunSettings(ServingSettings):
     reload_interval: int
     port_pool: PortRanges
     sni_pool: int
+    check_network_policies: bool
     resolvers: tuple[tuple[str, int], ...]
     shutdown_delay: int
     drain_timeout: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from router.objects.asker_note import AskerNote
 from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
@@ -26,6 +27,7 @@ KubernetesObject = (
     | ResolvedName
     | PortNote
     | Credential
+    | AskerNote
 )
 AskingObject = Route | Service
 """Of the kinds that may ask; whether one does, admission says."""

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from router.objects.asker_note import AskerNote
 from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
@@ -39,6 +40,7 @@ class Changes:
     has_policy: bool = False
     """Whether the file about the ports of namespaces is among them."""
     notes: frozenset[ObjectKey] = frozenset()
+    """Those about ports are in no namespace, those about askers in theirs."""
 
     has_memory: bool = False
     """Whether it is otherwise now whether there are PortClaims at all."""
@@ -68,6 +70,7 @@ class Objects:
     policy: dict[ObjectKey, PortPolicy] = field(default_factory=dict)
     """One, or none."""
     notes: dict[ObjectKey, PortNote] = field(default_factory=dict)
+    asker_notes: dict[ObjectKey, AskerNote] = field(default_factory=dict)
     """By port, what there is to say to those who are served there."""
     remembers: bool = True
     """Whether PortClaims remember who holds what; False where the API server has no such kind, or is not asked for it."""
@@ -93,7 +96,7 @@ class Objects:
             frozenset(self.namespaces),
             frozenset(self.credentials),
             has_policy=bool(self.policy),
-            notes=frozenset(self.notes),
+            notes=frozenset(self.notes) | frozenset(self.asker_notes),
         )
 
     def asking(self, slot: Slot) -> AskingObject | None:
@@ -123,6 +126,7 @@ class Store:
             ResolvedName: self.objects.names,
             PortNote: self.objects.notes,
             Credential: self.objects.credentials,
+            AskerNote: self.objects.asker_notes,
         }
         """Where those are that nobody asks by."""
         self._inbox: dict[Slot, KubernetesObject | None] = {}
@@ -259,7 +263,7 @@ class Store:
             frozenset(changed[Namespace]),
             frozenset(changed[Credential]),
             has_policy=bool(changed[PortPolicy]),
-            notes=frozenset(changed[PortNote]),
+            notes=frozenset(changed[PortNote] | changed[AskerNote]),
         )
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:

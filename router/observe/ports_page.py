@@ -43,14 +43,14 @@ class PortsPage:
             snapshot, counts, hostname = self._snapshot(), self._backends(), self._canonical_hostname()
             made_of = self._made_of
             if made_of is None or made_of[0] is not snapshot or made_of[1] is not counts or made_of[2] != hostname:
-                by_backend = _by_own_backend(snapshot, counts)
+                by_backend = by_own_backend(snapshot, counts)
                 rows = port_rows(snapshot.verdicts, snapshot.applied, hostname, by_backend)
                 self._page = Page(_encode(rows) + b"\n", JSON)
                 self._made_of = (snapshot, counts, hostname)
             return self._page
 
 
-def _by_own_backend(snapshot: Snapshot, counts: Mapping[str, BackendNow] | None) -> Mapping[str, BackendNow] | None:
+def by_own_backend(snapshot: Snapshot, counts: Mapping[str, BackendNow] | None) -> Mapping[str, BackendNow] | None:
     """Give it by the backends that askers have or will have: those of the pool count for those whom they serve."""
     if counts is None or not snapshot.owners:
         return counts

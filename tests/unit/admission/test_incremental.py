@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from router.admission import Admission, Outcome
 from router.admission.options import PREFIX
+from router.objects.asker_note import AskerNote
 from router.objects.core import RouterPod, Service, ServicePort
 from router.objects.credential import DEFAULTS, Credential
 from router.objects.discovery import EndpointPort, EndpointSlice
@@ -170,6 +171,7 @@ CREDENTIALS = st.builds(
     st.sampled_from([None, _MADE, _OTHER]),
     st.sampled_from(["", "nonsense", _MADE.pem, _OTHER.pem]),
 )
+ASKER_NOTES = st.builds(AskerNote.about, st.builds(asker, NAMES), st.sampled_from(["NetworkPolicyMayBlock: a", "b"]))
 Change = KubernetesObject | tuple[type[KubernetesObject], str]
 DELETIONS = st.one_of(
     st.tuples(st.just(Route), NAMES),
@@ -178,6 +180,7 @@ DELETIONS = st.one_of(
     st.tuples(st.just(PortClaim), st.sampled_from("pq")),
     st.tuples(st.just(ResolvedName), SERVICE_NAMES),
     st.tuples(st.just(PortNote), st.sampled_from(["7000", "8443"])),
+    st.tuples(st.just(AskerNote), NAMES),
     st.tuples(st.just(RouterPod), st.sampled_from(["router-1", "router-2"])),
     st.tuples(st.just(Credential), st.just(DEFAULTS.name)),
 )
@@ -194,6 +197,7 @@ BATCHES = st.lists(
         | RESOLVED
         | NOTES
         | CREDENTIALS
+        | ASKER_NOTES
         | DELETIONS,
         min_size=1,
         max_size=4,
