@@ -267,8 +267,10 @@ class Ledger:
         self._touch(name, place)
 
     def _put(self, place: Place, claims: tuple[PortClaim, ...]) -> None:
+        if len(claims) > 1:
+            claims = tuple(sorted(claims, key=lambda claim: (_is_won(claim), _age(claim))))
         if claims:
-            self._told[place] = tuple(sorted(claims, key=lambda claim: (_is_won(claim), _age(claim))))
+            self._told[place] = claims
         else:
             del self._told[place]
         if place.port == SNI or not (place.host or place.address):

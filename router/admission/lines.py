@@ -31,11 +31,11 @@ class Lines:
         self._overlapping = overlapping
         self.served: dict[Place, Asker] = dict(served)
         """Who has which place."""
-        self._places: dict[int, set[Place]] = {}
+        self._places: dict[int, tuple[Place, ...]] = {}
         """Of external ports, the places that somebody has."""
         for place in self.served:
             if place.port != SNI:
-                self._places.setdefault(place.port, set()).add(place)
+                self._places[place.port] = (*self._places.get(place.port, ()), place)
 
     def of_port(self, port: int, claims: Iterable[Claim]) -> tuple[list[Claim], dict[Asker, Rejection]]:
         """Line up those who claim an external port; give whom a reservation keeps out beside."""
@@ -80,7 +80,7 @@ class Lines:
         current = {claim.place: claim.asker for claim in served}
         self.served.update(current)
         if current:
-            self._places[port] = set(current)
+            self._places[port] = tuple(current)
 
     def settled_host(self, host: str, asker: Asker | None) -> bool:
         """Remember who has a host on the SNI port; None is nobody. Say whether that is another than before, so that its line is another."""

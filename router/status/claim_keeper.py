@@ -137,14 +137,14 @@ class ClaimKeeper:
 
     def _tell(self, places: Iterable[Place], changes: Touched) -> None:
         works = {place: self._work_on(place) for place in places}
-        tellings = {name: telling(name, None, self._ledger) for name in changes.names}
-        if changes.ranges:
-            # Another range may count in the place of each; who is served is nothing to them.
-            tellings |= {name: telling(name, None, self._ledger) for name in self._ledger.ranges}
-        for place in places:
-            for claim in self._ledger.at(place):
-                name = claim.metadata.name
-                tellings[name] = telling(name, self._served.get(place), self._ledger)
+        tellings = {
+            claim.metadata.name: telling(claim.metadata.name, self._served.get(place), self._ledger)
+            for place in places
+            for claim in self._ledger.at(place)
+        }
+        # Claims that are gone, and ranges: another may count in the place of each, and who is served is nothing to them.
+        names = changes.names | set(self._ledger.ranges if changes.ranges else ())
+        tellings |= {name: telling(name, None, self._ledger) for name in names - tellings.keys()}
         self._writer.note(works, tellings)
 
 

@@ -40,7 +40,8 @@ class Track:
         self.teller = Teller(events, desk.identity, kind)
         self.attendant = Attendant(desk, self.backlog, self.teller, selection, kind)
         self.node_facts = NodeFacts(desk, events, kind)
-        self._verdicts: dict[ObjectKey, dict[Asker, Verdict]] = {}
+        self._verdicts: dict[ObjectKey, tuple[Verdict, ...]] = {}
+        """Of the sections of each object; most have one."""
         self._unlooked: set[ObjectKey] = set()
 
     def changed(self, keys: Iterable[ObjectKey]) -> None:
@@ -71,16 +72,13 @@ class Track:
 
     def _keep(self, asker: Asker, verdict: Verdict | None) -> None:
         key = ObjectKey(*asker.key)
-        sections = self._verdicts.setdefault(key, {})
-        sections.pop(asker, None)
+        sections = tuple(each for each in self._verdicts.pop(key, ()) if each.asker != asker)
         if verdict is not None:
-            sections[asker] = verdict
-        if not sections:
-            del self._verdicts[key]
+            sections = (*sections, verdict)
+        if sections:
+            self._verdicts[key] = sections
 
     def _became(self, obj: AskingObject) -> Verdict | None:
-        sections = self._verdicts.get(obj.key, {})
-        of_this = [
-            on_node(each, self._identity.node) for each in sections.values() if each.asker.uid == obj.metadata.uid
-        ]
+        sections = self._verdicts.get(obj.key, ())
+        of_this = [on_node(each, self._identity.node) for each in sections if each.asker.uid == obj.metadata.uid]
         return self.kind.summed(obj, of_this, self._identity)

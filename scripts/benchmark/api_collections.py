@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from scripts.benchmark.stored import as_json
 
 SERVICE_LABEL = "kubernetes.io/service-name"
+_NOW = "2025-03-01T08:00:00Z"
 Object = dict[str, Any]
 Change = tuple[str, str, Object]
 """ADDED, MODIFIED or DELETED; the resource; the object."""
@@ -96,13 +98,24 @@ class Collections:
             found = self._objects[resource].get(namespace, {}).get(name)
             return found.body if found is not None else None
 
-    def write_status(self, resource: str, namespace: str, name: str, version: str, entry: Object) -> bytes | None:
-        """Take this for the one entry of an object's status; give the object as it is then, None where it is none of that version."""
+    def create(self, resource: str, namespace: str, obj: Object) -> bytes | None:
+        """Create an object; give it as it is then, None where there is one of its name."""
+        if self.get(resource, namespace, obj["metadata"]["name"]) is not None:
+            return None
+        made = {"uid": str(uuid4()), "creationTimestamp": _NOW, "generation": 1, "namespace": namespace}
+        formed = self._form({**obj, "metadata": {**obj["metadata"], **made}})
+        with self._lock:
+            return self._change("ADDED", resource, formed)
+
+    def write_status(
+        self, resource: str, namespace: str, name: str, version: str | None, status: Object
+    ) -> bytes | None:
+        """Write an object's status; give the object as it is then, None where it is none of that version."""
         body = self.get(resource, namespace, name)
         obj = json.loads(body) if body is not None else None
-        if obj is None or obj["metadata"]["resourceVersion"] != version:
+        if obj is None or version not in {None, obj["metadata"]["resourceVersion"]}:
             return None
-        formed = self._form({**obj, "status": {"ingress": [entry]}})
+        formed = self._form({**obj, "status": {**obj.get("status", {}), **status}})
         with self._lock:
             return self._change("MODIFIED", resource, formed)
 

@@ -27,6 +27,9 @@ class Load(Protocol):
         """Spend and wait what so many writes at a time take."""
 
 
+_CUSTOM = frozenset({"routes", "portclaims"})
+
+
 class Ideal:
     """Nothing takes any time."""
 
@@ -49,7 +52,7 @@ class Real:
 
     def encode(self, resource: str, objects: int, size: int, factor: float = 1.0) -> None:
         """Spend what it takes to encode objects of so many bytes together."""
-        cost_s = size * real.CUSTOM_S_PER_BYTE if resource == "routes" else objects * real.BUILT_IN_S_PER_OBJECT
+        cost_s = size * real.CUSTOM_S_PER_BYTE if resource in _CUSTOM else objects * real.BUILT_IN_S_PER_OBJECT
         spend(cost_s * factor)
 
     def wait_for_first(self) -> None:

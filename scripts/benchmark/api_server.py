@@ -29,6 +29,7 @@ from scripts.benchmark import api_leases, calibration
 from scripts.benchmark.api_collections import Collections
 from scripts.benchmark.api_load import Ideal, Load, Real
 from scripts.benchmark.api_others import change_others, others
+from scripts.benchmark.objects import CLAIMS
 from scripts.benchmark.stored import stored
 
 _LOOK_S = 1.0
@@ -76,13 +77,18 @@ class _Handler(BaseHTTPRequestHandler):
         resource, namespace, name = self._place()
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.load.write()
-        version, entry = _status_in(body)
-        written = self.collections.write_status(resource, namespace, name, version, entry)
+        if resource == CLAIMS:
+            version, status = body.get("metadata", {}).get("resourceVersion"), body["status"]
+        else:
+            version, entry = _status_in(body)
+            status = {"ingress": [entry]}
+        written = self.collections.write_status(resource, namespace, name, version, status)
         if written is None:
             self._refuse(_CONFLICT)
             return
-        type(self).statuses_written += 1
-        _say(f"status {self.statuses_written}")
+        if resource != CLAIMS:
+            type(self).statuses_written += 1
+            _say(f"status {self.statuses_written}")
         self._answer(_OK, written)
 
     def log_message(self, *_: object) -> None:
@@ -99,10 +105,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _write(self, status: int) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        resource, _, _ = self._place()
+        resource, namespace, _ = self._place()
         self.load.write()
         if resource == "leases":
             self._answer(*self.leases.write(json.loads(body), status))
+        elif resource == CLAIMS:
+            created = self.collections.create(resource, namespace, json.loads(body))
+            self._answer(status, created) if created is not None else self._refuse(_CONFLICT)
         else:
             # Events, of which nothing is asked later.
             self._answer(status, body)

@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 from router.demo.certificate import write_certificate
 from scripts.benchmark import api_server
 from scripts.benchmark.failure import BenchFailed
-from scripts.benchmark.objects import RESOURCES, SERVICES, objects_of, write_all
+from scripts.benchmark.objects import RESOURCES, ROUTES, SERVICES, SLICES, objects_of, write_all
 from scripts.benchmark.workload import Workload
 
 _SERVER_NAME = "api.bench.example.com"
@@ -138,13 +138,10 @@ class Api:
     def prepare(self, number: int, *, moved: bool) -> Callable[[], None]:
         """Make the events; what is given sends them: Service and slices first, or of one that is there the first slice."""
         objects = objects_of(self._workload, number, moved=moved)
-        slices = RESOURCES[-1]
         changes = (
-            [("MODIFIED", slices, objects[slices][0])]
+            [("MODIFIED", SLICES, objects[SLICES][0])]
             if number < self._workload.routes
-            else [
-                ("ADDED", resource, obj) for resource in (SERVICES, slices, RESOURCES[0]) for obj in objects[resource]
-            ]
+            else [("ADDED", resource, obj) for resource in (SERVICES, SLICES, ROUTES) for obj in objects[resource]]
         )
         return self.prepare_changes(changes)
 
@@ -165,7 +162,7 @@ class Api:
         self._watched = {}
 
     def synced_s(self) -> float | None:
-        """Give when the last of the three first watches began: the lists before them are in the router's store then."""
+        """Give when the last of the first watches began: the lists before them are in the router's store then."""
         return max(self._watched.values()) if len(self._watched) == len(RESOURCES) else None
 
     def forget_sent(self) -> None:

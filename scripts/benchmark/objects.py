@@ -9,10 +9,12 @@ from uuid import UUID
 
 from scripts.benchmark.workload import ENDPOINT_ADDRESSES, Workload
 
-ROUTES, SERVICES, SLICES = "routes", "services", "endpointslices"
-RESOURCES = (ROUTES, SERVICES, SLICES)
+ROUTES, SERVICES, SLICES, CLAIMS = "routes", "services", "endpointslices", "portclaims"
+RESOURCES = (ROUTES, SERVICES, SLICES, CLAIMS)
 """What the router watches."""
 
+_NAMESPACE = "openshift-ingress"
+"""The router's own."""
 _CREATED = "2025-03-01T08:00:00Z"
 _Object = dict[str, Any]
 
@@ -48,6 +50,7 @@ def objects_of(
             _slice(workload, number, 3, port, ENDPOINT_ADDRESSES[:1], is_ready=False),
         ][: workload.slices],
         ROUTES: [_route(workload, number)] if with_route else [],
+        CLAIMS: [_claim(workload, number)] if with_route and _was_served(workload, number) else [],
     }
 
 
@@ -78,7 +81,7 @@ def _route(workload: Workload, number: int) -> _Object:
             "wildcardPolicy": "None",
         },
     }
-    if number < workload.routes and workload.has_statuses:
+    if _was_served(workload, number):
         conditions = [
             {"type": "Admitted", "status": "True", "lastTransitionTime": _CREATED},
             {
@@ -99,6 +102,34 @@ def _route(workload: Workload, number: int) -> _Object:
             ]
         }
     return route
+
+
+def _was_served(workload: Workload, number: int) -> bool:
+    """Say whether a router served it before, and left a status and a PortClaim."""
+    return number < workload.routes and workload.has_statuses
+
+
+def _claim(workload: Workload, number: int) -> _Object:
+    port, namespace, name = workload.external_ports[number], workload.namespace(number), workload.name(number)
+    head = _head(workload, number, 4, "tcp-router.openshift.io/v1alpha1", "PortClaim", f"tcp-router-{port}", {})
+    head["metadata"]["namespace"] = _NAMESPACE
+    holder = {"group": "route.openshift.io", "kind": "Route", "namespace": namespace, "name": name, "section": ""}
+    condition = {"type": "InForce", "status": "True", "reason": "InForce", "message": "", "observedGeneration": 1}
+    return {
+        **head,
+        "spec": {
+            "ledger": "tcp-router",
+            "routerName": "tcp-router",
+            "port": port,
+            "host": "",
+            "origin": "Won",
+            "holder": {**holder, "uid": _uid(number, 0)},
+        },
+        "status": {
+            "holder": f"Route {namespace}/{name}",
+            "conditions": [{**condition, "lastTransitionTime": _CREATED}],
+        },
+    }
 
 
 def _slice(  # noqa: PLR0913 - what a slice has

@@ -25,6 +25,7 @@ from scripts.benchmark.workload import Workload
 
 _ROUTES = "/apis/route.openshift.io/v1/routes"
 _SLICES = "/apis/discovery.k8s.io/v1/endpointslices"
+_CLAIMS = "/apis/tcp-router.openshift.io/v1alpha1/namespaces/openshift-ingress/portclaims"
 _LEASE = "/apis/coordination.k8s.io/v1/namespaces/team/leases/lead"
 _WATCH_LIST = {
     "watch": "true",
@@ -151,6 +152,27 @@ def test_status_is_written_once_for_a_version_and_comes_back(connect: Connect, a
     connection.patch(path, json.dumps(operations).encode(), "application/json-patch+json")
     assert json.loads(connection.get(path.removesuffix("/status")))["status"]["ingress"][0]["host"] == "b"
     assert api.statuses_written == 2
+
+
+def test_claims_are_there_of_who_was_served_and_can_be_written(connect: Connect, api: Api, tmp_path: Path) -> None:
+    """Each is of its Route, by the uid; a new one gets what servers give, comes once for its name, and takes a status."""
+    with Api(_workload(), tmp_path / "served") as served:
+        (first, *_) = listed = json.loads(connect(served).get(_CLAIMS))["items"]
+        routes = json.loads(connect(served).get(_ROUTES))["items"]
+        uids = [each["spec"]["holder"]["uid"] for each in listed]
+    assert uids == [each["metadata"]["uid"] for each in routes]
+    connection = connect(api)
+    assert json.loads(connection.get(_CLAIMS))["items"] == []
+    made = {**first, "metadata": {"name": first["metadata"]["name"]}}
+    created = json.loads(connection.post(_CLAIMS, json.dumps(made).encode()))
+    assert created["metadata"]["generation"] == 1
+    with pytest.raises(ApiConflict):
+        connection.post(_CLAIMS, json.dumps(made).encode())
+    path = f"{_CLAIMS}/{made['metadata']['name']}/status"
+    connection.patch(path, b'{"status":{"lastUsed":"2026-01-01T00:00:00Z"}}', "application/merge-patch+json")
+    (found,) = json.loads(connection.get(_CLAIMS))["items"]
+    assert found["status"] == {**first["status"], "lastUsed": "2026-01-01T00:00:00Z"}
+    assert api.statuses_written == 0
 
 
 def test_lease_is_free_only_where_it_shall_be(connect: Connect, api: Api, tmp_path: Path) -> None:
