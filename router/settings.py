@@ -129,6 +129,8 @@ class AdmissionSettings:
     """Take from holders, too, what their namespaces may not have."""
     addresses: Mapping[str, NamedAddress] = field(default_factory=lambda: MappingProxyType({}))
     """By name, in a fixed order."""
+    default_addresses: frozenset[str] = frozenset()
+    """The names of those that a namespace may use of which nothing else is said."""
     defaults: RouteDefaults = field(default_factory=RouteDefaults)
 
     @property

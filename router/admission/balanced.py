@@ -22,7 +22,7 @@ from router.admission.options import (
     read_options,
     with_allowlist,
 )
-from router.admission.request import Request, Target, annotations_of, check_names, check_port
+from router.admission.request import Request, Target, annotations_of, check_names, check_port, read_address
 from router.admission.target_port import is_tcp
 from router.admission.text import shown
 from router.admission.verdicts import NotAcceptable, Reason, Verdict
@@ -54,33 +54,37 @@ def read_balanced(service: Service, settings: AdmissionSettings) -> tuple[Reques
     annotations = annotations_of(metadata)
     try:
         _check_annotations(annotations, service.router_of_class, settings)
+        address = read_address(annotations, settings, claims_port=True)
         options = _read_options(service, annotations, settings)
         warnings = (*read_near_keys(annotations, SERVICE_KIND), *options.warnings, *_warnings(service))
     except NotAcceptable as refused:
         return tuple(_rejected(asker, port, refused) for port in ports)
-    return tuple(_asked(service, asker, port, options, warnings, settings) for port in ports)
+    asked = (_asked(service, asker, port, address, options, warnings, settings) for port in ports)
+    return tuple(asked)
 
 
-def _rejected(asker: Asker, port: ServicePort, refused: NotAcceptable) -> Verdict:
+def _rejected(asker: Asker, port: ServicePort, refused: NotAcceptable, address: str = "") -> Verdict:
     who = asker._replace(section=port.name)
-    return Verdict(asker=who, port=port.port, reason=refused.reason, message=refused.message)
+    return Verdict(asker=who, port=port.port, reason=refused.reason, message=refused.message, address=address)
 
 
 def _asked(  # noqa: PLR0913, PLR0917 - what a port asks for, and what all do
     service: Service,
     asker: Asker,
     port: ServicePort,
+    address: str,
     options: RouteOptions,
     warnings: tuple[str, ...],
     settings: AdmissionSettings,
 ) -> Request | Verdict:
     try:
-        check_port(port.port, settings)
+        check_port(port.port, settings, address)
     except NotAcceptable as refused:
-        return _rejected(asker, port, refused)
+        return _rejected(asker, port, refused, address)
     return Request(
         asker=asker._replace(section=port.name),
         port=port.port,
+        address=address,
         shares_port=False,
         host=None,
         created=service.metadata.creation_timestamp or None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence, Set  # noqa: PYI025 - as it is called in collections.abc
 from dataclasses import dataclass
 
+from router.admission.address_use import NOBODY, AddressUse
 from router.admission.claims import Claim, Loss, decide_host, decide_port, domain_of, host_loss
 from router.admission.domains import Domain, Domains
 from router.admission.journal import Touched
@@ -40,6 +41,7 @@ class ClaimBook:
         served: whom this replica serves already, which counts where no PortClaim says who holds a place.
         owns_domains: whether hosts and the wildcard over them must be of one namespace.
         overlapping: the names of addresses that overlap with ``--bind-address``.
+        address_use: says who may come to use which address.
     """
 
     def __init__(  # noqa: PLR0913 - what a decision goes by
@@ -51,9 +53,10 @@ class ClaimBook:
         *,
         owns_domains: bool = True,
         overlapping: Collection[str] = (),
+        address_use: AddressUse = NOBODY,
     ) -> None:
         self._sni_port = sni_port
-        self._lines = Lines(ledger, served, overlapping)
+        self._lines = Lines(ledger, served, overlapping, address_use)
         self._overlapping = overlapping
         self._owns_domains = owns_domains
         self._domains = Domains()
@@ -186,7 +189,9 @@ class ClaimBook:
         queue, barred = self._lines.of_port(port, claims.values())
         owns, overlapping = self._owns_domains, self._overlapping
         decided = {**decide_port(queue, owns_domains=owns, overlapping=overlapping), **barred}
-        for asker, rejection in decided.items():
+        for asker, lost in decided.items():
+            # Who lost it and could not come back is told so, now as ever after.
+            rejection = (self._lines.address_refusal(claims[asker]) or lost) if lost is not None else None
             if self._port_rejections.get(asker) != rejection:
                 changed.add(asker)
                 if rejection is None:

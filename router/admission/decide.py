@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from router.admission.address_use import AddressUse
 from router.admission.autos import Autos, Wish
 from router.admission.claim_book import ClaimBook, ClaimOutcome
 from router.admission.conclusion import Entry, concluded
@@ -73,6 +74,7 @@ class Admission:
         self._own_addresses = self._settled_addresses
         self._names = ExternalNames.of(settings)
         self._name_book = NameBook()
+        self._address_use = AddressUse(default=settings.default_addresses)
         self._claims = ClaimBook(
             settings.sni_port,
             sni_port_options(settings.defaults),
@@ -80,6 +82,7 @@ class Admission:
             served,
             owns_domains=not settings.disable_namespace_ownership_check,
             overlapping=settings.overlapping,
+            address_use=self._address_use,
         )
         self._notes = Notes(settings.sni_port)
         self._autos = (
@@ -270,7 +273,8 @@ class Admission:
         )
         self._loops.enter(asker, entry.destination)
         if self._autos is not None and request.auto:
-            is_ready = not isinstance(entry.destination, Rejection)
+            may_use = self._address_use.refusal(asker.namespace, request.address) is None
+            is_ready = may_use and not isinstance(entry.destination, Rejection)
             self._autos.ask(asker, Wish(request.created, request.address, is_ready), self._claims.place_of(asker))
         else:
             self._leave_autos(asker)
@@ -319,7 +323,8 @@ class Admission:
 
     def _claim_outcome(self, asker: Asker, entry: Entry) -> ClaimOutcome:
         if self._autos is not None and entry.is_portless:
-            return ClaimOutcome(rejection=self._autos.rejection(asker))
+            refusal = self._address_use.refusal(asker.namespace, entry.request.address)
+            return ClaimOutcome(rejection=refusal or self._autos.rejection(asker))
         return self._claims.outcome(asker)
 
     def _publish(self) -> Outcome:

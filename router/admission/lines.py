@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from msgspec.structs import replace
 
+from router.admission.address_use import NOBODY, AddressUse
 from router.admission.claims import NEWCOMER, SERVED, Claim, Rank, holder_rank
 from router.admission.ledger import Ledger
 from router.admission.places import SNI, Hold, Place, Reservation
@@ -24,10 +25,18 @@ class Lines:
         ledger: who holds what, and for whom it is reserved.
         served: whom this replica serves already.
         overlapping: the names of addresses that overlap with ``--bind-address``.
+        address_use: says who may come to use which address.
     """
 
-    def __init__(self, ledger: Ledger, served: Mapping[Place, Asker], overlapping: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        served: Mapping[Place, Asker],
+        overlapping: Collection[str] = (),
+        address_use: AddressUse = NOBODY,
+    ) -> None:
         self._ledger = ledger
+        self._address_use = address_use
         self._overlapping = overlapping
         self.served: dict[Place, Asker] = dict(served)
         """Who has which place."""
@@ -49,8 +58,12 @@ class Lines:
             if bar is not None:
                 barred[claim.asker] = _refusal(place, bar)
                 continue
-            there[claim.asker] = claim
             rank = self._port_rank(claim, place, holds)
+            # Who has it keeps it.
+            if rank == NEWCOMER and (refusal := self.address_refusal(claim)) is not None:
+                barred[claim.asker] = refusal
+                continue
+            there[claim.asker] = claim
             queue.append(claim if rank == NEWCOMER else replace(claim, port_rank=rank))
         queue += [Claim.remembered(hold) for hold in holds.values() if self._is_remembered(hold, there)]
         return queue, barred
@@ -67,6 +80,10 @@ class Lines:
         if hold is not None and hold.asker not in line and self._ledger.bars(place, hold.asker) is None:
             line[hold.asker] = Claim.remembered(hold)
         return line
+
+    def address_refusal(self, claim: Claim) -> Rejection | None:
+        """Say why who does not hold it yet may not have a port of the address that is claimed; None if he may."""
+        return self._address_use.refusal(claim.asker.namespace, claim.address)
 
     def bar(self, place: Place, asker: Asker) -> str:
         """Say for whom a place is reserved, and by which PortClaim, that an asker is kept out of; empty if it is not."""

@@ -22,6 +22,7 @@ PREFIX = "haproxy.router.openshift.io/"
 
 EXTERNAL_TCP_PORT = f"{PREFIX}external-tcp-port"
 EXTERNAL_TCP_PORT_SNI = f"{PREFIX}external-tcp-port-sni"
+EXTERNAL_ADDRESS = f"{PREFIX}external-address"
 ROUTER_NAME = f"{PREFIX}router-name"
 WZH_ROUTER_NAME = f"{PREFIX}wzh-router-name"
 BALANCE = f"{PREFIX}balance"

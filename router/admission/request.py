@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from router.admission.forms import Form, integer, read
-from router.admission.options import EXTERNAL_TCP_PORT, ROUTER_NAME, WZH_ROUTER_NAME, RouteOptions
+from router.admission.options import EXTERNAL_ADDRESS, EXTERNAL_TCP_PORT, ROUTER_NAME, WZH_ROUTER_NAME, RouteOptions
 from router.admission.text import is_dns_label, is_dns_subdomain, shown
 from router.admission.verdicts import NotAcceptable, Reason
 from router.model import Asker
@@ -89,19 +89,48 @@ def check_names(kind: str, key: ObjectKey) -> None:
         )
 
 
-def check_port(port: int | None, settings: AdmissionSettings) -> None:
+def read_address(annotations: Mapping[str, str], settings: AdmissionSettings, *, claims_port: bool) -> str:
+    """Give the name of the address that a port shall be of; empty is ``--bind-address``.
+
+    Raises:
+        NotAcceptable: the router has none of that name, or no port is asked for.
+    """
+    name = annotations.get(EXTERNAL_ADDRESS)
+    if name is None:
+        return ""
+    if name not in settings.addresses:
+        known = f"this router has {', '.join(settings.addresses) or 'none'} (--address)"
+        raise NotAcceptable(
+            Reason.INVALID_ANNOTATION,
+            f"annotation {EXTERNAL_ADDRESS} is {shown(name)}; it must be the name of an address, and {known}",
+        )
+    if not claims_port:
+        raise NotAcceptable(
+            Reason.INVALID_ANNOTATION,
+            f"annotation {EXTERNAL_ADDRESS} says of which address the port is, and needs {EXTERNAL_TCP_PORT}",
+        )
+    return name
+
+
+def check_port(port: int | None, settings: AdmissionSettings, address: str = "") -> None:
     """Refuse ports that nobody may have.
+
+    Args:
+        port: the port.
+        settings: what may be served.
+        address: the name of the address that the port is of; empty is ``--bind-address``.
 
     Raises:
         NotAcceptable: it is the router's, reserved or not allowed.
     """
     if port is None:
         return
-    if port == settings.sni_port:
+    named = settings.addresses[address] if address else None
+    if port == settings.sni_port and (named is None or named.overlaps):
         raise NotAcceptable(
             Reason.PORT_RESERVED, f"port {port} is the router's own, for Routes that are told apart by SNI"
         )
-    if port in settings.reserved_ports:
+    if port in (settings.reserved_ports if named is None else named.reserved_ports):
         raise NotAcceptable(
             Reason.PORT_RESERVED, f"port {port} is reserved, for the router itself or for the node that it runs on"
         )

@@ -15,6 +15,7 @@ from router.admission.request import (
     check_names,
     check_port,
     displayed_host,
+    read_address,
     read_external_port,
 )
 from router.admission.termination import NO_CREDENTIALS, Credentials, Termination, read_termination, read_tls
@@ -42,6 +43,7 @@ def read_route(
     """Read a Route of ours; a Verdict is the rejection of one that is not acceptable whatever else there is."""
     key, asker = route.key, Asker.route(*route.key, route.metadata.uid)
     port: int | None = None
+    address = ""
     host: str | None = None
     annotations = annotations_of(route.metadata)
     try:
@@ -49,7 +51,8 @@ def read_route(
         port, auto = read_external_port(annotations, settings)
         host = _read_host(route)
         _check_wildcard(host, settings)
-        check_port(port, settings)
+        address = read_address(annotations, settings, claims_port=port is not None or auto)
+        check_port(port, settings, address)
         termination = read_termination(route)
         passthrough = termination is Termination.PASSTHROUGH
         shares_port = _read_shares_port(route, port, host, passthrough=passthrough)
@@ -69,10 +72,11 @@ def read_route(
         # A key that was mistyped is often why: external-tcp-prot leaves the Route without a port.
         near = [each for each in near_keys(annotations)[:1] if shown(each.key) not in refused.message]
         message = "; ".join((refused.message, *told(near)))
-        return Verdict(asker=asker, port=port, host=asked_host, reason=refused.reason, message=message)
+        return Verdict(asker=asker, port=port, host=asked_host, reason=refused.reason, message=message, address=address)
     return Request(
         asker=asker,
         port=port,
+        address=address,
         shares_port=shares_port,
         host=host,
         # "null" in a manifest may arrive as the empty text.

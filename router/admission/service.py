@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from msgspec.structs import replace
+
 from router.admission.balanced import MAX_PORTS, read_balanced
 from router.admission.external_names import EXTERNAL_NAME
 from router.admission.forms import BOOLEAN, read
@@ -24,6 +26,7 @@ from router.admission.request import (
     check_auto,
     check_names,
     check_port,
+    read_address,
 )
 from router.admission.target_port import is_tcp
 from router.admission.text import shown
@@ -97,6 +100,7 @@ def read_service(service: Service, settings: AdmissionSettings) -> tuple[Request
         check_names(SERVICE_KIND, service.key)
         _check_type(service, settings)
         ports = _read_ports(service, annotations)
+        address = read_address(annotations, settings, claims_port=True)
         _check_needs_no_host(annotations)
         options = read_options(annotations, settings.defaults, claims_port=True)
         warnings = (*read_near_keys(annotations, SERVICE_KIND), *options.warnings)
@@ -110,14 +114,15 @@ def read_service(service: Service, settings: AdmissionSettings) -> tuple[Request
         try:
             if section:
                 _check_section(service, section)
-            check_port(port, settings)
+            check_port(port, settings, address)
             if port is None:
                 check_auto(settings)
         except NotAcceptable as refused:
-            asked.append(Verdict(asker=who, port=port, reason=refused.reason, message=refused.message))
+            asked.append(Verdict(asker=who, port=port, reason=refused.reason, message=refused.message, address=address))
         else:
             left_out = tuple(_not_served(service)) if not section else ()
-            asked.append(_request(service, who, port, options, (*warnings, *left_out)))
+            request = _request(service, who, port, options, (*warnings, *left_out))
+            asked.append(replace(request, address=address) if address else request)
     return tuple(asked)
 
 

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     PORT_RESERVED = "PortReserved"
     PORT_NOT_ALLOWED = "PortNotAllowed"
     PORT_ALREADY_CLAIMED = "PortAlreadyClaimed"
+    ADDRESS_NOT_ALLOWED = "AddressNotAllowed"
     PORT_UNAVAILABLE = "PortUnavailable"
     ALLOCATING = "Allocating"
     """It asks for any port, and its PortClaim is being written: a matter of milliseconds, as a rule."""

@@ -14,13 +14,14 @@ import structlog
 
 from router import __version__, logs
 from router.admission.places import Place
-from router.admission.pool import PortPool
 from router.cli.external_names import look_up
 from router.cli.generations import generations
 from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
 from router.cli.metrics import Protection, haproxy_metrics, protection
 from router.cli.own_addresses import machine_of, reached_by
 from router.cli.policies import watch_policies
+from router.cli.pool import pool_of
+from router.cli.presence import follow_addresses
 from router.cli.run_settings import RunSettings
 from router.cli.tls import follow_tls_files
 from router.cluster.machine import MachineInput
@@ -53,6 +54,7 @@ from router.reconcile.controller import Controller
 from router.reconcile.hooks import Reporter, unheard
 from router.reconcile.judge import Judge
 from router.reconcile.level import Leveler
+from router.reconcile.presence import FittedPool
 from router.reconcile.room import Room
 from router.reconcile.state_dir import StateDir
 from router.reconcile.timing import Timing
@@ -130,11 +132,10 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     level = Leveler(judge, state)
     stack.callback(level.stop)
     limiter = ConnectionLimiter(settings)
-    pool = PortPool(options.allowed("--port-pool", options.port_pool), options.sni_pool, admission.defaults)
-    room = Room(lambda: _for_files(haproxy, binary, settings), pool.sections)
     metrics = makes.metrics(binary.build, lambda: haproxy.is_up)
-    metrics.compare_versions(lambda: bool(haproxy.other_version))
-    metrics.show_limits(lambda: limiter.in_force)
+    addresses = follow_addresses(settings, store.wake, metrics, stack)
+    pool = FittedPool(pool_of(options, admission), addresses.presence)
+    room = Room(lambda: _for_files(haproxy, binary, settings), pool.sections, addresses.sizes)
     won, reporters = _won(cluster, state, stack)
     controller = Controller(
         store=store,
@@ -145,6 +146,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
         load_templates=renderer,
         observer=metrics,
         room=room,
+        presence=addresses.presence,
         timing=Timing(
             reload_interval_s=options.reload_interval / 1000,
             namespace_reloads=(30, options.reload_interval / 100),
@@ -155,16 +157,21 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     )
     source, input_problems = _source(options, followed, store, metrics, stack, makes)
     readiness = Readiness(
-        lambda: controller.snapshot, lambda: haproxy.takes_traffic, lambda: haproxy.kept_ports, input_problems
+        lambda: controller.snapshot,
+        lambda: haproxy.takes_traffic,
+        lambda: haproxy.kept_ports,
+        input_problems,
+        addresses.notes,
     )
     metrics.show_readiness(readiness.now)
-    _show(metrics, room, controller)
-    pages = _pages(
-        controller,
-        metrics,
-        _sessions(options, settings, cluster, store, controller, stack),
+    _show(metrics, room, controller, haproxy, limiter)
+    table = PortsPage(
+        lambda: controller.snapshot,
+        _sessions(options, settings, cluster, store, controller, stack).current,
         reached_by(options, cluster),
+        addresses.present,
     )
+    pages: dict[str, Callable[[], Page]] = {"/metrics": lambda: Page(metrics.exposition(), METRICS), "/ports": table}
 
     def liveness() -> Health:
         return _alive(controller, haproxy)
@@ -212,8 +219,10 @@ def _sessions(  # noqa: PLR0913, PLR0917 - who wants to know, and what for
     return counts
 
 
-def _show(metrics: Metrics, room: Room, controller: Controller) -> None:
+def _show(metrics: Metrics, room: Room, controller: Controller, haproxy: Haproxy, limiter: ConnectionLimiter) -> None:
     """Show what is of the process as a whole."""
+    metrics.compare_versions(lambda: bool(haproxy.other_version))
+    metrics.show_limits(lambda: limiter.in_force)
     metrics.show_ports_to_give(lambda: controller.ports_to_give)
     show_files(metrics.registry, room.now)
     show_threads(metrics.registry, SUPERVISOR)
@@ -338,12 +347,3 @@ def _alive(controller: Controller, haproxy: Haproxy) -> Health:
         dead_threads=SUPERVISOR.problems,
         failed_turns=controller.failed_turns,
     )
-
-
-def _pages(
-    controller: Controller, metrics: Metrics, sessions: SessionCounts, hostname: Callable[[], str | None]
-) -> dict[str, Callable[[], Page]]:
-    return {
-        "/metrics": lambda: Page(metrics.exposition(), METRICS),
-        "/ports": PortsPage(lambda: controller.snapshot, sessions.current, hostname),
-    }

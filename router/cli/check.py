@@ -33,6 +33,7 @@ from router.model import ROUTE_KIND, SERVICE_KIND
 from router.objects.store import Objects
 from router.observe.ports import PortRow, port_rows
 from router.reconcile.judge import Accepted, Failed, Judge
+from router.reconcile.presence import everywhere
 from router.reconcile.set_aside import Asides, without
 from router.reconcile.state_dir import StateDir
 from router.render import Rendered, Renderer, TemplateSet
@@ -112,11 +113,12 @@ def _judged(outcome: Outcome, templates: TemplateSet, settings: RenderSettings, 
     judge = Judge(lambda config: check_config(binary, config, _CHECK_DEADLINE_S), state)
     renderer = Renderer(templates, settings)
     refused = Asides({}, {})
-    _raise_what_fails_for_all(renderer.render(outcome.model))
+    presence = everywhere(settings.addresses)
+    _raise_what_fails_for_all(renderer.render(presence.fit(outcome.model)))
     try:
         while True:
             left = without(outcome, refused)
-            judged = judge.judge(renderer, left.model)
+            judged = judge.judge(renderer, presence.fit(left.model))
             if isinstance(judged, Accepted):
                 return left
             if isinstance(judged, Failed):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from router.cli.named_addresses import NamedAddressType
 from router.cli.types import (
     AddressType,
     CountType,
@@ -44,6 +45,12 @@ ADMISSION = (
     option("--ports", type=PortRangesType(), default="1024-65535", help="Ports that Routes may ask for."),
     option("--reserved-ports", type=PortRangesType(), default=None, show_default="none; with --host-network those of OpenShift's nodes",
            help="Ports that no Route gets, beside the router's own."),
+    option("--address", "addresses", env="TCP_ROUTER_ADDRESSES", type=NamedAddressType(), multiple=True, show_default="none",
+           help="An address that ports can be of, by a name for annotations: NAME=IP[,IP], of one node or of one after the other; repeatable."),
+    option("--address-default-allowed", type=LabelType(), multiple=True, show_default="none",
+           help="Name of an address that namespaces may use of which no policy says otherwise; repeatable."),
+    option("--address-reserved-ports", type=PortRangesType(), default=None, show_default="those of --reserved-ports",
+           help="Ports that no Route gets on an address of --address, in the place of --reserved-ports."),
     option("--host-network/--no-host-network", default=False,
            help="The router runs on the host's network: reserve the ports that OpenShift nodes use themselves."),
     option("--on-premises/--no-on-premises", default=False,

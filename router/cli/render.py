@@ -14,6 +14,7 @@ from router.cli.inputs import PATHS, load_objects
 from router.cli.options import ADMISSION, HTTP, RENDER, with_options
 from router.cli.run_settings import ServingSettings
 from router.model import Asker
+from router.reconcile.presence import everywhere
 from router.render import Renderer, TemplateSet
 
 _HELP = """\
@@ -38,7 +39,9 @@ def render(paths: tuple[Path, ...], **values: Any) -> None:
     options = ServingSettings(**values)
     objects, problems = load_objects(paths, options.tls_files().first())
     outcome = Admission(options.admission()).update(objects, objects.everything())
-    rendered = Renderer(TemplateSet.load(options.template_dir), options.render()).render(outcome.model)
+    settings = options.render()
+    model = everywhere(settings.addresses).fit(outcome.model)
+    rendered = Renderer(TemplateSet.load(options.template_dir), settings).render(model)
     click.echo(rendered.config, nl=False)
     for asker, verdict in outcome.verdicts.items():
         became = "admitted" if verdict.admitted else f"rejected: {verdict.reason}: {verdict.message}"

@@ -15,6 +15,7 @@ from router.cli import memory
 from router.cli.assemble import Router, assemble
 from router.cli.exits import clear_errors
 from router.cli.metrics import METRICS_OPTIONS
+from router.cli.named_addresses import NamedRangesType
 from router.cli.options import (
     ADMISSION,
     CLUSTER,
@@ -51,6 +52,8 @@ RUN = (
            help="Least time between two reloads; the first runs at once."),
     option("--port-pool", type=PortRangesType(), default="", show_default="none",
            help="Ports that HAProxy has in advance and keeps closed, so that a Route is served on one without a reload."),
+    option("--address-port-pool", type=NamedRangesType(), multiple=True, show_default="none",
+           help="The same for ports of an address of --address: NAME=RANGES; repeatable."),
     option("--sni-pool", type=click.IntRange(0, 10_000), default=0,
            help="Backends that HAProxy has in advance, so that so many more Routes on shared ports are served without a reload."),
     option("--resolver", "resolvers", type=ResolverType(), multiple=True, show_default="those of /etc/resolv.conf",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from router.admission.reserved_ports import HOST_NETWORK_PORTS, ON_PREMISES_PORTS
+from router.cli.named_addresses import Named, addresses_of, check_known, for_admission
 from router.cluster.tls_files import TlsFiles
 from router.errors import SettingsError
 from router.model import Balance
@@ -28,6 +29,9 @@ class ServingSettings:
     ports: PortRanges
     reserved_ports: PortRanges | None
     auto_ports: PortRanges
+    addresses: tuple[Named, ...]
+    address_default_allowed: tuple[str, ...]
+    address_reserved_ports: PortRanges | None
     host_network: bool
     on_premises: bool
     sni_port: int
@@ -92,6 +96,10 @@ class ServingSettings:
         if reserved is None:
             on_nodes = HOST_NETWORK_PORTS | ON_PREMISES_PORTS if self.on_premises else HOST_NETWORK_PORTS
             reserved = on_nodes if self.host_network else PortRanges(())
+        addresses = addresses_of(self.addresses, self.ip_mode)
+        check_known("--address-default-allowed", self.address_default_allowed, addresses)
+        of_addresses = self.address_reserved_ports if self.address_reserved_ports is not None else reserved
+        own_places = [self.http_address, *((each, self.tcp_health_port) for each in self.bind_addresses or ("::",))]
         return AdmissionSettings(
             router_name=self.router_name,
             ledger=self.ledger_name,
@@ -108,6 +116,8 @@ class ServingSettings:
             own_addresses=frozenset(self.bind_addresses),
             listens_everywhere=self.listens_everywhere,
             own_ports=frozenset(own_ports),
+            addresses=for_admission(addresses, self.bind_addresses, of_addresses, own_places),
+            default_addresses=frozenset(self.address_default_allowed),
             defaults=RouteDefaults(
                 balance=self.balance,
                 timeout_tunnel_ms=self.default_tunnel_timeout,
@@ -152,6 +162,7 @@ class ServingSettings:
             state_dir=self.state_dir.absolute(),
             ip_mode=mode,
             bind_addresses=tuple(dict.fromkeys(self.bind_addresses)),
+            addresses=addresses_of(self.addresses, mode),
             log_address=self.log_address,
             log_json=log_json,
             tcp_user_timeout_ms=self.tcp_user_timeout,
@@ -173,6 +184,7 @@ class RunSettings(ServingSettings):
     manifests: Path | None
     reload_interval: int
     port_pool: PortRanges
+    address_port_pool: tuple[tuple[str, PortRanges], ...]
     sni_pool: int
     check_network_policies: bool
     resolvers: tuple[tuple[str, int], ...]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import ip_address
 
 _ROUTE = 0  # NETLINK_ROUTE
-_GET_ADDRESS, _NEW_ADDRESS, _DONE, _ERROR = 22, 20, 3, 2  # message types
+_GET_ADDRESS, _NEW_ADDRESS, _DELETED_ADDRESS, _DONE, _ERROR = 22, 20, 21, 3, 2  # message types
+_IPV4_ADDRESSES, _IPV6_ADDRESSES = 0x10, 0x100  # RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR
 _REQUEST_DUMP = 0x301  # NLM_F_REQUEST | NLM_F_DUMP
 _ADDRESS, _LOCAL = 1, 2  # attributes: of a point-to-point interface the first is the other side's
 _HEAD = struct.Struct("=IHHII")
@@ -39,6 +41,44 @@ def interface_addresses() -> frozenset[str]:
                     raise OSError(code, os.strerror(code))
                 if kind == _NEW_ADDRESS and (address := _address(body)) is not None:
                     found.add(address)
+
+
+def watch_addresses() -> socket.socket:
+    """Give a socket on which the kernel tells of addresses that come and go.
+
+    Raises:
+        OSError: the kernel does not tell.
+    """
+    watch = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, _ROUTE)
+    try:
+        watch.bind((0, _IPV4_ADDRESSES | _IPV6_ADDRESSES))
+    except OSError:
+        watch.close()
+        raise
+    return watch
+
+
+def concerns(watch: socket.socket, addresses: Collection[str], settles_s: float) -> bool:
+    """Take what was told on such a socket, and say whether it may be about one of some addresses.
+
+    Args:
+        watch: the socket, on which there is something.
+        addresses: in their canonical spelling.
+        settles_s: how long to wait for more after something that is.
+    """
+    is_concerned = False
+    while True:
+        try:
+            received = watch.recv(_LARGEST)
+        except BlockingIOError:
+            if not is_concerned or not select.select([watch], [], [], settles_s)[0]:
+                return is_concerned
+            continue
+        except OSError:
+            # More came than there is room for (ENOBUFS): nobody knows what.
+            return True
+        told = (_address(body) for kind, body in _messages(received) if kind in {_NEW_ADDRESS, _DELETED_ADDRESS})
+        is_concerned = any(each is None or each in addresses for each in told) or is_concerned
 
 
 def _messages(received: bytes) -> Iterator[tuple[int, bytes]]:

@@ -6,11 +6,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from router.errors import HaproxyError
 from router.haproxy.control import Serving
-from router.haproxy.generations import NOBODY, Others
+from router.haproxy.generations import NOBODY, Others, kernel
+from router.haproxy.generations.neighbours import only_own
 from router.haproxy.process.binary import HaproxyBinary
 from router.haproxy.process.check import CheckResult, check_config
-from router.haproxy.process.ports import PortProblem, by_ip, less_shared, probe
+from router.haproxy.process.ports import Obstacle, PortProblem, by_ip, less_shared, probe
 from router.haproxy.talk import listeners, stats
 from router.model import Bind
 from router.settings import RenderSettings
@@ -54,6 +56,7 @@ class NewestWorker:
         found: dict[Bind, str] = {}
         for ip, ports, hosts in by_ip(wanted, self._settings.bind_addresses):
             problems = self._in_the_way(ip, probe(ports, self._settings.ip_mode, hosts))
+            problems = self._beside_own(problems, hosts)
             problems = less_shared(problems, self._others, self._settings.ip_mode, hosts)
             found.update((Bind(port, ip), problem.text) for port, problem in problems.items())
         return found
@@ -61,6 +64,18 @@ class NewestWorker:
     def _in_the_way(self, ip: str, problems: Mapping[int, PortProblem]) -> Mapping[int, PortProblem]:  # noqa: ARG002 - for those who know more
         """Leave out what a HAProxy of ours can do all the same."""
         return problems
+
+    def _beside_own(self, problems: Mapping[int, PortProblem], hosts: Collection[str]) -> Mapping[int, PortProblem]:
+        """Leave out the ports that our HAProxy has on other addresses alone, as far as these are named ones."""
+        in_use = [port for port, each in problems.items() if each.obstacle is Obstacle.IN_USE]
+        if not in_use or not self._settings.addresses:
+            return problems
+        try:
+            own = only_own(in_use, hosts or kernel.WILDCARDS, self.listening())
+        except (OSError, HaproxyError):
+            # It is not there, or has nothing to hand out.
+            return problems
+        return {port: each for port, each in problems.items() if port not in own}
 
     @property
     def may_become_free(self) -> bool:

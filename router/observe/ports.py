@@ -36,6 +36,8 @@ class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Where clients reach it, ``hostname:port``, if the router knows its name."""
     external_address: str | None
     """The name of the address that the port is of; None for those that the router is bound to."""
+    on_this_node: bool | None
+    """Whether this router's node has the address; None for those that the router is bound to, and where it is not known."""
     verdict: str
     reason: str | None
     message: str
@@ -52,6 +54,7 @@ def port_rows(
     model: Model | None,
     canonical_hostname: str | None = None,
     now: Mapping[str, BackendNow] | None = None,
+    present: Mapping[str, bool] | None = None,
 ) -> list[PortRow]:
     """Give a row per asker of ours, sorted by port (those without one last), then namespace, name, kind and section.
 
@@ -60,6 +63,7 @@ def port_rows(
         model: what HAProxy serves; None while it serves nothing, and then no row has servers.
         canonical_hostname: the name by which clients reach the router, if it is known.
         now: what each backend has; None if HAProxy does not say.
+        present: which named addresses the node has, as far as that is known.
     """
     backends = {section.asker: section.backend for section in model.routes} if model else {}
     rows = []
@@ -78,6 +82,7 @@ def port_rows(
                 host=verdict.host,
                 address=_reached_at(verdict, canonical_hostname),
                 external_address=verdict.address or None,
+                on_this_node=present.get(verdict.address) if present is not None else None,
                 verdict="admitted" if verdict.admitted else "rejected",
                 reason=str(verdict.reason) if verdict.reason is not None else None,
                 message=verdict.message,

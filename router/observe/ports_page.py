@@ -22,6 +22,7 @@ class PortsPage:
         snapshot: gives the controller's last.
         backends: gives what each backend has now, the same mapping while nothing newer is known.
         canonical_hostname: gives the name by which clients reach the router, or its address; None where neither is known.
+        present: gives which named addresses the node has.
     """
 
     def __init__(
@@ -29,24 +30,32 @@ class PortsPage:
         snapshot: Callable[[], Snapshot],
         backends: Callable[[], Mapping[str, BackendNow] | None],
         canonical_hostname: Callable[[], str | None],
+        present: Callable[[], Mapping[str, bool]] = dict,
     ) -> None:
         self._snapshot = snapshot
         self._backends = backends
         self._canonical_hostname = canonical_hostname
+        self._present = present
         self._lock = threading.Lock()
-        self._made_of: tuple[Snapshot, Mapping[str, BackendNow] | None, str | None] | None = None
+        self._made_of: tuple[object, ...] | None = None
         self._page = Page(b"")
 
     def __call__(self) -> Page:
         """Give the page; those who ask at the same time wait for one."""
         with self._lock:
             snapshot, counts, hostname = self._snapshot(), self._backends(), self._canonical_hostname()
+            present = self._present()
             made_of = self._made_of
-            if made_of is None or made_of[0] is not snapshot or made_of[1] is not counts or made_of[2] != hostname:
+            if (
+                made_of is None
+                or made_of[0] is not snapshot
+                or made_of[1] is not counts
+                or made_of[2:] != (hostname, present)
+            ):
                 by_backend = by_own_backend(snapshot, counts)
-                rows = port_rows(snapshot.verdicts, snapshot.applied, hostname, by_backend)
+                rows = port_rows(snapshot.verdicts, snapshot.applied, hostname, by_backend, present)
                 self._page = Page(_encode(rows) + b"\n", JSON)
-                self._made_of = (snapshot, counts, hostname)
+                self._made_of = (snapshot, counts, hostname, present)
             return self._page
 
 

@@ -17,6 +17,7 @@ class Readiness:
         takes_traffic: says whether HAProxy is there.
         kept_ports: says on how many ports it serves by a configuration that was there before this router.
         input_problems: gives why inputs cannot be read now.
+        notes: gives what is worth knowing all the same.
     """
 
     def __init__(
@@ -25,11 +26,13 @@ class Readiness:
         takes_traffic: Callable[[], bool],
         kept_ports: Callable[[], int],
         input_problems: Callable[[], Iterable[str]] = tuple,
+        notes: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._snapshot = snapshot
         self._takes_traffic = takes_traffic
         self._kept_ports = kept_ports
         self._input_problems = input_problems
+        self._notes = notes
         self._is_withdrawn = False
 
     def withdraw(self) -> None:
@@ -42,4 +45,5 @@ class Readiness:
         if self._is_withdrawn:
             snapshot = replace(snapshot, stopping=True)
         takes_traffic, kept_ports = self._takes_traffic(), self._kept_ports()
-        return ready(snapshot, self._input_problems(), takes_traffic=takes_traffic, kept_ports=kept_ports)
+        health = ready(snapshot, self._input_problems(), takes_traffic=takes_traffic, kept_ports=kept_ports)
+        return replace(health, notes=(*health.notes, *self._notes()))

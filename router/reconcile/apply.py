@@ -12,7 +12,6 @@ from typing import Protocol
 
 import structlog
 
-from router.admission.pool import PortPool
 from router.errors import HaproxyError, TemplateError
 from router.haproxy.control import Control
 from router.haproxy.talk.server_states import NOTHING_DOWN, DownServers, NewServer, state_file
@@ -25,6 +24,7 @@ from router.reconcile.judge import Accepted, Failed, Judge, Refused, one_line
 from router.reconcile.level import Leveler
 from router.reconcile.new_worker import NewWorker
 from router.reconcile.port_refusals import at_spots, bind_refusals, refusals_at
+from router.reconcile.presence import Pool
 from router.reconcile.set_aside import Asides
 from router.reconcile.state_dir import StateDir
 from router.render import Rendered, Renderer
@@ -82,7 +82,7 @@ class Applier:
         state: StateDir,
         judge: Judge,
         worker: Worker,
-        pool: PortPool,
+        pool: Pool,
         level: Leveler,
         loaded: Callable[[], None] = lambda: None,
     ) -> None:

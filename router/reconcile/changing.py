@@ -14,7 +14,7 @@ import structlog
 from router.admission import Outcome
 from router.errors import HaproxyError
 from router.haproxy.control import Control
-from router.model import Bind, Model, Spot, spots
+from router.model import Model, Spot, spots
 from router.objects.store import Store
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.plan.running import Running
@@ -23,6 +23,7 @@ from router.reconcile.deciding import Deciding
 from router.reconcile.hooks import Observer
 from router.reconcile.judge import Failed, Refused
 from router.reconcile.pace import ReloadPace
+from router.reconcile.presence import Presence
 from router.reconcile.retries import SetAside
 from router.reconcile.room import Room
 from router.reconcile.set_aside import served_but_rejected, without
@@ -48,6 +49,7 @@ class Changer:
         templates: in use, and to be tried.
         observer: is told what happens.
         room: decides what HAProxy does without where it may not open enough files.
+        presence: knows which of the named addresses can be bound here.
         timing: when things are tried again.
     """
 
@@ -61,6 +63,7 @@ class Changer:
         templates: TemplateChoice,
         observer: Observer,
         room: Room,
+        presence: Presence,
         timing: Timing,
     ) -> None:
         self._store = store
@@ -70,6 +73,7 @@ class Changer:
         self._templates = templates
         self._observer = observer
         self._room = room
+        self._presence = presence
         self._timing = timing
         self._unknown: ReloadReason | None = None
         """Why nothing is known of what runs, where that is not that it starts."""
@@ -92,6 +96,12 @@ class Changer:
         """Take note of a HAProxy that is there again, with this; what it has not is brought to it at once."""
         self.running = running
         self._pace.hurry(time.monotonic())
+
+    def look_around(self) -> None:
+        """Take note of the addresses that this node has now."""
+        if self._presence.look():
+            # Clients of an address that came find nobody until its ports are bound.
+            self._pace.hurry(time.monotonic())
 
     def read_templates(self) -> None:
         """Look whether the template directory has others than those in use."""
@@ -131,7 +141,7 @@ class Changer:
         while self.pending:
             everything = without(outcome, self._set_aside.in_force())
             wanted = self._room.within(everything, self._served_model, self._store.objects)
-            match self._plan(wanted.model):
+            match self._plan(self._presence.fit(wanted.model)):
                 case NoChange():
                     self._serves(wanted)
                 case RuntimeUpdate() as todo:
@@ -153,7 +163,7 @@ class Changer:
             self._pace.hurry(time.monotonic())
 
     def _look(self, at_spots: tuple[Spot, ...]) -> Mapping[Spot, str]:
-        wanted = {Bind(spot.port): spot for spot in at_spots}
+        wanted = {bind: spot for spot in at_spots for bind in self._presence.binds_at(spot)}
         try:
             return {wanted[bind]: problem for bind, problem in self._haproxy.taken(wanted).items()}
         except HaproxyError as error:
@@ -218,7 +228,7 @@ class Changer:
         began_s = time.monotonic()
         # As in an update.
         former, self.running = self.running, None
-        result = self._applier.apply(self._templates.renderer, wanted.model, former)
+        result = self._applier.apply(self._templates.renderer, self._presence.fit(wanted.model), former)
         seconds = time.monotonic() - began_s
         causes = frozenset(reason.cause for reason in todo.reasons)
         self._deciding.reloaded(todo.reasons, time.monotonic())

@@ -18,6 +18,7 @@ from router.reconcile.apply import Applier
 from router.reconcile.changing import Changer
 from router.reconcile.deciding import Deciding, LookUp, no_look_up
 from router.reconcile.hooks import Observer, Propose, Reporter, unheard
+from router.reconcile.presence import Presence
 from router.reconcile.publishing import Publisher
 from router.reconcile.revival import Revival
 from router.reconcile.room import Room
@@ -45,6 +46,7 @@ class Controller:
         load_templates: reads the templates anew, after ``templates_changed``; raises TemplateError.
         observer: is told what happens.
         room: decides what HAProxy does without where it may not open enough files.
+        presence: knows which of the named addresses can be bound here.
         timing: when things are tried again.
         reporters: tell those who ask, and PortClaims, what became of them, where that is possible.
         look_up: is told which names are to be looked up, by the Services that say them; must not block.
@@ -63,6 +65,7 @@ class Controller:
         observer: Observer,
         room: Room,
         timing: Timing,
+        presence: Presence | None = None,
         reporters: Sequence[Reporter] = (),
         look_up: LookUp = no_look_up,
         propose: Propose = unheard,
@@ -85,6 +88,7 @@ class Controller:
             templates=self._templates,
             observer=observer,
             room=room,
+            presence=presence or Presence(),
             timing=timing,
         )
         self._turns = Turns(timing.failure_retry_s)
@@ -156,6 +160,7 @@ class Controller:
         if self._store.is_synced and self._revival.due_s is None:
             outcome = self._deciding.take(time.monotonic())
             self._publisher.propose(self._deciding)
+            self._changer.look_around()
             self._changer.bring(outcome)
             self._changer.delete_retired_servers()
         self._publish()

@@ -6,7 +6,7 @@ is room for again, with some to spare, has it loaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -48,9 +48,16 @@ class Room:
     Args:
         haproxy: gives the HAProxy and its limit, as they are now.
         pool: gives what would be declared beside a model.
+        ips: how many IP addresses each named address is.
     """
 
-    def __init__(self, haproxy: Callable[[], Haproxy], pool: Callable[[Model], Iterable[RouteSection]]) -> None:
+    def __init__(
+        self,
+        haproxy: Callable[[], Haproxy],
+        pool: Callable[[Model], Iterable[RouteSection]],
+        ips: Mapping[str, int] | None = None,
+    ) -> None:
+        self._ips = ips or {}
         self._haproxy = haproxy
         self._pool = pool
         self._saved: frozenset[Step] = frozenset()
@@ -63,7 +70,7 @@ class Room:
     def now(self) -> Files:
         """Say how it stands; any thread. Logs when little is left, and when there is enough again."""
         model, haproxy = self._model, self._haproxy()
-        return self._look(haproxy, descriptors.counts(model, self._pool(model)))
+        return self._look(haproxy, descriptors.counts(model, self._pool(model), self._ips))
 
     def review(self, outcome: Outcome) -> bool:
         """Decide anew, before a load; say whether other things are to be done without than before.
@@ -75,7 +82,7 @@ class Room:
 
     def _decide(self, model: Model, is_taken: Callable[[frozenset[Step]], bool]) -> bool:
         haproxy = self._haproxy()
-        of = descriptors.counts(model, self._pool(model))
+        of = descriptors.counts(model, self._pool(model), self._ips)
         before = (self._saved, self._fit)
         steps = descriptors.saved(haproxy, of, self._saved)
         if is_taken(steps):

@@ -11,6 +11,7 @@ import fcntl
 import os
 import socket
 import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,16 @@ def add_addresses(*addresses: str) -> None:
         with socket.socket() as any_socket:
             family_and_address = struct.pack("16sHH4s8x", name, socket.AF_INET, 0, socket.inet_aton(address))
             fcntl.ioctl(any_socket, _SIOCSIFADDR, family_and_address)
+
+
+def ip(*words: str) -> None:
+    """Run iproute2's command on the network that this thread is in."""
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+def bind_nonlocal(*, on: bool) -> None:
+    """Let sockets be bound to addresses that are not here, or not."""
+    Path("/proc/sys/net/ipv4/ip_nonlocal_bind").write_text(str(int(on)), encoding="ascii")
 
 
 def migrate_requests(*, on: bool) -> None:

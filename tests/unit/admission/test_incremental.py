@@ -21,7 +21,7 @@ from router.objects.published import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route, RouteTarget, RouteTLS
 from router.objects.store import Changes, Store
-from router.settings import AdmissionSettings, PortRanges
+from router.settings import AdmissionSettings, NamedAddress, PortRanges
 from tests.support.certificates import make
 from tests.unit.admission.builders import (
     NAMESPACE,
@@ -39,9 +39,18 @@ from tests.unit.admission.builders import (
 
 NAMES = st.sampled_from("abcd")
 SERVICE_NAMES = st.sampled_from(["x", "y", "z"])
-WILD = replace(SETTINGS, allow_wildcard_routes=True)
+WILD = replace(
+    SETTINGS,
+    allow_wildcard_routes=True,
+    addresses={
+        "inside": NamedAddress(ips=("10.0.0.1",)),
+        "outside": NamedAddress(ips=("10.0.0.2",), overlaps=False),
+        "nobodys": NamedAddress(ips=("10.0.0.3",)),
+    },
+    default_addresses=frozenset({"inside", "outside"}),
+)
 PORTS = st.sampled_from([None, 7000, 7001, 22, "auto", "auto"])
-AUTO = replace(SETTINGS, auto_ports=PortRanges(((7000, 7002),)))
+AUTO = replace(WILD, auto_ports=PortRanges(((7000, 7002),)))
 _MADE, _OTHER = make("a.example.com"), make("b.example.com")
 HOSTS = st.sampled_from(["", "a.example.com", "b.example.com", "-"])
 
@@ -76,9 +85,11 @@ ROUTES = st.builds(
                 f"{PREFIX}accept-proxy",
                 f"{PREFIX}accept-poxy",
                 f"{PREFIX}router-name",
+                f"{PREFIX}external-address",
+                f"{PREFIX}external-address",
             ]
         ),
-        st.sampled_from(["true", "true", "false", "nonsense"]),
+        st.sampled_from(["true", "true", "false", "nonsense", "inside", "inside", "outside", "nobodys"]),
         max_size=2,
     ),
     status=st.sampled_from([None, holding(7000), holding(7001, "a.example.com"), holding(host="a.example.com")]),

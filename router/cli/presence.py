@@ -1,0 +1,56 @@
+"""The named addresses of a running router, put together: what follows them, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from router.observe.metrics.router import Metrics
+from router.reconcile.presence import Here, Presence
+from router.settings import RenderSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """What there is of them; without any, nothing that costs something."""
+
+    presence: Presence
+    here: Callable[[], Here] = Here
+    by_name: Mapping[str, tuple[str, ...]] | None = None
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """How many IP addresses each is."""
+        return {name: len(ips) for name, ips in (self.by_name or {}).items()}
+
+    def present(self) -> Mapping[str, bool]:
+        """Say which are on this node, whole; any thread."""
+        here = self.here()
+        return {name: here.present.issuperset(ips) for name, ips in (self.by_name or {}).items()}
+
+    def notes(self) -> Iterator[str]:
+        """Say which are not on this node; any thread."""
+        here = self.here()
+        for name, ips in (self.by_name or {}).items():
+            absent = [ip for ip in ips if ip not in here.present]
+            if absent:
+                is_open = all(ip in here.bindable for ip in absent)
+                ports = "its ports are open here all the same" if is_open else "its ports are not open here"
+                yield f"address {name} ({', '.join(absent)}) is not on this node: {ports}"
+
+
+def follow_addresses(
+    settings: RenderSettings, changed: Callable[[], None], metrics: Metrics, stack: ExitStack
+) -> Addresses:
+    """Follow the addresses of ``--address``, if there are any."""
+    if not settings.addresses:
+        return Addresses(Presence())
+    from router.cluster.whereabouts import Whereabouts  # noqa: PLC0415 - where there are any
+    from router.observe.metrics.addresses import show_addresses  # noqa: PLC0415 - likewise
+
+    whereabouts = Whereabouts((ip for ips in settings.addresses.values() for ip in ips), changed)
+    stack.callback(whereabouts.stop)
+    whereabouts.start()
+    show_addresses(metrics.registry, settings.addresses, whereabouts.now)
+    return Addresses(Presence(settings.addresses, whereabouts.now), whereabouts.now, settings.addresses)
