@@ -22,8 +22,9 @@ from router.settings import MAX_PORT, AdmissionSettings
 
 EXTERNAL_NAME = "ExternalName"
 """The type of a Service."""
-MAX_ADDRESSES = 64
+MAX_ADDRESSES = 32
 """Of one name that are led to."""
+_MAX_LISTED = 5
 _ANY = "*"
 _BELOW = "*."
 
@@ -59,9 +60,13 @@ class ExternalNames:
         if not any(_covers(each, name) for each in self.allowed):
             return Rejection(
                 Reason.EXTERNAL_NAME_NOT_ALLOWED,
-                f"Service {shown_key(service)} leads to the name {name}, which is not allowed; allowed are {', '.join(self.allowed)}",
+                f"Service {shown_key(service)} leads to the name {name}, which is not allowed; allowed are {self._listed()}",
             )
         return name
+
+    def _listed(self) -> str:
+        more = f" and {len(self.allowed) - _MAX_LISTED} more" if len(self.allowed) > _MAX_LISTED else ""
+        return f"{', '.join(self.allowed[:_MAX_LISTED])}{more}"
 
 
 def spelled(name: str) -> str | None:

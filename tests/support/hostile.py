@@ -102,6 +102,7 @@ SERVICES = st.builds(
     annotations=st.sampled_from([None, {"idling.alpha.openshift.io/idled-at": "now"}]),
     type=st.sampled_from(["ClusterIP", "ExternalName"]) | ODD,
     cluster_ip=ADDRESSES,
+    external_name=st.sampled_from(["", "db.example.com", "DB.example.com."]) | NAMES | ODD,
     session_affinity=st.sampled_from(["None", "ClientIP"]) | ODD,
     ip_families=st.none() | st.lists(st.sampled_from(["IPv4", "IPv6"]) | ODD, max_size=2).map(tuple),
     ports=st.lists(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import msgspec
@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from router.admission.options import PREFIX
 from router.objects.core import Service, ServicePort
 from router.objects.discovery import Endpoint, EndpointPort, EndpointSlice, TargetRef
+from router.objects.kinds import KubernetesObject
+from router.objects.resolved import ResolvedName
 from router.objects.route import Route
+from router.settings import AdmissionSettings
 from tests.support.hostile import ADDRESSES, KEYS, NAMES, NUMBERS, ROUTES, SERVICES, SLICES, VALUES
-from tests.unit.admission.builders import admit, asker, endpoint, endpoint_slice, route, section_of, service
+from tests.unit.admission.builders import SETTINGS, admit, asker, endpoint, endpoint_slice, route, section_of, service
 
 SAFE = re.compile(r"[A-Za-z0-9._:/-]*")
 
@@ -39,9 +42,9 @@ def texts(value: Any) -> Iterator[str]:
             yield from texts(each)
 
 
-def check(*objects: Route | Service | EndpointSlice) -> None:
+def check(*objects: KubernetesObject, settings: AdmissionSettings = SETTINGS) -> None:
     """Decide, and look at everything that others rely on."""
-    outcome = admit(*objects, *UNRELATED)
+    outcome = admit(*objects, *UNRELATED, settings=settings)
     for text in texts(outcome.model):
         assert SAFE.fullmatch(text), text
     for section in outcome.model.routes:
@@ -55,7 +58,7 @@ def check(*objects: Route | Service | EndpointSlice) -> None:
             assert text.isprintable()
             assert len(text) < 1500
         assert verdict.host is None or (verdict.host.isascii() and verdict.host.isprintable())
-    alone = admit(*UNRELATED)
+    alone = admit(*UNRELATED, settings=settings)
     bystander = asker("bystander", "quiet")
     assert outcome.verdicts[bystander] == alone.verdicts[bystander]
     assert section_of(outcome, "bystander") == section_of(alone, "bystander")
@@ -67,6 +70,26 @@ def test_whatever_objects_say_costs_only_themselves(
 ) -> None:
     """Objects with arbitrary content: no exception, a clean model, and a bystander that notices nothing."""
     check(*routes, *services, *slices)
+
+
+@given(
+    st.lists(ROUTES, max_size=2),
+    st.lists(SERVICES, min_size=1, max_size=2),
+    st.lists(ADDRESSES, max_size=3),
+    st.sampled_from(["*", "*.example.com"]),
+)
+def test_whatever_a_dns_server_says_costs_only_whom_it_is_about(
+    routes: list[Route], services: list[Service], addresses: list[str], allowed: str
+) -> None:
+    """Services of whatever name, and whatever comes as its addresses."""
+    answers = [
+        ResolvedName(each.metadata, each.spec.external_name, tuple(addresses))
+        for each in services
+        if each.spec.external_name
+    ]
+    check(
+        *routes, *services, *answers, settings=replace(SETTINGS, external_names=(allowed,), external_names_private=True)
+    )
 
 
 @given(st.sampled_from(KEYS), VALUES)
