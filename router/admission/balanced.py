@@ -24,7 +24,7 @@ from router.admission.options import (
 )
 from router.admission.request import Request, Target, annotations_of, check_names, check_port, read_address
 from router.admission.target_port import is_tcp
-from router.admission.text import shown
+from router.admission.text import is_dns_label, shown
 from router.admission.verdicts import NotAcceptable, Reason, Verdict
 from router.model import SERVICE_KIND, Asker
 from router.objects.core import Service, ServicePort
@@ -99,6 +99,14 @@ def _check_ports(service: Service, ports: Sequence[ServicePort]) -> None:
     if not ports:
         has = f"it has {_listed(service.spec.ports or ())}" if service.spec.ports else "it has no ports"
         raise NotAcceptable(Reason.INVALID_PORT, f"the Service has no TCP port, and only TCP can be served; {has}")
+    names = [port.name for port in ports]
+    if len(ports) > 1 and (len(set(names)) < len(names) or "" in names):
+        raise NotAcceptable(
+            Reason.INVALID_PORT, f"each port of the Service needs a name of its own; it has {_listed(ports)}"
+        )
+    odd = next((name for name in names if name and not is_dns_label(name)), None)
+    if odd is not None:
+        raise NotAcceptable(Reason.INVALID_PORT, f"the Service's port is named {shown(odd)}, which is no DNS label")
     if len(ports) > MAX_PORTS:
         raise NotAcceptable(
             Reason.INVALID_PORT,

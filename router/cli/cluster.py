@@ -246,6 +246,8 @@ class Cluster:
                 queued=lambda: self.writer.queued,
                 claim_writes=lambda: self.claims.writer.writes() if self.claims is not None else {},
                 claims_queued=lambda: self.claims.writer.queued if self.claims is not None else 0,
+                service_writes=lambda: self.publishing.publisher.writes() if self.publishing is not None else None,
+                not_published=lambda: self.publishing.publisher.lacking if self.publishing is not None else 0,
             )
         )
         if self.publishing is not None:

@@ -106,6 +106,7 @@ class Publisher(LeadingWriter):
         """The last decision, and by what it was made: most looks find nothing new."""
         self._conflicts = Backoff(*_CONFLICT_S)
         self._notes: dict[int, PortNote] = {}
+        self._lacking = 0
         self._address = ""
 
     # Any thread
@@ -127,8 +128,13 @@ class Publisher(LeadingWriter):
         self._bell.ring()
 
     def writes(self) -> Mapping[str, int]:
-        """Give how many applies there were, by result (docs/services.md)."""
+        """Give how many applies there were, by result (docs/metrics.md)."""
         return dict(self._counts)
+
+    @property
+    def lacking(self) -> int:
+        """How many ports are served and cannot be had by the Service."""
+        return self._lacking
 
     # The writing thread
 
@@ -168,8 +174,8 @@ class Publisher(LeadingWriter):
         known = (served, service, refused)
         if self._decided is None or self._decided[0] != known:
             self._decided = known, decide(served, service, self._rules, refused)
+            self._note(self._decided[1])
         decision = self._decided[1]
-        self._note(decision)
         return (service, decision) if service is not None else None
 
     def _note(self, decision: Decision) -> None:
@@ -184,7 +190,7 @@ class Publisher(LeadingWriter):
         }
         changed.update(dict.fromkeys(self._notes.keys() - notes.keys()))
         if changed:
-            self._notes = notes
+            self._notes, self._lacking = notes, len(lacking)
             self.tell(changed)
 
     def _lacks(self, port: int, why: str) -> PortNote:

@@ -42,6 +42,9 @@ class ApiReadings:
     claim_writes: Callable[[], Mapping[str, int]] = dict
     """By result."""
     claims_queued: Callable[[], int] = lambda: 0
+    service_writes: Callable[[], Mapping[str, int] | None] = lambda: None
+    """By result; None without a Service in front to be kept level."""
+    not_published: Callable[[], int] = lambda: 0
 
 
 class ApiMetrics:
@@ -98,8 +101,20 @@ class _Readings(Collector):
         yield _by_result("tcp_router_status_writes", "Writes of Routes' status.", self._readings.status_writes())
         yield _by_result("tcp_router_events", "Events about Routes.", self._readings.events())
         yield from self._claims(kinds.get("portclaims"))
+        yield from self._published(self._readings.service_writes())
         yield GaugeMetricFamily(
             "tcp_router_status_queue", "Routes that wait for a look at their status.", value=self._readings.queued()
+        )
+
+    def _published(self, writes: Mapping[str, int] | None) -> Iterator[Metric]:
+        """Give the metrics of the Service in front, where there is one to be kept level."""
+        if writes is None:
+            return
+        yield _by_result("tcp_router_service_writes", "Writes of the Service in front of the router.", writes)
+        yield GaugeMetricFamily(
+            "tcp_router_ports_not_published",
+            "Ports that are served and cannot be had by the Service in front of the router.",
+            value=self._readings.not_published(),
         )
 
     def _claims(self, claims: KindState | None) -> Iterator[Metric]:

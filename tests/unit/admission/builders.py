@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
+
+from msgspec import structs
 
 from router.admission import Admission, Outcome, Verdict
 from router.admission.options import PREFIX
 from router.model import Asker, Backend, RouteSection, SharedFrontend
-from router.objects.core import Service, ServicePort, ServiceSpec
+from router.objects.core import CLASS_PREFIX, Service, ServicePort, ServiceSpec
 from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, TargetRef
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
@@ -163,6 +165,21 @@ def asking(name: str = "db", asks: str | None = "6620", *ports: ServicePort, **m
     own |= {PREFIX + key.replace("_", "-"): value for key, value in more.items() if key not in known}
     of_service = {"created": "2024-01-01T00:00:00Z", **{key: value for key, value in more.items() if key in known}}
     return service(name, *ports, annotations=own, **of_service)
+
+
+def balanced(
+    name: str, ports: Sequence[ServicePort], router: str = SETTINGS.router_name, ranges: tuple[str, ...] | None = None
+) -> Service:
+    """Make a Service of type LoadBalancer of a router's class."""
+    made = service(name, created="2024-01-01T00:00:00Z")
+    spec = structs.replace(
+        made.spec,
+        type="LoadBalancer",
+        ports=tuple(ports),
+        load_balancer_class=f"{CLASS_PREFIX}{router}",
+        load_balancer_source_ranges=ranges,
+    )
+    return structs.replace(made, spec=spec)
 
 
 def port_of_service(name: str, section: str = "", namespace: str = NAMESPACE) -> Asker:

@@ -168,6 +168,22 @@ def test_a_service_without_tcp_ports_or_with_too_many() -> None:
     assert verdict.message == "the Service has 101 TCP ports; accepted are up to 100 of one Service"
 
 
+@pytest.mark.parametrize(
+    "ports",
+    [
+        (PG, ServicePort(port=5433, name="pg")),
+        (PG, ServicePort(port=5433)),
+        (ServicePort(port=5432), ServicePort(port=5433)),
+        (ServicePort(port=5432, name="a\n  server x 10.0.0.1:1"),),
+        (ServicePort(port=5432, name="A"), PG),
+    ],
+)
+def test_names_of_ports_are_what_an_api_server_takes(ports: tuple[ServicePort, ...]) -> None:
+    """In a folder they may be anything: what cannot be told apart, or stand in a configuration, is no claim."""
+    (verdict,) = verdicts(balanced(*ports), SLICE).values()
+    assert verdict.reason is Reason.INVALID_PORT
+
+
 def test_a_reserved_port_costs_only_itself() -> None:
     """As a port that the router does not give."""
     found = verdicts(balanced(PG, ServicePort(port=22, name="ssh")), SLICE)

@@ -28,6 +28,7 @@ from tests.unit.admission.builders import (
     SETTINGS,
     asker,
     asking,
+    balanced,
     endpoint,
     endpoint_slice,
     holding,
@@ -101,34 +102,52 @@ SERVICES = st.builds(
     external_name=st.sampled_from(["db.example.com", "DB.example.com.", "web.example.com", "example.org", "_"]),
     affinity=st.sampled_from(["None", "ClientIP"]),
 )
-ASKING = st.builds(
-    asking,
-    SERVICE_NAMES,
-    st.sampled_from(
-        [
-            None,
-            "7000",
-            "7001",
-            "auto",
-            "pg=auto metrics=7001",
-            "22",
-            "pg=7000",
-            "pg=7001 metrics=7000",
-            "metrics=7001 dns=7002",
-            "pg=7000 metrics=7000",
-            "-",
-        ]
-    ),
-    kind=st.sampled_from(["ClusterIP", "ClusterIP", "ClusterIP", "ExternalName"]),
-    created=st.sampled_from(["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z", None]),
-    balance=st.sampled_from(["source", "leastconn", "leastconns"]),
-) | st.builds(
-    asking,
-    SERVICE_NAMES,
-    st.sampled_from(["7000", "pg=7001 metrics=7000", "metrics=7000"]),
-    st.just(ServicePort(port=5432, name="pg")),
-    st.just(ServicePort(port=9187, name="metrics", protocol="TCP")),
-    st.just(ServicePort(port=53, name="dns", protocol="UDP")),
+ASKING = (
+    st.builds(
+        asking,
+        SERVICE_NAMES,
+        st.sampled_from(
+            [
+                None,
+                "7000",
+                "7001",
+                "auto",
+                "pg=auto metrics=7001",
+                "22",
+                "pg=7000",
+                "pg=7001 metrics=7000",
+                "metrics=7001 dns=7002",
+                "pg=7000 metrics=7000",
+                "-",
+            ]
+        ),
+        kind=st.sampled_from(["ClusterIP", "ClusterIP", "ClusterIP", "ExternalName"]),
+        created=st.sampled_from(["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z", None]),
+        balance=st.sampled_from(["source", "leastconn", "leastconns"]),
+    )
+    | st.builds(
+        balanced,
+        SERVICE_NAMES,
+        st.lists(
+            st.builds(
+                ServicePort,
+                st.sampled_from([7000, 7001, 22]),
+                st.sampled_from(["", "pg", "metrics", "Odd"]),
+                st.sampled_from(["TCP", "TCP", "UDP"]),
+            ),
+            max_size=3,
+        ),
+        st.sampled_from([SETTINGS.router_name, "another"]),
+        st.sampled_from([None, ("10.0.0.0/8",), ("nonsense",)]),
+    )
+    | st.builds(
+        asking,
+        SERVICE_NAMES,
+        st.sampled_from(["7000", "pg=7001 metrics=7000", "metrics=7000"]),
+        st.just(ServicePort(port=5432, name="pg")),
+        st.just(ServicePort(port=9187, name="metrics", protocol="TCP")),
+        st.just(ServicePort(port=53, name="dns", protocol="UDP")),
+    )
 )
 SLICES = st.builds(
     endpoint_slice,

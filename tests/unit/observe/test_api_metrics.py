@@ -41,3 +41,25 @@ def test_nothing_is_told_by_its_age() -> None:
     """A time that passed since something is Prometheus' to compute: no name of ours says age."""
     shown = exposed(routes=Kind(time.monotonic()))
     assert not [name for name in shown.families if "_age_" in name]
+
+
+def test_the_service_in_front_is_shown_where_there_is_one() -> None:
+    """How often it was written, and how many ports it lacks; nothing without it."""
+
+    def shown(writes: dict[str, int] | None) -> str:
+        registry = CollectorRegistry()
+        readings = ApiReadings(
+            kinds=dict,
+            is_leader=lambda: True,
+            status_writes=dict,
+            events=dict,
+            queued=lambda: 0,
+            service_writes=lambda: writes,
+            not_published=lambda: 2,
+        )
+        ApiMetrics(registry).read(readings)
+        return generate_latest(registry).decode()
+
+    assert "tcp_router_ports_not_published" not in shown(None)
+    assert 'tcp_router_service_writes_total{result="applied"} 3.0' in shown({"applied": 3})
+    assert "tcp_router_ports_not_published 2.0" in shown({})
