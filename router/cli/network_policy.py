@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +175,10 @@ def _all_names(objects: Objects) -> Iterator[_Name]:
     """Give all that ask for a router of this kind."""
     for struct, key in sorted(objects.everything().askers, key=lambda slot: (slot[0].__name__, slot[1])):
         obj = objects.asking((struct, key))
-        if obj is not None and {ROUTER_NAME, WZH_ROUTER_NAME} & annotations_of(obj.metadata).keys():
+        if obj is None:
+            continue
+        is_of_class = isinstance(obj, Service) and bool(obj.router_of_class)
+        if is_of_class or {ROUTER_NAME, WZH_ROUTER_NAME} & annotations_of(obj.metadata).keys():
             yield _Name(KINDS[struct], key)
 
 
@@ -198,7 +202,9 @@ def _connect(settings: KubeSettings) -> Any:
 
 def _policies(obj: AskingObject, find: Find, router: RouterPeer, doubts: _Doubts) -> Iterator[dict[str, Any]]:
     """Make the policies that an asker needs, one for each of its Services."""
-    asked = KINDS[type(obj)].read(_bare(obj), _TAKES_ALL, NO_CREDENTIALS)
+    router_name = obj.router_of_class if isinstance(obj, Service) and obj.router_of_class else _ROUTER
+    settings = dataclasses.replace(_TAKES_ALL, router_name=router_name)
+    asked = KINDS[type(obj)].read(_bare(obj, router_name), settings, NO_CREDENTIALS)
     ports: dict[ObjectKey, set[PodPort]] = {}
     services: dict[ObjectKey, Service] = {}
     for request in asked:
@@ -227,15 +233,15 @@ def _policies(obj: AskingObject, find: Find, router: RouterPeer, doubts: _Doubts
         yield policy_for(name, key.namespace, services[key].spec.selector or {}, ports[key], router)
 
 
-def _bare(obj: AskingObject) -> AskingObject:
+def _bare(obj: AskingObject, router_name: str) -> AskingObject:
     """Give the object with no more than says where it leads: whether its router takes the rest is for that to say."""
-    kept = {ROUTER_NAME: _ROUTER}
+    kept = {ROUTER_NAME: router_name}
     if isinstance(obj, Route):
         kept[EXTERNAL_TCP_PORT] = _ANY_PORT
         spec = RouteSpec(to=obj.spec.to, alternate_backends=obj.spec.alternate_backends, port=obj.spec.port)
         return Route(replace(obj.metadata, annotations=kept), spec)
     port = annotations_of(obj.metadata).get(EXTERNAL_TCP_PORT)
-    if port is not None:
+    if port is not None and router_name == _ROUTER:
         kept[EXTERNAL_TCP_PORT] = port
     return replace(obj, metadata=replace(obj.metadata, annotations=kept))
 

@@ -152,7 +152,9 @@ class NamesInput:
         if known.problem and known.problem != former.problem:
             log.warning("name not resolved", name=answer.name, problem=known.problem)
         if known.addresses != former.addresses:
-            log.info("name resolved", name=answer.name, addresses=list(known.addresses))
+            # Whoever owns a name may give it others every five seconds.
+            tell = log.debug if former.addresses else log.info
+            tell("name resolved", name=answer.name, addresses=list(known.addresses))
         self._tell(answer.name)
 
     def _tell(self, name: str) -> None:

@@ -43,7 +43,7 @@ def read(path: Path) -> tuple[ResolvedName, ...]:
 
 
 def write(path: Path, known: Iterable[ResolvedName]) -> None:
-    """Write what is known, whole or not at all.
+    """Write what is known, whole or not at all. It need not outlive a crash of the machine: then it is looked up.
 
     Raises:
         OSError: it cannot be written.
@@ -56,5 +56,5 @@ def write(path: Path, known: Iterable[ResolvedName]) -> None:
         ]
     )
     beside = path.with_name(f"{path.name}.new")
-    owned.write_file(beside, content, sync=True)
+    owned.write_file(beside, content)
     beside.replace(path)

@@ -39,6 +39,21 @@ def asking(name: str, ports: str) -> dict[str, Any]:
     return made
 
 
+def balanced(name: str) -> dict[str, Any]:
+    """Make a Service whose class names a router, which is asked for all of its TCP ports."""
+    made = selecting(name)
+    made["spec"] |= {
+        "type": "LoadBalancer",
+        "loadBalancerClass": "tcp-router.openshift.io/mail",
+        "ports": [
+            {"name": "smtp", "port": 25, "targetPort": 2525},
+            {"name": "tls", "port": 465, "targetPort": "smtps"},
+            {"name": "dns", "port": 53, "protocol": "UDP"},
+        ],
+    }
+    return made
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Manifests of a team."""
@@ -54,6 +69,7 @@ def folder(tmp_path: Path) -> Path:
         selecting("old", 15432, app="legacy", tier="data"),
         service("bare"),
         asking("mq", "pg=6622 metrics=6623"),
+        balanced("smtp"),
         service("unasked"),
     )
 
@@ -88,6 +104,7 @@ def test_all_askers_of_manifests(folder: Path) -> None:
         "allow-tcp-router-to-db-db": ({"app": "db"}, [5432]),
         "allow-tcp-router-to-db-old": ({"app": "legacy", "tier": "data"}, [5432]),
         "allow-tcp-router-to-service-mq": ({"app": "mq"}, [9187, "pgsql"]),
+        "allow-tcp-router-to-service-smtp": ({"app": "smtp"}, [2525, "smtps"]),
     }
     assert {str(each["metadata"]["namespace"]) for each in found.values()} == {"team"}
 

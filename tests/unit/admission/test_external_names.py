@@ -105,6 +105,12 @@ def test_addresses_are_servers() -> None:
     assert backend_of(route(), external(), settings=ON).servers == ()
 
 
+def test_slices_of_such_a_service_are_nobodys_word() -> None:
+    """A team can write EndpointSlices for it by hand: where it leads is what its name resolves to."""
+    assert places(external(), endpoint_slice("10.1.0.1")) == []
+    assert places(external(), endpoint_slice("10.1.0.1"), resolved("db", NAME, (PUBLIC,))) == [(PUBLIC, 5432, 1)]
+
+
 def test_an_answer_about_another_name_is_none() -> None:
     """The Service says another name by now: what the former one led to is not where it leads."""
     assert places(external("new.db.example.com"), resolved("db", NAME, (PUBLIC,))) == []
