@@ -79,6 +79,10 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
     alone = _left_alone(objects, outcome, options.router_name)
     for name, each in alone.items():
         click.echo(printable(f"left alone: {name}: {each.reason}"), err=output == "json")
+    for key, claim in sorted(objects.claims.items()):
+        if claim.spec.ledger != options.ledger_name:
+            said = f"its ledger is {claim.spec.ledger}, and this router's {options.ledger_name}"
+            click.echo(printable(f"passed over: PortClaim {key.name}: {said}"), err=output == "json")
     if problems:
         raise SystemExit(UNUSABLE_INPUT)
     nobodys = any(each.names_router is None for each in alone.values())

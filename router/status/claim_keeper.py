@@ -12,11 +12,13 @@ from router.admission.places import SNI, Place
 from router.admission.verdicts import different
 from router.model import Asker
 from router.objects.kinds import Slot
+from router.objects.meta import ObjectKey
+from router.objects.portclaim import PortClaim
 from router.objects.store import Objects
 from router.reconcile.snapshot import Snapshot
 from router.settings import PortRanges
 from router.status.claim_usage import ClaimUsage
-from router.status.claim_work import Work, telling, work_on
+from router.status.claim_work import Tell, Work, stranger, telling, work_on
 from router.status.claims import ClaimsWriter
 from router.status.given import Given
 
@@ -43,6 +45,10 @@ class ClaimKeeper:
         """Of external ports, what somebody has but for the whole port of ``--bind-address``: hosts, and ports of other addresses."""
         self._verdicts: Mapping[Asker, Verdict] = {}
         self._has_begun = False
+        self._unlooked: set[ObjectKey] = set()
+        """Claims that are others, of whichever ledger."""
+        self._strange: set[str] = set()
+        """Those of other ledgers of which something is told."""
         self._given = Given(auto_ports, ledger)
         self._proposed: Mapping[Place, Asker] = {}
         """What those shall have who ask for any port, and have none yet."""
@@ -74,8 +80,9 @@ class ClaimKeeper:
             is_elsewhere=partial(self._given.is_elsewhere, place),
         )
 
-    def update(self, snapshot: Snapshot, objects: Objects, changed: frozenset[Slot]) -> None:  # noqa: ARG002 - the ledger says what changed
+    def update(self, snapshot: Snapshot, objects: Objects, changed: frozenset[Slot]) -> None:
         """Take the outcome of a turn; what is not served, or is something old, is no reason to write."""
+        self._unlooked.update(key for kind, key in changed if kind is PortClaim)
         if not snapshot.configured or snapshot.problem:
             return
         self._usage.take(snapshot)
@@ -90,6 +97,25 @@ class ClaimKeeper:
             touched |= self._proposed.keys() if not self._has_begun else set()
             self._has_begun = True
             self._tell(touched, changes)
+        self._look_at_strangers(objects)
+
+    def _look_at_strangers(self, objects: Objects) -> None:
+        """Tell of reservations of other ledgers, which the ledger does not have."""
+        keys, self._unlooked = self._unlooked, set()
+        tellings: dict[str, Tell | None] = {}
+        for key in keys:
+            claim = objects.claims.get(key)
+            is_other = claim is not None and claim.spec.ledger != self._ledger.name
+            tell = stranger(claim, self._ledger.name) if claim is not None and is_other else None
+            if tell is not None:
+                self._strange.add(key.name)
+                tellings[key.name] = tell
+            elif key.name in self._strange:
+                self._strange.discard(key.name)
+                if claim is None or is_other:
+                    tellings[key.name] = None
+        if tellings:
+            self._writer.note({}, tellings)
 
     def _serve(self, asker: Asker, before: Verdict | None, verdict: Verdict | None) -> set[Place]:
         """Take whom this replica serves; give the places that may be another's now."""

@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from router.admission.ledger import Ledger, Reason, Standing
 from router.admission.places import Place, asker_of, describe, place_of
 from router.model import Asker
@@ -14,6 +16,8 @@ from router.objects.portclaim import ClaimCondition, ClaimHolder, PortClaim, Por
 IN_FORCE = "InForce"
 """The type of the condition that says whether a claim counts."""
 _HASH_DIGITS = 10
+_STRANGE_S = 60.0
+"""How long a router that begins may take to say that a reservation is of its ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Tell:
 
     claim: PortClaim
     status: PortClaimStatus
+    least_age_s: float = 0.0
+    """Of the claim, before this is written; as long others may have a word about it."""
 
     @property
     def name(self) -> str:
@@ -128,6 +134,29 @@ def telling(name: str, served: Asker | None, ledger: Ledger) -> Tell | None:
         conditions=(*others, former if former is not None and is_same else condition),
     )
     return Tell(claim, status) if status != claim.status else None
+
+
+def stranger(claim: PortClaim, ledger: str) -> Tell | None:
+    """Decide what to tell of a reservation of another ledger, of which no router says anything: there is none, as a rule for a typo.
+
+    Args:
+        claim: of another ledger.
+        ledger: that of this router.
+    """
+    conditions = claim.status.conditions or ()
+    if claim.spec.origin != "Reserved" or any(each.type == IN_FORCE for each in conditions):
+        return None
+    condition = ClaimCondition(
+        type=IN_FORCE,
+        status="Unknown",
+        reason="UnknownLedger",
+        message=f"no router goes by the ledger {claim.spec.ledger}; one that goes by {ledger} runs here",
+        last_transition_time=NOW,
+        observed_generation=claim.metadata.generation,
+    )
+    holder = describe(claim.spec.holder or ClaimHolder())
+    status = msgspec.structs.replace(claim.status, holder=holder, conditions=(*conditions, condition))
+    return Tell(claim, status, _STRANGE_S)
 
 
 NOW = "now"

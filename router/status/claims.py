@@ -64,6 +64,7 @@ class ClaimsWriter(LeadingWriter):
     ) -> None:
         bucket = TokenBucket(per_second, max(1, int(per_second)))
         super().__init__("claims", is_leader, bucket, clock=clock, supervisor=supervisor)
+        self._ledger = ledger
         self._claims = ClaimApi(api, namespace, ledger, router_name)
         self._holders = holders
         self._wall_clock = wall_clock
@@ -143,8 +144,7 @@ class ClaimsWriter(LeadingWriter):
                     self._create(work)
                 return _AGAIN_S
             case Tell():
-                self._tell(work)
-                return None
+                return self._tell(work)
             case Check():
                 return self._check(work)
 
@@ -196,10 +196,21 @@ class ClaimsWriter(LeadingWriter):
         self._bucket.take(self._clock())
         self._counts["deleted"] += self._claims.delete(claim)
 
-    def _tell(self, work: Tell) -> None:
+    def _tell(self, work: Tell) -> float | None:
+        early_s = work.least_age_s - (self._wall_clock() - _seconds(work.claim.metadata.creation_timestamp))
+        if early_s > 0:
+            return min(early_s, work.least_age_s)
+        if work.least_age_s:
+            log.warning(
+                "reservation of a ledger without a router",
+                claim=work.name,
+                ledger=work.claim.spec.ledger,
+                ours=self._ledger,
+            )
         self._bucket.take(self._clock())
         self._claims.tell(work.claim, _as_json(work.status, self._now()))
         self._counts["told"] += 1
+        return None
 
     def _now(self) -> str:
         return datetime.fromtimestamp(self._wall_clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -232,6 +243,14 @@ class ClaimsWriter(LeadingWriter):
         pause_s = self._asked.get(name, _ASKS_AGAIN_S[0])
         self._asked[name] = min(2 * pause_s, _ASKS_AGAIN_S[1])
         return pause_s
+
+
+def _seconds(moment: str | None) -> float:
+    """Give a time of an API server as seconds since the epoch; the beginning of it where it is none."""
+    try:
+        return datetime.fromisoformat(moment or "").timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _as_json(status: PortClaimStatus, now: str) -> Mapping[str, object]:

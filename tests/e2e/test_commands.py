@@ -18,7 +18,7 @@ import pytest
 from router.render import default_template_dir
 from tests.support.commands import invoke, run_process, write_manifests
 from tests.support.haproxy import complaints, make_what_it_names
-from tests.support.objects import app, route
+from tests.support.objects import app, port_claim, route
 from tests.support.ports import free_ports
 from tests.support.router_process import RouterProcess
 from tests.support.servers import TcpServer
@@ -165,10 +165,14 @@ def test_check_json(folder: Path) -> None:
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_check_without_routes_of_ours(tmp_path: Path, output: str) -> None:
     """All Routes for another router: nothing was judged, which is no success; the name that would have been right is told."""
-    folder = write_manifests(tmp_path / "manifests", route("foreign", 6620, router_name="another"))
+    reserved = port_claim("keep", 6620, ledger="tcp-ruoter", origin="Reserved")
+    folder = write_manifests(tmp_path / "manifests", route("foreign", 6620, router_name="another"), reserved)
     ended = invoke("check", folder, "--output", output)
     assert ended.exit_code == 1
-    told = "left alone: team/foreign: it is for the router 'another'\n"
+    told = (
+        "left alone: team/foreign: it is for the router 'another'\n"
+        "passed over: PortClaim keep: its ledger is tcp-ruoter, and this router's tcp-router\n"
+    )
     if output == "json":
         assert (ended.stdout.strip(), ended.stderr) == ("[]", told)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from router.reconcile.snapshot import Snapshot
 from router.settings import AdmissionSettings, KubeSettings
 from router.status.claim_api import ClaimApi
 from router.status.claim_usage import ClaimUsage
-from router.status.claim_work import telling, work_on
+from router.status.claim_work import stranger, telling, work_on
 from router.status.claims import ClaimsWriter
 from router.status.holders import Holders
 from router.supervisor import Supervisor
@@ -325,3 +326,34 @@ def test_when_a_claim_was_last_used(server: ApiServer, replica: Replica) -> None
     assert usage.look() == 0
     # The holder in words and the conditions are the leader's, and as they were.
     assert (server.get("PortClaim", NAMESPACE, NAME) or {})["status"]["holder"] == "Route team/db"
+
+
+def test_a_reservation_of_no_router_is_told_after_a_while(server: ApiServer, tmp_path: Path) -> None:
+    """By its condition, on which a router of that ledger has the first word for a minute."""
+    server.create(port_claim("typo", 7000, ledger="tcp-ruoter", origin="Reserved", holder=("", "team")))
+    stored = server.get("PortClaim", NAMESPACE, "typo") or {}
+    created_s = datetime.fromisoformat(stored["metadata"]["creationTimestamp"]).timestamp()
+    api = Connection.open(KubeSettings(kubeconfig=server.kubeconfig(tmp_path)))
+    now_s = created_s + 59
+    writer = ClaimsWriter(
+        api,
+        NAMESPACE,
+        "tcp-router",
+        "tcp-router",
+        holders=Holders(api, AdmissionSettings()),
+        is_leader=lambda: True,
+        clock=lambda: now_s,
+        wall_clock=lambda: now_s,
+        supervisor=Supervisor(),
+    )
+    found = decode_object(PortClaim, json.dumps(stored).encode())
+    assert not isinstance(found, Misfit)
+    writer.note({}, {"typo": stranger(found, "tcp-router")})
+    while writer.step() == 0:
+        pass
+    assert server.get("PortClaim", NAMESPACE, "typo") == stored
+    now_s += 2
+    writer.step()
+    (condition,) = (server.get("PortClaim", NAMESPACE, "typo") or {})["status"]["conditions"]
+    assert (condition["status"], condition["reason"]) == ("Unknown", "UnknownLedger")
+    api.close()

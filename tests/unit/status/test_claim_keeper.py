@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -11,6 +12,8 @@ from router.admission.ledger import Ledger
 from router.admission.places import SNI, Place, place_of
 from router.admission.verdicts import Reason, Verdict
 from router.model import Asker
+from router.objects.kinds import Slot
+from router.objects.meta import ObjectKey
 from router.objects.portclaim import PortClaim
 from router.objects.store import Objects
 from router.ordered import SortedMap
@@ -19,7 +22,7 @@ from router.settings import AdmissionSettings
 from router.status.claim_api import ClaimApi
 from router.status.claim_keeper import ClaimKeeper
 from router.status.claim_usage import ClaimUsage
-from router.status.claim_work import Check, Create, Tell, Work, telling, work_on
+from router.status.claim_work import Check, Create, Tell, Work, stranger, telling, work_on
 from router.status.claims import ClaimsWriter
 from router.status.holders import Holders
 from router.supervisor import Supervisor
@@ -61,6 +64,7 @@ class Keeping:
 
     def __init__(self) -> None:
         self.ledger = Ledger("tcp-router")
+        self.objects = Objects()
         self.writer = Recorder()
         usage = ClaimUsage(
             ClaimApi(UnusedApi(), OURS, "tcp-router", "tcp-router"), self.ledger.at, supervisor=Supervisor()
@@ -68,11 +72,20 @@ class Keeping:
         self.keeper = ClaimKeeper(self.ledger, self.writer, usage)
         self.verdicts: SortedMap[Asker, Verdict] = SortedMap()
 
-    def turn(self, **snapshot: object) -> None:
+    def turn(self, changed: frozenset[Slot] = frozenset(), **snapshot: object) -> None:
         """Tell what is so now."""
         state = {"configured": True, **snapshot}
         made = Snapshot(verdicts=self.verdicts.mapping(), **state)  # type: ignore[arg-type]  # passed on
-        self.keeper.update(made, Objects(), frozenset())
+        self.keeper.update(made, self.objects, changed)
+
+    def put(self, name: str, each: PortClaim | None, **snapshot: object) -> None:
+        """Tell of a claim as it is now."""
+        key = ObjectKey(OURS, name)
+        self.ledger.put(name, each)
+        self.objects.claims.pop(key, None)
+        if each is not None:
+            self.objects.claims[key] = each
+        self.turn(frozenset({(PortClaim, key)}), **snapshot)
 
     def serve(self, asker: Asker, *places: Place, reason: Reason | None = None) -> None:
         """Have somebody served at these places, or set aside; at none."""
@@ -176,3 +189,22 @@ def test_one_host_is_nothing_to_the_others_of_its_port() -> None:
     keeping.ledger.put("keep", reserved("keep", 1))
     keeping.turn()
     assert keeping.writer.noted >= 100
+
+
+def test_a_reservation_that_no_router_reads_is_told() -> None:
+    """Until some router says something of it, or it is of our ledger; also where it came before anything was served."""
+    keeping = Keeping()
+    wrong = reserved("keep", 1, ledger="tcp-ruoter")
+    keeping.put("keep", wrong, configured=False)
+    keeping.turn()
+    assert keeping.writer.tellings == {"keep": stranger(wrong, "tcp-router")}
+    told = stranger(wrong, "tcp-router")
+    assert told is not None
+    keeping.put("keep", msgspec.structs.replace(wrong, status=told.status))
+    assert keeping.writer.tellings == {}
+    keeping.put("keep", wrong)
+    ours = reserved("keep", 1)
+    keeping.put("keep", ours)
+    assert keeping.writer.tellings == {"keep": telling("keep", None, keeping.ledger)}
+    keeping.put("keep", None)
+    assert keeping.writer.tellings == {}

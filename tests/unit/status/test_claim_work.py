@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from router.admission.ledger import Ledger
 from router.admission.places import SNI, Place
 from router.model import Asker
 from router.objects.portclaim import ClaimHolder, PortClaim
-from router.status.claim_work import NOW, Check, Create, Remake, Work, claim_name, telling, work_on
+from router.status.claim_work import NOW, Check, Create, Remake, Work, claim_name, stranger, telling, work_on
 from tests.unit.admission.test_ledger import BILLING, DB, LATE, WEB, claim, ledger_of, reserved
 
 PLACE = Place(15432)
@@ -100,3 +101,16 @@ def test_what_is_given_up_cools_down_and_what_is_spare_is_told_so() -> None:
     """For who checks it."""
     works = work_on(PLACE, None, ledger_of(WON), cools=True, is_elsewhere=lambda asker: asker == DB)
     assert list(works) == [Check(WON, cools=True, is_spare=True)]
+
+
+def test_what_is_told_of_a_reservation_that_nobody_reads() -> None:
+    """One of another ledger of which no router says anything; not what is won, and not what some router read."""
+    told = stranger(reserved(held_by=FOR_SHOP, ledger="tcp-ruoter"), "tcp-router")
+    assert told is not None
+    (condition,) = told.status.conditions or ()
+    assert (condition.type, condition.status, condition.reason) == ("InForce", "Unknown", "UnknownLedger")
+    assert condition.message == "no router goes by the ledger tcp-ruoter; one that goes by tcp-router runs here"
+    assert (told.status.holder, told.least_age_s) == ("namespace shop", 60.0)
+    read = msgspec.structs.replace(told.claim, status=told.status)
+    assert stranger(read, "tcp-router") is None
+    assert stranger(claim(ledger="other"), "tcp-router") is None
