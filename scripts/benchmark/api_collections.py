@@ -115,9 +115,23 @@ class Collections:
         obj = json.loads(body) if body is not None else None
         if obj is None or version not in {None, obj["metadata"]["resourceVersion"]}:
             return None
-        formed = self._form({**obj, "status": {**obj.get("status", {}), **status}})
+        merged = {key: value for key, value in {**obj.get("status", {}), **status}.items() if value is not None}
+        formed = self._form({**obj, "status": merged})
         with self._lock:
             return self._change("MODIFIED", resource, formed)
+
+    def delete(self, resource: str, namespace: str, name: str) -> bytes | None:
+        """Delete an object; give it as it was, None where there is none."""
+        body = self.get(resource, namespace, name)
+        if body is None:
+            return None
+        with self._lock:
+            return self._change("DELETED", resource, json.loads(body))
+
+    def count(self, resource: str) -> int:
+        """Count the objects of a resource."""
+        with self._lock:
+            return sum(map(len, self._objects[resource].values()))
 
     def news(self, resource: str, version: int, seconds: float) -> tuple[int, Sequence[Event]]:
         """Wait so long for changes after a version; give the version that it is then, and the events."""

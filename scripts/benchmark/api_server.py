@@ -2,7 +2,8 @@
 
 ``python -m scripts.benchmark.api_server [--ideal] [--leases] [--certificate FILE --key FILE] FILE...``, each file one collection: its
 name is the resource's, each line an object. It says its port on standard output, then a line for each watch that begins, for each piece
-of events that it sends, with the time, and for each status that is written. Each line on standard input is a list of changes (type,
+of events that it sends, and for each list of changes that is made, with the time, for each status that is written, and how many PortClaims there
+are when one comes or goes. Each line on standard input is a list of changes (type,
 resource, object), which are made at a time; the end of standard input is its own end.
 
 ``--ideal``: everything is answered at once, objects stay as small as they were given, there are no WatchLists, and nothing else happens.
@@ -91,6 +92,14 @@ class _Handler(BaseHTTPRequestHandler):
             _say(f"status {self.statuses_written}")
         self._answer(_OK, written)
 
+    def do_DELETE(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        resource, namespace, name = self._place()
+        self.load.write()
+        gone = self.collections.delete(resource, namespace, name)
+        self._answer(_OK, gone) if gone is not None else self._refuse(_NOT_FOUND)
+        _say(f"claims {self.collections.count(CLAIMS)}")
+
     def log_message(self, *_: object) -> None:
         """Be quiet."""
 
@@ -112,6 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif resource == CLAIMS:
             created = self.collections.create(resource, namespace, json.loads(body))
             self._answer(status, created) if created is not None else self._refuse(_CONFLICT)
+            _say(f"claims {self.collections.count(CLAIMS)}")
         else:
             # Events, of which nothing is asked later.
             self._answer(status, body)
@@ -226,6 +236,7 @@ def main(*, ideal: bool, leases: bool, certificate: Path | None, key: Path | Non
         changes = json.loads(line)
         load.write(len(changes))
         collections.change(changes)
+        _say(f"changed {time.perf_counter()!r}")
     # Whoever still reads a watch is cut off.
     os._exit(0)
 

@@ -91,6 +91,12 @@ class Api:
         self._sent: list[tuple[str, float]] = []
         self.statuses_written = 0
         """How many statuses the router has written."""
+        self.changes = 0
+        """How many lists of changes were made."""
+        self.changed_s = 0.0
+        """When the last one was (``time.perf_counter``)."""
+        self.claims = workload.routes if workload.has_statuses else 0
+        """How many PortClaims there are."""
         options = [*(("--ideal",) if is_ideal else ()), *(("--leases",) if has_leases else ())]
         if self._certificate is not None:
             key = directory / "server.key"
@@ -185,6 +191,11 @@ class Api:
                     self._sent.append((resource, float(sent_s)))
                 case ["status", count]:
                     self.statuses_written = int(count)
+                case ["changed", made_s]:
+                    self.changed_s = float(made_s)
+                    self.changes += 1
+                case ["claims", count]:
+                    self.claims = int(count)
         self._has_port.set()
 
     def _stop(self) -> None:

@@ -6,16 +6,19 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from router.admission.allocation import first_choice
+from router.model import Asker
+from router.settings import PortRanges
 from scripts.benchmark import pods
 from scripts.benchmark.client import DEADLINE_S, LOOK_EVERY_S, wait_for_answer, wait_for_byte, wait_for_refusal
 from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.inputs import Api
-from scripts.benchmark.objects import ROUTES, SERVICES, SLICES, objects_of
+from scripts.benchmark.objects import CLAIMS, ROUTES, SERVICES, SLICES, auto_route, objects_of
 from scripts.benchmark.router import RouterProcess
 from scripts.benchmark.workload import ENDPOINT_ADDRESSES, Workload
 
@@ -94,6 +97,55 @@ class Live:
         self._api.forget_sent()
         self.send(self.creation(number))
         return self._timed(ROUTES, wait_for_answer(self.port(number)))
+
+    def given_port(self, number: int, ports: PortRanges) -> int:
+        """Give the port that a Route is given which asks for any, where all of these are free."""
+        return first_choice(Asker.route(self.workload.namespace(number), self.workload.name(number)), ports)
+
+    def create_auto(self, number: int, ports: PortRanges) -> float:
+        """Create a Route that asks for any port, whose Service is there; give the time to the first byte, milliseconds."""
+        # Events of Routes come also by what the router, which leads here, writes into their statuses.
+        made_s = self.send_all([("ADDED", ROUTES, auto_route(self.workload, number))], 1)
+        return (wait_for_answer(self.given_port(number, ports)) - made_s) * 1000
+
+    def delete_auto(self, number: int) -> None:
+        """Delete a Route that asked for any port, and wait until its claim is given up."""
+        self.send_all([("DELETED", ROUTES, auto_route(self.workload, number))], 1)
+        self.wait_for_claims(0)
+
+    def wait_for_claims(self, more: int) -> None:
+        """Wait until there are so many PortClaims beside those of the Routes that are there from the beginning.
+
+        Raises:
+            BenchFailed: it does not come to that.
+        """
+        ends_s = time.monotonic() + DEADLINE_S
+        while self._api.claims != self.workload.routes + more:
+            self.process.check()
+            if time.monotonic() > ends_s:
+                raise BenchFailed(f"there are {self._api.claims - self.workload.routes} more PortClaims, not {more}")
+            time.sleep(LOOK_EVERY_S)
+
+    def send_all(self, changes: Sequence[Change], in_one: int) -> float:
+        """Make changes as fast as the API server takes them, so many at a time; give when it had made the last ones.
+
+        Raises:
+            BenchFailed: it does not make them.
+        """
+        wanted = self._api.changes + -(-len(changes) // in_one)
+        for start in range(0, len(changes), in_one):
+            self.send(*changes[start : start + in_one])
+        ends_s = time.monotonic() + DEADLINE_S
+        while self._api.changes < wanted:
+            self.process.check()
+            if time.monotonic() > ends_s:
+                raise BenchFailed("the benchmark's API server does not make the changes")
+            time.sleep(LOOK_EVERY_S)
+        return self._api.changed_s
+
+    def last_claimed_s(self) -> float:
+        """Give when the last PortClaim was written since ``forget_sent``."""
+        return self._api.sent_s(CLAIMS)[-1]
 
     def creation(self, number: int) -> Change:
         """Give what creates a Route."""

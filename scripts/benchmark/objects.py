@@ -15,6 +15,7 @@ RESOURCES = (ROUTES, SERVICES, SLICES, CLAIMS)
 
 _NAMESPACE = "openshift-ingress"
 """The router's own."""
+_PORT = "haproxy.router.openshift.io/external-tcp-port"
 _CREATED = "2025-03-01T08:00:00Z"
 _Object = dict[str, Any]
 
@@ -52,6 +53,13 @@ def objects_of(
         ROUTES: [_route(workload, number)] if with_route else [],
         CLAIMS: [_claim(workload, number)] if with_route and _was_served(workload, number) else [],
     }
+
+
+def auto_route(workload: Workload, number: int) -> _Object:
+    """Give a Route that asks for any port."""
+    route = _route(workload, number)
+    route["metadata"]["annotations"][_PORT] = "auto"
+    return route
 
 
 def write_all(workload: Workload, folder: Path) -> tuple[Path, ...]:

@@ -31,6 +31,9 @@ from scripts.benchmark.runtime_figures import (
     CONNECTIONS,
     FLOOR,
     GAP,
+    GIVEN,
+    GIVEN_AT_ONCE,
+    GIVEN_CLAIMED,
     HELD_ALIVE,
     HELD_PROCESSES,
     MEMORY,
@@ -97,6 +100,7 @@ def measure_runtime(  # noqa: PLR0913 - what there is to choose
         large.measure_floors(state_dir)
         if not is_ideal:
             large.measure_first_start(directory / "first")
+        large.measure_given(directory / "given")
         large.break_down(directory / "traced")
         small = _Case(collected, workload, binary, runs, seldom, _SMALL_POOL_PER_RUN * runs, is_ideal=is_ideal)
         small.measure_gap(directory / "small")
@@ -186,6 +190,21 @@ class _Case:
             samples = steps.moves(live, self._runs * _MOVES, lambda: live.statuses_written < self._workload.routes)
         if samples:
             self._collected.add(MOVED_WRITING, samples)
+
+    def measure_given(self, directory: Path) -> None:
+        """Measure Routes that ask for any port, on a router that leads and writes their PortClaims."""
+        directory.mkdir()
+        self._collected.begin(GIVEN)
+        ports = PortRanges.of(*self._pool)
+        options = ("--auto-ports", str(ports), "--auto-ports-cooldown", "0", "--claims", "required")
+        with self._running(directory / "router", writes_claims=True, options=options) as (live, _):
+            live.add_services(self._of_pool)
+            self._collected.add(GIVEN, steps.given(live, self._of_pool[: self._runs * _MORE], ports))
+            self._collected.begin(GIVEN_AT_ONCE)
+            pairs = [steps.given_at_once(live, self._of_pool, ports) for _ in range(self._seldom)]
+            routes = float(len(self._of_pool))
+            self._collected.add(GIVEN_AT_ONCE, [elapsed_ms for elapsed_ms, _ in pairs], beside={"Routes": routes})
+            self._collected.add(GIVEN_CLAIMED, [claimed_ms for _, claimed_ms in pairs])
 
     def break_down(self, directory: Path) -> None:
         """Measure the stages of changes, in a router that traces them: all that was measured before is of one that does not."""
@@ -287,15 +306,23 @@ class _Case:
 
     @contextmanager
     def _running(
-        self, directory: Path, *, is_first: bool = False, options: Sequence[str] = ()
+        self, directory: Path, *, is_first: bool = False, writes_claims: bool = False, options: Sequence[str] = ()
     ) -> Iterator[tuple[Live, float]]:
-        """Start an API server and a router, for the first time ever if that is said; give them and the milliseconds to the last port."""
+        """Start an API server and a router, for the first time ever if that is said; give them and the milliseconds to the last port.
+
+        Where there are PortClaims, it leads and writes them.
+        """
         pool = ("--port-pool", str(PortRanges.of(*self._pool))) if self._pool else ()
         options = (*options, "--reload-interval", "1s", *pool)
         workload = replace(self._workload, has_statuses=not is_first)
         objects = directory.with_name(f"{directory.name}-objects")
         with (
-            Api(workload, objects, is_ideal=self._is_ideal, has_leases=is_first) as api,
+            Api(
+                workload,
+                objects,
+                is_ideal=self._is_ideal,
+                has_leases=is_first or writes_claims,
+            ) as api,
             started(self._binary, api, directory, options) as process,
         ):
             served_s = wait_for_answer(workload.external_ports[workload.last], check=process.check)

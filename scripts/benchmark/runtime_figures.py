@@ -22,6 +22,9 @@ AT_ONCE_POOL = "Routes at once, pool holds them"
 AT_ONCE_POOL_RELOADS = "its reloads"
 AT_ONCE = "Routes at once, no pool"
 AT_ONCE_RELOADS = "its reloads, no pool"
+GIVEN = "new Route with auto to first byte"
+GIVEN_AT_ONCE = "Routes with auto at once"
+GIVEN_CLAIMED = "Routes with auto at once, from their last claim"
 START = "start to last port, with a pool"
 MEMORY = "memory of the router, with a pool"
 CHURN_CPU = "100 changes/s: CPU of the router"
@@ -44,6 +47,7 @@ _TARGETS: Mapping[str, Mapping[str, float]] = {
     CLOSED: {TARGET_MOST: 2.5},
     AT_ONCE_POOL: {TARGET_MOST: 1_000.0},
     AT_ONCE: {TARGET_MOST: 1_000.0},
+    GIVEN_CLAIMED: {TARGET_MOST: 1_000.0},
     AT_ONCE_POOL_RELOADS: {TARGET_MOST: 0.0},
     CHURN_RELOADS: {TARGET_MOST: 0.0},
     CHURN_FAILED: {TARGET_MOST: 0.0},
@@ -54,6 +58,7 @@ _TARGETS_AT: Mapping[tuple[int, str], Mapping[str, float]] = {
     (1_000, RELOADED): {TARGET_MOST: 200.0},
     (1_000, RELOADED_POOL): {TARGET_MOST: 200.0},
     (1_000, CHURN_CPU): {TARGET_MOST: 15.0},
+    (1_000, GIVEN): {TARGET_MOST: 10.0},
     (5_000, START): {TARGET_MOST: 2_000.0},
     (5_000, MEMORY): {TARGET_MOST: 110.0},
     (5_000, CHURN_CPU): {TARGET_MOST: 10.0},

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from router.settings import PortRanges
 from scripts.benchmark import through
 from scripts.benchmark.client import Held, Stream, open_for, wait_for_byte, wait_for_refusal, wait_until_open
 from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.haproxy import wait_for_old_workers
 from scripts.benchmark.live import Live
-from scripts.benchmark.objects import SLICES, objects_of
+from scripts.benchmark.objects import ROUTES, SLICES, auto_route, objects_of
 from scripts.benchmark.processes import cpu_s, haproxy_below
 from scripts.benchmark.services import answer
 
@@ -114,6 +115,36 @@ def at_once(live: Live, numbers: Sequence[int]) -> tuple[float, int]:
     for port in ports:
         wait_for_refusal(port)
     return elapsed_ms, reloads
+
+
+def given(live: Live, numbers: Iterable[int], ports: PortRanges) -> list[float]:
+    """Time Routes that come and ask for any port, one after the other, milliseconds each; with the write of the PortClaim."""
+    samples = []
+    for number in numbers:
+        rest()
+        samples.append(live.create_auto(number, ports))
+        live.delete_auto(number)
+    return samples
+
+
+def given_at_once(live: Live, numbers: Sequence[int], ports: PortRanges) -> tuple[float, float]:
+    """Create as many Routes as there are ports, all of which ask for any, as fast as the API server takes them.
+
+    Returns:
+        Milliseconds from the last event, and from the last PortClaim, to the last port that serves.
+    """
+    _settle(live)
+    routes = [auto_route(live.workload, number) for number in numbers]
+    live.forget_sent()
+    made_s = live.send_all([("ADDED", ROUTES, route) for route in routes], _IN_ONE)
+    opened_s, _ = wait_until_open(ports)
+    elapsed_ms, claimed_ms = (opened_s - made_s) * 1000, (opened_s - live.last_claimed_s()) * 1000
+    for port in ports:
+        if not answer(port):
+            raise BenchFailed(f"port {port} did not serve when it was open")
+    live.send_all([("DELETED", ROUTES, route) for route in routes], _IN_ONE)
+    live.wait_for_claims(0)
+    return elapsed_ms, claimed_ms
 
 
 def churn(live: Live, slices: int, slice_s: float) -> Churn:

@@ -74,6 +74,9 @@ RUNTIME = {
     "new Route by reload to first byte": "ms",
     "Routes at once, no pool": "ms",
     "its reloads, no pool": "count",
+    "new Route with auto to first byte": "ms",
+    "Routes with auto at once": "ms",
+    "Routes with auto at once, from their last claim": "ms",
 }
 """With one run, in which 100 Routes come at once."""
 RUNTIME.update(
