@@ -70,7 +70,13 @@ class _Whereabouts:
 
     def nodes(self) -> frozenset[str] | None:
         """Give the nodes, None while they are not known."""
-        return self.followed.router_nodes if self.followed is not None else None
+        pods = self.followed.router_pods if self.followed is not None else None
+        return pods.nodes if pods is not None else None
+
+    def addresses(self) -> frozenset[str] | None:
+        """Give the addresses of their pods and nodes, None while they are not known."""
+        pods = self.followed.router_pods if self.followed is not None else None
+        return pods.addresses if pods is not None and pods.nodes is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,7 @@ class Cluster:
             instance=pod,
             node=options.node_name or pod,
             nodes=whereabouts.nodes,
+            balancing=options.balancing(whereabouts.addresses),
             selection=Selection(settings.namespaces, settings.namespace_selector, settings.route_selector),
             precedence=precedence,
         )

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import click
 
 from router.admission.text import is_dns_label, shown
-from router.cli.types import AddressListType
+from router.cli.types import AddressListType, HostnameType
 from router.errors import SettingsError
 from router.settings import IpMode, NamedAddress, PortRanges
 
@@ -58,6 +58,33 @@ class NamedRangesType(click.ParamType[tuple[str, PortRanges]]):
             return name, PortRanges.parse(text)
         except SettingsError as error:
             self.fail(str(error), param, ctx)
+
+
+class NamedHostnameType(click.ParamType[tuple[str, str]]):
+    """``NAME=HOST``: the DNS name of an address."""
+
+    name = "name=host"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Read the text; a pair is a value already."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            name, text = _split(str(value))
+        except SettingsError as error:
+            self.fail(str(error), param, ctx)
+        host = HostnameType().convert(text, param, ctx)
+        if _is_ip(host):
+            self.fail(f"{host} is an IP address, and no DNS name that leads to one", param, ctx)
+        return name, host
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _split(text: str) -> tuple[str, str]:

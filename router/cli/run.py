@@ -15,7 +15,7 @@ from router.cli import memory
 from router.cli.assemble import Router, assemble
 from router.cli.exits import clear_errors
 from router.cli.metrics import METRICS_OPTIONS
-from router.cli.named_addresses import NamedRangesType
+from router.cli.named_addresses import NamedHostnameType, NamedRangesType
 from router.cli.options import (
     ADMISSION,
     CLUSTER,
@@ -66,6 +66,10 @@ RUN = (
            help="How long connections may go on after that; a second signal ends them at once."),
     option("--canonical-hostname", env="ROUTER_CANONICAL_HOSTNAME", type=HostnameType(), default=None, show_default="none",
            help="The name by which clients reach this router; /ports gives it with each port."),
+    option("--address-hostname", "address_hostnames", env="TCP_ROUTER_ADDRESS_HOSTNAMES", type=NamedHostnameType(), multiple=True, show_default="none",
+           help="NAME=HOST: the DNS name by which clients reach an address of --address, for the status of Services of type LoadBalancer; repeatable."),
+    option("--load-balancer-ips/--no-load-balancer-ips", default=False,
+           help="Tell such Services the IPs of their address, with ipMode Proxy: not with OVN-Kubernetes, which leads past the router then."),
     option("--publish-service", type=ObjectKeyType(), default=None, show_default="none",
            help="The Service in front of the router, NAMESPACE/NAME: the leading replica keeps its ports level with what is served (docs/services.md)."),
     option("--publish-service-max-ports", type=click.IntRange(1, MAX_PORT), default=None, show_default="any number",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -14,6 +15,7 @@ from router.errors import SettingsError
 from router.model import Balance
 from router.objects.meta import ObjectKey
 from router.settings import AdmissionSettings, IpMode, PortRanges, RenderSettings, RouteDefaults
+from router.status.balanced import Balancing
 
 _MOST_LISTED = 10
 SERVICE_CA = Path("/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt")
@@ -191,6 +193,8 @@ class RunSettings(ServingSettings):
     shutdown_delay: int
     drain_timeout: int
     canonical_hostname: str | None
+    address_hostnames: tuple[tuple[str, str], ...]
+    load_balancer_ips: bool
     publish_service: ObjectKey | None
     publish_service_max_ports: int | None
     node_port_range: PortRanges
@@ -224,6 +228,26 @@ class RunSettings(ServingSettings):
     def gives_ports_at_once(self) -> bool:
         """Whether no other replica could give another port to who asks for any."""
         return self.manifests is not None
+
+    def balancing(self, node_ips: Callable[[], frozenset[str] | None]) -> Balancing:
+        """Give what is told of addresses, to Services of type LoadBalancer.
+
+        Args:
+            node_ips: gives the addresses of nodes, None while they are not known.
+
+        Raises:
+            SettingsError: a name is given of an address that there is not.
+        """
+        addresses = addresses_of(self.addresses, self.ip_mode)
+        hostnames = dict(self.address_hostnames)
+        check_known("--address-hostname", hostnames, addresses)
+        own = frozenset((*self.pod_ips, *self.host_ips))
+
+        def of_nodes() -> frozenset[str] | None:
+            told = node_ips()
+            return told | own if told is not None else None
+
+        return Balancing(hostnames, addresses if self.load_balancer_ips else {}, of_nodes)
 
     @property
     def lease(self) -> str:

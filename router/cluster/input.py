@@ -145,9 +145,9 @@ class KubeInput:
         return all(watch.reflector.is_connected and watch.thread.is_running for watch in self._needed())
 
     @property
-    def router_nodes(self) -> frozenset[str] | None:
-        """Where routers run; None where that is not known. Any thread."""
-        return self._router_pods.nodes if self._router_pods is not None else None
+    def router_pods(self) -> RouterPods | None:
+        """Where routers run; None where they are not looked for. Any thread."""
+        return self._router_pods
 
     def start(self) -> None:
         """Begin to watch, on threads of their own."""

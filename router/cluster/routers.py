@@ -42,6 +42,8 @@ class RouterPods:
         self._has_given_up = False
         self.nodes: frozenset[str] | None = None
         """Where replicas of this router run; None while the API server has not told. Any thread."""
+        self.addresses: frozenset[str] = frozenset()
+        """Of these pods and of their nodes, as far as the API server has told. Any thread."""
 
     @property
     def held(self) -> int:
@@ -95,6 +97,7 @@ class RouterPods:
         else:
             present[machine] = self._machine()
         self._known = known
+        self.addresses = frozenset(address for pod in known.values() for address in pod.addresses)
         # A second router's pods may be selected, too, lest Routes lead to them.
         ours = {pod.app for key, pod in known.items() if key.name == self._own_name}
         self.nodes = frozenset(pod.node for pod in known.values() if pod.node and (not ours or pod.app in ours))

@@ -31,8 +31,8 @@ class Balancing:
     """``--address-hostname``, by the name of the address."""
     ips: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """The IPs of ``--address`` by its name; none where they are not to be told."""
-    node_ips: Callable[[], frozenset[str]] = frozenset
-    """Gives the addresses of nodes and pods of routers; any thread."""
+    node_ips: Callable[[], frozenset[str] | None] = lambda: None
+    """Gives the addresses of nodes and pods of routers, None where they are not known; any thread."""
     keeps_mode: bool = True
     """Whether the API server keeps the mode of an IP, as far as is known: it is told by what it did with one."""
 
@@ -51,7 +51,8 @@ class Balancing:
             hostname: of the router, for those.
         """
         ips = self.ips.get(address, ()) if self.keeps_mode else ()
-        if ips and self.node_ips().isdisjoint(ips):
+        of_nodes = self.node_ips() if ips else None
+        if of_nodes is not None and of_nodes.isdisjoint(ips):
             return tuple(LoadBalancerIngress(ip=ip, ip_mode=PROXY) for ip in ips)
         name = self.hostnames.get(address, "") if address else hostname
         return (LoadBalancerIngress(hostname=name),) if name and not _is_address(name) else ()

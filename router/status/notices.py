@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from router.admission import Verdict
-from router.model import ROUTE_KIND
+from router.model import ROUTE_KIND, Spot
 from router.objects.kinds import AskingObject
 from router.objects.route import RouteIngress
 from router.status.route import ADMITTED, PORT_CLAIMED, condition_of
@@ -88,7 +88,9 @@ def _where(verdict: Verdict, entry: RouteIngress) -> str:
     name = entry.router_canonical_hostname
     parts = []
     if verdict.port is not None:
-        parts.append(f"on {verdict.reached_at(name)}" if name else f"on port {verdict.client_port or verdict.port}")
+        spot = Spot(verdict.client_port or verdict.port, verdict.address)
+        # The router's own name leads to the addresses that it is bound to, and no name is known of others.
+        parts.append(f"on {verdict.reached_at(name)}" if name and not verdict.address else f"on port {spot}")
     if verdict.host is not None:
         parts.append(f"for TLS connections to {verdict.host}")
     # Of a Service with named ports.

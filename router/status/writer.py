@@ -260,7 +260,10 @@ class StatusWriter(LeadingWriter):
         if nodes != self._nodes_seen:
             self._nodes_seen = nodes
             for track in self._tracks:
-                track.look_again(self._identity)
+                if self._identity.balancing.ips:
+                    track.look_at_all()
+                else:
+                    track.look_again(self._identity)
 
     def _look_at_hostname(self) -> None:
         """Look at everything again, if clients reach the router by another name than before."""

@@ -97,20 +97,28 @@ def test_each_port_is_served_and_the_status_says_where(cluster: Cluster) -> None
 
 
 def test_without_a_name_an_event_says_which_option_gives_one(cluster: Cluster) -> None:
-    """It is served all the same; node ports that stay open are a warning; what is not of our class is left alone, and all is taken back."""
+    """It is served all the same, and one of a named address is told its IP where that is chosen; node ports that stay open are a warning; what is not of our class is left alone, and all is taken back."""
     port, other = free_port(), free_port()
     cluster.create(
         balanced("db", {"name": "tcp", "port": port}, allocateLoadBalancerNodePorts=True),
         balanced("other", {"name": "tcp", "port": other}, loadBalancerClass="example.com/other"),
         *endpoint_slice("db", cluster.pod()),
     )
-    router = cluster.router().start()
+    on_address = balanced("named", {"name": "tcp", "port": port})
+    on_address["metadata"]["annotations"] = {f"{ANNOTATIONS}external-address": "pg"}
+    cluster.create(on_address, *endpoint_slice("named", cluster.pod(b"named ")))
+    address = ("--address", "pg=127.0.0.9", "--address-default-allowed", "pg", "--load-balancer-ips")
+    router = cluster.router(*address).start()
+    wait_for(lambda: ingress(cluster, "named"), "the address to be told")
+    (told,) = ingress(cluster, "named")
+    assert (told["ip"], told["ipMode"], told["ports"]) == ("127.0.0.9", "Proxy", [{"port": port, "protocol": "TCP"}])
+    assert exchange(port, address="127.0.0.9") == b"named ping"
     wait_for(lambda: {"Admitted", "NoHostname", "NodePortsOpen"} <= reasons(cluster, "db"), "Events")
     assert exchange(port) == b"ping"
     assert ingress(cluster, "db") == []
     assert is_refused(other)
     assert "conditions" not in found(cluster, "other")["status"]
-    assert [row["name"] for row in router.ports().values()] == ["db"]
+    assert sorted(row["name"] for row in router.ports().values()) == ["db", "named"]
     cluster.client.patch("Service", cluster.namespace, "db", {"spec": {"type": "ClusterIP"}})
     wait_for(lambda: is_refused(port), "the port to be closed")
     wait_for(lambda: not found(cluster, "db")["status"].get("conditions"), "the condition to be taken back")

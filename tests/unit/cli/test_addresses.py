@@ -85,6 +85,11 @@ def test_reserved_ports_of_an_address(options: tuple[str, ...], reserved: str) -
         ("--address", "pg=fe80::1"),
         ("--address-port-pool", "pg"),
         ("--address-port-pool", "pg=0"),
+        ("--address-hostname", "pg"),
+        ("--address-hostname", "pg=192.0.2.1"),
+        ("--address-hostname", "pg=Db.example.com"),
+        ("--publish-service", "tcp-router"),
+        ("--publish-service", "openshift-ingress/tcp_router"),
     ],
     ids=" ".join,
 )
@@ -107,6 +112,19 @@ def test_what_does_not_go_together(arguments: tuple[str, ...], said: str) -> Non
     """It ends the start, and says what is wrong."""
     with pytest.raises(SettingsError, match=said):
         settings(*arguments).admission()
+
+
+def test_what_is_told_of_addresses() -> None:
+    """Names by the address; IPs with their option alone, and not before it is known which are the nodes', of which the process knows its own."""
+    named = ("--address", "pg=10.0.0.1", "--address-hostname", "pg=pg.example.com")
+    told = settings(*named).balancing(frozenset)
+    assert (told.hostnames, told.ips) == ({"pg": "pg.example.com"}, {})
+    told = settings(*named, "--load-balancer-ips", "--host-ips", "10.0.0.9").balancing(lambda: frozenset({"10.0.0.8"}))
+    assert told.ips == {"pg": ("10.0.0.1",)}
+    assert told.node_ips() == frozenset({"10.0.0.8", "10.0.0.9"})
+    assert settings(*named, "--host-ips", "10.0.0.9").balancing(lambda: None).node_ips() is None
+    with pytest.raises(SettingsError, match="--address-hostname names the address my"):
+        settings(*named, "--address-hostname", "my=my.example.com").balancing(frozenset)
 
 
 def test_a_pool_of_each_address() -> None:

@@ -61,6 +61,7 @@ class World:
     """A Service as the API server has it, and who writes its status."""
 
     def __init__(self, hostname: str = "tcp.example.com", *, drops_mode: bool = False, **balancing: Any) -> None:
+        balancing = {"node_ips": frozenset, **balancing}
         self.identity = Identity("tcp-router", hostname, "node-1", Balancing(**balancing))
         self.drops_mode = drops_mode
         self.service = service()
@@ -162,7 +163,7 @@ IPS = MappingProxyType({"db": ("192.0.2.7", "2001:db8::7")})
 
 
 def test_ips_are_told_with_their_mode_where_an_admin_chose_so() -> None:
-    """Of named addresses alone, and not those of nodes."""
+    """Of named addresses alone, and not those of nodes; while these are not known, of none."""
     there = verdict("pg", 5432, address="db"), verdict("metrics", 9187, address="db")
     world = World(ips=IPS)
     world.tell(*there)
@@ -171,9 +172,10 @@ def test_ips_are_told_with_their_mode_where_an_admin_chose_so() -> None:
     )
     world.tell(PG, METRICS)
     assert [each.hostname for each in world.ingress] == ["tcp.example.com"]
-    nodes = World(ips=IPS, node_ips=lambda: frozenset({"192.0.2.7"}))
-    nodes.tell(*there)
-    assert nodes.ingress == ()
+    for addresses in (frozenset({"192.0.2.7"}), None):
+        nodes = World(ips=IPS, node_ips=lambda addresses=addresses: addresses)
+        nodes.tell(*there)
+        assert nodes.ingress == (), addresses
 
 
 @pytest.mark.parametrize("hostnames", [{}, {"db": "db.example.com"}])
