@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,9 @@ def claims() -> None:
 @clear_errors
 def adopt(dry_run: bool, by_name: bool, served: Path | None, **values: Any) -> None:  # noqa: FBT001 - click's interface
     """Make PortClaims of statuses."""
-    cluster = {name: values.pop(name) for name in _CLUSTER_NAMES}
-    options = ServingSettings(**values)
+    serving = {field.name for field in fields(ServingSettings)}
+    cluster = {name: value for name, value in values.items() if name not in serving}
+    options = ServingSettings(**{name: value for name, value in values.items() if name in serving})
     ledger_name = options.ledger or cluster["lease_name"] or options.router_name
     api = Connection.open(KubeSettings(kubeconfig=cluster["kubeconfig"], context=cluster["context"]))
     try:
@@ -95,12 +97,6 @@ def adopt(dry_run: bool, by_name: bool, served: Path | None, **values: Any) -> N
         api.close()
     if doubts:
         raise SystemExit(_DOUBTS)
-
-
-_CLUSTER_NAMES = (
-    "kubeconfig", "context", "namespaces", "namespace_selector", "route_selector", "endpoints", "lease_namespace",
-    "router_pod_selector", "pod_name", "node_name", "lease_name", "claims", "claims_rate",
-)  # fmt: skip
 
 
 class _Adoption:
