@@ -32,7 +32,7 @@ _PROBE_DEADLINE_S = 5.0
 _HELP = """\
 Become the HAProxy that a router attaches to (tcp-router run --haproxy-mode attached), on the same state directory.
 
-A good haproxy.cfg that is there is kept, so that a restarted HAProxy serves at once. None, or one that HAProxy would not
+A haproxy.cfg that is there is kept, so that a restarted HAProxy serves at once. None, or one that HAProxy does not
 start with (kept as haproxy.cfg.refused), is replaced by a small one that serves nothing but its sockets; the router brings
 HAProxy level from there. Then this process starts HAProxy, passes signals on to it (SIGUSR1 lets its connections end, SIGTERM
 cuts them), makes log lines of what it says, and ends when it does.
@@ -47,10 +47,15 @@ Exit status:
 
 
 @click.command(help=_HELP)
+@option(
+    "--judge",
+    is_flag=True,
+    help="Have haproxy.cfg judged before HAProxy is started on it, and not only where it does not start.",
+)
 @option("--probe", is_flag=True, help="Say whether the HAProxy on this state directory is well, and start none.")
 @with_options((STATE_DIR, HAPROXY, LOG_FORMAT))
 @clear_errors
-def haproxy(*, probe: bool, state_dir: Path, **values: Any) -> None:
+def haproxy(*, judge: bool, probe: bool, state_dir: Path, **values: Any) -> None:
     """Run HAProxy, or say whether it is well."""
     settings = RenderSettings(state_dir=state_dir.absolute())
     if probe:
@@ -63,23 +68,35 @@ def haproxy(*, probe: bool, state_dir: Path, **values: Any) -> None:
     binary = find_binary(values["haproxy"])
     config = settings.state_dir / "haproxy.cfg"
     try:
-        kept = bootstrap.prepare(binary, config, settings, _CHECK_DEADLINE_S)
+        kept = bootstrap.prepare(binary, config, settings, _CHECK_DEADLINE_S, judge=judge)
     except OSError as error:
         raise SettingsError(
             f"the state directory {settings.state_dir} cannot be used ({error.strerror}: {error.filename}); "
             "give a writable one with --state-dir"
         ) from error
     log.info("haproxy starts", haproxy=binary.build, haproxy_path=str(binary.path), configuration_kept=kept)
-    _become_its_parent(settings, master_worker(binary, config, settings.master_socket), as_json=as_json)
+    # The same once more, as it was started.
+    again = [*sys.orig_argv[1:], "--judge"] if kept and not judge else []
+    _become_its_parent(settings, master_worker(binary, config, settings.master_socket), again, as_json=as_json)
 
 
-def _become_its_parent(settings: RenderSettings, command: list[str], *, as_json: bool) -> NoReturn:
+def _become_its_parent(settings: RenderSettings, command: list[str], again: list[str], *, as_json: bool) -> NoReturn:
+    """Start HAProxy, and this command once more by ``again`` where HAProxy does not start and that is not empty."""
     # Its handlers are not there at once, and ours are gone.
     signal.pthread_sigmask(signal.SIG_BLOCK, first_process.PASSED_ON)
     of_json = "json" if as_json else "text"
     os.execv(  # noqa: S606 - becoming HAProxy's parent, without all that we have loaded, is what this command is for
         sys.executable,
-        [sys.executable, "-I", "-S", first_process.__file__, of_json, str(settings.state_dir), json.dumps(command)],
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            first_process.__file__,
+            of_json,
+            str(settings.state_dir),
+            json.dumps(command),
+            *again,
+        ],
     )
 
 

@@ -46,14 +46,20 @@ class Bind:
     host: str = ""
 
 
-def prepare(binary: HaproxyBinary, config: Path, settings: RenderSettings, deadline_s: float) -> bool:
+def prepare(
+    binary: HaproxyBinary, config: Path, settings: RenderSettings, deadline_s: float, *, judge: bool = True
+) -> bool:
     """Make sure that HAProxy can be started on ``config``.
+
+    To judge a configuration takes HAProxy as long as to start on it. So whoever can find out that it did not start, and come back, need not
+    have it judged before.
 
     Args:
         binary: the HAProxy that will be started.
         config: its configuration file; kept, or put aside as ``<config>.refused`` and replaced.
         settings: where the sockets and the map files are.
         deadline_s: seconds that ``haproxy -c`` may take.
+        judge: have HAProxy judge it, and count the files that it needs; all else is looked at in any case.
 
     Returns:
         Whether the configuration that was there is kept.
@@ -74,7 +80,8 @@ def prepare(binary: HaproxyBinary, config: Path, settings: RenderSettings, deadl
         log.info("no configuration yet", consequence="haproxy starts with its sockets alone")
         _write(config, small_config(settings.stats_socket))
         return False
-    problem = _problem_of(binary, config, settings, deadline_s, memory.read(settings.generations_file))
+    problem = _refusal(binary, config, deadline_s) if judge else None
+    problem = problem or _obstacle(config, settings, memory.read(settings.generations_file))
     if problem is None:
         log.info("configuration kept", config=str(config))
         return True
@@ -136,18 +143,22 @@ def _has_socket(text: str, stats_socket: Path) -> bool:
     return any(str(stats_socket).translate(bare) in found[1].translate(bare) for found in _SOCKET.finditer(text))
 
 
-def _problem_of(
-    binary: HaproxyBinary, config: Path, settings: RenderSettings, deadline_s: float, others: Others
-) -> str | None:
-    """Say why HAProxy would not start with it, or be of no use; None if all is well."""
+def _refusal(binary: HaproxyBinary, config: Path, deadline_s: float) -> str | None:
+    """Say why HAProxy would not start with it; None if all is well."""
     result = check_config(binary, config, deadline_s)
     if not result.accepted:
         return result.log.strip()[:_SAID]
     text = config.read_text(encoding="utf-8", errors="replace")
-    if not _has_socket(text, settings.stats_socket):
-        return f"it has no stats socket {settings.stats_socket}, so that the router could not ask what runs"
     if (files := files_needed(text, binary)) > (limit := own_limit()):
         return f"it needs {files} open files, and HAProxy may have {limit} here"
+    return None
+
+
+def _obstacle(config: Path, settings: RenderSettings, others: Others) -> str | None:
+    """Say why a HAProxy that starts with it would be of no use, or a nuisance; None if all is well."""
+    text = config.read_text(encoding="utf-8", errors="replace")
+    if not _has_socket(text, settings.stats_socket):
+        return f"it has no stats socket {settings.stats_socket}, so that the router could not ask what runs"
     wanted = binds(text)
     ends_s = time.monotonic() + _FREE_WITHIN_S
     while problems := _obstacles(wanted, others):

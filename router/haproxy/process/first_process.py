@@ -1,7 +1,10 @@
 """The first process of HAProxy's container: HAProxy's parent, which makes log lines of what HAProxy says of itself.
 
 Run by its path, on a bare interpreter, for it lives as long as HAProxy and shall cost little:
-``python -I -S first_process.py <json or text> <state directory> <HAProxy's command line as a JSON array>``.
+``python -I -S first_process.py <json or text> <state directory> <HAProxy's command line as a JSON array> [<Python's arguments>...]``.
+
+With Python's arguments, HAProxy is started on a configuration that nobody has judged, for that takes as long as to start: if HAProxy does not
+take it, this process becomes Python with these arguments, which finds out why, and starts HAProxy on what is good.
 
 HAProxy could not be that process, with the filter as its child: its master ends when it has no child left, whoever that is.
 """
@@ -27,6 +30,8 @@ _BESIDE = Path(__file__)
 _STANDARD_ERROR = 2
 _PIECE = 65536
 _LONGEST_LINE = 16384  # bytes; more goes on as a line of its own
+_STARTED = "Loading success."
+"""What HAProxy's master says when its worker has the ports and serves."""
 _LAST_WORDS_S = 1.0
 """How long lines of workers are waited for after the master's end."""
 
@@ -40,6 +45,8 @@ class FirstProcess:
 
     def __init__(self, command: list[str]) -> None:
         self._pid = 0
+        self.was_told = False
+        """Whether a signal was passed on: then its end is what somebody wanted."""
         self.exit_code: int | None = None
         """Its master's; 128 and the signal's number if one ended it."""
         self._wake_end, wake = os.pipe()
@@ -96,6 +103,7 @@ class FirstProcess:
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the form of a handler
         # Until it is reaped, its id belongs to nobody else.
+        self.was_told = True
         if self.exit_code is None:
             os.kill(self._pid, number)
 
@@ -113,14 +121,19 @@ class FirstProcess:
                 self.exit_code = code if code >= 0 else 128 - code
 
 
-def main(log_format: str, state_dir: str, command: str) -> int:
-    """Start HAProxy, write to standard error what is to be told of what it says, and give its exit code."""
+def main(log_format: str, state_dir: str, command: str, *again: str) -> int:
+    """Start HAProxy, write to standard error what is to be told of what it says, and give its exit code.
+
+    Does not return where HAProxy did not start and there is something to do about it.
+    """
     messages = _messages()
     route_of = messages.RoutesOfBackends(Path(state_dir))
     as_line = messages.as_json if log_format == "json" else messages.as_text
     haproxy = FirstProcess(json.loads(command))
+    has_started = False
     for said in haproxy.lines():
         line = said
+        has_started = has_started or _STARTED in said
         if not messages.is_log_entry(said):
             told = messages.message(said, route_of)
             if told is None:
@@ -131,6 +144,10 @@ def main(log_format: str, state_dir: str, command: str) -> int:
         except OSError:
             # Lost, as the router's own are where nobody reads them.
             continue
+    if again and haproxy.exit_code and not has_started and not haproxy.was_told:
+        # With all signals as they were for this one, which is about to have no handlers.
+        signal.pthread_sigmask(signal.SIG_BLOCK, PASSED_ON)
+        os.execv(sys.executable, [sys.executable, *again])  # noqa: S606 - becoming it is what there is to do
     return haproxy.exit_code or 0
 
 

@@ -16,6 +16,7 @@ _NOT_AT_START = frozenset(
     # What the kubernetes client brings with it.
     | {"requests", "requests_oauthlib", "oauthlib", "dateutil", "pydantic", "durationpy", "google", "certifi"}
 )
+_IMPORTED = re.compile(r"^import time: .*\| +(\S+)$", re.MULTILINE)
 _ON_FIRST_USE = re.compile(
     r"router\.(manifests|demo|kube\.(by_client|portforward)"
     r"|cli\.(check|render|ports|claims|haproxy|inputs))\b"
@@ -47,7 +48,7 @@ def _imported(directory: Path) -> set[str]:
                 rest = process.stderr.read() if process.stderr is not None else ""
     text = "".join(lines)
     assert "router started" in text, text[-2000:] + rest
-    return {match[1] for match in re.finditer(r"^import time: .*\| +(\S+)$", text, re.MULTILINE)}
+    return set(_IMPORTED.findall(text))
 
 
 def test_what_is_not_needed_for_routes_is_imported_on_first_use(tmp_path: Path) -> None:
@@ -56,3 +57,18 @@ def test_what_is_not_needed_for_routes_is_imported_on_first_use(tmp_path: Path) 
     assert "router.cli.cluster" in modules
     assert {name.partition(".")[0] for name in modules} & _NOT_AT_START == set()
     assert sorted(filter(_ON_FIRST_USE.match, modules)) == []
+
+
+def test_haproxy_alone_waits_for_no_router(tmp_path: Path) -> None:
+    """The command of HAProxy's container imports nothing of admission, templates or metrics: a HAProxy that was restarted serves before."""
+    command = [sys.executable, "-X", "importtime", "-m", "router", "haproxy", "--probe", "--state-dir", str(tmp_path)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=Path(router.__file__).parents[1], timeout=60
+    )
+    modules = set(_IMPORTED.findall(done.stderr))
+    assert "router.haproxy.process.bootstrap" in modules, done.stderr[-2000:]
+    assert {name.partition(".")[0] for name in modules} & ({"jinja2", "prometheus_client"} | _NOT_AT_START) == set()
+    assert (
+        sorted(filter(re.compile(r"router\.(render|plan|reconcile|cluster|status|admission\.decide)\b").match, modules))
+        == []
+    )

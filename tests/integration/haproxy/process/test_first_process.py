@@ -86,3 +86,31 @@ def test_a_log_that_nobody_reads_halts_nothing(tmp_path: Path) -> None:
     finally:
         os.close(reading)
         os.close(writing)
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        pytest.param("exit 1", 7, id="it does not start"),
+        pytest.param("echo '[NOTICE]   (7) : Loading success.' >&2; exit 1", 1, id="it started"),
+        pytest.param("exit 0", 0, id="it ended well"),
+    ],
+)
+def test_another_start_is_for_what_did_not_start(tmp_path: Path, script: str, code: int) -> None:
+    """A HAProxy that never served is started once more, by whoever finds out why; one that did ends as it ends."""
+    assert _again(tmp_path, script, None) == code
+
+
+def test_no_other_start_for_what_was_told_to_end(tmp_path: Path) -> None:
+    """It was told to end before it served, and does."""
+    assert _again(tmp_path, "trap 'exit 9' TERM; touch ready; while :; do sleep 0.01; done", signal.SIGTERM) == 9
+
+
+def _again(directory: Path, script: str, number: signal.Signals | None) -> int:
+    command = [sys.executable, "-I", "-S", first_process.__file__, "json", str(directory)]
+    command += [json.dumps(["/bin/sh", "-c", script]), "-c", "import sys; sys.exit(7)"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=directory) as process:
+        if number is not None:
+            wait_for((directory / "ready").exists, "the program")
+            process.send_signal(number)
+        return process.wait(_WITHIN_S)

@@ -101,3 +101,18 @@ def test_a_port_of_somebody_else_puts_a_configuration_aside(settings: RenderSett
         config.write_text(configuration(settings.stats_socket, [other.getsockname()[1]], 1))
         assert not prepare(binary, config, settings, DEADLINE_S)
     assert config.read_bytes() == small_config(settings.stats_socket)
+
+
+def test_what_haproxy_judges_by_starting_is_not_judged_before(settings: RenderSettings, binary: HaproxyBinary) -> None:
+    """It is kept, whatever HAProxy would say; but not without a socket for the router, nor on somebody else's port."""
+    settings.state_dir.mkdir()
+    config = settings.state_dir / "haproxy.cfg"
+    refused = configuration(settings.stats_socket, [free_port()], 1) + "nonsense\n"
+    config.write_text(refused)
+    assert prepare(binary, config, settings, DEADLINE_S, judge=False)
+    assert config.read_text() == refused
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        config.write_text(configuration(settings.stats_socket, [other.getsockname()[1]], 1))
+        assert not prepare(binary, config, settings, DEADLINE_S, judge=False)
+    config.write_text("frontend x\n  bind :1\n")
+    assert not prepare(binary, config, settings, DEADLINE_S, judge=False)
