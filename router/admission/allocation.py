@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from router.model import Asker
-from router.settings import PortRanges
+from router.settings import AdmissionSettings, PortRanges
 
 _DIGEST_BYTES = 8
 
@@ -35,6 +35,21 @@ def ports_of(bits: int) -> PortRanges:
         ranges.append((first, last))
         first = last + 1
     return PortRanges(tuple(ranges))
+
+
+def legal_ports(settings: AdmissionSettings) -> Mapping[str, int]:
+    """Give the ports that anybody may have at all, as bits, by the name of their address (as ``request.check_port`` has it)."""
+    ports = port_bits(settings.ports)
+    sni = 1 << settings.sni_port if settings.sni_port else 0
+    legal = {"": ports & ~(port_bits(settings.reserved_ports) | sni)}
+    for name, address in settings.addresses.items():
+        legal[name] = ports & ~(port_bits(address.reserved_ports) | (sni if address.overlaps else 0))
+    return legal
+
+
+def order(asker: Asker, wish: Wish) -> tuple[bool, str, tuple[str, str, str, str], Asker]:
+    """Give the place in line: the oldest comes first, then by kind, namespace, name and section."""
+    return wish.created is None, wish.created or "", asker.order, asker
 
 
 def digest(asker: Asker) -> int:
@@ -75,13 +90,23 @@ def next_free(free: int, start: int) -> int | None:
     return _lowest(free) if free else None
 
 
+class Wish(NamedTuple):
+    """What one asks for who asks for any port."""
+
+    created: str | None
+    address: str
+    """The name of the address that it is to be of."""
+    is_ready: bool
+    """It leads somewhere. Else it keeps what it has, and gets nothing."""
+
+
 class Terms(NamedTuple):
-    """What a namespace may have of the ports that there are to give."""
+    """What one may have of the ports that there are to give."""
 
     ports: int = -1
     """As bits; -1 is all of them."""
     room: int | None = None
-    """How many more; None is any number."""
+    """How many more its namespace may have; None is any number."""
 
 
 class Choice(NamedTuple):
@@ -97,7 +122,7 @@ def propose(
     waiting: Iterable[Asker],
     ports: PortRanges,
     free: int,
-    terms: Callable[[str], Terms],
+    terms: Callable[[Asker], Terms],
     preferred: Mapping[Asker, int],
 ) -> dict[Asker, Choice]:
     """Choose a port for each of those who wait for one, in their order; none where none is free that it may have.
@@ -106,14 +131,14 @@ def propose(
         waiting: those who come first get theirs first.
         ports: what there is to choose from, as ``first_choice`` has it.
         free: of these, as bits.
-        terms: gives what a namespace may have.
+        terms: gives what one, and its namespace, may have.
         preferred: a port that nobody but this asker may have, and that it shall have.
     """
     chosen: dict[Asker, Choice] = {}
     rooms: dict[str, int | None] = {}
     for asker in waiting:
         namespace = asker.namespace
-        allowed, room = terms(namespace)
+        allowed, room = terms(asker)
         room = rooms.setdefault(namespace, room)
         if room is not None and room <= 0:
             chosen[asker] = Choice(is_over=True)

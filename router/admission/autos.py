@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import reduce
+from operator import or_
 
-from router.admission.allocation import Choice, Terms, port_bits, ports_of, propose
+from router.admission.allocation import Choice, Terms, Wish, legal_ports, order, port_bits, ports_of, propose
 from router.admission.claims import Claim
 from router.admission.holdings import Holdings, Object, object_of
 from router.admission.journal import Touched
@@ -26,16 +27,6 @@ from router.settings import AdmissionSettings
 _NOTHING: Mapping[Place, Asker] = {}
 _ANYTHING = Terms()
 _NONE = Choice()
-
-
-class Wish(NamedTuple):
-    """What one asks for who asks for any port."""
-
-    created: str | None
-    address: str
-    """The name of the address that it is to be of."""
-    is_ready: bool
-    """It leads somewhere. Else it keeps what it has, and gets nothing."""
 
 
 @dataclass(slots=True)
@@ -64,10 +55,9 @@ class Autos:
         memory: Mapping[Place, Asker] = _NOTHING,
         terms: Callable[[str], Terms] = lambda _: _ANYTHING,
     ) -> None:
-        reserved = port_bits(settings.reserved_ports) | (1 << settings.sni_port if settings.sni_port else 0)
-        self._legal = port_bits(settings.ports) & ~reserved
-        """What anybody may have at all."""
-        self._to_give = port_bits(settings.auto_ports) & self._legal
+        self._legal = legal_ports(settings)
+        """By address, what anybody may have at all."""
+        self._to_give = port_bits(settings.auto_ports) & reduce(or_, self._legal.values())
         self._ports = ports_of(self._to_give)
         self._at_once = settings.auto_at_once
         self._ledger = ledger
@@ -81,11 +71,15 @@ class Autos:
         self._holdings = Holdings(ledger)
         self._free = self._to_give
         self._waiting: set[Asker] = set()
+        self._line: list[Asker] | None = []
+        """The same in order; None where that has to be made."""
         self._chosen: dict[Asker, Choice] = {}
         self._rooms: dict[str, int | None] = {}
         """How many more ports those namespaces might have that had as many as they may."""
         self._is_stale = False
         """Whether those who wait are to be chosen for anew."""
+        self._is_told = True
+        """Whether ``proposed`` is what was chosen."""
         self._can_remember = True
         self._unsettled: set[Asker] = set()
         self._moved: set[int] = set()
@@ -114,7 +108,8 @@ class Autos:
             return
         else:
             auto.wish = wish
-            self._is_stale = self._is_stale or asker in self._waiting
+            if asker in self._waiting:
+                self._line, self._is_stale = None, True
         self._unsettled.add(asker)
 
     def leave(self, asker: Asker) -> None:
@@ -130,8 +125,7 @@ class Autos:
             del self._by_object[object_of(asker)]
         self._unsettled.discard(asker)
         if asker in self._waiting:
-            self._waiting.discard(asker)
-            self._chosen.pop(asker, None)
+            self._wait(asker, waits=False)
             self._is_stale = True
 
     def lose(self, asker: Asker) -> bool:
@@ -213,9 +207,10 @@ class Autos:
         changed = self._choose() if self._is_stale else set()
         moved, self._moved = self._moved, set()
         self._look_at(moved)
-        wanted = {self._place(asker, port): asker for asker, (port, _) in self._chosen.items() if port is not None}
-        if wanted != self.proposed:
-            self.proposed = wanted
+        if not self._is_told:
+            self._is_told = True
+            wanted = {self._place(asker, port): asker for asker, (port, _) in self._chosen.items() if port is not None}
+            self.proposed = wanted if wanted != self.proposed else self.proposed
         return changed
 
     def allow_otherwise(self) -> None:
@@ -234,16 +229,23 @@ class Autos:
             self._give(asker, auto, place)
         waits = place is None and auto.wish.is_ready
         if waits is not was_waiting:
-            (self._waiting.add if waits else self._waiting.discard)(asker)
-            chosen, _ = self._chosen.pop(asker, _NONE)
+            chosen = self._wait(asker, waits=waits).port
             # Who gets what was chosen for it leaves to all others what was chosen for them.
             self._is_stale = self._is_stale or waits or place is None or place.port != chosen
         return place != former or waits is not was_waiting
 
+    def _wait(self, asker: Asker, *, waits: bool) -> Choice:
+        """Put one in line, or take it out; give what was chosen for it."""
+        (self._waiting.add if waits else self._waiting.discard)(asker)
+        self._line, self._is_told = None, False
+        return self._chosen.pop(asker, _NONE)
+
     def _place_for(self, asker: Asker, auto: _Auto) -> Place | None:
         """Give what one has by a PortClaim, else what it had."""
         held = [
-            self._place(asker, port) for port in self._holdings.held(asker, auto.wish.address) if self._is_legal(port)
+            place
+            for port in self._holdings.held(asker, auto.wish.address)
+            if self._is_legal(place := self._place(asker, port))
         ]
         had = self._had.pop(asker, None)
         if held:
@@ -252,17 +254,19 @@ class Autos:
             (place for place in (auto.place, had) if place is not None and self._keeps(asker, auto, place)), None
         )
 
-    def _is_legal(self, port: int) -> bool:
-        return bool(self._legal >> port & 1)
+    def _is_legal(self, place: Place) -> bool:
+        return bool(self._legal[place.address] >> place.port & 1)
+
+    def _terms_of(self, asker: Asker) -> Terms:
+        ports, room = self._terms(asker.namespace)
+        return Terms(ports & self._legal[self._asks[asker].wish.address], room)
 
     def _keeps(self, asker: Asker, auto: _Auto, place: Place) -> bool:
         """Say whether one keeps a port that it had, and of which no PortClaim says that it is its own."""
-        if not self._is_legal(place.port) or place.address != auto.wish.address:
+        owner = self._having.get(place.port, _NOTHING).get(place, asker)
+        if place.address != auto.wish.address or owner != asker or not self._is_legal(place):
             return False
-        if (
-            self._having.get(place.port, _NOTHING).get(place, asker) != asker
-            or self._ledger.bars(place, asker) is not None
-        ):
+        if self._ledger.bars(place, asker) is not None:
             return False
         # What is not served keeps nobody out.
         if not auto.wish.is_ready and any(
@@ -303,10 +307,9 @@ class Autos:
 
     def _look_at(self, ports: Collection[int]) -> None:
         """Look again which of these ports are free."""
-        chosen = {port for port, _ in self._chosen.values()}
-        for port in ports:
-            if not self._to_give >> port & 1:
-                continue
+        concerned = [port for port in ports if self._to_give >> port & 1]
+        chosen = {port for port, _ in self._chosen.values()} if concerned else set()
+        for port in concerned:
             is_free = port not in self._having and not self._ledger.speaks_of(port) and not self._is_named(port)
             if is_free is not bool(self._free >> port & 1):
                 self._free ^= 1 << port
@@ -314,12 +317,12 @@ class Autos:
 
     def _choose(self) -> set[Asker]:
         """Choose for all that wait; give those of whom something else is told."""
-        self._is_stale = False
+        self._is_stale = self._is_told = False
         former, self._chosen = self._chosen, {}
         if self._waiting and self._to_give and (self._at_once or self._can_remember):
-            line = sorted(self._waiting, key=self._order)
-            preferred = {each: port for each in line if (port := self._preferred(each)) is not None}
-            self._chosen = propose(line, self._ports, self._free, self._terms, preferred)
+            self._line = self._line or sorted(self._waiting, key=lambda each: order(each, self._asks[each].wish))
+            preferred = {each: port for each in self._line if (port := self._preferred(each)) is not None}
+            self._chosen = propose(self._line, self._ports, self._free, self._terms_of, preferred)
         over = {asker.namespace for asker, choice in self._chosen.items() if choice.is_over}
         self._rooms = {namespace: self._terms(namespace).room for namespace in over}
         changed = {
@@ -330,16 +333,13 @@ class Autos:
                 if port is not None:
                     self._give(asker, self._asks[asker], self._place(asker, port))
                     self._waiting.discard(asker)
+                    self._line = None
             self._chosen = {asker: choice for asker, choice in self._chosen.items() if choice.port is None}
         return changed
 
-    def _order(self, asker: Asker) -> tuple[bool, str, tuple[str, str, str, str], Asker]:
-        created = self._asks[asker].wish.created
-        return created is None, created or "", asker.order, asker
-
     def _preferred(self, asker: Asker) -> int | None:
         """Give a port that was its own, and can be nobody else's as long as PortClaims say so."""
-        may_have = self._to_give & self._terms(asker.namespace).ports
+        may_have = self._to_give & self._terms_of(asker).ports
         return next(
             (
                 port

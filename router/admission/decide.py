@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from router.admission.address_use import AddressUse
-from router.admission.autos import Autos, Wish
+from router.admission.allocation import Wish
+from router.admission.autos import Autos
 from router.admission.claim_book import ClaimBook, ClaimOutcome
 from router.admission.conclusion import Entry, concluded
 from router.admission.destination import Destination, find_destination, names_of

@@ -21,8 +21,8 @@ def asker(number: int, namespace: str = "shop") -> Asker:
     return Asker.route(namespace, f"r{number}", f"uid-{number}")
 
 
-def everything(_namespace: str) -> Terms:
-    """Let every namespace have all ports."""
+def everything(_asker: Asker) -> Terms:
+    """Let everybody have all ports."""
     return Terms()
 
 
@@ -81,7 +81,7 @@ def test_a_namespace_gets_what_it_may_have_alone() -> None:
     """What others may not have is left to it, and who may have nothing gets nothing."""
     terms = {"shop": Terms(port_bits(PortRanges.of(20_003))), "none": Terms(0)}
     line = [asker(1, "none"), asker(1), asker(2)]
-    chosen = propose(line, PORTS, port_bits(PORTS), lambda namespace: terms[namespace], {})
+    chosen = propose(line, PORTS, port_bits(PORTS), lambda each: terms[each.namespace], {})
     assert chosen == {line[0]: Choice(), line[1]: Choice(20_003), line[2]: Choice()}
 
 
@@ -89,7 +89,7 @@ def test_a_namespace_gets_as_many_as_it_may_have() -> None:
     """The first of those who wait; what the others would have got is left to other namespaces."""
     line = [asker(1), asker(2), asker(3), asker(4, "other")]
     chosen = propose(
-        line, PORTS, port_bits(PORTS), lambda namespace: Terms(room=2 if namespace == "shop" else None), {}
+        line, PORTS, port_bits(PORTS), lambda each: Terms(room=2 if each.namespace == "shop" else None), {}
     )
     assert [chosen[each].is_over for each in line] == [False, False, True, False]
     assert [chosen[each].port is None for each in line] == [False, False, True, False]

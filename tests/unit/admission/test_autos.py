@@ -19,7 +19,7 @@ from router.objects.meta import ObjectKey
 from router.objects.portclaim import ClaimHolder, PortClaim, PortClaimStatus
 from router.objects.route import Route
 from router.objects.store import Store
-from router.settings import AdmissionSettings, PortRanges
+from router.settings import AdmissionSettings, NamedAddress, PortRanges
 from tests.unit.admission.builders import (
     DB,
     NAMESPACE,
@@ -69,7 +69,8 @@ class Router:
     def write(self) -> None:
         """Write what is proposed, as a leader does."""
         for place, who in self.admission.proposed.items():
-            self.store.put(port_claim(f"tcp-router-{place.port}", place.port, who))
+            claim = port_claim(f"tcp-router-{place.port}-{place.address}".rstrip("-"), place.port, who)
+            self.store.put(structs.replace(claim, spec=structs.replace(claim.spec, address=place.address)))
         self.take()
 
     def verdict(self, name: str = "db") -> Verdict:
@@ -139,6 +140,10 @@ def test_ports_that_nobody_may_have_are_not_given() -> None:
     """Reserved ones, and the SNI port."""
     settings = replace(AUTO, reserved_ports=PortRanges.of(7000), sni_port=7001)
     assert Router(route("db", "auto"), settings=settings).admission.proposed == {Place(7002): asker("db")}
+    beside = NamedAddress(ips=("10.0.0.1",), overlaps=False, reserved_ports=PortRanges.of(7002))
+    settings = replace(settings, addresses={"one": beside}, default_addresses=frozenset({"one"}))
+    router = Router(route("db", "auto", external_address="one"), settings=settings)
+    assert {place.port for place in router.admission.proposed} <= {7000, 7001}
 
 
 def test_a_full_range_is_told_and_served_when_one_is_free() -> None:
@@ -357,6 +362,39 @@ def test_an_endpoint_costs_nothing_more_where_many_wait() -> None:
         took_s.append(time.perf_counter() - began_s)
     assert router.admission.proposed is before
     assert sorted(took_s)[10] < 0.005
+
+
+def test_nothing_is_chosen_for_those_who_wait_in_vain_by_what_is_not_about_ports() -> None:
+    """Thousands that ask for a port of a range that is full cost an endpoint of another nothing."""
+    waiting = (route(f"r{number}", "auto", to=f"r{number}") for number in range(3000))
+    router = Router(*waiting, route("other", 9000, to="x"), service("x"))
+    took_s = []
+    for number in range(20):
+        router.store.put(endpoint_slice(f"10.9.0.{number}", service="x"))
+        began_s = time.perf_counter()
+        router.take()
+        took_s.append(time.perf_counter() - began_s)
+    assert sorted(took_s)[10] < 0.005
+    assert {each.reason for each in router.outcome.verdicts.values()} == {None, Reason.ALLOCATING, Reason.NO_PORT_FREE}
+
+
+def test_an_address_of_its_own() -> None:
+    """It is given a port of that address, whose number nobody else has anywhere; with another address it keeps the number."""
+    addresses = {
+        name: NamedAddress(ips=(f"10.0.0.{index}",), overlaps=False) for index, name in enumerate(("one", "two"), 1)
+    }
+    settings = replace(AUTO, addresses=addresses, default_addresses=frozenset(addresses))
+    router = Router(route("db", "auto", external_address="one"), settings=settings)
+    assert router.admission.proposed == {Place(FIRST, "", "one"): asker("db")}
+    router.put(route("else", "auto", external_address="two"), route("other", "auto"))
+    assert {place.port for place in router.admission.proposed} == set(PORTS)
+    router.write()
+    assert router.verdict().places == (Place(FIRST, "", "one"),)
+    router.put(route("db", "auto", external_address="two"))
+    assert router.verdict().reason is Reason.ALLOCATING
+    assert router.admission.proposed == {Place(FIRST, "", "two"): asker("db")}
+    router.write()
+    assert router.verdict().places == (Place(FIRST, "", "two"),)
 
 
 def test_what_is_free_is_counted() -> None:
