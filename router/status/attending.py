@@ -121,7 +121,7 @@ class Attendant:
         if not self._desk.may_write():
             return False
         self._desk.bucket.take(self._desk.clock())
-        self._kind.patch(self._desk.api, obj.key, change.patch)
+        self._kind.patch(self._desk.api, obj.key, change.patch, self._desk.identity)
         self._desk.counts["written" if change.entry is not None else "removed"] += 1
         self._desk.outage.over()
         if self._forbidden.permitted(obj.key.namespace):

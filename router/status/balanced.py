@@ -1,4 +1,4 @@
-"""Where clients reach a Service of type LoadBalancer of our class, as its ``status.loadBalancer`` says it; pure, but for one memory.
+"""Where clients reach a Service of type LoadBalancer of our class, as its ``status.loadBalancer`` says it; pure, but for one memory of the API server.
 
 A hostname by default: OVN-Kubernetes makes every ``ip`` there a load balancer of its own, which leads to the pods past the router, and
 ignores ``ipMode``. An ``ip`` with the mode Proxy (KEP-1860) is told of named addresses alone, where an admin chose so, and only if they are
@@ -34,13 +34,11 @@ class Balancing:
     node_ips: Callable[[], frozenset[str] | None] = lambda: None
     """Gives the addresses of nodes and pods of routers, None where they are not known; any thread."""
     keeps_mode: bool = True
-    """Whether the API server keeps the mode of an IP, as far as is known: it is told by what it did with one."""
+    """Whether the API server keeps the mode of an IP, as far as is known: by its answer to one, which nobody else can have written."""
 
-    def look(self, service: Service, router_name: str) -> None:
-        """Look what the API server made of what was written."""
-        if service.router_of_class == router_name and any(
-            each.ip and each.ip_mode != PROXY for each in service.status.ingress
-        ):
+    def look(self, service: Service) -> None:
+        """Look what the API server made of IPs that were just written."""
+        if any(each.ip and each.ip_mode != PROXY for each in service.status.ingress):
             self.keeps_mode = False
 
     def reached(self, address: str, hostname: str) -> tuple[LoadBalancerIngress, ...]:

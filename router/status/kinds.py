@@ -39,7 +39,7 @@ class StatusKind:
     warnings: Callable[[Any, Verdict, Identity], tuple[str, ...]]
     """What there is to warn of beside the verdict, by who we are."""
     read: Callable[[Api, ObjectKey], Any]
-    patch: Callable[[Api, ObjectKey, Patch], None]
+    patch: Callable[[Api, ObjectKey, Patch, Identity], None]
 
 
 ROUTES = StatusKind(
@@ -55,7 +55,7 @@ ROUTES = StatusKind(
     same_request=route_api.same_request,
     warnings=lambda _route, _verdict, _identity: (),
     read=route_api.read_route,
-    patch=route_api.patch_status,
+    patch=lambda api, key, patch, _identity: route_api.patch_status(api, key, patch),
 )
 SERVICES = StatusKind(
     SERVICE_KIND,
@@ -63,7 +63,7 @@ SERVICES = StatusKind(
     is_ours=services.is_ours,
     has_entry=lambda obj, router_name: services.said_by(obj, router_name) is not None,
     summed=service.summed,
-    decide=service.decide_and_learn,
+    decide=service.decide_status,
     own_entry=service.own_entry,
     named_node=service.named_node,
     # Whoever of that name has it in its sight now writes it.

@@ -131,7 +131,7 @@ class NodeFacts:
             return
         self._desk.bucket.take(self._desk.clock())
         try:
-            self._kind.patch(self._desk.api, fact.obj.key, change.patch)
+            self._kind.patch(self._desk.api, fact.obj.key, change.patch, self._desk.identity)
         except ApiConflict:
             self._desk.counts["conflict"] += 1
             self._read_again(fact)

@@ -6,6 +6,7 @@ replica that does not lead finds out about ports it tells as well, but for what 
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -36,7 +37,10 @@ _PER_SECOND = 20.0
 _BURST = 20
 _AGAIN_S = (5.0, 300.0)
 """First and longest pause until a refused port is tried again."""
+_TRY_S = 1.0
+"""Between two of them."""
 _CONFLICT_S = (0.05, 5.0)
+_NUMBERS = re.compile(r"[0-9]+")
 _MAX_TOLD = 300
 """Characters of the API server's words."""
 _FEW = 10
@@ -102,6 +106,9 @@ class Publisher(LeadingWriter):
         self._untried: list[frozenset[int]] = []
         """Ports that were refused together, in the parts in which they are tried next."""
         self._refusals: dict[int, _Refusal] = {}
+        self._tried: frozenset[int] = frozenset()
+        """Those of them that are tried again now: one, and all others when that one was taken."""
+        self._next_try_s = float("-inf")
         self._decided: tuple[_Known, Decision] | None = None
         """The last decision, and by what it was made: most looks find nothing new."""
         self._conflicts = Backoff(*_CONFLICT_S)
@@ -150,6 +157,7 @@ class Publisher(LeadingWriter):
     def _forget(self) -> None:
         self._untried.clear()
         self._refusals.clear()
+        self._tried = frozenset()
 
     def _rest(self) -> float:
         self._look()
@@ -169,14 +177,22 @@ class Publisher(LeadingWriter):
             return None
         for port in self._refusals.keys() - served:
             del self._refusals[port]
-        now_s = self._clock()
-        refused = {port: each.reason for port, each in self._refusals.items() if each.due_s > now_s}
+        self._choose()
+        refused = {port: each.reason for port, each in self._refusals.items() if port not in self._tried}
         known = (served, service, refused)
         if self._decided is None or self._decided[0] != known:
             self._decided = known, decide(served, service, self._rules, refused)
             self._note(self._decided[1])
         decision = self._decided[1]
         return (service, decision) if service is not None else None
+
+    def _choose(self) -> None:
+        """Choose what to try again: a whole search for each would be many requests, and in vain where nothing has changed."""
+        self._tried &= self._refusals.keys()
+        now_s = self._clock()
+        due = min(((each.due_s, port) for port, each in self._refusals.items()), default=None)
+        if not self._tried and due is not None and due[0] <= now_s and self._next_try_s <= now_s:
+            self._tried = frozenset({due[1]})
 
     def _note(self, decision: Decision) -> None:
         """Tell what there is to say of ports; what is being tried again is not there yet."""
@@ -207,7 +223,8 @@ class Publisher(LeadingWriter):
         service, decision = found
         if decision.is_level:
             self._untried.clear()
-            return min((each.due_s for each in self._refusals.values()), default=now_s + IDLE_S) - now_s
+            due_s = min((each.due_s for each in self._refusals.values()), default=now_s + IDLE_S)
+            return max(due_s, self._next_try_s) - now_s
         group = self._next_group(decision.fresh)
         try:
             self._apply(service, decision, group)
@@ -216,8 +233,9 @@ class Publisher(LeadingWriter):
         else:
             self._outage.over()
             self._conflicts.reset()
-            for port in group:
-                self._refusals.pop(port, None)
+            if group & self._refusals.keys():
+                self._refusals = {port: each for port, each in self._refusals.items() if port not in group}
+                self._tried = frozenset(self._refusals)
         return 0.0
 
     def _next_group(self, fresh: frozenset[int]) -> frozenset[int]:
@@ -295,7 +313,12 @@ class Publisher(LeadingWriter):
     def _refuse(self, port: int, reason: str, now_s: float) -> None:
         known = self._refusals.get(port)
         pauses = known.pauses if known is not None else Backoff(*_AGAIN_S)
+        if known is not None and _NUMBERS.sub("", known.reason) == _NUMBERS.sub("", reason):
+            # How much of a quota is used, or which place an entry has, is no news for who asked.
+            reason = known.reason
         self._refusals[port] = _Refusal(reason, now_s + pauses.pause_s(), pauses)
+        self._tried -= {port}
+        self._next_try_s = now_s + _TRY_S
         if known is None:
             log.warning("port not published", service=str(self.key), port=port, reason=reason)
 

@@ -30,6 +30,7 @@ from router.status.route import ADMITTED, MAX_MESSAGE, PORT_CLAIMED, Identity, P
 
 APPLY_PATCH = "application/apply-patch+yaml"
 _ON_NODE = re.compile(r"on node (\S+): ")
+_MODE = b'"ipMode"'
 _MAX_MANAGER = 128
 """Of a field manager's name: apimachinery, pkg/apis/meta/v1/validation."""
 
@@ -121,14 +122,6 @@ def decide_status(
     return StatusChange(_patch(service, condition, ingress, identity), entry, own_entry(service, identity))
 
 
-def decide_and_learn(
-    service: Service, verdict: Verdict | None, identity: Identity, now_s: float, nodes: frozenset[str] | None
-) -> StatusChange | None:
-    """Decide likewise, and remember what the API server made of what was written before."""
-    identity.balancing.look(service, identity.router_name)
-    return decide_status(service, verdict, identity, now_s, nodes)
-
-
 def warnings(service: Service, verdict: Verdict, identity: Identity) -> tuple[str, ...]:
     """Give what there is to warn of by who we are."""
     return warnings_of(service, verdict, identity.router_name, identity.canonical_hostname, identity.balancing)
@@ -168,23 +161,18 @@ def read_service(api: Api, key: ObjectKey) -> Service:
     Raises:
         ApiError: as the API server answered; ApiInvalid also where the answer is no Service.
     """
-    body = api.get(_path(key))
-    try:
-        return _decode_service(body)
-    except msgspec.DecodeError:
-        service = _decoded_with_nulls(body)
-    if isinstance(service, Misfit):
-        raise ApiInvalid(f"the API server gave something that is no Service: {service}")
-    return service
+    return _decoded(api.get(_path(key)))
 
 
-def patch_status(api: Api, key: ObjectKey, patch: Patch) -> None:
-    """Write a Service's status.
+def patch_status(api: Api, key: ObjectKey, patch: Patch, identity: Identity) -> None:
+    """Write a Service's status, and look what the API server made of IPs in it; by the answer, for anybody may have written it since.
 
     Raises:
         ApiError: as the API server answered; ApiConflict where the Service is another one of that name by now.
     """
-    api.patch(f"{_path(key)}/status?{patch.query}", patch.body, patch.content_type)
+    answer = api.patch(f"{_path(key)}/status?{patch.query}", patch.body, patch.content_type)
+    if _MODE in patch.body:
+        identity.balancing.look(_decoded(answer))
 
 
 def whole(service: Service) -> Asker:
@@ -232,6 +220,16 @@ def _as_json(ingress: LoadBalancerIngress) -> dict[str, Any]:
         {key: value for key, value in port.items() if value is not None} for port in said.get("ports") or ()
     ]
     return said
+
+
+def _decoded(body: bytes) -> Service:
+    try:
+        return _decode_service(body)
+    except msgspec.DecodeError:
+        service = _decoded_with_nulls(body)
+    if isinstance(service, Misfit):
+        raise ApiInvalid(f"the API server gave something that is no Service: {service}")
+    return service
 
 
 def _decoded_with_nulls(body: bytes) -> Service | Misfit:

@@ -159,6 +159,21 @@ def test_a_quota_leaves_out_what_is_over_it(bench: Bench) -> None:
     assert (len(bench.entries), bench.warnings) == (9, {})
 
 
+def test_many_that_are_refused_cost_one_request_a_second(bench: Bench) -> None:
+    """Where everything is denied; and all are there as soon as one is taken."""
+    bench.server.storage.quotas[KEY.namespace] = {"services.nodeports": 1}
+    ports = range(20000, 20032)
+    bench.turn(*ports, times=100, seconds=10)
+    assert len(bench.warnings) == 32
+    applies = bench.applies
+    bench.turn(*ports, times=400, seconds=20)
+    assert applies < bench.applies <= applies + 21
+    bench.server.storage.quotas.clear()
+    bench.turn(*ports, times=400, seconds=40)
+    assert (len(bench.entries), bench.warnings) == (33, {})
+    assert bench.applies <= applies + 63
+
+
 def test_what_another_wrote_meanwhile_is_looked_at(bench: Bench) -> None:
     """A conflict: the Service is read anew, and the rest applied."""
     bench.server.update(

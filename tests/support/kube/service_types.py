@@ -26,13 +26,15 @@ _OF_LOAD_BALANCERS = (
 )
 
 
-def fitted(new: Object, old: Object | None) -> None:
-    """Fill in and take out of a completed Service what depends on its type, and on what it was."""
+def fitted(new: Object, old: Object | None, *, knows_ip_mode: bool = True) -> None:
+    """Fill in and take out of a completed Service what depends on its type, and on what it was; and the mode of IPs, for older servers."""
     spec = new["spec"]
     if spec["type"] == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
         for ingress in (new.get("status", {}).get("loadBalancer") or {}).get("ingress") or ():
-            if ingress.get("ip"):
+            if not knows_ip_mode:
+                ingress.pop("ipMode", None)
+            elif ingress.get("ip"):
                 ingress.setdefault("ipMode", "VIP")
     if old is not None:
         _follow(new, old)

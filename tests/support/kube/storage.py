@@ -61,6 +61,8 @@ class Storage:
         """Loopback addresses that are taken all the same, where a real server takes none: those of pods of tests."""
         self.quotas: dict[str, dict[str, int]] = {}
         """By namespace, how many Services, load balancers and node ports it may have (``services.nodeports``)."""
+        self.knows_ip_mode = True
+        """Whether load balancers' IPs have a mode, as from Kubernetes 1.30 on."""
         self._version = _FIRST_VERSION
         self._oldest = _FIRST_VERSION
         self._shelves: dict[str, _Shelf] = {}
@@ -183,7 +185,7 @@ class Storage:
             if resource.counts_generations and _desired(new) != _desired(old.obj):
                 new["metadata"]["generation"] += 1
             if resource is SERVICES:
-                service_types.fitted(new, old.obj)
+                service_types.fitted(new, old.obj, knows_ip_mode=self.knows_ip_mode)
             kinds.check(resource, new, old.obj, loopback=self.loopback)
             is_other = _without_bookkeeping(new) != _without_bookkeeping(old.obj)
             if is_other and new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):

@@ -26,7 +26,7 @@ from router.objects.core import (
 from router.objects.meta import ObjectMeta
 from router.status.balanced import Balancing
 from router.status.route import Identity, StatusChange
-from router.status.service import decide_and_learn, summed, warnings
+from router.status.service import decide_status, patch_status, summed, warnings
 
 PORTS = (ServicePort(5432, "pg"), ServicePort(9187, "metrics"), ServicePort(53, "dns", "UDP"))
 
@@ -77,17 +77,22 @@ class World:
     def decide(self, *verdicts: Verdict) -> StatusChange | None:
         """Decide about the Service as it is."""
         found = summed(self.service, verdicts, self.identity)
-        return decide_and_learn(self.service, found, self.identity, 1767229200.0, None)
+        return decide_status(self.service, found, self.identity, 1767229200.0, None)
 
     def apply(self, change: StatusChange) -> None:
+        """Send what is applied to a server."""
+        patch_status(self, self.service.key, change.patch, self.identity)  # type: ignore[arg-type]
+
+    def patch(self, path: str, body: bytes, content_type: str) -> bytes:  # noqa: ARG002 - of one Service
         """Take what is applied, as a server does."""
-        sent: Mapping[str, Any] = json.loads(change.patch.body).get("status", {})
+        sent: Mapping[str, Any] = json.loads(body).get("status", {})
         if self.drops_mode:
             for each in sent.get("loadBalancer", {}).get("ingress", ()):
                 each.pop("ipMode", None)
-        decoded = json.dumps({"metadata": {}, "status": sent})
-        read = msgspec.json.decode(decoded, type=Service)
+        answer = json.dumps({"metadata": {}, "status": sent}).encode()
+        read = msgspec.json.decode(answer, type=Service)
         self.service = replace(self.service, status=read.status)
+        return answer
 
     @property
     def ingress(self) -> tuple[LoadBalancerIngress, ...]:
@@ -188,6 +193,18 @@ def test_an_ip_that_lost_its_mode_is_taken_out_again(hostnames: dict[str, str]) 
     writes = world.writes
     world.tell(*there)
     assert world.writes == writes == 2
+
+
+def test_what_somebody_else_wrote_tells_nothing_of_the_api_server() -> None:
+    """Who may write the status of one Service does not take the IPs of all others; his own is set right."""
+    there = verdict("pg", 5432, address="db"), verdict("metrics", 9187, address="db")
+    world = World(ips=IPS)
+    world.tell(*there)
+    right = world.ingress
+    wrong = LoadBalancerStatus((LoadBalancerIngress(ip="192.0.2.7", ip_mode="VIP"),))
+    world.service = replace(world.service, status=ServiceStatus(world.service.status.conditions, wrong))
+    world.tell(*there)
+    assert world.ingress == right
 
 
 def test_a_service_of_another_class_is_left_alone() -> None:
