@@ -19,7 +19,7 @@ from router.cli.generations import generations
 from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
 from router.cli.metrics import Protection, haproxy_metrics, protection
 from router.cli.own_addresses import machine_of, reached_by
-from router.cli.policies import watch_policies
+from router.cli.policies import session_counts
 from router.cli.pool import pool_of
 from router.cli.presence import follow_addresses
 from router.cli.run_settings import RunSettings
@@ -32,7 +32,6 @@ from router.haproxy.process import descriptors
 from router.haproxy.process.binary import HaproxyBinary, find_binary
 from router.haproxy.standalone import StandaloneHaproxy
 from router.haproxy.talk.limits import ConnectionLimiter
-from router.haproxy.talk.sessions import SessionCounts
 from router.model import Asker
 from router.objects.store import Store
 from router.observe.health import Health, alive
@@ -119,9 +118,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     followed = options.manifests or _connect(options)
     cluster = None if isinstance(followed, Path) else followed
     protected = protection(options, cluster, stack)
-    state = StateDir(settings.state_dir)
-    state.open()
-    stack.callback(state.close)
+    state = _state(settings, stack)
 
     makes: Makes = Tracing() if options.trace_changes else Untraced()
     store = makes.store(cluster.sources if cluster is not None else frozenset({_files_input().SOURCE}))
@@ -137,6 +134,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     pool = FittedPool(pool_of(options, admission), addresses.presence)
     room = Room(lambda: _for_files(haproxy, binary, settings), pool.sections, addresses.sizes)
     won, reporters = _won(cluster, state, stack)
+    names = look_up(options, store, state.names, metrics, stack)
     controller = Controller(
         store=store,
         admission=makes.admission(admission, won, cluster.ledger if cluster is not None else None),
@@ -152,7 +150,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
             namespace_reloads=(30, options.reload_interval / 100),
         ),
         reporters=reporters,
-        look_up=look_up(options, store, state.names, metrics, stack),
+        look_up=names.want,
         propose=cluster.propose if cluster is not None else unheard,
     )
     source, input_problems = _source(options, followed, store, metrics, stack, makes)
@@ -162,12 +160,13 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
         lambda: haproxy.kept_ports,
         input_problems,
         addresses.notes,
+        names.awaited,
     )
     metrics.show_readiness(readiness.now)
     _show(metrics, room, controller, haproxy, limiter)
     table = PortsPage(
         lambda: controller.snapshot,
-        _sessions(options, settings, cluster, store, controller, stack).current,
+        session_counts(options, settings, cluster, store, lambda: controller.snapshot, stack).current,
         reached_by(options, cluster),
         addresses.present,
     )
@@ -203,20 +202,12 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     return Router(controller, haproxy, source, readiness, tcp_health, of_haproxy, http_turn)
 
 
-def _sessions(  # noqa: PLR0913, PLR0917 - who wants to know, and what for
-    options: RunSettings,
-    settings: RenderSettings,
-    cluster: Cluster | None,
-    store: Store,
-    controller: Controller,
-    stack: ExitStack,
-) -> SessionCounts:
-    """Give what says who is connected, to PortClaims too, and whose servers are up, to who looks at NetworkPolicies."""
-    counts = SessionCounts(settings.stats_socket)
-    if cluster is not None:
-        cluster.look_at_use(lambda: [name for name, now in (counts.current() or {}).items() if now.sessions])
-    watch_policies(options, cluster, store, lambda: controller.snapshot, counts, stack)
-    return counts
+def _state(settings: RenderSettings, stack: ExitStack) -> StateDir:
+    """Take the state directory."""
+    state = StateDir(settings.state_dir)
+    state.open()
+    stack.callback(state.close)
+    return state
 
 
 def _show(metrics: Metrics, room: Room, controller: Controller, haproxy: Haproxy, limiter: ConnectionLimiter) -> None:

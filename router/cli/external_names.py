@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from router.cli.run_settings import RunSettings
@@ -12,8 +14,16 @@ from router.observe.metrics.router import Metrics
 from router.reconcile.deciding import LookUp, no_look_up
 
 
-def look_up(options: RunSettings, store: Store, path: Path, metrics: Metrics, stack: ExitStack) -> LookUp:
-    """Begin, and give who is to be told of the names.
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Who is to be told of the names, and what is waited for at the start."""
+
+    want: LookUp = no_look_up
+    awaited: Callable[[], Iterable[str]] = tuple
+
+
+def look_up(options: RunSettings, store: Store, path: Path, metrics: Metrics, stack: ExitStack) -> Names:
+    """Begin.
 
     Args:
         options: which names are allowed, and which DNS servers are asked.
@@ -23,7 +33,7 @@ def look_up(options: RunSettings, store: Store, path: Path, metrics: Metrics, st
         stack: gets what ends it.
     """
     if not options.external_names:
-        return no_look_up
+        return Names()
     # Not at the top: who leads to no names shall not wait for a DNS library.
     from router.cluster.names.input import NamesInput  # noqa: PLC0415
     from router.cluster.names.resolv_conf import Servers  # noqa: PLC0415
@@ -34,4 +44,4 @@ def look_up(options: RunSettings, store: Store, path: Path, metrics: Metrics, st
     stack.callback(names.stop)
     names.start()
     show_names(metrics.registry, names.names, names.lookups)
-    return names.want
+    return Names(names.want, names.awaited)

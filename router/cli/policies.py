@@ -1,4 +1,4 @@
-"""What looks at NetworkPolicies in a running router, where its options say so."""
+"""What says who is connected and whose servers are up in a running router, and looks at NetworkPolicies by that, where its options say so."""
 
 from __future__ import annotations
 
@@ -15,12 +15,29 @@ from router.objects.labels import as_selector
 from router.objects.store import Store
 from router.observe.ports_page import by_own_backend
 from router.reconcile.snapshot import Snapshot
+from router.settings import RenderSettings
 
 if TYPE_CHECKING:
     from router.cli.cluster import Cluster
 
 
-def watch_policies(  # noqa: PLR0913, PLR0917 - what it looks at
+def session_counts(  # noqa: PLR0913, PLR0917 - who wants to know, and what for
+    options: RunSettings,
+    settings: RenderSettings,
+    cluster: Cluster | None,
+    store: Store,
+    snapshot: Callable[[], Snapshot],
+    stack: ExitStack,
+) -> SessionCounts:
+    """Give what says who is connected, to PortClaims too, and whose servers are up, to who looks at NetworkPolicies."""
+    counts = SessionCounts(settings.stats_socket)
+    if cluster is not None:
+        cluster.look_at_use(lambda: [name for name, now in (counts.current() or {}).items() if now.sessions])
+    _watch_policies(options, cluster, store, snapshot, counts, stack)
+    return counts
+
+
+def _watch_policies(  # noqa: PLR0913, PLR0917 - what it looks at
     options: RunSettings,
     cluster: Cluster | None,
     store: Store,

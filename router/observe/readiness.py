@@ -18,21 +18,24 @@ class Readiness:
         kept_ports: says on how many ports it serves by a configuration that was there before this router.
         input_problems: gives why inputs cannot be read now.
         notes: gives what is worth knowing all the same.
+        awaited: gives what is waited for, though a configuration is applied; for a bounded time.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that it depends on
         self,
         snapshot: Callable[[], Snapshot],
         takes_traffic: Callable[[], bool],
         kept_ports: Callable[[], int],
         input_problems: Callable[[], Iterable[str]] = tuple,
         notes: Callable[[], Iterable[str]] = tuple,
+        awaited: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._snapshot = snapshot
         self._takes_traffic = takes_traffic
         self._kept_ports = kept_ports
         self._input_problems = input_problems
         self._notes = notes
+        self._awaited = awaited
         self._is_withdrawn = False
 
     def withdraw(self) -> None:
@@ -46,4 +49,5 @@ class Readiness:
             snapshot = replace(snapshot, stopping=True)
         takes_traffic, kept_ports = self._takes_traffic(), self._kept_ports()
         health = ready(snapshot, self._input_problems(), takes_traffic=takes_traffic, kept_ports=kept_ports)
-        return replace(health, notes=(*health.notes, *self._notes()))
+        awaited = self._awaited() if snapshot.configured else ()
+        return replace(health, problems=(*health.problems, *awaited), notes=(*health.notes, *self._notes()))

@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 _STOPS_WITHIN_S = 2.0
 _IDLE_S = 60.0
+_FIRST_S = 2.0
 _WRITES_AFTER_S = 1.0
 """How long answers are gathered before the file is written."""
 
@@ -52,6 +53,11 @@ class NamesInput:
         self._lock = threading.Lock()
         self._wanted: Mapping[ObjectKey, str] | None = None
         self._is_new = False
+        self._first_s: float | None = None
+        """When ``want`` was called first."""
+        self._is_first_taken = False
+        self._has_first = False
+        """The first answers are there, or were awaited for long enough."""
         self._stopping = threading.Event()
         self._counts: Counter[str] = Counter()
         # Before anything is decided.
@@ -72,7 +78,21 @@ class NamesInput:
         """Look up these from now on, by the Services that say them, and no others; any thread."""
         with self._lock:
             self._wanted, self._is_new = names, True
+            if self._first_s is None:
+                self._first_s = time.monotonic()
         self._wake()
+
+    def awaited(self) -> tuple[str, ...]:
+        """Say so while the first answers are awaited, for an instant after the first names came; any thread.
+
+        Clients had better go to another replica until then. Nobody is waited for any longer: a tenant's name may never have an answer.
+        """
+        first_s = self._first_s
+        if first_s is None or self._has_first:
+            return ()
+        is_taken = self._is_first_taken
+        self._has_first = time.monotonic() - first_s > _FIRST_S or (is_taken and not self._standings.awaits_first)
+        return () if self._has_first else ("names of ExternalName Services are looked up for the first time",)
 
     def names(self) -> Mapping[str, int]:
         """Give how many names are in which state; any thread."""
@@ -133,6 +153,7 @@ class NamesInput:
             }
             self._standings.remember(name, addresses)
         gone = self._told.keys() - wanted.keys()
+        self._is_first_taken = True
         for service in gone:
             del self._told[service]
         if gone:

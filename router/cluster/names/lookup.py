@@ -29,8 +29,8 @@ from router.cluster.names.resolv_conf import Server
 
 DEADLINE_S = 5.0
 """For one lookup, whatever it takes."""
-TRY_S = 1.5
-"""For one question to one server; its last try has what is left."""
+TRIES = 3
+"""Into which that is divided: a question to one server has one of them."""
 MAX_ALIASES = 8
 """One after the other, that no reply follows by itself."""
 MAX_QUESTIONS = 12
@@ -57,9 +57,12 @@ class Lookup:
         family: of the addresses.
         servers: to ask, in turn.
         now_s: the time, of a clock that never goes back, as with each call.
+        deadline_s: how long it may take.
     """
 
-    def __init__(self, name: str, family: Family, servers: Sequence[Server], now_s: float) -> None:
+    def __init__(
+        self, name: str, family: Family, servers: Sequence[Server], now_s: float, deadline_s: float = DEADLINE_S
+    ) -> None:
         self.name = name
         self.family = family
         self.outcome: Outcome | None = None
@@ -69,7 +72,8 @@ class Lookup:
         """The socket is waited for to be written."""
         self.due_s = now_s
         self._servers = tuple(servers)
-        self._ends_s = now_s + DEADLINE_S
+        self._ends_s = now_s + deadline_s
+        self._try_s = deadline_s / TRIES
         self._target = name
         self._ttl_s = 2**31
         self._aliases = 0
@@ -117,7 +121,7 @@ class Lookup:
         server = self._servers[self._place % len(self._servers)]
         self._question = Question(self._target, self.family, secrets.randbelow(1 << 16), edns=self._edns)
         self._is_tcp, self._received = tcp, b""
-        self.due_s = min(now_s + TRY_S, self._ends_s)
+        self.due_s = min(now_s + self._try_s, self._ends_s)
         wire = self._question.wire()
         try:
             family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
@@ -212,7 +216,7 @@ class Lookup:
             self._ask(now_s)
         else:
             self.close()
-            self.due_s = min(now_s + TRY_S, self._ends_s)
+            self.due_s = min(now_s + self._try_s, self._ends_s)
 
     def _end(self, outcome: Outcome) -> None:
         self.close()

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from router.cluster.names.lookup import DEADLINE_S, Failed, Lookup, Outcome
+from router.cluster.names.lookup import DEADLINE_S, Lookup, Outcome
 from router.cluster.names.messages import FAMILIES, Family
 from router.cluster.names.resolv_conf import Server, Servers
 
@@ -43,14 +43,18 @@ class Resolver:
         servers: gives the DNS servers.
         clock: seconds of a clock that never goes back.
         most: lookups at a time.
+        deadline_s: for each of them, from when it begins.
     """
 
     def __init__(
         self,
         servers: Callable[[], Sequence[Server]],
         clock: Callable[[], float] = time.monotonic,
+        *,
         most: int = MOST_AT_A_TIME,
+        deadline_s: float = DEADLINE_S,
     ) -> None:
+        self._deadline_s = deadline_s
         self._servers = servers
         self._clock = clock
         self._most = most
@@ -110,7 +114,7 @@ class Resolver:
     def _begin(self) -> None:
         servers = self._servers() if self._waiting else ()
         while self._waiting and len(self._under_way) < self._most:
-            lookup = Lookup(*self._waiting.popleft(), servers, self._clock())
+            lookup = Lookup(*self._waiting.popleft(), servers, self._clock(), self._deadline_s)
             lookup.step(self._clock())
             self._under_way.add(lookup)
             self._follow(lookup, None)
@@ -165,28 +169,25 @@ class Resolver:
 
 
 def resolve(
-    names: Collection[str], servers: Iterable[Server] = (), deadline_s: float = 2 * DEADLINE_S
+    names: Collection[str], servers: Iterable[Server] = (), deadline_s: float = DEADLINE_S
 ) -> Mapping[str, Mapping[Family, Outcome]]:
     """Look up names now.
 
     Args:
         names: in lower case, without a last dot.
         servers: to ask; none are those of resolv.conf.
-        deadline_s: seconds after which those that have not come to an end count as failed.
+        deadline_s: for each lookup, of which ``MOST_AT_A_TIME`` are made at a time.
 
     Returns:
         What came of it, by name and family.
     """
-    found: dict[str, dict[Family, Outcome]] = {
-        name: dict.fromkeys(FAMILIES, Failed("no answer in time")) for name in names
-    }
+    found: dict[str, dict[Family, Outcome]] = {name: {} for name in names}
     left = len(found) * len(FAMILIES)
-    ends_s = time.monotonic() + deadline_s
-    with Resolver(Servers(tuple(servers))) as resolver:
+    with Resolver(Servers(tuple(servers)), deadline_s=deadline_s) as resolver:
         for name in found:
             resolver.ask(name)
-        while left and (left_s := ends_s - time.monotonic()) > 0:
-            answers = resolver.step(left_s)
+        while left:
+            answers = resolver.step(deadline_s)
             left -= len(answers)
             for answer in answers:
                 found[answer.name][answer.family] = answer.outcome

@@ -174,6 +174,11 @@ class Standings:
             counts["failing" if known.problem else "resolved" if known.is_tried else "pending"] += 1
         return counts
 
+    @property
+    def awaits_first(self) -> bool:
+        """Whether of any name nothing is known, and nothing was said yet."""
+        return any(not each.is_tried and not each.known.addresses for each in list(self._names.values()))
+
     def _plan(self, name: str, due_s: float) -> None:
         self._names[name].due_s = due_s
         heapq.heappush(self._due, (due_s, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,7 @@ def server() -> Iterator[DnsServer]:
 @contextmanager
 def following(server: DnsServer, path: Path, store: Store) -> Iterator[NamesInput]:
     """Look up names, as a router does."""
-    names = NamesInput(store, lambda: Resolver(Servers([server.address])), path, Supervisor())
+    names = NamesInput(store, lambda: Resolver(Servers([server.address]), deadline_s=1), path, Supervisor())
     names.start()
     try:
         yield names
@@ -55,9 +56,9 @@ def test_answers_come_into_the_store(server: DnsServer, tmp_path: Path) -> None:
         names.want({DB: NAME, WEB: NAME})
         wait_for(lambda: known(store).keys() == {DB, WEB}, "both")
         assert {each.addresses for each in known(store).values()} == {("192.0.2.1",)}
+        wait_for(lambda: names.lookups() == {"answered": 1, "absent": 1}, "both families")
+        wait_for(lambda: names.names() == {"resolved": 1, "failing": 0, "pending": 0}, "the name to be resolved")
         assert sorted(server.asked) == [(NAME, "A", "udp"), (NAME, "AAAA", "udp")]
-        assert names.names() == {"resolved": 1, "failing": 0, "pending": 0}
-        assert names.lookups() == {"answered": 1, "absent": 1}
         names.want({WEB: NAME})
         wait_for(lambda: known(store).keys() == {WEB}, "one alone")
         names.want({WEB: "none.example.com"})
@@ -102,3 +103,23 @@ def test_the_thread_ends_at_once(server: DnsServer, tmp_path: Path) -> None:
         wait_for(lambda: len(server.asked) == 2, "questions")
         names.stop()
         assert names._thread.has_ended  # noqa: SLF001 - that it is the thread
+
+
+def test_first_answers_are_awaited_for_an_instant(server: DnsServer, tmp_path: Path) -> None:
+    """A replica that knows nothing yet has clients go to another one; for two seconds, however long a name takes, and never again."""
+    server.is_silent = True
+    with following(server, tmp_path / "names.json", Store()) as names:
+        assert names.awaited() == ()
+        names.want({DB: NAME})
+        assert names.awaited() == ("names of ExternalName Services are looked up for the first time",)
+        began_s = time.monotonic()
+        wait_for(lambda: names.awaited() == (), "it to be over")
+        assert time.monotonic() - began_s < 3
+        names.want({DB: NAME, WEB: "other.example.com"})
+        assert names.awaited() == ()
+    server.is_silent = False
+    with following(server, tmp_path / "others.json", Store()) as names:
+        names.want({DB: NAME})
+        began_s = time.monotonic()
+        wait_for(lambda: names.awaited() == (), "an answer")
+        assert time.monotonic() - began_s < 1
