@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -35,6 +36,8 @@ PLACE = Place(6620)
 NAME = "tcp-router-6620"
 PATH = f"/apis/tcp-router.openshift.io/v1alpha1/namespaces/{NAMESPACE}/portclaims"
 
+COOLDOWN_S = 60.0
+
 
 class Replica:
     """A writer, and what it would be told by the loop of a router: the claims as the API has them, and whom it serves."""
@@ -42,6 +45,9 @@ class Replica:
     def __init__(self, server: ApiServer, kubeconfig: Path) -> None:
         self.server = server
         self.leads = True
+        self.cools = False
+        self.ahead_s = 0.0
+        """By how much its clocks are ahead."""
         self.served: dict[Place, Asker] = {}
         self.api = Connection.open(KubeSettings(kubeconfig=kubeconfig))
         self.supervisor = Supervisor()
@@ -52,6 +58,9 @@ class Replica:
             "tcp-router",
             holders=Holders(self.api, AdmissionSettings()),
             is_leader=lambda: self.leads,
+            cooldown_s=COOLDOWN_S,
+            clock=lambda: time.monotonic() + self.ahead_s,
+            wall_clock=lambda: time.time() + self.ahead_s,
             supervisor=self.supervisor,
         )
 
@@ -60,7 +69,7 @@ class Replica:
         ledger = ledger_of(self.server)
         places = {PLACE, *self.served, *(place_of(claim) for name in ledger.names() if (claim := ledger.claim(name)))}
         self.writer.note(
-            {place: work_on(place, self.served.get(place), ledger) for place in places},
+            {place: work_on(place, self.served.get(place), ledger, cools=self.cools) for place in places},
             {
                 name: telling(name, self.served.get(place_of(found)), ledger)
                 for name in ledger.names()
@@ -158,6 +167,55 @@ def test_a_claim_through_its_life(server: ApiServer, replica: Replica) -> None:
     assert (condition["type"], condition["status"], condition["reason"]) == ("InForce", "True", "InForce")
     server.delete("Route", "team", "db")
     replica.served = {}
+    wait_until(replica, {})
+
+
+def test_a_port_that_is_given_cools_down(server: ApiServer, replica: Replica, tmp_path: Path) -> None:
+    """Its claim stays for a while after it was released, and says since when; a replica that comes to lead goes by that."""
+    uid = asker(server).uid
+    wait_until(replica, {NAME: uid})
+    server.delete("Route", "team", "db")
+    replica.served, replica.cools = {}, True
+    wait_while_it_turns(replica, lambda: replica.writer.writes().get("cooling"), "the claim to cool down")
+
+    def released() -> str:
+        found = server.get("PortClaim", NAMESPACE, NAME) or {}
+        return str(found.get("status", {}).get("releasedAt", ""))
+
+    wait_while_it_turns(replica, released, "the moment to be told")
+    replica.ahead_s = COOLDOWN_S / 2
+    cooling = replica.writer.writes()["cooling"]
+    replica.writer.wake()
+    replica.look()
+    assert claims(server) == {NAME: uid}
+    replica.leads = False
+    other = Replica(server, server.kubeconfig(tmp_path))
+    other.cools, other.ahead_s = True, COOLDOWN_S + 1
+    other.writer.start()
+    try:
+        wait_until(other, {})
+        assert other.writer.writes().get("cooling", 0) == 0
+        assert replica.writer.writes()["cooling"] == cooling
+    finally:
+        other.stop()
+
+
+def test_who_is_waited_for_by_number_does_not_cool_down(server: ApiServer, replica: Replica) -> None:
+    """What was to stay for a while goes as soon as somebody asks for the very port; and else when the time is over."""
+    wait_until(replica, {NAME: asker(server).uid})
+    server.delete("Route", "team", "db")
+    replica.served, replica.cools = {}, True
+    wait_while_it_turns(replica, lambda: replica.writer.writes().get("cooling"), "the claim to cool down")
+    replica.cools = False
+    wait_until(replica, {})
+    server.create(route("db", 6620))
+    replica.served, replica.cools = {PLACE: asker(server)}, True
+    wait_until(replica, {NAME: asker(server).uid})
+    server.delete("Route", "team", "db")
+    replica.served = {}
+    cooling = replica.writer.writes()["cooling"]
+    wait_while_it_turns(replica, lambda: replica.writer.writes()["cooling"] > cooling, "the claim to cool down")
+    replica.ahead_s = COOLDOWN_S + 1
     wait_until(replica, {})
 
 
