@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -26,7 +27,7 @@ from router.reconcile.pace import ReloadPace
 from router.reconcile.presence import Presence
 from router.reconcile.retries import SetAside
 from router.reconcile.room import Room
-from router.reconcile.set_aside import served_but_rejected, without
+from router.reconcile.set_aside import Asides, served_but_rejected, without
 from router.reconcile.template_choice import TemplateChoice
 from router.reconcile.timing import Timing
 from router.reconcile.verdict_log import log_set_aside
@@ -244,6 +245,7 @@ class Changer:
                     self._set_aside.retry_routes_now(time.monotonic())
                 self._serves(wanted)
             case Refused(refusals):
+                refusals = self._still_here(refusals)
                 self.running = former
                 self._observer.reload_finished("refused", causes, seconds)
                 if self._templates.is_trying_new and (lost := served_but_rejected(self._served_model, refusals)):
@@ -262,6 +264,15 @@ class Changer:
                 log.error("not applied", reasons=_few(todo.reasons), problem=problem, retry_in_seconds=pause_s)
                 return False
         return True
+
+    def _still_here(self, refusals: Asides) -> Asides:
+        """Leave out the ports of addresses that left while HAProxy was to bind them: there is nothing wrong with these."""
+        before = {spot: self._presence.binds_at(spot) for spot in refusals.ports if spot.address}
+        if not before:
+            return refusals
+        self.look_around()
+        moved = {spot for spot, former in before.items() if self._presence.binds_at(spot) != former}
+        return replace(refusals, ports={spot: each for spot, each in refusals.ports.items() if spot not in moved})
 
     def _serves(self, outcome: Outcome) -> None:
         self.served, self._served_model = outcome, outcome.model

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ log = structlog.get_logger()
 _FREE_WITHIN_S = 3.0
 """The workers of a HAProxy that was killed hold their ports a little longer."""
 _LOOK_EVERY_S = 0.02
+_NAMED = 5
+_REDUCED = b"# Without what could not be had when HAProxy was started; haproxy.cfg.whole has all.\n"
 _SAID = 2000
 """Characters of HAProxy's complaint that go into one log line."""
 
@@ -69,19 +71,24 @@ def prepare(
         SettingsError: another user made the state directory, or something in it.
         OSError: the directory cannot be written.
     """
-    refused = config.with_name(f"{config.name}.refused")
+    refused, whole = config.with_name(f"{config.name}.refused"), config.with_name(f"{config.name}.whole")
     owned.make_folders(
         settings.state_dir,
         (settings.maps_dir, settings.master_socket.parent),
-        (config, refused, settings.server_state_file, settings.files_limit_file, settings.generations_file),
+        (config, refused, whole, settings.server_state_file, settings.files_limit_file, settings.generations_file),
     )
     write_limit(settings.files_limit_file)
     if not config.exists():
         log.info("no configuration yet", consequence="haproxy starts with its sockets alone")
         _write(config, small_config(settings.stats_socket))
         return False
+    if whole.exists() and config.read_bytes().startswith(_REDUCED):
+        # What could not be had when it was started last may be there now.
+        whole.replace(config)
     problem = _refusal(binary, config, deadline_s) if judge else None
-    problem = problem or _obstacle(config, settings, memory.read(settings.generations_file))
+    problem = problem or _uselessness(config, settings)
+    if problem is None:
+        problem = _make_room(binary, config, whole, deadline_s, memory.read(settings.generations_file))
     if problem is None:
         log.info("configuration kept", config=str(config))
         return True
@@ -117,7 +124,7 @@ def binds(text: str) -> tuple[Bind, ...]:
 
     Other forms (ranges, UNIX sockets, environment variables of somebody's template) are passed over.
     """
-    return tuple(sorted(set(_binds(text)), key=lambda bind: (bind.port, bind.ip_mode, bind.host)))
+    return tuple(sorted(set(_binds(text)), key=_by_port))
 
 
 def _binds(text: str) -> Iterator[Bind]:
@@ -154,31 +161,71 @@ def _refusal(binary: HaproxyBinary, config: Path, deadline_s: float) -> str | No
     return None
 
 
-def _obstacle(config: Path, settings: RenderSettings, others: Others) -> str | None:
-    """Say why a HAProxy that starts with it would be of no use, or a nuisance; None if all is well."""
-    text = config.read_text(encoding="utf-8", errors="replace")
-    if not _has_socket(text, settings.stats_socket):
+def _uselessness(config: Path, settings: RenderSettings) -> str | None:
+    """Say why a HAProxy that starts with it would be of no use; None if all is well."""
+    if not _has_socket(config.read_text(encoding="utf-8", errors="replace"), settings.stats_socket):
         return f"it has no stats socket {settings.stats_socket}, so that the router could not ask what runs"
-    wanted = binds(text)
-    ends_s = time.monotonic() + _FREE_WITHIN_S
-    while problems := _obstacles(wanted, others):
-        # Only a port in use can become free by itself.
-        if time.monotonic() > ends_s or any(each.obstacle is not Obstacle.IN_USE for each in problems.values()):
-            few = sorted(problems)[:5]
-            return "; ".join(f"port {port}: {problems[port].text}" for port in few)
-        time.sleep(_LOOK_EVERY_S)
     return None
 
 
-def _obstacles(wanted: tuple[Bind, ...], others: Others) -> Mapping[int, PortProblem]:
-    found: dict[int, PortProblem] = {}
+def _make_room(binary: HaproxyBinary, config: Path, whole: Path, deadline_s: float, others: Others) -> str | None:
+    """Leave out what cannot be bound: ports that somebody else has, addresses that are another node's now. Say why if nothing would be left."""
+    text = config.read_text(encoding="utf-8", errors="surrogateescape")
+    wanted = binds(text)
+    ends_s = time.monotonic() + _FREE_WITHIN_S
+    problems = _obstacles(wanted, others)
+    # Only a port in use can become free by itself.
+    while any(each.obstacle is Obstacle.IN_USE for each in problems.values()) and time.monotonic() < ends_s:
+        time.sleep(_LOOK_EVERY_S)
+        problems = _obstacles(wanted, others)
+    if not problems:
+        return None
+    said = [f"{_shown(bind)}: {problems[bind].text}" for bind in sorted(problems, key=_by_port)[:_NAMED]]
+    if problems.keys() >= set(wanted):
+        return "; ".join(said)
+    reduced = (_REDUCED.decode() + without(text, problems)).encode(errors="surrogateescape")
+    config.replace(whole)
+    _write(config, reduced)
+    if not (result := check_config(binary, config, deadline_s)).accepted:
+        whole.replace(config)
+        return f"{'; '.join(said)}; and without these: {result.log.strip()[:_SAID]}"
+    log.warning(
+        "ports left out",
+        problems=said,
+        number=len(problems),
+        consequence="haproxy starts with all others; the router tries again",
+    )
+    return None
+
+
+def without(text: str, lost: Collection[Bind]) -> str:
+    """Give a configuration without the lines that bind nothing but what is lost."""
+
+    def kept(line: re.Match[str]) -> str:
+        bound = set(_binds(line[0]))
+        return f"  # not to be had: {line[0].strip()}" if bound and bound <= set(lost) else line[0]
+
+    return _BIND.sub(kept, text)
+
+
+def _shown(bind: Bind) -> str:
+    return f"port {bind.port} on {bind.host}" if bind.host else f"port {bind.port}"
+
+
+def _by_port(bind: Bind) -> tuple[int, str, str]:
+    return bind.port, bind.ip_mode, bind.host
+
+
+def _obstacles(wanted: tuple[Bind, ...], others: Others) -> Mapping[Bind, PortProblem]:
+    found: dict[Bind, PortProblem] = {}
     # All ports of an address together: to find out whose they are costs the same for one as for thousands.
     for ip_mode, host in sorted({(bind.ip_mode, bind.host) for bind in wanted}):
         at_ports = [bind.port for bind in wanted if (bind.ip_mode, bind.host) == (ip_mode, host)]
         hosts = [host] if host else []
-        found |= less_shared(probe(at_ports, ip_mode, hosts), others, ip_mode, hosts)
+        problems = less_shared(probe(at_ports, ip_mode, hosts), others, ip_mode, hosts)
+        found.update((Bind(port, ip_mode, host), problem) for port, problem in problems.items())
     # HAProxy may have a right that this process lacks: that of its file (setcap). It bound this port before.
-    return {port: each for port, each in found.items() if each.obstacle is not Obstacle.NOT_PERMITTED}
+    return {bind: each for bind, each in found.items() if each.obstacle is not Obstacle.NOT_PERMITTED}
 
 
 def _write(path: Path, content: bytes) -> None:

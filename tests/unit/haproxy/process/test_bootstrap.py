@@ -116,3 +116,27 @@ def test_what_haproxy_judges_by_starting_is_not_judged_before(settings: RenderSe
         assert not prepare(binary, config, settings, DEADLINE_S, judge=False)
     config.write_text("frontend x\n  bind :1\n")
     assert not prepare(binary, config, settings, DEADLINE_S, judge=False)
+
+
+def test_what_cannot_be_bound_is_left_out(settings: RenderSettings, binary: HaproxyBinary) -> None:
+    """A port of somebody else, and an address that is another node's now, cost themselves; the next start tries them again."""
+    settings.state_dir.mkdir()
+    config, whole = settings.state_dir / "haproxy.cfg", settings.state_dir / "haproxy.cfg.whole"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken, free = other.getsockname()[1], free_port()
+        elsewhere = f"\nfrontend elsewhere\n  mode tcp\n  bind 203.0.113.1:{free}\n  bind 127.0.0.1:{free_port()}\n"
+        text = configuration(settings.stats_socket, [taken, free], 1) + elsewhere
+        config.write_text(text)
+        assert prepare(binary, config, settings, DEADLINE_S)
+        reduced = config.read_text()
+        bound = {(bind.host, bind.port) for bind in binds(reduced)}
+        assert {("127.0.0.1", taken), ("203.0.113.1", free)}.isdisjoint(bound)
+        assert len(bound) == len(binds(text)) - 2
+        assert whole.read_text() == text
+        # As it is, it is one that HAProxy starts with.
+        assert check_config(binary, config, DEADLINE_S).accepted
+    assert prepare(binary, config, settings, DEADLINE_S)
+    assert {(bind.host, bind.port) for bind in binds(config.read_text())} == bound | {("127.0.0.1", taken)}
+    config.write_text(configuration(settings.stats_socket, [free], 1))
+    assert prepare(binary, config, settings, DEADLINE_S)
+    assert [bind.port for bind in binds(config.read_text())] == [free], "what the router wrote since goes before"
