@@ -19,6 +19,7 @@ class Reason(StrEnum):
     PORT_NOT_ALLOWED = "PortNotAllowed"
     PORT_ALREADY_CLAIMED = "PortAlreadyClaimed"
     ADDRESS_NOT_ALLOWED = "AddressNotAllowed"
+    ADDRESS_UNAVAILABLE = "AddressUnavailable"
     PORT_UNAVAILABLE = "PortUnavailable"
     ALLOCATING = "Allocating"
     """It asks for any port, and its PortClaim is being written: a matter of milliseconds, as a rule."""
@@ -39,7 +40,8 @@ class Reason(StrEnum):
     OUT_OF_FILES = "OutOfFiles"
 
 
-_OF_A_NODE = frozenset({Reason.PORT_UNAVAILABLE, Reason.OUT_OF_FILES})
+_KEEPS_CLAIM = frozenset({Reason.PORT_UNAVAILABLE, Reason.OUT_OF_FILES, Reason.ADDRESS_UNAVAILABLE})
+"""Why something is not served here, or anywhere now, that has what it claims all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +85,13 @@ class Verdict:
 
     @property
     def held(self) -> tuple[Place, ...]:
-        """What it has: also where it is set aside for what is so on this node alone, and is served elsewhere."""
-        return self.places if self.admitted or self.reason in _OF_A_NODE else ()
+        """What it has: also where it is set aside for what is so on this node alone, and where its address is nowhere."""
+        return self.places if self.admitted or self.reason in _KEEPS_CLAIM else ()
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether one that is not served keeps what it was told that it has."""
+        return self.set_aside or self.reason is Reason.ADDRESS_UNAVAILABLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     stack.callback(level.stop)
     limiter = ConnectionLimiter(settings)
     metrics = makes.metrics(binary.build, lambda: haproxy.is_up)
-    addresses = follow_addresses(settings, store.wake, metrics, stack)
+    addresses = follow_addresses(settings, store.wake, metrics, stack, cluster)
     pool = FittedPool(pool_of(options, admission), addresses.presence)
     room = Room(lambda: _for_files(haproxy, binary, settings), pool.sections, addresses.sizes)
     won, reporters = _won(cluster, state, stack)
@@ -145,6 +145,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
         observer=metrics,
         room=room,
         presence=addresses.presence,
+        absence=addresses.absence,
         timing=Timing(
             reload_interval_s=options.reload_interval / 1000,
             namespace_reloads=(30, options.reload_interval / 100),

@@ -221,6 +221,10 @@ class Cluster:
         """What a store must have had listed to be synced."""
         return sources_of(self.settings)
 
+    def to_say(self) -> Connection:
+        """Make a connection for saying something on the router's own pod; to be closed."""
+        return self.connection.sibling(_WRITE_DEADLINES)
+
     def to_review(self) -> Connection:
         """Make a connection for asking who may read the metrics; to be closed."""
         return self.connection.sibling(_REVIEW_DEADLINES)

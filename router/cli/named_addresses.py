@@ -94,10 +94,11 @@ def _split(text: str) -> tuple[str, str]:
         SettingsError: it is not of that form.
     """
     pair = _PAIR.fullmatch(text)
-    if pair is None or not is_dns_label(pair[1]) or len(pair[1]) > MAX_NAME:
+    # With digits alone it would read as a port.
+    if pair is None or not is_dns_label(pair[1]) or len(pair[1]) > MAX_NAME or pair[1].isdecimal():
         raise SettingsError(
             f"{shown(text)} does not begin with the name of an address and '=', as in pg=192.0.2.10; "
-            f"a name is a DNS label of up to {MAX_NAME} characters"
+            f"a name is a DNS label of up to {MAX_NAME} characters, not all of them digits"
         )
     return pair[1], pair[2]
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from router.observe.metrics.router import Metrics
+from router.reconcile.absence import Absence
 from router.reconcile.presence import Here, Presence
-from router.settings import RenderSettings
+from router.settings import RenderSettings, RouterPodSettings
+
+if TYPE_CHECKING:
+    from router.cli.cluster import Cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,7 @@ class Addresses:
     """What there is of them; without any, nothing that costs something."""
 
     presence: Presence
+    absence: Absence = field(default_factory=lambda: Absence({}))
     here: Callable[[], Here] = Here
     by_name: Mapping[str, tuple[str, ...]] | None = None
 
@@ -41,16 +47,48 @@ class Addresses:
 
 
 def follow_addresses(
-    settings: RenderSettings, changed: Callable[[], None], metrics: Metrics, stack: ExitStack
+    settings: RenderSettings,
+    changed: Callable[[], None],
+    metrics: Metrics,
+    stack: ExitStack,
+    cluster: Cluster | None,
 ) -> Addresses:
-    """Follow the addresses of ``--address``, if there are any."""
+    """Follow the addresses of ``--address``, if there are any, and say on the pod which are here."""
     if not settings.addresses:
         return Addresses(Presence())
     from router.cluster.whereabouts import Whereabouts  # noqa: PLC0415 - where there are any
     from router.observe.metrics.addresses import show_addresses  # noqa: PLC0415 - likewise
 
-    whereabouts = Whereabouts((ip for ips in settings.addresses.values() for ip in ips), changed)
+    pods = cluster.settings.router_pods if cluster is not None else None
+    tellers = [changed]
+
+    def tell() -> None:
+        for teller in tellers:
+            teller()
+
+    whereabouts = Whereabouts((ip for ips in settings.addresses.values() for ip in ips), tell)
+    if cluster is not None and pods is not None:
+        tellers.append(_say_on_pod(cluster, pods, lambda: whereabouts.now().present, stack))
     stack.callback(whereabouts.stop)
     whereabouts.start()
     show_addresses(metrics.registry, settings.addresses, whereabouts.now)
-    return Addresses(Presence(settings.addresses, whereabouts.now), whereabouts.now, settings.addresses)
+    return Addresses(
+        Presence(settings.addresses, whereabouts.now),
+        # A router that sees no replicas does not know what they have.
+        Absence({} if cluster is not None and pods is None else settings.addresses, pods.own_name if pods else ""),
+        whereabouts.now,
+        settings.addresses,
+    )
+
+
+def _say_on_pod(
+    cluster: Cluster, pods: RouterPodSettings, present: Callable[[], frozenset[str]], stack: ExitStack
+) -> Callable[[], None]:
+    from router.status.own_pod import OwnPod  # noqa: PLC0415 - where there are addresses
+
+    connection = cluster.to_say()
+    stack.callback(connection.close)
+    pod = OwnPod(connection, pods.namespace, pods.own_name, present)
+    stack.callback(pod.stop)
+    pod.start()
+    return pod.changed

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from router.objects.core import RouterPod
+from router.objects.core import REPORTED_ADDRESSES, RouterPod
 from router.objects.decoding import API_VERSIONS, Misfit, decode
 from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, TargetRef
 from router.objects.kinds import KubernetesObject
@@ -108,10 +108,14 @@ class _PodStatus(_Fields, frozen=True):
     host_ips: tuple[_Ip, ...] | None = msgspec.field(name="hostIPs", default=None)
 
 
+class _PodMeta(HeadMeta, frozen=True):
+    annotations: dict[str, str] | None = None
+
+
 class _Pod(_Fields, frozen=True):
     """v1 Pod."""
 
-    metadata: HeadMeta
+    metadata: _PodMeta
     spec: _PodSpec = _PodSpec()
     status: _PodStatus = _PodStatus()
 
@@ -186,7 +190,9 @@ def decode_router_pod(raw: bytes) -> RouterPod:
     addresses = () if status.phase in _ENDED else tuple(sorted({address for address in told if address}))
     metadata = ObjectMeta(name=pod.metadata.name, namespace=pod.metadata.namespace)
     node = "" if status.phase in _ENDED else pod.spec.node_name
-    return RouterPod(metadata, addresses, node, (pod.metadata.labels or {}).get(_APP, ""))
+    said = (pod.metadata.annotations or {}).get(REPORTED_ADDRESSES)
+    reported = tuple(said.split(",")) if said is not None else None
+    return RouterPod(metadata, addresses, node, (pod.metadata.labels or {}).get(_APP, ""), reported)
 
 
 def version_number(resource_version: str) -> int | None:

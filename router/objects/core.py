@@ -98,6 +98,10 @@ class Service(WholeObject, frozen=True):
         return name.removeprefix(CLASS_PREFIX)
 
 
+REPORTED_ADDRESSES = "tcp-router.openshift.io/addresses"
+"""The annotation by which the router of a pod says which of the named addresses its node has."""
+
+
 class RouterPod(WholeObject, frozen=True):
     """A pod of a router, of which the addresses are kept; or the machine of one that is no pod."""
 
@@ -107,3 +111,5 @@ class RouterPod(WholeObject, frozen=True):
     """The name of its node; empty where that is not known, or the pod has ended."""
     app: str = ""
     """Which router it is of several: its label ``app.kubernetes.io/name``."""
+    reported: tuple[str, ...] | None = None
+    """Of the IP addresses of ``--address`` those that its node has, as it says itself; None while it has not said."""

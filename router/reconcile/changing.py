@@ -19,6 +19,7 @@ from router.model import Model, Spot, spots
 from router.objects.store import Store
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.plan.running import Running
+from router.reconcile.absence import Absence
 from router.reconcile.apply import Applied, Applier
 from router.reconcile.deciding import Deciding
 from router.reconcile.hooks import Observer
@@ -51,6 +52,7 @@ class Changer:
         observer: is told what happens.
         room: decides what HAProxy does without where it may not open enough files.
         presence: knows which of the named addresses can be bound here.
+        absence: knows which of them no replica has.
         timing: when things are tried again.
     """
 
@@ -65,6 +67,7 @@ class Changer:
         observer: Observer,
         room: Room,
         presence: Presence,
+        absence: Absence,
         timing: Timing,
     ) -> None:
         self._store = store
@@ -75,6 +78,8 @@ class Changer:
         self._observer = observer
         self._room = room
         self._presence = presence
+        self._absence = absence
+        self._absent: frozenset[str] = frozenset()
         self._timing = timing
         self._unknown: ReloadReason | None = None
         """Why nothing is known of what runs, where that is not that it starts."""
@@ -103,6 +108,9 @@ class Changer:
         if self._presence.look():
             # Clients of an address that came find nobody until its ports are bound.
             self._pace.hurry(time.monotonic())
+        self._absent = self._absence.look(
+            self._presence.present, self._store.objects.routers.values(), time.monotonic()
+        )
 
     def read_templates(self) -> None:
         """Look whether the template directory has others than those in use."""
@@ -140,7 +148,7 @@ class Changer:
             self._review(outcome)
         self.pending = True
         while self.pending:
-            everything = without(outcome, self._set_aside.in_force())
+            everything = self._absence.tell(without(outcome, self._set_aside.in_force()), self._absent)
             wanted = self._room.within(everything, self._served_model, self._store.objects)
             match self._plan(self._presence.fit(wanted.model)):
                 case NoChange():

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from router.admission import Admission
 from router.haproxy.control import Control
 from router.objects.store import Store
+from router.reconcile.absence import Absence
 from router.reconcile.apply import Applier
 from router.reconcile.changing import Changer
 from router.reconcile.deciding import Deciding, LookUp, no_look_up
@@ -47,6 +48,7 @@ class Controller:
         observer: is told what happens.
         room: decides what HAProxy does without where it may not open enough files.
         presence: knows which of the named addresses can be bound here.
+        absence: knows which of them no replica has.
         timing: when things are tried again.
         reporters: tell those who ask, and PortClaims, what became of them, where that is possible.
         look_up: is told which names are to be looked up, by the Services that say them; must not block.
@@ -66,6 +68,7 @@ class Controller:
         room: Room,
         timing: Timing,
         presence: Presence | None = None,
+        absence: Absence | None = None,
         reporters: Sequence[Reporter] = (),
         look_up: LookUp = no_look_up,
         propose: Propose = unheard,
@@ -89,6 +92,7 @@ class Controller:
             observer=observer,
             room=room,
             presence=presence or Presence(),
+            absence=absence or Absence({}),
             timing=timing,
         )
         self._turns = Turns(timing.failure_retry_s)

@@ -63,6 +63,11 @@ class Presence:
         self._of_pool, self._of_shared = {}, {}
         return not self._bindable <= former
 
+    @property
+    def present(self) -> frozenset[str]:
+        """The IP addresses that this node has."""
+        return self._here().present
+
     def fit(self, model: Model) -> Model:
         """Give a model as it can be bound here; the same one where it names no address."""
         if not self._addresses:

@@ -203,7 +203,7 @@ def _port_claimed(route: Route, verdict: Verdict, router_name: str) -> RouteCond
     if verdict.port is None:
         return None
     claim = RouteCondition(type=PORT_CLAIMED, status="True", message=str(Spot(verdict.port, verdict.address)))
-    if verdict.admitted or (verdict.set_aside and _since(route, claim, router_name) is not None):
+    if verdict.admitted or (verdict.is_kept and _since(route, claim, router_name) is not None):
         return claim
     return None
 

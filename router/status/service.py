@@ -49,10 +49,11 @@ def summed(service: Service, verdicts: Iterable[Verdict], identity: Identity) ->
     has = {
         each.asker.section: each.port
         for each in sections
-        if each.port is not None and (each.admitted or (each.set_aside and had.get(each.asker.section) == each.port))
+        if each.port is not None and (each.admitted or (each.is_kept and had.get(each.asker.section) == each.port))
     }
     lost = [each for each in sections if not each.admitted]
-    said = [holding(has)] if has else []
+    address = sections[0].address
+    said = [f"{holding(has)} on address {address}" if address else holding(has)] if has else []
     said += _losses(lost)
     whole = sections[0].asker._replace(section="")
     return Verdict(
@@ -63,6 +64,7 @@ def summed(service: Service, verdicts: Iterable[Verdict], identity: Identity) ->
         warnings=tuple(dict.fromkeys(warning for each in sections for warning in each.warnings)),
         set_aside=bool(lost) and all(each.set_aside for each in lost),
         sections=tuple(sections),
+        address=address,
     )
 
 

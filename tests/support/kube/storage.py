@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.support.kube import applying, kinds, service_types
-from tests.support.kube.resources import NAMESPACES, SERVICES, Resource, of_kind
+from tests.support.kube.resources import NAMESPACES, PODS, SERVICES, Resource, of_kind
 from tests.support.kube.statuses import Cause, already_exists, conflict, failure, invalid, not_found
 
 Object = dict[str, Any]
@@ -175,7 +175,11 @@ class Storage:
             new = changed(copy.deepcopy(old.obj))
             _check_identity(resource, old.obj, new, optional=resource.unconditional_update or as_given)
             if subresource:
-                new = {**copy.deepcopy(old.obj), **({"status": new["status"]} if "status" in new else {})}
+                given = {"status": new["status"]} if "status" in new else {}
+                if resource is PODS:
+                    # As a real one: of a pod all but the spec (pkg/registry/core/pod, podStatusStrategy).
+                    given["metadata"] = new["metadata"]
+                new = {**copy.deepcopy(old.obj), **given}
             elif resource.has_status and (not as_given or "status" not in new):
                 new.pop("status", None)
                 if "status" in old.obj:

@@ -77,6 +77,7 @@ def test_reserved_ports_of_an_address(options: tuple[str, ...], reserved: str) -
         ("--address", "=10.0.0.1"),
         ("--address", "Pg=10.0.0.1"),
         ("--address", f"{46 * 'a'}=10.0.0.1"),
+        ("--address", "5432=10.0.0.1"),
         ("--address", "pg="),
         ("--address", "pg=db.example.com"),
         ("--address", "pg=0.0.0.0"),
