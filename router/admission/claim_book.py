@@ -198,8 +198,10 @@ class ClaimBook:
                     del self._port_rejections[asker]
                 else:
                     self._port_rejections[asker] = rejection
-        served = [claim for asker, claim in claims.items() if asker not in self._port_rejections]
-        self._lines.settled(port, served)
+        stand = [claim for asker, claim in claims.items() if asker not in self._port_rejections]
+        served = [claim for claim in stand if not claim.remembered_by]
+        # Who is left out has what it had, where it is nobody else's.
+        self._lines.settled(port, [*(claim for claim in stand if claim.remembered_by), *served])
         if not claims:
             self._by_port.pop(port, None)
         former, current = self.served_on(port), frozenset(claim.address for claim in served)
@@ -271,7 +273,8 @@ class ClaimBook:
             others = Loss(domain_of(host), domain.wildcard.asker if domain.wildcard is not None else None)
         is_served = winner is not None and not winner.remembered_by
         entry = _sni_host(winner) if winner is not None and is_served else None
-        if self._lines.settled_host(host, winner.asker if winner is not None and is_served else None):
+        has_it = winner is not None and (is_served or winner.asker in self._seekers.get(host, ()))
+        if self._lines.settled_host(host, winner.asker if winner is not None and has_it else None):
             # Who has it comes before others from now on, also in what is decided about its domain.
             self._restanding.add(host)
         if self._sni_hosts.get(host) != entry:

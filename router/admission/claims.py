@@ -64,7 +64,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     host_rank: Rank = NEWCOMER
     """On the SNI port."""
     remembered_by: str = ""
-    """The PortClaim that this stands for, of a holder that does not ask now: it keeps others out, and is not served."""
+    """Why this stands for one that does not ask now, or cannot be asked: it keeps others out, and is not served."""
 
     @classmethod
     def of(cls, request: Request) -> Claim:
@@ -93,7 +93,25 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             address=place.address,
             port_rank=rank,
             host_rank=rank,
-            remembered_by=hold.claim,
+            remembered_by=f"PortClaim {hold.claim}",
+        )
+
+    @classmethod
+    def left_out(cls, asker: Asker, places: Iterable[Place]) -> Claim:
+        """Give what stands for one that has these places, and of which nothing can be decided."""
+        port = next((place for place in places if place.port != SNI), None)
+        host = next((place.host for place in places if place.host), None)
+        return cls(
+            asker=asker,
+            port=port.port if port is not None else None,
+            shares_port=bool(port is not None and port.host),
+            port_options=_ANY_OPTIONS,
+            host=host,
+            created=None,
+            address=port.address if port is not None else "",
+            port_rank=SERVED,
+            host_rank=SERVED,
+            remembered_by="left out for an internal error",
         )
 
     @property
@@ -109,7 +127,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def whose(self) -> str:
         """Whose it is, in words."""
-        return f"{self.asker} (PortClaim {self.remembered_by})" if self.remembered_by else str(self.asker)
+        return f"{self.asker} ({self.remembered_by})" if self.remembered_by else str(self.asker)
 
     @property
     def port_order(self) -> Order:

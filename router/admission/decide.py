@@ -13,6 +13,7 @@ from router.admission.address_use import AddressUse
 from router.admission.allocation import Wish
 from router.admission.autos import Autos
 from router.admission.claim_book import ClaimBook, ClaimOutcome
+from router.admission.claims import Claim
 from router.admission.conclusion import Entry, concluded
 from router.admission.destination import Destination, find_destination, names_of
 from router.admission.external_names import ExternalNames
@@ -20,6 +21,7 @@ from router.admission.journal import Touched
 from router.admission.kinds import KINDS
 from router.admission.leads import Leads
 from router.admission.ledger import Ledger
+from router.admission.left_out import left_out
 from router.admission.loop_book import LoopBook
 from router.admission.name_book import NameBook
 from router.admission.notes import Notes
@@ -30,14 +32,13 @@ from router.admission.places import Place
 from router.admission.references import References
 from router.admission.request import Request
 from router.admission.termination import Credentials
-from router.admission.verdicts import Reason, Rejection, Verdict
+from router.admission.verdicts import Rejection, Verdict
 from router.model import Asker, Model, RouteSection
 from router.objects.kinds import AskingObject, Slot
 from router.objects.store import Changes, Objects
 from router.ordered import SortedMap
 from router.settings import AdmissionSettings
 
-_INTERNAL_ERROR = "internal error: the router fails to decide about this object; its log says at which place"
 _NOBODY: Mapping[Place, Asker] = {}
 
 
@@ -61,8 +62,8 @@ class Admission:
         self._entries: dict[Asker, Entry] = {}
         self._read: dict[Slot, tuple[AskingObject, tuple[Asker, ...]]] = {}
         """The objects of ours as they were last read, and who asks by them: one, or one for each section."""
-        self._held: dict[Slot, AskingObject] = {}
-        """Objects about which nothing can be decided, whatever they ask for; as long as they are these very objects."""
+        self._held: dict[Slot, tuple[AskingObject, tuple[Verdict, ...]]] = {}
+        """Objects about which nothing can be decided, whatever they ask for, as long as they are these very objects; and what is said of them."""
         self._to_read: set[Slot] = set()
         """Objects that are read with the next update, though they are those that were."""
         self._leads = Leads()
@@ -102,11 +103,16 @@ class Admission:
         return Admission(self._settings, self.memory())
 
     def hold(self, slot: Slot, obj: AskingObject | None) -> None:
-        """Reject this very object, with the next update that names it, whatever it asks for; None: decide about it as about any."""
+        """Reject this very object, with the next update that names it, whatever it asks for; None: decide about it as about any.
+
+        What it has is nobody else's meanwhile.
+        """
         if obj is None:
             self._held.pop(slot, None)
         else:
-            self._held[slot] = obj
+            kind = KINDS[slot[0]]
+            whole = Asker(kind.group, kind.kind, *obj.key, "", obj.metadata.uid)
+            self._held[slot] = obj, left_out(whole, self._claims.served())
         self._to_read.add(slot)
 
     def update(self, objects: Objects, changes: Changes) -> Outcome:
@@ -204,9 +210,9 @@ class Admission:
         kind = KINDS.get(slot[0])
         if kind is None or obj is None or not kind.is_ours(obj, self._settings):
             return ()
-        if self._held.get(slot) is obj:
-            asker = Asker(kind.group, kind.kind, *obj.key, "", obj.metadata.uid)
-            return (Verdict(asker=asker, reason=Reason.CONFIG_REJECTED, message=_INTERNAL_ERROR),)
+        held = self._held.get(slot)
+        if held is not None and held[0] is obj:
+            return held[1]
         return kind.read(obj, self._settings, credentials)
 
     def _takes(self, request: Request | Verdict) -> bool:
@@ -221,7 +227,7 @@ class Admission:
             self._loops.leave(asker, former.destination)
         self._entries[asker] = Entry(request)
         if not isinstance(request, Request):
-            self._claims.put(asker, None)
+            self._claims.put(asker, Claim.left_out(asker, request.places) if request.places else None)
             self._name_book.put(asker, None, {})
             self._leave_autos(asker)
         return True

@@ -8,17 +8,18 @@ from functools import partial
 from router.admission import Verdict
 from router.admission.journal import Touched
 from router.admission.ledger import Ledger
-from router.admission.places import SNI, Place
+from router.admission.left_out import is_left_out
+from router.admission.places import SNI, Place, asker_of, place_of
 from router.admission.verdicts import different
 from router.model import Asker
 from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
-from router.objects.portclaim import PortClaim
+from router.objects.portclaim import ClaimHolder, PortClaim
 from router.objects.store import Objects
 from router.reconcile.snapshot import Snapshot
 from router.settings import PortRanges
 from router.status.claim_usage import ClaimUsage
-from router.status.claim_work import Tell, Work, stranger, telling, work_on
+from router.status.claim_work import Check, Tell, Work, stranger, telling, work_on
 from router.status.claims import ClaimsWriter
 from router.status.given import Given
 
@@ -71,7 +72,7 @@ class ClaimKeeper:
 
     def _work_on(self, place: Place) -> tuple[Work, ...]:
         served = self._served.get(place)
-        return work_on(
+        works = work_on(
             place,
             served or self._proposed.get(place),
             self._ledger,
@@ -79,6 +80,12 @@ class ClaimKeeper:
             cools=self._given.cools(place),
             is_elsewhere=partial(self._given.is_elsewhere, place),
         )
+        return tuple(work for work in works if not (isinstance(work, Check) and self._is_left_out(work.claim)))
+
+    def _is_left_out(self, claim: PortClaim) -> bool:
+        """Say whether the holder of a claim is one of which nothing can be decided, and so not whether it asks."""
+        holder = asker_of(claim.spec.holder or ClaimHolder())
+        return any(is_left_out(self._verdicts.get(each)) for each in (holder, holder._replace(section="")))
 
     def update(self, snapshot: Snapshot, objects: Objects, changed: frozenset[Slot]) -> None:
         """Take the outcome of a turn; what is not served, or is something old, is no reason to write."""
@@ -127,6 +134,10 @@ class ClaimKeeper:
         for place in current:
             self._served[place] = asker
             self._share(place, is_served=True)
+        if is_left_out(before) or is_left_out(verdict):
+            # Its claims are asked about from now on, or not any more.
+            claims = filter(None, map(self._ledger.claim, self._ledger.names()))
+            former = (*former, *(place_of(each) for each in claims if _is_held_by(each, asker)))
         return {*former, *current, *self._given.serve(asker, verdict, current)}
 
     def _share(self, place: Place, *, is_served: bool) -> None:
@@ -172,6 +183,10 @@ class ClaimKeeper:
         names = changes.names | set(self._ledger.ranges if changes.ranges else ())
         tellings |= {name: telling(name, None, self._ledger) for name in names - tellings.keys()}
         self._writer.note(works, tellings)
+
+
+def _is_held_by(claim: PortClaim, asker: Asker) -> bool:
+    return asker_of(claim.spec.holder or ClaimHolder())._replace(section="") == asker._replace(section="")
 
 
 def _had(verdict: Verdict | None) -> tuple[Place, ...]:

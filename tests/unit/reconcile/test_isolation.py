@@ -15,15 +15,21 @@ from router.admission import Admission
 from router.admission.claim_book import ClaimBook
 from router.admission.claims import Claim
 from router.admission.destination import find_destination
+from router.admission.left_out import is_left_out
+from router.admission.places import SNI, Place
 from router.admission.verdicts import Reason
 from router.model import Asker
+from router.objects.core import Service, ServicePort
+from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
-from router.objects.route import Route
-from router.objects.store import Store
+from router.objects.route import Route, RouteSpec, RouteTarget
+from router.objects.store import Changes, Store
 from router.reconcile.isolation import Isolation
 from router.reconcile.timing import Timing
 from router.settings import AdmissionSettings
 from tests.support.stage import Stage, asker, key, route
+from tests.unit.admission.builders import DB, NAMESPACE, asking, sni_route
+from tests.unit.admission.builders import route as admission_route
 
 _TIMING = Timing(
     reload_interval_s=0, gather_s=(0, 0), port_retry_s=0, refused_retry_s=(1e6, 1e6), failure_retry_s=(0, 0)
@@ -99,6 +105,88 @@ def test_more_of_them_fail_no_turn(stage: Stage, fault: _Fault, logged: list[str
         stage.controller.turn()
     assert stage.haproxy.serves == {7001, 7201, 7202, 7203, 7204}
     assert len([line for line in logged if line["event"] == "object left out"]) == 5
+
+
+def test_what_it_has_is_nobody_elses_meanwhile(stage: Stage, fault: _Fault) -> None:
+    """An older Route waits for its port, also where no PortClaim says whose it is; and it has it again once it is another one."""
+    aged = route("b", 7001)
+    older = msgspec.structs.replace(
+        aged, metadata=msgspec.structs.replace(aged.metadata, creation_timestamp="2020-01-01T00:00:00Z")
+    )
+    stage.store.put(older)
+    stage.controller.turn()
+    fault.bad = {key("a")}
+    changed = msgspec.structs.replace(route("a", 7001), spec=RouteSpec(to=RouteTarget(name="other")))
+    stage.store.put(changed, route("c", 7003))
+    _fail_and_recover(stage)
+    assert stage.haproxy.serves == {7003}
+    verdicts = stage.controller.snapshot.verdicts
+    assert verdicts[asker("a")].places == (Place(7001),)
+    assert verdicts[asker("b")].message == "port 7001 is held by Route team/a (left out for an internal error)"
+    stage.store.put(msgspec.structs.replace(older))
+    stage.controller.rebuild(1)
+    stage.controller.turn()
+    assert stage.haproxy.serves == {7003}
+    fault.bad = set()
+    stage.store.put(route("a", 7001))
+    stage.controller.turn()
+    assert stage.haproxy.serves == {7001, 7003}
+    assert stage.controller.snapshot.verdicts[asker("a")].admitted
+    fault.bad = {key("a")}
+    stage.store.put(route("a", 7005))
+    stage.controller.turn()
+    assert stage.controller.snapshot.verdicts[asker("a")].places == (Place(7001),)
+    assert not stage.controller.snapshot.verdicts[asker("b")].admitted
+    stage.store.delete(Route, key("a"))
+    stage.controller.turn()
+    assert stage.controller.snapshot.verdicts[asker("b")].admitted
+
+
+def test_hosts_and_sections_are_kept_too() -> None:
+    """A host on the SNI port and on a shared one, and each port of a Service; nothing of them is served."""
+    admission = Admission(AdmissionSettings(sni_port=8443))
+    store = Store()
+    old = "2020-01-01T00:00:00Z"
+    store.put(
+        *DB,
+        sni_route("a", "x.example.com", 7000, created="2024-01-01T00:00:00Z"),
+        asking("pg", "pg=7001 web=7002", ServicePort(5432, "pg"), ServicePort(80, "web")),
+    )
+    changes, _ = store.take()
+    admission.update(store.objects, changes)
+    served = dict(admission.served())
+    assert set(served) == {
+        Place(7000, "x.example.com"),
+        Place(SNI, "x.example.com"),
+        Place(7001),
+        Place(7002),
+    }
+    slots: tuple[Slot, ...] = ((Route, ObjectKey(NAMESPACE, "a")), (Service, ObjectKey(NAMESPACE, "pg")))
+    for slot in slots:
+        obj = store.objects.asking(slot)
+        assert obj is not None
+        admission.hold(slot, obj)
+    store.put(
+        sni_route("b", "x.example.com", 7000, created=old),
+        sni_route("c", "y.example.com", 7000, created=old),
+        admission_route("d", 7001, created=old),
+        admission_route("e", 7000, created=old),
+    )
+    changes, _ = store.take()
+    outcome = admission.update(store.objects, Changes(changes.askers.union(slots)))
+    assert {each.asker.name for each in outcome.verdicts.values() if each.admitted} == {"c"}
+    assert [host.host for shared in outcome.model.shared for host in shared.hosts] == ["y.example.com", "y.example.com"]
+    left = [each for each in outcome.verdicts.values() if is_left_out(each)]
+    assert {place for each in left for place in each.places} == set(served)
+    assert {each.asker.section for each in left} == {"", "pg", "web"}
+    again = admission.anew()
+    for slot in slots:
+        obj = store.objects.asking(slot)
+        assert obj is not None
+        again.hold(slot, obj)
+    anew = again.update(store.objects, store.objects.everything())
+    assert anew.model == outcome.model
+    assert again.served() == admission.served()
 
 
 def test_one_that_was_served_and_changes_costs_only_itself(stage: Stage, fault: _Fault) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.admission.ledger import Ledger
+from router.admission.left_out import left_out
 from router.admission.places import SNI, Place, place_of
 from router.admission.verdicts import Reason, Verdict
 from router.model import Asker
@@ -208,3 +209,18 @@ def test_a_reservation_that_no_router_reads_is_told() -> None:
     assert keeping.writer.tellings == {"keep": telling("keep", None, keeping.ledger)}
     keeping.put("keep", None)
     assert keeping.writer.tellings == {}
+
+
+def test_whether_one_asks_is_not_asked_where_nothing_can_be_decided() -> None:
+    """What raises here would raise there; the claim stays, and is asked about when its holder is gone."""
+    keeping = Keeping()
+    keeping.ledger.put("a", claim("a", 1))
+    keeping.serve(DB, Place(1))
+    keeping.turn()
+    for verdict in (*left_out(DB, {Place(1): DB}), *left_out(DB, {})):
+        keeping.verdicts.put(DB, verdict)
+        keeping.turn()
+        assert keeping.writer.works == {}
+    keeping.verdicts.put(DB, None)
+    keeping.turn()
+    assert keeping.writer.works == {Place(1): (Check(claim("a", 1)),)}
