@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,6 +14,7 @@ import pytest
 from tests.support.clients import connect
 from tests.support.exposition import Exposition
 from tests.support.network import bind_nonlocal, ip, own_network
+from tests.support.nodes import Node, nodes
 from tests.support.objects import app
 from tests.support.router_process import RouterProcess, http_get
 from tests.support.servers import greeting_server
@@ -171,3 +173,45 @@ def test_a_port_that_somebody_has_on_one_address(make: Make, pods: Pods) -> None
         assert names(MY, 5432) == b"my"
     router.wait_admitted("team/pg")
     assert names(PG, 5432) == b"pg"
+
+
+@pytest.mark.timeout(180)
+def test_an_address_that_moves_between_two_routers(make: Make, tmp_path: Path) -> None:
+    """Keepalived moves it from one node to the other and back: connections to it work on the new node within a second."""
+    with contextlib.ExitStack() as stack:
+        both = stack.enter_context(nodes(2, tmp_path))
+        for node in both:
+            with node.entered():
+                pod = stack.enter_context(greeting_server(str(node.number).encode()))
+                # Nothing but its own message brings what came to a router that waits so long between reloads.
+                router = make("--reload-interval", "60s")
+                router.write("a.yaml", *at("pg", "pg", 5432, (pod.address, pod.port)))
+                router.start()
+                stack.callback(end_in, node, router)
+                router.wait_admitted("team/pg")
+        first, second = both
+        first.start_keepalived(PG, 150)
+        wait_for(partial(is_reached, PG, b"1"), "the first node to have the address")
+        second.start_keepalived(PG, 100)
+        for ends, comes in ((first, second), (second, first)):
+            if comes is first:
+                # It takes the address over, as it has the higher priority.
+                first.start_keepalived(PG, 150)
+            else:
+                ends.stop_keepalived()
+            wait_for(partial(comes.has, PG), "the address to move")
+            came_s = time.monotonic()
+            wait_for(partial(is_reached, PG, str(comes.number).encode()), "the new node to serve it")
+            assert time.monotonic() - came_s < 1
+            wait_for(partial(lacks, ends, PG), "the former one to let go of it")
+
+
+def lacks(node: Node, address: str) -> bool:
+    """Whether a node does not have an address."""
+    return not node.has(address)
+
+
+def end_in(node: Node, router: RouterProcess) -> None:
+    """End a router, whose HTTP port is in its node's network."""
+    with node.entered():
+        router.stop()

@@ -56,9 +56,25 @@ def add_addresses(*addresses: str) -> None:
             fcntl.ioctl(any_socket, _SIOCSIFADDR, family_and_address)
 
 
-def ip(*words: str) -> None:
-    """Run iproute2's command on the network that this thread is in."""
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+def ip(*words: str) -> str:
+    """Run iproute2's command on the network that this thread is in; give what it prints."""
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+
+
+@contextlib.contextmanager
+def entered(network: Path) -> Iterator[None]:
+    """Be in a network that has a name."""
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    there = os.open(network, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        assert _LIBC.setns(there, _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        try:
+            yield
+        finally:
+            assert _LIBC.setns(before, _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+    finally:
+        os.close(there)
+        os.close(before)
 
 
 def bind_nonlocal(*, on: bool) -> None:
