@@ -27,6 +27,8 @@ log = structlog.get_logger()
 _STOPS_WITHIN_S = 2.0
 _IDLE_S = 60.0
 _FIRST_S = 2.0
+_FEW = 8
+"""Addresses that a line of the log names."""
 _WRITES_AFTER_S = 1.0
 """How long answers are gathered before the file is written."""
 
@@ -175,7 +177,7 @@ class NamesInput:
         if known.addresses != former.addresses:
             # Whoever owns a name may give it others every five seconds.
             tell = log.debug if former.addresses else log.info
-            tell("name resolved", name=answer.name, addresses=list(known.addresses))
+            tell("name resolved", name=answer.name, addresses=list(known.addresses[:_FEW]), count=len(known.addresses))
         self._tell(answer.name)
 
     def _tell(self, name: str) -> None:
