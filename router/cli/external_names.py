@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from router.cli.run_settings import RunSettings
+from router.errors import SettingsError
 from router.objects.store import Store
 from router.observe.metrics.names import show_names
 from router.observe.metrics.router import Metrics
@@ -31,8 +32,19 @@ def look_up(options: RunSettings, store: Store, path: Path, metrics: Metrics, st
         path: where these are kept.
         metrics: show it.
         stack: gets what ends it.
+
+    Raises:
+        SettingsError: an option is about names, and none may be led to.
     """
     if not options.external_names:
+        for option, value in (
+            ("--resolver", options.resolvers),
+            ("--external-names-private", options.external_names_private),
+        ):
+            if value:
+                raise SettingsError(
+                    f"{option} has no effect without --external-names, which says which names may be led to"
+                )
         return Names()
     # Not at the top: who leads to no names shall not wait for a DNS library.
     from router.cluster.names.input import NamesInput  # noqa: PLC0415

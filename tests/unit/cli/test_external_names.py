@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 
 import click
 import pytest
 
+from router.cli.external_names import look_up
 from router.cli.run import run
 from router.cli.run_settings import RunSettings
+from router.errors import SettingsError
+from router.objects.store import Store
+from router.observe.metrics.router import Metrics
 
 
 def settings(*arguments: str) -> RunSettings:
@@ -62,3 +69,24 @@ def test_who_leads_to_no_names_waits_for_no_dns_library() -> None:
     """It is imported where the option is on, and nowhere else."""
     code = "import sys, router.cli.run, router.cli.cluster; raise SystemExit('dns' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ("--resolver", "192.0.2.1"),
+            "--resolver has no effect without --external-names, which says which names may be led to",
+        ),
+        (
+            ("--external-names-private",),
+            "--external-names-private has no effect without --external-names, which says which",
+        ),
+    ],
+    ids=["resolver", "private"],
+)
+def test_options_that_would_have_no_effect(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    """They are refused at the start."""
+    given = settings(*arguments)
+    with ExitStack() as stack, pytest.raises(SettingsError, match=re.escape(told)):
+        look_up(given, Store(), tmp_path / "names.json", Metrics("2.8.0", lambda: True), stack)
