@@ -149,7 +149,7 @@ def _table(rows: list[PortRow], router_name: str) -> str:
     lines = [("NAMESPACE", "NAME", "PORT", "HOST", "VERDICT", "REASON", "MESSAGE")]
     for row in rows:
         said = "; ".join(filter(None, (row.message, *row.warnings)))
-        port = str(row.port or "-")
+        port = f"{row.port or '-'} on {row.external_address}" if row.external_address else str(row.port or "-")
         name = row.name if row.kind == ROUTE_KIND else " ".join(filter(None, (row.kind, row.name, row.section)))
         lines.append((row.namespace, name, port, row.host or "-", row.verdict, row.reason or "-", said))
     return columns(lines)

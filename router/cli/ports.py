@@ -88,6 +88,7 @@ class _Row(msgspec.Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     kind: str = "Route"
     section: str | None = None
+    external_address: str | None = None
 
     @property
     def asker(self) -> str:
@@ -302,7 +303,7 @@ def _table(rows: list[_Row]) -> str:
     lines = [("PORT", "HOST", "ROUTE", "VERDICT", "REASON", "SERVERS", "SESSIONS")]
     for row in rows:
         sessions = "-" if row.sessions is None else str(row.sessions)
-        port = str(row.port or "-")
+        port = f"{row.port or '-'} on {row.external_address}" if row.external_address else str(row.port or "-")
         lines.append((port, row.host or "-", row.asker, row.verdict, row.reason or "-", _servers(row), sessions))
     table = columns(lines)
     # A line each: next to each other with the table they would not fit on any screen.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from router.objects.kinds import Slot
-from router.plan import ReloadReason
+from router.plan import ReloadCause, ReloadReason
 from router.reconcile.retries import Allowance
 
 log = structlog.get_logger()
@@ -68,6 +68,9 @@ def _namespaces(
 ) -> set[str]:
     namespaces = set()
     for reason in reasons:
+        if reason.cause is ReloadCause.ADDRESS_CHANGED:
+            # That is nobody's doing who has ports there.
+            continue
         namespace, is_route, _ = reason.subject.partition("/")
         if is_route:
             namespaces.add(namespace)

@@ -90,7 +90,7 @@ def test_what_kubectl_shows() -> None:
     columns = {
         each["name"]: each["jsonPath"] for each in version["additionalPrinterColumns"] if not each.get("priority")
     }
-    assert list(columns) == ["Port", "Host", "Holder", "Since", "Released", "Router"]
+    assert list(columns) == ["Port", "Address", "Host", "Holder", "Since", "Released", "Router"]
     schema = version["schema"]["openAPIV3Schema"]["properties"]
     for each in version["additionalPrinterColumns"]:
         _, part, field = each["jsonPath"].split(".")

@@ -53,3 +53,16 @@ def test_what_is_nobodys_doing_is_charged_to_nobody() -> None:
     free = ReloadShares(1, 0)
     free.reloaded([CHANGED], nowhere, 0)
     assert free.used_up(0) == set()
+
+
+def test_addresses_that_move_are_charged_to_nobody() -> None:
+    """Whoever has a port of an address cannot help that it leaves, and comes back."""
+    shares = ReloadShares(1, 10)
+    shares.touched([KEY])
+    moved = [
+        ReloadReason(ReloadCause.ADDRESS_CHANGED, "team/db"),
+        ReloadReason(ReloadCause.ADDRESS_CHANGED, "443 on address pg"),
+    ]
+    for second in range(5):
+        shares.reloaded(moved, lambda _: (443,), second)
+    assert shares.used_up(5) == set()
