@@ -327,6 +327,21 @@ def test_of_two_leaders_one_writes(server: ApiServer, replica: Replica, tmp_path
         other.stop()
 
 
+def test_a_write_that_is_lost_is_made_again(server: ApiServer, replica: Replica) -> None:
+    """Whether the API server did it or not: where it did, it refuses the second, and nothing is deleted or written over for that."""
+    server.faults.fail("POST", PATH, 503, times=2, retry_after=0)
+    wait_until(replica, {NAME: asker(server).uid})
+    before = claims(server)
+    replica.leads = False
+    wait_for(lambda: replica.writer.step() > 0, "the writer to notice")
+    # It knows nothing of what it wrote.
+    replica.writer.note({PLACE: work_on(PLACE, asker(server), Ledger("tcp-router"))}, {})
+    replica.leads = True
+    wait_for(lambda: replica.writer.writes().get("conflict"), "the refusal")
+    assert claims(server) == before
+    assert replica.writer.writes().get("deleted", 0) == 0
+
+
 def test_who_does_not_lead_writes_nothing(server: ApiServer, replica: Replica) -> None:
     """And one that begins to lead does what was left."""
     replica.leads = False

@@ -215,6 +215,25 @@ def test_routes_that_share_a_port_agree_on_its_options(name: str, value: str, sa
     assert said.format(key=PREFIX + name) in verdict.message
 
 
+def test_the_oldest_claim_decides_the_properties_of_a_shared_port() -> None:
+    """Whatever the ages of the Routes; a port with claims of hosts is shared, also while their holders ask in vain."""
+    first = sni_route("a", "x.example.com", 7000, created=NEW, timeout_client="5s")
+    second = sni_route("b", "y.example.com", 7000, created=OLD, timeout_client="9s")
+    whole = route("c", 7000, created=OLD)
+    claims = [
+        port_claim("p", 7000, asker("a"), host="x.example.com", created=OLD),
+        port_claim("q", 7000, asker("b"), host="y.example.com", created=NEW),
+    ]
+    outcome = admit(first, second, whole, *claims, *DB)
+    assert winners(outcome) == {"a"}
+    shared = shared_of(outcome, 7000)
+    assert shared is not None
+    assert shared.options.timeout_client_ms == 5000
+    assert outcome.verdicts[asker("b")].reason is Reason.INVALID_ANNOTATION
+    in_vain = admit(whole, *claims, *DB)
+    assert in_vain.verdicts[asker("c")].message.startswith("port 7000 is held by Route shop/a (PortClaim p)")
+
+
 def test_what_the_holder_has_must_be_said_by_those_who_join() -> None:
     """Equal options share, also other ones than the defaults."""
     options = {f"{PREFIX}max-connections": "5", f"{PREFIX}timeout-client": "60s"}
