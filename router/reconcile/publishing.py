@@ -34,8 +34,8 @@ class Publisher:
 
     def propose(self, deciding: Deciding) -> None:
         """Tell what is to be claimed, before HAProxy is brought to anything: nobody has it before that is written."""
-        if deciding.proposed is not self._proposed:
-            self._proposed = deciding.proposed
+        former, self._proposed = self._proposed, deciding.proposed
+        if deciding.proposed is not former and deciding.proposed != former:
             self._propose(deciding.proposed)
 
     def publish(self, snapshot: Snapshot) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from router.admission import Admission
+from router.admission.places import Place
 from router.admission.pool import PortPool
 from router.admission.verdicts import Reason
 from router.errors import HaproxyError, HaproxyStartFailed, HaproxyUnreachable, UnexpectedReply
@@ -39,7 +40,7 @@ from router.settings import AdmissionSettings, PortRanges, RenderSettings, Route
 PREFIX = "haproxy.router.openshift.io/"
 
 
-def route(name: str, port: int) -> Route:
+def route(name: str, port: int | str) -> Route:
     """Make a Route without endpoints; those are not this test's matter."""
     annotations = {f"{PREFIX}router-name": "tcp-router", f"{PREFIX}external-tcp-port": str(port)}
     return Route(
@@ -270,6 +271,7 @@ class Stage:
         quiet_s: float = 0,
         observer: Observer | None = None,
         reporter: Reporter | None = None,
+        auto_ports: PortRanges = PortRanges(()),  # noqa: B008 - frozen
     ) -> None:
         self.store = Store(frozenset({"test"}))
         state = StateDir(directory / "state")
@@ -278,6 +280,8 @@ class Stage:
         judge = Judge(self.haproxy.check, state)
         self.level = Leveler(judge, state, quiet_s=quiet_s)
         self.witness = Witness()
+        self.proposed: list[Mapping[Place, Asker]] = []
+        """What was to be claimed for those who ask for any port, each time that it was told."""
         self.template_dir = directory / "templates"
         self.template_dir.mkdir()
         self.settings = RenderSettings(state_dir=state.path)
@@ -287,7 +291,7 @@ class Stage:
         self.room = Room(lambda: self.files, ports.sections)
         self.controller = Controller(
             store=self.store,
-            admission=Admission(AdmissionSettings(sni_port=0)),
+            admission=Admission(AdmissionSettings(sni_port=0, auto_ports=auto_ports)),
             applier=Applier(self.haproxy, state, judge, self.haproxy, ports, self.level),
             haproxy=self.haproxy,
             renderer=self.renderer(),
@@ -296,6 +300,7 @@ class Stage:
             room=self.room,
             timing=timing,
             reporters=(reporter or self.witness,),
+            propose=self.proposed.append,
         )
 
         def close() -> None:

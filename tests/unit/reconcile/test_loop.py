@@ -8,13 +8,15 @@ import msgspec
 import pytest
 import structlog
 
+from router.admission.places import Place
 from router.admission.verdicts import Reason
 from router.errors import HaproxyUnreachable, TemplateError
 from router.objects.meta import ObjectMeta
 from router.objects.route import Route
 from router.plan import ReloadCause
 from router.reconcile.timing import Timing
-from tests.support.stage import PREFIX, Stage, asker, key, route, start
+from router.settings import PortRanges
+from tests.support.stage import NEVER_AGAIN, PREFIX, Stage, asker, key, route, start
 from tests.support.waiting import wait_for
 
 
@@ -288,4 +290,21 @@ def test_a_route_that_flaps_has_haproxy_loaded_at_a_bounded_rate(tmp_path: Path)
     stage.store.delete(Route, key("a"))
     stage.turn()
     assert stage.haproxy.serves == {7100} or "disable frontend fe_tcp:7006" in stage.haproxy.commands
+    stage.close()
+
+
+def test_what_is_to_be_claimed_waits_for_no_reload(tmp_path: Path) -> None:
+    """A Route that asks for any port has its claim written while another waits for its reload; nobody is told of either yet."""
+    stage = Stage(tmp_path, NEVER_AGAIN, auto_ports=PortRanges.of(7009))
+    start(stage, route("a", 7001))
+    stage.store.put(route("b", 7002))
+    stage.turn()
+    assert set(stage.verdicts()) == {"a"}
+    stage.store.put(route("c", "auto"))
+    stage.turn()
+    assert stage.proposed == [{Place(7009): asker("c")}]
+    assert set(stage.verdicts()) == {"a"}
+    stage.store.delete(Route, key("c"))
+    stage.turn()
+    assert stage.proposed[1:] == [{}]
     stage.close()

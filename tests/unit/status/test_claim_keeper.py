@@ -19,7 +19,7 @@ from router.objects.portclaim import PortClaim
 from router.objects.store import Objects
 from router.ordered import SortedMap
 from router.reconcile.snapshot import Snapshot
-from router.settings import AdmissionSettings
+from router.settings import AdmissionSettings, PortRanges
 from router.status.claim_api import ClaimApi
 from router.status.claim_keeper import ClaimKeeper
 from router.status.claim_usage import ClaimUsage
@@ -63,14 +63,14 @@ class Recorder(ClaimsWriter):
 class Keeping:
     """A keeper, and the ledger and the verdicts that it is told of."""
 
-    def __init__(self) -> None:
+    def __init__(self, auto_ports: PortRanges = PortRanges(())) -> None:  # noqa: B008 - frozen
         self.ledger = Ledger("tcp-router")
         self.objects = Objects()
         self.writer = Recorder()
         usage = ClaimUsage(
             ClaimApi(UnusedApi(), OURS, "tcp-router", "tcp-router"), self.ledger.at, supervisor=Supervisor()
         )
-        self.keeper = ClaimKeeper(self.ledger, self.writer, usage)
+        self.keeper = ClaimKeeper(self.ledger, self.writer, usage, auto_ports)
         self.verdicts: SortedMap[Asker, Verdict] = SortedMap()
 
     def turn(self, changed: frozenset[Slot] = frozenset(), **snapshot: object) -> None:
@@ -224,3 +224,47 @@ def test_whether_one_asks_is_not_asked_where_nothing_can_be_decided() -> None:
     keeping.verdicts.put(DB, None)
     keeping.turn()
     assert keeping.writer.works == {Place(1): (Check(claim("a", 1)),)}
+
+
+def test_what_is_proposed_is_written_before_anything_is_served_there() -> None:
+    """From the first turn that is told on; what is proposed no more is written no more, and what was won is nothing to do."""
+    keeping = Keeping()
+    keeping.keeper.propose({Place(1): DB})
+    assert keeping.writer.works == {}
+    keeping.turn()
+    create = Create("tcp-router-1", Place(1), DB, is_proposed=True)
+    assert keeping.writer.works == {Place(1): (create,)}
+    keeping.keeper.propose({Place(1): DB, Place(2): WEB})
+    assert keeping.writer.works[Place(2)] == (Create("tcp-router-2", Place(2), WEB, is_proposed=True),)
+    keeping.keeper.propose({Place(1): DB})
+    assert keeping.writer.works == {Place(1): (create,)}
+    keeping.ledger.put("tcp-router-1", claim("tcp-router-1", 1))
+    keeping.keeper.propose({})
+    assert keeping.writer.works == {Place(1): (create,)}, "what is served is told with the turn"
+    keeping.serve(DB, Place(1))
+    keeping.turn()
+    assert keeping.writer.works == {}
+
+
+def test_a_port_that_is_given_cools_down_unless_somebody_waits_for_it() -> None:
+    """And what its holder won beside, where it is served on a port that was given to it, is spare."""
+    keeping = Keeping(PortRanges(((1, 6),)))
+    keeping.put("a", claim("a", 1))
+    keeping.put("b", claim("b", 2))
+    keeping.put("c", claim("c", 9))
+    assert keeping.writer.works == {
+        Place(1): (Check(claim("a", 1), cools=True),),
+        Place(2): (Check(claim("b", 2), cools=True),),
+        Place(9): (Check(claim("c", 9)),),
+    }
+    keeping.verdicts.put(DB, Verdict(asker=DB, port=1, places=(Place(1),), auto=True))
+    waits = Verdict(asker=WEB, port=2, reason=Reason.PORT_ALREADY_CLAIMED, message="held")
+    keeping.verdicts.put(WEB, waits)
+    keeping.turn()
+    assert keeping.writer.works == {
+        Place(2): (Check(claim("b", 2), is_spare=True),),
+        Place(9): (Check(claim("c", 9), is_spare=True),),
+    }
+    keeping.verdicts.put(WEB, None)
+    keeping.turn()
+    assert keeping.writer.works[Place(2)] == (Check(claim("b", 2), cools=True, is_spare=True),)
