@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,39 +9,29 @@ from typing import Any
 
 import click
 import yaml
-from msgspec.structs import replace
 
-from router.admission.kinds import KINDS, AskerKind
 from router.admission.network_policy import PodPort, RouterPeer, policy_for, policy_name, ports_of
-from router.admission.options import EXTERNAL_TCP_PORT, ROUTER_NAME, WZH_ROUTER_NAME
-from router.admission.request import Request, annotations_of
 from router.admission.target_port import shown_key
-from router.admission.termination import NO_CREDENTIALS
 from router.admission.text import is_dns_label, is_dns_subdomain, shown
 from router.cli.columns import printable
 from router.cli.exits import UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import STANDARD_INPUT, load_objects
+from router.cli.network_policy_targets import NAMED_KINDS, ROUTER, Named, NamedKind, all_of, targets_of, there
 from router.cli.options import option
 from router.cli.types import LabelType, SelectorType
 from router.errors import ApiError, ApiNotFound, SettingsError
 from router.model import ROUTE_KIND, Asker
 from router.objects.core import Service
-from router.objects.kinds import AskingObject
 from router.objects.labels import as_selector
 from router.objects.meta import ObjectKey
-from router.objects.route import Route, RouteSpec
-from router.objects.store import Objects
-from router.settings import AdmissionSettings, KubeSettings, PortRanges
+from router.settings import KubeSettings
 
 _NOT_ALL = 1
-_ROUTER = "tcp-router"
-_ANY_PORT = "1024"
-_TAKES_ALL = AdmissionSettings(router_name=_ROUTER, ports=PortRanges(((1, 65535),)), sni_port=0)
 _HELP = """\
 Print the NetworkPolicies that let the router reach the pods of askers: exactly these pods, by their Services' selectors, at exactly the ports that are led to.
 
-An asker is NAMESPACE/NAME of a Route, or else of a Service, or KIND/NAMESPACE/NAME, and is read from the API server of the kubeconfig. Paths are
-manifests (files, folders, or - for standard input) with askers and their Services; of these, askers that are named, or else all, are printed. What is a path is taken for one.
+An asker is NAMESPACE/NAME of a Route, or else of a Service, or KIND/NAMESPACE/NAME, and is read from the API server of the kubeconfig; a
+TransportServerClaim can be named, too. Paths are manifests (files, folders, or - for standard input) with askers and their Services; of these, askers that are named, or else all, are printed. What is a path is taken for one.
 
 With --apply they are created, or brought up to date, under names of their own, by the rights of whoever runs this. A policy of such a name that this
 command did not make is left alone.
@@ -59,14 +48,14 @@ Find = Callable[[ObjectKey], Service | None]
 
 @dataclass(frozen=True, slots=True)
 class _Name:
-    """An asker as it is named: without a kind it is a Route, or else a Service."""
+    """An asker as it is named: without a kind it is a Route, else a Service, else a claim."""
 
-    kind: AskerKind | None
+    kind: NamedKind | None
     key: ObjectKey
 
     @property
-    def kinds(self) -> tuple[AskerKind, ...]:
-        return (self.kind,) if self.kind is not None else tuple(KINDS.values())
+    def kinds(self) -> tuple[NamedKind, ...]:
+        return (self.kind,) if self.kind is not None else NAMED_KINDS
 
 
 class _Doubts:
@@ -88,7 +77,7 @@ class _Doubts:
 @option(
     "--router-pod-selector",
     type=SelectorType(),
-    default=f"app.kubernetes.io/name={_ROUTER}",
+    default=f"app.kubernetes.io/name={ROUTER}",
     help="Labels of the router's pods, where they have a network of their own (a label selector).",
 )
 @option(
@@ -146,7 +135,7 @@ def _name(text: str) -> _Name:
         SettingsError: it is none, nor a path.
     """
     parts = text.split("/")
-    by_kind = {each.kind.lower(): each for each in KINDS.values()}
+    by_kind = {each.kind.lower(): each for each in NAMED_KINDS}
     kind = by_kind.get(parts[0].lower()) if len(parts) == 3 else None  # noqa: PLR2004 - kind, namespace, name
     namespace, name = parts[-2:] if len(parts) in {2, 3} else ("", "")
     if not is_dns_label(namespace) or not is_dns_subdomain(name) or (len(parts) == 3 and kind is None):  # noqa: PLR2004
@@ -161,25 +150,14 @@ def _of_paths(
     paths: tuple[Path, ...], names: tuple[_Name, ...], router: RouterPeer, doubts: _Doubts
 ) -> Iterator[dict[str, Any]]:
     objects, problems = load_objects(paths)
-    for name in names or _all_names(objects):
-        found = [obj for kind in name.kinds if (obj := objects.asking((kind.struct, name.key))) is not None]
+    for name in names or [_Name(*each) for each in all_of(objects)]:
+        found = [obj for kind in name.kinds if (obj := there(objects, kind, name.key)) is not None]
         if not found:
             doubts.tell(f"{name.key} is not in these manifests")
         for obj in found[:1]:
             yield from _policies(obj, objects.services.get, router, doubts)
     if problems:
         raise SystemExit(UNUSABLE_INPUT)
-
-
-def _all_names(objects: Objects) -> Iterator[_Name]:
-    """Give all that ask for a router of this kind."""
-    for struct, key in sorted(objects.everything().askers, key=lambda slot: (slot[0].__name__, slot[1])):
-        obj = objects.asking((struct, key))
-        if obj is None:
-            continue
-        is_of_class = isinstance(obj, Service) and bool(obj.router_of_class)
-        if is_of_class or {ROUTER_NAME, WZH_ROUTER_NAME} & annotations_of(obj.metadata).keys():
-            yield _Name(KINDS[struct], key)
 
 
 def _of_api(api: Any, names: tuple[_Name, ...], router: RouterPeer, doubts: _Doubts) -> Iterator[dict[str, Any]]:
@@ -200,55 +178,37 @@ def _connect(settings: KubeSettings) -> Any:
     return Connection.open(settings)
 
 
-def _policies(obj: AskingObject, find: Find, router: RouterPeer, doubts: _Doubts) -> Iterator[dict[str, Any]]:
+def _policies(obj: Named, find: Find, router: RouterPeer, doubts: _Doubts) -> Iterator[dict[str, Any]]:
     """Make the policies that an asker needs, one for each of its Services."""
-    router_name = obj.router_of_class if isinstance(obj, Service) and obj.router_of_class else _ROUTER
-    settings = dataclasses.replace(_TAKES_ALL, router_name=router_name)
-    asked = KINDS[type(obj)].read(_bare(obj, router_name), settings, NO_CREDENTIALS)
+    targets = targets_of(obj)
+    for problem in targets.problems:
+        doubts.tell(problem)
     ports: dict[ObjectKey, set[PodPort]] = {}
     services: dict[ObjectKey, Service] = {}
-    for request in asked:
-        if not isinstance(request, Request):
-            doubts.tell(f"{request.asker}: {request.message}")
+    for asker, key, target_port in targets.services:
+        service = services.get(key) or find(key)
+        if service is None:
+            doubts.tell(f"{asker}: Service {key} does not exist")
             continue
-        for target in request.targets:
-            service = services.get(target.service) or find(target.service)
-            if service is None:
-                doubts.tell(f"{request.asker}: Service {target.service} does not exist")
-                continue
-            services[target.service] = service
-            led_to = ports_of(service, request.target_port)
-            if isinstance(led_to, str):
-                doubts.tell(f"{request.asker}: {led_to}")
-            elif not service.spec.selector:
-                doubts.tell(
-                    f"{request.asker}: Service {shown_key(service)} has no selector, so that there are no pods for a policy to select; "
-                    "whoever wrote its endpoints knows what is behind them"
-                )
-            else:
-                ports.setdefault(target.service, set()).update(led_to)
-    asker = asked[0].asker
+        services[key] = service
+        led_to = ports_of(service, target_port)
+        if isinstance(led_to, str):
+            doubts.tell(f"{asker}: {led_to}")
+        elif not service.spec.selector:
+            doubts.tell(
+                f"{asker}: Service {shown_key(service)} has no selector, so that there are no pods for a policy to select; "
+                "whoever wrote its endpoints knows what is behind them"
+            )
+        else:
+            ports.setdefault(key, set()).update(led_to)
     for key in sorted(ports):
-        name = _policy_name(asker, key, is_only=len(ports) == 1)
+        name = _policy_name(targets.asker, key, is_only=len(ports) == 1)
         yield policy_for(name, key.namespace, services[key].spec.selector or {}, ports[key], router)
-
-
-def _bare(obj: AskingObject, router_name: str) -> AskingObject:
-    """Give the object with no more than says where it leads: whether its router takes the rest is for that to say."""
-    kept = {ROUTER_NAME: router_name}
-    if isinstance(obj, Route):
-        kept[EXTERNAL_TCP_PORT] = _ANY_PORT
-        spec = RouteSpec(to=obj.spec.to, alternate_backends=obj.spec.alternate_backends, port=obj.spec.port)
-        return Route(replace(obj.metadata, annotations=kept), spec)
-    port = annotations_of(obj.metadata).get(EXTERNAL_TCP_PORT)
-    if port is not None and router_name == _ROUTER:
-        kept[EXTERNAL_TCP_PORT] = port
-    return replace(obj, metadata=replace(obj.metadata, annotations=kept))
 
 
 def _policy_name(asker: Asker, service: ObjectKey, *, is_only: bool) -> str:
     kind = "" if asker.kind == ROUTE_KIND else asker.kind.lower()
-    return policy_name("allow", _ROUTER, "to", kind, asker.name, "" if is_only else service.name)
+    return policy_name("allow", ROUTER, "to", kind, asker.name, "" if is_only else service.name)
 
 
 def _apply(api: Any, policies: list[dict[str, Any]], doubts: _Doubts) -> None:

@@ -20,6 +20,7 @@ from router.objects.discovery import EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.namespace import Namespace
 from router.objects.portclaim import PortClaim
+from router.objects.porter import CLAIM_KIND, GROUP, VERSION, TransportServerClaim
 from router.objects.route import Route
 from router.shapes import converter
 
@@ -29,6 +30,7 @@ API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
     "EndpointSlice": ("discovery.k8s.io/v1", EndpointSlice),
     "PortClaim": ("tcp-router.openshift.io/v1alpha1", PortClaim),
     "Namespace": ("v1", Namespace),
+    CLAIM_KIND: (f"{GROUP}/{VERSION}", TransportServerClaim),
 }
 """The kinds that the router reads, in the only versions that current clusters serve."""
 

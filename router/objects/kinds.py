@@ -12,6 +12,7 @@ from router.objects.discovery import EndpointSlice
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
 from router.objects.portclaim import PortClaim
+from router.objects.porter import TransportServerClaim
 from router.objects.published import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route
@@ -28,6 +29,7 @@ KubernetesObject = (
     | PortNote
     | Credential
     | AskerNote
+    | TransportServerClaim
 )
 AskingObject = Route | Service
 """Of the kinds that may ask; whether one does, admission says."""

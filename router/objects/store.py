@@ -20,6 +20,7 @@ from router.objects.kinds import AskingObject, KubernetesObject, Slot, may_ask
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
 from router.objects.portclaim import PortClaim
+from router.objects.porter import TransportServerClaim
 from router.objects.published import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route
@@ -71,6 +72,8 @@ class Objects:
     """One, or none."""
     notes: dict[ObjectKey, PortNote] = field(default_factory=dict)
     asker_notes: dict[ObjectKey, AskerNote] = field(default_factory=dict)
+    server_claims: dict[ObjectKey, TransportServerClaim] = field(default_factory=dict)
+    """Nobody is served by these."""
     """By port, what there is to say to those who are served there."""
     remembers: bool = True
     """Whether PortClaims remember who holds what; False where the API server has no such kind, or is not asked for it."""
@@ -127,6 +130,7 @@ class Store:
             PortNote: self.objects.notes,
             Credential: self.objects.credentials,
             AskerNote: self.objects.asker_notes,
+            TransportServerClaim: self.objects.server_claims,
         }
         """Where those are that nobody asks by."""
         self._inbox: dict[Slot, KubernetesObject | None] = {}

@@ -160,6 +160,75 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
         yield cluster
 
 
+CLAIM = """\
+apiVersion: porter.devops.gov.bc.ca/v1alpha1
+kind: TransportServerClaim
+metadata:
+  name: yourservice-tsc
+  namespace: yourlicenceplate-dev
+spec:
+  monitor:
+    interval: 10
+    timeout: 10
+    type: tcp
+  service: yourservice
+  servicePort: 8000
+"""
+"""As teams of an installation with F5 appliances are told to write it."""
+
+
+def yourservice(namespace: str = "yourlicenceplate-dev") -> dict[str, Any]:
+    """Make the Service of that claim, which leads to another port of its pods."""
+    made = service("yourservice", 8000, namespace=namespace)
+    made["spec"]["selector"] = {"name": "yourappslabel"}
+    made["spec"]["ports"][0]["targetPort"] = 8080
+    return made
+
+
+def test_a_claim_of_manifests(tmp_path: Path) -> None:
+    """The third step of the document by hand: what is printed lets in, and so does the policy that the document has."""
+    folder = write_manifests(tmp_path / "claim", yaml.safe_load(CLAIM), yourservice())
+    ended = invoke("network-policy", folder, "--host-network")
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    (made,) = policies(ended.stdout).values()
+    assert made["metadata"]["name"] == "allow-tcp-router-to-transportserverclaim-yourservice-tsc"
+    assert made["metadata"]["namespace"] == "yourlicenceplate-dev"
+    assert made["spec"]["podSelector"] == {"matchLabels": {"name": "yourappslabel"}}
+    (rule,) = made["spec"]["ingress"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 8080}]
+    assert {"namespaceSelector": {"matchLabels": {"network.openshift.io/policy-group": "ingress"}}} in rule["from"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"service": "missing"}, "Service yourlicenceplate-dev/missing does not exist"),
+        ({"service": "../x"}, "spec.service is '../x', which is no Service's name"),
+        ({"servicePort": None}, "spec.servicePort is missing"),
+        ({"servicePort": 9}, "Service yourlicenceplate-dev/yourservice has no selector"),
+    ],
+    ids=str,
+)
+def test_a_claim_that_leads_nowhere(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+    """Is told of on standard error."""
+    claim, target = yaml.safe_load(CLAIM), yourservice()
+    claim["spec"] |= changed
+    if changed == {"servicePort": 9}:
+        del target["spec"]["selector"]
+    ended = invoke("network-policy", write_manifests(tmp_path / "claim", claim, target))
+    assert (ended.exit_code, ended.stdout) == (1, "")
+    assert said in ended.stderr
+
+
+def test_a_claim_of_a_cluster(cluster: Cluster) -> None:
+    """By its kind."""
+    cluster.create(yaml.safe_load(CLAIM), yourservice())
+    name = f"transportserverclaim/{cluster.namespace}/yourservice-tsc"
+    ended = invoke("network-policy", name, "--kubeconfig", as_admin(cluster))
+    assert ended.exit_code == 0, ended.stderr
+    assert set(policies(ended.stdout)) == {"allow-tcp-router-to-transportserverclaim-yourservice-tsc"}
+
+
 def as_admin(cluster: Cluster) -> str:
     """Give the path of a kubeconfig that may do all."""
     return str(write_kubeconfig(cluster.directory / "admin", cluster.client, "admin"))
@@ -184,7 +253,9 @@ def test_askers_of_a_cluster(cluster: Cluster) -> None:
     assert set(policies(printed.stdout)) == {"allow-tcp-router-to-db", "allow-tcp-router-to-service-mq"}
     missing = invoke("network-policy", f"{cluster.namespace}/none", *kubeconfig)
     assert (missing.exit_code, missing.stdout) == (1, "")
-    assert f"{cluster.namespace}/none: there is no Route or Service of this name" in missing.stderr
+    assert (
+        f"{cluster.namespace}/none: there is no Route or Service or TransportServerClaim of this name" in missing.stderr
+    )
 
 
 def test_apply(cluster: Cluster) -> None:

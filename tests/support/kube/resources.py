@@ -73,6 +73,9 @@ PODS = Resource("", "v1", "Pod", "pods", subresources=("status",))
 NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False, subresources=("status",))
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", counts_generations=True)
 EVENTS = Resource("events.k8s.io", "v1", "Event", "events", create_on_update=True)
+TRANSPORT_SERVER_CLAIMS = Resource(
+    "porter.devops.gov.bc.ca", "v1alpha1", "TransportServerClaim", "transportserverclaims", counts_generations=True
+)
 NETWORK_POLICIES = Resource(
     "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", create_on_update=True, counts_generations=True
 )
@@ -99,6 +102,7 @@ RESOURCES = (
     ENDPOINT_SLICES,
     EVENTS,
     NETWORK_POLICIES,
+    TRANSPORT_SERVER_CLAIMS,
     LEASES,
     SERVICE_ACCOUNTS,
     ROLES,
