@@ -201,6 +201,10 @@ class RenderSettings:
         """The limits that stand in the configuration."""
         return self.limits_at(self.maxconn if self.maxconn is not None else UNKNOWN_MAXCONN)
 
+    def stage_socket(self, spot: tuple[int, str]) -> Path:
+        """Where the frontend listens that ends TLS for hosts of a shared port (a ``Spot``); only HAProxy itself connects."""
+        return self.state_dir / "run" / f"{'-'.join(filter(None, ('t', str(spot[0]), spot[1])))}.sock"
+
     @property
     def stats_socket(self) -> Path:
         """The worker's stats socket."""

@@ -308,4 +308,4 @@ class ClaimBook:
 
 
 def _sni_host(claim: Claim) -> SniHost:
-    return SniHost(claim.host or "", backend_name(claim.asker), claim.asker)
+    return SniHost(claim.host or "", backend_name(claim.asker), claim.asker, claim.port_tls)

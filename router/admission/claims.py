@@ -18,6 +18,7 @@ from router.admission.places import SNI, Hold, Place
 from router.admission.request import Request, displayed_host
 from router.admission.verdicts import Reason, Rejection
 from router.model import Asker, PortOptions, Spot
+from router.model.tls import PortTls
 
 Rank = tuple[int, bool, str]
 """Who comes before whom, whatever its age: those who hold a place come by the age of their PortClaims."""
@@ -63,6 +64,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     port_rank: Rank = NEWCOMER
     host_rank: Rank = NEWCOMER
     """On the SNI port."""
+    port_tls: PortTls | None = None
+    """How TLS ends for its host, where it shares a port."""
     remembered_by: str = ""
     """Why this stands for one that does not ask now, or cannot be asked: it keeps others out, and is not served."""
 
@@ -77,6 +80,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             host=request.host,
             created=request.created,
             address=request.address,
+            port_tls=request.port_tls if request.host is not None else None,
         )
 
     @classmethod

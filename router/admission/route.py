@@ -54,15 +54,14 @@ def read_route(
         address = read_address(annotations, settings, claims_port=port is not None or auto)
         check_port(port, settings, address)
         termination = read_termination(route)
-        passthrough = termination is Termination.PASSTHROUGH
-        shares_port = _read_shares_port(route, port, host, passthrough=passthrough)
-        if not (passthrough and (shares_port or settings.sni_port)):
+        shares_port = _read_shares_port(route, port, host, has_tls=termination is not Termination.NONE)
+        has_own_port = auto or (port is not None and not shares_port)
+        if not _tells_host(termination, settings, shares_port=shares_port, has_own_port=has_own_port):
             # The name is for HTTP routers, or for nobody: without TLS there is none that a client could tell.
             host = None
         if not auto:
             _check_something_is_asked_for(route, port, host, settings)
-        has_own_port = auto or (port is not None and not shares_port)
-        ending = read_tls(route, termination, settings.router_name, credentials, has_own_port=has_own_port)
+        ending = read_tls(route, termination, settings.router_name, credentials)
         options = read_options(annotations, settings.defaults, claims_port=auto or port is not None)
         targets = _read_targets(route)
         target_port = _read_target_port(route)
@@ -136,13 +135,26 @@ def _ascii_lower(text: str) -> str:
     return text.lower() if text.isascii() else text
 
 
-def _read_shares_port(route: Route, port: int | None, host: str | None, *, passthrough: bool) -> bool:
+def _tells_host(
+    termination: Termination, settings: AdmissionSettings, *, shares_port: bool, has_own_port: bool
+) -> bool:
+    """Say whether a Route is reached by its host.
+
+    A port of its own that ends TLS answers every client, whatever host it names: to be on the SNI port as well is not asked for there.
+    """
+    if termination is Termination.NONE:
+        return False
+    is_on_sni_port = bool(settings.sni_port) and (termination is Termination.PASSTHROUGH or not has_own_port)
+    return shares_port or is_on_sni_port
+
+
+def _read_shares_port(route: Route, port: int | None, host: str | None, *, has_tls: bool) -> bool:
     if not read(annotations_of(route.metadata), EXTERNAL_TCP_PORT_SNI, BOOLEAN):
         return False
     needed = {
         # Those who share a port have to name the same one.
         f"{EXTERNAL_TCP_PORT} with a number": port is not None,
-        "spec.tls.termination passthrough": passthrough,
+        "spec.tls.termination passthrough": has_tls,
         "spec.host": host is not None,
     }
     missing = [need for need, there in needed.items() if not there]

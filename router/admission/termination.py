@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from router.admission.certificates import Pair, read_authorities, read_pair
 from router.admission.forms import Form, read
-from router.admission.options import DESTINATION_SERVER_NAME, EXTERNAL_TCP_PORT, EXTERNAL_TCP_PORT_SNI
+from router.admission.options import DESTINATION_SERVER_NAME
 from router.admission.request import annotations_of
 from router.admission.text import is_host, shown
 from router.admission.verdicts import NotAcceptable, Reason
@@ -79,9 +79,7 @@ def credentials_of(route: Route) -> tuple[ObjectKey, ...]:
     return (DEFAULTS,)
 
 
-def read_tls(
-    route: Route, termination: Termination, router_name: str, credentials: Credentials, *, has_own_port: bool
-) -> Ending:
+def read_tls(route: Route, termination: Termination, router_name: str, credentials: Credentials) -> Ending:
     """Give how a Route's TLS ends.
 
     Args:
@@ -89,7 +87,6 @@ def read_tls(
         termination: as ``read_termination`` gives it.
         router_name: of this router.
         credentials: what the Route may refer to.
-        has_own_port: whether it claims a port for itself alone.
 
     Raises:
         NotAcceptable: what it asks for cannot be had.
@@ -100,12 +97,6 @@ def read_tls(
     server_name = read(annotations_of(route.metadata), DESTINATION_SERVER_NAME, _HOST_FORM) or ""
     if termination is Termination.PASSTHROUGH:
         return Ending(warnings=(*_without_effect(tls), *_unused_name(server_name)))
-    if not has_own_port:
-        raise NotAcceptable(
-            Reason.UNSUPPORTED_TERMINATION,
-            f"spec.tls.termination is {termination}, which is served on a port of the Route's own: add the annotation {EXTERNAL_TCP_PORT}, "
-            f"without {EXTERNAL_TCP_PORT_SNI}",
-        )
     _check_policy(tls)
     defaults = credentials.get(DEFAULTS, _NO_DEFAULTS)
     pair, warnings = _pair(tls, defaults)

@@ -213,6 +213,8 @@ class SniHost:
     host: str
     backend: str
     asker: Asker
+    tls: PortTls | None = None
+    """How TLS ends before it is led there; None leads on what comes as it comes."""
 
     @property
     def namespace(self) -> str:
@@ -241,6 +243,11 @@ class SharedFrontend:
     def spot(self) -> Spot:
         """Where it is."""
         return Spot(self.port, self.address)
+
+    @property
+    def ends_tls(self) -> bool:
+        """Whether it does for any of its hosts, by a second frontend behind a socket of its own."""
+        return any(host.tls is not None for host in self.hosts)
 
 
 class Step(StrEnum):
@@ -272,6 +279,16 @@ class Model:
 def frontend_name(port: int, address: str = "") -> str:
     """Give the name of the frontend that listens on ``port``, dedicated or shared; the log of connections reads the port off it."""
     return f"fe_tcp:{port}:{address}" if address else f"fe_tcp:{port}"
+
+
+def stages(model: Model) -> int:
+    """Give how many connections one of a client may be to HAProxy: two where TLS ends behind a shared port."""
+    return 2 if any(shared.ends_tls for shared in model.shared) else 1
+
+
+def stage_name(spot: Spot) -> str:
+    """Give what the frontend that ends TLS for hosts of a shared port, and the backend that leads there, are named after ``fe_`` and ``be_``."""
+    return frontend_name(*spot).replace("fe_tcp", "tls", 1)
 
 
 class Bind(NamedTuple):

@@ -30,6 +30,8 @@ class Answer(Enum):
     TRANSACTION = auto()
     """A change that waits to be committed."""
     COMMITTED = auto()
+    DONE = auto()
+    """Something was made, listed or deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,37 @@ def set_certificate(file: str, pem: PrivateBytes) -> Iterator[Command]:
     """Have new connections shown another certificate; those that are open go on."""
     yield Command(f"set ssl cert {_escaped(file)} <<", Answer.TRANSACTION, pem)
     yield Command(f"commit ssl cert {_escaped(file)}", Answer.COMMITTED)
+
+
+def add_certificate(file: str, pem: PrivateBytes) -> Iterator[Command]:
+    """Have a certificate that is not there yet; nobody is shown it before it is listed."""
+    yield Command(f"new ssl cert {_escaped(file)}", Answer.DONE)
+    yield from set_certificate(file, pem)
+
+
+def delete_certificate(file: str) -> Command:
+    """Have one no more that is listed nowhere."""
+    return Command(f"del ssl cert {_escaped(file)}", Answer.DONE)
+
+
+def list_certificate(certificates: str, line: str) -> Command:
+    """Show a certificate to clients that ask for the hosts behind it in the line."""
+    return Command(f"add ssl crt-list {_escaped(certificates)} <<", Answer.DONE, PrivateBytes(f"{line}\n".encode()))
+
+
+def unlist_certificate(certificates: str, file: str) -> Command:
+    """Show it no more."""
+    return Command(f"del ssl crt-list {_escaped(certificates)} {_escaped(file)}", Answer.DONE)
+
+
+def add_to_list(acl: str, entry: str) -> Command:
+    """Add an entry to an ACL that it is not in."""
+    return Command(f"add acl {_escaped(acl)} {entry}")
+
+
+def delete_from_list(acl: str, entry: str) -> Command:
+    """Delete an entry of an ACL."""
+    return Command(f"del acl {_escaped(acl)} {entry}")
 
 
 def abort_certificate(file: str) -> Command:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from router.model import Bind, Model, RouteSection, Spot, binds, frontend_name
 from router.plan.commands import Command, close_frontend
+from router.plan.endings import EndingFiles
 from router.plan.section_text import ServerLine
 
 K = TypeVar("K")
@@ -41,6 +42,8 @@ class Running:
     """By shared port, the path by which it knows the map of hosts."""
     owners_file: str
     """The path by which it knows the map of the pool's owners."""
+    ending_files: Mapping[Spot, EndingFiles] = field(default_factory=_nothing)
+    """By shared port, what it has for hosts whose TLS ends there; only of ports that were loaded with such hosts."""
     moved: Mapping[str, RouteSection] = field(default_factory=_nothing)
     """The sections of the pool that serve somebody, by the backend that it would have of its own."""
     owners: Mapping[str, str] = field(default_factory=_nothing)
@@ -76,7 +79,12 @@ class Running:
         return replace(self, leaving={name: line for name, line in self.leaving.items() if name not in gone})
 
 
-def loaded(model: Model, hosts_files: Mapping[Spot, str], owners_file: str) -> Running:
+def loaded(
+    model: Model,
+    hosts_files: Mapping[Spot, str],
+    owners_file: str,
+    ending_files: Mapping[Spot, EndingFiles] = MappingProxyType({}),
+) -> Running:
     """Give what a HAProxy has that was just loaded with ``model``, once ``close_idle_ports`` has been carried out."""
     return Running(
         model=model,
@@ -85,6 +93,7 @@ def loaded(model: Model, hosts_files: Mapping[Spot, str], owners_file: str) -> R
         sni_pool=tuple(section for section in model.pool if section.frontend is None),
         hosts_files=hosts_files,
         owners_file=owners_file,
+        ending_files=ending_files,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 from operator import attrgetter
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from router.ordered import differences
 from router.plan import commands
 from router.plan.commands import Command
 from router.plan.difference import difference, ending, is_same_port
+from router.plan.endings import change_endings, without_stage
 from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
 from router.plan.running import Running
 from router.plan.section_text import SectionText
@@ -32,6 +34,9 @@ class Texts(Protocol):
 
     def text_in_place(self, section: RouteSection, place: RouteSection) -> SectionText | None:
         """Give what a Route's section would be, were it served by ``place``, which is of the pool."""
+
+    def host_certificate(self, spot: Spot, host: SniHost) -> str:
+        """Give the path of the certificate of a host whose TLS ends at a shared port."""
 
 
 class Update:
@@ -252,13 +257,21 @@ class Update:
     def _change_hosts(self, spot: Spot, before: tuple[SniHost, ...], after: tuple[SniHost, ...]) -> None:
         if self._kept:
             after = self._hosts_that_can_be(before, after)
+        files = self._running.ending_files.get(spot)
+        if files is None and any(host.tls is not None for host in after):
+            after = without_stage(before, after)
+            self._reasons.add(ReloadReason(ReloadCause.PORT_CHANGED, str(spot)))
         self._hosts[spot] = after
         removed, added = differences(before, after)
+        if files is not None:
+            opening, retiring = change_endings(files, partial(self._texts.host_certificate, spot), removed, added)
+            self._new_sections |= bool(opening)
+            self._opening += opening
+            self._retiring += retiring
         former = {host.host: host for host in removed}
         wanted = {host.host: host for host in added}
         file = self._running.hosts_files[spot]
-        if former != wanted:
-            self._changed = True
+        self._changed |= former != wanted
         for name in sorted(former.keys() - wanted.keys()):
             self._unmapping.append(commands.delete_entry(file, name))
         for name, host in wanted.items():
@@ -305,6 +318,7 @@ class Update:
             sni_pool=running.sni_pool,
             hosts_files=running.hosts_files,
             owners_file=running.owners_file,
+            ending_files=running.ending_files,
             moved=self._moved,
             owners=self._owners,
             closed=frozenset(self._closed),

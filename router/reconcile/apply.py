@@ -272,9 +272,7 @@ class Applier:
         formerly_bound = self._bound
         is_reload = not self._control.is_down
         self._bound |= binds(full).keys()
-        fresh = runs.loaded(
-            full, {shared.spot: renderer.hosts_file(shared) for shared in full.shared}, renderer.owners_file
-        )
+        fresh = renderer.loaded(full)
         # Made before they are needed: until they are carried out, ports that are nobody's are open.
         closing = tuple(runs.close_idle_ports(fresh))
         try:

@@ -22,6 +22,7 @@ _FEW = 0.5
 """Of a configuration; with a larger part of it new, HAProxy judges the whole."""
 Write = Callable[[bytes, Mapping[str, bytes]], Path]
 _FRONTEND = re.compile(FRONTEND)
+_CERTIFICATE = re.compile(r"cert-[0-9a-f]+\.pem")
 _BACKEND = re.compile(r"be_tcp:[^:'\s]+:[^:'\s/]+")
 
 
@@ -133,9 +134,15 @@ class Judge:
         alerts = [diagnostic for diagnostic in check.diagnostics if diagnostic.severity == "alert"]
         # The first complaint about each will do: one Route may have thousands, and to explain one renders it once more.
         first: dict[Owner, Diagnostic] = {}
-        by_backend = {section.backend.name: section.asker for section in desired.routes}
+        by_name = {section.backend.name: section.asker for section in desired.routes}
+        by_name |= {
+            renderer.host_certificate(shared.spot, host).rpartition("/")[2]: host.asker
+            for shared in desired.shared
+            for host in shared.hosts
+            if host.tls is not None
+        }
         for alert in alerts:
-            if (owner := _owner(alert, rendered, desired, by_backend)) is not None:
+            if (owner := _owner(alert, rendered, desired, by_name)) is not None:
                 first.setdefault(owner, alert)
         blamed = _refusals((owner, _explain(alert, rendered)) for owner, alert in first.items())
         if blamed:
@@ -172,12 +179,15 @@ class Judge:
         return self._check_whole(renderer.render(_only(desired, sections))).accepted
 
 
-def _owner(alert: Diagnostic, rendered: Rendered, desired: Model, by_backend: Mapping[str, Asker]) -> Owner | None:
+def _owner(alert: Diagnostic, rendered: Rendered, desired: Model, by_name: Mapping[str, Asker]) -> Owner | None:
     """Find who is to blame among those who are in the model: to leave out anybody else would change nothing."""
+    if (certificate := _CERTIFICATE.search(alert.message)) and (asker := by_name.get(certificate[0])) is not None:
+        # In the line of a port that others share.
+        return asker
     if alert.line is not None:
         return rendered.owner(alert.line)
     if backend := _BACKEND.search(alert.message):
-        return by_backend.get(backend[0])
+        return by_name.get(backend[0])
     if (found := _FRONTEND.search(alert.message)) and (spot := spot_of(found[0])) is not None:
         return _owner_of_port(desired, spot)
     return None

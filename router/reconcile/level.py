@@ -14,7 +14,7 @@ import structlog
 
 from router.errors import HaproxyError, TemplateError
 from router.model import Model
-from router.plan.running import Running, loaded
+from router.plan.running import Running
 from router.reconcile.judge import Accepted, Judge, one_line
 from router.reconcile.state_dir import StateDir
 from router.render import Renderer
@@ -149,11 +149,7 @@ class Leveler:
                 self._state.write_level(rendered.config, rendered.files)
             elif not isinstance(judged := self._judge.check(rendered, self._state.write_level, whole=whole), Accepted):
                 return f"HAProxy refuses it: {one_line(judged.log)}"
-            with_files = loaded(
-                model,
-                {shared.spot: job.renderer.hosts_file(shared) for shared in model.shared},
-                job.renderer.owners_file,
-            )
+            with_files = job.renderer.loaded(model)
             self._state.promote_level(job.changes, rendered.files, lambda: self._know(job, with_files))
         except (TemplateError, HaproxyError, OSError) as error:
             # A reload that came between may have swept away what was just written; then this was of no use any more.

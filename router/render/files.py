@@ -15,7 +15,9 @@ from importlib.resources import files as resources
 from router.model import RouteSection, SniHost, Spot
 from router.model.tls import PrivateBytes
 
-ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES = "allow", "sni", "owners", "hello", "cert", "ca"
+ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING = (
+    "allow", "sni", "owners", "hello", "cert", "ca", "certs", "ends",
+)  # fmt: skip
 """How the names of the files of each kind begin."""
 
 
@@ -46,6 +48,26 @@ def authorities_file(section: RouteSection) -> tuple[str, bytes] | None:
     if section.backend.tls is None:
         return None
     return _named(AUTHORITIES, "pem", [f"# {section.asker}", *section.backend.tls.authorities.splitlines()])
+
+
+def host_certificate_file(spot: Spot, host: SniHost) -> tuple[str, PrivateBytes]:
+    """Give name and content of the file of what is shown to clients of a shared port that ask for a host whose TLS ends there.
+
+    A file for each port: HAProxy has a certificate once, whichever lists name it, and one of them may be the last to.
+    """
+    pem = host.tls.certificate.pem if host.tls is not None else b""
+    content = PrivateBytes(f"# {host.asker}, {host.host} at {spot}\n".encode() + pem)
+    return f"{CERTIFICATE}-{_digest(content)}.pem", content
+
+
+def certificate_list_file(spot: Spot, lines: Iterable[str]) -> tuple[str, bytes]:
+    """Give name and content of the list of certificates of a shared port."""
+    return _named(CERTIFICATES, "list", [f"# Port {spot}", *lines])
+
+
+def ending_file(spot: Spot, hosts: Iterable[SniHost]) -> tuple[str, bytes]:
+    """Give name and content of the ACL file of the hosts of a shared port whose TLS ends there, as the map of hosts has them."""
+    return _named(ENDING, "acl", [f"# Port {spot}", *(host.host for host in hosts)])
 
 
 def owners_file() -> tuple[str, bytes]:

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 
 from router.admission.pool import allowlist_id
-from router.errors import SettingsError, TemplateError
-from router.model import Frontend, Model, RouteSection, SharedFrontend, SniHost, Step, frontend_name
+from router.errors import TemplateError
+from router.model import (
+    Frontend,
+    Model,
+    RouteSection,
+    SharedFrontend,
+    SniHost,
+    Spot,
+    Step,
+    frontend_name,
+    stage_name,
+    stages,
+)
+from router.plan.running import Running, loaded
 from router.plan.section_text import (
     Allowlist,
     CertificateFile,
     HotFiles,
     SectionText,
-    begins_tls,
     default_server_words,
-    ends_tls,
     frontend_limit,
     read_section,
 )
 from router.render import files
 from router.render.derived import derived
+from router.render.endings import Endings, route_problem, shared_problem
 from router.render.listen import ListenAddress, listen_addresses, named_addresses
 from router.render.quoting import quoted
-from router.render.result import Owner, Part, PortOwner, Rendered, SectionFailure
+from router.render.result import Owner, Part, PortOwner, Rendered, SectionFailure, failed_part, served_hosts
 from router.render.templates import GLOBAL, LIMITS, ROUTE, SHARED, TemplateSet
+from router.render.usable import check_usable
 from router.settings import RenderSettings
 
-# An address, which is what a socket's path is to HAProxy, ends at a comma and has variables expanded, quoted or not.
-_NEVER_LITERAL = re.compile(r"[,$]")
 _OF_THE_PROCESS = (GLOBAL, LIMITS)
 """What is written once, in this order, before all sections."""
-# What the system allows, less the room that HAProxy keeps to bind under another name first.
-_SOCKET_PATH_BYTES = 97
 
 
 class Renderer:
@@ -53,10 +59,13 @@ class Renderer:
         Raises:
             SettingsError: the settings cannot be written into a configuration.
         """
-        _usable(settings)
+        check_usable(settings)
         self._templates = templates
         self._settings = settings
         self._listen = listen_addresses(settings)
+        self._globals: dict[int, Part] = {}
+        """By what ``maxconn`` is a multiple of; 0 is none."""
+        self._endings = Endings(settings.maps_dir)
         # By identity of the section; the part holds the section, so its id is not given to another object meanwhile.
         self._routes: dict[int, Part] = {}
         self._shared: dict[int, Part] = {}
@@ -84,12 +93,15 @@ class Renderer:
         self._derived = {}
         failed = {part.owner for part in routes.values() if part.failure is not None}
         shared = self._shared_parts(model.shared, failed)
-        own = self._global if Step.CONNECTIONS not in model.saved else self._global_without_maxconn
+        own = self._global(stages=stages(model), has_maxconn=Step.CONNECTIONS not in model.saved)
         parts = (own, *shared, *routes.values(), *pool.values())
         return Rendered(
             config=b"".join([part.text for part in parts]),
             files=dict(chain.from_iterable([part.files.items() for part in parts if part.files])),
-            failures=tuple([part.failure for part in chain(shared, routes.values()) if part.failure is not None]),
+            failures=(
+                *[part.failure for part in chain(shared, routes.values()) if part.failure is not None],
+                *chain.from_iterable(part.left_out for part in shared),
+            ),
             parts=parts,
             _origins=self._origins,
         )
@@ -130,9 +142,9 @@ class Renderer:
     def text_in_place(self, section: RouteSection, place: RouteSection) -> SectionText | None:
         """Give what a Route's section would be, were it served by a backend of the pool; as ``text``.
 
-        No port of the pool ends TLS.
+        No port of the pool ends TLS, and none of its backends begins it anew.
         """
-        if section.frontend is not None and section.frontend.tls is not None:
+        if section.backend.tls is not None or (section.frontend is not None and section.frontend.tls is not None):
             return None
         moved = replace(
             section,
@@ -169,26 +181,25 @@ class Renderer:
         """Give the path of the map that a shared port was rendered with."""
         return str(self._settings.maps_dir / files.hosts_file(shared.spot, shared.hosts)[0])
 
-    @cached_property
-    def _global(self) -> Part:
-        return self._global_part(self._settings)
+    def _global(self, *, stages: int = 1, has_maxconn: bool = True) -> Part:
+        """Give the part of the process.
 
-    @cached_property
-    def _global_without_maxconn(self) -> Part:
-        """The same where HAProxy is to find out how many connections its files allow."""
-        if self._settings.maxconn is None:
-            return self._global
-        return self._global_part(replace(self._settings, maxconn=None))
-
-    def _global_part(self, settings: RenderSettings) -> Part:
-        made = dict([files.hello_script(), files.owners_file()])
-        variables = {**self._variables(None, made), "settings": settings}
-        text = "".join(self._templates.render(name, variables) for name in _OF_THE_PROCESS).encode()
-        return Part(None, None, text, text.count(b"\n"), made)
+        Args:
+            stages: how many connections of HAProxy one of a client may be.
+            has_maxconn: False where HAProxy is to find out how many connections its files allow.
+        """
+        settings = self._settings if has_maxconn else replace(self._settings, maxconn=None)
+        key = stages if settings.maxconn is not None else 0
+        if key not in self._globals:
+            made = dict([files.hello_script(), files.owners_file()])
+            variables = {**self._variables(None, made), "settings": settings, "stages": stages}
+            text = "".join(self._templates.render(name, variables) for name in _OF_THE_PROCESS).encode()
+            self._globals[key] = Part(None, None, text, text.count(b"\n"), made)
+        return self._globals[key]
 
     @cached_property
     def _default_server(self) -> Mapping[str, tuple[str, ...]]:
-        return default_server_words(self._global.text.decode())
+        return default_server_words(self._global().text.decode())
 
     def _read(self, section: RouteSection, part: Part) -> SectionText | None:
         if part.read is None:
@@ -244,24 +255,29 @@ class Renderer:
             files.certificate_file(section),
             files.authorities_file(section),
         )
-        problem = self._problem_of_tls(section, part) if part.failure is None else None
-        if problem is None:
+        if section.backend.tls is None and (section.frontend is None or section.frontend.tls is None):
             return part
-        return Part(section, part.owner, b"", 0, {}, SectionFailure(part.owner, TemplateError(ROUTE, None, problem)))
-
-    def _problem_of_tls(self, section: RouteSection, part: Part) -> str | None:
-        """Say where a template of the admin's that knows nothing of TLS would have what is secret go in the open."""
-        certificate = self._certificate(section, part)
-        if certificate is not None and not ends_tls(part.text.decode(), certificate):
-            return "binds a port without the certificate (certificate_file) of a Route that ends TLS; see docs/tls.md"
         authorities = self._path(part.files, files.AUTHORITIES)
-        if authorities is not None and not begins_tls(part.text.decode(), quoted(authorities)):
-            return "leads to servers without the authorities (authorities_file) of a Route that begins TLS anew; see docs/tls.md"
-        return None
+        problem = route_problem(part.text.decode(), self._certificate(section, part), authorities)
+        return part if problem is None or part.failure is not None else failed_part(part, ROUTE, problem)
 
     def _shared_part(self, frontend: SharedFrontend, failed: set[Owner | None]) -> Part:
-        made = files.hosts_file(frontend.spot, _served(frontend.hosts, failed))
-        return self._part(SHARED, frontend, PortOwner(frontend.spot), made)
+        owner = PortOwner(frontend.spot)
+        hosts, left_out = self._endings.possible(served_hosts(frontend.hosts, failed))
+        made = files.hosts_file(frontend.spot, hosts), *self._endings.made(frontend.spot, hosts)
+        part = self._part(SHARED, frontend, owner, *made)
+        part.left_out = left_out
+        problem = shared_problem(part.text.decode(), self._path(part.files, files.CERTIFICATES))
+        return part if problem is None or part.failure is not None else failed_part(part, SHARED, problem)
+
+    def host_certificate(self, spot: Spot, host: SniHost) -> str:
+        """Give the path of the certificate of a host whose TLS ends at a shared port."""
+        return self._endings.certificate(spot, host)
+
+    def loaded(self, model: Model) -> Running:
+        """Give what a HAProxy has that was just loaded with what is made of a model, once idle ports are closed."""
+        hosts_files = {shared.spot: self.hosts_file(shared) for shared in model.shared}
+        return loaded(model, hosts_files, self.owners_file, self._endings.files(model))
 
     def _part(
         self,
@@ -289,6 +305,7 @@ class Renderer:
         if subject is None:
             return {
                 "settings": self._settings,
+                "stages": 1,
                 "hello_script": paths[files.HELLO_SCRIPT],
                 "owners_file": paths[files.OWNERS],
             }
@@ -310,6 +327,10 @@ class Renderer:
             "shared": subject,
             "frontend_name": frontend_name(*subject.spot),
             "hosts_file": paths.get(files.HOSTS),
+            "certificates_file": paths.get(files.CERTIFICATES),
+            "ending_file": paths.get(files.ENDING),
+            "stage_name": stage_name(subject.spot),
+            "stage_socket": self._settings.stage_socket(subject.spot),
         }
 
     def _listen_of(self, frontend: Frontend | SharedFrontend) -> tuple[ListenAddress, ...]:
@@ -323,26 +344,3 @@ class Renderer:
             return [line for name in _OF_THE_PROCESS for line in self._templates.origins(name, variables)]
         name = ROUTE if isinstance(part.subject, RouteSection) else SHARED
         return self._templates.origins(name, variables)
-
-
-def _served(hosts: Iterable[SniHost], failed: set[Owner | None]) -> Iterable[SniHost]:
-    if not failed:
-        return hosts
-    return [host for host in hosts if host.asker not in failed]
-
-
-def _usable(settings: RenderSettings) -> None:
-    try:
-        quoted(settings.state_dir)
-        quoted(settings.log_address)
-    except ValueError as error:
-        raise SettingsError(str(error)) from error
-    socket = str(settings.stats_socket)
-    for path in (socket, settings.log_address):
-        found = _NEVER_LITERAL.search(path)
-        if found:
-            raise SettingsError(f"{path!r} has {found[0]!r} in it, which HAProxy does not take as itself in an address")
-    if len(os.fsencode(socket)) > _SOCKET_PATH_BYTES:
-        raise SettingsError(
-            f"{socket!r} is longer than the {_SOCKET_PATH_BYTES} bytes that the path of a socket may have"
-        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from router.errors import TemplateError
-from router.model import Asker, RouteSection, SharedFrontend, Spot
+from router.model import Asker, RouteSection, SharedFrontend, SniHost, Spot
 from router.plan.section_text import SectionText
 
 
@@ -44,6 +44,8 @@ class Part:
     lines: int
     files: Mapping[str, bytes]
     failure: SectionFailure | None = None
+    left_out: tuple[SectionFailure, ...] = ()
+    """What of it is not in the text, though the rest is."""
     place: RouteSection | None = None
     """The section of the pool that it is, or is served by."""
     read: tuple[SectionText | None] | None = None
@@ -97,3 +99,16 @@ class Rendered:
             raise IndexError(f"the configuration has lines 1 to {ends[-1]}, not {line}")
         index = bisect_right(ends, line - 1)
         return self.parts[index], line - 1 - (ends[index] - self.parts[index].lines)
+
+
+def failed_part(part: Part, template: str, problem: str) -> Part:
+    """Give a section that is left out for what its template made of it."""
+    failure = SectionFailure(part.owner, TemplateError(template, None, problem))
+    return Part(part.subject, part.owner, b"", 0, {}, failure)
+
+
+def served_hosts(hosts: Iterable[SniHost], failed: set[Owner | None]) -> Iterable[SniHost]:
+    """Give the hosts of askers whose section is not left out."""
+    if not failed:
+        return hosts
+    return [host for host in hosts if host.asker not in failed]

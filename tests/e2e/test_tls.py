@@ -9,11 +9,12 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.conftest import Make
 from tests.e2e.test_runtime import reloads
 from tests.support.certificates import Made, make
 from tests.support.clients import echoes, tls
 from tests.support.objects import app
-from tests.support.ports import free_ports
+from tests.support.ports import free_port, free_ports
 from tests.support.probing import is_refused
 from tests.support.router_process import RouterProcess, http_get
 from tests.support.servers import TcpServer
@@ -104,3 +105,34 @@ def _written(router: RouterProcess) -> list[tuple[Path, bytes]]:
         found.append((path, path.read_bytes()))
     assert {path.name for path, _ in found} >= {"log", "haproxy.cfg", "traffic"}
     return found
+
+
+def test_by_name_on_one_port(make_router: Make, echo: TcpServer) -> None:
+    """Routes that end TLS share the SNI port: the second needs no reload, each connection is one line of the log, and metrics know no inner parts."""
+    first, second, sni_port = make("a.example.com"), make("b.example.com"), free_port()
+    router = make_router("--sni-pool", "4", "--max-connections", "500", sni_port=sni_port)
+    pod = (echo.address, echo.port)
+    named = {"a": ("a.example.com", first), "b": ("b.example.com", second)}
+    objects = {
+        name: app(name, None, pod, spec={"host": host, "tls": {"termination": "edge", **_of(made)}})
+        for name, (host, made) in named.items()
+    }
+    router.write("a.yaml", *objects["a"])
+    router.start()
+    router.wait_admitted("team/a")
+    before = reloads(router)
+    router.write("b.yaml", *objects["b"])
+    router.wait_admitted("team/b")
+    for host, made in named.values():
+        with tls(sni_port, host) as connection:
+            assert connection.getpeercert(binary_form=True) == ssl.PEM_cert_to_DER_cert(made.pem)
+            assert echoes(connection)
+    assert reloads(router) == before
+    for name in named:
+        wait_for(lambda name=name: f"route={name}" in router.traffic() or f'"{name}"' in router.traffic(), "its line")  # type: ignore[misc]
+    assert len([line for line in router.traffic().splitlines() if str(sni_port) in line]) == len(named)
+    metrics = http_get(router.http_port, "/metrics")[1]
+    assert "haproxy_server_" in metrics
+    assert not [line for line in metrics.splitlines() if "_tls:" in line]
+    # Each client is two connections to HAProxy.
+    assert "maxconn 1000\n" in (router.state / "haproxy.cfg").read_text()

@@ -42,6 +42,8 @@ class State:
     """By Route with a port of the pool or an allowlist: who may connect."""
     certificates: Mapping[str, str]
     """By Route whose port ends TLS: the fingerprint of what it shows."""
+    endings: Mapping[str, frozenset[tuple[str, ...]]]
+    """By shared port: the lines of its list of certificates, and the hosts whose TLS ends there."""
 
 
 @dataclass(slots=True)
@@ -89,7 +91,12 @@ class Applying:
         named = {section.backend.name: str(key) for key, section in self.running.named.items() if key not in closed}
         owner = {**named, **moved}
         return State(
-            self._servers(owner), self._open_ports(), self._hosts(owner), self._networks(), self._certificates()
+            self._servers(owner),
+            self._open_ports(),
+            self._hosts(owner),
+            self._networks(),
+            self._certificates(),
+            self._endings(),
         )
 
     def _servers(self, owner: Mapping[str, str]) -> Mapping[str, frozenset[tuple[str, ...]]]:
@@ -102,7 +109,7 @@ class Applying:
         by_ids = self._by_ids()
         for line in self.ask("show servers state").splitlines()[2:]:
             columns = line.split()
-            if not columns or columns[6] != _NOBODY_ASKED:
+            if not columns or columns[6] != _NOBODY_ASKED or columns[1].startswith("be_tls:"):
                 continue
             backend, number, name, address, weight, port = (columns[n] for n in (1, 2, 3, 4, 7, 18))
             assert backend in owner, f"{backend}/{name} takes connections and serves nobody"
@@ -125,7 +132,7 @@ class Applying:
 
     def _open_ports(self) -> frozenset[str]:
         rows = [line.split(",") for line in self.ask("show stat -1 1 -1").splitlines()[1:] if line]
-        return frozenset(row[0] for row in rows if row[17] == "OPEN")
+        return frozenset(row[0] for row in rows if row[17] == "OPEN" and not row[0].startswith("fe_tls:"))
 
     def _hosts(self, owner: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
         assert self.running is not None
@@ -151,6 +158,21 @@ class Applying:
             listed = frozenset(line.split()[1] for line in self.ask(f"show acl {path}").splitlines() if line)
             if listed != {"0.0.0.0/0", "::/0"}:
                 found[key] = listed
+        return found
+
+    def _endings(self) -> Mapping[str, frozenset[tuple[str, ...]]]:
+        assert self.running is not None
+        folder, found = f"{self.settings.maps_dir}/", {}
+        for spot, files in self.running.ending_files.items():
+            listed = self.ask(f"show ssl crt-list {files.certificates}").splitlines()[1:]
+            hosts = [line.split()[1] for line in self.ask(f"show acl {files.hosts}").splitlines() if line]
+            assert len(hosts) == len(set(hosts))
+            lines = {
+                *(tuple(line.replace(folder, "").split()) for line in listed if line),
+                *((host,) for host in hosts),
+            }
+            if lines:
+                found[str(spot)] = frozenset(lines)
         return found
 
     def _certificates(self) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from router.model import Backend, Frontend, Model, RouteSection, SharedFrontend, Step
+from router.model import Backend, Frontend, Model, RouteSection, SharedFrontend, Step, stages
 
 STEPS = (Step.CHECKS, Step.CONNECTIONS, Step.POOL, Step.CLAIMS)
 """What HAProxy does without where files are short: each step with all before it."""
@@ -73,6 +73,8 @@ class Counts:
     named: int = 0
     """IP addresses with a port, of named addresses."""
     named_pool: int = 0
+    stages: int = 1
+    """How many of HAProxy's connections one of a client may be."""
 
 
 def counts(model: Model, pool: Iterable[RouteSection], ips: Mapping[str, int] = _NO_ADDRESSES) -> Counts:
@@ -87,11 +89,12 @@ def counts(model: Model, pool: Iterable[RouteSection], ips: Mapping[str, int] = 
     ports, named = _count((*frontends, *model.shared), ips)
     pool_ports, named_pool = _count((section.frontend for section in pool if section.frontend is not None), ips)
     return Counts(
-        ports=ports,
+        ports=ports + sum(shared.ends_tls for shared in model.shared),
         named=named,
         pool_ports=pool_ports,
         named_pool=named_pool,
         checked_servers=sum(_checked(section.backend) for section in model.routes),
+        stages=stages(model),
     )
 
 
@@ -125,7 +128,7 @@ def wanted(haproxy: Haproxy, of: Counts, saved: frozenset[Step] = frozenset()) -
     ports = of.ports + (of.pool_ports if has_pool else 0)
     named = of.named + (of.named_pool if has_pool else 0)
     checked = 0 if Step.CHECKS in saved else of.checked_servers
-    connections = LEAST_CONNECTIONS if Step.CONNECTIONS in saved else _connections(haproxy)
+    connections = LEAST_CONNECTIONS if Step.CONNECTIONS in saved else _connections(haproxy, of.stages)
     return needed(haproxy, ports * haproxy.binds_per_port + named, checked, connections)
 
 
@@ -172,9 +175,9 @@ def _count(frontends: Iterable[Frontend | SharedFrontend], ips: Mapping[str, int
     return ports, named
 
 
-def _connections(haproxy: Haproxy) -> int:
+def _connections(haproxy: Haproxy, of_a_client: int) -> int:
     if haproxy.max_connections is not None:
-        return haproxy.max_connections
+        return haproxy.max_connections * of_a_client
     return max(LEAST_CONNECTIONS, haproxy.limit // _SHARE_OF_CONNECTIONS)
 
 

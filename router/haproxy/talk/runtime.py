@@ -25,6 +25,9 @@ _ANSWERS = {
     Answer.FRONTEND_OPEN: re.compile(r"(All sockets are already enabled\.)?"),
     Answer.TRANSACTION: re.compile(r"Transaction (created|updated) for .*"),
     # Dots while it works, and warnings, may come before.
+    Answer.DONE: re.compile(
+        r"(.*\n)*(New empty certificate store '.*'!|Success!|Entry '.*' deleted in crtlist '.*'!|Certificate '.*' deleted!)"
+    ),
     Answer.COMMITTED: re.compile(r"(.*\n)*Success!"),
 }
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]{16,}")

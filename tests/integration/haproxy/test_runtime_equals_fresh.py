@@ -9,9 +9,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from router.model import Asker, Model, SharedFrontend, SniHost
+from tests.support.certificates import shown_by
 from tests.support.models import port_options
 from tests.support.ports import free_ports
-from tests.support.random_sections import RandomSections
+from tests.support.random_sections import CERTIFICATES, RandomSections
 from tests.support.runtime import applying, differences, said
 
 _POOL = 3
@@ -40,17 +41,16 @@ def _model(draw: st.DrawFn) -> Model:
         if port is not None:
             free.remove(port)
         sections.append(draw(_SECTIONS.one(name, port)))
-        wanted = draw(st.lists(st.sampled_from(("x", "y", ".z")), unique=True, max_size=2))
-        hosts += [
-            SniHost(f"{name}{host}" if host != ".z" else f".{name}.z", f"be_tcp:team:{name}", Asker.route("team", name))
-            for host in wanted
-        ]
-    shared = SharedFrontend(_SNI_PORT, port_options(), tuple(sorted(hosts)))
+        for host in draw(st.lists(st.sampled_from(("x", "y", ".z")), unique=True, max_size=2)):
+            full = f"{name}{host}" if host != ".z" else f".{name}.z"
+            ending = draw(st.sampled_from((None, None, *map(shown_by, CERTIFICATES))))
+            hosts.append(SniHost(full, f"be_tcp:team:{name}", Asker.route("team", name), ending))
+    shared = SharedFrontend(_SNI_PORT, port_options(), tuple(sorted(hosts, key=lambda each: each.host)))
     return Model(tuple(sorted(sections, key=lambda each: each.route)), (shared,))
 
 
 @settings(
-    max_examples=25,
+    max_examples=18,
     derandomize=True,
     phases=_PHASES,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

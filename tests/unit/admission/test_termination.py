@@ -5,13 +5,25 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from router.admission import Admission
 from router.admission.verdicts import Reason
 from router.model import Frontend
 from router.model.tls import ServerTls
 from router.objects.credential import Credential
 from router.objects.route import Route, RouteCondition, RouteIngress, RouteStatus, RouteTLS, SecretReference
+from router.objects.store import Store
 from tests.support.certificates import Made, make, shown_by
-from tests.unit.admission.builders import DB, admit, asker, route, section_of, verdict_of
+from tests.unit.admission.builders import (
+    DB,
+    SETTINGS,
+    admit,
+    asker,
+    route,
+    section_of,
+    shared_of,
+    sni_route,
+    verdict_of,
+)
 
 _HOST = "db.example.com"
 _MADE = make(_HOST)
@@ -77,7 +89,7 @@ REFUSED: dict[str, tuple[Route, Reason, str]] = {
         Reason.UNSUPPORTED_TERMINATION,
         "insecureEdgeTerminationPolicy is 'Redirect'",
     ),
-    "no port": (_edge(port=None), Reason.INVALID_PORT, "the Route asks for no port"),
+    "no port and no host": (_edge(port=None, host=""), Reason.INVALID_PORT, "the Route asks for no port"),
 }
 
 
@@ -89,10 +101,52 @@ def test_what_is_refused(asked: Route, reason: Reason, said: str) -> None:
     assert said in verdict.message
 
 
-def test_a_shared_port_is_refused() -> None:
-    """Told apart by SNI are Routes whose TLS ends in their pods."""
-    shared = route(host=_HOST, tls=_tls(), external_tcp_port_sni="true")
-    assert not verdict_of(shared, *DB).admitted
+def test_on_the_sni_port() -> None:
+    """A Route without a port of its own is reached by its host, beside those whose TLS ends in their pods."""
+    outcome = admit(_edge(port=None), sni_route("web", "web.example.com"), *DB)
+    assert (outcome.verdicts[asker("db")].admitted, outcome.verdicts[asker("db")].host) == (True, _HOST)
+    sni = shared_of(outcome, 8443)
+    assert sni is not None
+    assert [(host.host, host.tls) for host in sni.hosts] == [(_HOST, shown_by(_MADE)), ("web.example.com", None)]
+    assert section_of(outcome).frontend is None
+
+
+def test_on_a_shared_port() -> None:
+    """The same on an external port that Routes share; each such Route is on the SNI port as well."""
+    outcome = admit(_edge(external_tcp_port_sni="true"), *DB)
+    for port in (6620, 8443):
+        shared = shared_of(outcome, port)
+        assert shared is not None
+        assert [(host.host, host.tls) for host in shared.hosts] == [(_HOST, shown_by(_MADE))]
+
+
+def test_a_port_of_its_own_is_all_that_it_has() -> None:
+    """Its certificate answers every client there; nobody asked for the host to be taken on the SNI port."""
+    outcome = admit(_edge(), *DB)
+    sni = shared_of(outcome, 8443)
+    assert sni is not None
+    assert sni.hosts == ()
+
+
+def test_reencrypt_on_the_sni_port() -> None:
+    """TLS begins anew towards the pods there, too."""
+    section = section_of(admit(_reencrypt(port=None), *DB))
+    assert section.frontend is None
+    assert section.backend.tls == ServerTls(_CA.pem)
+
+
+def test_another_certificate_on_the_sni_port() -> None:
+    """A Route whose certificate changes keeps its host, and shows the other one."""
+    store, other = Store(), make(_HOST)
+    store.put(_edge(port=None), *DB)
+    store.take()
+    admission = Admission(SETTINGS)
+    admission.update(store.objects, store.objects.everything())
+    store.put(_edge(port=None, tls=_tls(other)))
+    outcome = admission.update(store.objects, store.take()[0])
+    sni = shared_of(outcome, 8443)
+    assert sni is not None
+    assert [host.tls for host in sni.hosts] == [shown_by(other)]
 
 
 def test_a_host_that_is_not_covered_is_a_warning() -> None:

@@ -1,0 +1,73 @@
+"""Hosts of a shared port whose TLS ends there: what it takes to have others while HAProxy runs; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from router.model import SniHost
+from router.plan import commands
+from router.plan.commands import Command
+
+
+@dataclass(frozen=True, slots=True)
+class EndingFiles:
+    """What HAProxy was loaded with for such hosts of a shared port, by the paths that it knows."""
+
+    certificates: str
+    """The list of certificates."""
+    hosts: str
+    """The ACL of the hosts."""
+
+
+def certificate_line(path: str, host: str) -> str:
+    """Give a line of a list of certificates: its hosts are all that it is shown to. A client may ask for one with a dot at its end."""
+    name = f"*{host}" if host.startswith(".") else host
+    return f"{path} {name} {name}."
+
+
+def change_endings(
+    files: EndingFiles, path: Callable[[SniHost], str], former: Iterable[SniHost], wanted: Iterable[SniHost]
+) -> tuple[list[Command], list[Command]]:
+    """Have TLS end for hosts otherwise than it did.
+
+    Args:
+        files: of the port.
+        path: gives that of the file of a host's certificate.
+        former: hosts as they were, those that are gone and those that are otherwise now.
+        wanted: hosts as they shall be, those that are new and those that were otherwise.
+
+    Returns:
+        What comes before anybody is led to who has a host now, and what comes when nobody is led any more to who had it.
+    """
+    opening: list[Command] = []
+    retiring: list[Command] = []
+    before = {host.host: host for host in former if host.tls is not None}
+    after = {host.host: host for host in wanted if host.tls is not None}
+    for name, host in after.items():
+        there = before.get(name)
+        if there is None or path(there) != path(host):
+            opening += _shown(files, path(host), host)
+        if there is None:
+            opening.append(commands.add_to_list(files.hosts, name))
+    for name, host in before.items():
+        now = after.get(name)
+        if now is None:
+            retiring.append(commands.delete_from_list(files.hosts, name))
+        if now is None or path(now) != path(host):
+            retiring.append(commands.unlist_certificate(files.certificates, path(host)))
+            retiring.append(commands.delete_certificate(path(host)))
+    return opening, retiring
+
+
+def _shown(files: EndingFiles, path: str, host: SniHost) -> Iterator[Command]:
+    if host.tls is not None:
+        yield from commands.add_certificate(path, host.tls.certificate.pem)
+        yield commands.list_certificate(files.certificates, certificate_line(path, host.host))
+
+
+def without_stage(before: Iterable[SniHost], after: Iterable[SniHost]) -> tuple[SniHost, ...]:
+    """Give the hosts that a port can have which was not loaded with what ends TLS: those that are to have it are as they were."""
+    there = {host.host: host for host in before}
+    wanted = (there.get(host.host) if host.tls is not None else host for host in after)
+    return tuple(host for host in wanted if host is not None)

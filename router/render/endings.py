@@ -1,0 +1,84 @@
+"""The files of hosts whose TLS ends at a shared port, and what an admin's template must not do with TLS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from router.errors import TemplateError
+from router.model import Model, SniHost, Spot
+from router.plan.endings import EndingFiles, certificate_line
+from router.plan.section_text import CertificateFile, begins_tls, ends_tls
+from router.render import files
+from router.render.quoting import quoted
+from router.render.result import SectionFailure
+from router.render.templates import SHARED
+
+_BLANK = re.compile(r"\s")
+
+
+class Endings:
+    """Names and makes the files.
+
+    Args:
+        maps_dir: where they are, as HAProxy sees it.
+    """
+
+    def __init__(self, maps_dir: Path) -> None:
+        self._maps_dir = maps_dir
+
+    def possible(self, hosts: Iterable[SniHost]) -> tuple[tuple[SniHost, ...], tuple[SectionFailure, ...]]:
+        """Give the hosts that can be served, and why others cannot: no quotes help a path in a list of certificates."""
+        every = tuple(hosts)
+        if not _BLANK.search(str(self._maps_dir)):
+            return every, ()
+        problem = f"a host's TLS cannot end at a shared port while the state directory has a blank in its name: {self._maps_dir}"
+        failures = [
+            SectionFailure(host.asker, TemplateError(SHARED, None, problem)) for host in every if host.tls is not None
+        ]
+        return tuple(host for host in every if host.tls is None), tuple(failures)
+
+    def certificate(self, spot: Spot, host: SniHost) -> str:
+        """Give the path of the certificate of a host of a shared port."""
+        return str(self._maps_dir / files.host_certificate_file(spot, host)[0])
+
+    def made(self, spot: Spot, hosts: Iterable[SniHost]) -> Iterator[tuple[str, bytes]]:
+        """Give names and contents for a shared port; none where TLS ends for no host."""
+        ending = [host for host in hosts if host.tls is not None]
+        if not ending:
+            return
+        yield files.ending_file(spot, ending)
+        lines = (certificate_line(self.certificate(spot, host), host.host) for host in ending)
+        yield files.certificate_list_file(spot, lines)
+        for host in ending:
+            yield files.host_certificate_file(spot, host)
+
+    def files(self, model: Model) -> Mapping[Spot, EndingFiles]:
+        """Give the files of the shared ports that end TLS, by the paths that HAProxy knows."""
+        found = {}
+        for shared in model.shared:
+            if shared.ends_tls:
+                ending, certificates, *_ = (
+                    str(self._maps_dir / name) for name, _ in self.made(shared.spot, shared.hosts)
+                )
+                found[shared.spot] = EndingFiles(certificates, ending)
+        return found
+
+
+def route_problem(text: str, certificate: CertificateFile | None, authorities: str | None) -> str | None:
+    """Say where a template for Routes that knows nothing of TLS would have go in the open what is secret."""
+    if certificate is not None and not ends_tls(text, certificate):
+        return "binds a port without the certificate (certificate_file) of a Route that ends TLS; see docs/tls.md"
+    if authorities is not None and not begins_tls(text, quoted(authorities)):
+        return "leads to servers without the authorities (authorities_file) of a Route that begins TLS anew; see docs/tls.md"
+    return None
+
+
+def shared_problem(text: str, certificates: str | None) -> str | None:
+    """Say where one for shared ports would lead what is to be decrypted to pods as it comes."""
+    if certificates is None or f" ssl crt-list {quoted(certificates)}" in text:
+        return None
+    return (
+        "binds nothing with the certificates (certificates_file) of hosts whose TLS ends at the port; see docs/tls.md"
+    )
