@@ -286,3 +286,5 @@ class KubeSettings:
     """Whose addresses Routes must not lead to; None is not to look for them."""
     claims: ClaimSettings | None = None
     """Where PortClaims are; None is not to look for them."""
+    reads_namespaces: bool = False
+    """Whether it is asked what admins say of namespaces."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from router.admission.policy_values import TCP_ADDRESSES
 from router.admission.verdicts import Reason, Rejection
 
 
@@ -29,7 +30,7 @@ class AddressUse:
             return None
         return Rejection(
             Reason.ADDRESS_NOT_ALLOWED,
-            f"namespace {namespace} may not use the address {address}; an admin lets it, by --address-default-allowed",
+            f"namespace {namespace} may not use the address {address}; an admin lets it, by the annotation {TCP_ADDRESSES} of the namespace, or --address-default-allowed",
         )
 
 

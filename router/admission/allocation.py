@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
+from router.admission.places import Place
 from router.model import Asker
 from router.settings import AdmissionSettings, PortRanges
 
@@ -107,6 +109,15 @@ class Terms(NamedTuple):
     """As bits; -1 is all of them."""
     room: int | None = None
     """How many more its namespace may have; None is any number."""
+
+
+@dataclass(slots=True)
+class Auto:
+    """Who asks for any port."""
+
+    wish: Wish
+    place: Place | None = None
+    """What it has."""
 
 
 class Choice(NamedTuple):

@@ -10,11 +10,11 @@ port while some wait.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
-from router.admission.allocation import Choice, Terms, Wish, legal_ports, order, port_bits, ports_of, propose
+from router.admission.allocation import Auto, Choice, Terms, Wish, legal_ports, order, port_bits, ports_of, propose
+from router.admission.allowance import Allowance
 from router.admission.claims import Claim
 from router.admission.holdings import Holdings, Object, object_of
 from router.admission.journal import Touched
@@ -25,15 +25,7 @@ from router.model import Asker
 from router.settings import AdmissionSettings
 
 _NOTHING: Mapping[Place, Asker] = {}
-_ANYTHING = Terms()
 _NONE = Choice()
-
-
-@dataclass(slots=True)
-class _Auto:
-    wish: Wish
-    place: Place | None = None
-    """What it has."""
 
 
 class Autos:
@@ -44,7 +36,7 @@ class Autos:
         ledger: who holds what, and for whom it is reserved.
         claims_on: gives those who claim a port, by whatever they ask for.
         memory: who had what before.
-        terms: gives what a namespace may have.
+        allowance: says what a namespace may have.
     """
 
     def __init__(
@@ -52,8 +44,8 @@ class Autos:
         settings: AdmissionSettings,
         ledger: Ledger,
         claims_on: Callable[[int], Mapping[Asker, Claim]],
-        memory: Mapping[Place, Asker] = _NOTHING,
-        terms: Callable[[str], Terms] = lambda _: _ANYTHING,
+        memory: Mapping[Place, Asker],
+        allowance: Allowance,
     ) -> None:
         self._legal = legal_ports(settings)
         """By address, what anybody may have at all."""
@@ -62,9 +54,11 @@ class Autos:
         self._at_once = settings.auto_at_once
         self._ledger = ledger
         self._claims_on = claims_on
-        self._terms = terms
+        self._allowance = allowance
+        self._version = 0
+        self._allowance.let_keep(lambda asker, place: self._having.get(place.port, _NOTHING).get(place) == asker)
         self._had = {asker: place for place, asker in memory.items() if place.port != SNI and not place.host}
-        self._asks: dict[Asker, _Auto] = {}
+        self._asks: dict[Asker, Auto] = {}
         self._by_object: dict[Object, set[Asker]] = {}
         self._having: dict[int, dict[Place, Asker]] = {}
         """By port, who has it."""
@@ -74,8 +68,8 @@ class Autos:
         self._line: list[Asker] | None = []
         """The same in order; None where that has to be made."""
         self._chosen: dict[Asker, Choice] = {}
-        self._rooms: dict[str, int | None] = {}
-        """How many more ports those namespaces might have that had as many as they may."""
+        self._rooms: dict[str, int] = {}
+        """How many more ports those namespaces might have for which some wait, where that has an end."""
         self._is_stale = False
         """Whether those who wait are to be chosen for anew."""
         self._is_told = True
@@ -100,7 +94,7 @@ class Autos:
             self.leave(asker)
             auto = None
         if auto is None:
-            self._asks[asker] = _Auto(wish)
+            self._asks[asker] = Auto(wish)
             self._by_object.setdefault(object_of(asker), set()).add(asker)
             if has is not None:
                 self._had[asker] = has
@@ -153,14 +147,16 @@ class Autos:
 
     def rejection(self, asker: Asker) -> Rejection:
         """Say why one has no port."""
-        port = self._chosen.get(asker, _NONE).port
+        choice = self._chosen.get(asker, _NONE)
         if not self._at_once and not self._can_remember:
             return Rejection(
                 Reason.CLAIMS_UNAVAILABLE,
                 "a port is given only where PortClaims remember whose it is, without which replicas could not agree; this router has none: "
                 "ask for a certain port, or have an administrator turn them on (--claims)",
             )
-        if port is None:
+        if refusal := self._allowance.refusal(asker.namespace, choice, self._to_give):
+            return refusal
+        if (port := choice.port) is None:
             return Rejection(Reason.NO_PORT_FREE, f"none of the ports {self._ports} is free; it is served when one is")
         return Rejection(Reason.ALLOCATING, f"port {port} is being claimed; it is served when its PortClaim is written")
 
@@ -202,9 +198,11 @@ class Autos:
         Args:
             is_settled_anew: whether namespaces may hold more, or less, than before.
         """
-        if is_settled_anew and any(self._terms(namespace).room != room for namespace, room in self._rooms.items()):
+        if is_settled_anew and any(self._allowance.terms(each).room != room for each, room in self._rooms.items()):
             self._is_stale = True
-        changed = self._choose() if self._is_stale else set()
+        is_otherwise, self._version = self._allowance.version != self._version, self._allowance.version
+        changed = self._choose() if self._is_stale or is_otherwise else set()
+        changed |= self._waiting if is_otherwise else self._told_otherwise()
         moved, self._moved = self._moved, set()
         self._look_at(moved)
         if not self._is_told:
@@ -213,9 +211,11 @@ class Autos:
             self.proposed = wanted if wanted != self.proposed else self.proposed
         return changed
 
-    def allow_otherwise(self) -> None:
-        """Take note that namespaces may have something else now."""
-        self._is_stale = bool(self._waiting)
+    def _told_otherwise(self) -> set[Asker]:
+        """Give those who get nothing as before, and are told something else."""
+        over = {asker.namespace for asker, choice in self._chosen.items() if choice.is_over} if self._rooms else set()
+        others = self._allowance.reworded(over)
+        return {asker for asker in self._waiting if asker.namespace in others}
 
     def _place(self, asker: Asker, port: int) -> Place:
         return Place(port, "", self._asks[asker].wish.address)
@@ -240,7 +240,7 @@ class Autos:
         self._line, self._is_told = None, False
         return self._chosen.pop(asker, _NONE)
 
-    def _place_for(self, asker: Asker, auto: _Auto) -> Place | None:
+    def _place_for(self, asker: Asker, auto: Auto) -> Place | None:
         """Give what one has by a PortClaim, else what it had."""
         held = [
             place
@@ -258,10 +258,10 @@ class Autos:
         return bool(self._legal[place.address] >> place.port & 1)
 
     def _terms_of(self, asker: Asker) -> Terms:
-        ports, room = self._terms(asker.namespace)
+        ports, room = self._allowance.terms(asker.namespace)
         return Terms(ports & self._legal[self._asks[asker].wish.address], room)
 
-    def _keeps(self, asker: Asker, auto: _Auto, place: Place) -> bool:
+    def _keeps(self, asker: Asker, auto: Auto, place: Place) -> bool:
         """Say whether one keeps a port that it had, and of which no PortClaim says that it is its own."""
         owner = self._having.get(place.port, _NOTHING).get(place, asker)
         if place.address != auto.wish.address or owner != asker or not self._is_legal(place):
@@ -280,7 +280,7 @@ class Autos:
             for hold in self._ledger.holds(place.port)
         )
 
-    def _give(self, asker: Asker, auto: _Auto, place: Place | None) -> None:
+    def _give(self, asker: Asker, auto: Auto, place: Place | None) -> None:
         if auto.place is not None:
             there = self._having[auto.place.port]
             del there[auto.place]
@@ -323,8 +323,8 @@ class Autos:
             self._line = self._line or sorted(self._waiting, key=lambda each: order(each, self._asks[each].wish))
             preferred = {each: port for each in self._line if (port := self._preferred(each)) is not None}
             self._chosen = propose(self._line, self._ports, self._free, self._terms_of, preferred)
-        over = {asker.namespace for asker, choice in self._chosen.items() if choice.is_over}
-        self._rooms = {namespace: self._terms(namespace).room for namespace in over}
+        rooms = {each: self._allowance.terms(each).room for each in {asker.namespace for asker in self._chosen}}
+        self._rooms = {namespace: room for namespace, room in rooms.items() if room is not None}
         changed = {
             each for each in self._waiting if each not in former or former[each] != self._chosen.get(each, _NONE)
         }

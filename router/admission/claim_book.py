@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set  # noqa: PYI025 - as it is called in collections.abc
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set  # noqa: PYI025 - as it is called in collections.abc
 
 from router.admission.address_use import NOBODY, AddressUse
-from router.admission.claims import Claim, Loss, decide_host, decide_port, domain_of, host_loss
+from router.admission.claim_outcome import ClaimOutcome
+from router.admission.claims import Claim, Loss, decide_host, domain_of, host_loss
 from router.admission.domains import Domain, Domains
 from router.admission.journal import Touched
 from router.admission.ledger import Ledger
 from router.admission.lines import Lines
 from router.admission.places import SNI, Place
+from router.admission.policy import Policies, PolicyTouched
+from router.admission.port_book import DecidedPort, PortBook
 from router.admission.verdicts import Reason, Rejection
 from router.model import Asker, PortOptions, SharedFrontend, SniHost, Spot, backend_name
 from router.ordered import SortedMap
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimOutcome:
-    """What became of one claim."""
-
-    rejection: Rejection | None = None
-    host_loss: str = ""
-    """Who has its host on the SNI port, where it is served by its external port all the same."""
-
+from router.settings import MAX_PORT
 
 _UNDECIDED = ClaimOutcome()
 _NO_CLAIMS: Mapping[Asker, Claim] = {}
@@ -39,6 +32,7 @@ class ClaimBook:
         sni_options: its options.
         ledger: who holds what, and for whom it is reserved.
         served: whom this replica serves already, which counts where no PortClaim says who holds a place.
+        policies: what namespaces may have.
         owns_domains: whether hosts and the wildcard over them must be of one namespace.
         overlapping: the names of addresses that overlap with ``--bind-address``.
         address_use: says who may come to use which address.
@@ -50,13 +44,14 @@ class ClaimBook:
         sni_options: PortOptions,
         ledger: Ledger,
         served: Mapping[Place, Asker],
+        policies: Policies,
         *,
         owns_domains: bool = True,
         overlapping: Collection[str] = (),
         address_use: AddressUse = NOBODY,
     ) -> None:
         self._sni_port = sni_port
-        self._lines = Lines(ledger, served, overlapping, address_use)
+        self._lines = Lines(ledger, served, policies, overlapping, address_use)
         self._overlapping = overlapping
         self._owns_domains = owns_domains
         self._domains = Domains()
@@ -67,7 +62,16 @@ class ClaimBook:
         """Claims to the SNI port: of those only that were not rejected for their external port."""
         self._by_host: dict[str, dict[Asker, Claim]] = {}
         """The same as they stand in line, with those who are remembered and without those from whom the host is kept, as last settled."""
+        self.ports = PortBook(
+            self._lines,
+            policies,
+            lambda port: self._by_port.get(port, {}).values(),
+            owns_domains=owns_domains,
+            overlapping=overlapping,
+        )
         self._port_rejections: dict[Asker, Rejection] = {}
+        self._tolerated: dict[Asker, Rejection] = {}
+        """Who has his port only because he had it before, and what he would be told otherwise."""
         self._host_losses: dict[Asker, Loss] = {}
         self._shared: SortedMap[Spot, SharedFrontend] = SortedMap()
         self._sni_options = sni_options
@@ -90,26 +94,45 @@ class ClaimBook:
             return
         if former is not None and former.port is not None:
             del self._by_port[former.port][asker]
+            self.ports.claimed.remove(asker.namespace, former.where)
             self._dirty_ports.add(former.port)
+        self.ports.dirty.add(asker.namespace)
         # Wherever its host takes it on the SNI port, it has to go through its own port first.
         self._leave_host(asker, former)
         self._port_rejections.pop(asker, None)
         self._host_losses.pop(asker, None)
+        self._tolerated.pop(asker, None)
         if claim is None:
             del self._claims[asker]
         else:
             self._claims[asker] = claim
             if claim.port is not None:
                 self._by_port.setdefault(claim.port, {})[asker] = claim
+                self.ports.claimed.add(asker.namespace, claim.where)
                 self._dirty_ports.add(claim.port)
         self._dirty_claims.add(asker)
 
     def touch(self, touched: Touched) -> None:
         """Take note of what PortClaims may say otherwise now."""
         self._dirty_ports.update(touched.ports)
-        for first, last in touched.ranges:
-            self._dirty_ports.update(port for port in self._by_port if first <= port <= last)
+        self._touch_ranges(touched.ranges)
         self._dirty_hosts.update(touched.hosts)
+        self.ports.dirty |= self._lines.take_holders()
+
+    def touch_policies(self, touched: PolicyTouched) -> None:
+        """Take note of what namespaces may be let have otherwise now."""
+        if touched.everything:
+            self._touch_ranges([(1, MAX_PORT)])
+            self.ports.dirty |= {*self.ports.claimed.namespaces(), *self._lines.held.namespaces()}
+        self._touch_ranges(touched.ranges)
+        for namespace in touched.namespaces:
+            self._dirty_ports |= self.ports.ports(namespace)
+        self.ports.dirty |= touched.namespaces
+
+    def _touch_ranges(self, ranges: Iterable[tuple[int, int]]) -> None:
+        for first, last in ranges:
+            known = (*self._by_port, *self._lines.held_ports())
+            self._dirty_ports.update(port for port in known if first <= port <= last)
 
     def dirty_ports(self) -> Set[int]:
         """Give the ports about which ``settle`` will decide."""
@@ -140,8 +163,12 @@ class ClaimBook:
         """Decide what changed since the last time, and say whose outcome may be another now."""
         changed, self._dirty_claims = self._dirty_claims, set()
         ports, self._dirty_ports = self._dirty_ports, set()
-        for port in ports:
-            changed |= self._settle_port(port)
+        decided, reworded = self.ports.settle(ports)
+        for port, each in decided.items():
+            changed |= self._settle_port(port, each)
+        for asker in reworded & self._claims.keys():
+            self._reword(asker)
+        changed |= reworded
         if self._sni_port:
             for asker in changed:
                 self._seek_host(asker)
@@ -161,14 +188,16 @@ class ClaimBook:
         rejection = self._port_rejections.get(asker)
         if rejection is not None:
             return ClaimOutcome(rejection=rejection)
-        loss = self._host_losses.get(asker)
+        loss, refusal = self._host_losses.get(asker), self._tolerated.get(asker)
+        told = refusal.message if refusal is not None else self.ports.warning(asker)
+        warning = f"{told}; who had it before keeps it" if told else ""
         if loss is None:
-            return _UNDECIDED
+            return ClaimOutcome(warning=warning) if warning else _UNDECIDED
         claim = self._claims[asker]
         said = host_loss(claim, loss, self._sni_port)
         if claim.port is None:
             return ClaimOutcome(rejection=Rejection(Reason.HOST_ALREADY_CLAIMED, said))
-        return ClaimOutcome(host_loss=said)
+        return ClaimOutcome(host_loss=said, warning=warning)
 
     def served_on(self, port: int) -> Set[str]:
         """Give the addresses on which somebody has an external port, as last settled."""
@@ -183,15 +212,10 @@ class ClaimBook:
         """Give the SNI port and the shared external ports, sorted; the same objects where nothing changed."""
         return self._shared.values()
 
-    def _settle_port(self, port: int) -> set[Asker]:
+    def _settle_port(self, port: int, decided: DecidedPort) -> set[Asker]:
         claims = self._by_port.get(port, {})
-        changed = set()
-        queue, barred = self._lines.of_port(port, claims.values())
-        owns, overlapping = self._owns_domains, self._overlapping
-        decided = {**decide_port(queue, owns_domains=owns, overlapping=overlapping), **barred}
-        for asker, lost in decided.items():
-            # Who lost it and could not come back is told so, now as ever after.
-            rejection = (self._lines.address_refusal(claims[asker]) or lost) if lost is not None else None
+        changed = self._tolerate(claims, decided.tolerated)
+        for asker, rejection in decided.rejections.items():
             if self._port_rejections.get(asker) != rejection:
                 changed.add(asker)
                 if rejection is None:
@@ -222,6 +246,20 @@ class ClaimBook:
             return
         hosts = sorted((_sni_host(claim) for claim in served), key=lambda each: each.host)
         self._publish(SharedFrontend(spot.port, served[0].port_options, tuple(hosts), spot.address))
+
+    def _reword(self, asker: Asker) -> None:
+        """Tell one who claims nothing, because of what its namespace holds, what that is now."""
+        former, over = self._port_rejections.get(asker), self.ports.over(asker)
+        if former is not None and former.reason is Reason.PORT_QUOTA_EXCEEDED and over is not None:
+            self._port_rejections[asker] = over
+
+    def _tolerate(self, askers: Iterable[Asker], refusals: Mapping[Asker, Rejection]) -> set[Asker]:
+        """Remember who has his port only because he had it before; give for whom that is news."""
+        news = {asker for asker in askers if self._tolerated.get(asker) != refusals.get(asker)}
+        for asker in news:
+            self._tolerated.pop(asker, None)
+        self._tolerated.update(refusals)
+        return news
 
     def _line_up(self, host: str) -> None:
         """Let those who seek a host on the SNI port stand in line."""

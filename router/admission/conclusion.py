@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from router.admission.claim_book import ClaimOutcome
+from router.admission.claim_outcome import ClaimOutcome
 from router.admission.claims import Claim
 from router.admission.destination import NOWHERE, Destination
 from router.admission.places import SNI, Place
@@ -62,7 +62,7 @@ def concluded(entry: Entry, outcome: ClaimOutcome, *, has_sni: bool) -> tuple[Ve
         return _rejected(request, host, destination, kept), None
     if outcome.rejection is not None:
         return _rejected(request, host, outcome.rejection), None
-    warnings = (*request.warnings, *destination.warnings)
+    warnings = (*request.warnings, *destination.warnings, *((outcome.warning,) if outcome.warning else ()))
     if outcome.host_loss:
         warnings = (*warnings, f"{outcome.host_loss}; this {request.asker.kind} is reached on port {request.port} only")
         host = host if request.shares_port else None

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 
 from router.admission.address_use import AddressUse
 from router.admission.allocation import Wish
+from router.admission.allowance import Allowance
 from router.admission.autos import Autos
-from router.admission.claim_book import ClaimBook, ClaimOutcome
+from router.admission.claim_book import ClaimBook
+from router.admission.claim_outcome import ClaimOutcome
 from router.admission.claims import Claim
 from router.admission.conclusion import Entry, concluded
 from router.admission.destination import Destination, find_destination, names_of
@@ -29,6 +31,7 @@ from router.admission.options import sni_port_options
 from router.admission.outcome import Outcome
 from router.admission.own_places import Loops, OwnAddresses
 from router.admission.places import Place
+from router.admission.policy import Policies
 from router.admission.references import References
 from router.admission.request import Request
 from router.admission.termination import Credentials
@@ -59,6 +62,7 @@ class Admission:
         self._settings = settings
         self._ledger = ledger if ledger is not None else Ledger(settings.ledger, settings.overlapping)
         self._is_new = True
+        self._policies = Policies(settings)
         self._entries: dict[Asker, Entry] = {}
         self._read: dict[Slot, tuple[AskingObject, tuple[Asker, ...]]] = {}
         """The objects of ours as they were last read, and who asks by them: one, or one for each section."""
@@ -70,26 +74,25 @@ class Admission:
         self._loops = LoopBook()
         self._references = References()
         self._own_ips = {name: OwnAddresses.of(address.ips) for name, address in settings.addresses.items()}
-        self._settled_addresses = OwnAddresses.of(settings.own_addresses, has_loopback=settings.listens_everywhere)
-        for own in self._own_ips.values():
-            self._settled_addresses |= own
+        own = (*settings.own_addresses, *(ip for address in settings.addresses.values() for ip in address.ips))
+        self._settled_addresses = OwnAddresses.of(own, has_loopback=settings.listens_everywhere)
         self._own_addresses = self._settled_addresses
         self._names = ExternalNames.of(settings)
         self._name_book = NameBook()
-        self._address_use = AddressUse(default=settings.default_addresses)
+        self._address_use = AddressUse(self._policies.addresses_allowed, settings.default_addresses)
         self._claims = ClaimBook(
             settings.sni_port,
             sni_port_options(settings.defaults),
             self._ledger,
             served,
+            self._policies,
             owns_domains=not settings.disable_namespace_ownership_check,
             overlapping=settings.overlapping,
             address_use=self._address_use,
         )
         self._notes = Notes(settings.sni_port)
-        self._autos = (
-            Autos(settings, self._ledger, self._claims.claims_on, served) if settings.auto_ports.ranges else None
-        )
+        autos = (settings, self._ledger, self._claims.claims_on, served, Allowance(self._policies, self._claims.ports))
+        self._autos = Autos(*autos) if settings.auto_ports.ranges else None
         self._sections: SortedMap[Asker, RouteSection] = SortedMap()
         self._verdicts: SortedMap[Asker, Verdict] = SortedMap()
         self._outcome = Outcome(Model((), self._claims.shared_frontends()), self._verdicts.mapping())
@@ -144,6 +147,7 @@ class Admission:
             self._ledger.put(key.name, objects.claims.get(key))
         touched = self._ledger.take_touched()
         self._claims.touch(touched)
+        self._claims.touch_policies(self._policies.take(objects, changes))
         decided = self._settle(touched, objects)
         # What is claimed does not depend on where it leads, so that this ends here.
         turned = self._loops.at(self._claims.take_turned_ports())
@@ -302,7 +306,7 @@ class Admission:
         if lost:
             moved |= self._move(lost | self._autos.settle(Touched(), (), can_remember=can_remember))
             decided |= self._claims.settle()
-        chosen = self._move(self._autos.choose(is_settled_anew=bool(decided)))
+        chosen = self._move(self._autos.choose(is_settled_anew=bool(decided or touched.places)))
         return decided | moved | chosen | (self._claims.settle() if chosen else set())
 
     def _move(self, moved: set[Asker]) -> set[Asker]:
@@ -320,8 +324,8 @@ class Admission:
         if entry is None:
             verdict, section = None, None
         else:
-            has_sni = bool(self._settings.sni_port)
-            verdict, section = concluded(entry, self._claim_outcome(asker, entry), has_sni=has_sni)
+            outcome = self._claim_outcome(asker, entry)
+            verdict, section = concluded(entry, outcome, has_sni=bool(self._settings.sni_port))
             verdict = self._notes.noted(verdict, entry.given)
         if verdict is None or verdict != self._verdicts.get(asker):
             self._verdicts.put(asker, verdict)
@@ -340,7 +344,7 @@ class Admission:
         model = before.model
         if routes is not model.routes or shared is not model.shared:
             model = Model(routes, shared)
-        verdicts, names = self._verdicts.mapping(), self._name_book.wanted()
-        if model is not before.model or verdicts is not before.verdicts or names is not before.names:
-            self._outcome = Outcome(model, verdicts, names)
+        current = Outcome(model, self._verdicts.mapping(), self._name_book.wanted(), self._policies.news)
+        if not current.is_same(before):
+            self._outcome = current
         return self._outcome

@@ -69,6 +69,18 @@ class Exclusive:
         place = bisect_right(self._starts, port) - 1
         return stretches[place] if place >= 0 and port <= stretches[place].last else None
 
+    def __bool__(self) -> bool:
+        return bool(self._made())
+
+    def to_others(self, owner: str) -> PortRanges:
+        """Give the ports that an owner may not have for what others say, or for what he says beside others."""
+        return PortRanges(tuple((each.first, each.last) for each in self._made() if each.owners != (owner,)))
+
+    def range_of(self, owner: str, port: int) -> PortRanges:
+        """Give the range of an owner's that has a port, as it was said, whatever others have in it."""
+        said = [ranges.ranges for each, ranges in self._said() if each == owner]
+        return PortRanges((min(each for ranges in said for each in ranges if each[0] <= port <= each[1]),))
+
     def overlaps(self) -> Mapping[str, tuple[str, ...]]:
         """Give by owner what its ranges have in common with those of others, in words."""
         shared = [each for each in self._made() if len(each.owners) > 1]

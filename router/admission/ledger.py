@@ -7,19 +7,16 @@ does not depend on how many claims there are, but for ranges, which are an admin
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from heapq import heappop, heappush
 
 from router.admission.journal import Journal, Touched
 from router.admission.places import SNI, Hold, Place, Reservation, hold_of, is_as_won, place_of
-from router.model import Asker
+from router.admission.quotas import NamespacePorts
+from router.admission.segments import Segments, age_of, last_of
+from router.model import Asker, Spot
 from router.objects.portclaim import ClaimHolder, PortClaim
-
-_Age = tuple[bool, str, str]
-"""By which the oldest of several claims is found: creationTimestamp (those without one last), then its name."""
 
 
 class Reason(StrEnum):
@@ -60,10 +57,13 @@ class Ledger:
         self._addresses = {""}
         """Of which there were claims."""
         self._ranges: dict[str, PortClaim] = {}
-        self._segments: dict[str, _Segments] = {}
+        self._segments: dict[str, Segments] = {}
         """By address."""
         self._journals = [Journal()]
         """The first is that of ``take_touched``."""
+        self.held = NamespacePorts()
+        """Of namespaces, by what was won."""
+        self._holders: set[str] = set()
 
     def put(self, name: str, claim: PortClaim | None) -> None:
         """Take a claim as it is now; None is gone."""
@@ -90,6 +90,11 @@ class Ledger:
         """Forget all claims but these: who begins anew with it may not have been told which are gone."""
         for name in self._claims.keys() - set(names):
             self.put(name, None)
+
+    def take_holders(self) -> set[str]:
+        """Give the namespaces that may hold another number of ports since this was last asked."""
+        holders, self._holders = self._holders, set()
+        return holders
 
     def holds(self, port: int) -> tuple[Hold, ...]:
         """Give who holds a port, or a host on it, on whichever address, the first first; one for each place."""
@@ -194,7 +199,7 @@ class Ledger:
 
     def _standing_reserved(self, name: str, claim: PortClaim) -> Standing:
         if _is_range(claim):
-            winners = self._segments[claim.spec.address].winners(claim.spec.port, _last(claim))
+            winners = self._segments[claim.spec.address].winners(claim.spec.port, last_of(claim))
             if not winners or name in winners:
                 return Standing(Reason.IN_FORCE)
             return Standing(Reason.OVERRULED, winners[0])
@@ -245,7 +250,7 @@ class Ledger:
             reserved = (*reserved, self._ranges[over]) if over else reserved
         if not reserved:
             return None
-        claim = min(reserved, key=_age)
+        claim = min(reserved, key=age_of)
         return Reservation(claim.metadata.name, claim.spec.holder or ClaimHolder())
 
     def _enter(self, name: str, claim: PortClaim) -> None:
@@ -256,6 +261,7 @@ class Ledger:
         place = place_of(claim)
         self._put(place, (*self._told.get(place, ()), claim))
         self._touch(name, place)
+        self._hold(claim, self.held.add)
 
     def _leave(self, name: str, claim: PortClaim) -> None:
         if _is_range(claim):
@@ -265,10 +271,11 @@ class Ledger:
         place = place_of(claim)
         self._put(place, tuple(each for each in self._told[place] if each is not claim))
         self._touch(name, place)
+        self._hold(claim, self.held.remove)
 
     def _put(self, place: Place, claims: tuple[PortClaim, ...]) -> None:
         if len(claims) > 1:
-            claims = tuple(sorted(claims, key=lambda claim: (_is_won(claim), _age(claim))))
+            claims = tuple(sorted(claims, key=lambda claim: (_is_won(claim), age_of(claim))))
         if claims:
             self._told[place] = claims
         else:
@@ -284,45 +291,22 @@ class Ledger:
         if not others:
             del self._others[place.port]
 
+    def _hold(self, claim: PortClaim, note: Callable[[str, Spot], None]) -> None:
+        """Take note of what a namespace holds, or no longer; hosts on the SNI port are no ports."""
+        if _is_won(claim) and claim.spec.port != SNI:
+            namespace = claim.spec.holder.namespace if claim.spec.holder is not None else ""
+            note(namespace, Spot(claim.spec.port, claim.spec.address))
+            self._holders.add(namespace)
+
     def _touch(self, name: str, place: Place) -> None:
         for journal in self._journals:
             journal.place(name, place)
 
     def _ranges_changed(self, name: str, claim: PortClaim) -> None:
         address = claim.spec.address
-        self._segments[address] = _Segments(each for each in self._ranges.values() if each.spec.address == address)
+        self._segments[address] = Segments(each for each in self._ranges.values() if each.spec.address == address)
         for journal in self._journals:
-            journal.range(name, claim.spec.port, _last(claim))
-
-
-class _Segments:
-    """Which of several ranges counts for each port: the oldest."""
-
-    def __init__(self, ranges: Iterable[PortClaim]) -> None:
-        edges: dict[int, list[tuple[_Age, int]]] = {}
-        for claim in ranges:
-            edges.setdefault(claim.spec.port, []).append((_age(claim), _last(claim)))
-            edges.setdefault(_last(claim) + 1, [])
-        self._starts = sorted(edges)
-        self._names: list[str] = []
-        """For each start the range that counts from there on; empty is none."""
-        open_ranges: list[tuple[_Age, int]] = []
-        for start in self._starts:
-            for each in edges[start]:
-                heappush(open_ranges, each)
-            while open_ranges and open_ranges[0][1] < start:
-                heappop(open_ranges)
-            self._names.append(open_ranges[0][0][-1] if open_ranges else "")
-
-    def at(self, port: int) -> str:
-        """Give the name of the range that counts for a port; empty is none."""
-        place = bisect_right(self._starts, port) - 1
-        return self._names[place] if place >= 0 else ""
-
-    def winners(self, first: int, last: int) -> list[str]:
-        """Give the names of the ranges that count for some port of these."""
-        begin, end = bisect_right(self._starts, first) - 1, bisect_right(self._starts, last)
-        return [name for name in self._names[max(0, begin) : end] if name]
+            journal.range(name, claim.spec.port, last_of(claim))
 
 
 def _is_won(claim: PortClaim) -> bool:
@@ -331,12 +315,3 @@ def _is_won(claim: PortClaim) -> bool:
 
 def _is_range(claim: PortClaim) -> bool:
     return claim.spec.origin == "Reserved" and claim.spec.port_end is not None and claim.spec.port != SNI
-
-
-def _last(claim: PortClaim) -> int:
-    return max(claim.spec.port, claim.spec.port_end or 0)
-
-
-def _age(claim: PortClaim) -> _Age:
-    created = claim.metadata.creation_timestamp or ""
-    return not created, created, claim.metadata.name

@@ -6,7 +6,8 @@ somebody deleted it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -14,8 +15,21 @@ from router.admission.address_use import NOBODY, AddressUse
 from router.admission.claims import NEWCOMER, SERVED, Claim, Rank, holder_rank
 from router.admission.ledger import Ledger
 from router.admission.places import SNI, Hold, Place, Reservation
+from router.admission.policy import Policies
+from router.admission.quotas import NamespacePorts
 from router.admission.verdicts import Reason, Rejection
 from router.model import Asker, Spot
+
+
+class Line(NamedTuple):
+    """Who stands in line for a port."""
+
+    queue: list[Claim]
+    """In no order."""
+    barred: dict[Asker, Rejection]
+    """Who is kept out of it, and why."""
+    tolerated: dict[Asker, Rejection]
+    """Who stands in it only because he had the port before, and why he would not otherwise."""
 
 
 class Lines:
@@ -24,6 +38,7 @@ class Lines:
     Args:
         ledger: who holds what, and for whom it is reserved.
         served: whom this replica serves already.
+        policies: what namespaces may have.
         overlapping: the names of addresses that overlap with ``--bind-address``.
         address_use: says who may come to use which address.
     """
@@ -32,25 +47,33 @@ class Lines:
         self,
         ledger: Ledger,
         served: Mapping[Place, Asker],
+        policies: Policies,
         overlapping: Collection[str] = (),
         address_use: AddressUse = NOBODY,
     ) -> None:
         self._ledger = ledger
+        self._policies = policies
         self._address_use = address_use
         self._overlapping = overlapping
         self.served: dict[Place, Asker] = dict(served)
         """Who has which place."""
+        self.keeps: Callable[[Asker, Place], bool] = lambda _asker, _place: False
+        """Says whether somebody has a port also while he is not served."""
+        self.had = NamespacePorts()
+        """The ports of namespaces, as they are served."""
         self._places: dict[int, tuple[Place, ...]] = {}
         """Of external ports, the places that somebody has."""
         for place in self.served:
             if place.port != SNI:
                 self._places[place.port] = (*self._places.get(place.port, ()), place)
+                self.had.add(self.served[place].namespace, Spot(place.port, place.address))
 
-    def of_port(self, port: int, claims: Iterable[Claim]) -> tuple[list[Claim], dict[Asker, Rejection]]:
-        """Line up those who claim an external port; give whom a reservation keeps out beside."""
+    def of_port(self, port: int, claims: Iterable[Claim]) -> Line:
+        """Line up those who claim an external port, without those whom a reservation or the policy of their namespace keeps out."""
         holds = {hold.place: hold for hold in self._ledger.holds(port)}
         queue: list[Claim] = []
         barred: dict[Asker, Rejection] = {}
+        tolerated: dict[Asker, Rejection] = {}
         there: dict[Asker, Claim] = {}
         for claim in claims:
             place = claim.place
@@ -59,14 +82,15 @@ class Lines:
                 barred[claim.asker] = _refusal(place, bar)
                 continue
             rank = self._port_rank(claim, place, holds)
-            # Who has it keeps it.
-            if rank == NEWCOMER and (refusal := self.address_refusal(claim)) is not None:
-                barred[claim.asker] = refusal
-                continue
+            if (refusal := self._refusal(claim)) is not None:
+                if rank == NEWCOMER or self._policies.binds_holders(claim.asker.namespace, port, claim.address):
+                    barred[claim.asker] = refusal
+                    continue
+                tolerated[claim.asker] = refusal
             there[claim.asker] = claim
             queue.append(claim if rank == NEWCOMER else replace(claim, port_rank=rank))
         queue += [Claim.remembered(hold) for hold in holds.values() if self._is_remembered(hold, there)]
-        return queue, barred
+        return Line(queue, barred, tolerated)
 
     def of_host(self, host: str, claims: Iterable[Claim]) -> dict[Asker, Claim]:
         """Line up those who claim a host on the SNI port, without those whom a reservation keeps out."""
@@ -81,9 +105,26 @@ class Lines:
             line[hold.asker] = Claim.remembered(hold)
         return line
 
-    def address_refusal(self, claim: Claim) -> Rejection | None:
-        """Say why who does not hold it yet may not have a port of the address that is claimed; None if he may."""
-        return self._address_use.refusal(claim.asker.namespace, claim.address)
+    @property
+    def held(self) -> NamespacePorts:
+        """The ports of which PortClaims say that somebody of a namespace won them, or a host on them."""
+        return self._ledger.held
+
+    def held_ports(self) -> Iterable[int]:
+        """Give all ports that PortClaims are about."""
+        return self._ledger.ports
+
+    def take_holders(self) -> set[str]:
+        """Give the namespaces that may hold another number of ports since this was last asked."""
+        return self._ledger.take_holders()
+
+    def _refusal(self, claim: Claim) -> Rejection | None:
+        """Say why who does not hold it yet may not have the port that is claimed; None if he may."""
+        namespace = claim.asker.namespace
+        if (refusal := self._address_use.refusal(namespace, claim.address)) is not None:
+            return refusal
+        said = self._policies.refusal(namespace, claim.where.port)
+        return Rejection(Reason.PORT_NOT_ALLOWED, said) if said else None
 
     def bar(self, place: Place, asker: Asker) -> str:
         """Say for whom a place is reserved, and by which PortClaim, that an asker is kept out of; empty if it is not."""
@@ -93,11 +134,18 @@ class Lines:
     def settled(self, port: int, served: Iterable[Claim]) -> None:
         """Remember who has an external port."""
         for place in self._places.pop(port, ()):
-            del self.served[place]
+            self.had.remove(self.served.pop(place).namespace, Spot(port, place.address))
         current = {claim.place: claim.asker for claim in served}
         self.served.update(current)
+        for place, asker in current.items():
+            self.had.add(asker.namespace, Spot(port, place.address))
         if current:
             self._places[port] = tuple(current)
+
+    def at(self, port: int) -> Iterator[tuple[Place, Asker]]:
+        """Give who has an external port, or a host on it, or holds it by a PortClaim."""
+        yield from ((place, self.served[place]) for place in self._places.get(port, ()))
+        yield from ((hold.place, hold.asker) for hold in self._ledger.holds(port))
 
     def settled_host(self, host: str, asker: Asker | None) -> bool:
         """Remember who has a host on the SNI port; None is nobody. Say whether that is another than before, so that its line is another."""
@@ -132,7 +180,7 @@ class Lines:
             places = self._places.get(place.port, ())
             others = {self.served[each] for each in places if self._covers(place.address, each.address)}
             had |= others if others == {asker} else set()
-        return SERVED if asker in had else NEWCOMER
+        return SERVED if asker in had or self.keeps(asker, place) else NEWCOMER
 
     def _covers(self, address: str, other: str) -> bool:
         """Say whether who has a port of an address has it of the other one, too."""
@@ -149,6 +197,8 @@ class Lines:
         One that asks for the port in another way than it holds it gave up what does not go together with that.
         """
         if self._ledger.bars(hold.place, hold.asker) is not None:
+            return False
+        if self._policies.binds_holders(hold.asker.namespace, hold.place.port, hold.place.address):
             return False
         claim = there.get(hold.asker)
         if claim is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from router.admission.policy import NO_NEWS, PolicyNews
 from router.admission.verdicts import Verdict
 from router.model import Asker, Model
 from router.objects.meta import ObjectKey
@@ -19,3 +20,13 @@ class Outcome:
     """One for each asker of ours, in their order."""
     names: Mapping[ObjectKey, str] = field(default_factory=dict)
     """What is to be looked up in the DNS, by the Services that say it."""
+    policy: PolicyNews = NO_NEWS
+
+    def is_same(self, other: Outcome) -> bool:
+        """Say whether all in it are the objects that they are in another one."""
+        return (
+            self.model is other.model
+            and self.verdicts is other.verdicts
+            and self.names is other.names
+            and self.policy is other.policy
+        )

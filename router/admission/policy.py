@@ -14,6 +14,7 @@ from router.admission.exclusive import Exclusive
 from router.admission.policy_values import KEYS, read_rule
 from router.objects.labels import Matcher, matcher
 from router.objects.namespace import Namespace, PolicyRule, PortPolicy
+from router.objects.store import Changes, Objects
 from router.ordered import SortedMap
 from router.settings import AdmissionSettings, PortRanges
 
@@ -64,6 +65,9 @@ class PolicyNews:
     """What an admin has to mend."""
 
 
+NO_NEWS = PolicyNews({}, {}, {})
+
+
 class Policies:
     """The policies of all namespaces, kept up to date.
 
@@ -76,6 +80,7 @@ class Policies:
         self._default_max = settings.namespace_max_ports
         self._counts_annotations = settings.counts_namespace_annotations
         self._must_know = settings.must_know_namespaces
+        self.enforces = settings.enforces_policy_on_holders
         self._file = PortPolicy()
         self._matchers: tuple[tuple[PolicyRule, Matcher], ...] = ()
         self._namespaces: dict[str, Namespace] = {}
@@ -89,7 +94,17 @@ class Policies:
         self._max_ports: SortedMap[str, int] = SortedMap()
         self._max_connections: SortedMap[str, int] = SortedMap()
         self._problems: SortedMap[str, tuple[str, ...]] = SortedMap()
-        self._news = self._told()
+        self.version = 0
+        """Another number whenever something may be let be had otherwise."""
+        self._news = NO_NEWS
+
+    def take(self, objects: Objects, changes: Changes) -> PolicyTouched:
+        """Take what changed; give what may be decided otherwise for that."""
+        if changes.has_policy:
+            self.put_file(objects.port_policy)
+        for key in changes.namespaces:
+            self.put(key.name, objects.namespaces.get(key))
+        return self.take_touched()
 
     def put(self, name: str, namespace: Namespace | None) -> None:
         """Take a namespace as it is now; None is gone."""
@@ -123,6 +138,7 @@ class Policies:
             frozenset(self._touched), self._exclusive.take_touched(), everything=self._touches_everything
         )
         self._touched, self._touches_everything = set(), False
+        self.version += 1
         self._retell(touched)
         return touched
 
@@ -158,6 +174,37 @@ class Policies:
             allowed = allowed | policy.exclusive
         return f"port {port} is not allowed to namespace {namespace}; allowed are {str(allowed) or 'none'}"
 
+    def is_open(self, namespace: str) -> bool:
+        """Say whether a namespace may claim any port, as it may where nothing at all is said."""
+        return (
+            self._policies.get(namespace, _NOTHING_SAID if not self._must_know else None) is _NOTHING_SAID
+            and self._default_ports is None
+            and not self._exclusive
+            and not self._file.rules
+            and not self._file.problem
+        )
+
+    def ranges(self, namespace: str) -> tuple[PortRanges | None, PortRanges]:
+        """Give the ports that a namespace may claim, None for all, but for those that others have to themselves."""
+        policy = self.of(namespace)
+        if self.closed(namespace):
+            return PortRanges(()), PortRanges(())
+        allowed = policy.ports if policy.ports is not None else self._default_ports
+        if allowed is not None and policy.ports is None and policy.exclusive is not None:
+            allowed |= policy.exclusive
+        return allowed, self._exclusive.to_others(policy.owner)
+
+    def binds_holders(self, namespace: str, port: int, address: str = "") -> bool:
+        """Say whether a namespace may not even keep a port that it holds; what cannot be read, or is not clear, takes nothing away."""
+        if not self.enforces or self.closed(namespace):
+            return False
+        allowed = self.addresses_allowed(namespace)
+        if address and allowed is not None and address not in allowed:
+            return True
+        found = self._exclusive.at(port)
+        is_clear = found is None or len(found.owners) == 1
+        return is_clear and bool(self.refusal(namespace, port))
+
     def closed(self, namespace: str) -> str:
         """Say why a namespace gets nothing new, whatever it asks for; empty if it does."""
         return self._file.problem or "; ".join(self.of(namespace).problems)
@@ -175,7 +222,9 @@ class Policies:
         found = self._exclusive.at(port)
         if found is None or found.owners == (policy.owner,):
             return ""
-        return f"{found} is exclusive to {' and to '.join(found.owners)}"
+        if len(found.owners) > 1:
+            return f"it is exclusive to {' and to '.join(found.owners)}, so that nobody gets it anew"
+        return f"{self._exclusive.range_of(found.owners[0], port)} is exclusive to {found.owners[0]}"
 
     def _decide(self, name: str) -> None:
         """Find out anew what counts for a namespace that is, or was, known."""

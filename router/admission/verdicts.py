@@ -17,6 +17,7 @@ class Reason(StrEnum):
     INVALID_PORT = "InvalidPort"
     PORT_RESERVED = "PortReserved"
     PORT_NOT_ALLOWED = "PortNotAllowed"
+    PORT_QUOTA_EXCEEDED = "PortQuotaExceeded"
     PORT_ALREADY_CLAIMED = "PortAlreadyClaimed"
     ADDRESS_NOT_ALLOWED = "AddressNotAllowed"
     ADDRESS_UNAVAILABLE = "AddressUnavailable"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ import structlog
 
 from router import __version__, logs
 from router.admission.places import Place
+from router.cli import port_policy
 from router.cli.external_names import look_up
 from router.cli.generations import generations
+from router.cli.health import liveness_of, tcp_health_port
 from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
 from router.cli.metrics import Protection, haproxy_metrics, protection
 from router.cli.own_addresses import machine_of, reached_by
@@ -34,7 +35,7 @@ from router.haproxy.standalone import StandaloneHaproxy
 from router.haproxy.talk.limits import ConnectionLimiter
 from router.model import Asker
 from router.objects.store import Store
-from router.observe.health import Health, alive
+from router.observe.health import Health
 from router.observe.http import METRICS, HttpServer, Page, health_page
 from router.observe.http_turn import HttpTurn
 from router.observe.metrics.api import ApiMetrics
@@ -121,7 +122,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     state = _state(settings, stack)
 
     makes: Makes = Tracing() if options.trace_changes else Untraced()
-    store = makes.store(cluster.sources if cluster is not None else frozenset({_files_input().SOURCE}))
+    store = makes.store(_sources(options, cluster))
     ours = generations(options, cluster, state.generations)
     haproxy = _haproxy(options, binary, state, settings, store.wake, ours.others)
     ours.announce(haproxy.listening, stack)
@@ -174,14 +175,14 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     pages: dict[str, Callable[[], Page]] = {"/metrics": lambda: Page(metrics.exposition(), METRICS), "/ports": table}
 
     def liveness() -> Health:
-        return _alive(controller, haproxy)
+        return liveness_of(controller, haproxy)
 
     pages |= {"/healthz": lambda: health_page(liveness()), "/readyz": lambda: health_page(readiness.now())}
     probes = probe_sockets((settings.alive_socket, liveness), (settings.ready_socket, readiness.now))
     stack.callback(probes.stop)
     probes.start()
     http, http_turn = _http(options, pages, protected, stack)
-    tcp_health = _tcp_health(options, settings, readiness, stack)
+    tcp_health = tcp_health_port(options, settings, readiness, stack)
     if template_dir is not None:
         from router.manifests.watching import DirectoryWatcher  # noqa: PLC0415 - as manifests are
 
@@ -279,6 +280,12 @@ def _for_files(haproxy: Haproxy, binary: HaproxyBinary, settings: RenderSettings
     )
 
 
+def _sources(options: RunSettings, cluster: Cluster | None) -> frozenset[str]:
+    """Give what a store must have had for it to be synced."""
+    followed = cluster.sources if cluster is not None else frozenset({_files_input().SOURCE})
+    return followed | port_policy.sources(options)
+
+
 def _source(  # noqa: PLR0913, PLR0917 - what both kinds need
     options: RunSettings,
     followed: Cluster | Path,
@@ -288,6 +295,7 @@ def _source(  # noqa: PLR0913, PLR0917 - what both kinds need
     makes: Makes,
 ) -> tuple[Source, Callable[[], Iterable[str]]]:
     """Give what keeps the store level, and what says why it cannot."""
+    port_policy.follow(options, store, metrics, stack)
     machine = machine_of(options)
     follow_tls_files(options, store, stack)
     if isinstance(followed, Path) or not options.router_pod_selector:
@@ -303,17 +311,6 @@ def _source(  # noqa: PLR0913, PLR0917 - what both kinds need
     return source, source.problems
 
 
-def _tcp_health(
-    options: RunSettings, settings: RenderSettings, readiness: Readiness, stack: ExitStack
-) -> TcpHealth | None:
-    if not options.tcp_health_port:
-        return None
-    port = TcpHealth(options.tcp_health_port, settings.ip_mode, settings.bind_addresses, lambda: readiness.now().ok)
-    stack.callback(port.stop)
-    port.start()
-    return port
-
-
 def _files_input() -> type[FilesInput]:
     # Not at the top: with an API server there are no manifests, nor YAML.
     from router.manifests.follow import FilesInput  # noqa: PLC0415 - the line above
@@ -326,16 +323,3 @@ def _connect(options: RunSettings) -> Cluster:
     from router.cli.cluster import Cluster  # noqa: PLC0415
 
     return Cluster.connect(options)
-
-
-def _alive(controller: Controller, haproxy: Haproxy) -> Health:
-    now_s = time.monotonic()
-    # One that runs in a container of its own has a probe of its own: ending the router would not help it.
-    answered_s = haproxy.last_answer_s if haproxy.is_child else now_s
-    return alive(
-        controller.snapshot,
-        turned_ago_s=now_s - controller.last_turn_s,
-        answered_ago_s=now_s - answered_s if answered_s is not None else None,
-        dead_threads=SUPERVISOR.problems,
-        failed_turns=controller.failed_turns,
-    )

@@ -14,6 +14,7 @@ import msgspec
 
 from router.admission import Admission, Outcome
 from router.admission.near_keys import LeftAlone, left_alone
+from router.cli import port_policy
 from router.cli.columns import columns, printable
 from router.cli.exits import NOT_ALL_ADMITTED, UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import PATHS, load_objects
@@ -67,7 +68,7 @@ Exit status:
 def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: Any) -> None:
     """Print a verdict for each Route."""
     options = ServingSettings(**values)
-    objects, problems = load_objects(paths, options.tls_files().first())
+    objects, problems = load_objects(paths, options.tls_files().first(), *port_policy.load(options))
     outcome = Admission(options.admission()).update(objects, objects.everything())
     with tempfile.TemporaryDirectory(prefix="tcp-router-check-", dir=_scratch()) as directory:
         settings = replace(options.render(), state_dir=Path(directory))

@@ -150,6 +150,7 @@ class Cluster:
             claims=None
             if options.claims == "off"
             else ClaimSettings(namespace=options.lease_namespace, required=options.claims == "required"),
+            reads_namespaces=options.reads_namespaces,
         )
         connection = Connection.open(settings)
         if not connection.is_verified:

@@ -86,6 +86,16 @@ ADMISSION = (
     option("--default-destination-ca", env="DEFAULT_DESTINATION_CA_PATH", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=None,
            show_default="in a pod its service-ca.crt",
            help="Those who sign the certificates of pods (PEM), for reencrypt Routes without destinationCACertificate. Read again when it changes."),
+    option("--namespace-policy/--no-namespace-policy", default=True,
+           help="Go by the annotations of Namespaces about the ports that these may have (docs/ports.md)."),
+    option("--namespace-ports", type=PortRangesType("none"), default=None, show_default="all of --ports",
+           help="Ports that a namespace may claim of which nothing else is said; none: only what is said."),
+    option("--namespace-max-ports", type=click.IntRange(0, MAX_PORT), default=None, show_default="any number",
+           help="How many ports a namespace may hold of which nothing else is said."),
+    option("--port-policy", type=click.Path(path_type=Path, dir_okay=False), default=None, show_default="none",
+           help="File that says the same as the annotations, by label selectors of namespaces, and wins; followed live."),
+    option("--enforce-policy-on-holders", is_flag=True,
+           help="Where a policy becomes tighter, take from holders, too, what it does not let them have."),
 )  # fmt: skip
 
 STATE_DIR = option("--state-dir", type=click.Path(path_type=Path, file_okay=False, readable=False), default="/var/lib/tcp-router",

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from router.admission import Admission
+from router.cli import port_policy
 from router.cli.columns import printable
 from router.cli.exits import UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import PATHS, load_objects
@@ -37,7 +38,7 @@ Exit status:
 def render(paths: tuple[Path, ...], **values: Any) -> None:
     """Print haproxy.cfg."""
     options = ServingSettings(**values)
-    objects, problems = load_objects(paths, options.tls_files().first())
+    objects, problems = load_objects(paths, options.tls_files().first(), *port_policy.load(options))
     outcome = Admission(options.admission()).update(objects, objects.everything())
     settings = options.render()
     model = everywhere(settings.addresses).fit(outcome.model)

@@ -50,6 +50,11 @@ class ServingSettings:
     check_interval: int
     default_certificate: Path | None
     default_destination_ca: Path | None
+    namespace_policy: bool
+    namespace_ports: PortRanges | None
+    namespace_max_ports: int | None
+    port_policy: Path | None
+    enforce_policy_on_holders: bool
 
     state_dir: Path
     template_dir: Path | None
@@ -90,6 +95,16 @@ class ServingSettings:
         """Whether the router listens on all addresses of its machine."""
         return not self.bind_addresses or any(ip_address(each).is_unspecified for each in self.bind_addresses)
 
+    @property
+    def has_policy(self) -> bool:
+        """Whether what is said of namespaces counts, by themselves or by a file."""
+        return self.namespace_policy or self.port_policy is not None
+
+    @property
+    def reads_namespaces(self) -> bool:
+        """Whether every Namespace that there is can be in the store: of manifests it is up to whoever writes them."""
+        return False
+
     def admission(self) -> AdmissionSettings:
         """Give what admission goes by; the router's own ports are reserved, whatever the options say."""
         _, http_port = self.http_address
@@ -120,6 +135,11 @@ class ServingSettings:
             own_ports=frozenset(own_ports),
             addresses=for_admission(addresses, self.bind_addresses, of_addresses, own_places),
             default_addresses=frozenset(self.address_default_allowed),
+            namespace_ports=self.namespace_ports,
+            namespace_max_ports=self.namespace_max_ports,
+            counts_namespace_annotations=self.namespace_policy,
+            must_know_namespaces=self.reads_namespaces,
+            enforces_policy_on_holders=self.enforce_policy_on_holders,
             defaults=RouteDefaults(
                 balance=self.balance,
                 timeout_tunnel_ms=self.default_tunnel_timeout,
@@ -248,6 +268,11 @@ class RunSettings(ServingSettings):
             return told | own if told is not None else None
 
         return Balancing(hostnames, addresses if self.load_balancer_ips else {}, of_nodes)
+
+    @property
+    def reads_namespaces(self) -> bool:
+        """Whether the API server is asked for Namespaces, of which it has one for whatever else it has."""
+        return self.manifests is None and self.has_policy
 
     @property
     def lease(self) -> str:

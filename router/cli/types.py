@@ -42,16 +42,24 @@ _MAX_SUBDOMAIN = 253
 
 
 class PortRangesType(click.ParamType[PortRanges]):
-    """Ports and ranges of them, such as ``1024-65535`` or ``80,443``."""
+    """Ports and ranges of them, such as ``1024-65535`` or ``80,443``.
+
+    Args:
+        empty: a word for the empty set.
+    """
 
     name = "ranges"
+
+    def __init__(self, empty: str = "") -> None:
+        self._empty = empty
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> PortRanges:
         """Read the text; anything else is a value already."""
         if isinstance(value, PortRanges):
             return value
+        text = str(value)
         try:
-            return PortRanges.parse(str(value))
+            return PortRanges.parse("" if text == self._empty else text)
         except SettingsError as error:
             self.fail(str(error), param, ctx)
 

@@ -14,22 +14,22 @@ from router.cluster.claims import ClaimSink, UntilRead
 from router.cluster.followed import Followed
 from router.cluster.handle import Handle
 from router.cluster.kinds import (
-    ENDPOINTS,
     NAMESPACES,
     PODS,
     PORT_CLAIMS,
     ROUTES,
     SERVICES,
-    SLICES,
     FollowedKind,
     Resource,
     services,
 )
+from router.cluster.namespaces import NamespaceReader, NamespaceSink, UnlessDenied
 from router.cluster.reflector import Pace, Reflector, Sink, WatchObserver
 from router.cluster.routers import RouterPods, UnlessAbsent, UnlessForbidden
 from router.cluster.scoped import Announcing, Scoped
 from router.cluster.shard import Shard
-from router.cluster.sinks import NamespaceSink, RouteSink
+from router.cluster.sinks import RouteSink
+from router.cluster.sources import KindState, endpoints_kind, follows_namespaces, source_name
 from router.kube.api import StoppableApi
 from router.objects.core import RouterPod
 from router.objects.route import Route
@@ -44,28 +44,12 @@ _FETCHING = 4
 """Threads that fetch: one publishes Routes, another may wait to do so, and two followers are asked at a time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KindState:
-    """How it stands with one kind, over all of its watches."""
-
-    is_synced: bool
-    """It was listed to its end, once."""
-    is_connected: bool
-    """The API server answered as it should when last asked."""
-    held: int
-    """Objects kept in memory."""
-    last_event_s: float | None
-    """When the server last sent something (``time.monotonic``)."""
-    problem: str
-    """Why it is not connected, for a user."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Watch:
     """One watch and its thread."""
 
     resource: Resource
-    reflector: Reflector
+    reflector: Reflector | NamespaceReader
     handle: Handle
     thread: OwnedThread
     source: str
@@ -122,14 +106,12 @@ class KubeInput:
         )
         for namespace in scopes:
             self._follow_routes(namespace)
-        self._namespaces = NamespaceSink(self._shard)
-        if settings.namespace_selector:
-            self._add(NAMESPACES, self._namespaces, Handle(), "", settings.namespace_selector)
+        self._namespaces = self._follow_namespaces(settings) if follows_namespaces(settings) else None
         self._router_pods: RouterPods | None = None
         if settings.router_pods is not None and machine is not None:
             self._router_pods = self._follow_routers(settings.router_pods, machine)
         self._claims = self._follow_claims(settings.claims) if settings.claims is not None else None
-        self._unknown = {watch.source for watch in self._watches if watch.resource in {ROUTES, NAMESPACES}}
+        self._unknown = {watch.source for watch in self._watches if self._is_first(watch.resource)}
         self._unlisted = {watch.source for watch in self._watches if watch.resource is SERVICES}
         self._does_without_routes = False
         self._sources_lock = threading.Lock()
@@ -192,8 +174,8 @@ class KubeInput:
         label_selector: str,
         observer: WatchObserver | None = None,
     ) -> Reflector:
-        source = _source(resource, namespace)
-        is_first = resource in {ROUTES, NAMESPACES}
+        source = source_name(resource, namespace)
+        is_first = self._is_first(resource)
         reflector = Reflector(
             self._api,
             resource,
@@ -207,12 +189,26 @@ class KubeInput:
         )
         target = (
             reflector.run
-            if is_first or resource in {PODS, PORT_CLAIMS}
+            if is_first or resource in {PODS, PORT_CLAIMS, NAMESPACES}
             else lambda: self._run_later(reflector, resource)
         )
+        self._own(resource, reflector, handle, source, target)
+        return reflector
+
+    def _own(
+        self,
+        resource: Resource,
+        reflector: Reflector | NamespaceReader,
+        handle: Handle,
+        source: str,
+        target: Callable[[], None],
+    ) -> None:
         thread = self._supervisor.own(f"watch {source}", target, ask_to_end=lambda: self._ask_to_end(handle))
         self._watches.append(_Watch(resource, reflector, handle, thread, source))
-        return reflector
+
+    def _is_first(self, resource: Resource) -> bool:
+        """Say whether it tells which Services are wanted, so that all else waits for it."""
+        return resource is ROUTES or (resource is NAMESPACES and bool(self._settings.namespace_selector))
 
     def _ask_to_end(self, handle: Handle) -> None:
         handle.stop()
@@ -249,7 +245,7 @@ class KubeInput:
         routes = {watch.source for watch in self._watches if watch.resource is ROUTES}
         claims = self._settings.claims
         if claims is not None and not claims.required:
-            routes.add(_source(PORT_CLAIMS, claims.namespace))
+            routes.add(source_name(PORT_CLAIMS, claims.namespace))
         if absent_s >= self._pace.absent_s and self._shard.has_asking_services and self._store.lacking <= routes:
             log.info("served without routes", reason=ROUTES.absent)
             self._does_without_routes = True
@@ -263,17 +259,42 @@ class KubeInput:
         return [watch for watch in self._watches if watch.resource not in optional or watch.reflector.is_listed]
 
     def _follow_routes(self, namespace: str) -> None:
-        source = _source(ROUTES, namespace)
+        source = source_name(ROUTES, namespace)
         observer = UnlessAbsent(
             self._observer, lambda: reflector.is_listed, lambda seconds: self._without_routes(source, seconds)
         )
         selector = self._settings.route_selector
         reflector = self._add(ROUTES, RouteSink(self._shard, namespace), Handle(), namespace, selector, observer)
 
+    def _follow_namespaces(self, settings: KubeSettings) -> NamespaceSink:
+        """Make the watch over namespaces, or what reads those that are named; without rights, nothing new is claimed in them."""
+        selects = bool(settings.namespace_selector)
+        handle, source = Handle(), source_name(NAMESPACES, "")
+        sink = NamespaceSink(self._store if settings.reads_namespaces else None, self._shard if selects else None)
+
+        def read() -> None:
+            self._store.mark_synced(source)
+
+        if selects or not settings.namespaces:
+            watched = UnlessDenied(self._observer, lambda: selects or reflector.is_listed, read)
+            reflector = self._add(NAMESPACES, sink, handle, "", settings.namespace_selector, watched)
+            return sink
+        reader = NamespaceReader(
+            self._api,
+            settings.namespaces,
+            sink,
+            handle=handle,
+            observer=self._observer,
+            pauses_s=self._pace.pauses_s,
+            read=read,
+        )
+        self._own(NAMESPACES, reader, handle, source, reader.run)
+        return sink
+
     def _follow_routers(self, pods: RouterPodSettings, machine: Callable[[], RouterPod]) -> RouterPods:
         """Make the watch over the routers' own pods; the store does not wait for it where that is in vain."""
         sink = RouterPods(self._store, pods.own_name, machine)
-        source = _source(PODS, pods.namespace)
+        source = source_name(PODS, pods.namespace)
 
         def give_up() -> None:
             sink.give_up()
@@ -286,7 +307,7 @@ class KubeInput:
     def _follow_claims(self, claims: ClaimSettings) -> ClaimSink:
         """Make the watch over PortClaims; the store waits for it, unless the API has no such kind and none is required."""
         sink, handle = ClaimSink(self._store), Handle()
-        source = _source(PORT_CLAIMS, claims.namespace)
+        source = source_name(PORT_CLAIMS, claims.namespace)
         observer = UntilRead(
             self._observer,
             sink,
@@ -314,7 +335,7 @@ class KubeInput:
     def _held(self, name: str) -> int:
         if name == ROUTES.name:
             return self._shard.held
-        if name == NAMESPACES.name:
+        if name == NAMESPACES.name and self._namespaces is not None:
             return self._namespaces.held
         if name == PODS.name and self._router_pods is not None:
             return self._router_pods.held
@@ -326,24 +347,3 @@ class KubeInput:
             for followed in members
             if followed.kind.resource.name == name
         )
-
-
-def sources_of(settings: KubeSettings) -> frozenset[str]:
-    """Give the names by which a store knows the watches: it is synced when each was listed."""
-    scopes = settings.namespaces or ("",)
-    names = {_source(each, scope) for each in (SERVICES, endpoints_kind(settings).resource) for scope in scopes}
-    names |= {_source(ROUTES, scope) for scope in scopes}
-    if settings.router_pods is not None:
-        names.add(_source(PODS, settings.router_pods.namespace))
-    if settings.claims is not None:
-        names.add(_source(PORT_CLAIMS, settings.claims.namespace))
-    return frozenset(names | ({NAMESPACES.name} if settings.namespace_selector else set()))
-
-
-def endpoints_kind(settings: KubeSettings) -> FollowedKind:
-    """Give the kind that Services' endpoints are read from."""
-    return ENDPOINTS if settings.endpoints == "endpoints" else SLICES
-
-
-def _source(resource: Resource, namespace: str) -> str:
-    return f"{resource.name} in {namespace}" if namespace else resource.name

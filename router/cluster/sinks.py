@@ -1,20 +1,14 @@
-"""What the watches over Routes and over namespaces bring, for the ``Shard``."""
+"""What the watches over Routes bring, for the ``Shard``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-import msgspec
-import structlog
-
-from router.cluster.decoding import Head, decode_head
 from router.cluster.kept import kept_route
 from router.cluster.shard import Shard
 from router.cluster.whole import WholeSink
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
-
-log = structlog.get_logger()
 
 
 class RouteSink(WholeSink[Route]):
@@ -36,49 +30,3 @@ class RouteSink(WholeSink[Route]):
     def delete(self, key: ObjectKey) -> None:
         """Take note that one is gone."""
         self._shard.delete(Route, key)
-
-
-class NamespaceSink:
-    """The sink of the watch over namespaces that have the label."""
-
-    def __init__(self, shard: Shard) -> None:
-        self._shard = shard
-        self._names: set[str] = set()
-        self._listed: set[str] = set()
-
-    @property
-    def held(self) -> int:
-        """How many namespaces are selected."""
-        return len(self._names)
-
-    def begin_list(self) -> None:
-        """Begin to list."""
-        self._listed = set()
-
-    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
-        """Take namespaces of the list."""
-        self._listed.update(_names(items))
-
-    def leave_out(self, key: ObjectKey) -> None:
-        """Take no namespace of this name for one of the list."""
-        self._listed.discard(key.name)
-
-    def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
-        """Take what was listed for all that there is."""
-        self._names = self._listed
-        self._shard.select(frozenset(self._names))
-
-    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
-        """Take a namespace that gained the label, or (None) lost it or is gone."""
-        name = head.metadata.name
-        if (raw is not None) != (name in self._names):
-            self._names = self._names | {name} if raw is not None else self._names - {name}
-            self._shard.select(frozenset(self._names))
-
-
-def _names(items: Iterable[msgspec.Raw]) -> Iterable[str]:
-    for raw in items:
-        try:
-            yield decode_head(raw).metadata.name
-        except msgspec.DecodeError as error:
-            log.warning("object not decoded", kind="namespaces", problem=f"metadata: {error}")

@@ -23,8 +23,21 @@ def matcher(selector: str) -> Matcher:
 
     A selector that cannot be read selects nothing: the API server refuses it too, and says so where Routes are listed.
     """
-    parts = [_part(part.strip()) for part in _COMMA_OUTSIDE.split(selector)] if selector.strip() else []
+    parts = [part or _nothing for part in _parts(selector)]
     return lambda labels: all(part(labels) for part in parts)
+
+
+def is_selector(text: str) -> bool:
+    """Say whether ``matcher`` can read a selector; it does not compare numbers."""
+    return all(_parts(text))
+
+
+def _parts(selector: str) -> list[Matcher | None]:
+    return [_part(part.strip()) for part in _COMMA_OUTSIDE.split(selector)] if selector.strip() else []
+
+
+def _nothing(_labels: Labels) -> bool:
+    return False
 
 
 def as_selector(selector: str) -> LabelSelector | None:
@@ -47,7 +60,7 @@ def as_selector(selector: str) -> LabelSelector | None:
     return LabelSelector(labels or None, tuple(requirements) or None)
 
 
-def _part(text: str) -> Matcher:
+def _part(text: str) -> Matcher | None:
     if match := _SET.fullmatch(text):
         key, values, is_in = match[1], frozenset(value.strip() for value in match[3].split(",")), match[2] == "in"
         return lambda labels: (labels.get(key) in values) is is_in
@@ -57,4 +70,4 @@ def _part(text: str) -> Matcher:
     if match := _EXISTS.fullmatch(text):
         key, is_wanted = match[2], not match[1]
         return lambda labels: (key in labels) is is_wanted
-    return lambda _labels: False
+    return None

@@ -97,7 +97,7 @@ def without(outcome: Outcome, refusals: Asides) -> Outcome:
         verdicts[key] = replace(
             verdicts[key], reason=refusal.reason, message=refusal.message, warnings=(), set_aside=True
         )
-    return Outcome(Model(tuple(routes), shared), verdicts)
+    return replace(outcome, model=Model(tuple(routes), shared), verdicts=verdicts)
 
 
 def _without_routes(outcome: Outcome, refused: Mapping[Asker, Aside]) -> Outcome:
@@ -117,7 +117,7 @@ def _without_routes(outcome: Outcome, refused: Mapping[Asker, Aside]) -> Outcome
             verdicts[key] = replace(
                 verdict, reason=refusal.reason, message=refusal.message, warnings=(), set_aside=True
             )
-    return Outcome(Model(tuple(routes), shared), replaced(outcome.verdicts, verdicts))
+    return replace(outcome, model=Model(tuple(routes), shared), verdicts=replaced(outcome.verdicts, verdicts))
 
 
 def _without_host(

@@ -100,6 +100,15 @@ class Metrics:
         gauge = Gauge("tcp_router_input_problems", "Manifests or objects that cannot be used.", registry=self.registry)
         gauge.set_function(problems)
 
+    def show_port_policy(self, problem: Callable[[], str]) -> None:
+        """Show from now on whether the file about namespaces counts as it is, as ``problem`` says at each scrape."""
+        gauge = Gauge(
+            "tcp_router_port_policy_taken_up",
+            "1 while the file of --port-policy counts as it is on disk.",
+            registry=self.registry,
+        )
+        gauge.set_function(lambda: not problem())
+
     def compare_versions(self, differ: Callable[[], bool]) -> None:
         """Show from now on whether the HAProxy that runs is of another version than the one that judges."""
         gauge = Gauge(

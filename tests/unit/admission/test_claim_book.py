@@ -11,17 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.admission.address_use import AddressUse
-from router.admission.claim_book import ClaimBook, ClaimOutcome
+from router.admission.claim_book import ClaimBook
+from router.admission.claim_outcome import ClaimOutcome
 from router.admission.claims import Claim
 from router.admission.ledger import Ledger
 from router.admission.lines import Lines
 from router.admission.options import sni_port_options
 from router.admission.places import Place
+from router.admission.policy import Policies
 from router.admission.verdicts import Reason, Rejection
 from router.model import Asker, PortOptions
 from router.objects.portclaim import ClaimHolder, PortClaim
 from router.settings import RouteDefaults
-from tests.unit.admission.builders import NAMESPACE, asker, port_claim
+from tests.unit.admission.builders import NAMESPACE, SETTINGS, asker, port_claim
 
 SNI = sni_port_options(RouteDefaults())
 OTHER = PortOptions(timeout_client_ms=1, maxconn=None, tcp_keepalive=True, accept_proxy=False)
@@ -115,13 +117,22 @@ def book_of(
     sni_port: int = 8443,
     ledger: Ledger | None = None,
     served: Mapping[Place, Asker] | None = None,
+    policies: Policies | None = None,
     *,
     owns_domains: bool = True,
 ) -> ClaimBook:
     """Make a book."""
     ledger = ledger or Ledger("tcp-router", OVERLAPPING)
+    policies = policies or Policies(SETTINGS)
     return ClaimBook(
-        sni_port, SNI, ledger, served or {}, owns_domains=owns_domains, overlapping=OVERLAPPING, address_use=ADDRESS_USE
+        sni_port,
+        SNI,
+        ledger,
+        served or {},
+        policies,
+        owns_domains=owns_domains,
+        overlapping=OVERLAPPING,
+        address_use=ADDRESS_USE,
     )
 
 
@@ -181,7 +192,7 @@ def test_after_any_changes_it_is_the_book_written_anew(
         assert now == {route: anew.outcome(route) for route in KEYS}
         assert {route for route in KEYS if now[route] != outcomes.get(route, ClaimOutcome())} <= named
         outcomes = now
-        lines = Lines(ledger, before, OVERLAPPING, ADDRESS_USE)
+        lines = Lines(ledger, before, Policies(SETTINGS), OVERLAPPING, ADDRESS_USE)
         assert who_is_reached(book) == by_the_queue(current.values(), lines, sni_port, owns_domains=owns_domains)
         assert book.served() == anew.served()
 
@@ -199,7 +210,7 @@ def by_the_queue(
     lost_port: set[Asker] = set()
     everybody = list(claims)
     for port in {each.port for each in everybody if each.port is not None}:
-        line, barred = lines.of_port(port, [each for each in everybody if each.port == port])
+        line, barred, _ = lines.of_port(port, [each for each in everybody if each.port == port])
         lost_port |= barred.keys()
         queue = sorted(line, key=lambda each: each.port_order)
         of_port: list[Claim] = []

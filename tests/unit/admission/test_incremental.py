@@ -16,6 +16,7 @@ from router.objects.credential import DEFAULTS, Credential
 from router.objects.discovery import EndpointPort, EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.namespace import Namespace, PolicyRule, PortPolicy
 from router.objects.portclaim import ClaimHolder, PortClaim
 from router.objects.published import PortNote
 from router.objects.resolved import ResolvedName
@@ -37,6 +38,7 @@ from tests.unit.admission.builders import (
     route,
     service,
 )
+from tests.unit.admission.test_policy import namespace
 
 NAMES = st.sampled_from("abcd")
 SERVICE_NAMES = st.sampled_from(["x", "y", "z"])
@@ -202,6 +204,22 @@ CREDENTIALS = st.builds(
     st.sampled_from(["", "nonsense", _MADE.pem, _OTHER.pem]),
 )
 ASKER_NOTES = st.builds(AskerNote.about, st.builds(asker, NAMES), st.sampled_from(["NetworkPolicyMayBlock: a", "b"]))
+NAMESPACES = st.builds(
+    lambda said: namespace(NAMESPACE, None, **said),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "tcp_ports": st.sampled_from(["7000", "none", "7000-7002", "x"]),
+            "tcp_ports_exclusive": st.sampled_from(["7000", "7001"]),
+            "tcp_ports_max": st.sampled_from(["0", "1", "2"]),
+        },
+    ),
+)
+POLICIES = st.builds(
+    PortPolicy,
+    rules=st.sampled_from([(), (PolicyRule(selector="", exclusive=PortRanges.of(7001), max_ports=1),)]),
+    counts_annotations=st.booleans(),
+)
 Change = KubernetesObject | tuple[type[KubernetesObject], str]
 DELETIONS = st.one_of(
     st.tuples(st.just(Route), NAMES),
@@ -213,6 +231,7 @@ DELETIONS = st.one_of(
     st.tuples(st.just(AskerNote), NAMES),
     st.tuples(st.just(RouterPod), st.sampled_from(["router-1", "router-2"])),
     st.tuples(st.just(Credential), st.just(DEFAULTS.name)),
+    st.tuples(st.just(Namespace), st.just(NAMESPACE)),
 )
 # Several changes at a time, as the controller takes them.
 BATCHES = st.lists(
@@ -228,6 +247,8 @@ BATCHES = st.lists(
         | NOTES
         | CREDENTIALS
         | ASKER_NOTES
+        | NAMESPACES
+        | POLICIES
         | DELETIONS,
         min_size=1,
         max_size=4,
@@ -241,8 +262,8 @@ def apply(store: Store, changes: list[Change]) -> Changes:
     for change in changes:
         if isinstance(change, tuple):
             kind, name = change
-            namespace = {PortClaim: "openshift-ingress", PortNote: "", Credential: ""}.get(kind, NAMESPACE)
-            store.delete(kind, ObjectKey(namespace, name))
+            where = {PortClaim: "openshift-ingress", PortNote: "", Credential: "", Namespace: ""}.get(kind, NAMESPACE)
+            store.delete(kind, ObjectKey(where, name))
         else:
             store.put(change)
     return store.take()[0]

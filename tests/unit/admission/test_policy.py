@@ -110,7 +110,8 @@ def test_where_exclusive_ranges_meet_nobody_gets_anything() -> None:
     policies = policies_of(namespace("a", tcp_ports_exclusive="10-20"), namespace("b", tcp_ports_exclusive="18-30"))
     for name in ("a", "b", "c"):
         assert policies.refusal(name, 18) == (
-            f"port 18 is not allowed to namespace {name}: 18-20 is exclusive to namespace a and to namespace b"
+            f"port 18 is not allowed to namespace {name}: "
+            "it is exclusive to namespace a and to namespace b, so that nobody gets it anew"
         )
     assert policies.allows("a", 17)
     assert policies.allows("b", 21)

@@ -1,0 +1,61 @@
+"""What an API server is followed for: the names of the watches, by which the store waits for them, and how it stands with a kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from router.cluster.kinds import (
+    ENDPOINTS,
+    NAMESPACES,
+    PODS,
+    PORT_CLAIMS,
+    ROUTES,
+    SERVICES,
+    SLICES,
+    FollowedKind,
+    Resource,
+)
+from router.settings import KubeSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KindState:
+    """How it stands with one kind, over all of its watches."""
+
+    is_synced: bool
+    """It was listed to its end, once."""
+    is_connected: bool
+    """The API server answered as it should when last asked."""
+    held: int
+    """Objects kept in memory."""
+    last_event_s: float | None
+    """When the server last sent something (``time.monotonic``)."""
+    problem: str
+    """Why it is not connected, for a user."""
+
+
+def sources_of(settings: KubeSettings) -> frozenset[str]:
+    """Give the names by which a store knows the watches: it is synced when each was listed."""
+    scopes = settings.namespaces or ("",)
+    names = {source_name(each, scope) for each in (SERVICES, endpoints_kind(settings).resource) for scope in scopes}
+    names |= {source_name(ROUTES, scope) for scope in scopes}
+    if settings.router_pods is not None:
+        names.add(source_name(PODS, settings.router_pods.namespace))
+    if settings.claims is not None:
+        names.add(source_name(PORT_CLAIMS, settings.claims.namespace))
+    return frozenset(names | ({NAMESPACES.name} if follows_namespaces(settings) else set()))
+
+
+def follows_namespaces(settings: KubeSettings) -> bool:
+    """Say whether namespaces are read at all: for their labels, or for what their admins say."""
+    return bool(settings.namespace_selector) or settings.reads_namespaces
+
+
+def endpoints_kind(settings: KubeSettings) -> FollowedKind:
+    """Give the kind that Services' endpoints are read from."""
+    return ENDPOINTS if settings.endpoints == "endpoints" else SLICES
+
+
+def source_name(resource: Resource, namespace: str) -> str:
+    """Give the name of a watch."""
+    return f"{resource.name} in {namespace}" if namespace else resource.name
