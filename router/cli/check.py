@@ -150,7 +150,9 @@ def _table(rows: list[PortRow], router_name: str) -> str:
     lines = [("NAMESPACE", "NAME", "PORT", "HOST", "VERDICT", "REASON", "MESSAGE")]
     for row in rows:
         said = "; ".join(filter(None, (row.message, *row.warnings)))
-        port = f"{row.port or '-'} on {row.external_address}" if row.external_address else str(row.port or "-")
+        where = f" on {row.external_address}" if row.external_address else ""
+        # On a cluster the PortClaim decides which port is given.
+        port = f"{row.port or '-'}{where}{' (auto)' if row.auto and row.port else ''}"
         name = row.name if row.kind == ROUTE_KIND else " ".join(filter(None, (row.kind, row.name, row.section)))
         lines.append((row.namespace, name, port, row.host or "-", row.verdict, row.reason or "-", said))
     return columns(lines)

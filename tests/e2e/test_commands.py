@@ -206,6 +206,31 @@ def test_check_of_a_service_that_asks(tmp_path: Path) -> None:
     )
 
 
+def test_check_of_who_asks_for_any_port(tmp_path: Path) -> None:
+    """With the ports that the router gives: which one it would be, marked; without them and for a range that cannot be, why not."""
+    prefix = "haproxy.router.openshift.io/"
+    asks = {f"{prefix}router-name": "tcp-router", f"{prefix}external-tcp-port": "pg=auto metrics=6620"}
+    ports = [{"name": "pg", "port": 5432}, {"name": "metrics", "port": 9187}]
+    service = {
+        "kind": "Service",
+        "apiVersion": "v1",
+        "metadata": {"name": "db", "annotations": asks},
+        "spec": {"ports": ports},
+    }
+    folder = write_manifests(tmp_path / "manifests", service)
+    ended = invoke("check", "--auto-ports", "20000", folder)
+    assert ended.exit_code == 0
+    lines = [re.sub(" +", " ", line) for line in ended.stdout.splitlines()]
+    assert any(line.startswith("default Service db pg 20000 (auto) - admitted -") for line in lines)
+    assert any(line.startswith("default Service db metrics 6620 - admitted -") for line in lines)
+    ended = invoke("check", folder)
+    assert ended.exit_code == 1
+    assert "PortNotAllowed" in ended.stdout
+    ended = invoke("check", "--auto-ports", "20-1030", folder)
+    assert ended.exit_code == 2
+    assert "--auto-ports has the ports 20,21" in ended.stderr
+
+
 def test_check_of_routes_for_http_alone(tmp_path: Path) -> None:
     """Routes that give no sign of being for a router of this kind are no business of this one, and no failure."""
     plain = route("web", None)
