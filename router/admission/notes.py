@@ -12,7 +12,7 @@ from router.admission.verdicts import Verdict
 from router.model import Asker
 from router.objects.asker_note import AskerNote
 from router.objects.meta import ObjectKey
-from router.objects.published import PortNote
+from router.objects.portnote import PortNote
 from router.objects.store import Objects
 
 

@@ -15,7 +15,8 @@ from router.errors import ApiError, SettingsError
 from router.kube.connection import Connection
 from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
-from router.objects.published import PortNote, read_published
+from router.objects.portnote import PortNote
+from router.objects.published import read_published
 from router.objects.store import Store
 from router.status.publish_keeper import PublishKeeper
 from router.status.published import PublishRules, is_of_our_class

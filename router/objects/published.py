@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from router.objects.core import ServiceStatus
-from router.objects.meta import Fields, ObjectMeta, WholeObject
+from router.objects.meta import Fields
 from router.shapes import reader
 
 
@@ -28,7 +30,7 @@ class _PublishedSpec(Fields, frozen=True):
 
 
 class _OwnedPorts(msgspec.Struct, frozen=True):
-    ports: dict[str, msgspec.Raw] | None = msgspec.field(name="f:ports", default=None)
+    ports: dict[str, dict[str, msgspec.Raw]] | None = msgspec.field(name="f:ports", default=None)
 
 
 class _OwnedFields(msgspec.Struct, frozen=True):
@@ -43,10 +45,11 @@ class ManagedFields(msgspec.Struct, frozen=True):
     fields: _OwnedFields | None = msgspec.field(name="fieldsV1", default=None)
 
     @property
-    def ports(self) -> frozenset[str]:
-        """The keys of the entries of ``spec.ports`` of which it owns something."""
+    def ports(self) -> Mapping[str, frozenset[str]]:
+        """What it owns of entries of ``spec.ports``, by their keys: names of fields, as in ``f:targetPort``."""
         spec = self.fields.spec if self.fields is not None else None
-        return frozenset((spec.ports if spec is not None else None) or ())
+        owned = (spec.ports if spec is not None else None) or {}
+        return {key: frozenset(fields) for key, fields in owned.items()}
 
 
 class PublishedMeta(msgspec.Struct, frozen=True, rename="camel"):
@@ -86,21 +89,3 @@ class PublishedService(msgspec.Struct, frozen=True):
 
 read_published = reader(PublishedService)
 """Raises msgspec.DecodeError."""
-
-
-class PortNote(WholeObject, frozen=True):
-    """What there is to say to those who are served on a port, which is its name: no object of the API, but what the router found out by it."""
-
-    warning: str = ""
-    client_port: int | None = None
-    """The port that clients use, where it is another."""
-
-    @classmethod
-    def about(cls, port: int, warning: str = "", client_port: int | None = None) -> PortNote:
-        """Give the note about a port."""
-        return cls(ObjectMeta(name=str(port), namespace=""), warning, client_port)
-
-    @property
-    def port(self) -> int:
-        """The port."""
-        return int(self.metadata.name)

@@ -21,7 +21,7 @@ from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
 from router.objects.portclaim import PortClaim
 from router.objects.porter import TransportServerClaim
-from router.objects.published import PortNote
+from router.objects.portnote import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route
 from router.supervisor.bell import Bell

@@ -50,6 +50,9 @@ class Entry:
 
     port: int
     node_port: int | None = None
+    is_named: bool = True
+    has_target: bool = True
+    """Whether it has name and target port, which somebody else may have taken over."""
 
     @property
     def name(self) -> str:
@@ -58,8 +61,14 @@ class Entry:
 
     def as_json(self) -> dict[str, Any]:
         """Give it for the body."""
-        entry = {"name": self.name, "port": self.port, "protocol": _TCP, "targetPort": self.port}
-        return entry if self.node_port is None else {**entry, "nodePort": self.node_port}
+        said = {
+            "name": self.name if self.is_named else None,
+            "port": self.port,
+            "protocol": _TCP,
+            "targetPort": self.port if self.has_target else None,
+            "nodePort": self.node_port,
+        }
+        return {key: value for key, value in said.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,7 @@ def decide(
         else:
             entries[port] = Entry(port) if port in refused else entry
             room = room - 1 if room is not None else None
-    kept = _kept(entries, there)
+    kept = _kept({**there.handed_on(entries), **entries}, there)
     fresh = frozenset(port for port, entry in kept.items() if not there.has(entry))
     return Decision(
         entries=tuple(kept[port] for port in sorted(kept)),
@@ -172,8 +181,8 @@ class _There:
     ports: tuple[PublishedPort, ...]
     by_port: Mapping[int, PublishedPort]
     """Of TCP."""
-    managers: Mapping[int, tuple[str, ...]]
-    """Who owns something of the entry of a TCP port beside us."""
+    managers: Mapping[int, Mapping[str, frozenset[str]]]
+    """Who owns what of the entry of a TCP port beside us."""
     owned: frozenset[int]
     """TCP ports of the entries of which we own something."""
 
@@ -181,18 +190,17 @@ class _There:
     def of(cls, service: PublishedService, manager: str) -> _There:
         ports = service.spec.ports or ()
         by_port = {each.port: each for each in ports if each.protocol == _TCP}
-        managers: dict[int, list[str]] = {}
+        managers: dict[int, dict[str, frozenset[str]]] = {}
         owned: set[int] = set()
         for managed in service.metadata.managed_fields or ():
-            numbers = [number for key in managed.ports if (number := _tcp_port(key)) in by_port]
+            of_port = {number: fields for key, fields in managed.ports.items() if (number := _tcp_port(key)) in by_port}
             if managed.manager == manager and managed.operation == "Apply":
-                owned.update(numbers)
-            else:
-                for number in numbers:
-                    managers.setdefault(number, []).append(managed.manager)
-        return cls(
-            ports, by_port, {port: tuple(sorted(set(names))) for port, names in managers.items()}, frozenset(owned)
-        )
+                owned.update(of_port)
+                continue
+            for number, fields in of_port.items():
+                theirs = managers.setdefault(number, {})
+                theirs[managed.manager] = theirs.get(managed.manager, frozenset()) | fields
+        return cls(ports, by_port, managers, frozenset(owned))
 
     @property
     def others(self) -> int:
@@ -206,6 +214,18 @@ class _There:
     def is_anothers(self, port: int) -> bool:
         """Whether somebody else has something of the entry of a port; one of which nobody is known is not ours, either."""
         return port in self.by_port and (port in self.managers or port not in self.owned)
+
+    def handed_on(self, entries: Mapping[int, Entry]) -> Mapping[int, Entry]:
+        """Give the entries of ours of which somebody else took over a part, as a hand that edits does.
+
+        Without us they would lack what makes them an entry, and the API server would refuse all that is applied with it.
+        """
+        handed: dict[int, Entry] = {}
+        for port in self.owned - entries.keys():
+            theirs = frozenset[str]().union(*self.managers.get(port, {}).values())
+            if theirs and not {"f:port", "f:protocol"} <= theirs:
+                handed[port] = Entry(port, is_named="f:name" not in theirs, has_target="f:targetPort" not in theirs)
+        return handed
 
     def gave_away(self, port: int) -> bool:
         """Whether the API server gave another entry of ours the node port of this number."""
@@ -223,11 +243,13 @@ class _There:
     def has(self, entry: Entry) -> bool:
         """Whether we own an entry, and it is as it shall be."""
         found = self.by_port.get(entry.port)
+        if not (entry.is_named and entry.has_target):
+            return True
         return found is not None and entry.port in self.owned and _is_as(found, entry)
 
     def whose(self, port: PublishedPort) -> str:
         """Name an entry, and who has it."""
-        names = self.managers.get(port.port, ()) if port.protocol == _TCP else ()
+        names = sorted(self.managers.get(port.port, ())) if port.protocol == _TCP else ()
         return f"{port.name or port.port} ({', '.join(names)})" if names else f"{port.name or port.port}"
 
 

@@ -18,7 +18,8 @@ import structlog
 from router.errors import ApiConflict, ApiDenied, ApiError, ApiForbidden, ApiInvalid, ApiNotFound
 from router.kube.api import Api
 from router.objects.meta import ObjectKey
-from router.objects.published import PortNote, PublishedService, read_published
+from router.objects.portnote import PortNote
+from router.objects.published import PublishedService, read_published
 from router.status.leading import IDLE_S, LeadingWriter
 from router.status.pacing import TokenBucket
 from router.status.published import Decision, PublishRules, body_of, decide

@@ -11,7 +11,8 @@ import pytest
 
 from router.kube.connection import Connection
 from router.objects.meta import ObjectKey
-from router.objects.published import PortNote, read_published
+from router.objects.portnote import PortNote
+from router.objects.published import read_published
 from router.settings import KubeSettings, PortRanges
 from router.status.published import PublishRules
 from router.status.publisher import Publisher

@@ -18,7 +18,7 @@ from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.namespace import Namespace, PolicyRule, PortPolicy
 from router.objects.portclaim import ClaimHolder, PortClaim
-from router.objects.published import PortNote
+from router.objects.portnote import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route, RouteTarget, RouteTLS
 from router.objects.store import Changes, Store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from router.admission import Admission, Verdict
-from router.objects.published import PortNote
+from router.objects.portnote import PortNote
 from router.objects.store import Store
 from tests.unit.admission.builders import SETTINGS, route, service
 

@@ -29,13 +29,20 @@ def tcp(port: int, **more: Any) -> Object:
 SNI = {"name": "sni", "port": 8443, "protocol": "TCP", "targetPort": 8443}
 
 
-def front(*entries: Object, owners: Mapping[int, tuple[str, ...]] | None = None, **spec: Any) -> PublishedService:
-    """Make the Service; entries are kubectl's, where ``owners`` does not say otherwise by their ports."""
+def front(
+    *entries: Object,
+    owners: Mapping[int, tuple[str, ...]] | None = None,
+    owner_of_parts: Mapping[str, tuple[str, ...]] | None = None,
+    **spec: Any,
+) -> PublishedService:
+    """Make the Service; entries are kubectl's, where ``owners`` does not say otherwise by their ports, and whole ones but for those of some."""
     owned: dict[str, Object] = {}
     for entry in entries:
         for owner in (owners or {}).get(entry["port"], (OTHER,)):
             key = f'k:{{"port":{entry["port"]},"protocol":"{entry["protocol"]}"}}'
-            owned.setdefault(owner, {})[key] = {".": {}, "f:port": {}}
+            fields = (".", "f:name", "f:port", "f:protocol", "f:targetPort")
+            partly = (owner_of_parts or {}).get(owner, fields)
+            owned.setdefault(owner, {})[key] = {field: {} for field in partly}
     managed = [
         {
             "manager": owner,
@@ -121,6 +128,25 @@ def test_what_another_changed_of_ours_is_given_up() -> None:
     decision = decide({20000}, service, RULES)
     assert (decision.entries, decision.is_level) == ((), False)
     assert decision.left_out == {20000: "its entry tcp-20000 (kubectl) leads to another port"}
+
+
+@pytest.mark.parametrize("served", [{20000, 20001}, {20001}])
+def test_what_a_hand_edited_stays_an_entry(served: set[int]) -> None:
+    """Who edits owns what is other by it alone; the rest of the entry is kept, for without it nothing at all could be applied."""
+    entry = {**tcp(20000), "targetPort": 80}
+    service = front(SNI, entry, owners={20000: (OURS, "editor")}, owner_of_parts={"editor": ("f:targetPort",)})
+    decision = decide(served, service, RULES)
+    assert decision.entries == (Entry(20000, has_target=False), Entry(20001))
+    assert json.loads(body_of(service, decision.entries))["spec"]["ports"][0] == {
+        "name": "tcp-20000", "port": 20000, "protocol": "TCP"
+    }  # fmt: skip
+    assert set(decision.fresh) == {20001}
+    assert set(decision.left_out) == served - {20001}
+    renamed = front(
+        SNI, {**tcp(20000), "name": "mine"}, owners={20000: (OURS, "editor")}, owner_of_parts={"editor": ("f:name",)}
+    )
+    assert decide(set(), renamed, RULES).entries == (Entry(20000, is_named=False),)
+    assert decide(set(), renamed, RULES).is_level
 
 
 @pytest.mark.parametrize(
