@@ -9,7 +9,7 @@ from router.admission import Outcome
 from router.admission.verdicts import Reason
 from router.model import Asker, RouteSection, Spot
 from router.ordered import differences
-from router.reconcile.set_aside import Aside, Asides, Ask, ask_for, ask_of
+from router.reconcile.set_aside import Aside, Asides, Ask, Former, ask_for, ask_of, may_stay
 from router.supervisor.backoff import Backoff
 
 _HURRIED_PAUSE_S = 0.05
@@ -50,13 +50,16 @@ class _Entry:
     retry_s: float
     ask: Ask | None = None
     on_trial: bool = False
+    former: RouteSection | None = None
+    """What is served of it meanwhile."""
 
 
 class SetAside:
     """What is set aside, and when each is tried again.
 
     A refused Route is tried again when it asks for something else, and after pauses that grow. So that nobody can have HAProxy
-    asked again and again, each namespace has an allowance of refusals: when it is used up, what is new there, or changed, waits.
+    asked again and again, each namespace has an allowance of refusals: when it is used up, what is new there, or changed, waits; what is
+    served already is served as it was, if that lets nobody in whom it shall keep out.
     A port that could not be bound is tried again as soon as a look says that it is free; where HAProxy refuses it all the same,
     after pauses that grow, because a load that fails costs all.
 
@@ -90,9 +93,11 @@ class SetAside:
 
     def in_force(self) -> Asides:
         """Give what is to be left out now: everything set aside that is not on trial."""
+        waiting = {key: entry for key, entry in self._routes.items() if not entry.on_trial}
         return Asides(
-            {key: entry.refusal for key, entry in self._routes.items() if not entry.on_trial},
+            {key: entry.refusal for key, entry in waiting.items() if entry.former is None},
             {port: entry.refusal for port, entry in self._ports.items() if not entry.on_trial},
+            {key: Former(entry.former, entry.refusal.message) for key, entry in waiting.items() if entry.former},
         )
 
     def add(self, refusals: Asides, tried: Outcome, now_s: float) -> Asides:
@@ -156,12 +161,14 @@ class SetAside:
             free_s = self._free_s(key.namespace)
             if ask != entry.ask and not entry.on_trial:
                 entry.ask, entry.backoff, entry.retry_s = ask, Backoff(*self._refused_pauses_s), now_s
+            if entry.former is not None and not may_stay(entry.former, ask.section):
+                entry.former = None
             entry.on_trial = entry.on_trial or max(entry.retry_s, free_s) <= now_s
             entry.retry_s = max(entry.retry_s, free_s)
-        for key, ask in self._unproven(wanted, served, now_s):
-            self._routes[key] = _Entry(
-                self._waits(key), Backoff(*self._refused_pauses_s), self._free_s(key.namespace), ask
-            )
+        for key, ask, there in self._unproven(wanted, served, now_s):
+            former = there if there is not None and may_stay(there, ask.section) else None
+            backoff, free_s = Backoff(*self._refused_pauses_s), self._free_s(key.namespace)
+            self._routes[key] = _Entry(self._waits(key), backoff, free_s, ask, former=former)
         for port in self._ports.keys() - at_spots:
             del self._ports[port]
         return self._review_ports(look, now_s)
@@ -193,8 +200,10 @@ class SetAside:
         allowance = self._allowances.get(namespace)
         return allowance.free_s() if allowance is not None else float("-inf")
 
-    def _unproven(self, wanted: Outcome, served: tuple[RouteSection, ...], now_s: float) -> Iterator[tuple[Asker, Ask]]:
-        """Give what is new, or asks for something else, where the allowance is used up."""
+    def _unproven(
+        self, wanted: Outcome, served: tuple[RouteSection, ...], now_s: float
+    ) -> Iterator[tuple[Asker, Ask, RouteSection | None]]:
+        """Give what is new, or asks for something else, where the allowance is used up; with what is served of it."""
         waiting = {name for name, each in self._allowances.items() if each.free_s() > now_s}
         if not waiting:
             return
@@ -205,7 +214,7 @@ class SetAside:
             if section.namespace in waiting and key not in self._routes:
                 ask, there = ask_for(section, wanted), former.get(key)
                 if there is None or ask != ask_for(there, wanted):
-                    yield key, ask
+                    yield key, ask, there
 
     def _waits(self, key: Asker) -> Aside:
         at_once, every_s = self._allowance

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from router.admission import Outcome, Verdict
@@ -26,14 +26,24 @@ class Aside:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """What is served of a Route in the place of what it asks for now, and why."""
+
+    section: RouteSection
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Asides:
     """What is set aside: whole Routes, and ports (a dedicated port costs its Route, a shared one those that need it)."""
 
     routes: Mapping[Asker, Aside]
     ports: Mapping[Spot, Aside]
+    former: Mapping[Asker, Former] = field(default_factory=dict)
+    """Routes that are served as they were before."""
 
     def __bool__(self) -> bool:
-        return bool(self.routes or self.ports)
+        return bool(self.routes or self.ports or self.former)
 
     def all(self) -> Iterator[Aside]:
         """Give every refusal, those of Routes first."""
@@ -76,7 +86,9 @@ def without(outcome: Outcome, refusals: Asides) -> Outcome:
 
     A Route that is set aside keeps its claim, because claims follow from the objects alone (docs/admission.md).
     """
-    if not refusals:
+    if refusals.former:
+        outcome = _as_before(outcome, refusals.former)
+    if not (refusals.routes or refusals.ports):
         return outcome
     if not refusals.ports:
         return _without_routes(outcome, refusals.routes)
@@ -98,6 +110,32 @@ def without(outcome: Outcome, refusals: Asides) -> Outcome:
             verdicts[key], reason=refusal.reason, message=refusal.message, warnings=(), set_aside=True
         )
     return replace(outcome, model=Model(tuple(routes), shared), verdicts=verdicts)
+
+
+def may_stay(former: RouteSection, current: RouteSection) -> bool:
+    """Say whether a Route may be served for a while as it was, though it asks for something else: at the same place, and to nobody more."""
+
+    def bounds(section: RouteSection) -> tuple[object, ...]:
+        frontend, backend = section.frontend, section.backend
+        at = (frontend.spot, frontend.tls, frontend.options.accept_proxy) if frontend is not None else None
+        return at, backend.allowlist, backend.connection_limit, backend.tls
+
+    return bounds(former) == bounds(current)
+
+
+def _as_before(outcome: Outcome, former: Mapping[Asker, Former]) -> Outcome:
+    """Give the outcome with these Routes as they were, but for their endpoints."""
+    routes = list(outcome.model.routes)
+    verdicts: dict[Asker, Verdict] = {}
+    for key, each in former.items():
+        place = bisect_left(routes, key, key=asker_of)
+        if routes[place : place + 1] and routes[place].asker == key:
+            servers = routes[place].backend.servers
+            routes[place] = replace(each.section, backend=replace(each.section.backend, servers=servers))
+            warnings = (*outcome.verdicts[key].warnings, f"this is served as it was before: {each.message}")
+            verdicts[key] = replace(outcome.verdicts[key], warnings=warnings)
+    model = replace(outcome.model, routes=tuple(routes))
+    return replace(outcome, model=model, verdicts=replaced(outcome.verdicts, verdicts))
 
 
 def _without_routes(outcome: Outcome, refused: Mapping[Asker, Aside]) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
 from router.model import Asker, Model, RouteSection, Spot
 from router.reconcile.retries import Allowance, SetAside
-from router.reconcile.set_aside import Aside, Asides
+from router.reconcile.set_aside import Aside, Asides, without
 from router.supervisor.backoff import Backoff
 from tests.support.models import section, server
 
@@ -127,14 +128,47 @@ def test_new_routes_of_a_namespace_that_was_refused_too_often_wait_together() ->
     )
     aside.review(wanted, served, frozenset(), nothing_taken, now_s=101)
     kept_out = aside.in_force().routes
-    assert {key.name for key in kept_out} == {"db", "new", "touched"}
+    assert {key.name for key in kept_out} == {"db", "new"}
     assert "namespace team again and again" in kept_out[Asker.route("team", "new")].message
+    ((touched, former),) = aside.in_force().former.items()
+    assert (touched.name, former.section) == ("touched", served[1])
+    assert former.message == kept_out[Asker.route("team", "new")].message
     assert aside.due_s() == 110
     aside.review(wanted, served, frozenset(), nothing_taken, now_s=110)
     assert not aside.in_force()
     aside.acquit()
     aside.review(wanted, wanted.model.routes, frozenset(), nothing_taken, now_s=111)
     assert not aside
+
+
+@pytest.mark.parametrize(
+    ("edited", "stays"),
+    [
+        pytest.param({"balance": "source", "timeout_connect_ms": 1}, True, id="other options"),
+        pytest.param({"allowlist": ("10.0.0.1",)}, False, id="fewer may connect"),
+    ],
+)
+def test_what_is_served_stays_as_it_was_while_it_waits(edited: dict[str, Any], stays: bool) -> None:  # noqa: FBT001 - of a table
+    """With the endpoints that it has now, and a warning; but not where it would let in whom it shall keep out, nor at another port."""
+    aside = SetAside((5, 300), 2, (1, 10))
+    aside.add(Asides({KEY: NO}, {}), DB, now_s=100)
+    served = (section("db", 6620), section("web", 6621))
+    wanted = wanting(section("db", 6620), section("web", 6621, server(1), **edited))
+    aside.review(wanted, served, frozenset(), nothing_taken, now_s=101)
+    left = without(wanted, aside.in_force())
+    web = Asker.route("team", "web")
+    if not stays:
+        assert left.model.routes == ()
+        assert left.verdicts[web].set_aside
+        return
+    assert left.model.routes == (section("web", 6621, server(1)),)
+    assert left.verdicts[web].admitted
+    assert left.verdicts[web].warnings[0].startswith("this is served as it was before: HAProxy refused Routes")
+    moved = wanting(section("db", 6620), section("web", 6622, server(1), **edited))
+    aside.review(moved, left.model.routes, frozenset(), nothing_taken, now_s=102)
+    assert without(moved, aside.in_force()).model.routes == ()
+    aside.review(wanted, left.model.routes, frozenset(), nothing_taken, now_s=110)
+    assert without(wanted, aside.in_force()).model.routes[-1] == section("web", 6621, server(1), **edited)
 
 
 def test_new_templates_give_every_namespace_its_allowance_back() -> None:
