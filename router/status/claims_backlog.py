@@ -60,7 +60,7 @@ class ClaimsBacklog:
             self._is_open = True
             for works in self._by_place.values():
                 for key, work in works.items():
-                    self._queue.put(key, work, is_urgent=False)
+                    self._queue.put(key, work, is_urgent=_is_waited_for(work))
             for key, work in self._tellings.items():
                 self._queue.put(key, work, is_urgent=False)
 
@@ -118,7 +118,7 @@ class ClaimsBacklog:
         for key, work in current.items():
             # What is known to wait is not to be hastened by what changed nothing about it.
             if former.get(key) != work:
-                self._put(key, work, is_urgent=is_news)
+                self._put(key, work, is_urgent=is_news or _is_waited_for(work))
                 if isinstance(work, Create | Remake):
                     self._unwritten.setdefault(_object_of(work), set()).add(place)
         return settled
@@ -148,6 +148,11 @@ class ClaimsBacklog:
 def _key(work: Work) -> str:
     """Give what a piece of work is told from others by: what is to be done with one claim."""
     return f"check {work.name}" if isinstance(work, Check) else f"write {work.name}"
+
+
+def _is_waited_for(work: Work) -> bool:
+    """Say whether somebody is served only when this is done; all else only says what is so."""
+    return isinstance(work, Create | Remake) and work.is_proposed
 
 
 def _object_of(work: Create | Remake) -> _Whose:

@@ -10,6 +10,7 @@ from router.admission.places import SNI, Place
 from router.model import Asker
 from router.objects.portclaim import ClaimHolder, PortClaim
 from router.status.claim_work import NOW, Check, Create, Remake, Work, claim_name, stranger, telling, work_on
+from router.status.claims_backlog import ClaimsBacklog
 from tests.unit.admission.test_ledger import BILLING, DB, LATE, WEB, claim, ledger_of, reserved
 
 PLACE = Place(15432)
@@ -114,3 +115,16 @@ def test_what_is_told_of_a_reservation_that_nobody_reads() -> None:
     read = msgspec.structs.replace(told.claim, status=told.status)
     assert stranger(read, "tcp-router") is None
     assert stranger(claim(ledger="other"), "tcp-router") is None
+
+
+def test_who_is_served_only_by_its_claim_goes_first() -> None:
+    """Of thousands that are served already and only to be written: at a first start, and when a replica comes to lead."""
+    backlog = ClaimsBacklog()
+    served = {Place(port): (Create(f"tcp-router-{port}", Place(port), DB),) for port in range(1, 10)}
+    waits = Create("tcp-router-10", Place(10), WEB, is_proposed=True)
+    backlog.open()
+    backlog.note({**served, Place(10): (waits,)}, {})
+    assert backlog.pop(0.0) == ("write tcp-router-10", waits)
+    backlog.close()
+    backlog.open()
+    assert backlog.pop(0.0) == ("write tcp-router-10", waits)
