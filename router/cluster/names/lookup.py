@@ -67,6 +67,8 @@ class Lookup:
         self.family = family
         self.outcome: Outcome | None = None
         """What came of it; None until then."""
+        self.answered_by: Server | None = None
+        """Who said what came of it."""
         self.socket: socket.socket | None = None
         self.writes = False
         """The socket is waited for to be written."""
@@ -137,11 +139,7 @@ class Lookup:
                 self.socket.connect(server)
                 self.socket.send(wire)
         except OSError as error:
-            # Not at once the next one: servers that are all out of reach would be asked as fast as can be.
-            self._problem = error.strerror or type(error).__name__
-            self._place += 1
-            self._question = None
-            self.close()
+            self._next(error.strerror or type(error).__name__, now_s)
 
     def _go_on(self, now_s: float) -> None:
         if self.socket is None or self._question is None:
@@ -170,6 +168,7 @@ class Lookup:
         """Take what a server says of the name, or of its aliases."""
         self._ttl_s = min(self._ttl_s, reply.ttl_s)
         if not isinstance(reply, Elsewhere):
+            self.answered_by = self._servers[self._place % len(self._servers)]
             self._end(replace(reply, ttl_s=self._ttl_s))
             return
         self._aliases += 1
@@ -208,7 +207,7 @@ class Lookup:
         return message[:length] if length and len(message) >= length else None
 
     def _next(self, problem: str, now_s: float) -> None:
-        """Turn to the next server; after all of them a pause comes before the first is asked again."""
+        """Turn to the next server; after all of them a pause comes before the first is asked again, be they all out of reach."""
         self._problem = problem
         self._place += 1
         self._question = None
