@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+from collections.abc import Callable
+from typing import Any
 
 _WHILE_STARTING = 500_000
 """Containers that are new before the collector looks at them; 5,000 Routes make fewer."""
@@ -17,8 +19,17 @@ _OLDER_GENERATIONS = (20, 20)
 """How many looks at a younger generation go before one at the next older; Python's default is 10, and 10."""
 
 
+_ARENAS = 2
+"""Heaps of the C library: it makes eight for each core, and what is free in one is of no use to threads of another. One thread of ours runs at a time."""
+_OWN_MAPPING_BYTES = 256 * 1024
+"""What is larger is mapped for itself, and given back when it is freed: configurations and tables of thousands of Routes come and go. Left to itself the C library
+raises this to 32 MiB, and such things leave holes in its heaps."""
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # mallopt(3)
+
+
 def expect_many_objects() -> None:
     """Say that imports are done, and that everything there is will be read now."""
+    _keep_heaps_small()
     gc.freeze()
     gc.set_threshold(_WHILE_STARTING, *_OLDER_GENERATIONS)
 
@@ -30,13 +41,27 @@ def settle() -> None:
     _give_back()
 
 
+def _keep_heaps_small() -> None:
+    """Have glibc keep few heaps, and large things out of them (mallopt(3)); other C libraries have no such settings."""
+    if (mallopt := _of_glibc("mallopt", ctypes.c_int, ctypes.c_int)) is not None:
+        mallopt(_M_ARENA_MAX, _ARENAS)
+        mallopt(_M_MMAP_THRESHOLD, _OWN_MAPPING_BYTES)
+
+
 def _give_back() -> None:
     """Give freed memory back to the system: glibc keeps what bodies of lists took (malloc_trim(3)); other C libraries do not."""
+    if (trim := _of_glibc("malloc_trim", ctypes.c_size_t)) is not None:
+        trim(0)
+
+
+def _of_glibc(name: str, *arguments: Any) -> Callable[..., int] | None:
+    """Give a function of the C library that takes these types and gives an int; None where that is another library."""
     if not sys.platform.startswith("linux"):
-        return
+        return None
     try:
-        trim = ctypes.CDLL(None).malloc_trim
+        function = getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError):
-        return
-    trim.argtypes, trim.restype = (ctypes.c_size_t,), ctypes.c_int
-    trim(0)
+        return None
+    function.argtypes, function.restype = arguments, ctypes.c_int
+    found: Callable[..., int] = function
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -18,6 +18,27 @@ _LAST = "ttime_max"
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of an answer, taken apart anew each time they are gone through: at thousands of Routes their cells take five times the text's memory."""
+
+    text: str
+    separator: str
+    wanted: int
+
+    def __iter__(self) -> Iterator[list[str]]:
+        return (_cells(line, self.separator, self.wanted) for line in _lines(self.text))
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether each row has the cells that are wanted."""
+        return all(
+            line.count(self.separator) >= self.wanted - 1
+            and ('"' not in line or len(_cells(line, self.separator, self.wanted)) >= self.wanted)
+            for line in _lines(self.text)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """Rows, each with its cells as HAProxy wrote them; an empty cell does not apply to its row.
 
@@ -25,7 +46,8 @@ class Table:
     """
 
     columns: tuple[str, ...]
-    rows: tuple[list[str], ...]
+    rows: Iterable[list[str]]
+    """May be gone through more than once."""
     command: str = "show stat"
     """What was asked for it."""
 
@@ -51,10 +73,9 @@ def parse_stat(answer: str, last: str = _LAST) -> Table:
     Raises:
         UnexpectedReply: it is none, or not whole.
     """
-    lines = answer.splitlines()
-    if not lines or not lines[0].startswith("# pxname,svname,"):
+    if not answer.startswith("# pxname,svname,"):
         raise _unexpected("show stat", answer)
-    return _table("show stat", lines, ",", last)
+    return _table("show stat", answer, ",", last)
 
 
 def parse_servers_state(answer: str) -> Table:
@@ -65,19 +86,30 @@ def parse_servers_state(answer: str) -> Table:
     """
     # 1
     # # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight ...
-    version, *lines = answer.splitlines() or [""]
-    if version != "1" or not lines or not lines[0].startswith("# be_id be_name srv_id srv_name "):
+    version, _, table = answer.partition("\n")
+    if version != "1" or not table.startswith("# be_id be_name srv_id srv_name "):
         raise _unexpected("show servers state", answer)
-    return _table("show servers state", lines, " ", "srv_iweight")
+    return _table("show servers state", table, " ", "srv_iweight")
 
 
-def _table(command: str, lines: list[str], separator: str, last: str) -> Table:
-    columns = lines[0].removeprefix("# ").split(separator)
+def _table(command: str, text: str, separator: str, last: str) -> Table:
+    header, _, rest = text.partition("\n")
+    columns = header.removeprefix("# ").split(separator)
     wanted = columns.index(last) + 1 if last in columns else len(columns)
-    rows = tuple(_cells(line, separator, wanted) for line in lines[1:] if line)
-    if any(len(row) < wanted for row in rows):
+    rows = Rows(rest, separator, wanted)
+    if not rows.are_whole:
         raise UnexpectedReply(f"HAProxy answered {command!r} by rows that are cut off")
     return Table(tuple(columns[:wanted]), rows, command)
+
+
+def _lines(text: str) -> Iterator[str]:
+    begin = 0
+    while begin < len(text):
+        end = text.find("\n", begin)
+        end = len(text) if end < 0 else end
+        if end > begin:
+            yield text[begin:end]
+        begin = end + 1
 
 
 def _cells(line: str, separator: str, wanted: int) -> list[str]:

@@ -344,9 +344,9 @@ def test_table() -> None:
     cells = of_server(last_chk='"refused, again ""twice"""', bin=9)
     table = parse_stat("\n".join((HEADER, ",".join([*cells, "77", ""]), "", "")))
     assert table.columns == tuple(COLUMNS)
-    name, counted = table.picker("svname", "bin")(table.rows[0])
+    name, counted = table.picker("svname", "bin")(next(iter(table.rows)))
     assert (name, counted) == (POD, "9")
-    assert table.picker("last_chk", "type")(table.rows[0])[0] == 'refused, again "twice"'
+    assert table.picker("last_chk", "type")(next(iter(table.rows)))[0] == 'refused, again "twice"'
 
 
 @pytest.mark.parametrize(

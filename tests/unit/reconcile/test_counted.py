@@ -7,6 +7,7 @@ most. What C does in one go (a comparison of two long tuples) is no instruction;
 
 from __future__ import annotations
 
+import gc
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from router.settings import PortRanges
 from router.status.writer import StatusWriter
 from tests.support.stage import NEVER_AGAIN, PREFIX, Stage, start
 from tests.support.unused_api import UnusedApi
+from tests.support.waiting import wait_for
 from tests.unit.admission.builders import endpoint_slice, service
 
 _FEW, _MANY = 100, 2_000
@@ -175,3 +177,38 @@ def test_a_look_at_every_route_is_counted() -> None:
     assert _instructions(names["comprehend"]) > _MANY
     assert _instructions(names["look"]) > _MANY
     assert _peak_bytes(lambda: dict.fromkeys(routes)) > _MANY * 9
+
+
+def test_memory_does_not_grow_with_changes(tmp_path: Path) -> None:
+    """After a thousand more changes of all kinds there is no more in memory than after the first: nothing is remembered for each."""
+    writer = StatusWriter(UnusedApi(), "tcp-router", "", lambda: False)
+    stage = Stage(tmp_path, NEVER_AGAIN, _POOL, quiet_s=0.01, observer=Metrics("2.8", lambda: True), reporter=writer)
+
+    def change(times: int) -> int:
+        address = ""
+        for number in range(times):
+            # Pods come back to the same addresses, and Routes to the same ports; what is of each change alone would stay.
+            address = f"10.0.0.{number % 20 + 1}"
+            stage.store.put(endpoint_slice(address, service="app-7", namespace="team-7"))
+            stage.turn()
+            stage.store.put(_route("team-3", "new", 9_000 + number % 10, "app-3"))
+            stage.turn()
+            stage.store.delete(Route, ObjectKey("team-3", "new"))
+            stage.turn()
+        # What was rendered of sections that are gone is forgotten when the file is brought level.
+        wait_for(lambda: f" {address}:" in stage.haproxy.config.read_text(), "the file to be level")
+        # What the pretended HAProxy was told is the test's.
+        for told in (stage.haproxy.commands, stage.haproxy.checked, stage.haproxy.asked_to_delete):
+            told.clear()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    try:
+        start(stage, *_all(_FEW))
+        tracemalloc.start()
+        change(100)
+        before = change(20)
+        assert change(340) - before < 100_000
+    finally:
+        tracemalloc.stop()
+        stage.close()

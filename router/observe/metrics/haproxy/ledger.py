@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from router.haproxy.talk.stats import WorkerId
@@ -24,6 +25,9 @@ _THE_PROCESS = Labels((), None)
 Cells = tuple[str, ...]
 
 
+_NOTHING: Mapping[int, int] = MappingProxyType({})
+
+
 class _RowKey(NamedTuple):
     kind: str
     proxy: str
@@ -31,14 +35,19 @@ class _RowKey(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """A row of a worker as it was last read."""
+    """A row of a worker as it was last read. One in which nothing was counted since stays the object that it is."""
 
+    key: _RowKey
     series: Series
     counters: Cells
     owners: Owners
     """According to whom the series is its owner's."""
     is_past: bool
     """The owner has lost it; what goes on are sessions from before."""
+
+    def stays(self, series: Series, owners: Owners, *, is_past: bool) -> bool:
+        """Say whether nothing is to be noted but, perhaps, what was counted."""
+        return self.series is series and self.owners is owners and self.is_past == is_past
 
 
 @dataclass(slots=True)
@@ -75,7 +84,7 @@ class Series:
     """When a worker last had it."""
     gauges: Cells | None = None
     """Of the current worker; None while that has nothing of it."""
-    further: dict[int, int] = field(default_factory=dict)
+    further: Mapping[int, int] = field(default_factory=lambda: _NOTHING)
     """Of other workers, or further rows: what to add to gauges, by their place."""
     is_changed: bool = True
     lines: list[str | None] = field(default_factory=list)
@@ -97,7 +106,7 @@ class Series:
         is_busy = False
         for place, (family, cell) in enumerate(zip(_KINDS[self.kind].gauges, cells, strict=True)):
             if family.of is Of.ALL and cell not in {"", "0"}:
-                self.further[place] = self.further.get(place, 0) + int(cell)
+                self.further = {**self.further, place: self.further.get(place, 0) + int(cell)}
                 is_busy = True
         return is_busy
 
@@ -135,7 +144,7 @@ class Ledger:
         """Do the same with the readings of all workers there are, and show their gauges from now on; drop what is long gone."""
         former = [(each, each.gauges, each.further) for each in self._all()]
         for series, _, _ in former:
-            series.gauges, series.further = None, {}
+            series.gauges, series.further = None, _NOTHING
         for reading in readings:
             self._enter(reading, owners, now_s, _show)
         for series, gauges, further in former:
@@ -147,7 +156,7 @@ class Ledger:
         """Show no gauges until the next ``take``: HAProxy does not answer."""
         for series in self._all():
             if series.gauges is not None or series.further:
-                series.gauges, series.further, series.is_changed = None, {}, True
+                series.gauges, series.further, series.is_changed = None, _NOTHING, True
 
     def series(self, kind: str) -> list[Series]:
         """Give all series of a kind, sorted by their labels."""
@@ -184,7 +193,10 @@ class Ledger:
                 series.add(before, counters, is_past=is_past)
             if show(series, gauges, is_past) or before != counters:
                 series.seen_s = now_s
-            rows[key] = _Row(series, counters, owners, is_past)
+            if former is not None and before == counters and former.stays(series, owners, is_past=is_past):
+                rows[former.key] = former
+            else:
+                rows[key] = _Row(key, series, counters, owners, is_past)
         if not reading.has_servers:
             rows |= {key: row for key, row in worker.rows.items() if key.kind == SERVER}
         worker.rows, worker.is_settled = rows, not reading.is_whole
@@ -232,6 +244,8 @@ def _rows_of(reading: Reading) -> Iterator[tuple[_RowKey, Cells, Cells]]:
 
 def _rows_of_table(table: Table) -> Iterator[tuple[_RowKey, Cells, Cells]]:
     pick_key = table.picker("type", "pxname", "svname")
+    # Of thousands of rows most are alike, as long as nobody comes.
+    alike: dict[Cells, Cells] = {}
     picks = {
         kind: (
             table.picker(*(family.column for family in _KINDS[kind].counters)),
@@ -244,7 +258,8 @@ def _rows_of_table(table: Table) -> Iterator[tuple[_RowKey, Cells, Cells]]:
         key = _RowKey(*pick_key(row))
         if key.kind in picks:
             pick_counters, pick_gauges = picks[key.kind]
-            yield key, pick_counters(row), pick_gauges(row)
+            counters, gauges = pick_counters(row), pick_gauges(row)
+            yield key, alike.setdefault(counters, counters), alike.setdefault(gauges, gauges)
 
 
 def _fields(info: Mapping[str, str], families: Iterable[Family]) -> Cells:
