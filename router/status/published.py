@@ -119,7 +119,7 @@ def decide(
     room = None if rules.max_ports is None else rules.max_ports - there.others
     # Who is in it stays in it, and of newcomers the lowest comes first: the same on every replica.
     for port in sorted(served, key=lambda port: (not there.is_ours(port), port)):
-        entry = Entry(port, port if rules.names_node_port(service, port) and not there.gave_away(port) else None)
+        entry = Entry(port, port if rules.names_node_port(service, port) and there.may_be_node_port(port) else None)
         found = there.by_port.get(port)
         if found is not None and there.is_anothers(port):
             if _is_as(found, entry) and (port not in refused or there.is_ours(port)):
@@ -178,13 +178,16 @@ def _problem(service: PublishedService | None) -> str:
 class _There:
     """The entries that there are, and whose they are."""
 
-    ports: tuple[PublishedPort, ...]
     by_port: Mapping[int, PublishedPort]
     """Of TCP."""
     managers: Mapping[int, Mapping[str, frozenset[str]]]
     """Who owns what of the entry of a TCP port beside us."""
     owned: frozenset[int]
     """TCP ports of the entries of which we own something."""
+    names: Mapping[str, PublishedPort]
+    """The entries that are not ours alone, by name."""
+    node_ports: Mapping[int, PublishedPort]
+    """Those of TCP by node port, ours too."""
 
     @classmethod
     def of(cls, service: PublishedService, manager: str) -> _There:
@@ -200,12 +203,19 @@ class _There:
             for number, fields in of_port.items():
                 theirs = managers.setdefault(number, {})
                 theirs[managed.manager] = theirs.get(managed.manager, frozenset()) | fields
-        return cls(ports, by_port, managers, frozenset(owned))
+        anothers = [each for each in ports if each.protocol != _TCP or each.port in managers or each.port not in owned]
+        return cls(
+            by_port,
+            managers,
+            frozenset(owned),
+            {each.name: each for each in anothers},
+            {each.node_port: each for each in by_port.values() if each.node_port},
+        )
 
     @property
     def others(self) -> int:
         """How many entries are not ours alone."""
-        return sum(1 for each in self.ports if each.protocol != _TCP or self.is_anothers(each.port))
+        return len(self.names)
 
     def is_ours(self, port: int) -> bool:
         """Whether the entry of a port is ours, or ours too."""
@@ -227,17 +237,24 @@ class _There:
                 handed[port] = Entry(port, is_named="f:name" not in theirs, has_target="f:targetPort" not in theirs)
         return handed
 
-    def gave_away(self, port: int) -> bool:
-        """Whether the API server gave another entry of ours the node port of this number."""
-        return any(each.node_port == port != each.port and not self.is_anothers(each.port) for each in self.ports)
+    def may_be_node_port(self, port: int) -> bool:
+        """Whether to ask for a port as its own node port.
+
+        Not where the API server gave the number to another entry of ours; nor where it gave the port another one, which clients were told.
+        """
+        given, own = self.node_ports.get(port), self.by_port.get(port)
+        if given is not None and given.port != port and not self.is_anothers(given.port):
+            return False
+        return own is None or not self.is_ours(port) or own.node_port in {0, port}
 
     def in_the_way(self, entry: Entry) -> PublishedPort | None:
         """Give the entry of another that has the name or the node port that one of ours needs."""
-        for each in self.ports:
-            if each.protocol == _TCP and (each.port == entry.port or not self.is_anothers(each.port)):
-                continue
-            if each.name == entry.name or (entry.node_port is not None and each.node_port == entry.node_port):
-                return each
+        named = self.names.get(entry.name)
+        if named is not None and (named.protocol != _TCP or named.port != entry.port):
+            return named
+        given = self.node_ports.get(entry.node_port) if entry.node_port is not None else None
+        if given is not None and given.port != entry.port and self.is_anothers(given.port):
+            return given
         return None
 
     def has(self, entry: Entry) -> bool:
