@@ -42,6 +42,8 @@ _HOST_NETWORK: Mapping[str, str] = {
 }
 MANAGED_BY = ("app.kubernetes.io/managed-by", "tcp-router")
 """The label of policies that ``tcp-router network-policy --apply`` made."""
+ABOUT = "tcp-router.openshift.io/made-for"
+"""The annotation of those that says for whom: names are made of those of askers and Services, and may be alike."""
 _MAX_NAME = 253
 _DIGEST = 8
 
@@ -233,8 +235,8 @@ def ports_of(service: Service, target_port: int | str | None) -> frozenset[PodPo
     return frozenset({target_port}) if isinstance(target_port, int) else choice.problem
 
 
-def policy_for(
-    name: str, namespace: str, selector: Mapping[str, str], ports: Iterable[PodPort], router: RouterPeer
+def policy_for(  # noqa: PLR0913, PLR0917 - what there is in one
+    name: str, namespace: str, about: str, selector: Mapping[str, str], ports: Iterable[PodPort], router: RouterPeer
 ) -> dict[str, Any]:
     """Make the NetworkPolicy that lets a router reach just these pods at just these ports, as a manifest.
 
@@ -255,7 +257,12 @@ def policy_for(
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": {"name": name, "namespace": namespace, "labels": dict([MANAGED_BY])},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": dict([MANAGED_BY]),
+            "annotations": {ABOUT: about},
+        },
         "spec": {
             "podSelector": {"matchLabels": dict(sorted(selector.items()))},
             "policyTypes": ["Ingress"],

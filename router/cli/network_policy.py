@@ -203,7 +203,14 @@ def _policies(obj: Named, find: Find, router: RouterPeer, doubts: _Doubts) -> It
             ports.setdefault(key, set()).update(led_to)
     for key in sorted(ports):
         name = _policy_name(targets.asker, key, is_only=len(ports) == 1)
-        yield policy_for(name, key.namespace, services[key].spec.selector or {}, ports[key], router)
+        yield policy_for(
+            name,
+            key.namespace,
+            f"{targets.asker}, Service {key.name}",
+            services[key].spec.selector or {},
+            ports[key],
+            router,
+        )
 
 
 def _policy_name(asker: Asker, service: ObjectKey, *, is_only: bool) -> str:

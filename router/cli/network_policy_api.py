@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from router import shapes
-from router.admission.network_policy import MANAGED_BY, Passage, RouterPeer, TargetPods, judge
+from router.admission.network_policy import ABOUT, MANAGED_BY, Passage, RouterPeer, TargetPods, judge
 from router.cli.network_policy_targets import Named, NamedKind
 from router.cluster.decoding import decode_object
 from router.cluster.kinds import SERVICES, Resource
@@ -104,6 +104,9 @@ def apply(api: Api, policy: dict[str, Any]) -> str:
         raise ApiConflict(
             f"there is one of this name that this command did not make (no label {label}={value}); it is left alone"
         )
+    made_for = (metadata.get("annotations") or {}).get(ABOUT)
+    if made_for != policy["metadata"]["annotations"][ABOUT]:
+        raise ApiConflict(f"there is one of this name that was made for another: {made_for}; it is left alone")
     if there.get("spec") == policy["spec"]:
         return "unchanged"
     api.put(

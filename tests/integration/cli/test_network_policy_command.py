@@ -273,6 +273,13 @@ def test_apply(cluster: Cluster) -> None:
     made = cluster.client.get("NetworkPolicy", cluster.namespace, "allow-tcp-router-to-db")
     assert made is not None
     assert len(made["spec"]["ingress"][0]["from"]) == 2
+    alike = f"NetworkPolicy {cluster.namespace}/allow-tcp-router-to-service-mq"
+    cluster.create(route("service-mq", 6624, service="db"), asking("mq", "pg=6622"))
+    for name_of_asker, said in (("service-mq", f"{alike} created\n"), ("service/{}/mq", "")):
+        asker = (
+            name_of_asker.format(cluster.namespace) if "/" in name_of_asker else f"{cluster.namespace}/{name_of_asker}"
+        )
+        assert invoke("network-policy", asker, *command[2:]).stdout == said
     cluster.client.patch(
         "NetworkPolicy",
         cluster.namespace,

@@ -183,7 +183,7 @@ def test_the_documented_policy_is_sufficient() -> None:
 @pytest.mark.parametrize("ports", [{5432}, {"pg"}, {1, 80, 443, "pg"}], ids=str)
 def test_what_is_made_lets_in_and_is_valid(router: RouterPeer, ports: set[PodPort]) -> None:
     """Exactly these pods at exactly these ports, as the schema of Kubernetes has it."""
-    manifest = policy_for("allow", "team", {"app": "db"}, ports, router)
+    manifest = policy_for("allow", "team", "Route team/db", {"app": "db"}, ports, router)
     for version in ("1.29", kubernetes_validate.latest_version()):
         kubernetes_validate.validate(manifest, version, strict=True)
     made = _read(write(manifest))
