@@ -25,24 +25,28 @@ from router.objects.store import Changes, Objects, Store
 from router.plan import ReloadCause
 from router.plan.commands import Command
 from router.plan.running import ServerName
+from router.reconcile.absence import Absence
 from router.reconcile.apply import Applier
 from router.reconcile.controller import Controller
 from router.reconcile.hooks import Observer, Reporter
 from router.reconcile.judge import Judge
 from router.reconcile.level import Leveler
+from router.reconcile.presence import Here, Presence
 from router.reconcile.room import Room
 from router.reconcile.snapshot import Snapshot
 from router.reconcile.state_dir import StateDir
 from router.reconcile.timing import Timing
 from router.render import Renderer, TemplateSet
-from router.settings import AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
+from router.settings import AdmissionSettings, NamedAddress, PortRanges, RenderSettings, RouteDefaults
 
 PREFIX = "haproxy.router.openshift.io/"
 
 
-def route(name: str, port: int | str) -> Route:
+def route(name: str, port: int | str, address: str = "") -> Route:
     """Make a Route without endpoints; those are not this test's matter."""
     annotations = {f"{PREFIX}router-name": "tcp-router", f"{PREFIX}external-tcp-port": str(port)}
+    if address:
+        annotations[f"{PREFIX}external-address"] = address
     return Route(
         metadata=ObjectMeta(name=name, namespace="team", annotations=annotations),
         spec=RouteSpec(to=RouteTarget(name="nothing")),
@@ -272,7 +276,12 @@ class Stage:
         observer: Observer | None = None,
         reporter: Reporter | None = None,
         auto_ports: PortRanges = PortRanges(()),  # noqa: B008 - frozen
+        addresses: Mapping[str, tuple[str, ...]] | None = None,
+        address_told_after_s: float = 0,
     ) -> None:
+        addresses = addresses or {}
+        self.here = Here()
+        """Which addresses this node has; changed by tests."""
         self.store = Store(frozenset({"test"}))
         state = StateDir(directory / "state")
         state.open()
@@ -284,14 +293,21 @@ class Stage:
         """What was to be claimed for those who ask for any port, each time that it was told."""
         self.template_dir = directory / "templates"
         self.template_dir.mkdir()
-        self.settings = RenderSettings(state_dir=state.path)
+        self.settings = RenderSettings(state_dir=state.path, addresses=addresses)
         self.files = Haproxy(version=(3, 0, 0), threads=2, binds_per_port=1, max_connections=None, limit=1_000_000)
         """What HAProxy may open; changed by tests."""
         ports = PortPool(pool, 0, RouteDefaults())
         self.room = Room(lambda: self.files, ports.sections)
         self.controller = Controller(
             store=self.store,
-            admission=Admission(AdmissionSettings(sni_port=0, auto_ports=auto_ports)),
+            admission=Admission(
+                AdmissionSettings(
+                    sni_port=0,
+                    auto_ports=auto_ports,
+                    addresses={name: NamedAddress(ips=ips) for name, ips in addresses.items()},
+                    default_addresses=frozenset(addresses),
+                )
+            ),
             applier=Applier(self.haproxy, state, judge, self.haproxy, ports, self.level),
             haproxy=self.haproxy,
             renderer=self.renderer(),
@@ -299,6 +315,8 @@ class Stage:
             observer=observer or self.witness,
             room=self.room,
             timing=timing,
+            presence=Presence(addresses, lambda: self.here),
+            absence=Absence(addresses, told_after_s=address_told_after_s),
             reporters=(reporter or self.witness,),
             propose=self.proposed.append,
         )
