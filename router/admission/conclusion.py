@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -10,9 +11,10 @@ from router.admission.claim_outcome import ClaimOutcome
 from router.admission.claims import Claim
 from router.admission.destination import NOWHERE, Destination
 from router.admission.places import SNI, Place
+from router.admission.policy import PolicyTouched
 from router.admission.request import Request, displayed_host
 from router.admission.verdicts import Rejection, Verdict
-from router.model import Frontend, RouteSection, backend_name
+from router.model import Asker, Frontend, RouteSection, backend_name
 
 
 @dataclass(slots=True)
@@ -47,6 +49,22 @@ class Entry:
         if isinstance(request, Verdict) or isinstance(self.destination, Rejection) or self.is_portless:
             return None
         return Claim.of(request)
+
+
+def at_addresses(entries: Mapping[Asker, Entry], policies: PolicyTouched) -> set[Asker]:
+    """Give those who ask for any port of a named address that policies may let them use now, or not any more.
+
+    Of all others it is found out when their ports are decided.
+    """
+    if not policies:
+        return set()
+    return {
+        asker
+        for asker, entry in entries.items()
+        if entry.request.auto
+        and entry.request.address
+        and (policies.everything or asker.namespace in policies.namespaces)
+    }
 
 
 def concluded(entry: Entry, outcome: ClaimOutcome, *, has_sni: bool) -> tuple[Verdict, RouteSection | None]:

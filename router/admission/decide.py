@@ -16,7 +16,7 @@ from router.admission.autos import Autos
 from router.admission.claim_book import ClaimBook
 from router.admission.claim_outcome import ClaimOutcome
 from router.admission.claims import Claim
-from router.admission.conclusion import Entry, concluded
+from router.admission.conclusion import Entry, at_addresses, concluded
 from router.admission.destination import Destination, find_destination, names_of
 from router.admission.external_names import ExternalNames
 from router.admission.journal import Touched
@@ -29,7 +29,7 @@ from router.admission.name_book import NameBook
 from router.admission.notes import Notes
 from router.admission.options import sni_port_options
 from router.admission.outcome import Outcome
-from router.admission.own_places import Loops, OwnAddresses
+from router.admission.own_places import Listening, Loops, OwnAddresses
 from router.admission.places import Place
 from router.admission.policy import Policies
 from router.admission.references import References
@@ -73,7 +73,6 @@ class Admission:
         self._leads = Leads()
         self._loops = LoopBook()
         self._references = References()
-        self._own_ips = {name: OwnAddresses.of(address.ips) for name, address in settings.addresses.items()}
         own = (*settings.own_addresses, *(ip for address in settings.addresses.values() for ip in address.ips))
         self._settled_addresses = OwnAddresses.of(own, has_loopback=settings.listens_everywhere)
         self._own_addresses = self._settled_addresses
@@ -93,6 +92,7 @@ class Admission:
         self._notes = Notes(settings.sni_port)
         autos = (settings, self._ledger, self._claims.claims_on, served, Allowance(self._policies, self._claims.ports))
         self._autos = Autos(*autos) if settings.auto_ports.ranges else None
+        self._is_served = Listening(settings, self._claims.served_on)
         self._sections: SortedMap[Asker, RouteSection] = SortedMap()
         self._verdicts: SortedMap[Asker, Verdict] = SortedMap()
         self._outcome = Outcome(Model((), self._claims.shared_frontends()), self._verdicts.mapping())
@@ -138,6 +138,8 @@ class Admission:
             to_find.update(self._leads.to(service))
         if changes.routers:
             to_find |= self._meet_routers(objects)
+        policies = self._policies.take(objects, changes)
+        to_find |= at_addresses(self._entries, policies)
         for asker in to_find:
             self._find_destination(asker, objects)
         for asker in self._name_book.take_turned() & self._entries.keys():
@@ -147,7 +149,7 @@ class Admission:
             self._ledger.put(key.name, objects.claims.get(key))
         touched = self._ledger.take_touched()
         self._claims.touch(touched)
-        self._claims.touch_policies(self._policies.take(objects, changes))
+        self._claims.touch_policies(policies)
         decided = self._settle(touched, objects)
         # What is claimed does not depend on where it leads, so that this ends here.
         turned = self._loops.at(self._claims.take_turned_ports())
@@ -261,11 +263,6 @@ class Admission:
             if isinstance(entry.destination, Destination)
             and any(each.address in self._own_addresses for each in entry.destination.servers)
         }
-
-    def _is_served(self, address: str, port: int) -> bool:
-        if port in self._settings.own_ports or port == self._settings.sni_port:
-            return True
-        return any(not name or address in self._own_ips[name] for name in self._claims.served_on(port))
 
     def _find_destination(self, asker: Asker, objects: Objects) -> None:
         entry = self._entries[asker]

@@ -7,11 +7,12 @@ What counts as an address of the routers is the same for all replicas, as a conn
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set  # noqa: PYI025 - as it is called in collections.abc
 from dataclasses import dataclass
 from functools import lru_cache
 
 from router.admission.addresses import inside
+from router.settings import AdmissionSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,26 @@ class OwnAddresses:
             return address in self.addresses or (self.has_loopback and _is_loopback(address))
         reached = inside(address)
         return not self.addresses.isdisjoint(reached) or (self.has_loopback and any(map(_is_loopback, reached)))
+
+
+class Listening:
+    """Says whether the routers listen on a port of an address of theirs.
+
+    Args:
+        settings: their own ports, and which addresses have names.
+        served_on: gives the names of the addresses on which an external port is served.
+    """
+
+    def __init__(self, settings: AdmissionSettings, served_on: Callable[[int], Set[str]]) -> None:
+        self._own_ports = {*settings.own_ports, settings.sni_port}
+        self._own_ips = {name: OwnAddresses.of(address.ips) for name, address in settings.addresses.items()}
+        self._served_on = served_on
+
+    def __call__(self, address: str, port: int) -> bool:
+        """Say so."""
+        if port in self._own_ports:
+            return True
+        return any(not name or address in self._own_ips[name] for name in self._served_on(port))
 
 
 class Loops:
