@@ -93,6 +93,8 @@ def read_pair(field: str, certificate: str, key: str, ca_certificate: str) -> Pa
 @lru_cache(_REMEMBERED)
 def judge_pair(field: str, certificate: str, key: str, ca_certificate: str) -> Pair | str:
     """Give the pair, or why it cannot be served; not an exception, so that a refusal is remembered as well."""
+    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - with the first certificate
+
     at = f"{field}.caCertificate"
     try:
         authorities = _certificates(_blocks(ca_certificate), ca_certificate) if ca_certificate else []
@@ -112,7 +114,8 @@ def judge_pair(field: str, certificate: str, key: str, ca_certificate: str) -> P
     more = len(set(keys)) - 1
     warnings = (f"{field} has {more + 1} private keys, of which the first counts",) if more else ()
     leaf = chain[0]
-    made = Certificate(whole, int(leaf.not_valid_before_utc.timestamp()), int(leaf.not_valid_after_utc.timestamp()))
+    since_s, until_s = (int(each.timestamp()) for each in (leaf.not_valid_before_utc, leaf.not_valid_after_utc))
+    made = Certificate(whole, since_s, until_s, leaf.fingerprint(hashes.SHA256()).hex())
     return Pair(made, _names(leaf), warnings)
 
 

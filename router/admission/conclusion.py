@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -15,6 +16,9 @@ from router.admission.policy import PolicyTouched
 from router.admission.request import Request, displayed_host
 from router.admission.verdicts import Rejection, Verdict
 from router.model import Asker, Frontend, RouteSection, backend_name
+from router.model.tls import PortTls
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - shown with its Z
 
 
 @dataclass(slots=True)
@@ -93,8 +97,18 @@ def concluded(entry: Entry, outcome: ClaimOutcome, *, has_sni: bool) -> tuple[Ve
         places=places,
         address=request.address,
         auto=request.auto,
+        certificate=_shown(request.port_tls),
     )
     return verdict, _section(request, destination)
+
+
+def _shown(tls: PortTls | None) -> str:
+    """Say what clients are shown where TLS ends here."""
+    if tls is None:
+        return ""
+    certificate = tls.certificate
+    until = (_EPOCH + timedelta(seconds=certificate.not_after_s)).isoformat()
+    return f"{certificate.fingerprint[:16]} (SHA-256), valid until {until}Z"
 
 
 def _places(request: Request, *, has_sni: bool) -> tuple[Place, ...]:

@@ -74,6 +74,8 @@ class Verdict:
     """The port that clients use, where it is another than the one that it asked for."""
     auto: bool = False
     """It asks for any port: ``port`` is the one that it was given."""
+    certificate: str = ""
+    """What its clients are shown, in words; empty where TLS does not end here."""
 
     @property
     def admitted(self) -> bool:

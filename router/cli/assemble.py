@@ -39,6 +39,7 @@ from router.observe.health import Health
 from router.observe.http import METRICS, HttpServer, Page, health_page
 from router.observe.http_turn import HttpTurn
 from router.observe.metrics.api import ApiMetrics
+from router.observe.metrics.certificates import show_certificates
 from router.observe.metrics.files import show_files
 from router.observe.metrics.haproxy import HaproxyMetrics
 from router.observe.metrics.logs import show_lost_lines
@@ -218,6 +219,7 @@ def _show(metrics: Metrics, room: Room, controller: Controller, haproxy: Haproxy
     metrics.show_limits(lambda: limiter.in_force)
     metrics.show_ports_to_give(lambda: controller.ports_to_give)
     show_files(metrics.registry, room.now)
+    show_certificates(metrics.registry, lambda: controller.snapshot.applied)
     show_threads(metrics.registry, SUPERVISOR)
     show_lost_lines(metrics.registry, logs.lost_lines)
 

@@ -28,6 +28,8 @@ class Certificate:
     not_before_s: int
     """Seconds since the epoch, as ``not_after_s``."""
     not_after_s: int
+    fingerprint: str = ""
+    """SHA-256 of the certificate, in hexadecimal digits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import msgspec
 from router.admission import Verdict
 from router.haproxy.talk.stats import BackendNow
 from router.model import Asker, Model, Server
+from router.observe.certificates import out_of_time
 
 
 class ServerRow(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +43,8 @@ class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     reason: str | None
     message: str
     warnings: tuple[str, ...]
+    certificate: str | None
+    """What clients are shown where TLS ends here, in words."""
     servers: tuple[ServerRow, ...]
     sessions: int | None
     """Connections that are open now, as the HAProxy worker in charge counts them; None if it is not known."""
@@ -49,12 +52,13 @@ class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """How many of the servers take new connections, as that worker sees it; None if it is not known."""
 
 
-def port_rows(
+def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
     verdicts: Mapping[Asker, Verdict],
     model: Model | None,
     canonical_hostname: str | None = None,
     now: Mapping[str, BackendNow] | None = None,
     present: Mapping[str, bool] | None = None,
+    now_s: float | None = None,
 ) -> list[PortRow]:
     """Give a row per asker of ours, sorted by port (those without one last), then namespace, name, kind and section.
 
@@ -64,8 +68,10 @@ def port_rows(
         canonical_hostname: the name by which clients reach the router, if it is known.
         now: what each backend has; None if HAProxy does not say.
         present: which named addresses the node has, as far as that is known.
+        now_s: the time, since the epoch, for certificates; None says nothing of theirs.
     """
     backends = {section.asker: section.backend for section in model.routes} if model else {}
+    late = out_of_time(model, now_s) if model is not None and now_s is not None else {}
     rows = []
     for asker, verdict in verdicts.items():
         backend = backends.get(asker)
@@ -86,7 +92,8 @@ def port_rows(
                 verdict="admitted" if verdict.admitted else "rejected",
                 reason=str(verdict.reason) if verdict.reason is not None else None,
                 message=verdict.message,
-                warnings=(*verdict.warnings, *_health_warning(servers, at_work)),
+                warnings=(*verdict.warnings, *late.get(asker, "").splitlines(), *_health_warning(servers, at_work)),
+                certificate=verdict.certificate or None,
                 servers=tuple([ServerRow(each.name, each.address, each.port, each.weight) for each in servers]),
                 sessions=at_work.sessions if at_work is not None else None,
                 servers_up=at_work.servers_up if at_work is not None else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -13,6 +14,9 @@ from router.observe.ports import port_rows
 from router.reconcile.snapshot import Snapshot
 
 _encode = msgspec.json.Encoder().encode
+
+_CERTIFICATES_EVERY_S = 60
+"""How soon it is said that the time of one is over."""
 
 
 class PortsPage:
@@ -44,18 +48,18 @@ class PortsPage:
         """Give the page; those who ask at the same time wait for one."""
         with self._lock:
             snapshot, counts, hostname = self._snapshot(), self._backends(), self._canonical_hostname()
-            present = self._present()
+            present, now_s = self._present(), time.time()
             made_of = self._made_of
             if (
                 made_of is None
                 or made_of[0] is not snapshot
                 or made_of[1] is not counts
-                or made_of[2:] != (hostname, present)
+                or made_of[2:] != (hostname, present, now_s // _CERTIFICATES_EVERY_S)
             ):
                 by_backend = by_own_backend(snapshot, counts)
-                rows = port_rows(snapshot.verdicts, snapshot.applied, hostname, by_backend, present)
+                rows = port_rows(snapshot.verdicts, snapshot.applied, hostname, by_backend, present, now_s)
                 self._page = Page(_encode(rows) + b"\n", JSON)
-                self._made_of = (snapshot, counts, hostname, present)
+                self._made_of = (snapshot, counts, hostname, present, now_s // _CERTIFICATES_EVERY_S)
             return self._page
 
 

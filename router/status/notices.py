@@ -70,6 +70,11 @@ def recovered_notice(obj: AskingObject, node: str) -> Notice:
     return _notice(obj, "Normal", "Admit", "Admitted", f"on node {node}: served again")
 
 
+def certificate_notice(obj: AskingObject, certificate: str) -> Notice:
+    """Give the notice of a certificate that clients are shown from now on."""
+    return _notice(obj, "Normal", "Serve", "CertificateTaken", f"clients are shown the certificate {certificate}")
+
+
 def warning_notice(obj: AskingObject, warning: str) -> Notice:
     """Give the notice of one warning about a Route that is served."""
     named = _NAMED.match(warning)

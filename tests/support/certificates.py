@@ -85,7 +85,7 @@ def shown_by(made: Made) -> PortTls:
     """Give what a port of a model is to end TLS with a certificate."""
     leaf = made.certificate
     since_s, until_s = leaf.not_valid_before_utc.timestamp(), leaf.not_valid_after_utc.timestamp()
-    return PortTls(Certificate(pem_of(made), int(since_s), int(until_s)))
+    return PortTls(Certificate(pem_of(made), int(since_s), int(until_s), leaf.fingerprint(hashes.SHA256()).hex()))
 
 
 def server_context(directory: Path, *hosts: str) -> ssl.SSLContext:

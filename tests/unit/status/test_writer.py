@@ -794,6 +794,21 @@ def test_warnings_are_events(bench: Bench) -> None:
     ]
 
 
+def test_a_certificate_that_was_taken_is_an_event(bench: Bench) -> None:
+    """That of a Route which was never told of is one, and each other one after it; the same again is none."""
+    first = Verdict(asker=asker("db"), port=6620, certificate="ab (SHA-256), valid until then")
+    for verdict in (
+        first,
+        first,
+        replace(first, certificate="cd (SHA-256), valid until then"),
+        replace(first, certificate=""),
+    ):
+        bench.tell(verdict, changed=bench.see())
+        bench.work(60.0)
+    taken = [event["note"] for event in bench.api.events.values() if event["reason"] == "CertificateTaken"]
+    assert taken == [f"clients are shown the certificate {name} (SHA-256), valid until then" for name in ("ab", "cd")]
+
+
 def test_repeated_events_are_counted(bench: Bench) -> None:
     """A Route that loses its endpoints 100 times in 100 seconds has one Event with the count, written now and then."""
     bad = Verdict(asker=asker("db"), port=6620, warnings=("Service team/db has no endpoints",))
