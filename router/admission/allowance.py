@@ -11,8 +11,15 @@ from router.admission.policy import Policies
 from router.admission.port_book import PortBook
 from router.admission.verdicts import Reason, Rejection
 from router.model import Asker
+from router.settings import PortRanges
 
 _ANYTHING = Terms()
+CLAIMS_UNAVAILABLE = Rejection(
+    Reason.CLAIMS_UNAVAILABLE,
+    "a port is given only where PortClaims remember whose it is, without which replicas could not agree; this router has none: "
+    "ask for a certain port, or have an administrator turn them on (--claims)",
+)
+"""Of all who ask for any port, where nothing is remembered."""
 
 
 class Allowance:
@@ -34,13 +41,22 @@ class Allowance:
         """Another number whenever policies may say something else."""
         return self._policies.version
 
-    def refusal(self, namespace: str, choice: Choice, to_give: int) -> Rejection | None:
-        """Say what keeps a namespace from a port that is given; None where it is that none is free."""
+    def rejection(self, namespace: str, choice: Choice, ports: PortRanges) -> Rejection:
+        """Say why somebody has no port of those that are given.
+
+        Args:
+            namespace: whose.
+            choice: what was chosen for it.
+            ports: those that are given.
+        """
         if choice.is_over:
             return Rejection(Reason.PORT_QUOTA_EXCEEDED, self.over(namespace))
-        if choice.port is None and not self.terms(namespace).ports & to_give:
+        if choice.port is not None:
+            message = f"port {choice.port} is being claimed; it is served when its PortClaim is written"
+            return Rejection(Reason.ALLOCATING, message)
+        if not self.terms(namespace).ports & port_bits(ports):
             return Rejection(Reason.PORT_NOT_ALLOWED, self._outside(namespace))
-        return None
+        return Rejection(Reason.NO_PORT_FREE, f"none of the ports {ports} is free; it is served when one is")
 
     def let_keep(self, keeps: Callable[[Asker, Place], bool]) -> None:
         """Let those have their ports still who are not served just now: to them policies are as to any who hold something."""
@@ -56,7 +72,12 @@ class Allowance:
         if not is_open:
             allowed, kept = policies.ranges(namespace)
             bits = (port_bits(allowed) if allowed is not None else -1) & ~port_bits(kept)
-        return Terms(bits, most - len(self._ports.held(namespace)) if most is not None else None)
+        return Terms(bits, self.room(namespace))
+
+    def room(self, namespace: str) -> int | None:
+        """Give how many more ports a namespace may have, as last settled; None is any number."""
+        most = self._policies.max_ports(namespace)
+        return most - len(self._ports.held(namespace)) if most is not None else None
 
     def reworded(self, over: set[str]) -> set[str]:
         """Give those of these namespaces, which hold as many ports as they may, of which something else is to be told than last time."""

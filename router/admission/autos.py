@@ -9,18 +9,18 @@ port while some wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import reduce
+from collections.abc import Callable, Collection, Iterator, Mapping, Set  # noqa: PYI025 - as it is called in collections.abc
+from functools import cache, reduce
 from operator import or_
 
 from router.admission.allocation import Auto, Choice, Terms, Wish, legal_ports, order, port_bits, ports_of, propose
-from router.admission.allowance import Allowance
+from router.admission.allowance import CLAIMS_UNAVAILABLE, Allowance
 from router.admission.claims import Claim
 from router.admission.holdings import Holdings, Object, object_of
 from router.admission.journal import Touched
 from router.admission.ledger import Ledger
 from router.admission.places import SNI, Place
-from router.admission.verdicts import Reason, Rejection
+from router.admission.verdicts import Rejection
 from router.model import Asker
 from router.settings import AdmissionSettings
 
@@ -68,6 +68,7 @@ class Autos:
         self._line: list[Asker] | None = []
         """The same in order; None where that has to be made."""
         self._chosen: dict[Asker, Choice] = {}
+        self._chosen_ports: set[int | None] = set()
         self._rooms: dict[str, int] = {}
         """How many more ports those namespaces might have for which some wait, where that has an end."""
         self._is_stale = False
@@ -147,20 +148,11 @@ class Autos:
 
     def rejection(self, asker: Asker) -> Rejection:
         """Say why one has no port."""
-        choice = self._chosen.get(asker, _NONE)
         if not self._at_once and not self._can_remember:
-            return Rejection(
-                Reason.CLAIMS_UNAVAILABLE,
-                "a port is given only where PortClaims remember whose it is, without which replicas could not agree; this router has none: "
-                "ask for a certain port, or have an administrator turn them on (--claims)",
-            )
-        if refusal := self._allowance.refusal(asker.namespace, choice, self._to_give):
-            return refusal
-        if (port := choice.port) is None:
-            return Rejection(Reason.NO_PORT_FREE, f"none of the ports {self._ports} is free; it is served when one is")
-        return Rejection(Reason.ALLOCATING, f"port {port} is being claimed; it is served when its PortClaim is written")
+            return CLAIMS_UNAVAILABLE
+        return self._allowance.rejection(asker.namespace, self._chosen.get(asker, _NONE), self._ports)
 
-    def settle(self, touched: Touched, asked: Iterable[int], *, can_remember: bool) -> set[Asker]:
+    def settle(self, touched: Touched, asked: Set[int], *, can_remember: bool) -> set[Asker]:
         """Decide who has what, and what is free; give those whose port is another now, or who wait for one, or do so no more.
 
         Args:
@@ -172,7 +164,6 @@ class Autos:
         claimed = set(touched.ports)
         for first, last in touched.ranges:
             claimed.update(port for port in (*self._having, *self._holdings.ports) if first <= port <= last)
-        asked = set(asked)
         concerned = self._unsettled.union(
             *(self._having[port].values() for port in claimed | asked if port in self._having)
         )
@@ -198,14 +189,17 @@ class Autos:
         Args:
             is_settled_anew: whether namespaces may hold more, or less, than before.
         """
-        if is_settled_anew and any(self._allowance.terms(each).room != room for each, room in self._rooms.items()):
+        if is_settled_anew and any(self._allowance.room(each) != room for each, room in self._rooms.items()):
             self._is_stale = True
         is_otherwise, self._version = self._allowance.version != self._version, self._allowance.version
-        changed = self._choose() if self._is_stale or is_otherwise else set()
-        changed |= self._waiting if is_otherwise else self._told_otherwise()
+        changed = set(self._waiting) if is_otherwise else set()
+        if self._is_stale or is_otherwise:
+            changed |= self._choose() | self._told_otherwise()
+        elif is_settled_anew:
+            changed |= self._told_otherwise()
         moved, self._moved = self._moved, set()
         self._look_at(moved)
-        if not self._is_told:
+        if not self._is_told or (self.proposed and not self._chosen):
             self._is_told = True
             wanted = {self._place(asker, port): asker for asker, (port, _) in self._chosen.items() if port is not None}
             self.proposed = wanted if wanted != self.proposed else self.proposed
@@ -230,15 +224,18 @@ class Autos:
         waits = place is None and auto.wish.is_ready
         if waits is not was_waiting:
             chosen = self._wait(asker, waits=waits).port
-            # Who gets what was chosen for it leaves to all others what was chosen for them.
-            self._is_stale = self._is_stale or waits or place is None or place.port != chosen
+            if waits or place is None or place.port != chosen:
+                # Who gets what was chosen for it leaves to all others what was chosen for them, and may as well be told as to be given it.
+                self._is_stale = True
         return place != former or waits is not was_waiting
 
     def _wait(self, asker: Asker, *, waits: bool) -> Choice:
         """Put one in line, or take it out; give what was chosen for it."""
         (self._waiting.add if waits else self._waiting.discard)(asker)
-        self._line, self._is_told = None, False
-        return self._chosen.pop(asker, _NONE)
+        self._line = None
+        choice = self._chosen.pop(asker, _NONE)
+        self._chosen_ports.discard(choice.port)
+        return choice
 
     def _place_for(self, asker: Asker, auto: Auto) -> Place | None:
         """Give what one has by a PortClaim, else what it had."""
@@ -257,8 +254,8 @@ class Autos:
     def _is_legal(self, place: Place) -> bool:
         return bool(self._legal[place.address] >> place.port & 1)
 
-    def _terms_of(self, asker: Asker) -> Terms:
-        ports, room = self._allowance.terms(asker.namespace)
+    def _terms_of(self, asker: Asker, terms: Callable[[str], Terms]) -> Terms:
+        ports, room = terms(asker.namespace)
         return Terms(ports & self._legal[self._asks[asker].wish.address], room)
 
     def _keeps(self, asker: Asker, auto: Auto, place: Place) -> bool:
@@ -282,6 +279,8 @@ class Autos:
 
     def _give(self, asker: Asker, auto: Auto, place: Place | None) -> None:
         if auto.place is not None:
+            # What was won is told no more when the rest is, or when this one has it no more.
+            self._is_told = self._is_told and auto.place not in self.proposed
             there = self._having[auto.place.port]
             del there[auto.place]
             if not there:
@@ -307,13 +306,13 @@ class Autos:
 
     def _look_at(self, ports: Collection[int]) -> None:
         """Look again which of these ports are free."""
-        concerned = [port for port in ports if self._to_give >> port & 1]
-        chosen = {port for port, _ in self._chosen.values()} if concerned else set()
-        for port in concerned:
+        for port in ports:
+            if not self._to_give >> port & 1:
+                continue
             is_free = port not in self._having and not self._ledger.speaks_of(port) and not self._is_named(port)
             if is_free is not bool(self._free >> port & 1):
                 self._free ^= 1 << port
-                self._is_stale = self._is_stale or is_free or port in chosen
+                self._is_stale = self._is_stale or is_free or port in self._chosen_ports
 
     def _choose(self) -> set[Asker]:
         """Choose for all that wait; give those of whom something else is told."""
@@ -321,9 +320,12 @@ class Autos:
         former, self._chosen = self._chosen, {}
         if self._waiting and self._to_give and (self._at_once or self._can_remember):
             self._line = self._line or sorted(self._waiting, key=lambda each: order(each, self._asks[each].wish))
-            preferred = {each: port for each in self._line if (port := self._preferred(each)) is not None}
-            self._chosen = propose(self._line, self._ports, self._free, self._terms_of, preferred)
-        rooms = {each: self._allowance.terms(each).room for each in {asker.namespace for asker in self._chosen}}
+            terms = cache(self._allowance.terms)
+            preferred = {each: port for each in self._line if (port := self._preferred(each, terms)) is not None}
+            self._chosen = propose(
+                self._line, self._ports, self._free, lambda each: self._terms_of(each, terms), preferred
+            )
+        rooms = {each: self._allowance.room(each) for each in {asker.namespace for asker in self._chosen}}
         self._rooms = {namespace: room for namespace, room in rooms.items() if room is not None}
         changed = {
             each for each in self._waiting if each not in former or former[each] != self._chosen.get(each, _NONE)
@@ -335,16 +337,14 @@ class Autos:
                     self._waiting.discard(asker)
                     self._line = None
             self._chosen = {asker: choice for asker, choice in self._chosen.items() if choice.port is None}
+        self._chosen_ports = {port for port, _ in self._chosen.values()}
         return changed
 
-    def _preferred(self, asker: Asker) -> int | None:
+    def _preferred(self, asker: Asker, terms: Callable[[str], Terms]) -> int | None:
         """Give a port that was its own, and can be nobody else's as long as PortClaims say so."""
-        may_have = self._to_give & self._terms_of(asker).ports
+        had = self._holdings.had(asker)
+        may_have = self._to_give & self._terms_of(asker, terms).ports if had else 0
         return next(
-            (
-                port
-                for port in self._holdings.had(asker)
-                if may_have >> port & 1 and port not in self._having and not self._is_named(port)
-            ),
+            (port for port in had if may_have >> port & 1 and port not in self._having and not self._is_named(port)),
             None,
         )

@@ -301,7 +301,7 @@ class Admission:
         decided = self._claims.settle()
         lost = {asker for asker in decided if self._claims.has_lost(asker) and self._autos.lose(asker)}
         if lost:
-            moved |= self._move(lost | self._autos.settle(Touched(), (), can_remember=can_remember))
+            moved |= self._move(lost | self._autos.settle(Touched(), frozenset(), can_remember=can_remember))
             decided |= self._claims.settle()
         chosen = self._move(self._autos.choose(is_settled_anew=bool(decided or touched.places)))
         return decided | moved | chosen | (self._claims.settle() if chosen else set())

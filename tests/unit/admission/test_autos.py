@@ -378,6 +378,28 @@ def test_nothing_is_chosen_for_those_who_wait_in_vain_by_what_is_not_about_ports
     assert {each.reason for each in router.outcome.verdicts.values()} == {None, Reason.ALLOCATING, Reason.NO_PORT_FREE}
 
 
+def test_an_endpoint_costs_nothing_more_where_many_are_over_what_they_may_hold() -> None:
+    """Of as many namespaces: what is told to each is made when somebody holds something else."""
+    waiting = [
+        each
+        for number in range(1000)
+        for each in (
+            route("one", "auto", namespace=f"n{number}", to="x"),
+            service("x", namespace=f"n{number}"),
+        )
+    ]
+    settings = replace(AT_ONCE, namespace_max_ports=0)
+    router = Router(*waiting, route("other", 9000, to="x"), service("x"), settings=settings)
+    assert {each.reason for each in router.outcome.verdicts.values()} == {Reason.PORT_QUOTA_EXCEEDED}
+    took_s = []
+    for number in range(20):
+        router.store.put(endpoint_slice(f"10.9.0.{number}", service="x"))
+        began_s = time.perf_counter()
+        router.take()
+        took_s.append(time.perf_counter() - began_s)
+    assert sorted(took_s)[10] < 0.002
+
+
 def test_an_address_of_its_own() -> None:
     """It is given a port of that address, whose number nobody else has anywhere; with another address it keeps the number."""
     addresses = {
