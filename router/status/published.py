@@ -111,8 +111,7 @@ def decide(
     """
     problem = _problem(service)
     if service is None or problem:
-        nobody: dict[int, str] = dict.fromkeys(served, problem)
-        return Decision((), frozenset(), frozenset(), is_level=True, left_out=nobody, client_ports={})
+        return nothing(served, problem)
     there = _There.of(service, rules.manager)
     entries: dict[int, Entry] = {}
     left_out: dict[int, str] = {}
@@ -149,6 +148,12 @@ def decide(
     )
 
 
+def nothing(served: Collection[int], problem: str) -> Decision:
+    """Decide to apply nothing, for a reason that everybody who is served is told."""
+    left_out: dict[int, str] = dict.fromkeys(served, problem)
+    return Decision((), frozenset(), frozenset(), is_level=True, left_out=left_out, client_ports={})
+
+
 def body_of(service: PublishedService, entries: Iterable[Entry]) -> bytes:
     """Give the body of the apply. The uid is a precondition: what was decided about one Service is not written to another of its name."""
     metadata = service.metadata
@@ -171,7 +176,10 @@ def _problem(service: PublishedService | None) -> str:
         return "there is no such Service"
     if is_of_our_class(service):
         return f"its loadBalancerClass is {service.spec.load_balancer_class}, by which it would lead to itself"
-    return "it is of type ExternalName" if service.spec.type == "ExternalName" else ""
+    if service.spec.type == "ExternalName":
+        return "it is of type ExternalName"
+    unnamed = next((each.port for each in service.spec.ports or () if not each.name), None)
+    return f"its entry {unnamed} has no name, beside which Kubernetes takes no other" if unnamed is not None else ""
 
 
 @dataclass(frozen=True, slots=True)

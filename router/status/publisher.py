@@ -22,7 +22,7 @@ from router.objects.portnote import PortNote
 from router.objects.published import PublishedService, read_published
 from router.status.leading import IDLE_S, LeadingWriter
 from router.status.pacing import TokenBucket
-from router.status.published import Decision, PublishRules, body_of, decide
+from router.status.published import Decision, PublishRules, body_of, decide, nothing
 from router.status.service import APPLY_PATCH
 from router.supervisor import SUPERVISOR, Supervisor
 from router.supervisor.backoff import Backoff
@@ -38,6 +38,8 @@ _PER_SECOND = 20.0
 _BURST = 20
 _AGAIN_S = (5.0, 300.0)
 """First and longest pause until a refused port is tried again."""
+_READ_S = 30.0
+"""How long the Service may be unknown until who is served is told that it cannot be read."""
 _TRY_S = 1.0
 """Between two of them."""
 _CONFLICT_S = (0.05, 5.0)
@@ -100,6 +102,7 @@ class Publisher(LeadingWriter):
         self._bell = Bell(self._condition)
         self._served: frozenset[int] | None = None
         """None before anything is served."""
+        self._served_since_s = 0.0
         self._service: PublishedService | None = None
         self._is_known = False
 
@@ -126,6 +129,8 @@ class Publisher(LeadingWriter):
     def serve(self, ports: frozenset[int]) -> None:
         """Take the ports that are served."""
         with self._condition:
+            if self._served is None:
+                self._served_since_s = self._clock()
             self._served = ports
         self._bell.ring()
 
@@ -169,6 +174,8 @@ class Publisher(LeadingWriter):
         with self._condition:
             served, service, is_known = self._served, self._service, self._is_known
         if not is_known:
+            if served is not None and self._clock() - self._served_since_s > _READ_S:
+                self._note(nothing(served, "the router cannot read it; its log says why"))
             return None
         address = service.address if service is not None else ""
         if address != self._address:

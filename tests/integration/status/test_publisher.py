@@ -39,7 +39,9 @@ def service(name: str, *ports: Object, namespace: str = KEY.namespace, **spec: A
 class Bench:
     """A publisher that is turned by hand, and what it told."""
 
-    def __init__(self, server: ApiServer, kubeconfig: Path, rules: PublishRules = RULES) -> None:
+    def __init__(
+        self, server: ApiServer, kubeconfig: Path, rules: PublishRules = RULES, *, is_watched: bool = True
+    ) -> None:
         self.server = server
         self.leads = True
         self.now_s = 100.0
@@ -51,7 +53,8 @@ class Bench:
         )
         self.publisher.tell = self._tell
         self.publisher.reached_by = self.addresses.append
-        self.watch()
+        if is_watched:
+            self.watch()
 
     def _tell(self, notes: Any) -> None:
         for port, note in notes.items():
@@ -208,6 +211,20 @@ def test_without_the_right_it_is_told_and_tried_again(bench: Bench) -> None:
     bench.server.faults.allow("patch", "services")
     bench.turn(20000, seconds=2)
     assert bench.warnings == {}
+
+
+def test_a_service_that_cannot_be_read_is_told_of(server: ApiServer, tmp_path: Path) -> None:
+    """After half a minute, in which it may just be late; nothing is written, and all is well when it is read."""
+    bench = Bench(server, server.kubeconfig(tmp_path), is_watched=False)
+    bench.turn(20000, seconds=20)
+    assert bench.warnings == {}
+    bench.turn(20000, seconds=20)
+    assert bench.warnings == {20000: "the router cannot read it; its log says why"}
+    assert bench.applies == 0
+    bench.watch()
+    bench.turn(20000)
+    assert bench.warnings == {}
+    bench.api.close()
 
 
 def test_an_api_server_that_is_away_changes_nothing(bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -203,6 +204,11 @@ def test_the_last_entry_stays() -> None:
         pytest.param(None, "there is no such Service", id="absent"),
         pytest.param(front(SNI, type="ExternalName"), "it is of type ExternalName", id="external-name"),
         pytest.param(
+            front({"port": 8443, "protocol": "TCP", "targetPort": 8443}),
+            "its entry 8443 has no name, beside which Kubernetes takes no other",
+            id="unnamed",
+        ),
+        pytest.param(
             front(SNI, loadBalancerClass="tcp-router.openshift.io/tcp-router"),
             "its loadBalancerClass is tcp-router.openshift.io/tcp-router, by which it would lead to itself",
             id="own-class",
@@ -228,6 +234,12 @@ def test_where_clients_reach_it(spec: Object, status: Object, address: str) -> N
     """What the load balancer was given, else the first external address."""
     body = {"metadata": {"name": "front"}, "spec": spec, "status": status}
     assert read_published(json.dumps(body)).address == address
+
+
+def test_the_pages_name_the_field_manager() -> None:
+    """Of a router of the usual name: what Argo CD is told to leave alone, and what a hand applies as."""
+    for page in ("services.md", "install.md"):
+        assert RULES.manager in (Path(__file__).parents[3] / "docs" / page).read_text("utf-8")
 
 
 PORTS = st.sampled_from([8443, 20000, 20001, 20002, 30100, 30101])
