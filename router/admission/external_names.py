@@ -14,7 +14,7 @@ from router.admission.endpoints import ServiceEndpoints, server_name, shown_drop
 from router.admission.own_places import Loops
 from router.admission.pods import Found
 from router.admission.target_port import PortChoice, choose_port, shown_key
-from router.admission.text import is_host, shown
+from router.admission.text import ANY_HOST, HOSTS_BELOW, is_host, shown
 from router.admission.verdicts import Reason, Rejection
 from router.objects.core import Service
 from router.objects.resolved import ResolvedName
@@ -25,8 +25,6 @@ EXTERNAL_NAME = "ExternalName"
 MAX_ADDRESSES = 32
 """Of one name that are led to."""
 _MAX_LISTED = 5
-_ANY = "*"
-_BELOW = "*."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class ExternalNames:
     """Which names may be led to, and how their addresses are judged."""
 
     allowed: tuple[str, ...] = ()
-    """``*.example.com`` is all names below it, at whatever depth, ``db.example.com`` that name alone, ``*`` all."""
+    """``*.example.com`` is all names below it, at whatever depth, ``db.example.com`` that name alone, ``*`` all (``text.is_host_pattern``)."""
     private: bool = False
     """Private addresses too."""
     loopback: bool = False
@@ -75,15 +73,10 @@ def spelled(name: str) -> str | None:
     return text if is_host(text) else None
 
 
-def is_pattern(text: str) -> bool:
-    """Say whether a text can be one of ``ExternalNames.allowed``."""
-    return text == _ANY or is_host(text.removeprefix(_BELOW))
-
-
 def _covers(pattern: str, name: str) -> bool:
-    if pattern == _ANY:
+    if pattern == ANY_HOST:
         return True
-    return name.endswith(pattern[1:]) if pattern.startswith(_BELOW) else name == pattern
+    return name.endswith(pattern[1:]) if pattern.startswith(HOSTS_BELOW) else name == pattern
 
 
 def find_addresses(  # noqa: PLR0913 - what there is to know of a name

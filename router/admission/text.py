@@ -13,6 +13,8 @@ _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
 
+ANY_HOST, HOSTS_BELOW = "*", "*."
+
 _MAX_NAME = 253
 _MAX_LABEL = 63
 _MAX_SHOWN = 80
@@ -37,6 +39,11 @@ def is_dns_subdomain(text: str) -> bool:
 def is_host(text: str) -> bool:
     """Say whether ``text`` is a DNS host name in lower case: at most 253 characters, at most 63 in each label."""
     return len(text) <= _MAX_NAME and _HOST.fullmatch(text) is not None
+
+
+def is_host_pattern(text: str) -> bool:
+    """Say whether ``text`` stands for DNS names: a name, all below one (``*.example.com``), or all."""
+    return text == ANY_HOST or is_host(text.removeprefix(HOSTS_BELOW))
 
 
 def sanitised(text: str) -> str:

@@ -6,14 +6,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from router.admission.network_policy import POLICY_GROUP, RouterPeer
 from router.cli.own_addresses import machine_of
 from router.cli.run_settings import RunSettings
 from router.errors import SettingsError
 from router.haproxy.talk.sessions import SessionCounts
-from router.objects.labels import as_selector
 from router.objects.store import Store
-from router.observe.ports_page import by_own_backend
 from router.reconcile.snapshot import Snapshot
 from router.settings import RenderSettings
 
@@ -55,7 +52,10 @@ def _watch_policies(  # noqa: PLR0913, PLR0917 - what it looks at
     if cluster is None:
         raise SettingsError("--check-network-policies needs an API server; with --manifests there is none")
     # On first use: most routers do without.
-    from router.cluster.policy_watch import PolicyWatch  # noqa: PLC0415 - the line above
+    from router.admission.network_policy import POLICY_GROUP, RouterPeer  # noqa: PLC0415 - the line above
+    from router.cluster.policy_watch import PolicyWatch  # noqa: PLC0415 - likewise
+    from router.objects.labels import as_selector  # noqa: PLC0415 - likewise
+    from router.observe.ports_page import by_own_backend  # noqa: PLC0415 - likewise
 
     machine = machine_of(options)
     selector = as_selector(options.router_pod_selector)

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from router.admission.text import is_dns_label, is_dns_subdomain, shown
+from router.admission.text import is_dns_label, is_dns_subdomain, is_host_pattern, shown
 from router.errors import SettingsError
 from router.objects.meta import ObjectKey
 from router.settings import MAX_PORT, PortRanges
@@ -170,10 +170,7 @@ class ExternalNameType(click.ParamType[str]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Read the text; names are compared in lower case."""
         text = str(value).lower()
-        # On first use: it is of all of admission, for which ``tcp-router haproxy`` does not wait.
-        from router.admission.external_names import is_pattern  # noqa: PLC0415 - the line above
-
-        if not is_pattern(text):
+        if not is_host_pattern(text):
             self.fail(
                 f"{shown(str(value))} is no DNS name, such as db.example.com, nor all below one, such as *.example.com",
                 param,

@@ -12,13 +12,13 @@ import router
 from tests.support.scripted_api import ScriptedApi, write_kubeconfig
 
 _NOT_AT_START = frozenset(
-    {"kubernetes", "watchdog", "websocket", "cryptography"}
+    {"kubernetes", "watchdog", "websocket", "cryptography", "dns"}
     # What the kubernetes client brings with it.
     | {"requests", "requests_oauthlib", "oauthlib", "dateutil", "pydantic", "durationpy", "google", "certifi"}
 )
 _IMPORTED = re.compile(r"^import time: .*\| +(\S+)$", re.MULTILINE)
 _ON_FIRST_USE = re.compile(
-    r"router\.(manifests|demo|kube\.(by_client|portforward)"
+    r"router\.(manifests|demo|kube\.(by_client|portforward)|admission\.network_policy|cluster\.(names|policy_watch)"
     r"|cli\.(check|render|ports|claims|haproxy|inputs))\b"
 )
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from router.admission import Admission, Outcome
-from router.admission.external_names import MAX_ADDRESSES, is_pattern, spelled
+from router.admission.external_names import MAX_ADDRESSES, spelled
 from router.admission.name_book import MAX_NAMES, NameBook
+from router.admission.text import is_host_pattern
 from router.admission.verdicts import Reason
 from router.objects.core import RouterPod, Service, ServicePort
 from router.objects.kinds import KubernetesObject
@@ -89,8 +90,10 @@ def test_what_is_allowed_is_said() -> None:
 
 def test_patterns() -> None:
     """What the option takes."""
-    assert [each for each in ("*", "*.a.b", "a.b", "a") if not is_pattern(each)] == []
-    assert [each for each in ("", "*.", "**", "a.*", "*a.b", "*.*.a", ".a", "a.", "A", "a b") if is_pattern(each)] == []
+    assert [each for each in ("*", "*.a.b", "a.b", "a") if not is_host_pattern(each)] == []
+    assert [
+        each for each in ("", "*.", "**", "a.*", "*a.b", "*.*.a", ".a", "a.", "A", "a b") if is_host_pattern(each)
+    ] == []
     assert verdict_of(route(), external("x.y"), settings=replace(ON, external_names=("*",))).admitted
     assert spelled("A.b.") == "a.b"
 
