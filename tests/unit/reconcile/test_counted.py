@@ -184,19 +184,18 @@ def test_memory_does_not_grow_with_changes(tmp_path: Path) -> None:
     writer = StatusWriter(UnusedApi(), "tcp-router", "", lambda: False)
     stage = Stage(tmp_path, NEVER_AGAIN, _POOL, quiet_s=0.01, observer=Metrics("2.8", lambda: True), reporter=writer)
 
-    def change(times: int) -> int:
-        address = ""
+    def change(times: int) -> None:
         for number in range(times):
             # Pods come back to the same addresses, and Routes to the same ports; what is of each change alone would stay.
-            address = f"10.0.0.{number % 20 + 1}"
-            stage.store.put(endpoint_slice(address, service="app-7", namespace="team-7"))
+            stage.store.put(endpoint_slice(f"10.0.0.{number % 20 + 1}", service="app-7", namespace="team-7"))
             stage.turn()
             stage.store.put(_route("team-3", "new", 9_000 + number % 10, "app-3"))
             stage.turn()
             stage.store.delete(Route, ObjectKey("team-3", "new"))
             stage.turn()
-        # What was rendered of sections that are gone is forgotten when the file is brought level.
-        wait_for(lambda: f" {address}:" in stage.haproxy.config.read_text(), "the file to be level")
+
+    def in_use() -> int:
+        stage.turn()
         # What the pretended HAProxy was told is the test's.
         for told in (stage.haproxy.commands, stage.haproxy.checked, stage.haproxy.asked_to_delete):
             told.clear()
@@ -207,8 +206,11 @@ def test_memory_does_not_grow_with_changes(tmp_path: Path) -> None:
         start(stage, *_all(_FEW))
         tracemalloc.start()
         change(100)
-        before = change(20)
-        assert change(340) - before < 100_000
+        change(20)
+        before = in_use()
+        change(340)
+        # When the file is level, and servers that were retired are deleted.
+        wait_for(lambda: in_use() < before + 50_000, "memory to be as it was")
     finally:
         tracemalloc.stop()
         stage.close()
