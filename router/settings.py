@@ -191,6 +191,8 @@ class RenderSettings:
     max_connections_per_route: int | None = None
     """None is a share of all, as for namespaces."""
     max_connections_per_namespace: int | None = None
+    namespace_limits: bool = False
+    """Whether some namespaces may come to have limits of their own."""
 
     def limits_at(self, maxconn: int) -> ConnectionLimits:
         """Give the limits in a process of so many connections."""

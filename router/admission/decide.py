@@ -336,12 +336,11 @@ class Admission:
         return self._claims.outcome(asker)
 
     def _publish(self) -> Outcome:
-        before = self._outcome
         routes, shared = self._sections.values(), self._claims.shared_frontends()
-        model = before.model
-        if routes is not model.routes or shared is not model.shared:
-            model = Model(routes, shared)
-        current = Outcome(model, self._verdicts.mapping(), self._name_book.wanted(), self._policies.news)
-        if not current.is_same(before):
+        policy, model = self._policies.news, self._outcome.model
+        if routes is not model.routes or shared is not model.shared or policy.limits != model.namespace_limits:
+            model = Model(routes, shared, namespace_limits=policy.limits)
+        current = Outcome(model, self._verdicts.mapping(), self._name_book.wanted(), policy)
+        if not current.is_same(self._outcome):
             self._outcome = current
         return self._outcome

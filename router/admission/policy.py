@@ -12,6 +12,7 @@ from typing import Any
 
 from router.admission.exclusive import Exclusive
 from router.admission.policy_values import KEYS, read_rule
+from router.model import NamespaceLimits
 from router.objects.labels import Matcher, matcher
 from router.objects.namespace import Namespace, PolicyRule, PortPolicy
 from router.objects.store import Changes, Objects
@@ -63,6 +64,8 @@ class PolicyNews:
     max_connections: Mapping[str, int]
     problems: Mapping[str, tuple[str, ...]]
     """What an admin has to mend."""
+    limits: NamespaceLimits = ()
+    """The same as ``max_connections``, as the model has them."""
 
 
 NO_NEWS = PolicyNews({}, {}, {})
@@ -272,7 +275,8 @@ class Policies:
             self._news = told
 
     def _told(self) -> PolicyNews:
-        return PolicyNews(self._max_ports.mapping(), self._max_connections.mapping(), self._problems.mapping())
+        limits = self._max_connections.mapping()
+        return PolicyNews(self._max_ports.mapping(), limits, self._problems.mapping(), tuple(limits.items()))
 
 
 def _first(rules: Iterable[PolicyRule], field: str) -> Any:  # noqa: ANN401 - of whichever type the field has

@@ -194,6 +194,7 @@ class ServingSettings:
             nbthread=self.threads,
             max_connections_per_route=self.max_connections_per_route,
             max_connections_per_namespace=self.max_connections_per_namespace,
+            namespace_limits=self.has_policy,
         )
 
 

@@ -263,6 +263,10 @@ class Step(StrEnum):
     """Routes whose port does not fit are not served."""
 
 
+NamespaceLimits = tuple[tuple[str, int], ...]
+"""How many connections at a time may be those of some namespaces, sorted by namespace."""
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """All that HAProxy shall serve."""
@@ -274,6 +278,7 @@ class Model:
     pool: tuple[RouteSection, ...] = ()
     """Sections that are nobody's, declared in advance: their ports are kept closed (see ``router.admission.pool``)."""
     saved: frozenset[Step] = frozenset()
+    namespace_limits: NamespaceLimits = ()
 
 
 def frontend_name(port: int, address: str = "") -> str:

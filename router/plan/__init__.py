@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from router.model import Model
+from router.plan.limits import with_limits
 from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
 from router.plan.running import Running
 from router.plan.update import Texts, Update
@@ -24,4 +25,4 @@ def plan(running: Running | None, desired: Model, texts: Texts, unknown: ReloadR
     update = Update(running, texts)
     update.routes(desired.routes)
     update.shared(desired.shared)
-    return update.result(desired)
+    return with_limits(update.result(desired), running, desired)

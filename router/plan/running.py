@@ -42,6 +42,8 @@ class Running:
     """By shared port, the path by which it knows the map of hosts."""
     owners_file: str
     """The path by which it knows the map of the pool's owners."""
+    limits_file: str = ""
+    """The path by which it knows the map of the limits of namespaces; empty where it has none."""
     ending_files: Mapping[Spot, EndingFiles] = field(default_factory=_nothing)
     """By shared port, what it has for hosts whose TLS ends there; only of ports that were loaded with such hosts."""
     moved: Mapping[str, RouteSection] = field(default_factory=_nothing)
@@ -84,6 +86,7 @@ def loaded(
     hosts_files: Mapping[Spot, str],
     owners_file: str,
     ending_files: Mapping[Spot, EndingFiles] = MappingProxyType({}),
+    limits_file: str = "",
 ) -> Running:
     """Give what a HAProxy has that was just loaded with ``model``, once ``close_idle_ports`` has been carried out."""
     return Running(
@@ -94,6 +97,7 @@ def loaded(
         hosts_files=hosts_files,
         owners_file=owners_file,
         ending_files=ending_files,
+        limits_file=limits_file,
     )
 
 

@@ -312,13 +312,14 @@ class Update:
         after = Running(
             model=self._partly(desired)
             if reasons
-            else Model(desired.routes, desired.shared, running.model.pool, desired.saved),
+            else Model(desired.routes, desired.shared, running.model.pool, desired.saved, desired.namespace_limits),
             named=running.named,
             pool=running.pool,
             sni_pool=running.sni_pool,
             hosts_files=running.hosts_files,
             owners_file=running.owners_file,
             ending_files=running.ending_files,
+            limits_file=running.limits_file,
             moved=self._moved,
             owners=self._owners,
             closed=frozenset(self._closed),
@@ -326,9 +327,7 @@ class Update:
             networks=self._networks,
         )
         update = RuntimeUpdate(todo, after, self._new_sections)
-        if not reasons:
-            return update
-        return Reload(reasons, update if todo else None)
+        return Reload(reasons, update if todo else None) if reasons else update
 
     def _partly(self, desired: Model) -> Model:
         """Give what is served when all is done that can be done without the reload."""
@@ -347,4 +346,5 @@ class Update:
             tuple(shared[spot] for spot in sorted(shared)),
             self._running.model.pool,
             self._running.model.saved,
+            desired.namespace_limits,
         )

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from router.admission import Admission
+from router.admission.policy import NO_NEWS
 from router.haproxy.control import Control
 from router.objects.store import Store
 from router.reconcile.absence import Absence
@@ -199,6 +200,7 @@ class Controller:
             verdicts=changer.served.verdicts if changer.served is not None else {},
             applied=running.model if running is not None else None,
             owners=running.owners if running is not None else {},
+            policy=changer.served.policy if changer.served is not None else NO_NEWS,
             configured=changer.served is not None,
             problem=changer.problem,
             template_problem=self._templates.problem,

@@ -109,7 +109,7 @@ def without(outcome: Outcome, refusals: Asides) -> Outcome:
         verdicts[key] = replace(
             verdicts[key], reason=refusal.reason, message=refusal.message, warnings=(), set_aside=True
         )
-    return replace(outcome, model=Model(tuple(routes), shared), verdicts=verdicts)
+    return replace(outcome, model=replace(outcome.model, routes=tuple(routes), shared=shared), verdicts=verdicts)
 
 
 def may_stay(former: RouteSection, current: RouteSection) -> bool:
@@ -155,7 +155,8 @@ def _without_routes(outcome: Outcome, refused: Mapping[Asker, Aside]) -> Outcome
             verdicts[key] = replace(
                 verdict, reason=refusal.reason, message=refusal.message, warnings=(), set_aside=True
             )
-    return replace(outcome, model=Model(tuple(routes), shared), verdicts=replaced(outcome.verdicts, verdicts))
+    model = replace(outcome.model, routes=tuple(routes), shared=shared)
+    return replace(outcome, model=model, verdicts=replaced(outcome.verdicts, verdicts))
 
 
 def _without_host(

@@ -12,11 +12,12 @@ from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files as resources
 
-from router.model import RouteSection, SniHost, Spot
+from router.model import NamespaceLimits, RouteSection, SniHost, Spot
 from router.model.tls import PrivateBytes
+from router.settings import RenderSettings
 
-ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING = (
-    "allow", "sni", "owners", "hello", "cert", "ca", "certs", "ends",
+ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING, LIMITS = (
+    "allow", "sni", "owners", "hello", "cert", "ca", "certs", "ends", "limits",
 )  # fmt: skip
 """How the names of the files of each kind begin."""
 
@@ -73,6 +74,14 @@ def ending_file(spot: Spot, hosts: Iterable[SniHost]) -> tuple[str, bytes]:
 def owners_file() -> tuple[str, bytes]:
     """Give name and content of the map that leads from a backend of the pool to the Route it serves; a reload empties it."""
     return _named(OWNERS, "map", ["# Backends of the pool, and the Routes that they serve"])
+
+
+def limits_files(limits: NamespaceLimits, settings: RenderSettings) -> tuple[tuple[str, bytes], ...]:
+    """Give name and content of the map of namespaces and how many connections they may have, where they may come to have such limits."""
+    if not settings.namespace_limits:
+        return ()
+    lines = ["# Namespaces, and their connections", *(f"{name} {limit}" for name, limit in limits)]
+    return (_named(LIMITS, "map", lines),)
 
 
 def hosts_file(spot: Spot, hosts: Iterable[SniHost]) -> tuple[str, bytes]:

@@ -12,6 +12,7 @@ from router.errors import TemplateError
 from router.model import (
     Frontend,
     Model,
+    NamespaceLimits,
     RouteSection,
     SharedFrontend,
     SniHost,
@@ -93,7 +94,7 @@ class Renderer:
         self._derived = {}
         failed = {part.owner for part in routes.values() if part.failure is not None}
         shared = self._shared_parts(model.shared, failed)
-        own = self._global(stages=stages(model), has_maxconn=Step.CONNECTIONS not in model.saved)
+        own = self._global(model.namespace_limits, stages(model), has_maxconn=Step.CONNECTIONS not in model.saved)
         parts = (own, *shared, *routes.values(), *pool.values())
         return Rendered(
             config=b"".join([part.text for part in parts]),
@@ -181,21 +182,22 @@ class Renderer:
         """Give the path of the map that a shared port was rendered with."""
         return str(self._settings.maps_dir / files.hosts_file(shared.spot, shared.hosts)[0])
 
-    def _global(self, *, stages: int = 1, has_maxconn: bool = True) -> Part:
+    def _global(self, limits: NamespaceLimits = (), stages: int = 1, *, has_maxconn: bool = True) -> Part:
         """Give the part of the process.
 
         Args:
+            limits: of namespaces.
             stages: how many connections of HAProxy one of a client may be.
             has_maxconn: False where HAProxy is to find out how many connections its files allow.
         """
         settings = self._settings if has_maxconn else replace(self._settings, maxconn=None)
         key = stages if settings.maxconn is not None else 0
-        if key not in self._globals:
-            made = dict([files.hello_script(), files.owners_file()])
+        made = dict([files.hello_script(), files.owners_file(), *files.limits_files(limits, settings)])
+        if (part := self._globals.get(key)) is None or part.files.keys() != made.keys():
             variables = {**self._variables(None, made), "settings": settings, "stages": stages}
             text = "".join(self._templates.render(name, variables) for name in _OF_THE_PROCESS).encode()
-            self._globals[key] = Part(None, None, text, text.count(b"\n"), made)
-        return self._globals[key]
+            part = self._globals[key] = Part(None, None, text, text.count(b"\n"), made)
+        return part
 
     @cached_property
     def _default_server(self) -> Mapping[str, tuple[str, ...]]:
@@ -277,7 +279,8 @@ class Renderer:
     def loaded(self, model: Model) -> Running:
         """Give what a HAProxy has that was just loaded with what is made of a model, once idle ports are closed."""
         hosts_files = {shared.spot: self.hosts_file(shared) for shared in model.shared}
-        return loaded(model, hosts_files, self.owners_file, self._endings.files(model))
+        limits_file = self._path(dict(files.limits_files(model.namespace_limits, self._settings)), files.LIMITS)
+        return loaded(model, hosts_files, self.owners_file, self._endings.files(model), limits_file or "")
 
     def _part(
         self,
@@ -308,6 +311,7 @@ class Renderer:
                 "stages": 1,
                 "hello_script": paths[files.HELLO_SCRIPT],
                 "owners_file": paths[files.OWNERS],
+                "limits_file": paths.get(files.LIMITS),
             }
         if isinstance(subject, RouteSection):
             return {

@@ -30,7 +30,7 @@ from router.status.route import MERGE_PATCH, Identity
 
 log = structlog.get_logger()
 
-_API_VERSIONS = {ROUTE_KIND: f"{ROUTE_GROUP}/v1", SERVICE_KIND: "v1"}
+_API_VERSIONS = {ROUTE_KIND: f"{ROUTE_GROUP}/v1", SERVICE_KIND: "v1", "Namespace": "v1"}
 _MAX_INSTANCE = 128
 """Bytes; this and the next: kubernetes, pkg/apis/core/validation/events.go."""
 _MAX_NAME = 253

@@ -34,6 +34,7 @@ from router.status.desk import Desk
 from router.status.events import EventSender
 from router.status.kinds import KINDS, ROUTES
 from router.status.leading import LeadingWriter
+from router.status.namespaces import NamespaceTeller
 from router.status.pacing import TokenBucket
 from router.status.precedence import Precedence
 from router.status.route import Identity
@@ -107,6 +108,7 @@ class StatusWriter(LeadingWriter):
         self._nodes_seen: frozenset[str] | None = None
         self._events = EventSender(api, self._identity, instance or router_name, clock=clock, wall_clock=wall_clock)
 
+        self._namespaces = NamespaceTeller(self._events)
         self._precedence = precedence or Precedence()
 
         self._search = Search(api, selection, router_name)
@@ -182,6 +184,7 @@ class StatusWriter(LeadingWriter):
             track.changed(key for struct, key in changed if struct is track.kind.struct)
         if not snapshot.configured or snapshot.problem:
             return
+        self._namespaces.update(snapshot.policy, objects)
         former, self._verdicts = self._verdicts, snapshot.verdicts
         askers = different(former, snapshot.verdicts)
         for track in self._tracks:
@@ -200,6 +203,7 @@ class StatusWriter(LeadingWriter):
     def _write_next(self, now_s: float) -> float:
         self._look_at_nodes()
         self._look_at_hostname()
+        self._namespaces.tell()
         # What happened to a Route just now, and the Event of it, goes before all that was there at the start.
         is_urgent = any(track.backlog.is_urgent(now_s) for track in self._tracks)
         if not is_urgent and self._send_event(now_s, only_news=True):
@@ -285,5 +289,6 @@ class StatusWriter(LeadingWriter):
             track.node_facts.lead(leads=False)
             track.backlog.close()
             track.teller.clear()
+        self._namespaces.clear()
         self._search.end()
         log.info("reporting no more", reason="another replica leads, or the router stops")

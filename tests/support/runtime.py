@@ -44,6 +44,8 @@ class State:
     """By Route whose port ends TLS: the fingerprint of what it shows."""
     endings: Mapping[str, frozenset[tuple[str, ...]]]
     """By shared port: the lines of its list of certificates, and the hosts whose TLS ends there."""
+    limits: frozenset[tuple[str, ...]]
+    """Namespaces, and how many connections they may have."""
 
 
 @dataclass(slots=True)
@@ -97,7 +99,15 @@ class Applying:
             self._networks(),
             self._certificates(),
             self._endings(),
+            self._limits(),
         )
+
+    def _limits(self) -> frozenset[tuple[str, ...]]:
+        assert self.running is not None
+        escaped = self.running.limits_file.replace("\\", "\\\\").replace(" ", "\\ ")
+        entries = [tuple(line.split()[1:]) for line in self.ask(f"show map {escaped}").splitlines() if line]
+        assert len(entries) == len(set(entries))
+        return frozenset(entries)
 
     def _servers(self, owner: Mapping[str, str]) -> Mapping[str, frozenset[tuple[str, ...]]]:
         limits = {}
@@ -210,7 +220,9 @@ def applying(
     directory: Path, address: str, pool: str = "", sni_pool: int = 0, templates: Path | None = None
 ) -> Iterator[Applying]:
     """Give a HAProxy that is not started yet, and what applies models to it; all taken down when left."""
-    settings = RenderSettings(state_dir=directory, bind_addresses=(address,), ip_mode="v4", nbthread=2)
+    settings = RenderSettings(
+        state_dir=directory, bind_addresses=(address,), ip_mode="v4", nbthread=2, namespace_limits=True
+    )
     state = StateDir(directory)
     state.open()
     haproxy = StandaloneHaproxy(find_binary(), state.config, settings, Deadlines(drain_s=0), wake=lambda: None)

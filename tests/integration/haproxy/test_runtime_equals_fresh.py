@@ -46,7 +46,9 @@ def _model(draw: st.DrawFn) -> Model:
             ending = draw(st.sampled_from((None, None, *map(shown_by, CERTIFICATES))))
             hosts.append(SniHost(full, f"be_tcp:team:{name}", Asker.route("team", name), ending))
     shared = SharedFrontend(_SNI_PORT, port_options(), tuple(sorted(hosts, key=lambda each: each.host)))
-    return Model(tuple(sorted(sections, key=lambda each: each.route)), (shared,))
+    limits = draw(st.dictionaries(st.sampled_from(("team", "other")), st.sampled_from((0, 1, 7)), max_size=2))
+    routes = tuple(sorted(sections, key=lambda each: each.route))
+    return Model(routes, (shared,), namespace_limits=tuple(sorted(limits.items())))
 
 
 @settings(

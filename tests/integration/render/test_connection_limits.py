@@ -174,3 +174,23 @@ def test_haproxy_that_does_not_answer_is_left_as_it_is(settings: RenderSettings)
     limiter.loaded()
     limiter.loaded()
     assert limiter.in_force == settings.connection_limits
+
+
+def test_a_namespace_has_no_more_than_its_admin_lets_it(
+    settings: RenderSettings, pod: TcpServer, held: ExitStack
+) -> None:
+    """All its Routes together, on ports of their own and of the pool; by its own number where that is lower, and nobody else's."""
+    first, second, other, high = free_ports(4)
+    routes = (
+        section("first", first, server(pod.port), namespace="a", check_interval_ms=0),
+        section("second", second, server(pod.port), namespace="a", check_interval_ms=0),
+        section("other", other, server(pod.port), namespace="b", check_interval_ms=0),
+        section("high", high, server(pod.port), namespace="c", check_interval_ms=0),
+    )
+    limited = replace(settings, maxconn=40, max_connections_per_namespace=6, namespace_limits=True)
+    with running(Model(routes, namespace_limits=(("a", 3), ("c", 20))), limited) as haproxy:
+        assert taken(held, first, 2) == 2
+        assert taken(held, second, 4) == 1
+        assert taken(held, other, 8) == 6
+        assert taken(held, high, 8) == 6
+        assert not [line for line in haproxy.log_lines() if "route=second" in line and "<NOSRV>" in line]

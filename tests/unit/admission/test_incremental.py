@@ -213,6 +213,7 @@ NAMESPACES = st.builds(
             "tcp_ports_exclusive": st.sampled_from(["7000", "7001"]),
             "tcp_ports_max": st.sampled_from(["0", "1", "2"]),
             "tcp_addresses": st.sampled_from(["inside", "nobodys,outside", "none", "A"]),
+            "tcp_connections_max": st.sampled_from(["0", "9", "x"]),
         },
     ),
 )
