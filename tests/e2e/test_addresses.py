@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.attached_pod import AttachedPod
 from tests.support.clients import connect
 from tests.support.exposition import Exposition
 from tests.support.network import bind_nonlocal, ip, own_network
@@ -174,6 +175,34 @@ def test_a_port_that_somebody_has_on_one_address(make: Make, pods: Pods) -> None
         assert names(MY, 5432) == b"my"
     router.wait_admitted("team/pg")
     assert names(PG, 5432) == b"pg"
+
+
+def test_haproxy_starts_without_an_address_that_left(network: None, tmp_path: Path, pods: Pods) -> None:  # noqa: ARG001 - in it
+    """A HAProxy that is restarted without any router serves all ports but those of the address; where that is there again, those too."""
+    ip("addr", "add", f"{PG}/32", "dev", "lo")
+    pod = AttachedPod(tmp_path, *OPTIONS)
+    with contextlib.ExitStack() as stack:
+        stack.callback(pod.end)
+        pod.router.write("a.yaml", *at("pg", "pg", 5432, pods[0]), *at(None, "all", 5433, pods[1]))
+        pod.start()
+        pod.router.wait_admitted("team/pg", "team/all")
+        assert (names(PG, 5432), names(PG, 5433)) == (b"pg", b"my")
+        pod.router.stop()
+        pod.kill_haproxy()
+        ip("addr", "del", f"{PG}/32", "dev", "lo")
+        pod.start_haproxy()
+        wait_for(lambda: names("127.0.0.1", 5433) == b"my", "the other port to be served")
+        assert f"port 5432 on {PG}" in pod.haproxy_log()
+        ip("addr", "add", f"{PG}/32", "dev", "lo")
+        pod.kill_haproxy()
+        pod.start_haproxy()
+        wait_for(lambda: names(PG, 5432) == b"pg", "the port of the address to be served")
+        assert names(PG, 5433) == b"my"
+        # A router that comes finds all as it shall be.
+        pod.router.start()
+        pod.router.wait_admitted("team/pg", "team/all")
+        assert names(PG, 5432) == b"pg"
+        pod.router.stop()
 
 
 @pytest.mark.timeout(180)

@@ -37,6 +37,21 @@ def test_what_is_counted() -> None:
     assert descriptors.counts(model, pool) == Counts(ports=3, pool_ports=10, checked_servers=3)
 
 
+def test_ports_of_addresses_are_counted_by_what_these_are() -> None:
+    """Each IP address of a name is a file for each of its ports, however many --bind-address has."""
+    plain = section("db", 5432)
+    assert plain.frontend is not None
+    named = replace(plain, frontend=replace(plain.frontend, address="dual"))
+    of_addresses = {"dual": PortRanges.parse("7000-7004")}
+    pool = PortPool(PortRanges.of(7005), 0, RouteDefaults(), of_addresses).sections(Model())
+    counts = descriptors.counts(Model((named, section("web", 80))), pool, {"dual": 2})
+    assert counts == Counts(ports=1, named=2, pool_ports=1, named_pool=10, checked_servers=0)
+    two_each = replace(_HAPROXY, binds_per_port=2)
+    without = descriptors.wanted(two_each, Counts(0, 0, 0))
+    assert descriptors.wanted(two_each, counts) - without == 2 + 2 + 2 + 10
+    assert descriptors.wanted(two_each, counts, _POOL) - descriptors.wanted(two_each, Counts(0, 0, 0), _POOL) == 2 + 2
+
+
 @pytest.mark.parametrize(
     ("counts", "changes", "saved"),
     [
