@@ -68,7 +68,7 @@ class Autos:
         self._line: list[Asker] | None = []
         """The same in order; None where that has to be made."""
         self._chosen: dict[Asker, Choice] = {}
-        self._chosen_ports: set[int | None] = set()
+        self._chosen_ports: set[int] = set()
         self._rooms: dict[str, int] = {}
         """How many more ports those namespaces might have for which some wait, where that has an end."""
         self._is_stale = False
@@ -199,7 +199,7 @@ class Autos:
             changed |= self._told_otherwise()
         moved, self._moved = self._moved, set()
         self._look_at(moved)
-        if not self._is_told or (self.proposed and not self._chosen):
+        if not self._is_told or (self.proposed and not self._chosen_ports):
             self._is_told = True
             wanted = {self._place(asker, port): asker for asker, (port, _) in self._chosen.items() if port is not None}
             self.proposed = wanted if wanted != self.proposed else self.proposed
@@ -234,7 +234,7 @@ class Autos:
         (self._waiting.add if waits else self._waiting.discard)(asker)
         self._line = None
         choice = self._chosen.pop(asker, _NONE)
-        self._chosen_ports.discard(choice.port)
+        self._chosen_ports.discard(choice.port or 0)
         return choice
 
     def _place_for(self, asker: Asker, auto: Auto) -> Place | None:
@@ -337,7 +337,7 @@ class Autos:
                     self._waiting.discard(asker)
                     self._line = None
             self._chosen = {asker: choice for asker, choice in self._chosen.items() if choice.port is None}
-        self._chosen_ports = {port for port, _ in self._chosen.values()}
+        self._chosen_ports = {port for port, _ in self._chosen.values() if port is not None}
         return changed
 
     def _preferred(self, asker: Asker, terms: Callable[[str], Terms]) -> int | None:

@@ -66,11 +66,13 @@ class Server:
 class Replica:
     """A router that has seen some of the history."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(
+        self, server: Server, admission: AdmissionSettings = SETTINGS, pods: tuple[KubernetesObject, ...] = DB
+    ) -> None:
         self.server = server
         self.store = Store()
-        self.store.put(*DB)
-        self.admission = Admission(SETTINGS)
+        self.store.put(*pods)
+        self.admission = Admission(admission)
         self.seen = 0
         # It lists what is there when it starts.
         for slot, obj in server.objects.items():
