@@ -14,6 +14,7 @@ from typing import Literal
 
 from router.errors import SettingsError
 from router.model import Balance
+from router.model.tls import TlsOptions
 
 IpMode = Literal["v4", "v6", "v4v6"]
 
@@ -131,6 +132,8 @@ class AdmissionSettings:
     """By name, in a fixed order."""
     default_addresses: frozenset[str] = frozenset()
     """The names of those that a namespace may use of which nothing else is said."""
+    tls_min_version: str = "TLSv1.2"
+    """The oldest version that any port takes which ends TLS."""
     defaults: RouteDefaults = field(default_factory=RouteDefaults)
 
     @property
@@ -193,6 +196,7 @@ class RenderSettings:
     max_connections_per_namespace: int | None = None
     namespace_limits: bool = False
     """Whether some namespaces may come to have limits of their own."""
+    tls: TlsOptions = field(default_factory=TlsOptions)
 
     def limits_at(self, maxconn: int) -> ConnectionLimits:
         """Give the limits in a process of so many connections."""

@@ -46,6 +46,8 @@ HASH_BALANCE_FACTOR = f"{PREFIX}hash-balance-factor"
 SEND_PROXY = f"{PREFIX}send-proxy"
 ACCEPT_PROXY = f"{PREFIX}accept-proxy"
 DESTINATION_SERVER_NAME = f"{PREFIX}destination-server-name"
+TLS_MIN_VERSION = f"{PREFIX}tls-min-version"
+TLS_ALPN = f"{PREFIX}tls-alpn"
 
 PORT_ONLY = (ACCEPT_PROXY, TIMEOUT_CLIENT, MAX_CONNECTIONS)
 """What has a meaning only on a port that the Route claims."""

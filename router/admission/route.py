@@ -61,7 +61,7 @@ def read_route(
             host = None
         if not auto:
             _check_something_is_asked_for(route, port, host, settings)
-        ending = read_tls(route, termination, settings.router_name, credentials)
+        ending = read_tls(route, termination, settings, credentials)
         options = read_options(annotations, settings.defaults, claims_port=auto or port is not None)
         targets = _read_targets(route)
         target_port = _read_target_port(route)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
 from router.admission.certificates import Pair, read_authorities, read_pair
-from router.admission.forms import Form, read
-from router.admission.options import DESTINATION_SERVER_NAME
+from router.admission.forms import Form, choice, read
+from router.admission.options import DESTINATION_SERVER_NAME, TLS_ALPN, TLS_MIN_VERSION
 from router.admission.request import annotations_of
 from router.admission.text import is_host, shown
 from router.admission.verdicts import NotAcceptable, Reason
-from router.model.tls import PortTls, ServerTls
+from router.model.tls import TLS_VERSIONS, PortTls, ServerTls
 from router.objects.credential import DEFAULTS, Credential
 from router.objects.meta import ObjectKey
 from router.objects.route import Route, RouteIngress, RouteTLS
+from router.settings import AdmissionSettings
 
 HOST_GENERATED = "openshift.io/host.generated"
 """Annotation of a Route whose host nobody asked for: OpenShift's API server made it of the Route's name."""
@@ -51,6 +53,20 @@ _HOST_FORM: Form[str] = Form(
     "a DNS name in lower case, such as db.example.com", lambda text: text if is_host(text) else None
 )
 
+_VERSION_FORM = choice(TLS_VERSIONS[2:])
+_MAX_ALPN = 8
+_ALPN = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,31}")
+
+
+def _alpn(text: str) -> tuple[str, ...] | None:
+    names = tuple(name.strip() for name in text.split(",", _MAX_ALPN))
+    return names if len(names) <= _MAX_ALPN and all(map(_ALPN.fullmatch, names)) else None
+
+
+_ALPN_FORM: Form[tuple[str, ...]] = Form(
+    f"up to {_MAX_ALPN} names of protocols with commas between, such as postgresql", _alpn
+)
+
 
 def read_termination(route: Route) -> Termination:
     """Say where the TLS of a Route ends. One that does not say ends it at the edge, as the API server writes it (defaulting).
@@ -79,13 +95,13 @@ def credentials_of(route: Route) -> tuple[ObjectKey, ...]:
     return (DEFAULTS,)
 
 
-def read_tls(route: Route, termination: Termination, router_name: str, credentials: Credentials) -> Ending:
+def read_tls(route: Route, termination: Termination, settings: AdmissionSettings, credentials: Credentials) -> Ending:
     """Give how a Route's TLS ends.
 
     Args:
         route: the Route.
         termination: as ``read_termination`` gives it.
-        router_name: of this router.
+        settings: of this router.
         credentials: what the Route may refer to.
 
     Raises:
@@ -95,22 +111,32 @@ def read_tls(route: Route, termination: Termination, router_name: str, credentia
     if tls is None:
         return _NOWHERE
     server_name = read(annotations_of(route.metadata), DESTINATION_SERVER_NAME, _HOST_FORM) or ""
+    min_version = read(annotations_of(route.metadata), TLS_MIN_VERSION, _VERSION_FORM) or ""
+    alpn = read(annotations_of(route.metadata), TLS_ALPN, _ALPN_FORM) or ()
     if termination is Termination.PASSTHROUGH:
-        return Ending(warnings=(*_without_effect(tls), *_unused_name(server_name)))
+        unused = [key for key in (TLS_MIN_VERSION, TLS_ALPN) if key in annotations_of(route.metadata)]
+        said = (f"annotation {key} has no effect: the pods end TLS themselves" for key in unused)
+        return Ending(warnings=(*_without_effect(tls), *_unused_name(server_name), *said))
     _check_policy(tls)
     defaults = credentials.get(DEFAULTS, _NO_DEFAULTS)
     pair, warnings = _pair(tls, defaults)
-    warnings = (*pair.warnings, *warnings, *_exposure(route, router_name))
+    warnings = (*pair.warnings, *warnings, *_exposure(route, settings.router_name))
+    if min_version and min_version < settings.tls_min_version:
+        warnings += (
+            f"annotation {TLS_MIN_VERSION} has no effect: this router takes nothing before {settings.tls_min_version}",
+        )
+        min_version = ""
+    port = PortTls(pair.certificate, min_version, alpn)
     if tls.certificate:
         warnings += _host_warning(route, pair)
     if termination is Termination.REENCRYPT:
-        return Ending(PortTls(pair.certificate), _server_tls(tls, server_name, defaults), warnings)
+        return Ending(port, _server_tls(tls, server_name, defaults), warnings)
     if tls.destination_ca_certificate:
         raise NotAcceptable(
             Reason.EXTENDED_VALIDATION_FAILED,
             "spec.tls.destinationCACertificate: edge termination does not support destination certificates",
         )
-    return Ending(PortTls(pair.certificate), None, (*warnings, *_unused_name(server_name)))
+    return Ending(port, None, (*warnings, *_unused_name(server_name)))
 
 
 _NO_DEFAULTS = Credential()

@@ -21,10 +21,12 @@ from router.cli.types import (
     ListenType,
     LogAddressType,
     NodeNameType,
+    OpensslNamesType,
     PortRangesType,
     SelectorType,
     TimeType,
 )
+from router.model.tls import CIPHERSUITES, TLS_VERSIONS
 from router.settings import MAX_PORT
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -83,6 +85,12 @@ ADMISSION = (
     option("--default-certificate", env=["DEFAULT_CERTIFICATE_PATH", "DEFAULT_CERTIFICATE_DIR"], type=click.Path(path_type=Path, exists=True), default=None,
            show_default="none",
            help="Certificate, chain and key (PEM) for Routes that end TLS and have none; or a folder with tls.crt and tls.key. Read again when it changes."),
+    option("--tls-min-version", env="SSL_MIN_VERSION", type=click.Choice(TLS_VERSIONS), default=None, show_default="TLSv1.2, or that of the profile",
+           help="The oldest version of TLS that is taken where Routes end it; a Route's annotation tls-min-version can only ask for a newer one."),
+    option("--tls-ciphers", env="ROUTER_CIPHERS", type=OpensslNamesType(), default="intermediate",
+           help="Ciphers up to TLS 1.2, as OpenSSL writes them; or a profile, as OpenShift has it: old, intermediate or modern."),
+    option("--tls-ciphersuites", env="ROUTER_CIPHERSUITES", type=OpensslNamesType(), default=CIPHERSUITES, help="Ciphers of TLS 1.3."),
+    option("--tls-curves", env="ROUTER_CURVES", type=OpensslNamesType(), default="", show_default="OpenSSL's own choice", help="Elliptic curves, with colons between."),
     option("--default-destination-ca", env="DEFAULT_DESTINATION_CA_PATH", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=None,
            show_default="in a pod its service-ca.crt",
            help="Those who sign the certificates of pods (PEM), for reencrypt Routes without destinationCACertificate. Read again when it changes."),

@@ -13,6 +13,7 @@ from router.cli.named_addresses import Named, addresses_of, check_known, for_adm
 from router.cluster.tls_files import TlsFiles
 from router.errors import SettingsError
 from router.model import Balance
+from router.model.tls import CIPHERSUITES, PROFILES, TlsOptions
 from router.objects.meta import ObjectKey
 from router.settings import AdmissionSettings, IpMode, PortRanges, RenderSettings, RouteDefaults
 from router.status.balanced import Balancing
@@ -50,6 +51,10 @@ class ServingSettings:
     check_interval: int
     default_certificate: Path | None
     default_destination_ca: Path | None
+    tls_min_version: str | None
+    tls_ciphers: str
+    tls_ciphersuites: str
+    tls_curves: str
     namespace_policy: bool
     namespace_ports: PortRanges | None
     namespace_max_ports: int | None
@@ -82,6 +87,12 @@ class ServingSettings:
     def http_address(self) -> tuple[str, int]:
         """Address and port of the router's HTTP; port 0 is one that the system chooses."""
         return self.listen or ("127.0.0.1", self.stats_port)
+
+    def tls_options(self) -> TlsOptions:
+        """Give what holds for all ports that end TLS."""
+        of_profile, ciphers = PROFILES.get(self.tls_ciphers, (TlsOptions().min_version, self.tls_ciphers))
+        ciphersuites = self.tls_ciphersuites or CIPHERSUITES
+        return TlsOptions(self.tls_min_version or of_profile, ciphers, ciphersuites, self.tls_curves)
 
     def tls_files(self) -> TlsFiles:
         """Give what reads the certificate and the authorities of Routes that have none of their own."""
@@ -129,6 +140,7 @@ class ServingSettings:
             external_names_private=self.external_names_private,
             allow_loopback_endpoints=self.allow_loopback_endpoints,
             allow_wildcard_routes=self.allow_wildcard_routes,
+            tls_min_version=self.tls_options().min_version,
             disable_namespace_ownership_check=self.disable_namespace_ownership_check,
             own_addresses=frozenset(self.bind_addresses),
             listens_everywhere=self.listens_everywhere,
@@ -192,6 +204,7 @@ class ServingSettings:
             mworker_max_reloads=self.mworker_max_reloads,
             maxconn=self.max_connections,
             nbthread=self.threads,
+            tls=self.tls_options(),
             max_connections_per_route=self.max_connections_per_route,
             max_connections_per_namespace=self.max_connections_per_namespace,
             namespace_limits=self.has_policy,

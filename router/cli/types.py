@@ -321,3 +321,16 @@ class ListenType(click.ParamType[tuple[str, int]]):
 
     def _refuse(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> NoReturn:
         self.fail(f"{shown(str(value))} is no address with a port, such as 127.0.0.1:1936 or [::]:1936", param, ctx)
+
+
+class OpensslNamesType(click.ParamType[str]):
+    """Names that OpenSSL knows, with colons between; whether it does, HAProxy finds out."""
+
+    name = "names"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read the text."""
+        text = str(value)
+        if not re.fullmatch(r"[A-Za-z0-9_@=!+:.-]{0,4096}", text):
+            self.fail(f"{shown(text)} is no list of names as OpenSSL writes it, with colons between", param, ctx)
+        return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from router.model import SniHost
@@ -20,20 +20,14 @@ class EndingFiles:
     """The ACL of the hosts."""
 
 
-def certificate_line(path: str, host: str) -> str:
-    """Give a line of a list of certificates: its hosts are all that it is shown to. A client may ask for one with a dot at its end."""
-    name = f"*{host}" if host.startswith(".") else host
-    return f"{path} {name} {name}."
-
-
 def change_endings(
-    files: EndingFiles, path: Callable[[SniHost], str], former: Iterable[SniHost], wanted: Iterable[SniHost]
+    files: EndingFiles, line: Callable[[SniHost], str], former: Iterable[SniHost], wanted: Iterable[SniHost]
 ) -> tuple[list[Command], list[Command]]:
     """Have TLS end for hosts otherwise than it did.
 
     Args:
         files: of the port.
-        path: gives that of the file of a host's certificate.
+        line: gives that of a host in the list of certificates; it begins with the path of the certificate.
         former: hosts as they were, those that are gone and those that are otherwise now.
         wanted: hosts as they shall be, those that are new and those that were otherwise.
 
@@ -46,24 +40,23 @@ def change_endings(
     after = {host.host: host for host in wanted if host.tls is not None}
     for name, host in after.items():
         there = before.get(name)
-        if there is None or path(there) != path(host):
-            opening += _shown(files, path(host), host)
+        if host.tls is not None and (there is None or line(there) != line(host)):
+            opening += commands.add_certificate(_path(line(host)), host.tls.certificate.pem)
+            opening.append(commands.list_certificate(files.certificates, line(host)))
         if there is None:
             opening.append(commands.add_to_list(files.hosts, name))
     for name, host in before.items():
         now = after.get(name)
         if now is None:
             retiring.append(commands.delete_from_list(files.hosts, name))
-        if now is None or path(now) != path(host):
-            retiring.append(commands.unlist_certificate(files.certificates, path(host)))
-            retiring.append(commands.delete_certificate(path(host)))
+        if now is None or line(now) != line(host):
+            retiring.append(commands.unlist_certificate(files.certificates, _path(line(host))))
+            retiring.append(commands.delete_certificate(_path(line(host))))
     return opening, retiring
 
 
-def _shown(files: EndingFiles, path: str, host: SniHost) -> Iterator[Command]:
-    if host.tls is not None:
-        yield from commands.add_certificate(path, host.tls.certificate.pem)
-        yield commands.list_certificate(files.certificates, certificate_line(path, host.host))
+def _path(line: str) -> str:
+    return line.partition(" ")[0]
 
 
 def without_stage(before: Iterable[SniHost], after: Iterable[SniHost]) -> tuple[SniHost, ...]:

@@ -35,8 +35,8 @@ class Texts(Protocol):
     def text_in_place(self, section: RouteSection, place: RouteSection) -> SectionText | None:
         """Give what a Route's section would be, were it served by ``place``, which is of the pool."""
 
-    def host_certificate(self, spot: Spot, host: SniHost) -> str:
-        """Give the path of the certificate of a host whose TLS ends at a shared port."""
+    def certificate_line(self, spot: Spot, host: SniHost) -> str:
+        """Give the line of a host whose TLS ends at a shared port in its list of certificates."""
 
 
 class Update:
@@ -264,7 +264,7 @@ class Update:
         self._hosts[spot] = after
         removed, added = differences(before, after)
         if files is not None:
-            opening, retiring = change_endings(files, partial(self._texts.host_certificate, spot), removed, added)
+            opening, retiring = change_endings(files, partial(self._texts.certificate_line, spot), removed, added)
             self._new_sections |= bool(opening)
             self._opening += opening
             self._retiring += retiring

@@ -14,6 +14,7 @@ from router.model import FRONTEND, Asker, Model, RouteSection, Spot, spot_of
 from router.reconcile.set_aside import Aside, Asides
 from router.reconcile.state_dir import StateDir
 from router.render import Owner, Part, PortOwner, Rendered, Renderer
+from router.render.files import host_certificate_file
 
 _NAMED = 5
 """How many complaints about no Route in particular a message has."""
@@ -136,7 +137,7 @@ class Judge:
         first: dict[Owner, Diagnostic] = {}
         by_name = {section.backend.name: section.asker for section in desired.routes}
         by_name |= {
-            renderer.host_certificate(shared.spot, host).rpartition("/")[2]: host.asker
+            host_certificate_file(shared.spot, host)[0]: host.asker
             for shared in desired.shared
             for host in shared.hosts
             if host.tls is not None

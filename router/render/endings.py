@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
 from router.errors import TemplateError
-from router.model import Model, SniHost, Spot
-from router.plan.endings import EndingFiles, certificate_line
+from router.model import Model, SniHost, Spot, stage_name
+from router.plan.endings import EndingFiles
 from router.plan.section_text import CertificateFile, begins_tls, ends_tls
 from router.render import files
 from router.render.quoting import quoted
 from router.render.result import SectionFailure
 from router.render.templates import SHARED
+from router.settings import RenderSettings
 
 _BLANK = re.compile(r"\s")
 
@@ -22,11 +22,23 @@ class Endings:
     """Names and makes the files.
 
     Args:
-        maps_dir: where they are, as HAProxy sees it.
+        settings: where they are, as HAProxy sees it, and what holds for all ports that end TLS.
     """
 
-    def __init__(self, maps_dir: Path) -> None:
-        self._maps_dir = maps_dir
+    def __init__(self, settings: RenderSettings) -> None:
+        self._settings = settings
+        self._maps_dir = settings.maps_dir
+        self._options = settings.tls
+
+    def variables(self, spot: Spot, paths: Mapping[str, str]) -> dict[str, object]:
+        """Give what the template of a shared port gets for them; ``paths`` is by the kind of file."""
+        return {
+            "tls_options": self._options.words(),
+            "certificates_file": paths.get(files.CERTIFICATES),
+            "ending_file": paths.get(files.ENDING),
+            "stage_name": stage_name(spot),
+            "stage_socket": self._settings.stage_socket(spot),
+        }
 
     def possible(self, hosts: Iterable[SniHost]) -> tuple[tuple[SniHost, ...], tuple[SectionFailure, ...]]:
         """Give the hosts that can be served, and why others cannot: no quotes help a path in a list of certificates."""
@@ -43,13 +55,19 @@ class Endings:
         """Give the path of the certificate of a host of a shared port."""
         return str(self._maps_dir / files.host_certificate_file(spot, host)[0])
 
+    def line(self, spot: Spot, host: SniHost) -> str:
+        """Give the line of a host of a shared port in its list: it is all that the certificate is shown to. A client may ask with a dot at the end."""
+        name = f"*{host.host}" if host.host.startswith(".") else host.host
+        options = self._options.own_words(host.tls) if host.tls is not None else ""
+        return f"{self.certificate(spot, host)}{options} {name} {name}."
+
     def made(self, spot: Spot, hosts: Iterable[SniHost]) -> Iterator[tuple[str, bytes]]:
         """Give names and contents for a shared port; none where TLS ends for no host."""
         ending = [host for host in hosts if host.tls is not None]
         if not ending:
             return
         yield files.ending_file(spot, ending)
-        lines = (certificate_line(self.certificate(spot, host), host.host) for host in ending)
+        lines = (self.line(spot, host) for host in ending)
         yield files.certificate_list_file(spot, lines)
         for host in ending:
             yield files.host_certificate_file(spot, host)

@@ -56,8 +56,11 @@ def host_certificate_file(spot: Spot, host: SniHost) -> tuple[str, PrivateBytes]
 
     A file for each port: HAProxy has a certificate once, whichever lists name it, and one of them may be the last to.
     """
-    pem = host.tls.certificate.pem if host.tls is not None else b""
-    content = PrivateBytes(f"# {host.asker}, {host.host} at {spot}\n".encode() + pem)
+    tls = host.tls
+    # Its options too: another line of the list is another file.
+    said = f"{tls.min_version} {','.join(tls.alpn)}".strip() if tls is not None else ""
+    pem = tls.certificate.pem if tls is not None else b""
+    content = PrivateBytes(f"# {host.asker}, {host.host} at {spot} {said}\n".encode() + pem)
     return f"{CERTIFICATE}-{_digest(content)}.pem", content
 
 

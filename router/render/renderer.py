@@ -19,7 +19,6 @@ from router.model import (
     Spot,
     Step,
     frontend_name,
-    stage_name,
     stages,
 )
 from router.plan.running import Running, loaded
@@ -66,7 +65,7 @@ class Renderer:
         self._listen = listen_addresses(settings)
         self._globals: dict[int, Part] = {}
         """By what ``maxconn`` is a multiple of; 0 is none."""
-        self._endings = Endings(settings.maps_dir)
+        self._endings = Endings(settings)
         # By identity of the section; the part holds the section, so its id is not given to another object meanwhile.
         self._routes: dict[int, Part] = {}
         self._shared: dict[int, Part] = {}
@@ -272,12 +271,12 @@ class Renderer:
         problem = shared_problem(part.text.decode(), self._path(part.files, files.CERTIFICATES))
         return part if problem is None or part.failure is not None else failed_part(part, SHARED, problem)
 
-    def host_certificate(self, spot: Spot, host: SniHost) -> str:
-        """Give the path of the certificate of a host whose TLS ends at a shared port."""
-        return self._endings.certificate(spot, host)
+    def certificate_line(self, spot: Spot, host: SniHost) -> str:
+        """Give the line of a host whose TLS ends at a shared port in its list of certificates."""
+        return self._endings.line(spot, host)
 
     def loaded(self, model: Model) -> Running:
-        """Give what a HAProxy has that was just loaded with what is made of a model, once idle ports are closed."""
+        """Give what a HAProxy has that was just loaded with a model, once idle ports are closed."""
         hosts_files = {shared.spot: self.hosts_file(shared) for shared in model.shared}
         limits_file = self._path(dict(files.limits_files(model.namespace_limits, self._settings)), files.LIMITS)
         return loaded(model, hosts_files, self.owners_file, self._endings.files(model), limits_file or "")
@@ -314,13 +313,15 @@ class Renderer:
                 "limits_file": paths.get(files.LIMITS),
             }
         if isinstance(subject, RouteSection):
+            frontend = subject.frontend
             return {
                 "settings": self._settings,
-                "listen": self._listen_of(subject.frontend) if subject.frontend is not None else (),
+                "listen": self._listen_of(frontend) if frontend is not None else (),
                 "route": subject,
-                "frontend_name": frontend_name(*subject.frontend.spot) if subject.frontend is not None else None,
+                "frontend_name": frontend_name(*frontend.spot) if frontend is not None else None,
                 "allowlist_file": paths.get(files.ALLOWLIST),
                 "certificate_file": paths.get(files.CERTIFICATE),
+                "tls_options": self._settings.tls.words(frontend.tls if frontend is not None else None),
                 "authorities_file": paths.get(files.AUTHORITIES),
                 "allowlist_id": allowlist_id(place, tuple(self._settings.addresses)) if place is not None else None,
                 "owners_file": paths.get(files.OWNERS),
@@ -331,10 +332,7 @@ class Renderer:
             "shared": subject,
             "frontend_name": frontend_name(*subject.spot),
             "hosts_file": paths.get(files.HOSTS),
-            "certificates_file": paths.get(files.CERTIFICATES),
-            "ending_file": paths.get(files.ENDING),
-            "stage_name": stage_name(subject.spot),
-            "stage_socket": self._settings.stage_socket(subject.spot),
+            **self._endings.variables(subject.spot, paths),
         }
 
     def _listen_of(self, frontend: Frontend | SharedFrontend) -> tuple[ListenAddress, ...]:

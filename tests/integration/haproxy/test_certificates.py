@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import socket
+import re
 import ssl
 import stat
-import warnings
+import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from router.errors import HaproxyError, UnexpectedReply
 from router.haproxy.talk.runtime import run
-from router.model import Model, RouteSection
-from router.model.tls import PrivateBytes
+from router.model import Frontend, Model, RouteSection
+from router.model.tls import PROFILES, PrivateBytes, TlsOptions
 from router.plan import Reload, RuntimeUpdate
 from router.plan.commands import Answer, Command, set_certificate
-from tests.support.certificates import Made, client_context, make, pem_of, shown_by
+from router.settings import RenderSettings
+from tests.support.certificates import Made, make, pem_of, shown_by
 from tests.support.clients import TIMEOUT_S, connect, echoes, tls
-from tests.support.models import section, server
+from tests.support.haproxy import running
+from tests.support.models import port_options, section, server
 from tests.support.ports import free_port
 from tests.support.runtime import Applying, applying
 from tests.support.servers import TcpServer, echo_server, greeting_server
@@ -34,6 +37,10 @@ def pod() -> Iterator[TcpServer]:
     """A pod that echoes."""
     with echo_server() as started:
         yield started
+
+
+def _profile(name: str) -> TlsOptions:
+    return TlsOptions(*PROFILES[name])
 
 
 def _edge(port: int, pod: TcpServer, made: Made, name: str = "db") -> RouteSection:
@@ -93,32 +100,67 @@ def test_what_is_no_tls_is_refused(state_dir: Path, pod: TcpServer) -> None:
         assert pod.accepted == 0
 
 
-def test_old_versions_are_refused(state_dir: Path, pod: TcpServer) -> None:
-    """TLS 1.2 and 1.3 are served."""
+CASES: dict[str, tuple[TlsOptions, str, tuple[str, ...], str]] = {
+    "1.2 by default": (TlsOptions(), "", ("-tls1_2",), "TLSv1.2"),
+    "1.3 by default": (TlsOptions(), "", ("-tls1_3",), "TLSv1.3"),
+    "1.1 by default": (TlsOptions(), "", ("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"), ""),
+    "1.2 with modern": (_profile("modern"), "", ("-tls1_2",), ""),
+    "1.3 with modern": (_profile("modern"), "", ("-tls1_3",), "TLSv1.3"),
+    "1.0 with old": (_profile("old"), "", ("-tls1", "-cipher", "ALL:@SECLEVEL=0"), "TLSv1"),
+    "1.1 with old": (_profile("old"), "", ("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"), "TLSv1.1"),
+    "1.2 where the Route wants 1.3": (TlsOptions(), "TLSv1.3", ("-tls1_2",), ""),
+    "1.3 where the Route wants it": (TlsOptions(), "TLSv1.3", ("-tls1_3",), "TLSv1.3"),
+    "1.2 where the router wants 1.3": (TlsOptions("TLSv1.3"), "TLSv1.2", ("-tls1_2",), ""),
+    "a cipher of the profile": (TlsOptions(), "", ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384"), "TLSv1.2"),
+    "a cipher of old": (TlsOptions(), "", ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA"), ""),
+    "a cipher of old with old": (_profile("old"), "", ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA"), "TLSv1.2"),
+    "a cipher of one's own": (
+        TlsOptions(ciphers="ECDHE-ECDSA-AES256-SHA"), "", ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-SHA"), "TLSv1.2",
+    ),
+    "a cipher suite": (
+        TlsOptions(ciphersuites="TLS_AES_256_GCM_SHA384"), "", ("-tls1_3", "-ciphersuites", "TLS_AES_256_GCM_SHA384"), "TLSv1.3",
+    ),
+    "another cipher suite": (
+        TlsOptions(ciphersuites="TLS_AES_256_GCM_SHA384"), "", ("-tls1_3", "-ciphersuites", "TLS_AES_128_GCM_SHA256"), "",
+    ),
+    "a curve": (TlsOptions(curves="P-384:P-256"), "", ("-tls1_3", "-curves", "P-384"), "TLSv1.3"),
+    "another curve": (TlsOptions(curves="P-384:P-256"), "", ("-tls1_3", "-curves", "X25519"), ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "min_version", "client", "spoken"), CASES.values(), ids=CASES)
+def test_versions_and_ciphers(
+    state_dir: Path, pod: TcpServer, options: TlsOptions, min_version: str, client: tuple[str, ...], spoken: str
+) -> None:
+    """What OpenSSL's client offers is taken, or not."""
     port = free_port()
-    with applying(state_dir, "127.0.0.1") as changed:
-        changed.bring(Model((_edge(port, pod, _OLD),)))
-        for version, is_served in (
-            (ssl.TLSVersion.TLSv1_1, False),
-            (ssl.TLSVersion.TLSv1_2, True),
-            (ssl.TLSVersion.TLSv1_3, True),
-        ):
-            assert _speaks(port, version) == is_served, version
+    edge = _edge(port, pod, _OLD)
+    frontend = Frontend(port, port_options(), tls=replace(shown_by(_OLD), min_version=min_version))
+    settings = RenderSettings(state_dir=state_dir, ip_mode="v4", tls=options)
+    with running(Model((replace(edge, frontend=frontend),)), settings):
+        said = _s_client(port, *client)
+    found = re.search(r"^New, (TLSv[0-9.]+|\(NONE\)), Cipher is (?!\(NONE\))", said, re.MULTILINE)
+    protocol = re.search(r"Protocol *: (\S+)", said)
+    assert (
+        protocol[1] if protocol is not None and found is not None else found[1] if found is not None else ""
+    ) == spoken
 
 
-def _speaks(port: int, version: ssl.TLSVersion) -> bool:
-    context = client_context()
-    context.set_ciphers("ALL:@SECLEVEL=0")
-    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    with warnings.catch_warnings():
-        # Clients of today have to be talked into versions of then.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        context.maximum_version = version
-    try:
-        with socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as plain, context.wrap_socket(plain) as secure:
-            return echoes(secure)
-    except (ssl.SSLError, ConnectionResetError):
-        return False
+def test_protocols_are_offered(state_dir: Path, pod: TcpServer) -> None:
+    """To clients that name one of them."""
+    port = free_port()
+    frontend = Frontend(port, port_options(), tls=replace(shown_by(_OLD), alpn=("postgresql", "x")))
+    with running(
+        Model((replace(_edge(port, pod, _OLD), frontend=frontend),)), RenderSettings(state_dir=state_dir, ip_mode="v4")
+    ):
+        assert "ALPN protocol: postgresql" in _s_client(port, "-alpn", "postgresql")
+        assert "No ALPN negotiated" in _s_client(port, "-alpn", "h2")
+
+
+def _s_client(port: int, *options: str) -> str:
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", *options]
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False)
+    return ran.stdout.decode(errors="replace")
 
 
 def test_a_change_that_was_left_behind_is_let_go_of(state_dir: Path, pod: TcpServer) -> None:

@@ -235,3 +235,27 @@ def test_a_state_directory_with_a_blank(pods: tuple[TcpServer, TcpServer]) -> No
         assert b"frontend fe_tcp" in rendered.config
         plain = replace(model, shared=(replace(model.shared[0], hosts=(replace(lead, tls=None),)),))
         assert changed.renderer.render(plain).failures == ()
+
+
+def test_versions_of_one_host(stage: _Stage, pods: tuple[TcpServer, TcpServer]) -> None:
+    """What one Route asks for holds for its host alone, and comes without a reload."""
+    one, two = pods
+    a, b = _route("a", one), _route("b", two)
+    stage.bring(("a.example.com", a, _A), ("b.example.com", b, _B))
+    assert stage.changed.running is not None
+    model = stage.changed.running.model
+    (shared,) = model.shared
+    strict = [
+        replace(host, tls=replace(host.tls, min_version="TLSv1.3", alpn=("x",)))
+        if host.tls is not None and host.host == "a.example.com"
+        else host
+        for host in shared.hosts
+    ]
+    todo = stage.changed.bring(Model(model.routes, (replace(shared, hosts=tuple(strict)),)))
+    assert isinstance(todo, RuntimeUpdate)
+    context = client_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    assert _resumed(context, stage.port, "b.example.com", None)[0] == b"second"
+    assert not _resumed(context, stage.port, "a.example.com", None)[0]
+    assert stage.shown("a.example.com") is _A
+    assert len(_listed(stage.changed)) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import msgspec
 import pytest
 
@@ -270,3 +272,30 @@ def test_the_default_certificate() -> None:
     assert "spec.tls has no certificate" in warning
     for tls in (_tls(key="x"), RouteTLS("edge", external_certificate=SecretReference("db-tls"))):
         assert not verdict_of(_edge(tls=tls), defaults, *DB).admitted
+
+
+def test_versions_and_protocols_of_a_route() -> None:
+    """A version before the router's has no effect, and says so; with passthrough neither has."""
+    newer = section_of(admit(_edge(tls_min_version="TLSv1.3", tls_alpn="postgresql, x"), *DB)).frontend
+    assert newer is not None
+    assert newer.tls == replace(shown_by(_MADE), min_version="TLSv1.3", alpn=("postgresql", "x"))
+    settings = replace(SETTINGS, tls_min_version="TLSv1.3")
+    verdict = verdict_of(_edge(tls_min_version="TLSv1.2"), *DB, settings=settings)
+    assert "takes nothing before TLSv1.3" in verdict.warnings[0]
+    older = section_of(admit(_edge(tls_min_version="TLSv1.2"), *DB, settings=settings)).frontend
+    assert older is not None
+    assert older.tls == shown_by(_MADE)
+    through = verdict_of(route(termination="passthrough", tls_min_version="TLSv1.3", tls_alpn="x"), *DB)
+    assert [warning.split()[1].rpartition("/")[2] for warning in through.warnings] == ["tls-min-version", "tls-alpn"]
+
+
+@pytest.mark.parametrize("value", ["TLSv1.1", "1.3", "", "tlsv1.3"])
+def test_versions_that_there_are_not(value: str) -> None:
+    """Spelled as HAProxy does, and none that nobody should speak any more."""
+    assert verdict_of(_edge(tls_min_version=value), *DB).reason is Reason.INVALID_ANNOTATION
+
+
+@pytest.mark.parametrize("value", ["", "a b", "a,", "x" * 33, ",".join("abcdefghi"), "a] [ssl-min-ver TLSv1.0"])
+def test_protocols_that_there_are_not(value: str) -> None:
+    """Nothing that would be more than a word to HAProxy."""
+    assert verdict_of(_edge(tls_alpn=value), *DB).reason is Reason.INVALID_ANNOTATION
