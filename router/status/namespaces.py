@@ -31,13 +31,14 @@ class NamespaceTeller:
         self._seen: _Problems = _NONE
         self._told: dict[str, tuple[str, tuple[str, ...]]] = {}
 
-    def update(self, policy: PolicyNews, objects: Objects) -> None:
-        """Take what is wrong now; on the reconcile thread."""
+    def update(self, policy: PolicyNews, objects: Objects) -> bool:
+        """Take what is wrong now, and say whether that is anything else; on the reconcile thread."""
         if policy.problems is self._problems_of:
-            return
+            return False
         self._problems_of = policy.problems
         known = ((name, objects.namespaces.get(ObjectKey("", name)), told) for name, told in policy.problems.items())
         self._current = {name: (each.metadata.uid, told) for name, each, told in known if each is not None}
+        return True
 
     def tell(self) -> None:
         """Put into line what is new; on the writing thread, while this replica leads."""

@@ -48,19 +48,20 @@ class Track:
         """Remember objects that are others, or gone, until ``note``."""
         self._unlooked.update(keys)
 
-    def note(self, askers: Collection[Asker], verdicts: Mapping[Asker, Verdict], objects: Objects) -> None:
-        """Take note of what became of some askers, of whatever kind, and of the objects that changed."""
+    def note(self, askers: Collection[Asker], verdicts: Mapping[Asker, Verdict], objects: Objects) -> bool:
+        """Take note of what became of some askers, of whatever kind, and of the objects that changed; say whether there was anything to note."""
         keys, self._unlooked = self._unlooked, set()
         for asker in askers:
             if asker.kind == self.kind.kind:
                 self._keep(asker, verdicts.get(asker))
                 keys.add(ObjectKey(*asker.key))
         if not keys and self.backlog.has_begun:
-            return
+            return False
         there = {key: obj for key in keys if (obj := objects.asking((self.kind.struct, key))) is not None}
         became = {key: verdict for key, obj in there.items() if (verdict := self._became(obj)) is not None}
         self.backlog.note(keys, there, became)
         self.node_facts.note(keys, there, became)
+        return True
 
     def look_again(self, identity: Identity) -> None:
         """Look again at what was said of other nodes."""

@@ -184,12 +184,14 @@ class StatusWriter(LeadingWriter):
             track.changed(key for struct, key in changed if struct is track.kind.struct)
         if not snapshot.configured or snapshot.problem:
             return
-        self._namespaces.update(snapshot.policy, objects)
+        is_news = self._namespaces.update(snapshot.policy, objects)
         former, self._verdicts = self._verdicts, snapshot.verdicts
         askers = different(former, snapshot.verdicts)
         for track in self._tracks:
-            track.note(askers, snapshot.verdicts, objects)
-        self._backlog.wake()
+            is_news |= track.note(askers, snapshot.verdicts, objects)
+        if is_news:
+            # Not for endpoints, of which no status tells: a thread that is woken for nothing takes Python's lock from the others.
+            self._backlog.wake()
 
     # The writing thread
 

@@ -25,6 +25,7 @@ from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.route import Route, RouteSpec, RouteTarget
 from router.observe.metrics.router import Metrics
 from router.settings import PortRanges
+from router.status.backlog import Backlog
 from router.status.writer import StatusWriter
 from tests.support.stage import NEVER_AGAIN, PREFIX, Stage, start
 from tests.support.unused_api import UnusedApi
@@ -221,4 +222,23 @@ def test_memory_does_not_grow_with_changes(tmp_path: Path) -> None:
             wait_for(lambda: in_use() < before + 30_000, "memory to be as it was")
     finally:
         tracemalloc.stop()
+        stage.close()
+
+
+def test_an_endpoint_that_moves_wakes_nobody_who_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Route's status says nothing of endpoints; a thread that is woken takes Python's lock while the next change waits."""
+    woken: list[str] = []
+    monkeypatch.setattr(Backlog, "wake", lambda _: woken.append("status"))
+    writer = StatusWriter(UnusedApi(), "tcp-router", "", lambda: False)
+    stage = Stage(tmp_path, NEVER_AGAIN, _POOL, quiet_s=_LONG_S, reporter=writer)
+    try:
+        start(stage, *_all(_FEW))
+        woken.clear()
+        _endpoint_moves(stage)
+        stage.turn()
+        assert woken == []
+        _route_comes(stage)
+        stage.turn()
+        assert woken == ["status"]
+    finally:
         stage.close()
