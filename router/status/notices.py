@@ -14,6 +14,8 @@ from router.status.route import ADMITTED, PORT_CLAIMED, condition_of
 
 _NAMED = re.compile(r"((?:[A-Z][a-z]+){2,}): ")
 """What a warning begins with that has a reason of its own, as in ``NotPublished: ...``."""
+_NORMAL = frozenset({"NodePort"})
+"""Those that say how it is, and nothing is wrong."""
 MAX_NOTE = 1024
 """Bytes: kubernetes, pkg/apis/core/validation/events.go."""
 
@@ -79,7 +81,8 @@ def warning_notice(obj: AskingObject, warning: str) -> Notice:
     """Give the notice of one warning about a Route that is served."""
     named = _NAMED.match(warning)
     if named is not None:
-        return _notice(obj, "Warning", "Serve", named[1], warning[named.end() :])
+        kind: Literal["Normal", "Warning"] = "Normal" if named[1] in _NORMAL else "Warning"
+        return _notice(obj, kind, "Serve", named[1], warning[named.end() :])
     reason = "NoEndpoints" if _leads_nowhere(warning) else "ServedWithWarning"
     return _notice(obj, "Warning", "Serve", reason, warning)
 

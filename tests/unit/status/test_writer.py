@@ -794,6 +794,35 @@ def test_warnings_are_events(bench: Bench) -> None:
     ]
 
 
+@pytest.mark.parametrize(("reason", "kind"), [("NotPublished", "Warning"), ("NodePort", "Normal")])
+def test_a_warning_may_have_a_reason_of_its_own(bench: Bench, reason: str, kind: str) -> None:
+    """By what it begins with; where nothing is wrong, it is no Warning."""
+    bench.work()
+    bench.tell(Verdict(asker=asker("db"), port=6620, warnings=(f"{reason}: so it is",)))
+    bench.work()
+    (told,) = [each for each in bench.api.events.values() if each["reason"] == reason]
+    assert (told["type"], told["note"]) == (kind, "so it is")
+
+
+def test_another_name_of_the_router_is_written_everywhere(bench: Bench) -> None:
+    """Also if it became another while another replica led; and once."""
+    bench.work()
+    bench.writer.reached_by("lb.example.com")
+    bench.work()
+    assert bench.entry("db")["routerCanonicalHostname"] == "lb.example.com"
+    bench.leads = False
+    bench.work()
+    bench.writer.reached_by("192.0.2.1")
+    bench.work()
+    assert bench.entry("db")["routerCanonicalHostname"] == "lb.example.com"
+    bench.leads = True
+    bench.work()
+    assert bench.entry("db")["routerCanonicalHostname"] == "192.0.2.1"
+    writes = len(bench.api.writes())
+    bench.work(60.0)
+    assert len(bench.api.writes()) == writes
+
+
 def test_a_certificate_that_was_taken_is_an_event(bench: Bench) -> None:
     """That of a Route which was never told of is one, and each other one after it; the same again is none."""
     first = Verdict(asker=asker("db"), port=6620, certificate="ab (SHA-256), valid until then")
