@@ -132,7 +132,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     stack.callback(level.stop)
     limiter = ConnectionLimiter(settings)
     metrics = makes.metrics(binary.build, lambda: haproxy.is_up)
-    addresses = follow_addresses(settings, store.wake, metrics, stack, cluster)
+    addresses = follow_addresses(settings, dict(options.address_hostnames), store.wake, metrics, stack, cluster)
     pool = FittedPool(pool_of(options, admission), addresses.presence)
     room = Room(lambda: _for_files(haproxy, binary, settings), pool.sections, addresses.sizes)
     won, reporters = _won(cluster, state, stack)
@@ -171,7 +171,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
         lambda: controller.snapshot,
         session_counts(options, settings, cluster, store, lambda: controller.snapshot, stack).current,
         reached_by(options, cluster),
-        addresses.present,
+        addresses.now,
     )
     pages: dict[str, Callable[[], Page]] = {"/metrics": lambda: Page(metrics.exposition(), METRICS), "/ports": table}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from router.observe.metrics.router import Metrics
+from router.observe.ports import AddressNow
 from router.reconcile.absence import Absence
 from router.reconcile.presence import Here, Presence
 from router.settings import RenderSettings, RouterPodSettings
@@ -24,16 +25,20 @@ class Addresses:
     absence: Absence = field(default_factory=lambda: Absence({}))
     here: Callable[[], Here] = Here
     by_name: Mapping[str, tuple[str, ...]] | None = None
+    hostnames: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sizes(self) -> Mapping[str, int]:
         """How many IP addresses each is."""
         return {name: len(ips) for name, ips in (self.by_name or {}).items()}
 
-    def present(self) -> Mapping[str, bool]:
-        """Say which are on this node, whole; any thread."""
+    def now(self) -> Mapping[str, AddressNow]:
+        """Say where clients reach each, and whether it is on this node, whole; any thread."""
         here = self.here()
-        return {name: here.present.issuperset(ips) for name, ips in (self.by_name or {}).items()}
+        return {
+            name: AddressNow(self.hostnames.get(name, ips[0]), here.present.issuperset(ips))
+            for name, ips in (self.by_name or {}).items()
+        }
 
     def notes(self) -> Iterator[str]:
         """Say which are not on this node; any thread."""
@@ -46,8 +51,9 @@ class Addresses:
                 yield f"address {name} ({', '.join(absent)}) is not on this node: {ports}"
 
 
-def follow_addresses(
+def follow_addresses(  # noqa: PLR0913, PLR0917 - who is told
     settings: RenderSettings,
+    hostnames: Mapping[str, str],
     changed: Callable[[], None],
     metrics: Metrics,
     stack: ExitStack,
@@ -78,6 +84,7 @@ def follow_addresses(
         Absence({} if cluster is not None and pods is None else settings.addresses, pods.own_name if pods else ""),
         whereabouts.now,
         settings.addresses,
+        hostnames,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,6 +20,15 @@ class ServerRow(msgspec.Struct, frozen=True, gc=False):
     address: str
     port: int
     weight: int
+
+
+class AddressNow(NamedTuple):
+    """How it stands with a named address."""
+
+    host: str
+    """Where clients reach it: its name in the DNS, else its first IP address."""
+    is_here: bool
+    """This router's node has all of it."""
 
 
 class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -57,7 +67,7 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
     model: Model | None,
     canonical_hostname: str | None = None,
     now: Mapping[str, BackendNow] | None = None,
-    present: Mapping[str, bool] | None = None,
+    named: Mapping[str, AddressNow] | None = None,
     now_s: float | None = None,
 ) -> list[PortRow]:
     """Give a row per asker of ours, sorted by port (those without one last), then namespace, name, kind and section.
@@ -67,7 +77,7 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
         model: what HAProxy serves; None while it serves nothing, and then no row has servers.
         canonical_hostname: the name by which clients reach the router, if it is known.
         now: what each backend has; None if HAProxy does not say.
-        present: which named addresses the node has, as far as that is known.
+        named: how it stands with named addresses, as far as that is known.
         now_s: the time, since the epoch, for certificates; None says nothing of theirs.
     """
     backends = {section.asker: section.backend for section in model.routes} if model else {}
@@ -77,6 +87,7 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
         backend = backends.get(asker)
         servers = backend.servers if backend is not None else ()
         at_work = now.get(backend.name) if now is not None and backend is not None else None
+        here = named.get(verdict.address) if named is not None else None
         rows.append(
             PortRow(
                 kind=asker.kind,
@@ -86,9 +97,9 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
                 port=verdict.port,
                 auto=verdict.auto,
                 host=verdict.host,
-                address=_reached_at(verdict, canonical_hostname),
+                address=_reached_at(verdict, canonical_hostname, here),
                 external_address=verdict.address or None,
-                on_this_node=present.get(verdict.address) if present is not None else None,
+                on_this_node=here.is_here if here is not None else None,
                 verdict="admitted" if verdict.admitted else "rejected",
                 reason=str(verdict.reason) if verdict.reason is not None else None,
                 message=verdict.message,
@@ -103,11 +114,10 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
     return rows
 
 
-def _reached_at(verdict: Verdict, canonical_hostname: str | None) -> str | None:
-    # The router's own name leads to the addresses that it is bound to, and no name is known of others.
-    if not canonical_hostname or not verdict.port or verdict.address:
-        return None
-    return verdict.reached_at(canonical_hostname)
+def _reached_at(verdict: Verdict, canonical_hostname: str | None, address: AddressNow | None) -> str | None:
+    # The router's own name leads to the addresses that it is bound to.
+    host = canonical_hostname if not verdict.address else address.host if address is not None else None
+    return verdict.reached_at(host) if host and verdict.port else None
 
 
 def _health_warning(servers: Sequence[Server], now: BackendNow | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import msgspec
 
 from router.haproxy.talk.stats import BackendNow
 from router.observe.http import JSON, Page
-from router.observe.ports import port_rows
+from router.observe.ports import AddressNow, port_rows
 from router.reconcile.snapshot import Snapshot
 
 _encode = msgspec.json.Encoder().encode
@@ -26,7 +26,7 @@ class PortsPage:
         snapshot: gives the controller's last.
         backends: gives what each backend has now, the same mapping while nothing newer is known.
         canonical_hostname: gives the name by which clients reach the router, or its address; None where neither is known.
-        present: gives which named addresses the node has.
+        named: gives how it stands with named addresses.
     """
 
     def __init__(
@@ -34,12 +34,12 @@ class PortsPage:
         snapshot: Callable[[], Snapshot],
         backends: Callable[[], Mapping[str, BackendNow] | None],
         canonical_hostname: Callable[[], str | None],
-        present: Callable[[], Mapping[str, bool]] = dict,
+        named: Callable[[], Mapping[str, AddressNow]] = dict,
     ) -> None:
         self._snapshot = snapshot
         self._backends = backends
         self._canonical_hostname = canonical_hostname
-        self._present = present
+        self._named = named
         self._lock = threading.Lock()
         self._made_of: tuple[object, ...] | None = None
         self._page = Page(b"")
@@ -48,18 +48,18 @@ class PortsPage:
         """Give the page; those who ask at the same time wait for one."""
         with self._lock:
             snapshot, counts, hostname = self._snapshot(), self._backends(), self._canonical_hostname()
-            present, now_s = self._present(), time.time()
+            named, now_s = self._named(), time.time()
             made_of = self._made_of
             if (
                 made_of is None
                 or made_of[0] is not snapshot
                 or made_of[1] is not counts
-                or made_of[2:] != (hostname, present, now_s // _CERTIFICATES_EVERY_S)
+                or made_of[2:] != (hostname, named, now_s // _CERTIFICATES_EVERY_S)
             ):
                 by_backend = by_own_backend(snapshot, counts)
-                rows = port_rows(snapshot.verdicts, snapshot.applied, hostname, by_backend, present, now_s)
+                rows = port_rows(snapshot.verdicts, snapshot.applied, hostname, by_backend, named, now_s)
                 self._page = Page(_encode(rows) + b"\n", JSON)
-                self._made_of = (snapshot, counts, hostname, present, now_s // _CERTIFICATES_EVERY_S)
+                self._made_of = (snapshot, counts, hostname, named, now_s // _CERTIFICATES_EVERY_S)
             return self._page
 
 

@@ -105,6 +105,7 @@ def test_one_number_on_each_address(make: Make, pods: Pods) -> None:
     assert "Route team/my" in rows["team/z"]["message"]
     assert rows["team/unknown"]["reason"] == "InvalidAnnotation"
     assert (rows["team/pg"]["external_address"], rows["team/pg"]["on_this_node"]) == ("pg", True)
+    assert rows["team/pg"]["address"] == f"{PG}:5432"
     assert f"bind {PG}:5432 " in (router.state / "haproxy.cfg").read_text()
     of_pg.unlink()
     of_my.unlink()
@@ -134,7 +135,8 @@ def test_an_address_that_comes_and_leaves(make: Make, pods: Pods) -> None:
         ip("addr", "add", f"{address}/{width}", "dev", "lo")
         came_s = time.monotonic()
         wait_for(partial(is_reached, address, pod), f"{address} to be served")
-        assert time.monotonic() - came_s < 1
+        # Without word from the kernel it is looked every five seconds.
+        assert time.monotonic() - came_s < 3
     assert metric(router, "tcp_router_address_present", address="pg", ip=PG) == 1
     assert "address pg" not in http_get(router.http_port, "/readyz")[1]
     ip("addr", "del", f"{PG}/32", "dev", "lo")
