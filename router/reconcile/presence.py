@@ -5,14 +5,13 @@ An address that is another node's for now (VRRP, kube-vip) is nothing wrong: its
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import compress, count
+from operator import is_not
 from typing import Protocol
 
-from router.model import Asker, Bind, Model, RouteSection, SharedFrontend, Spot
-from router.ordered import differences
-from router.reconcile.set_aside import asker_of
+from router.model import Bind, Model, RouteSection, SharedFrontend, Spot
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,8 @@ class Presence:
         self._here = here
         self._bindable: frozenset[str] = frozenset()
         self._seen: tuple[RouteSection, ...] = ()
-        self._fitted: dict[Asker, RouteSection] = {}
-        """What is fitted of those that are of a named address."""
+        self._fitted: tuple[RouteSection, ...] = ()
+        """What these were fitted to."""
         self._last: tuple[Model, Model] = (Model(), Model())
         """The last model, and what it was fitted to."""
         self._of_pool: dict[int, tuple[RouteSection, RouteSection]] = {}
@@ -59,7 +58,7 @@ class Presence:
         former, self._bindable = self._bindable, self._here().bindable
         if former == self._bindable:
             return False
-        self._seen, self._fitted, self._last = (), {}, (Model(), Model())
+        self._seen, self._fitted, self._last = (), (), (Model(), Model())
         self._of_pool, self._of_shared = {}, {}
         return not self._bindable <= former
 
@@ -102,19 +101,19 @@ class Presence:
         return tuple(ip for ip in self._addresses.get(address, ()) if ip in self._bindable)
 
     def _routes(self, routes: tuple[RouteSection, ...]) -> tuple[RouteSection, ...]:
-        gone, come = differences(self._seen, routes)
-        self._seen = routes
-        for section in gone:
-            self._fitted.pop(section.asker, None)
-        for section in come:
-            if section.frontend is not None and section.frontend.address:
-                self._fitted[section.asker] = self._section(section)
-        if not self._fitted:
-            return routes
-        fitted = list(routes)
-        for asker, section in self._fitted.items():
-            fitted[bisect_left(routes, asker, key=asker_of)] = section
-        return tuple(fitted)
+        """Fit those that are other objects than the last time; all others are what they were fitted to then."""
+        seen, fitted = self._seen, self._fitted
+        # One that changed, as a rule, is found without a look at all others.
+        changed = tuple(compress(count(), map(is_not, seen, routes))) if len(seen) == len(routes) else ()
+        if len(seen) == len(routes) and len(changed) <= 1:
+            current = list(fitted)
+            for place in changed:
+                current[place] = self._section(routes[place])
+        else:
+            known = dict(zip(map(id, seen), fitted, strict=True))
+            current = [known.get(id(section)) or self._section(section) for section in routes]
+        self._seen, self._fitted = routes, tuple(current)
+        return self._fitted if any(map(is_not, current, routes)) else routes
 
     def _section(self, section: RouteSection) -> RouteSection:
         frontend = section.frontend

@@ -319,3 +319,31 @@ def test_a_change_costs_nothing_for_other_claims() -> None:
         return counted
 
     assert calls(10_000) == calls(10)
+
+
+@pytest.mark.parametrize(
+    ("everywhere", "inside", "other", "in_force"),
+    [
+        pytest.param("2024", "2025", None, {"everywhere"}, id="all addresses first"),
+        pytest.param("2025", "2024", None, {"inside"}, id="one address first"),
+        pytest.param("2025", "2024", "2026", {"inside", "other"}, id="another one, too, though it came later than all of them"),
+        pytest.param("2024", "2025", "2026", {"everywhere"}, id="all addresses before two"),
+        pytest.param(None, "2025", "2024", {"inside", "other"}, id="two addresses"),
+    ],
+)  # fmt: skip
+def test_a_port_of_all_addresses_or_of_some(
+    everywhere: str | None, inside: str | None, other: str | None, in_force: set[str]
+) -> None:
+    """Two leaders write under different names that somebody has a port of all addresses, and others that of one: the first counts."""
+    ledger = Ledger("tcp-router", ("inside", "other"))
+    holders = {
+        "everywhere": (everywhere, "", DB),
+        "inside": (inside, "inside", WEB),
+        "other": (other, "other", BILLING),
+    }
+    for name, (created, address, held_by) in holders.items():
+        if created is not None:
+            ledger.put(name, claim(name, held_by=held_by, created=f"{created}-01-01T00:00:00Z", address=address))
+    ledger.put("outside", claim("outside", held_by=BILLING, created=LATE, address="outside"))
+    standing = {name: ledger.standing(name) for name in ledger.names()}
+    assert {name for name, each in standing.items() if each == Standing(Reason.IN_FORCE)} == {*in_force, "outside"}

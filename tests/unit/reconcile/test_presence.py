@@ -96,3 +96,24 @@ def test_the_pool_of_an_address_is_where_the_address_is() -> None:
     assert [each.backend.name for each in first] == ["pool:7000:my", "pool:7002", "pool:sni:1"]
     assert all(one is other for one, other in zip(first, pool.sections(Model()), strict=True))
     assert set(binds(Model(pool=first))) == {Bind(7000, "10.0.0.2"), Bind(7002)}
+
+
+def test_routes_that_come_go_and_change_at_once() -> None:
+    """Whatever changed, what is fitted is what a new one would fit, and what stayed is the same object."""
+    presence = everywhere(ADDRESSES)
+    names = [f"r{number}" for number in range(8)]
+    sections = {name: at("dual" if number % 2 else "", name) for number, name in enumerate(names)}
+    fitted: dict[str, RouteSection] = {}
+    for step in range(60):
+        for name in (names[step % 8], names[step * 3 % 8]):
+            if name in sections and step % 5 == 0:
+                del sections[name]
+            else:
+                sections[name] = at(("", "dual", "my")[step % 3], name, 5432 + step)
+        model = Model(tuple(sections[name] for name in sorted(sections)))
+        found = presence.fit(model).routes
+        assert found == everywhere(ADDRESSES).fit(model).routes
+        now = {section.asker.name: section for section in found}
+        before, fitted = fitted, now
+        changed = {names[step % 8], names[step * 3 % 8]}
+        assert all(now[name] is before[name] for name in now.keys() & before.keys() - changed)
