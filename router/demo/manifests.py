@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from textwrap import indent
 
 ROUTER_NAME = "wzh-router-1"
 TLS_HOST = "vault.example.com"
+EDGE_HOST = "mail.example.com"
 
 CACHE = "cache.yaml"
 MAIL = "mail.yaml"
@@ -14,7 +16,8 @@ CONFLICTING = "conflicting.yaml"
 MISTYPED = "mistyped.yaml"
 QUEUE = "queue.yaml"
 ANY_PORT = "any-port.yaml"
-FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED, QUEUE, ANY_PORT)
+EDGE = "mail-by-tls.yaml"
+FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED, QUEUE, ANY_PORT, EDGE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +32,16 @@ class Layout:
     """External port of the mistyped Route."""
     queue_port: int
     """External port of the Service that asks without a Route."""
+    edge_port: int = 6631
+    """External port of the Route whose TLS the router ends."""
     cache_endpoint: int | None
     """Where the echo listens; None is no Route to it."""
     mail_endpoint: int
     vault_endpoint: int
     queue_endpoint: int
+    certificate: str = ""
+    """PEM, for the Route whose TLS the router ends."""
+    key: str = field(default="", repr=False)
     spare_balance: str = "leastconns"
     """Mistyped, until somebody corrects it."""
 
@@ -48,6 +56,13 @@ def manifests(layout: Layout) -> dict[str, str]:
         CONFLICTING: _CONFLICTING.format(port=layout.cache_port, router_name=ROUTER_NAME),
         QUEUE: _QUEUE.format(port=layout.queue_port, router_name=ROUTER_NAME, endpoint=layout.queue_endpoint)
         + _slice("queue", "amqp", layout.queue_endpoint),
+        EDGE: _EDGE.format(
+            host=EDGE_HOST,
+            port=layout.edge_port,
+            router_name=ROUTER_NAME,
+            certificate=indent(layout.certificate, "      "),
+            key=indent(layout.key, "      "),
+        ),
         ANY_PORT: _ANY_PORT.format(router_name=ROUTER_NAME),
         MISTYPED: _MISTYPED.format(port=layout.spare_port, router_name=ROUTER_NAME, balance=layout.spare_balance),
     }
@@ -117,6 +132,28 @@ spec:
     name: vault-service
   tls:
     termination: passthrough
+"""
+
+_EDGE = """\
+# TLS that the router ends, for a service that knows nothing of it, and speaks first.
+kind: Route
+apiVersion: route.openshift.io/v1
+metadata:
+  name: mail-by-tls
+  annotations:
+    haproxy.router.openshift.io/router-name: "{router_name}"
+    haproxy.router.openshift.io/external-tcp-port: "{port}"
+spec:
+  host: {host}
+  to:
+    kind: Service
+    name: mail-service
+  tls:
+    termination: edge
+    certificate: |
+{certificate}
+    key: |
+{key}
 """
 
 _CONFLICTING = """\

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from router.demo import client
-from router.demo.manifests import TLS_HOST, Layout
+from router.demo.manifests import EDGE_HOST, TLS_HOST, Layout
 from router.demo.stage import Stage
 from router.demo.table import PortEntry
 from router.errors import DemoFailed
@@ -69,7 +69,7 @@ class SelfTest:
         self._any_port("untouched, too")
 
     def _verdicts(self) -> None:
-        for route in (HOLDER, "default/mail", "default/vault"):
+        for route in (HOLDER, "default/mail", "default/vault", "default/mail-by-tls"):
             self._see_verdict(f"Route {route}", route, "admitted")
         conflict = self._see_verdict(
             f"Route {CONTENDER}, which wants the port of another", CONTENDER, "PortAlreadyClaimed"
@@ -89,6 +89,12 @@ class SelfTest:
         self._see(f"port {port}, saying 'hello'", lambda: client.ask(port, "hello"), _is("queue: hello"))
         self._any_port(f"one of --auto-ports, given to Route {ANY_PORT}")
         self._vault("its certificate checked")
+        access = self._stage.access
+        self._see(
+            f"port {self._layout.edge_port}, TLS to {EDGE_HOST}, ended by the router",
+            lambda: client.ask_over_tls(self._layout.edge_port, EDGE_HOST, access.certificate_file, "hello"),
+            _starts("220 mail"),
+        )
         port = self._layout.spare_port
         self._see(f"port {port}, of the mistyped Route, is closed", lambda: client.is_refused(port), bool)
         sni_port = self._stage.access.sni_port

@@ -13,7 +13,7 @@ from pathlib import Path
 from router.demo.certificate import write_certificate
 from router.demo.child import RouterProcess
 from router.demo.client import is_ready, until
-from router.demo.manifests import FILES, ROUTER_NAME, TLS_HOST, Layout, manifests
+from router.demo.manifests import EDGE_HOST, FILES, ROUTER_NAME, TLS_HOST, Layout, manifests
 from router.demo.ports import Ports
 from router.demo.services import Service, echo, greeter, over_tls, server_context
 from router.demo.table import Access
@@ -34,6 +34,7 @@ _FURTHER_PORTS = (6624, 6625, 6626)
 _QUEUE_PORT = 6627
 _AUTO_PORTS = (6628, 6629, 6630)
 _SNI_POOL = 3
+_EDGE_PORT = 6631
 _SNI_PORT = 8443
 _HTTP_PORT = 1936
 
@@ -80,7 +81,7 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
         programs = frozenset(name for name in ("nc", "openssl") if shutil.which(name) is not None)
         access = Access(ports.keep(_SNI_PORT), work / "vault.pem", programs)
         key_file = work / "vault.key"
-        write_certificate(TLS_HOST, access.certificate_file, key_file)
+        write_certificate((TLS_HOST, EDGE_HOST), access.certificate_file, key_file)
         tls = server_context(access.certificate_file, key_file)
         cache, moved_cache, mail, vault, queue = (
             stack.enter_context(Service(talk))
@@ -95,6 +96,9 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
             mail_endpoint=mail.port,
             vault_endpoint=vault.port,
             queue_endpoint=queue.port,
+            edge_port=ports.keep(_EDGE_PORT),
+            certificate=access.certificate_file.read_text(),
+            key=key_file.read_text(),
         )
         write_manifests(folder, layout)
         http_port = ports.keep(_HTTP_PORT)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from router.demo.manifests import EDGE_HOST
+
 
 class PortEntry(msgspec.Struct, frozen=True):
     """The members of a ``/ports`` object that the demo reads."""
@@ -20,6 +22,7 @@ class PortEntry(msgspec.Struct, frozen=True):
     section: str | None = None
     port: int | None = None
     host: str | None = None
+    certificate: str | None = None
     reason: str | None = None
     message: str = ""
 
@@ -63,16 +66,17 @@ def table(entries: Iterable[PortEntry], access: Access) -> str:
 
 def try_command(entry: PortEntry, access: Access) -> str:
     """Give a shell command that reaches an admitted Route as a client would; it ends by itself."""
-    if entry.port is not None:
+    port, host = entry.port or access.sni_port, entry.host or EDGE_HOST
+    if entry.port is not None and entry.certificate is None:
         if "nc" in access.programs:
             return f"printf 'hello\\n' | nc -w 2 127.0.0.1 {entry.port}"
         return _in_python(f"c=socket.create_connection(('127.0.0.1',{entry.port}),2)", "c.sendall(b'hello\\n')")
     if "openssl" not in access.programs:
         connect = f"c=ssl.create_default_context(cafile={str(access.certificate_file)!r}).wrap_socket("
-        connect += f"socket.create_connection(('127.0.0.1',{access.sni_port}),2),server_hostname={entry.host!r})"
+        connect += f"socket.create_connection(('127.0.0.1',{port}),2),server_hostname={host!r})"
         return _in_python(connect, "c.sendall(b'hello\\n')")
     return (
-        f"openssl s_client -brief -connect 127.0.0.1:{access.sni_port} -servername {shlex.quote(entry.host or '')}"
+        f"openssl s_client -brief -connect 127.0.0.1:{port} -servername {shlex.quote(host)}"
         f" -CAfile {shlex.quote(str(access.certificate_file))} </dev/null"
     )
 

@@ -100,6 +100,7 @@ def test_self_test_passes(tmp_path: Path, temporary: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == [
         "any-port.yaml",
         "conflicting.yaml",
+        "mail-by-tls.yaml",
         "mail.yaml",
         "mistyped.yaml",
         "queue.yaml",

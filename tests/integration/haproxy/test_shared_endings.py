@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from router.model import Model, RouteSection, SharedFrontend, SniHost
+from router.model.tls import Certificate, PortTls, PrivateBytes
 from router.plan import Plan, Reload, RuntimeUpdate
+from router.reconcile.apply import Applied
+from router.reconcile.judge import Refused
 from tests.support.certificates import Made, client_context, make, pem_of, shown_by
 from tests.support.clients import connect, echoes, ended, reached, tls
 from tests.support.models import port_options, section, server
@@ -259,3 +262,38 @@ def test_versions_of_one_host(stage: _Stage, pods: tuple[TcpServer, TcpServer]) 
     assert not _resumed(context, stage.port, "a.example.com", None)[0]
     assert stage.shown("a.example.com") is _A
     assert len(_listed(stage.changed)) == 2
+
+
+def test_a_reload_takes_the_socket_over(stage: _Stage) -> None:
+    """Connections that are open go on, and new ones are ended by the new worker."""
+    with echo_server() as pod:
+        stage.bring(("a.example.com", _route("a", pod), _A))
+        with tls(stage.port, "a.example.com") as held:
+            assert echoes(held)
+            for _ in range(3):
+                assert stage.changed.running is not None
+                changed = stage.changed
+                result = changed.applier.apply(changed.renderer, stage.changed.running.model, changed.running)
+                assert isinstance(result, Applied)
+                changed.running = result.running
+                assert echoes(held)
+                assert stage.shown("a.example.com") is _A
+
+
+def test_a_certificate_that_haproxy_refuses_costs_its_host_alone(
+    stage: _Stage, pods: tuple[TcpServer, TcpServer]
+) -> None:
+    """Though it stands in a list that a port has for all of its hosts: whose it is, its file tells."""
+    one, two = pods
+    a, b = _route("a", one), _route("b", two)
+    stage.bring(("a.example.com", a, _A))
+    assert stage.changed.running is not None
+    model = stage.changed.running.model
+    broken = PortTls(Certificate(PrivateBytes(_B.pem.encode()), 0, 0))
+    hosts = (*model.shared[0].hosts, SniHost("b.example.com", b.backend.name, b.asker, broken))
+    desired = Model((a, b), (replace(model.shared[0], hosts=hosts),))
+    result = stage.changed.applier.apply(stage.changed.renderer, desired, stage.changed.running)
+    assert isinstance(result, Refused)
+    assert set(result.refusals.routes) == {b.asker}
+    assert not result.refusals.ports
+    assert stage.shown("a.example.com") is _A

@@ -70,6 +70,12 @@ def test_writing_touches_only_what_changed(tmp_path: Path) -> None:
             id="SNI port",
         ),
         pytest.param(
+            PortEntry(namespace="a", name="b", verdict="admitted", port=6631, certificate="some"),
+            "6631  a/b    admitted  openssl s_client -brief -connect 127.0.0.1:6631 -servername mail.example.com"
+            " -CAfile '/tmp/a b/vault.pem' </dev/null",
+            id="TLS that the router ends",
+        ),
+        pytest.param(
             PortEntry(namespace="a", name="b", verdict="rejected", port=1, reason="PortReserved", message="no"),
             "1     a/b    rejected  PortReserved: no",
             id="rejected",

@@ -21,6 +21,7 @@ ROUTES = {
     "ottcache-002": None,
     "mail": None,
     "vault": None,
+    "mail-by-tls": None,
     "ottcache-003": ("PortAlreadyClaimed", "default/ottcache-002 has it"),
     "typo": ("InvalidAnnotation", "balance"),
     "any-port": None,

@@ -22,7 +22,7 @@ HOST = "vault.example.com"
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A certificate for HOST, its key beside it."""
-    write_certificate(HOST, tmp_path / "cert.pem", tmp_path / "key.pem")
+    write_certificate((HOST,), tmp_path / "cert.pem", tmp_path / "key.pem")
     return tmp_path / "cert.pem"
 
 
