@@ -279,7 +279,7 @@ class KubeInput:
             watched = UnlessDenied(self._observer, lambda: selects or reflector.is_listed, read)
             reflector = self._add(NAMESPACES, sink, handle, "", settings.namespace_selector, watched)
             return sink
-        reader = NamespaceReader(
+        named = NamespaceReader(
             self._api,
             settings.namespaces,
             sink,
@@ -288,7 +288,7 @@ class KubeInput:
             pauses_s=self._pace.pauses_s,
             read=read,
         )
-        self._own(NAMESPACES, reader, handle, source, reader.run)
+        self._own(NAMESPACES, named, handle, source, named.run)
         return sink
 
     def _follow_routers(self, pods: RouterPodSettings, machine: Callable[[], RouterPod]) -> RouterPods:
