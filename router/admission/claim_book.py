@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set  # noqa: PYI025 - as it is called in collections.abc
+from collections.abc import Collection, Iterable, Mapping, Set  # noqa: PYI025 - as it is called in collections.abc
 
 from router.admission.address_use import NOBODY, AddressUse
 from router.admission.claim_outcome import ClaimOutcome
 from router.admission.claims import Claim, Loss, decide_host, domain_of, host_loss
+from router.admission.dirty_ports import DirtyPorts
 from router.admission.domains import Domain, Domains
 from router.admission.journal import Touched
 from router.admission.ledger import Ledger
@@ -14,14 +15,14 @@ from router.admission.lines import Lines
 from router.admission.places import SNI, Place
 from router.admission.policy import Policies, PolicyTouched
 from router.admission.port_book import DecidedPort, PortBook
+from router.admission.shared_frontends import SharedFrontends, sni_host
 from router.admission.verdicts import Reason, Rejection
-from router.model import Asker, PortOptions, SharedFrontend, SniHost, Spot, backend_name
+from router.model import Asker, PortOptions, SharedFrontend, SniHost, Spot
 from router.ordered import SortedMap
 from router.settings import MAX_PORT
 
 _UNDECIDED = ClaimOutcome()
 _NO_CLAIMS: Mapping[Asker, Claim] = {}
-_NOWHERE: frozenset[str] = frozenset()
 
 
 class ClaimBook:
@@ -65,7 +66,7 @@ class ClaimBook:
         self.ports = PortBook(
             self._lines,
             policies,
-            lambda port: self._by_port.get(port, {}).values(),
+            lambda port: self._by_port.get(port, {}),
             owns_domains=owns_domains,
             overlapping=overlapping,
         )
@@ -73,7 +74,7 @@ class ClaimBook:
         self._tolerated: dict[Asker, Rejection] = {}
         """Who has his port only because he had it before, and what he would be told otherwise."""
         self._host_losses: dict[Asker, Loss] = {}
-        self._shared: SortedMap[Spot, SharedFrontend] = SortedMap()
+        self._shared = SharedFrontends()
         self._sni_options = sni_options
         self._sni_hosts: SortedMap[str, SniHost] = SortedMap()
         self._served_on: dict[int, frozenset[str]] = {}
@@ -81,7 +82,7 @@ class ClaimBook:
         self._turned_ports: set[int] = set()
         """Those that became served, or ceased to be, since ``take_turned_ports``."""
         self._dirty_claims: set[Asker] = set()
-        self._dirty_ports: set[int] = set()
+        self._dirty_ports = DirtyPorts()
         self._dirty_hosts: set[str] = set()
         self._restanding: set[str] = set()
         """Hosts that somebody else has since they were last lined up."""
@@ -95,7 +96,7 @@ class ClaimBook:
         if former is not None and former.port is not None:
             del self._by_port[former.port][asker]
             self.ports.claimed.remove(asker.namespace, former.where)
-            self._dirty_ports.add(former.port)
+            self._dirty_ports.claim(former.port, asker, former)
         self.ports.dirty.add(asker.namespace)
         # Wherever its host takes it on the SNI port, it has to go through its own port first.
         self._leave_host(asker, former)
@@ -109,12 +110,12 @@ class ClaimBook:
             if claim.port is not None:
                 self._by_port.setdefault(claim.port, {})[asker] = claim
                 self.ports.claimed.add(asker.namespace, claim.where)
-                self._dirty_ports.add(claim.port)
+                self._dirty_ports.claim(claim.port, asker, None)
         self._dirty_claims.add(asker)
 
     def touch(self, touched: Touched) -> None:
         """Take note of what PortClaims may say otherwise now."""
-        self._dirty_ports.update(touched.ports)
+        self._dirty_ports.touch(touched.places)
         self._touch_ranges(touched.ranges)
         self._dirty_hosts.update(touched.hosts)
         self.ports.dirty |= self._lines.take_holders()
@@ -126,17 +127,17 @@ class ClaimBook:
             self.ports.dirty |= {*self.ports.claimed.namespaces(), *self._lines.held.namespaces()}
         self._touch_ranges(touched.ranges)
         for namespace in touched.namespaces:
-            self._dirty_ports |= self.ports.ports(namespace)
+            self._dirty_ports.whole |= self.ports.ports(namespace)
         self.ports.dirty |= touched.namespaces
 
     def _touch_ranges(self, ranges: Iterable[tuple[int, int]]) -> None:
         for first, last in ranges:
             known = (*self._by_port, *self._lines.held_ports())
-            self._dirty_ports.update(port for port in known if first <= port <= last)
+            self._dirty_ports.whole.update(port for port in known if first <= port <= last)
 
     def dirty_ports(self) -> Set[int]:
         """Give the ports about which ``settle`` will decide."""
-        return self._dirty_ports
+        return self._dirty_ports.ports
 
     def claims_on(self, port: int) -> Mapping[Asker, Claim]:
         """Give those who claim a port, whether they get it or not."""
@@ -162,7 +163,8 @@ class ClaimBook:
     def settle(self) -> set[Asker]:
         """Decide what changed since the last time, and say whose outcome may be another now."""
         changed, self._dirty_claims = self._dirty_claims, set()
-        ports, self._dirty_ports = self._dirty_ports, set()
+        ports = {port for port in self._dirty_ports.ports if not self._settle_hosts(port, changed)}
+        self._dirty_ports = DirtyPorts()
         decided, reworded = self.ports.settle(ports)
         for port, each in decided.items():
             changed |= self._settle_port(port, each)
@@ -183,6 +185,19 @@ class ClaimBook:
             self._publish_sni_port()
         return changed
 
+    def _settle_hosts(self, port: int, changed: set[Asker]) -> bool:
+        """Decide a port by what is otherwise, without a look at all claims to it; say whether that could be."""
+        dirty = self._dirty_ports
+        is_known = port not in dirty.whole
+        hosts = self.ports.settle_hosts(port, dirty.former(port), dirty.touched(port)) if is_known else None
+        if hosts is None:
+            return False
+        changed |= self._reject(hosts.rejections)
+        for place, claim in hosts.has.items():
+            self._lines.settled_place(place, claim.asker if claim is not None else None)
+            self._shared.change(Spot(port), place.host, claim)
+        return True
+
     def outcome(self, asker: Asker) -> ClaimOutcome:
         """Give what became of an asker's claim."""
         rejection = self._port_rejections.get(asker)
@@ -201,7 +216,7 @@ class ClaimBook:
 
     def served_on(self, port: int) -> Set[str]:
         """Give the addresses on which somebody has an external port, as last settled."""
-        return self._served_on.get(port, _NOWHERE)
+        return self._served_on.get(port, frozenset())
 
     def take_turned_ports(self) -> set[int]:
         """Give the ports that became served, or ceased to be, since this was last asked."""
@@ -214,14 +229,7 @@ class ClaimBook:
 
     def _settle_port(self, port: int, decided: DecidedPort) -> set[Asker]:
         claims = self._by_port.get(port, {})
-        changed = self._tolerate(claims, decided.tolerated)
-        for asker, rejection in decided.rejections.items():
-            if self._port_rejections.get(asker) != rejection:
-                changed.add(asker)
-                if rejection is None:
-                    del self._port_rejections[asker]
-                else:
-                    self._port_rejections[asker] = rejection
+        changed = self._tolerate(claims, decided.tolerated) | self._reject(decided.rejections)
         stand = [claim for asker, claim in claims.items() if asker not in self._port_rejections]
         served = [claim for claim in stand if not claim.remembered_by]
         # Who is left out has what it had, where it is nobody else's.
@@ -235,17 +243,19 @@ class ClaimBook:
             if not current:
                 del self._served_on[port]
         for address in former | current:
-            self._share(Spot(port, address), [claim for claim in served if claim.address == address])
+            self._shared.share(Spot(port, address), [claim for claim in served if claim.address == address])
         return changed
 
-    def _share(self, spot: Spot, served: Sequence[Claim]) -> None:
-        """Publish a port as shared by those who have it, if they do share it."""
-        if not served or not served[0].shares_port:
-            if self._shared.get(spot) is not None:
-                self._shared.put(spot, None)
-            return
-        hosts = sorted((_sni_host(claim) for claim in served), key=lambda each: each.host)
-        self._publish(SharedFrontend(spot.port, served[0].port_options, tuple(hosts), spot.address))
+    def _reject(self, rejections: Mapping[Asker, Rejection | None]) -> set[Asker]:
+        """Remember why some have no port, or that they have; give for whom that is news."""
+        news = {asker for asker, rejection in rejections.items() if self._port_rejections.get(asker) != rejection}
+        for asker in news:
+            rejection = rejections[asker]
+            if rejection is None:
+                del self._port_rejections[asker]
+            else:
+                self._port_rejections[asker] = rejection
+        return news
 
     def _reword(self, asker: Asker) -> None:
         """Tell one who claims nothing, because of what its namespace holds, what that is now."""
@@ -310,7 +320,7 @@ class ClaimBook:
             winner = decide_host(claim for claim in claims.values() if not domain.keeps_out(claim))
             others = Loss(domain_of(host), domain.wildcard.asker if domain.wildcard is not None else None)
         is_served = winner is not None and not winner.remembered_by
-        entry = _sni_host(winner) if winner is not None and is_served else None
+        entry = sni_host(winner) if winner is not None and is_served else None
         has_it = winner is not None and (is_served or winner.asker in self._seekers.get(host, ()))
         if self._lines.settled_host(host, winner.asker if winner is not None and has_it else None):
             # Who has it comes before others from now on, also in what is decided about its domain.
@@ -337,13 +347,4 @@ class ClaimBook:
 
     def _publish_sni_port(self) -> None:
         if self._sni_port:
-            self._publish(SharedFrontend(self._sni_port, self._sni_options, self._sni_hosts.values()))
-
-    def _publish(self, frontend: SharedFrontend) -> None:
-        """Put a shared frontend, unless it is what was there."""
-        if self._shared.get(frontend.spot) != frontend:
-            self._shared.put(frontend.spot, frontend)
-
-
-def _sni_host(claim: Claim) -> SniHost:
-    return SniHost(claim.host or "", backend_name(claim.asker), claim.asker, claim.port_tls)
+            self._shared.publish(Spot(self._sni_port), self._sni_options, self._sni_hosts.values())

@@ -92,6 +92,39 @@ class Lines:
         queue += [Claim.remembered(hold) for hold in holds.values() if self._is_remembered(hold, there)]
         return Line(queue, barred, tolerated)
 
+    def stand(self, claim: Claim) -> tuple[Claim | None, Rejection | None]:
+        """Give a claim to a host on a shared port as it stands in line, or what keeps it out; neither where it is tolerated alone."""
+        place = claim.place
+        bar = self._ledger.bars(place, claim.asker)
+        if bar is not None:
+            return None, _refusal(place, bar)
+        near = {place, Place(place.port, "", place.address), Place(place.port)}
+        holds = {each: hold for each in near if (hold := self._ledger.hold(each)) is not None}
+        rank, refusal = self._port_rank(claim, place, holds), self._refusal(claim)
+        if refusal is not None:
+            return None, refusal if rank == NEWCOMER else None
+        return (claim if rank == NEWCOMER else replace(claim, port_rank=rank)), None
+
+    def barred(self, claim: Claim) -> Rejection | None:
+        """Say what keeps one out of the line who has nothing of the port; None if nothing does."""
+        bar = self._ledger.bars(claim.place, claim.asker)
+        return _refusal(claim.place, bar) if bar is not None else self._refusal(claim)
+
+    def remembered(self, place: Place, there: Claim | None) -> Claim | None:
+        """Give what stands for a place's holder, who has this claim to the port, or none; None if nothing does."""
+        hold = self._ledger.hold(place)
+        beside = {there.asker: there} if there is not None else {}
+        return Claim.remembered(hold) if hold is not None and self._is_remembered(hold, beside) else None
+
+    def holder(self, place: Place) -> Asker | None:
+        """Give who holds a place by a PortClaim."""
+        hold = self._ledger.hold(place)
+        return hold.asker if hold is not None else None
+
+    def is_reserved(self, place: Place) -> bool:
+        """Say whether an admin says something about this very place."""
+        return any(claim.spec.origin == "Reserved" for claim in self._ledger.at(place))
+
     def of_host(self, host: str, claims: Iterable[Claim]) -> dict[Asker, Claim]:
         """Line up those who claim a host on the SNI port, without those whom a reservation keeps out."""
         place = Place(SNI, host)
@@ -141,6 +174,21 @@ class Lines:
             self.had.add(asker.namespace, Spot(port, place.address))
         if current:
             self._places[port] = tuple(current)
+
+    def settled_place(self, place: Place, asker: Asker | None) -> None:
+        """Remember who has a host on a shared port; None is nobody."""
+        former, spot = self.served.pop(place, None), Spot(place.port, place.address)
+        places = self._places.get(place.port, ())
+        if former is not None:
+            self.had.remove(former.namespace, spot)
+        if asker is not None:
+            self.served[place] = asker
+            self.had.add(asker.namespace, spot)
+        if former is None and asker is not None:
+            self._places[place.port] = (*places, place)
+        elif former is not None and asker is None:
+            at = places.index(place)
+            self._places[place.port] = places[:at] + places[at + 1 :]
 
     def at(self, port: int) -> Iterator[tuple[Place, Asker]]:
         """Give who has an external port, or a host on it, or holds it by a PortClaim."""

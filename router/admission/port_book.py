@@ -16,9 +16,11 @@ from heapq import heappop, heappush
 from router.admission.claims import NEWCOMER, SERVED, Claim
 from router.admission.full import Count, Full, Key, Where, key_of, over_quota
 from router.admission.lines import Line, Lines
+from router.admission.places import Place
 from router.admission.policy import Policies
 from router.admission.port_decision import PortDecision, decide_port
 from router.admission.quotas import NamespacePorts
+from router.admission.shared_port import Changed, SharedPort
 from router.admission.verdicts import Rejection
 from router.model import Asker, Spot
 
@@ -47,7 +49,7 @@ class PortBook:
         self,
         lines: Lines,
         policies: Policies,
-        claims_to: Callable[[int], Iterable[Claim]],
+        claims_to: Callable[[int], Mapping[Asker, Claim]],
         *,
         owns_domains: bool,
         overlapping: Collection[str],
@@ -61,6 +63,8 @@ class PortBook:
         self.dirty: set[str] = set()
         """Namespaces that may claim another number of ports now, or may hold another."""
         self.full: dict[str, Full] = {}
+        self.shared: dict[int, SharedPort] = {}
+        """Those of which one host after the other can be decided."""
         self.stood: dict[int, dict[Key, tuple[str, Where]]] = {}
         """By port, where claims of full namespaces stood when it was last looked at."""
 
@@ -85,11 +89,23 @@ class PortBook:
     def settle(self, ports: set[int]) -> tuple[Mapping[int, DecidedPort], set[Asker]]:
         """Decide these ports again, and all that this concerns; give what became of them, and who is told something else beside."""
         opened, reworded = self._look_at_namespaces(ports)
+        if self.full:
+            self.shared.clear()
         if not self.full:
             self.stood.clear()
             return {port: self._decided(port) for port in ports}, reworded
         sweep = _Sweep(self, opened, ports)
         return sweep.decided, reworded | sweep.reworded
+
+    def settle_hosts(self, port: int, former: Mapping[Asker, Claim | None], touched: Iterable[Place]) -> Changed | None:
+        """Decide some hosts of a port again, without a look at its others; None where that is not enough."""
+        shared = self.shared.pop(port, None)
+        if shared is None or self.full or any(self._most_if_full(each) is not None for each in self.dirty):
+            return None
+        changed = shared.settle(former, touched)
+        if changed is not None:
+            self.shared[port] = shared
+        return changed
 
     def over(self, asker: Asker) -> Rejection | None:
         """Say that an asker claims nothing because of what its namespace holds already."""
@@ -130,9 +146,15 @@ class PortBook:
         return most
 
     def _decided(self, port: int) -> DecidedPort:
-        line = self.lines.of_port(port, self.claims_to(port))
-        decided = decide_port(line.queue, owns_domains=self.owns_domains, overlapping=self.overlapping)
-        return _finished(line, decided)
+        claims = self.claims_to(port)
+        line = self.lines.of_port(port, claims.values())
+        decision = decide_port(line.queue, owns_domains=self.owns_domains, overlapping=self.overlapping)
+        shared = SharedPort.of(self.lines, line, decision, claims, owns_domains=self.owns_domains)
+        if shared is not None:
+            self.shared[port] = shared
+        else:
+            self.shared.pop(port, None)
+        return _finished(line, decision.decided())
 
 
 class _Sweep:
@@ -175,7 +197,7 @@ class _Sweep:
         line = self._lines.get(port)
         if line is None:
             book = self._book
-            line = self._lines[port] = book.lines.of_port(port, book.claims_to(port))
+            line = self._lines[port] = book.lines.of_port(port, book.claims_to(port).values())
             stood = {
                 key_of(claim): (claim.asker.namespace, claim.port_place)
                 for claim in line.queue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from operator import attrgetter
 
@@ -13,10 +13,8 @@ from router.admission.verdicts import Reason, Rejection
 from router.model import Asker, Spot
 
 
-def decide_port(
-    claims: Iterable[Claim], *, owns_domains: bool, overlapping: Collection[str] = ()
-) -> dict[Asker, Rejection | None]:
-    """Decide one external port among those who claim it, on whichever address; None is to have it.
+def decide_port(claims: Iterable[Claim], *, owns_domains: bool, overlapping: Collection[str] = ()) -> PortDecision:
+    """Decide one external port among those who claim it, on whichever address.
 
     Args:
         claims: those who claim it, and those who are remembered to have it.
@@ -29,7 +27,7 @@ def decide_port(
     decision = PortDecision(owns_domains=owns_domains, overlapping=overlapping)
     for claim in queue:
         decision.offer(claim)
-    return decision.decided()
+    return decision
 
 
 class PortDecision:
@@ -46,7 +44,7 @@ class PortDecision:
     def __init__(self, *, owns_domains: bool, overlapping: Collection[str] = ()) -> None:
         self._owns_domains = owns_domains
         self._overlapping = overlapping
-        self._by_address: dict[str, _AddressDecision] = {}
+        self._by_address: dict[str, AddressDecision] = {}
         self._beside: list[Claim] = []
         """Those who lost it to somebody on another address."""
 
@@ -58,9 +56,14 @@ class PortDecision:
                 if not claim.remembered_by:
                     self._beside.append(claim)
                 return False
-            decision = self._by_address[claim.address] = _AddressDecision(claim, owns_domains=self._owns_domains)
+            decision = self._by_address[claim.address] = AddressDecision(claim, owns_domains=self._owns_domains)
             return True
         return decision.offer(claim)
+
+    @property
+    def alone(self) -> AddressDecision | None:
+        """That of ``--bind-address``, if it is the only one."""
+        return self._by_address.get("") if len(self._by_address) == 1 and not self._beside else None
 
     def decided(self) -> dict[Asker, Rejection | None]:
         """Give what became of all who were offered it, but for those who are remembered."""
@@ -95,39 +98,87 @@ def _held_beside(claim: Claim, first: Claim) -> Rejection:
     return Rejection(Reason.PORT_ALREADY_CLAIMED, f"port {first.where} is held by {first.whose}{covers}")
 
 
-class _AddressDecision:
+class AddressDecision:
     """A port of one address; ``first`` has it."""
 
     def __init__(self, first: Claim, *, owns_domains: bool) -> None:
         self.first = first
-        self._setting: Claim | None = None if first.remembered_by else first
-        self._decided: dict[Asker, Rejection | None] = {} if first.remembered_by else {first.asker: None}
+        self.setting: Claim | None = None if first.remembered_by else first
+        """Whose options all have."""
+        self._has: set[Asker] = set() if first.remembered_by else {first.asker}
         self._taken = _Hosts(owns_domains=owns_domains)
         self._taken.add(first)
-        self._lost: list[Claim] = []
+        self._lost: dict[Asker, Claim] = {}
+
+    @property
+    def hosts(self) -> Mapping[str, Claim]:
+        """Who has which host."""
+        return self._taken.by_host
+
+    @property
+    def lost(self) -> Collection[Claim]:
+        """Those who have not got it."""
+        return self._lost.values()
+
+    @property
+    def told_by(self) -> tuple[str, Asker | None]:
+        """What those who have not got it are told of others depends on this, but for their host."""
+        return self.first.whose, self.setting.asker if self.setting is not None else None
+
+    @property
+    def is_of_several(self) -> bool:
+        """Whether several have something of it."""
+        return len(self._has) > 1
 
     def offer(self, claim: Claim) -> bool:
-        if _port_rejection(claim, self.first, self._setting) is not None or self._taken.loss(claim) is not None:
+        """Decide the next claim; say whether it has the port, or its host on it."""
+        if _port_rejection(claim, self.first, self.setting) is not None or self._taken.loss(claim) is not None:
             if not claim.remembered_by:
-                self._lost.append(claim)
+                self._lost[claim.asker] = claim
             return False
         self._taken.add(claim)
         self.first = _first(self.first, claim)
         if not claim.remembered_by:
-            self._decided[claim.asker] = None
-            self._setting = _first(self._setting or claim, claim)
+            self._has.add(claim.asker)
+            self.setting = _first(self.setting or claim, claim)
+        return True
+
+    def forget(self, asker: Asker) -> None:
+        """Take note that one who has not got it asks no more."""
+        self._lost.pop(asker, None)
+
+    def release(self, claim: Claim) -> bool:
+        """Have nobody at the host of a claim that has it; say whether that can be, or others have to be looked at."""
+        if claim.asker == self.first.asker or (self.setting is not None and claim.asker == self.setting.asker):
+            return False
+        del self._taken.by_host[claim.host or ""]
+        if not claim.remembered_by:
+            self._has.discard(claim.asker)
+        return True
+
+    def replace(self, former: Claim, current: Claim) -> bool:
+        """Have a claim in the place of an equal one of another rank; say whether that can be, or others have to be looked at."""
+        for each in (self.first, self.setting):
+            if each is not None and each.asker == former.asker and current.place_when_served > each.place_when_served:
+                return False
+        self._taken.by_host[current.host or ""] = current
+        self.first, self.setting = _first(self.first, current), _first(self.setting or current, current)
         return True
 
     def decided(self) -> dict[Asker, Rejection | None]:
+        """Give what became of all who were offered it, but for those who are remembered."""
+        decided: dict[Asker, Rejection | None] = dict.fromkeys(self._has)
         # Told when all is decided, so that it is told alike when those who have something now come first by their status.
-        for claim in self._lost:
-            self._decided[claim.asker] = self.rejection(claim) or Rejection(
-                Reason.HOST_ALREADY_CLAIMED, _said(claim, None, claim.where)
-            )
-        return self._decided
+        decided.update({claim.asker: self.told(claim) for claim in self._lost.values()})
+        return decided
+
+    def told(self, claim: Claim) -> Rejection:
+        """Say what keeps one from it who has not got it."""
+        return self.rejection(claim) or Rejection(Reason.HOST_ALREADY_CLAIMED, _said(claim, None, claim.where))
 
     def rejection(self, claim: Claim) -> Rejection | None:
-        rejection = _port_rejection(claim, self.first, self._setting)
+        """Say what keeps one from it who was not offered it; None if nothing does."""
+        rejection = _port_rejection(claim, self.first, self.setting)
         if rejection is not None:
             return rejection
         loss = self._taken.loss(claim)
@@ -144,21 +195,21 @@ class _Hosts:
 
     def __init__(self, *, owns_domains: bool) -> None:
         self._owns_domains = owns_domains
-        self._by_host: dict[str, Claim] = {}
+        self.by_host: dict[str, Claim] = {}
         self._namespaces: dict[str, set[str]] = {}
         """Of single hosts, by domain."""
 
     def add(self, claim: Claim) -> None:
         """Take the claim's host, if it has one."""
         if claim.host is not None:
-            self._by_host[claim.host] = claim
+            self.by_host[claim.host] = claim
             if not claim.host.startswith("."):
                 self._namespaces.setdefault(domain_of(claim.host), set()).add(claim.asker.namespace)
 
     def loss(self, claim: Claim) -> Loss | None:
         """Say who has the claim's host, by name or by another namespace's wildcard over it, or host under it."""
         host, namespace = claim.host or "", claim.asker.namespace
-        holder = self._by_host.get(host)
+        holder = self.by_host.get(host)
         if holder is not None:
             return Loss(host, holder.asker)
         if not self._owns_domains:
@@ -168,7 +219,7 @@ class _Hosts:
             # Of several namespaces the second is another's, if the first is not.
             kept_out = any(each != namespace for each in islice(self._namespaces.get(domain, ()), 2))
             return Loss(host, None) if kept_out else None
-        wildcard = self._by_host.get(domain)
+        wildcard = self.by_host.get(domain)
         return Loss(domain, wildcard.asker) if wildcard is not None and wildcard.asker.namespace != namespace else None
 
 

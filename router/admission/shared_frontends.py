@@ -1,0 +1,58 @@
+"""The ports that several share, each with its hosts, as they are published: what did not change is the object that it was; pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import replace
+from operator import attrgetter
+
+from router.admission.claims import Claim
+from router.model import PortOptions, SharedFrontend, SniHost, Spot, backend_name
+from router.ordered import SortedMap
+
+_host_of = attrgetter("host")
+
+
+class SharedFrontends:
+    """All of them; none is published as long as nobody has a host there, but for the SNI port."""
+
+    def __init__(self) -> None:
+        self._shared: SortedMap[Spot, SharedFrontend] = SortedMap()
+
+    def values(self) -> tuple[SharedFrontend, ...]:
+        """Give them, sorted; the same objects where nothing changed."""
+        return self._shared.values()
+
+    def share(self, spot: Spot, served: Iterable[Claim]) -> None:
+        """Publish a port as shared by those who have it, if they do share it."""
+        claims = list(served)
+        if not claims or not claims[0].shares_port:
+            if self._shared.get(spot) is not None:
+                self._shared.put(spot, None)
+            return
+        hosts = sorted(map(sni_host, claims), key=_host_of)
+        self.publish(spot, claims[0].port_options, tuple(hosts))
+
+    def publish(self, spot: Spot, options: PortOptions, hosts: tuple[SniHost, ...]) -> None:
+        """Publish a port with these hosts, sorted, unless it is what was there."""
+        frontend = SharedFrontend(spot.port, options, hosts, spot.address)
+        if self._shared.get(spot) != frontend:
+            self._shared.put(spot, frontend)
+
+    def change(self, spot: Spot, host: str, claim: Claim | None) -> None:
+        """Have one host of a shared port lead elsewhere, or (None) nowhere."""
+        frontend = self._shared.get(spot)
+        if frontend is None:
+            raise LookupError(f"{spot} is not shared")
+        place = bisect_left(frontend.hosts, host, key=_host_of)
+        is_there = frontend.hosts[place : place + 1] and frontend.hosts[place].host == host
+        after = frontend.hosts[place + 1 if is_there else place :]
+        current = (sni_host(claim),) if claim is not None else ()
+        if current != (frontend.hosts[place : place + 1] if is_there else ()):
+            self._shared.put(spot, replace(frontend, hosts=(*frontend.hosts[:place], *current, *after)))
+
+
+def sni_host(claim: Claim) -> SniHost:
+    """Give the host that a claim is to, and where it leads."""
+    return SniHost(claim.host or "", backend_name(claim.asker), claim.asker, claim.port_tls)
