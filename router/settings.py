@@ -132,6 +132,8 @@ class AdmissionSettings:
     """By name, in a fixed order."""
     default_addresses: frozenset[str] = frozenset()
     """The names of those that a namespace may use of which nothing else is said."""
+    domain: str = ""
+    """Of which ``spec.subdomain`` of a Route without a host is one; empty is none."""
     tls_min_version: str = "TLSv1.2"
     """The oldest version that any port takes which ends TLS."""
     defaults: RouteDefaults = field(default_factory=RouteDefaults)

@@ -8,24 +8,32 @@ from router.objects.route import Route
 _MAX_HOST = 253
 
 
-def spec_warnings(route: Route) -> tuple[str, ...]:
+def asked_host(route: Route, domain: str) -> str:
+    """Give the host that a Route asks for: its own, else its subdomain of the router's domain, else none.
+
+    OpenShift's router does the same (openshift/api, route/v1: RouteSpec.Subdomain); the API server leaves such a Route without a host.
+    """
+    return route.spec.host or (f"{route.spec.subdomain}.{domain}" if route.spec.subdomain and domain else "")
+
+
+def spec_warnings(route: Route, domain: str) -> tuple[str, ...]:
     """Give a sentence for each field of an acceptable Route that has no effect."""
     found = []
-    if subdomain := subdomain_hint(route):
+    if subdomain := subdomain_hint(route, domain):
         found.append(subdomain)
     if route.spec.path:
         found.append(f"spec.path is {shown(route.spec.path)}, which has no effect: TCP knows no paths")
     return tuple(found)
 
 
-def subdomain_hint(route: Route) -> str:
+def subdomain_hint(route: Route, domain: str) -> str:
     """Say that ``spec.subdomain`` makes no host; empty where it does not matter.
 
     OpenShift's router puts its own domain behind it (openshift/api, route/v1: RouteSpec.Subdomain); a host that is there goes first.
     """
-    if route.spec.host or not route.spec.subdomain:
+    if route.spec.host or not route.spec.subdomain or domain:
         return ""
-    return f"spec.subdomain is {shown(route.spec.subdomain)}, of which this router makes no host, for it has no domain; write spec.host"
+    return f"spec.subdomain is {shown(route.spec.subdomain)}, of which this router makes no host, for it has no domain (--domain); write spec.host"
 
 
 def host_hint(host: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from router.admission.forms import BOOLEAN, read
 from router.admission.near_keys import near_keys, read_near_keys, told
-from router.admission.odd_specs import host_hint, spec_warnings, subdomain_hint
+from router.admission.odd_specs import asked_host, host_hint, spec_warnings, subdomain_hint
 from router.admission.options import EXTERNAL_TCP_PORT, EXTERNAL_TCP_PORT_SNI, read_options
 from router.admission.request import (
     PORT_FORM,
@@ -49,12 +49,12 @@ def read_route(
     try:
         check_names(ROUTE_KIND, key)
         port, auto = read_external_port(annotations, settings)
-        host = _read_host(route)
+        host = _read_host(route, settings.domain)
         _check_wildcard(host, settings)
         address = read_address(annotations, settings, claims_port=port is not None or auto)
         check_port(port, settings, address)
         termination = read_termination(route)
-        shares_port = _read_shares_port(route, port, host, has_tls=termination is not Termination.NONE)
+        shares_port = _read_shares_port(route, port, host, settings.domain, has_tls=termination is not Termination.NONE)
         has_own_port = auto or (port is not None and not shares_port)
         if not _tells_host(termination, settings, shares_port=shares_port, has_own_port=has_own_port):
             # The name is for HTTP routers, or for nobody: without TLS there is none that a client could tell.
@@ -65,7 +65,12 @@ def read_route(
         options = read_options(annotations, settings.defaults, claims_port=auto or port is not None)
         targets = _read_targets(route)
         target_port = _read_target_port(route)
-        warnings = (*read_near_keys(annotations), *options.warnings, *spec_warnings(route), *ending.warnings)
+        warnings = (
+            *read_near_keys(annotations),
+            *options.warnings,
+            *spec_warnings(route, settings.domain),
+            *ending.warnings,
+        )
     except NotAcceptable as refused:
         asked_host = displayed_host(host) if host is not None else None
         # A key that was mistyped is often why: external-tcp-prot leaves the Route without a port.
@@ -90,7 +95,7 @@ def read_route(
     )
 
 
-def _read_host(route: Route) -> str | None:
+def _read_host(route: Route, domain: str) -> str | None:
     """Give the server name that ``spec.host`` and ``spec.wildcardPolicy`` stand for, None without a host.
 
     ``Subdomain`` with the host ``www.example.com`` serves every name directly under ``example.com``, as in OpenShift
@@ -101,23 +106,26 @@ def _read_host(route: Route) -> str | None:
         raise NotAcceptable(
             Reason.INVALID_HOST, f"spec.wildcardPolicy is {shown(policy)}; accepted is None or Subdomain"
         )
-    host = _ascii_lower(route.spec.host)
+    asked = asked_host(route, domain)
+    host = _ascii_lower(asked)
+    if not route.spec.host and policy == "Subdomain":
+        raise NotAcceptable(Reason.INVALID_HOST, "spec.wildcardPolicy is Subdomain; that needs a spec.host")
     if not host:
-        if policy == "Subdomain":
-            raise NotAcceptable(Reason.INVALID_HOST, "spec.wildcardPolicy is Subdomain; that needs a spec.host")
         return None
     if not is_host(host):
-        hint = host_hint(host)
-        raise NotAcceptable(Reason.INVALID_HOST, f"spec.host is {shown(route.spec.host)}, which is no DNS name{hint}")
+        what = "host" if route.spec.host else "subdomain, with the router's domain,"
+        raise NotAcceptable(
+            Reason.INVALID_HOST, f"spec.{what} is {shown(asked)}, which is no DNS name{host_hint(host)}"
+        )
     if policy != "Subdomain":
         return host
-    _, dot, domain = host.partition(".")
+    _, dot, above = host.partition(".")
     if not dot:
         raise NotAcceptable(
             Reason.INVALID_HOST,
             f"spec.wildcardPolicy is Subdomain; that needs a domain in spec.host, not just {shown(host)}",
         )
-    return f".{domain}"
+    return f".{above}"
 
 
 def _check_wildcard(host: str | None, settings: AdmissionSettings) -> None:
@@ -148,7 +156,7 @@ def _tells_host(
     return shares_port or is_on_sni_port
 
 
-def _read_shares_port(route: Route, port: int | None, host: str | None, *, has_tls: bool) -> bool:
+def _read_shares_port(route: Route, port: int | None, host: str | None, domain: str, *, has_tls: bool) -> bool:
     if not read(annotations_of(route.metadata), EXTERNAL_TCP_PORT_SNI, BOOLEAN):
         return False
     needed = {
@@ -166,7 +174,7 @@ def _read_shares_port(route: Route, port: int | None, host: str | None, *, has_t
                     None,
                     (
                         f"annotation {EXTERNAL_TCP_PORT_SNI} is true; that needs {' and '.join(missing)}",
-                        subdomain_hint(route),
+                        subdomain_hint(route, domain),
                     ),
                 )
             ),
@@ -182,7 +190,7 @@ def _check_something_is_asked_for(
     message = f"the Route asks for no port: add the annotation {EXTERNAL_TCP_PORT}"
     if settings.sni_port:
         message += f", or passthrough TLS and a spec.host to be reached on the SNI port {settings.sni_port}"
-    raise NotAcceptable(Reason.INVALID_PORT, "; ".join(filter(None, (message, subdomain_hint(route)))))
+    raise NotAcceptable(Reason.INVALID_PORT, "; ".join(filter(None, (message, subdomain_hint(route, settings.domain)))))
 
 
 def services_of(route: Route) -> frozenset[ObjectKey]:

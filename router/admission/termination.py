@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from router.admission.certificates import Pair, read_authorities, read_pair
 from router.admission.forms import Form, choice, read
+from router.admission.odd_specs import asked_host
 from router.admission.options import DESTINATION_SERVER_NAME, TLS_ALPN, TLS_MIN_VERSION
 from router.admission.request import annotations_of
 from router.admission.text import is_host, shown
@@ -128,7 +129,7 @@ def read_tls(route: Route, termination: Termination, settings: AdmissionSettings
         min_version = ""
     port = PortTls(pair.certificate, min_version, alpn)
     if tls.certificate:
-        warnings += _host_warning(route, pair)
+        warnings += _host_warning(route, pair, settings.domain)
     if termination is Termination.REENCRYPT:
         return Ending(port, _server_tls(tls, server_name, defaults), warnings)
     if tls.destination_ca_certificate:
@@ -209,15 +210,15 @@ def _without_effect(tls: RouteTLS) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _host_warning(route: Route, pair: Pair) -> tuple[str, ...]:
-    host = route.spec.host.lower()
+def _host_warning(route: Route, pair: Pair, domain: str) -> tuple[str, ...]:
+    host = asked_host(route, domain).lower()
     if not host or (route.metadata.annotations or {}).get(HOST_GENERATED) == "true" or pair.covers(host):
         return ()
     few = 5
     names = ", ".join(shown(name) for name in pair.names[:few]) or "no DNS name"
     more = f" and {len(pair.names) - few} more" if len(pair.names) > few else ""
     return (
-        f"spec.host is {shown(host)}, and spec.tls.certificate is for {names}{more}: clients that verify names refuse it",
+        f"{'spec.host' if route.spec.host else 'its host'} is {shown(host)}, and spec.tls.certificate is for {names}{more}: clients that verify names refuse it",
     )
 
 

@@ -38,6 +38,7 @@ class ServingSettings:
     host_network: bool
     on_premises: bool
     sni_port: int
+    domain: str | None
     allow_wildcard_routes: bool
     disable_namespace_ownership_check: bool
     external_names: tuple[str, ...]
@@ -140,6 +141,7 @@ class ServingSettings:
             external_names_private=self.external_names_private,
             allow_loopback_endpoints=self.allow_loopback_endpoints,
             allow_wildcard_routes=self.allow_wildcard_routes,
+            domain=self.domain or "",
             tls_min_version=self.tls_options().min_version,
             disable_namespace_ownership_check=self.disable_namespace_ownership_check,
             own_addresses=frozenset(self.bind_addresses),

@@ -50,6 +50,7 @@ def kept_route(route: Route) -> Route:
         RouteSpec(
             to=_target(spec.to, metadata.name),
             host=spec.host,
+            subdomain=spec.subdomain,
             path=spec.path,
             alternate_backends=spec.alternate_backends,
             port=_shared(spec.port),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from router.admission.kinds import KINDS, AskerKind
+from router.admission.odd_specs import asked_host
 from router.admission.options import EXTERNAL_TCP_PORT
 from router.admission.places import SNI, Place
 from router.admission.request import Request
@@ -69,7 +70,7 @@ class Holders:
             if isinstance(request, Request) and request.auto and place.port != SNI:
                 # Whatever port it was given is its own, while it asks.
                 return request.asker if not (place.host or is_spare or place.address != request.address) else None
-            if _asks_for(obj, request, place):
+            if _asks_for(obj, request, place, self._settings.domain):
                 return request.asker
         return None
 
@@ -97,11 +98,11 @@ def _is_unreadable(obj: KubernetesObject, request: Request | Verdict, place: Pla
     return is_mistaken and EXTERNAL_TCP_PORT in (obj.metadata.annotations or {})
 
 
-def _asks_for(obj: KubernetesObject, request: Request | Verdict, place: Place) -> bool:
+def _asks_for(obj: KubernetesObject, request: Request | Verdict, place: Place, domain: str) -> bool:
     if place.port == SNI:
         if isinstance(obj, Route):
             # Also where there is no SNI port for now, or its requirements are not met.
-            return _host_of(obj) == displayed(place.host)
+            return _host_of(obj, domain) == displayed(place.host)
         return isinstance(request, Request) and request.host == place.host
     if request.port != place.port:
         return False
@@ -111,6 +112,6 @@ def _asks_for(obj: KubernetesObject, request: Request | Verdict, place: Place) -
     return True
 
 
-def _host_of(route: Route) -> str:
-    host = route.spec.host.lower()
+def _host_of(route: Route, domain: str) -> str:
+    host = asked_host(route, domain).lower()
     return f"*.{host.partition('.')[2]}" if route.spec.wildcard_policy == "Subdomain" else host

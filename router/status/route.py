@@ -124,7 +124,7 @@ def desired_entry(
     has_host = verdict.host is not None
     return RouteIngress(
         router_name=identity.router_name,
-        host=route.spec.host if has_host else "",
+        host=(route.spec.host or verdict.host or "") if has_host else "",
         router_canonical_hostname=identity.canonical_hostname,
         wildcard_policy=(route.spec.wildcard_policy or "None") if has_host else "",
         conditions=tuple(

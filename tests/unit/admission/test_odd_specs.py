@@ -10,7 +10,18 @@ import pytest
 from router.admission.options import CHECK_INTERVAL, PREFIX
 from router.admission.verdicts import Reason, Verdict
 from router.objects.route import Route
-from tests.unit.admission.builders import DB, SETTINGS, endpoint_slice, route, service, sni_route, verdict_of
+from tests.unit.admission.builders import (
+    DB,
+    SETTINGS,
+    admit,
+    asker,
+    endpoint_slice,
+    route,
+    service,
+    shared_of,
+    sni_route,
+    verdict_of,
+)
 
 NO_CHECKS = replace(SETTINGS, defaults=replace(SETTINGS.defaults, check_interval_ms=0))
 
@@ -27,7 +38,9 @@ def _warned(verdict: Verdict) -> str:
 
 def test_a_subdomain_makes_no_host() -> None:
     """OpenShift's router makes one of it; here it is a warning, or the reason why a Route asks for nothing."""
-    hint = "spec.subdomain is 'db', of which this router makes no host, for it has no domain; write spec.host"
+    hint = (
+        "spec.subdomain is 'db', of which this router makes no host, for it has no domain (--domain); write spec.host"
+    )
     assert _warned(verdict_of(_with(route(termination="passthrough"), subdomain="db"), *DB)) == hint
     alone = verdict_of(_with(route(port=None, termination="passthrough"), subdomain="db"), *DB)
     assert alone.reason is Reason.INVALID_PORT
@@ -35,6 +48,23 @@ def test_a_subdomain_makes_no_host() -> None:
     shared = verdict_of(_with(sni_route("db", "", 6620), subdomain="db"), *DB)
     assert shared.reason is Reason.INVALID_ANNOTATION
     assert shared.message.endswith(f"; {hint}")
+
+
+def test_a_subdomain_of_the_routers_domain_is_the_host() -> None:
+    """As with OpenShift's router; one that makes no name is told of, and a wildcard needs a host of its own."""
+    settings = replace(SETTINGS, domain="tcp.example.com")
+    asked = _with(sni_route("db", ""), subdomain="DB")
+    outcome = admit(asked, *DB, settings=settings)
+    verdict = outcome.verdicts[asker("db")]
+    assert (verdict.admitted, verdict.host, verdict.warnings) == (True, "db.tcp.example.com", ())
+    sni = shared_of(outcome, 8443)
+    assert sni is not None
+    assert [host.host for host in sni.hosts] == ["db.tcp.example.com"]
+    odd = verdict_of(_with(sni_route("db", ""), subdomain="a_b"), *DB, settings=settings)
+    assert odd.reason is Reason.INVALID_HOST
+    assert "a_b.tcp.example.com" in odd.message
+    wild = verdict_of(_with(sni_route("db", "", wildcard="Subdomain"), subdomain="db"), *DB, settings=settings)
+    assert wild.reason is Reason.INVALID_HOST
 
 
 def test_a_subdomain_beside_a_host_is_nothing_to_tell() -> None:

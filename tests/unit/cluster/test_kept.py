@@ -108,6 +108,7 @@ def test_a_route_is_kept_whole(path: str) -> None:
             "spec": {
                 "to": {"kind": "Service", "name": "db", "weight": 7},
                 "alternateBackends": [{"kind": "Service", "name": "other", "weight": 1}],
+                "subdomain": "db",
                 "host": "db.example.com",
                 "path": path,
                 "port": {"targetPort": "tcp"},
