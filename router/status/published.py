@@ -19,6 +19,8 @@ from router.shapes import write
 
 _TCP = "TCP"
 _NO_PORTS: Mapping[int, str] = {}
+_WHOLE = frozenset({"f:port", "f:protocol", "f:name"})
+"""What no entry may lack, where there are several."""
 _MAX_MANAGER = 128
 """Of a field manager's name: apimachinery, pkg/apis/meta/v1/validation."""
 
@@ -136,7 +138,7 @@ def decide(
         else:
             entries[port] = Entry(port) if port in refused else entry
             room = room - 1 if room is not None else None
-    kept = _kept({**there.handed_on(entries), **entries}, there)
+    kept = _kept({**there.handed_on(entries, served), **entries}, there)
     fresh = frozenset(port for port, entry in kept.items() if not there.has(entry))
     return Decision(
         entries=tuple(kept[port] for port in sorted(kept)),
@@ -233,15 +235,16 @@ class _There:
         """Whether somebody else has something of the entry of a port; one of which nobody is known is not ours, either."""
         return port in self.by_port and (port in self.managers or port not in self.owned)
 
-    def handed_on(self, entries: Mapping[int, Entry]) -> Mapping[int, Entry]:
-        """Give the entries of ours of which somebody else took over a part, as a hand that edits does.
+    def handed_on(self, entries: Mapping[int, Entry], served: Collection[int]) -> Mapping[int, Entry]:
+        """Give the entries of ours of which somebody else took over a part, as a hand that edits does, and that are to stay.
 
-        Without us they would lack what makes them an entry, and the API server would refuse all that is applied with it.
+        While the port is served, for what a hand did is not ours to undo; and where somebody owns the entry itself and not all that makes one:
+        without us the API server would refuse it, and all that is applied with it.
         """
         handed: dict[int, Entry] = {}
         for port in self.owned - entries.keys():
             theirs = frozenset[str]().union(*self.managers.get(port, {}).values())
-            if theirs and not {"f:port", "f:protocol"} <= theirs:
+            if theirs and not theirs >= _WHOLE and (port in served or "." in theirs):
                 handed[port] = Entry(port, is_named="f:name" not in theirs, has_target="f:targetPort" not in theirs)
         return handed
 

@@ -189,8 +189,12 @@ class Publisher(LeadingWriter):
         refused = {port: each.reason for port, each in self._refusals.items() if port not in self._tried}
         known = (served, service, refused)
         if self._decided is None or self._decided[0] != known:
-            self._decided = known, decide(served, service, self._rules, refused)
-            self._note(self._decided[1])
+            decision = decide(served, service, self._rules, refused)
+            self._decided = known, decision
+            self._note(decision)
+            # What was refused to us may be there by another's doing.
+            for port in self._refusals.keys() - decision.fresh - decision.left_out.keys() - decision.owned:
+                del self._refusals[port]
         decision = self._decided[1]
         return (service, decision) if service is not None else None
 
@@ -204,7 +208,7 @@ class Publisher(LeadingWriter):
 
     def _note(self, decision: Decision) -> None:
         """Tell what there is to say of ports; what is being tried again is not there yet."""
-        tried = {port: each.reason for port, each in self._refusals.items() if port not in decision.owned}
+        tried = {port: self._refusals[port].reason for port in decision.fresh & self._refusals.keys() - decision.owned}
         lacking = {**tried, **decision.left_out}
         notes = {port: self._lacks(port, why) for port, why in lacking.items()}
         for port, client_port in decision.client_ports.items():

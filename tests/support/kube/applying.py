@@ -68,7 +68,7 @@ def applied(
     if any(conflicts.values()) and not force:
         raise _conflict(conflicts)
     kept = frozenset(config).union(*others.values())
-    _prune(new, former - kept, kept)
+    _prune(new, former - kept)
     if "uid" in (sent.get("metadata") or {}):
         new["metadata"]["uid"] = sent["metadata"]["uid"]
     return new, frozenset(config)
@@ -152,12 +152,10 @@ def _merge(target: Object, sent: Object, path: Path) -> None:
             target[key] = copy.deepcopy(value)
 
 
-def _prune(obj: Object, gone: Iterable[Path], kept: frozenset[Path]) -> None:
-    """Take away what its only owner does not apply any more."""
+def _prune(obj: Object, gone: Iterable[Path]) -> None:
+    """Take away what its only owner does not apply any more; an item goes whole, whoever owns a part of it."""
     # Items before what is in them: what has lost its keys is not found any more.
     for path in sorted(gone, key=lambda path: (path[-1] != _ITEM, len(path))):
-        if path[-1] == _ITEM and any(each[: len(path) - 1] == path[:-1] for each in kept):
-            continue
         _remove(obj, path[:-1] if path[-1] == _ITEM else path)
 
 

@@ -131,23 +131,32 @@ def test_what_another_changed_of_ours_is_given_up() -> None:
     assert decision.left_out == {20000: "its entry tcp-20000 (kubectl) leads to another port"}
 
 
-@pytest.mark.parametrize("served", [{20000, 20001}, {20001}])
-def test_what_a_hand_edited_stays_an_entry(served: set[int]) -> None:
-    """Who edits owns what is other by it alone; the rest of the entry is kept, for without it nothing at all could be applied."""
+def test_what_a_hand_edited_stays_while_the_port_is_served() -> None:
+    """Who edits owns what is other by it alone; the rest is kept, and goes with the port. What others own as an entry stays one."""
     entry = {**tcp(20000), "targetPort": 80}
     service = front(SNI, entry, owners={20000: (OURS, "editor")}, owner_of_parts={"editor": ("f:targetPort",)})
-    decision = decide(served, service, RULES)
+    assert decide({20001}, service, RULES).entries == (Entry(20001),)
+    decision = decide({20000, 20001}, service, RULES)
     assert decision.entries == (Entry(20000, has_target=False), Entry(20001))
     assert json.loads(body_of(service, decision.entries))["spec"]["ports"][0] == {
         "name": "tcp-20000", "port": 20000, "protocol": "TCP"
     }  # fmt: skip
     assert set(decision.fresh) == {20001}
-    assert set(decision.left_out) == served - {20001}
+    assert set(decision.left_out) == {20000}
     renamed = front(
         SNI, {**tcp(20000), "name": "mine"}, owners={20000: (OURS, "editor")}, owner_of_parts={"editor": ("f:name",)}
     )
-    assert decide(set(), renamed, RULES).entries == (Entry(20000, is_named=False),)
-    assert decide(set(), renamed, RULES).is_level
+    assert decide({20000}, renamed, RULES).entries == (Entry(20000, is_named=False),)
+    assert decide({20000}, renamed, RULES).is_level
+    applied = front(
+        SNI,
+        entry,
+        owners={20000: (OURS, "applier")},
+        owner_of_parts={"applier": (".", "f:port", "f:protocol", "f:targetPort")},
+    )
+    assert decide(set(), applied, RULES).entries == (Entry(20000, has_target=False),)
+    whole = front(SNI, entry, owners={20000: (OURS, "applier")})
+    assert decide({20000}, whole, RULES).entries == ()
 
 
 @pytest.mark.parametrize(

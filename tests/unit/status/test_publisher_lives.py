@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from router.errors import ApiError
@@ -198,13 +198,14 @@ class World:
                 self.server.make("front", [{"name": "own", "port": 1}])
 
     def others(self) -> dict[int, tuple[Any, ...]]:
-        """Give the entries of which somebody else has something."""
+        """Give the entries that somebody else owns as such, and not only a part of one of ours."""
         found = self.server.service
         assert found is not None
         managers = [
             each for each in found["metadata"]["managedFields"] if each["manager"] != "tcp-router-publish/ledger"
         ]
-        keys = {key for each in managers for key in each["fieldsV1"].get("f:spec", {}).get("f:ports", {})}
+        owned = [each["fieldsV1"].get("f:spec", {}).get("f:ports", {}) for each in managers]
+        keys = {key for ports in owned for key, fields in ports.items() if "." in fields}
         ports = {json.loads(key.removeprefix("k:"))["port"] for key in keys}
         return {
             each["port"]: (each["name"], each["targetPort"], each.get("nodePort"))
@@ -213,6 +214,13 @@ class World:
         }
 
 
+def entry(port: int, **more: Any) -> Object:
+    """Make an entry as the router does, but for this."""
+    return {"name": f"tcp-{port}", "port": port, "protocol": "TCP", "targetPort": port, **more}
+
+
+@example([("serve", {20000, 8443}), ("turn", None), ("serve", set()), ("update", [entry(8443, targetPort=80)])])
+@example([("serve", {30100}), ("apply", [entry(8443, nodePort=30100), entry(30100)]), ("turn", None)])
 @given(STEPS)
 @settings(max_examples=100)
 def test_it_ends_level_and_leaves_what_is_others(steps: list[tuple[str, Any]]) -> None:
