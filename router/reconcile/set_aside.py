@@ -62,6 +62,8 @@ class Ask:
     """Without servers, and without checks, which HAProxy may have to do without (see ``router.reconcile.room``)."""
     spot: Spot | None
     host: str | None
+    certificate: str = ""
+    """Which is shown under the host, in words."""
 
 
 def ask_of(outcome: Outcome, asker: Asker) -> Ask | None:
@@ -78,7 +80,7 @@ def ask_for(section: RouteSection, outcome: Outcome) -> Ask:
     verdict = outcome.verdicts[section.asker]
     bare = replace(section, backend=replace(section.backend, servers=(), check_interval_ms=0))
     spot = Spot(verdict.port, verdict.address) if verdict.port is not None else None
-    return Ask(bare, spot, verdict.host)
+    return Ask(bare, spot, verdict.host, verdict.certificate)
 
 
 def without(outcome: Outcome, refusals: Asides) -> Outcome:

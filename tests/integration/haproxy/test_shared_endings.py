@@ -297,3 +297,25 @@ def test_a_certificate_that_haproxy_refuses_costs_its_host_alone(
     assert set(result.refusals.routes) == {b.asker}
     assert not result.refusals.ports
     assert stage.shown("a.example.com") is _A
+
+
+def test_a_client_of_a_replaced_worker_meets_nobody_else(stage: _Stage, pods: tuple[TcpServer, TcpServer]) -> None:
+    """It connected before a reload and tells its host after it, when a place of the pool that its Route had is another one's."""
+    one, two = pods
+    a, b, c = _route("a", one), _route("b", two), _route("c", two)
+    stage.bring(("c.example.com", c, _C))
+    assert isinstance(stage.bring(("a.example.com", a, _A), ("c.example.com", c, _C)), RuntimeUpdate)
+    changed = stage.changed
+    assert changed.running is not None
+    assert changed.running.owners == {"pool:sni:1": a.backend.name}
+    with connect(stage.port) as early:
+        assert stage.shown("a.example.com") is _A
+        result = changed.applier.apply(changed.renderer, changed.running.model, changed.running)
+        assert isinstance(result, Applied)
+        changed.running = result.running
+        todo = stage.bring(("a.example.com", a, _A), ("b.example.com", b, _B), ("c.example.com", c, _C))
+        assert isinstance(todo, RuntimeUpdate)
+        assert changed.running.owners == {"pool:sni:1": b.backend.name}
+        with client_context().wrap_socket(early, server_hostname="a.example.com") as secured:
+            assert secured.recv(10) == b"first"
+    assert _greeted(stage.port, "b.example.com") == b"second"

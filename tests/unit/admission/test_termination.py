@@ -14,6 +14,7 @@ from router.model.tls import ServerTls
 from router.objects.credential import Credential
 from router.objects.route import Route, RouteCondition, RouteIngress, RouteStatus, RouteTLS, SecretReference
 from router.objects.store import Store
+from router.reconcile.set_aside import ask_of
 from tests.support.certificates import Made, make, shown_by
 from tests.unit.admission.builders import (
     DB,
@@ -299,3 +300,13 @@ def test_versions_that_there_are_not(value: str) -> None:
 def test_protocols_that_there_are_not(value: str) -> None:
     """Nothing that would be more than a word to HAProxy."""
     assert verdict_of(_edge(tls_alpn=value), *DB).reason is Reason.INVALID_ANNOTATION
+
+
+def test_another_certificate_asks_for_something_else() -> None:
+    """A Route that was set aside for its certificate is tried again as soon as it has another one, also where it is reached by its host."""
+    for port in (6620, None):
+        asked = [
+            ask_of(admit(_edge(port=port, tls=_tls(made)), *DB), asker("db")) for made in (_MADE, make(_HOST), _MADE)
+        ]
+        assert asked[0] is not None
+        assert asked[0] == asked[2] != asked[1]
