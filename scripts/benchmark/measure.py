@@ -17,6 +17,7 @@ from scripts.benchmark.router import AFTER, BEFORE, ColdStart, running
 from scripts.benchmark.runtime import measure_runtime
 from scripts.benchmark.server import measure_server
 from scripts.benchmark.services import HOST, Services
+from scripts.benchmark.tls import measure_tls
 from scripts.benchmark.workload import ENDPOINT_ADDRESSES, SLICES_IDEAL, Workload
 
 PARSE = "parse"
@@ -40,7 +41,9 @@ API_ROUTE_TRAFFIC = "API to traffic, new Route"
 API_ROUTE_RELOAD = "the router's reload, new Route, API"
 
 PARTS = ("parts", "manifests", "api", "runtime", "server")
-"""What can be measured by itself."""
+"""What is measured, and each by itself."""
+ONLY_ASKED = ("tls",)
+"""What is measured where it is asked for."""
 
 Share = Mapping[str, float]
 """HAProxy's part in a change, by the name that is printed with it; milliseconds."""
@@ -100,7 +103,7 @@ def measure(  # noqa: PLR0913, PLR0917 - what there is to choose
     Args:
         routes: how many, 1 at least.
         runs: of each figure, 1 at least.
-        parts: of ``PARTS``.
+        parts: of ``PARTS`` and ``ONLY_ASKED``.
         binary: the HAProxy to run.
         directory: an empty one, with a path that is short enough for sockets.
         note: is told what is being measured.
@@ -110,7 +113,9 @@ def measure(  # noqa: PLR0913, PLR0917 - what there is to choose
         BenchFailed, RouterError: something did not work.
     """
     series = _Series(routes, runs, note)
-    if set(parts) - {"runtime", "server"}:
+    if "tls" in parts:
+        series.figures += measure_tls(routes, runs, binary, directory / "tls", note)
+    if set(parts) - {"runtime", "server", *ONLY_ASKED}:
         _with_reloads(series, routes, parts, binary, directory, is_ideal=is_ideal)
     if "runtime" in parts:
         series.figures += measure_runtime(routes, runs, binary, directory / "runtime", note, is_ideal=is_ideal)

@@ -190,6 +190,19 @@ def test_every_figure_without_a_reload_is_measured(tmp_path: Path, temporary: Pa
     }
 
 
+def test_certificates_are_measured(temporary: Path) -> None:
+    """Where that is asked for; in a folder whose name HAProxy does not take in a list of certificates it says so."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        result = _run(Path(folder), "tls", "--routes", "3", "--runs", "2")
+        assert list(Path(folder).iterdir()) == []
+    assert result.returncode == 0, result.stderr
+    names = ("certificate checked", "haproxy -c, certificates", "reload, certificates", "certificate changed")
+    assert [name for name in (*names, "memory of HAProxy's worker, certificates") if name not in result.stdout] == []
+    with_blank = _run(temporary, "tls", "--routes", "3", "--runs", "2")
+    assert with_blank.returncode == 1
+    assert "has a blank in its name" in with_blank.stderr
+
+
 def test_what_is_asked_for_is_measured(temporary: Path) -> None:
     """One part by itself: its figures and no others."""
     result = _run(temporary, "--routes", "1", "--runs", "2", "--part", "api")
