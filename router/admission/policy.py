@@ -64,6 +64,7 @@ class PolicyNews:
     max_connections: Mapping[str, int]
     problems: Mapping[str, tuple[str, ...]]
     """What an admin has to mend."""
+    default_max_ports: int | None = None
     limits: NamespaceLimits = ()
     """The same as ``max_connections``, as the model has them."""
 
@@ -99,7 +100,7 @@ class Policies:
         self._problems: SortedMap[str, tuple[str, ...]] = SortedMap()
         self.version = 0
         """Another number whenever something may be let be had otherwise."""
-        self._news = NO_NEWS
+        self._news = NO_NEWS if self._default_max is None else self._told()
 
     def take(self, objects: Objects, changes: Changes) -> PolicyTouched:
         """Take what changed; give what may be decided otherwise for that."""
@@ -276,7 +277,9 @@ class Policies:
 
     def _told(self) -> PolicyNews:
         limits = self._max_connections.mapping()
-        return PolicyNews(self._max_ports.mapping(), limits, self._problems.mapping(), tuple(limits.items()))
+        return PolicyNews(
+            self._max_ports.mapping(), limits, self._problems.mapping(), self._default_max, tuple(limits.items())
+        )
 
 
 def _first(rules: Iterable[PolicyRule], field: str) -> Any:  # noqa: ANN401 - of whichever type the field has

@@ -15,6 +15,7 @@ from router.objects.route import Route
 from router.objects.store import Changes
 from router.observe.health import Health
 from router.observe.metrics.haproxy import HaproxyMetrics, Owners
+from router.observe.metrics.policy import show_policy
 from router.plan import ReloadCause
 from router.reconcile.snapshot import Snapshot
 from router.settings import ConnectionLimits
@@ -94,6 +95,7 @@ class Metrics:
         for result in ("success", "refused", "failed"):
             self._reloads.labels(result)
         self.registry.register(_Present(self, haproxy_up))
+        show_policy(self.registry, lambda: self._snapshot)
 
     def count_problems(self, problems: Callable[[], int]) -> None:
         """Show from now on how many manifests cannot be used, as ``problems`` says at each scrape."""

@@ -76,10 +76,15 @@ def run_promtool(*args: str | Path) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def exposition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """What ``/metrics`` of a router says that follows an API server and serves a Route."""
-    with http_cluster(tmp_path_factory.mktemp("monitoring")) as cluster:
+    directory = tmp_path_factory.mktemp("monitoring")
+    (directory / "policy.yaml").write_text("namespaces: []")
+    policy = ("--namespace-max-ports", "5", "--port-policy", str(directory / "policy.yaml"))
+    with http_cluster(directory) as cluster:
         cluster.create(*app("db", free_port(), cluster.pod()))
         published = ("--publish-service", f"{cluster.namespace}/tcp-router")
-        router = cluster.router("--auto-ports", str(free_port()), "--address", "pg=192.0.2.10", *published).start()
+        router = cluster.router(
+            "--auto-ports", str(free_port()), "--address", "pg=192.0.2.10", *published, *policy
+        ).start()
         router.wait_admitted(f"{cluster.namespace}/db")
         wait_for(lambda: "haproxy_backend_up{" in http_get(router.http_port, "/metrics")[1], "HAProxy's own metrics")
         yield http_get(router.http_port, "/metrics")[1]
