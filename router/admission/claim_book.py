@@ -16,7 +16,7 @@ from router.admission.places import SNI, Place
 from router.admission.policy import Policies, PolicyTouched
 from router.admission.port_book import DecidedPort, PortBook
 from router.admission.shared_frontends import SharedFrontends, sni_host
-from router.admission.verdicts import Reason, Rejection
+from router.admission.verdicts import Reason, Rejection, forfeited
 from router.model import Asker, PortOptions, SharedFrontend, SniHost, Spot
 from router.ordered import SortedMap
 from router.settings import MAX_PORT
@@ -261,7 +261,7 @@ class ClaimBook:
         """Tell one who claims nothing, because of what its namespace holds, what that is now."""
         former, over = self._port_rejections.get(asker), self.ports.over(asker)
         if former is not None and former.reason is Reason.PORT_QUOTA_EXCEEDED and over is not None:
-            self._port_rejections[asker] = over
+            self._port_rejections[asker] = forfeited(over) if former.forfeits else over
 
     def _tolerate(self, askers: Iterable[Asker], refusals: Mapping[Asker, Rejection]) -> set[Asker]:
         """Remember who has his port only because he had it before; give for whom that is news."""

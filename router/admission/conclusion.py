@@ -127,6 +127,7 @@ def _rejected(request: Request, host: str | None, rejection: Rejection, kept: tu
         message=rejection.message,
         address=request.address,
         places=kept,
+        forfeits=rejection.forfeits,
         auto=request.auto,
     )
 

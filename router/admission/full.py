@@ -74,7 +74,7 @@ def told_to_who_is_over(namespace: str, most: int, holders: Mapping[Spot, Asker]
     more = len(named) - _MOST_NAMED
     listed = ", ".join(named[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
     holds = f"holds {len(named)}: {listed}" if named else "holds none"
-    return f"namespace {namespace} may hold {most} ports and {holds}"
+    return f"namespace {namespace} may hold {most} {'port' if most == 1 else 'ports'} and {holds}"
 
 
 def over_quota(full: Full) -> Rejection:

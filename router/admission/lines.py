@@ -17,7 +17,7 @@ from router.admission.ledger import Ledger
 from router.admission.places import SNI, Hold, Place, Reservation
 from router.admission.policy import Policies
 from router.admission.quotas import NamespacePorts
-from router.admission.verdicts import Reason, Rejection
+from router.admission.verdicts import Reason, Rejection, forfeited
 from router.model import Asker, Spot
 
 
@@ -84,7 +84,7 @@ class Lines:
             rank = self._port_rank(claim, place, holds)
             if (refusal := self._refusal(claim)) is not None:
                 if rank == NEWCOMER or self._policies.binds_holders(claim.asker.namespace, port, claim.address):
-                    barred[claim.asker] = refusal
+                    barred[claim.asker] = forfeited(refusal) if rank < SERVED else refusal
                     continue
                 tolerated[claim.asker] = refusal
             there[claim.asker] = claim

@@ -21,7 +21,7 @@ from router.admission.policy import Policies
 from router.admission.port_decision import PortDecision, decide_port
 from router.admission.quotas import NamespacePorts
 from router.admission.shared_port import Changed, SharedPort
-from router.admission.verdicts import Rejection
+from router.admission.verdicts import Rejection, forfeited
 from router.model import Asker, Spot
 
 
@@ -294,7 +294,8 @@ class _Sweep:
         for claim in line.queue:
             if not claim.remembered_by and self._was_over(claim):
                 # Who would not get it anyway is told so: that does not depend on who of its namespace had something before.
-                decided[claim.asker] = decision.rejection(claim) or over_quota(self._full[claim.asker.namespace])
+                refusal = decision.rejection(claim) or over_quota(self._full[claim.asker.namespace])
+                decided[claim.asker] = forfeited(refusal) if claim.port_rank < SERVED else refusal
         return _finished(line, decided)
 
     def _note(self, namespace: str, count: Count) -> None:

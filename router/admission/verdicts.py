@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from router.admission.places import Place
@@ -64,6 +64,8 @@ class Verdict:
     message: str = ""
     warnings: tuple[str, ...] = ()
     set_aside: bool = False
+    forfeits: bool = False
+    """It gives up what PortClaims say that it holds of its port."""
     places: tuple[Place, ...] = ()
     """What it has, as PortClaims are about it; nothing where its claim was rejected."""
     address: str = ""
@@ -103,6 +105,13 @@ class Rejection:
 
     reason: Reason
     message: str
+    forfeits: bool = False
+    """Who held it by a PortClaim holds it no more, for his namespace must not have it."""
+
+
+def forfeited(rejection: Rejection) -> Rejection:
+    """Give the rejection of who holds what is refused by a PortClaim."""
+    return replace(rejection, forfeits=True)
 
 
 class NotAcceptable(Exception):

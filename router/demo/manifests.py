@@ -17,7 +17,8 @@ MISTYPED = "mistyped.yaml"
 QUEUE = "queue.yaml"
 ANY_PORT = "any-port.yaml"
 EDGE = "mail-by-tls.yaml"
-FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED, QUEUE, ANY_PORT, EDGE)
+QUOTA = "quota.yaml"
+FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED, QUEUE, ANY_PORT, EDGE, QUOTA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ def manifests(layout: Layout) -> dict[str, str]:
             key=indent(layout.key, "      "),
         ),
         ANY_PORT: _ANY_PORT.format(router_name=ROUTER_NAME),
+        QUOTA: _QUOTA.format(router_name=ROUTER_NAME, endpoint=layout.mail_endpoint),
         MISTYPED: _MISTYPED.format(port=layout.spare_port, router_name=ROUTER_NAME, balance=layout.spare_balance),
     }
     if layout.cache_endpoint is not None:
@@ -200,6 +202,68 @@ spec:
   to:
     kind: Service
     name: mail-service
+"""
+
+_QUOTA = """\
+# What an admin lets a namespace have: one port. The older of its two Routes has it; raise the number, save, and the other has one, too.
+kind: Namespace
+apiVersion: v1
+metadata:
+  name: small
+  annotations:
+    haproxy.router.openshift.io/tcp-ports-max: "1"
+---
+kind: Route
+apiVersion: route.openshift.io/v1
+metadata:
+  name: first
+  namespace: small
+  annotations:
+    haproxy.router.openshift.io/router-name: "{router_name}"
+    haproxy.router.openshift.io/external-tcp-port: auto
+spec:
+  to:
+    kind: Service
+    name: mail
+---
+kind: Route
+apiVersion: route.openshift.io/v1
+metadata:
+  name: second
+  namespace: small
+  annotations:
+    haproxy.router.openshift.io/router-name: "{router_name}"
+    haproxy.router.openshift.io/external-tcp-port: auto
+spec:
+  to:
+    kind: Service
+    name: mail
+---
+kind: Service
+apiVersion: v1
+metadata:
+  name: mail
+  namespace: small
+spec:
+  ports:
+    - name: smtp
+      port: 25
+      targetPort: {endpoint}
+---
+kind: EndpointSlice
+apiVersion: discovery.k8s.io/v1
+metadata:
+  name: mail-1
+  namespace: small
+  labels:
+    kubernetes.io/service-name: mail
+addressType: IPv4
+ports:
+  - name: smtp
+    port: {endpoint}
+endpoints:
+  - addresses:
+      - 127.0.0.1
 """
 
 _SERVICE = """\

@@ -22,6 +22,7 @@ CONTENDER = "default/ottcache-003"
 MISTYPED = "default/typo"
 QUEUE = "Service default/queue amqp"
 ANY_PORT = "default/any-port"
+WITHIN_QUOTA, OVER_QUOTA = "small/first", "small/second"
 
 _Seen = TypeVar("_Seen")
 
@@ -78,6 +79,10 @@ class SelfTest:
             raise DemoFailed(f"the message does not name the holder {HOLDER}: {conflict.message}")
         self._see_verdict(f"{QUEUE}, which asks without a Route", QUEUE, "admitted")
         self._see_verdict(f"Route {MISTYPED}, which has a typing error", MISTYPED, "InvalidAnnotation")
+        self._see_verdict(f"Route {WITHIN_QUOTA}, in a namespace that may hold one port", WITHIN_QUOTA, "admitted")
+        over = self._see_verdict(f"Route {OVER_QUOTA}, which wants another one", OVER_QUOTA, "PortQuotaExceeded")
+        if WITHIN_QUOTA not in over.message:
+            raise DemoFailed(f"the message does not name the holder {WITHIN_QUOTA}: {over.message}")
         self._given = self._see_verdict(f"Route {ANY_PORT}, which asks for any port", ANY_PORT, "admitted").port
 
     def _ports(self) -> None:

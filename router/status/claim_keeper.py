@@ -79,8 +79,16 @@ class ClaimKeeper:
             is_proposed=served is None,
             cools=self._given.cools(place),
             is_elsewhere=partial(self._given.is_elsewhere, place),
+            forfeits=partial(self._forfeits, place),
         )
         return tuple(work for work in works if not (isinstance(work, Check) and self._is_left_out(work.claim)))
+
+    def _forfeits(self, place: Place, holder: Asker) -> bool:
+        """Say whether a holder was rejected by a policy that is enforced on those who hold something."""
+        verdict = self._verdicts.get(holder)
+        return (
+            verdict is not None and verdict.forfeits and (verdict.port, verdict.address) == (place.port, place.address)
+        )
 
     def _is_left_out(self, claim: PortClaim) -> bool:
         """Say whether the holder of a claim is one of which nothing can be decided, and so not whether it asks."""

@@ -56,6 +56,8 @@ class Check:
     """Not before it was released for a while: what is free is given to whoever asks for any port."""
     is_spare: bool = False
     """Its holder asks for any port, and is served on another one."""
+    is_forfeited: bool = False
+    """Its holder must not have it, by a policy that is enforced on holders: whether it asks is nothing to that."""
 
     @property
     def name(self) -> str:
@@ -89,6 +91,7 @@ def work_on(  # noqa: PLR0913 - what is so of a place
     is_proposed: bool = False,
     cools: bool = False,
     is_elsewhere: Callable[[Asker], bool] = lambda _: False,
+    forfeits: Callable[[Asker], bool] = lambda _: False,
 ) -> tuple[Work, ...]:
     """Decide what is to be done about a place's claims, of which none is written for ever: what was done comes back by the watch.
 
@@ -99,12 +102,13 @@ def work_on(  # noqa: PLR0913 - what is so of a place
         is_proposed: ``served`` is to be served there when the claim is written.
         cools: what is given up here has to be released for a while first.
         is_elsewhere: says whether one asks for any port, and is served on another one.
+        forfeits: says whether one must not have what it holds here.
     """
     won = ledger.won(place)
     wanted = _write(place, served, ledger, is_proposed=is_proposed) if served is not None else None
     remade = wanted.name if isinstance(wanted, Remake) else ""
     checks = [
-        Check(claim, cools, is_elsewhere(_holder(claim)))
+        Check(claim, cools, is_elsewhere(_holder(claim)), forfeits(_holder(claim)))
         for claim in won
         if claim.metadata.name != remade and _holder(claim) != served
     ]

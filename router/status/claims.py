@@ -165,7 +165,7 @@ class ClaimsWriter(LeadingWriter):
         claim = work.claim
         holder = asker_of(claim.spec.holder or ClaimHolder())
         self._bucket.take(self._clock())
-        if self._holders.asks(holder, place_of(claim), is_spare=work.is_spare):
+        if not work.is_forfeited and self._holders.asks(holder, place_of(claim), is_spare=work.is_spare):
             self._cooling.pop(work.name, None)
             self._counts["kept"] += 1
             pause_s = self._asked.get(work.name, _ASKS_AGAIN_S[0])

@@ -66,6 +66,11 @@ def taken(stack: contextlib.ExitStack, port: int, tries: int) -> int:
     return count
 
 
+def ports_claimed(cluster: Cluster) -> set[int]:
+    """Give the ports of PortClaims."""
+    return {each["spec"]["port"] for each in cluster.client.list("PortClaim", cluster.namespace)}
+
+
 def events(cluster: Cluster) -> list[str]:
     """Give what is told on the test's Namespace."""
     found = cluster.client.list("Event", cluster.namespace)
@@ -142,6 +147,7 @@ def test_a_file_says_so_too(cluster: Cluster, tmp_path: Path) -> None:
     cluster.create(*app("db", port, cluster.pod()), *app("web", other, cluster.pod()))
     router = start(cluster, "--port-policy", str(file), "--enforce-policy-on-holders")
     cluster.wait_for_conditions("db", **ADMITTED)
+    wait_for(lambda: ports_claimed(cluster) == {port}, "the claim")
     refusal(cluster, "web", "PortNotAllowed")
     file.write_text("namespaces: [")
     wait_for(lambda: metric(router, "tcp_router_port_policy_taken_up") == 0, "the file to be refused")
@@ -151,3 +157,5 @@ def test_a_file_says_so_too(cluster: Cluster, tmp_path: Path) -> None:
     refusal(cluster, "db", "PortNotAllowed")
     assert is_refused(port)
     assert metric(router, "tcp_router_port_policy_taken_up") == 1
+    # What was held is given up: who gets the port by another policy later does not lose it to who had it once.
+    wait_for(lambda: ports_claimed(cluster) == {other}, "the claim to go")

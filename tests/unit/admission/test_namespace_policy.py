@@ -229,7 +229,7 @@ def test_who_asks_for_any_port_gets_one_that_the_namespace_may_have() -> None:
     )
     assert world.outcome.verdicts[asker("a")].port == 7003
     assert world.reason(asker("b")) is Reason.PORT_QUOTA_EXCEEDED
-    assert world.message(asker("b")) == "namespace shop may hold 1 ports and holds 1: 7003 (Route shop/a)"
+    assert world.message(asker("b")) == "namespace shop may hold 1 port and holds 1: 7003 (Route shop/a)"
     assert world.reason(asker("c", "none")) is Reason.PORT_NOT_ALLOWED
     assert world.message(asker("c", "none")) == (
         "none of the ports that are given is allowed to namespace none; allowed are 9000, "

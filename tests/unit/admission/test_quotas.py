@@ -314,7 +314,7 @@ def test_a_lower_number_takes_nothing_away_unless_that_is_enforced() -> None:
     for each in (world, enforced):
         each.put(namespace("shop", tcp_ports_max="1"))
     assert [world.reason(asker(name)) for name in "abc"] == [None, None, None]
-    held = "namespace shop may hold 1 ports and holds 3: 5000 (Route shop/a), 5001 (Route shop/b), 5002 (Route shop/c)"
+    held = "namespace shop may hold 1 port and holds 3: 5000 (Route shop/a), 5001 (Route shop/b), 5002 (Route shop/c)"
     assert [world.message(asker(name)) for name in "abc"] == ["", *[f"{held}; who had it before keeps it"] * 2]
     quota = Reason.PORT_QUOTA_EXCEEDED
     assert [enforced.reason(asker(name)) for name in "abc"] == [None, quota, quota]

@@ -25,6 +25,8 @@ ROUTES = {
     "ottcache-003": ("PortAlreadyClaimed", "default/ottcache-002 has it"),
     "typo": ("InvalidAnnotation", "balance"),
     "any-port": None,
+    "small/first": None,
+    "small/second": ("PortQuotaExceeded", "small/first has it"),
 }
 
 
@@ -60,15 +62,15 @@ class FakeRouter:
             service,
             *(
                 {
-                    "namespace": "default",
+                    "namespace": namespace or "default",
                     "name": name,
                     "verdict": "rejected",
                     "reason": rejected[0],
                     "message": rejected[1],
                 }
                 if rejected
-                else {"namespace": "default", "name": name, "verdict": "admitted", "port": 1}
-                for name, rejected in routes.items()
+                else {"namespace": namespace or "default", "name": name, "verdict": "admitted", "port": 1}
+                for (namespace, _, name), rejected in ((key.rpartition("/"), told) for key, told in routes.items())
             ),
         ]
         self.body = json.dumps(entries).encode()
@@ -131,6 +133,9 @@ def self_test(router: FakeRouter, said: list[str], tmp_path: Path) -> SelfTest:
             {"ottcache-003": ("PortAlreadyClaimed", "somebody has it")},
             "does not name the holder",
             id="holder not named",
+        ),
+        pytest.param(
+            {"small/second": None}, "small/second, .*seen last: admitted", id="more than the namespace may hold"
         ),
         pytest.param({"typo": None}, "typo, .*seen last: admitted", id="typing error served"),
     ],
