@@ -154,7 +154,7 @@ class Collections:
         self.version += 1
         metadata = obj["metadata"]
         metadata["resourceVersion"] = str(self.version)
-        namespace, name = metadata["namespace"], metadata["name"]
+        namespace, name = metadata.get("namespace", ""), metadata["name"]
         service = metadata.get("labels", {}).get(SERVICE_LABEL, name)
         stored = _Stored(service, as_json(obj))
         self._objects[resource].setdefault(namespace, {})[name] = stored

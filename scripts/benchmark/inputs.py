@@ -100,7 +100,7 @@ class Api:
         options = [*(("--ideal",) if is_ideal else ()), *(("--leases",) if has_leases else ())]
         if self._certificate is not None:
             key = directory / "server.key"
-            write_certificate(_SERVER_NAME, self._certificate, key)
+            write_certificate((_SERVER_NAME,), self._certificate, key)
             options += ["--certificate", str(self._certificate), "--key", str(key)]
         self._command = [sys.executable, "-P", "-m", api_server.__name__, *options, *map(str, files)]
 

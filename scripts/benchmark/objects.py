@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from scripts.benchmark.workload import ENDPOINT_ADDRESSES, Workload
 
 ROUTES, SERVICES, SLICES, CLAIMS = "routes", "services", "endpointslices", "portclaims"
-RESOURCES = (ROUTES, SERVICES, SLICES, CLAIMS)
+NAMESPACES = "namespaces"
+RESOURCES = (ROUTES, SERVICES, SLICES, CLAIMS, NAMESPACES)
 """What the router watches."""
 
 _NAMESPACE = "openshift-ingress"
@@ -67,9 +68,22 @@ def write_all(workload: Workload, folder: Path) -> tuple[Path, ...]:
     folder.mkdir()
     paths = tuple(folder / f"{resource}.jsonl" for resource in RESOURCES)
     everything = [objects_of(workload, number) for number in range(workload.routes)]
+    everything.append({NAMESPACES: [_namespace(name) for name in workload.namespaces]})
     for path in paths:
-        path.write_text("".join(f"{json.dumps(obj)}\n" for each in everything for obj in each[path.stem]))
+        path.write_text("".join(f"{json.dumps(obj)}\n" for each in everything for obj in each.get(path.stem, ())))
     return paths
+
+
+def _namespace(name: str) -> _Object:
+    labels = {"kubernetes.io/metadata.name": name}
+    metadata = {"name": name, "uid": str(uuid5(NAMESPACE_DNS, name)), "creationTimestamp": _CREATED, "labels": labels}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": metadata,
+        "spec": {"finalizers": ["kubernetes"]},
+        "status": {"phase": "Active"},
+    }
 
 
 def _route(workload: Workload, number: int) -> _Object:

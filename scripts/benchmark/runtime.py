@@ -18,6 +18,7 @@ from scripts.benchmark.floor import bare_haproxy
 from scripts.benchmark.inputs import Api
 from scripts.benchmark.live import Live, running_pods
 from scripts.benchmark.ports import free_ports
+from scripts.benchmark.restarted import restarted_ms
 from scripts.benchmark.router import started
 from scripts.benchmark.runtime_figures import (
     AT_ONCE,
@@ -37,6 +38,7 @@ from scripts.benchmark.runtime_figures import (
     HELD_ALIVE,
     HELD_PROCESSES,
     MEMORY,
+    MEMORY_AFTER,
     MOVED,
     MOVED_WRITING,
     OPENED,
@@ -44,6 +46,7 @@ from scripts.benchmark.runtime_figures import (
     RATIO,
     RELOADED,
     RELOADED_POOL,
+    RESTARTED,
     ROUND_TRIP,
     STAGES,
     START,
@@ -162,6 +165,7 @@ class _Case:
         floor, runs, workload = self._collected.floor, self._runs, self._workload
         self._collected.begin(FLOOR)
         last_port = workload.external_ports[workload.last]
+        self._collected.add(RESTARTED, [restarted_ms(self._binary, state_dir, last_port) for _ in range(self._seldom)])
         started_ms = []
         for run in range(self._seldom):
             with bare_haproxy(self._binary, state_dir, workload, self._pool, last_port) as (bare, elapsed_ms):
@@ -176,6 +180,7 @@ class _Case:
                 floor(AT_ONCE_POOL, [bare.all_opened_ms(bare.pool, each) for each in range(self._seldom)])
                 floor(_gap(self._pool), bare.gaps_ms(runs))
         floor(START, started_ms)
+        floor(RESTARTED, started_ms)
         floor(RELOADED_POOL, self._reload_ms(state_dir))
 
     def _reload_ms(self, state_dir: Path) -> list[float]:
@@ -267,6 +272,7 @@ class _Case:
         churn = steps.churn(live, self._runs, _SECONDS_PER_RUN)
         collected.add(CHURN_CPU, churn.router_percent, "%", {"HAProxy's": churn.haproxy_percent})
         collected.add(CHURN_RELOADS, [churn.reloads], "count")
+        collected.add(MEMORY_AFTER, [live.process.memory_mib()["VmRSS"]], "MiB")
         collected.add(CHURN_FAILED, [churn.failed], "count", {"connections made": churn.made})
 
     def _held(self, live: Live) -> None:

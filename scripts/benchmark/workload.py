@@ -79,6 +79,11 @@ class Workload:
         """Give the name of a Route and of its Service."""
         return f"app-{number:05}"
 
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(map(self.namespace, range(_NAMESPACES)))
+
     def namespace(self, number: int) -> str:
         """Give the namespace that both are in."""
         return f"team-{number % _NAMESPACES:02}"

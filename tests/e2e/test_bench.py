@@ -59,6 +59,8 @@ RUNTIME = {
     "its reloads": "count",
     "100 changes/s: CPU of the router": "%",
     "100 changes/s: reloads": "count",
+    "memory of the router after 100 changes/s": "MiB",
+    "HAProxy restarted on its last configuration to last port": "ms",
     "100 changes/s: failed connections": "count",
     "8 held, 100 changes: HAProxy processes": "count",
     "8 held, 100 changes: connections alive": "count",
@@ -98,6 +100,7 @@ RUNTIME.update(
     )
 )
 FLOORS = {
+    "HAProxy restarted on its last configuration to last port",
     "start to last port, with a pool",
     "endpoint moved to first byte",
     "new Route on a pool port to first byte",
