@@ -33,6 +33,10 @@ _WHO_MAY_CONNECT = ("ipallow", "ipwhite", "allowip", "allowedip", "allowfrom", "
 _DENYLIST_WORDS = ("denylist", "blacklist", "blocklist")
 _WHO_MAY_NOT_CONNECT = ("ipdeny", "ipblock", "denyip", "deniedip", "blockip", "blockedip", "denyfrom", "denysource")
 """The same of lists of those who may not connect, which this router does not have."""
+_UNSERVED_TLS = frozenset(
+    {"clientca", "clientcrl", "clientcertificate", "clientcertificates", "clientcert", "mutualtls", "mtls", "starttls"}
+)
+"""Keys, without case and dashes, of what would be a check, or TLS where there was none."""
 _NEAR_PREFIX = 3
 _SHORT_NAME = 8
 """Up to so many letters one mistake is near, with more of them two are."""
@@ -81,8 +85,8 @@ def read_near_keys(annotations: Mapping[str, str], kind: str = ROUTE_KIND) -> tu
     """Give a warning for each key that is nearly ours.
 
     Raises:
-        NotAcceptable: one is nearly an allowlist, or lists who may not connect. To pass it over would let everybody in: an allowlist
-            fails closed. Or there are more than can be looked at.
+        NotAcceptable: one is nearly an allowlist, or lists who may not connect, or asks for certificates of clients. To pass it over would let
+            everybody in: such a check fails closed. Or there are more than can be looked at.
     """
     if len(annotations) > MAX_ANNOTATIONS:
         raise NotAcceptable(
@@ -94,6 +98,12 @@ def read_near_keys(annotations: Mapping[str, str], kind: str = ROUTE_KIND) -> tu
             Reason.INVALID_ANNOTATION,
             f"annotation {shown(denylist)} keeps nobody out, for this router has no list of those who may not connect; "
             f"name those who may in {IP_ALLOWLIST}, or remove it",
+        )
+    if (unserved := next(filter(_asks_for_unserved_tls, sorted(annotations)), None)) is not None:
+        raise NotAcceptable(
+            Reason.INVALID_ANNOTATION,
+            f"annotation {shown(unserved)} asks for what this router does not do: it does not verify clients by certificates, nor begin TLS after words "
+            "in plain text; remove it, or leave TLS to the pods (passthrough)",
         )
     found = near_keys(annotations)
     if found and found[0].meant in _ALLOWLISTS:
@@ -167,6 +177,12 @@ def _is_denylist(key: str) -> bool:
     plain = _plain(name)
     says_so = any(word in plain for word in _DENYLIST_WORDS) or plain.startswith(_WHO_MAY_NOT_CONNECT)
     return says_so and len(key) <= _LONGEST and _is_near_prefix(prefix)
+
+
+@lru_cache(_REMEMBERED)
+def _asks_for_unserved_tls(key: str) -> bool:
+    prefix, _, name = key.rpartition("/")
+    return len(key) <= _LONGEST and _plain(name) in _UNSERVED_TLS and _is_near_prefix(prefix)
 
 
 def _plain(name: str) -> str:

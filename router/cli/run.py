@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,6 +30,7 @@ from router.cli.options import (
 from router.cli.own_addresses import OWN_ADDRESSES
 from router.cli.run_settings import RunSettings
 from router.cli.signals import StopSignals
+from router.cli.tls import refuse_client_certificates
 from router.cli.types import HostnameType, ObjectKeyType, PortRangesType, ResolverType, TimeType
 from router.settings import MAX_PORT
 from router.supervisor import SUPERVISOR
@@ -100,6 +102,7 @@ Exit status:
 @clear_errors
 def run(**values: Any) -> None:
     """Run the router until a signal stops it."""
+    refuse_client_certificates(os.environ)
     options = RunSettings(**values)
     as_json = logs.is_json(options.log_format)
     logs.configure(json=as_json)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 from router.cli.run_settings import ServingSettings
 from router.cluster.tls_files import TlsFilesInput
+from router.errors import SettingsError
 from router.objects.store import Store
 
 
@@ -15,3 +17,16 @@ def follow_tls_files(options: ServingSettings, store: Store, stack: ExitStack) -
         followed = TlsFilesInput(files, store)
         stack.callback(followed.stop)
         followed.start()
+
+
+def refuse_client_certificates(environment: Mapping[str, str]) -> None:
+    """Refuse what OpenShift's router takes for the check of clients by their certificates: to pass it over would let everybody in.
+
+    Raises:
+        SettingsError: it is asked for.
+    """
+    wanted = environment.get("ROUTER_MUTUAL_TLS_AUTH", "")
+    if wanted not in {"", "none"}:
+        raise SettingsError(
+            f"ROUTER_MUTUAL_TLS_AUTH is {wanted!r}, and this router does not verify clients by certificates; remove it, or leave TLS to the pods (passthrough)"
+        )

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from router.admission import Admission
+from router.admission.options import PREFIX
 from router.admission.verdicts import Reason
 from router.model import Frontend
 from router.model.tls import ServerTls
@@ -310,3 +311,16 @@ def test_another_certificate_asks_for_something_else() -> None:
         ]
         assert asked[0] is not None
         assert asked[0] == asked[2] != asked[1]
+
+
+@pytest.mark.parametrize(
+    "name", ["client-ca", "client-crl", "client-certificate", "Client-Certificate", "client_ca", "mtls", "starttls"]
+)
+def test_what_would_be_a_check_is_not_passed_over(name: str) -> None:
+    """Certificates of clients are not asked for here: who wants them is told, and nobody gets in without."""
+    for asked in (_edge(annotations={PREFIX + name: "required"}), route(annotations={PREFIX + name: "required"})):
+        verdict = verdict_of(asked, *DB)
+        assert verdict.reason is Reason.INVALID_ANNOTATION
+        assert "does not verify clients by certificates" in verdict.message
+    elsewhere = verdict_of(route(annotations={f"example.com/{name}": "required"}), *DB)
+    assert elsewhere.admitted

@@ -12,6 +12,8 @@ from router.cli.ports import PortsOptions, ports
 from router.cli.render import render
 from router.cli.run import run
 from router.cli.run_settings import RunSettings, ServingSettings
+from router.cli.tls import refuse_client_certificates
+from router.errors import SettingsError
 
 
 @pytest.mark.parametrize(
@@ -36,3 +38,12 @@ def test_the_defaults_of_run_are_of_the_types_that_are_named() -> None:
     assert settings.bind_addresses == ()
     assert settings.listens_everywhere
     assert settings.lease == settings.router_name == settings.admission().router_name
+
+
+def test_certificates_of_clients_are_not_passed_over() -> None:
+    """What OpenShift's router would verify clients by ends the start here."""
+    for fine in ({}, {"ROUTER_MUTUAL_TLS_AUTH": ""}, {"ROUTER_MUTUAL_TLS_AUTH": "none"}):
+        refuse_client_certificates(fine)
+    for wanted in ("required", "optional", "x"):
+        with pytest.raises(SettingsError, match="does not verify clients"):
+            refuse_client_certificates({"ROUTER_MUTUAL_TLS_AUTH": wanted})
