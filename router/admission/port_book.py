@@ -95,6 +95,9 @@ class PortBook:
             self.stood.clear()
             return {port: self._decided(port) for port in ports}, reworded
         sweep = _Sweep(self, opened, ports)
+        for port in sweep.decided:
+            # What is remembered of it is not so any more.
+            self.shared.pop(port, None)
         return sweep.decided, reworded | sweep.reworded
 
     def settle_hosts(self, port: int, former: Mapping[Asker, Claim | None], touched: Iterable[Place]) -> Changed | None:

@@ -104,6 +104,9 @@ class SharedPort:
     def _leave(self, former: Claim, there: Claim | None, changed: Changed) -> bool:
         asker, host = former.asker, former.host or ""
         if not former.shares_port:
+            # What it holds of the port by PortClaims it is remembered for, once it does not ask for the whole of it.
+            if any(holder == asker for _, holder in self._lines.at(former.where.port)):
+                return False
             self._decision.forget(asker)
             return True
         others = tuple(each for each in self._claimants.pop(host) if each != asker)
