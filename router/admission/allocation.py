@@ -16,6 +16,8 @@ from router.model import Asker
 from router.settings import AdmissionSettings, PortRanges
 
 _DIGEST_BYTES = 8
+InLine = tuple[bool, str, tuple[str, str, str, str], Asker]
+"""A place in line."""
 
 
 def port_bits(ranges: PortRanges) -> int:
@@ -49,7 +51,7 @@ def legal_ports(settings: AdmissionSettings) -> Mapping[str, int]:
     return legal
 
 
-def order(asker: Asker, wish: Wish) -> tuple[bool, str, tuple[str, str, str, str], Asker]:
+def order(asker: Asker, wish: Wish) -> InLine:
     """Give the place in line: the oldest comes first, then by kind, namespace, name and section."""
     return wish.created is None, wish.created or "", asker.order, asker
 
@@ -129,39 +131,48 @@ class Choice(NamedTuple):
     """Its namespace has as many as it may have."""
 
 
+NO_CHOICE = Choice()
+_OVER = Choice(is_over=True)
+
+
 def propose(
     waiting: Iterable[Asker],
     ports: PortRanges,
     free: int,
     terms: Callable[[Asker], Terms],
-    preferred: Mapping[Asker, int],
+    preferred: Callable[[Asker], int | None],
 ) -> dict[Asker, Choice]:
     """Choose a port for each of those who wait for one, in their order; none where none is free that it may have.
+
+    Of a namespace that has as many as it may have, nothing more is looked at: thousands of its askers may wait in vain.
 
     Args:
         waiting: those who come first get theirs first.
         ports: what there is to choose from, as ``first_choice`` has it.
         free: of these, as bits.
         terms: gives what one, and its namespace, may have.
-        preferred: a port that nobody but this asker may have, and that it shall have.
+        preferred: gives a port that nobody but this asker may have, and that it shall have.
     """
     chosen: dict[Asker, Choice] = {}
     rooms: dict[str, int | None] = {}
     for asker in waiting:
         namespace = asker.namespace
-        allowed, room = terms(asker)
-        room = rooms.setdefault(namespace, room)
-        if room is not None and room <= 0:
-            chosen[asker] = Choice(is_over=True)
+        if rooms.get(namespace) == 0:
+            chosen[asker] = _OVER
             continue
-        port = preferred.get(asker)
+        allowed, room = terms(asker)
+        room = rooms.setdefault(namespace, room if room is None else max(room, 0))
+        if room == 0:
+            chosen[asker] = _OVER
+            continue
+        port = preferred(asker)
         if port is None:
             mine = free & allowed
             port = next_free(mine, first_choice(asker, ports)) if mine else None
             free ^= 1 << port if port is not None else 0
         if port is not None and room is not None:
             rooms[namespace] = room - 1
-        chosen[asker] = Choice(port)
+        chosen[asker] = Choice(port) if port is not None else NO_CHOICE
     return chosen
 
 

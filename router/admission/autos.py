@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Set  # noqa
 from functools import cache, reduce
 from operator import or_
 
-from router.admission.allocation import Auto, Choice, Terms, Wish, legal_ports, order, port_bits, ports_of, propose
+from router.admission.allocation import NO_CHOICE, Auto, Choice, Terms, Wish, legal_ports, port_bits, ports_of, propose
 from router.admission.allowance import CLAIMS_UNAVAILABLE, Allowance
 from router.admission.claims import Claim
 from router.admission.holdings import Holdings, Object, object_of
@@ -21,11 +21,11 @@ from router.admission.journal import Touched
 from router.admission.ledger import Ledger
 from router.admission.places import SNI, Place
 from router.admission.verdicts import Rejection
+from router.admission.waiting_line import WaitingLine
 from router.model import Asker
 from router.settings import AdmissionSettings
 
 _NOTHING: Mapping[Place, Asker] = {}
-_NONE = Choice()
 
 
 class Autos:
@@ -64,9 +64,7 @@ class Autos:
         """By port, who has it."""
         self._holdings = Holdings(ledger)
         self._free = self._to_give
-        self._waiting: set[Asker] = set()
-        self._line: list[Asker] | None = []
-        """The same in order; None where that has to be made."""
+        self._waiting = WaitingLine()
         self._chosen: dict[Asker, Choice] = {}
         self._chosen_ports: set[int] = set()
         self._rooms: dict[str, int] = {}
@@ -102,9 +100,10 @@ class Autos:
         elif auto.wish == wish:
             return
         else:
-            auto.wish = wish
             if asker in self._waiting:
-                self._line, self._is_stale = None, True
+                self._waiting.put(asker, wish)
+                self._is_stale = True
+            auto.wish = wish
         self._unsettled.add(asker)
 
     def leave(self, asker: Asker) -> None:
@@ -113,15 +112,15 @@ class Autos:
         if auto is None:
             return
         self._give(asker, auto, None)
+        # Who waited in vain kept nobody else from anything.
+        if asker in self._waiting and self._wait(asker, waits=False).port is not None:
+            self._is_stale = True
         del self._asks[asker]
         of_object = self._by_object[object_of(asker)]
         of_object.discard(asker)
         if not of_object:
             del self._by_object[object_of(asker)]
         self._unsettled.discard(asker)
-        if asker in self._waiting:
-            self._wait(asker, waits=False)
-            self._is_stale = True
 
     def lose(self, asker: Asker) -> bool:
         """Take from one a port that is another's; say whether it had any."""
@@ -150,7 +149,7 @@ class Autos:
         """Say why one has no port."""
         if not self._at_once and not self._can_remember:
             return CLAIMS_UNAVAILABLE
-        return self._allowance.rejection(asker.namespace, self._chosen.get(asker, _NONE), self._ports)
+        return self._allowance.rejection(asker.namespace, self._chosen.get(asker, NO_CHOICE), self._ports)
 
     def settle(self, touched: Touched, asked: Set[int], *, can_remember: bool) -> set[Asker]:
         """Decide who has what, and what is free; give those whose port is another now, or who wait for one, or do so no more.
@@ -180,7 +179,7 @@ class Autos:
         self._look_at(claimed | asked | moved | ranges)
         if can_remember is not self._can_remember:
             self._can_remember, self._is_stale = can_remember, True
-            changed |= self._waiting
+            changed |= self._waiting.askers
         return changed
 
     def choose(self, *, is_settled_anew: bool) -> set[Asker]:
@@ -192,7 +191,7 @@ class Autos:
         if is_settled_anew and any(self._allowance.room(each) != room for each, room in self._rooms.items()):
             self._is_stale = True
         is_otherwise, self._version = self._allowance.version != self._version, self._allowance.version
-        changed = set(self._waiting) if is_otherwise else set()
+        changed = set(self._waiting.askers) if is_otherwise else set()
         if self._is_stale or is_otherwise:
             changed |= self._choose() | self._told_otherwise()
         elif is_settled_anew:
@@ -209,7 +208,7 @@ class Autos:
         """Give those who get nothing as before, and are told something else."""
         over = {asker.namespace for asker, choice in self._chosen.items() if choice.is_over} if self._rooms else set()
         others = self._allowance.reworded(over)
-        return {asker for asker in self._waiting if asker.namespace in others}
+        return {asker for asker in self._waiting.askers if asker.namespace in others}
 
     def _place(self, asker: Asker, port: int) -> Place:
         return Place(port, "", self._asks[asker].wish.address)
@@ -231,9 +230,8 @@ class Autos:
 
     def _wait(self, asker: Asker, *, waits: bool) -> Choice:
         """Put one in line, or take it out; give what was chosen for it."""
-        (self._waiting.add if waits else self._waiting.discard)(asker)
-        self._line = None
-        choice = self._chosen.pop(asker, _NONE)
+        self._waiting.put(asker, self._asks[asker].wish if waits else None)
+        choice = self._chosen.pop(asker, NO_CHOICE)
         self._chosen_ports.discard(choice.port or 0)
         return choice
 
@@ -254,9 +252,9 @@ class Autos:
     def _is_legal(self, place: Place) -> bool:
         return bool(self._legal[place.address] >> place.port & 1)
 
-    def _terms_of(self, asker: Asker, terms: Callable[[str], Terms]) -> Terms:
-        ports, room = terms(asker.namespace)
-        return Terms(ports & self._legal[self._asks[asker].wish.address], room)
+    def _terms(self, namespace: str, address: str) -> Terms:
+        ports, room = self._allowance.terms(namespace)
+        return Terms(ports & self._legal[address], room)
 
     def _keeps(self, asker: Asker, auto: Auto, place: Place) -> bool:
         """Say whether one keeps a port that it had, and of which no PortClaim says that it is its own."""
@@ -319,31 +317,30 @@ class Autos:
         self._is_stale = self._is_told = False
         former, self._chosen = self._chosen, {}
         if self._waiting and self._to_give and (self._at_once or self._can_remember):
-            self._line = self._line or sorted(self._waiting, key=lambda each: order(each, self._asks[each].wish))
-            terms = cache(self._allowance.terms)
-            preferred = {each: port for each in self._line if (port := self._preferred(each, terms)) is not None}
+            of_namespace = cache(self._terms)
+
+            def terms(asker: Asker) -> Terms:
+                return of_namespace(asker.namespace, self._asks[asker].wish.address)
+
             self._chosen = propose(
-                self._line, self._ports, self._free, lambda each: self._terms_of(each, terms), preferred
+                self._waiting, self._ports, self._free, terms, lambda each: self._preferred(each, terms)
             )
         rooms = {each: self._allowance.room(each) for each in {asker.namespace for asker in self._chosen}}
         self._rooms = {namespace: room for namespace, room in rooms.items() if room is not None}
-        changed = {
-            each for each in self._waiting if each not in former or former[each] != self._chosen.get(each, _NONE)
-        }
+        changed = {each for each in self._waiting.askers if former.get(each) != self._chosen.get(each, NO_CHOICE)}
         if self._at_once:
             for asker, (port, _) in self._chosen.items():
                 if port is not None:
                     self._give(asker, self._asks[asker], self._place(asker, port))
-                    self._waiting.discard(asker)
-                    self._line = None
+                    self._waiting.put(asker, None)
             self._chosen = {asker: choice for asker, choice in self._chosen.items() if choice.port is None}
         self._chosen_ports = {port for port, _ in self._chosen.values() if port is not None}
         return changed
 
-    def _preferred(self, asker: Asker, terms: Callable[[str], Terms]) -> int | None:
+    def _preferred(self, asker: Asker, terms: Callable[[Asker], Terms]) -> int | None:
         """Give a port that was its own, and can be nobody else's as long as PortClaims say so."""
         had = self._holdings.had(asker)
-        may_have = self._to_give & self._terms_of(asker, terms).ports if had else 0
+        may_have = self._to_give & terms(asker).ports if had else 0
         return next(
             (port for port in had if may_have >> port & 1 and port not in self._having and not self._is_named(port)),
             None,

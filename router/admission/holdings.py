@@ -61,7 +61,8 @@ class Holdings:
 
         It was made again, or is to have it on another address; or somebody changed its claim.
         """
-        return [port for port in sorted(self._by_object.get(object_of(asker), ())) if self._was_of(asker, port)]
+        ports = self._by_object.get(object_of(asker))
+        return [port for port in sorted(ports) if self._was_of(asker, port)] if ports else []
 
     def age(self, asker: Asker, place: Place) -> tuple[bool, str, str]:
         """Give by what one finds the place that an asker holds longest of several, without another between: the smallest."""

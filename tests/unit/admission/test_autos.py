@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import time
 from dataclasses import replace
 
@@ -35,8 +36,10 @@ from tests.unit.admission.builders import (
     sni_route,
     verdict_of,
 )
+from tests.unit.admission.test_policy import namespace
 
 PORTS = PortRanges(((7000, 7002),))
+MORE = PortRanges(((7000, 7009),))
 AUTO = replace(SETTINGS, auto_ports=PORTS)
 AT_ONCE = replace(AUTO, auto_at_once=True)
 FIRST = first_choice(asker("db"), PORTS)
@@ -398,6 +401,21 @@ def test_an_endpoint_costs_nothing_more_where_many_are_over_what_they_may_hold()
         router.take()
         took_s.append(time.perf_counter() - began_s)
     assert sorted(took_s)[10] < 0.002
+
+
+def test_ten_thousand_that_wait_in_vain_cost_who_asks_next_little() -> None:
+    """Whether their namespace holds as many as it may, or the range is full: one team's objects are not all others' time."""
+    waiting = [route(f"r{number}", "auto", namespace="many", to="x") for number in range(10_000)]
+    services = service("x", namespace="many"), service("x", namespace="other")
+    limited = Router(*services, *waiting, namespace("many", tcp_ports_max="2"), settings=replace(AUTO, auto_ports=MORE))
+    full = Router(*services, *waiting, settings=replace(AT_ONCE, auto_ports=MORE))
+    for router, reason, most in ((limited, Reason.ALLOCATING, 5), (full, Reason.NO_PORT_FREE, 15)):
+        router.store.put(route("next", "auto", namespace="other", to="x"))
+        with cProfile.Profile() as profile:
+            router.take()
+        assert router.outcome.verdicts[asker("next", "other")].reason is reason
+        # Calls: it took 19 and 20 for each of them once.
+        assert sum(each.callcount for each in profile.getstats()) < most * len(waiting)
 
 
 def test_an_address_of_its_own() -> None:
