@@ -31,6 +31,8 @@ MAX_PEM = 131_072
 """Characters of one field, with all that is no PEM in it."""
 MAX_BYTES = 49_152
 """Of what HAProxy reads: a command and what it carries have to fit into one buffer (tune.bufsize) before HAProxy 3.4."""
+MAX_BLOCKS = 64
+"""Of one field: each may be looked at for who signed what, and chains have three or four."""
 _MIN_RSA_BITS, _MAX_RSA_BITS = 2048, 8192
 """OpenSSL takes no fewer (security level 2), and each handshake with more of them costs all Routes 0.1 s of a core, and beyond."""
 _REMEMBERED = 2048
@@ -106,6 +108,8 @@ def judge_pair(field: str, certificate: str, key: str, ca_certificate: str) -> P
         at = f"{field}.key"
         keys = [der for kind, der in (*blocks, *_blocks(key)) if kind in _PRIVATE_KEYS]
         pem = _key_pem(keys, chain[0])
+        at = f"{field}.certificate"
+        valid = _loaded(partial(_validity, chain[0]), "the certificate says no time in which it is valid")
     except _Wrong as wrong:
         return f"{at}: {wrong}"
     whole = PrivateBytes(pem + b"".join(_pem(each) for each in _without_repetitions((*chain, *authorities))))
@@ -114,8 +118,7 @@ def judge_pair(field: str, certificate: str, key: str, ca_certificate: str) -> P
     more = len(set(keys)) - 1
     warnings = (f"{field} has {more + 1} private keys, of which the first counts",) if more else ()
     leaf = chain[0]
-    since_s, until_s = (int(each.timestamp()) for each in (leaf.not_valid_before_utc, leaf.not_valid_after_utc))
-    made = Certificate(whole, since_s, until_s, leaf.fingerprint(hashes.SHA256()).hex())
+    made = Certificate(whole, *valid, leaf.fingerprint(hashes.SHA256()).hex())
     return Pair(made, _names(leaf), warnings)
 
 
@@ -138,6 +141,8 @@ def _blocks(text: str) -> list[tuple[str, bytes]]:
     """Take PEM apart: kind and content of each block; what stands between them says nothing."""
     if len(text) > MAX_PEM:
         raise _Wrong(f"it has {len(text)} characters; accepted are up to {MAX_PEM}")
+    if text.count(_BEGIN) > MAX_BLOCKS:
+        raise _Wrong(f"it has {text.count(_BEGIN)} PEM blocks; accepted are up to {MAX_BLOCKS}")
     found = []
     for kind, content, end in _BLOCK.findall(text):
         if kind != end:
@@ -277,6 +282,10 @@ def _key_pem(keys: list[bytes], leaf: x509.Certificate) -> bytes:
         "the private key cannot be written",
     )
     return pem
+
+
+def _validity(leaf: x509.Certificate) -> tuple[int, int]:
+    return int(leaf.not_valid_before_utc.timestamp()), int(leaf.not_valid_after_utc.timestamp())
 
 
 def _public(key: PublicKeyTypes) -> bytes:

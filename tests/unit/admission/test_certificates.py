@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -9,8 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from router.admission.certificates import MAX_BYTES, read_authorities, read_pair
+from router.admission.certificates import MAX_BYTES, Pair, judge_pair, read_authorities, read_pair
 from router.admission.verdicts import NotAcceptable, Reason
 from tests.support.certificates import Made, make
 
@@ -199,7 +203,15 @@ REFUSED: dict[str, tuple[Callable[[], tuple[str, str, str]], str]] = {
     "chain that is none": (lambda: (_OWN.pem, _OWN.key, "x"), "spec.tls.caCertificate: no PEM block CERTIFICATE"),
     "a megabyte": (lambda: (_OWN.pem + " " * 1_000_000, _OWN.key, ""), "accepted are up to 131072"),
     "many certificates": (
-        lambda: ("".join((_OWN.pem, *(make(f"{n}.example.com").pem for n in range(110)))), _OWN.key, ""),
+        lambda: ("".join((_OWN.pem, *(make(f"{n}.example.com").pem for n in range(64)))), _OWN.key, ""),
+        "it has 65 PEM blocks; accepted are up to 64",
+    ),
+    "much together": (
+        lambda: (
+            "".join((_OWN.pem, *(make(f"{n}.example.com").pem for n in range(60)))),
+            _OWN.key,
+            "".join((_OWN.pem, *(make(f"{n}.example.org").pem for n in range(60)))),
+        ),
         f"accepted are up to {MAX_BYTES}",
     ),
 }
@@ -248,3 +260,22 @@ def test_nothing_shows_a_key() -> None:
     for shown in (repr(pair), str(pair), f"{pair}", f"{pair.certificate.pem}", str(pair.certificate.pem)):
         assert "PRIVATE KEY" not in shown
         assert "MIG" not in shown
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_whatever_others_write_has_an_answer(data: st.DataObject) -> None:
+    """A certificate, key and chain with bytes that are others than they were are refused in words, or served; nothing is raised."""
+    texts = []
+    for made in (_ISSUED.pem, _ISSUED.key, _INTERMEDIATE.pem):
+        kind, content = made.splitlines()[0], bytearray(base64.b64decode("".join(made.splitlines()[1:-1])))
+        for place, byte in data.draw(
+            st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), max_size=3)
+        ):
+            content[place] = byte
+        texts.append(f"{kind}\n{base64.b64encode(content).decode()}\n{kind.replace('BEGIN', 'END')}\n")
+    with warnings.catch_warnings():
+        # Of numbers that are no numbers of certificates.
+        warnings.simplefilter("ignore")
+        judged = judge_pair("spec.tls", *texts)
+    assert isinstance(judged, str | Pair)
