@@ -5,6 +5,7 @@ Units: every ``*_ms`` is milliseconds, every ``*_s`` seconds. What an option mea
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -211,7 +212,10 @@ class RenderSettings:
 
     def stage_socket(self, spot: tuple[int, str]) -> Path:
         """Where the frontend listens that ends TLS for hosts of a shared port (a ``Spot``); only HAProxy itself connects."""
-        return self.state_dir / "run" / f"{'-'.join(filter(None, ('t', str(spot[0]), spot[1])))}.sock"
+        port, address = spot
+        # However long the address's name is: the path of a socket is not.
+        digest = f"-{hashlib.sha256(address.encode()).hexdigest()[:6]}" if address else ""
+        return self.state_dir / "run" / f"t{port}{digest}.sock"
 
     @property
     def stats_socket(self) -> Path:

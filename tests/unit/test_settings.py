@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.errors import SettingsError
-from router.settings import MAX_PORT, PortRanges
+from router.settings import MAX_PORT, PortRanges, RenderSettings
 
 _PORTS = st.integers(1, MAX_PORT)
 _RANGES = st.lists(st.tuples(_PORTS, _PORTS).map(lambda pair: (min(pair), max(pair))), max_size=6)
@@ -71,3 +71,12 @@ def test_of_single_ports() -> None:
     """Single ports make a set without doubles."""
     ports = PortRanges.of(443, 80, 443)
     assert (str(ports), 80 in ports, 81 in ports) == ("80,443", True, False)
+
+
+def test_sockets_between_frontends_have_short_paths_of_their_own() -> None:
+    """One for each shared port of each address, however long its name is."""
+    settings = RenderSettings()
+    spots = [(8443, ""), (8444, ""), (8443, "a" * 63), (8443, "b" * 63), (65535, "b" * 63)]
+    paths = [settings.stage_socket(spot) for spot in spots]
+    assert len(set(paths)) == len(spots)
+    assert max(len(path.name) for path in paths) <= len("haproxy.sock") + 6

@@ -220,7 +220,7 @@ def test_the_client_is_known_behind_it(stage: _Stage) -> None:
         stage.bring(("a.example.com", _route("a", pod, allowlist=("192.0.2.1",)), _A))
         with tls(stage.port, "a.example.com") as connection:
             assert ended(connection)
-    (socket,) = (stage.changed.settings.state_dir / "run").glob("t-*.sock")
+    (socket,) = (stage.changed.settings.state_dir / "run").glob("t[0-9]*.sock")
     assert stat.S_IMODE(socket.stat().st_mode) == 0o600
 
 
