@@ -74,6 +74,10 @@ class Allowance:
             bits = (port_bits(allowed) if allowed is not None else -1) & ~port_bits(kept)
         return Terms(bits, self.room(namespace))
 
+    def takes(self, namespace: str, place: Place) -> bool:
+        """Say whether a namespace may not even keep a place that somebody there holds."""
+        return self._policies.binds_holders(namespace, place.port, place.address)
+
     def room(self, namespace: str) -> int | None:
         """Give how many more ports a namespace may have, as last settled; None is any number."""
         most = self._policies.max_ports(namespace)

@@ -10,7 +10,7 @@ port while some wait.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Set  # noqa: PYI025 - as it is called in collections.abc
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from operator import or_
 
 from router.admission.allocation import NO_CHOICE, Auto, Choice, Terms, Wish, legal_ports, port_bits, ports_of, propose
@@ -160,6 +160,8 @@ class Autos:
             can_remember: whether PortClaims can be written.
         """
         changed: set[Asker] = set()
+        # Who may have something else may have what it won still.
+        self._unsettled.update(self._waiting if self._allowance.version != self._version else ())
         claimed = set(touched.ports)
         for first, last in touched.ranges:
             claimed.update(port for port in (*self._having, *self._holdings.ports) if first <= port <= last)
@@ -240,7 +242,7 @@ class Autos:
         held = [
             place
             for port in self._holdings.held(asker, auto.wish.address)
-            if self._is_legal(place := self._place(asker, port))
+            if self._may_have(asker, place := self._place(asker, port))
         ]
         had = self._had.pop(asker, None)
         if held:
@@ -249,8 +251,9 @@ class Autos:
             (place for place in (auto.place, had) if place is not None and self._keeps(asker, auto, place)), None
         )
 
-    def _is_legal(self, place: Place) -> bool:
-        return bool(self._legal[place.address] >> place.port & 1)
+    def _may_have(self, asker: Asker, place: Place) -> bool:
+        is_legal = self._legal[place.address] >> place.port & 1
+        return bool(is_legal) and not self._allowance.takes(asker.namespace, place)
 
     def _terms(self, namespace: str, address: str) -> Terms:
         ports, room = self._allowance.terms(namespace)
@@ -259,18 +262,17 @@ class Autos:
     def _keeps(self, asker: Asker, auto: Auto, place: Place) -> bool:
         """Say whether one keeps a port that it had, and of which no PortClaim says that it is its own."""
         owner = self._having.get(place.port, _NOTHING).get(place, asker)
-        if place.address != auto.wish.address or owner != asker or not self._is_legal(place):
+        if place.address != auto.wish.address or owner != asker or not self._may_have(asker, place):
             return False
         if self._ledger.bars(place, asker) is not None:
             return False
         # What is not served keeps nobody out.
-        if not auto.wish.is_ready and any(
-            self._ledger.overlaps(place.address, each) for each in self._named_at(place.port)
-        ):
+        overlaps = partial(self._ledger.overlaps, place.address)
+        if not auto.wish.is_ready and any(map(overlaps, self._named_at(place.port))):
             return False
         return all(
             hold.asker == asker
-            or not self._ledger.overlaps(place.address, hold.place.address)
+            or not overlaps(hold.place.address)
             or self._ledger.bars(hold.place, hold.asker) is not None
             for hold in self._ledger.holds(place.port)
         )

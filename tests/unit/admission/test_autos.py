@@ -16,7 +16,8 @@ from router.admission.places import Place
 from router.model import Asker
 from router.objects.core import ServicePort
 from router.objects.kinds import KubernetesObject
-from router.objects.meta import ObjectKey
+from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.namespace import Namespace
 from router.objects.portclaim import ClaimHolder, PortClaim, PortClaimStatus
 from router.objects.route import Route
 from router.objects.store import Store
@@ -435,6 +436,38 @@ def test_an_address_of_its_own() -> None:
     assert router.admission.proposed == {Place(FIRST, "", "two"): asker("db")}
     router.write()
     assert router.verdict().places == (Place(FIRST, "", "two"),)
+
+
+def policy(**annotations: str) -> Namespace:
+    """Say what the namespace of these tests may have."""
+    said = {PREFIX + key.replace("_", "-"): value for key, value in annotations.items()}
+    return Namespace(ObjectMeta(name=NAMESPACE, namespace="", annotations=said))
+
+
+@pytest.mark.parametrize("base", [AUTO, AT_ONCE])
+def test_a_policy_that_becomes_tighter_moves_it_only_where_it_is_enforced(base: AdmissionSettings) -> None:
+    """It keeps its port with a warning; or it gets one that is allowed, and its own again where that is allowed before its claim went."""
+    other = next(port for port in PORTS if port != FIRST)
+    router = Router(route("db", "auto"), settings=base)
+    router.write()
+    router.put(policy(tcp_ports=str(other)))
+    assert router.port() == FIRST
+    assert router.verdict().warnings
+    router = Router(route("db", "auto"), settings=replace(base, enforces_policy_on_holders=True))
+    router.write()
+    router.put(policy(tcp_ports=str(other)))
+    if base.auto_at_once:
+        assert router.port() == other
+        return
+    assert router.verdict().reason is Reason.ALLOCATING
+    assert router.admission.proposed == {Place(other): asker("db")}
+    router.put(policy())
+    assert router.port() == FIRST
+    assert not router.admission.proposed
+    router.put(policy(tcp_ports=str(other)))
+    router.write()
+    router.delete(PortClaim, f"tcp-router-{FIRST}")
+    assert router.port() == other
 
 
 def test_what_is_free_is_counted() -> None:
