@@ -30,6 +30,14 @@ class Full:
     tolerated: frozenset[Asker] = _NOBODY
     """Who has his port only because he had it before."""
     refusal: str = ""
+    spots: frozenset[Spot] = frozenset()
+    """What it holds, as last counted."""
+    having: frozenset[Key] = frozenset()
+    """The claims by which it does."""
+
+    def is_over(self, claim: Claim) -> bool:
+        """Say whether a claim of who has nothing is over what may be held: all who have something come before it."""
+        return claim.where not in self.spots and len(self.spots) >= self.most
 
 
 class Count:
@@ -50,6 +58,10 @@ class Count:
         # Of several the same one is named, whoever of them came first.
         self.holders[claim.where] = min(there, claim.asker)
         self._claims.append(claim)
+
+    def having(self) -> frozenset[Key]:
+        """Give the claims by which something is held."""
+        return frozenset(map(key_of, self._claims))
 
     def tolerated(self) -> frozenset[Asker]:
         """Give those who have their ports only because they had them before: the last ones, where they are more than may be."""

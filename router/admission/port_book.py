@@ -190,11 +190,23 @@ class _Sweep:
             # Of a full namespace whose claims stand elsewhere, or are gone, those after them may be within what it may hold.
             for key in former.keys() | current.keys():
                 if former.get(key) != current.get(key):
-                    namespaces |= {stood[key][0] for stood in (former, current) if key in stood}
+                    moved = [stood[key] for stood in (former, current) if key in stood]
+                    namespaces |= {namespace for namespace, place in moved if self._matters(key, namespace, place)}
+                    self._forget(key, former, current)
         for port in ports:
             self._open_port(port, None)
         for namespace in namespaces & self._full.keys():
             self._open_namespace(namespace, None)
+
+    def _matters(self, key: Key, namespace: str, place: Where) -> bool:
+        """Say whether others of its namespace depend on a claim: not on one that comes after all that may be held, and has nothing."""
+        full, ((rank, *_), *_) = self._full.get(namespace), place
+        return full is None or rank < NEWCOMER or key in full.having or len(full.spots) < full.most
+
+    def _forget(self, key: Key, former: Mapping[Key, tuple[str, Where]], current: Mapping[Key, object]) -> None:
+        """Let go of a claim that is gone."""
+        if key not in current and (full := self._full.get(former[key][0])) is not None:
+            full.over.pop(key, None)
 
     def _line(self, port: int) -> Line:
         line = self._lines.get(port)
@@ -254,7 +266,12 @@ class _Sweep:
         namespace, key = claim.asker.namespace, key_of(claim)
         full, count = self._full.get(namespace), self._counts.get(namespace)
         was_over, had = self._was_over(claim), self._has(claim)
-        is_over = count.is_full_for(claim) and self._may_lose(claim) if count is not None else was_over
+        if count is not None:
+            is_over = count.is_full_for(claim) and self._may_lose(claim)
+        elif full is not None and not had and claim.port_rank >= NEWCOMER:
+            is_over = full.is_over(claim)
+        else:
+            is_over = was_over
         decision = self._decisions.get(claim.where.port)
         if decision is None and is_over is not was_over:
             decision = self._open_port(claim.where.port, place)
@@ -309,6 +326,7 @@ class _Sweep:
             self.reworded |= full.tolerated | tolerated
         self.reworded |= full.tolerated ^ tolerated
         full.refusal, full.tolerated, full.over = refusal, tolerated, self._over_from_now_on(namespace, count)
+        full.spots, full.having = frozenset(count.holders), count.having()
 
     def _over_from_now_on(self, namespace: str, count: Count) -> dict[Key, int]:
         """Give the claims that are over what a namespace may hold: who has got something comes before who has not, whatever its age."""

@@ -341,6 +341,32 @@ def test_a_namespace_over_its_number_costs_others_nothing(count: int) -> None:
     assert settled.call_count == 2
 
 
+def test_what_a_namespace_asks_for_beyond_its_number_costs_little() -> None:
+    """One that is over, and comes, goes or changes there, is no reason to look at the others of its namespace."""
+    followed = Book(SETTINGS, {})
+    followed.take(namespace("y", tcp_ports_max="2"))
+    for port in range(1, 300):
+        followed.take(claim(asker(f"g{port}", "y"), port, created=f"{2000 + port}"))
+    followed.settle()
+    lines = followed.book.ports.lines
+    looked = Mock(wraps=lines.of_port)
+    lines.of_port = looked  # type: ignore[method-assign]
+    for change in (
+        claim(asker("g9", "y"), 9, created="1990"),
+        claim(asker("new", "y"), 9, created="1980"),
+        asker("g9", "y"),
+        claim(asker("new", "y"), 8, created="1980"),
+    ):
+        looked.reset_mock()
+        followed.take(change)
+        followed.settle()
+        assert looked.call_count <= 2
+        assert _reason(followed.book.outcome(asker("new", "y"))) in {None, Reason.PORT_QUOTA_EXCEEDED}
+    followed.take(asker("g1", "y"))
+    followed.settle()
+    assert followed.book.outcome(asker("new", "y")) == ClaimOutcome()
+
+
 def named(outcomes: Iterable[ClaimOutcome]) -> str:
     """Give what the first of these is told."""
     return next(each.rejection.message for each in outcomes if each.rejection is not None)
