@@ -18,8 +18,10 @@ from router.model.tls import Certificate, PortTls, PrivateBytes
 from router.plan import Plan, Reload, RuntimeUpdate
 from router.reconcile.apply import Applied
 from router.reconcile.judge import Refused
+from router.settings import RenderSettings
 from tests.support.certificates import Made, client_context, make, pem_of, shown_by
 from tests.support.clients import connect, echoes, ended, reached, tls
+from tests.support.haproxy import running
 from tests.support.models import port_options, section, server
 from tests.support.ports import free_port
 from tests.support.runtime import Applying, applying
@@ -319,3 +321,25 @@ def test_a_client_of_a_replaced_worker_meets_nobody_else(stage: _Stage, pods: tu
         with client_context().wrap_socket(early, server_hostname="a.example.com") as secured:
             assert secured.recv(10) == b"first"
     assert _greeted(stage.port, "b.example.com") == b"second"
+
+
+@pytest.mark.parametrize("log_json", [False, True])
+def test_haproxy_takes_it_without_a_word(*, log_json: bool) -> None:
+    """It warns of nothing; a handshake that fails is a line with the client's own address and the host, and one that is refused before leaves none."""
+    with echo_server() as pod, tempfile.TemporaryDirectory() as folder:
+        settings = RenderSettings(state_dir=Path(folder), ip_mode="v4", log_json=log_json)
+        to, port = _route("a", pod), free_port()
+        lead = SniHost("a.example.com", to.backend.name, to.asker, shown_by(_A))
+        with running(Model((to,), (SharedFrontend(port, port_options(), (lead,)),)), settings) as haproxy:
+            with tls(port, "a.example.com") as connection:
+                assert echoes(connection)
+            haproxy.log_line('"route":"a"' if log_json else "route=a")
+            context = client_context()
+            context.maximum_version = ssl.TLSVersion.TLSv1_2
+            context.set_ciphers("AES128-SHA")
+            assert not _resumed(context, port, "a.example.com", None)[0]
+            line = haproxy.log_line("tls_error")
+            assert "127.0.0.1" in line
+            assert "a.example.com" in line
+            assert str(port) in line
+            assert len([each for each in haproxy.log_lines() if str(port) in each and "127.0.0.1" in each]) == 2
