@@ -6,7 +6,7 @@ somebody deleted it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set  # noqa: PYI025 - as it is called in collections.abc
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -63,6 +63,8 @@ class Lines:
         """The ports of namespaces, as they are served."""
         self._places: dict[int, tuple[Place, ...]] = {}
         """Of external ports, the places that somebody has."""
+        self.unconfirmed: dict[str, set[tuple[Asker, int]]] = {}
+        """By namespace, who came to have which external port here, as long as no PortClaim said so."""
         for place in self.served:
             if place.port != SNI:
                 self._places[place.port] = (*self._places.get(place.port, ()), place)
@@ -88,6 +90,8 @@ class Lines:
                     continue
                 tolerated[claim.asker] = refusal
             there[claim.asker] = claim
+            if rank == SERVED and self._is_too_much(claim.asker, port):
+                rank = NEWCOMER
             queue.append(claim if rank == NEWCOMER else replace(claim, port_rank=rank))
         queue += [Claim.remembered(hold) for hold in holds.values() if self._is_remembered(hold, there)]
         return Line(queue, barred, tolerated)
@@ -166,9 +170,11 @@ class Lines:
 
     def settled(self, port: int, served: Iterable[Claim]) -> None:
         """Remember who has an external port."""
-        for place in self._places.pop(port, ()):
-            self.had.remove(self.served.pop(place).namespace, Spot(port, place.address))
+        former = {place: self.served.pop(place) for place in self._places.pop(port, ())}
+        for place, asker in former.items():
+            self.had.remove(asker.namespace, Spot(port, place.address))
         current = {claim.place: claim.asker for claim in served}
+        self._confirm(port, set(former.values()), set(current.values()))
         self.served.update(current)
         for place, asker in current.items():
             self.had.add(asker.namespace, Spot(port, place.address))
@@ -189,6 +195,22 @@ class Lines:
         elif former is not None and asker is None:
             at = places.index(place)
             self._places[place.port] = places[:at] + places[at + 1 :]
+
+    def _confirm(self, port: int, former: Set[Asker], current: Set[Asker]) -> None:
+        """Take note of who came to have a port, and of whom a PortClaim says so."""
+        holders = {hold.asker for hold in self._ledger.holds(port)} if current else current
+        for asker in current - former - holders:
+            self.unconfirmed.setdefault(asker.namespace, set()).add((asker, port))
+        for asker in former - current | holders:
+            of_namespace = self.unconfirmed.get(asker.namespace)
+            if of_namespace is not None:
+                of_namespace.discard((asker, port))
+                if not of_namespace:
+                    del self.unconfirmed[asker.namespace]
+
+    def may_exceed(self, namespace: str) -> bool:
+        """Say whether somebody came to have a port here, and PortClaims were written of others of his namespace."""
+        return namespace in self.unconfirmed and bool(self.held.of(namespace))
 
     def at(self, port: int) -> Iterator[tuple[Place, Asker]]:
         """Give who has an external port, or a host on it, or holds it by a PortClaim."""
@@ -229,6 +251,17 @@ class Lines:
             others = {self.served[each] for each in places if self._covers(place.address, each.address)}
             had |= others if others == {asker} else set()
         return SERVED if asker in had or self.keeps(asker, place) else NEWCOMER
+
+    def _is_too_much(self, asker: Asker, port: int) -> bool:
+        """Say whether somebody came to have a port here while PortClaims were written of others, who make his namespace have more than it may hold.
+
+        This replica saw them later than that which leads, or what was given by then is claimed only now; so nobody who holds something loses it.
+        """
+        namespace = asker.namespace
+        if not self.may_exceed(namespace) or (asker, port) not in self.unconfirmed[namespace]:
+            return False
+        most = self._policies.max_ports(namespace)
+        return most is not None and len(self.held.of(namespace) | self.had.of(namespace)) > most
 
     def _covers(self, address: str, other: str) -> bool:
         """Say whether who has a port of an address has it of the other one, too."""

@@ -134,7 +134,7 @@ class PortBook:
                 del self.full[namespace]
                 ports.update(former.over.values())
                 reworded |= former.tolerated
-            elif most is not None and (former is None or former.most != most):
+            elif most is not None and (former is None or former.most != most or self.lines.may_exceed(namespace)):
                 self.full[namespace] = Full(most) if former is None else replace(former, most=most)
                 opened.add(namespace)
         return opened, reworded

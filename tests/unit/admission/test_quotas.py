@@ -198,6 +198,7 @@ def test_after_any_changes_it_is_one_pass_over_one_order(
     outcomes: dict[Asker, ClaimOutcome] = {}
     for batch in batches:
         before = dict(followed.book.served())
+        unconfirmed = {key: set(each) for key, each in followed.book.ports.lines.unconfirmed.items()}
         for change in batch:
             there.take(change)
             followed.take(change)
@@ -208,9 +209,9 @@ def test_after_any_changes_it_is_one_pass_over_one_order(
         assert followed.book.served() == anew.book.served()
         assert {each for each in ASKERS if now[each] != outcomes.get(each, ClaimOutcome())} <= named
         outcomes = now
-        has, over = in_one_pass(
-            there, Lines(followed.ledger, before, followed.policies, OVERLAPPING), followed.policies
-        )
+        lines = Lines(followed.ledger, before, followed.policies, OVERLAPPING)
+        lines.unconfirmed = unconfirmed
+        has, over = in_one_pass(there, lines, followed.policies)
         claimed = {each for each, its in there.claims.items() if its.port is not None}
         assert has == {each for each in claimed if now[each].rejection is None}
         exceeded = {each for each in claimed if _reason(now[each]) is Reason.PORT_QUOTA_EXCEEDED}
@@ -383,3 +384,42 @@ def test_many_holders_are_not_all_named() -> None:
     assert told is not None
     assert told.message.startswith("namespace y may hold 20 ports and holds 20: 1 (Route y/r01), 2 (Route y/r02)")
     assert told.message.endswith("10 (Route y/r10) and 10 more")
+
+
+def test_who_was_seen_first_here_alone_gives_way_to_whom_the_leader_let_have_it() -> None:
+    """Of two that came in one second each replica lets have a port whom it saw first; a PortClaim says which it is, and no replica has both."""
+    first, second = claim(asker("a", "y"), 1, created="2020"), claim(asker("b", "y"), 2, created="2020")
+    followed = Book(SETTINGS, {})
+    followed.take(namespace("y", tcp_ports_max="1"))
+    for each in (second, first):
+        followed.take(each)
+        followed.settle()
+    assert _reason(followed.book.outcome(first.asker)) is Reason.PORT_QUOTA_EXCEEDED
+    followed.take(port_claim("p", 1, first.asker, created="2023"))
+    assert {first.asker, second.asker} <= followed.settle()
+    assert followed.book.outcome(first.asker) == ClaimOutcome()
+    assert _reason(followed.book.outcome(second.asker)) is Reason.PORT_QUOTA_EXCEEDED
+    assert list(followed.book.served().values()) == [first.asker]
+    # Who held it by a PortClaim keeps it, also when that is deleted and the number is lower.
+    followed.take(namespace("y", tcp_ports_max="2"))
+    followed.settle()
+    followed.take(port_claim("q", 2, second.asker, created="2024"))
+    followed.settle()
+    followed.take(namespace("y", tcp_ports_max="1"))
+    followed.take("q")
+    followed.settle()
+    assert set(followed.book.served().values()) == {first.asker, second.asker}
+
+
+def test_what_was_being_given_counts_when_it_is_claimed() -> None:
+    """A port that was proposed before others were asked for by number takes the place of the last of these, while they have no PortClaims."""
+    followed = Book(SETTINGS, {})
+    followed.take(namespace("y", tcp_ports_max="2"))
+    for name, port in (("a", 1), ("b", 2)):
+        followed.take(claim(asker(name, "y"), port, created="2020"))
+    followed.settle()
+    followed.take(claim(asker("c", "y"), 3, created="2021"))
+    followed.take(port_claim("p", 3, asker("c", "y"), created="2023"))
+    followed.settle()
+    assert _reason(followed.book.outcome(asker("b", "y"))) is Reason.PORT_QUOTA_EXCEEDED
+    assert {each.name for each in followed.book.served().values()} == {"a", "c"}
