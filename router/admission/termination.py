@@ -50,20 +50,23 @@ class Ending:
 
 
 _NOWHERE = Ending()
-_HOST_FORM: Form[str] = Form(
-    "a DNS name in lower case, such as db.example.com", lambda text: text if is_host(text) else None
-)
 
 _VERSION_FORM = choice(TLS_VERSIONS[2:])
 _MAX_ALPN = 8
-_ALPN = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,31}")
+_ALPN = re.compile(r"[a-z][a-z0-9./_-]{0,31}")
 
 
 def _alpn(text: str) -> tuple[str, ...] | None:
-    names = tuple(name.strip() for name in text.split(",", _MAX_ALPN))
+    names = tuple(text.replace(", ", ",").split(",", _MAX_ALPN))
     return names if len(names) <= _MAX_ALPN and all(map(_ALPN.fullmatch, names)) else None
 
 
+def _server_name(text: str) -> str | None:
+    # The last label of a name is no number: "1.5" is something else.
+    return text if is_host(text) and re.search(r"\.[a-z][^.]*$", text) else None
+
+
+_HOST_FORM: Form[str] = Form("a DNS name in lower case with a dot in it, such as db.example.com", _server_name)
 _ALPN_FORM: Form[tuple[str, ...]] = Form(
     f"up to {_MAX_ALPN} names of protocols with commas between, such as postgresql", _alpn
 )
@@ -108,16 +111,15 @@ def read_tls(route: Route, termination: Termination, settings: AdmissionSettings
     Raises:
         NotAcceptable: what it asks for cannot be had.
     """
-    tls = route.spec.tls
-    if tls is None:
-        return _NOWHERE
-    server_name = read(annotations_of(route.metadata), DESTINATION_SERVER_NAME, _HOST_FORM) or ""
-    min_version = read(annotations_of(route.metadata), TLS_MIN_VERSION, _VERSION_FORM) or ""
-    alpn = read(annotations_of(route.metadata), TLS_ALPN, _ALPN_FORM) or ()
-    if termination is Termination.PASSTHROUGH:
-        unused = [key for key in (TLS_MIN_VERSION, TLS_ALPN) if key in annotations_of(route.metadata)]
-        said = (f"annotation {key} has no effect: the pods end TLS themselves" for key in unused)
-        return Ending(warnings=(*_without_effect(tls), *_unused_name(server_name), *said))
+    tls, annotations = route.spec.tls, annotations_of(route.metadata)
+    server_name = read(annotations, DESTINATION_SERVER_NAME, _HOST_FORM) or ""
+    min_version = read(annotations, TLS_MIN_VERSION, _VERSION_FORM) or ""
+    alpn = read(annotations, TLS_ALPN, _ALPN_FORM) or ()
+    if tls is None or termination is Termination.PASSTHROUGH:
+        unused = [key for key in (TLS_MIN_VERSION, TLS_ALPN) if key in annotations]
+        said = (f"annotation {key} has no effect: the router does not end TLS for this Route" for key in unused)
+        warnings = (*(_without_effect(tls) if tls is not None else ()), *_unused_name(server_name), *said)
+        return Ending(warnings=warnings) if warnings else _NOWHERE
     _check_policy(tls)
     defaults = credentials.get(DEFAULTS, _NO_DEFAULTS)
     pair, warnings = _pair(tls, defaults)
