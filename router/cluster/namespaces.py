@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 READ_S = 15.0
 """Between two looks at namespaces that may not be watched: to watch one takes the right to watch all."""
+MISSING_S = 2.0
+"""The same while one of them is not there: who asks in it as soon as it is waits for that."""
 _DENIED = frozenset({"forbidden", "refused", "absent"})
 
 
@@ -131,6 +133,7 @@ class NamespaceReader:
         self.is_connected = False
         self.problem = ""
         self.last_event_s: float | None = None
+        self._is_one_missing = False
 
     def run(self) -> None:
         """Read until the handle is stopped."""
@@ -139,17 +142,20 @@ class NamespaceReader:
             if self._handle.is_stopping:
                 break
             self._note(error)
-            self._handle.pause(READ_S if error is None else min(READ_S, self._backoff.pause_s()))
+            usual_s = MISSING_S if self._is_one_missing else READ_S
+            self._handle.pause(usual_s if error is None else min(usual_s, self._backoff.pause_s()))
 
     def _turn(self) -> ApiError | None:
         """Read each; give what went wrong last."""
         problem: ApiError | None = None
         knows_all = True
+        self._is_one_missing = False
         for name in self._names:
             try:
                 self._take(self._api.get(f"{NAMESPACES.path()}/{name}"))
                 self.last_event_s = self._clock()
             except ApiNotFound:
+                self._is_one_missing = True
                 self._sink.delete(ObjectKey("", name))
             except ApiError as error:
                 # What was known of it stays so.

@@ -90,6 +90,7 @@ def test_a_shard_reads_its_own_one_by_one(
 ) -> None:
     """With --namespace no right over all is needed; what changes is seen with the next look, what is gone is gone."""
     monkeypatch.setattr(namespaces, "READ_S", 0.2)
+    monkeypatch.setattr(namespaces, "MISSING_S", 0.1)
     world = start(reads_namespaces=True, namespaces=("team", "missing"))
     wait_for(lambda: world.store.is_synced, "all kinds to be listed")
     assert world.said() == {"team": {"tcp-ports": "5000-5009"}}
