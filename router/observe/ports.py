@@ -44,7 +44,7 @@ class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """It asks for any port."""
     host: str | None
     address: str | None
-    """Where clients reach it, ``hostname:port``, if the router knows its name."""
+    """Where clients reach it, ``hostname:port``, if it is admitted and the router knows its name."""
     external_address: str | None
     """The name of the address that the port is of; None for those that the router is bound to."""
     on_this_node: bool | None
@@ -117,7 +117,8 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
 def _reached_at(verdict: Verdict, canonical_hostname: str | None, address: AddressNow | None) -> str | None:
     # The router's own name leads to the addresses that it is bound to.
     host = canonical_hostname if not verdict.address else address.host if address is not None else None
-    return verdict.reached_at(host) if host and verdict.port else None
+    # Who was rejected would be told where somebody else is reached.
+    return verdict.reached_at(host) if host and verdict.port and verdict.admitted else None
 
 
 def _health_warning(servers: Sequence[Server], now: BackendNow | None) -> tuple[str, ...]:

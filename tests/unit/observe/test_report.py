@@ -87,6 +87,7 @@ def test_port_rows_are_sorted_and_without_port_last() -> None:
     ]
     assert rows[1].reason == "PortAlreadyClaimed"
     assert rows[0].address == "tcp.example.com:80"
+    assert rows[1].address is None, "that of somebody else"
     assert rows[3].address is None
 
 
