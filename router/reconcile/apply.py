@@ -281,7 +281,7 @@ class Applier:
             if loaded.success:
                 self._worker.run(closing)
                 self._loaded()
-                missing = self._new_worker.look(renderer, full, is_reload=is_reload)
+                missing = self._new_worker.look(renderer, full, closing=closing, is_reload=is_reload)
         except HaproxyError as error:
             # The file stays: a load that was not heard the end of may have happened.
             self._level.reloaded(None)

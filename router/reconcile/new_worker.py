@@ -82,12 +82,13 @@ class NewWorker:
         self._worker = worker
         self._turn = 0
 
-    def look(self, templates: Templates, model: Model, *, is_reload: bool) -> str:
+    def look(self, templates: Templates, model: Model, *, closing: Iterable[Command] = (), is_reload: bool) -> str:
         """Have the worker serve a model as it was rendered.
 
         Args:
             templates: what it was rendered with.
             model: what it was loaded with.
+            closing: commands that closed ports of it, which are nobody's.
             is_reload: another worker served before it.
 
         Returns:
@@ -102,7 +103,10 @@ class NewWorker:
         limited = frozenset(
             section.backend.name for section in model.routes if section.backend.server_maxconn is not None
         )
-        found = tuple(deviations(model, templates, serving, self._loaded.server_limits(limited) if limited else {}))
+        found = (
+            *still_open(closing, serving),
+            *deviations(model, templates, serving, self._loaded.server_limits(limited) if limited else {}),
+        )
         if found:
             log.warning("worker set right", deviations=[each.text for each in found[:_NAMED]], number=len(found))
             self._worker.run(each.command for each in found)
@@ -119,6 +123,19 @@ def missing(model: Model, serving: Serving) -> str:
     lacking += [f"{backend}/{server}" for backend, server in sorted(servers - serving.servers.keys())]
     few = 5
     return ", ".join(lacking[:few]) + (f" and {len(lacking) - few} more" if len(lacking) > few else "")
+
+
+def still_open(closing: Iterable[Command], serving: Serving) -> Iterator[Deviation]:
+    """Give what closes ports that are nobody's and yet open: the worker that was replaced may have been told in place of the new one; pure.
+
+    Args:
+        closing: the commands that closed them.
+        serving: what the worker says.
+    """
+    for command in closing:
+        name = command.text.rpartition(" ")[2]
+        if name in serving.frontends:
+            yield Deviation(f"{name} is open", command)
 
 
 def deviations(

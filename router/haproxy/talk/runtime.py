@@ -30,6 +30,11 @@ _ANSWERS = {
     ),
     Answer.COMMITTED: re.compile(r"(.*\n)*Success!"),
 }
+_REPLACED = re.compile(r"Frontend was previously shut down, cannot (disable|enable)\.")
+"""A worker that was just replaced, and took the connection before it stopped to listen, says so of all its ports."""
+_REPLACED_S = 1.0
+"""How long to try anew: this worker may as well be the newest, with a port that an administrator shut down."""
+_REPLACED_PAUSE_S = 0.02
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]{16,}")
 _DELETED = re.compile(r"Server deleted\.|No such server\.")
 _STILL_THERE = re.compile(
@@ -57,7 +62,7 @@ def run(
     """
     ends_s = time.monotonic() + timeout_s
     for batch in _batches(commands):
-        replies = _replies(stats_socket, batch, ends_s, sent)
+        replies = _newest_replies(stats_socket, batch, ends_s, sent)
         if batch[0].answer is Answer.TRANSACTION and not _worked(batch[0], replies[0]):
             # There is one transaction for all certificates: whoever left one behind, and be it a router that was killed, is not coming back.
             abort_transaction(stats_socket, _left_s(ends_s))
@@ -158,6 +163,18 @@ def _replies(
             f"to {len(batch)} commands from {batch[0].text[:_LONGEST_SHOWN]!r} HAProxy gave {len(replies)} replies: "
             f"{answer[:_LONGEST_SHOWN]!r}"
         )
+    return replies
+
+
+def _newest_replies(
+    stats_socket: Path, batch: Sequence[Command], ends_s: float, sent: Callable[[], None] | None
+) -> list[str]:
+    """Have commands carried out by a worker that was not replaced."""
+    replaced_ends_s = min(ends_s, time.monotonic() + _REPLACED_S)
+    replies = _replies(stats_socket, batch, ends_s, sent)
+    while any(map(_REPLACED.fullmatch, replies)) and time.monotonic() < replaced_ends_s:
+        time.sleep(_REPLACED_PAUSE_S)
+        replies = _replies(stats_socket, batch, ends_s, sent)
     return replies
 
 

@@ -10,7 +10,7 @@ import structlog.testing
 from router.haproxy.control import Serving
 from router.haproxy.talk.stats import ServerState
 from router.model import Model, RouteSection, SharedFrontend
-from router.plan.commands import Command
+from router.plan.commands import Command, close_frontend
 from router.plan.running import ServerName
 from router.plan.section_text import SectionText, ServerLine
 from router.reconcile.new_worker import NewWorker, deviations, missing, turned
@@ -100,6 +100,14 @@ def test_what_is_as_rendered_is_left_alone() -> None:
     unlimited = Worker(Serving({"fe_tcp:6620": 0}, {}))
     NewWorker(unlimited, unlimited).look(Templates(), Model((section("web", 6620),)), is_reload=False)
     assert unlimited.asked == []
+
+
+def test_a_port_of_nobody_that_is_open_is_closed() -> None:
+    """The worker that was replaced may have been told to close it in place of this one."""
+    worker = Worker(replace(GOOD, frontends={**GOOD.frontends, "fe_tcp:20000": 30}))
+    closing = [close_frontend("fe_tcp:20000"), close_frontend("fe_tcp:20001")]
+    assert not NewWorker(worker, worker).look(Templates(), MODEL, closing=closing, is_reload=False)
+    assert worker.commands == ["disable frontend fe_tcp:20000"]
 
 
 def test_weights_states_and_limits_are_set_right_and_told() -> None:

@@ -85,6 +85,9 @@ def test_reply_of_a_command_that_worked(tmp_path: Path, answer: Answer, reply: s
         pytest.param(Answer.FRONTEND_OPEN, "All sockets are already disabled.\n", id="the other state"),
         pytest.param(Answer.FRONTEND_CLOSED, "No such frontend.\n", id="no such frontend"),
         pytest.param(
+            Answer.FRONTEND_CLOSED, "Frontend was previously shut down, cannot disable.\n", id="shut down by somebody"
+        ),
+        pytest.param(
             Answer.SILENCE,
             "Unknown command: 'asked', but maybe one of the following ones is a better match:\n  help\n",
             id="unknown",
@@ -98,6 +101,20 @@ def test_any_other_reply_is_a_fault(tmp_path: Path, answer: Answer, reply: str) 
     with saying(path, f"\n{reply}\n\n"), pytest.raises(UnexpectedReply, match="'asked'") as raised:
         runtime.run(path, [Command("first"), Command("asked", answer), Command("last")], _TIMEOUT_S)
     assert reply.split("\n", maxsplit=1)[0][:20] in str(raised.value)
+
+
+def test_a_worker_that_was_just_replaced_is_passed_over(tmp_path: Path) -> None:
+    """It may have taken the connection before it stopped to listen: the commands are for the one that came after it."""
+    path, sent = tmp_path / "s", []
+    answers = iter(["Frontend was previously shut down, cannot disable.\n\n\n", "\n\n"])
+
+    def handle(connection: socket.socket) -> None:
+        sent.append(read_command(connection))
+        connection.sendall(next(answers).encode())
+
+    with answering(path, handle):
+        runtime.run(path, [Command("disable frontend f", Answer.FRONTEND_CLOSED), Command("last")], _TIMEOUT_S)
+    assert sent == ["disable frontend f;last\n"] * 2
 
 
 @pytest.mark.parametrize("answer", ["", "\n", "\n\n\n", "a"], ids=["none", "too few", "too many", "cut"])
