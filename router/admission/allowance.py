@@ -93,9 +93,11 @@ class Allowance:
         return others
 
     def over(self, namespace: str) -> str:
-        """Say that a namespace holds as many as it may, and who has them."""
-        most = self._policies.max_ports(namespace)
-        return told_to_who_is_over(namespace, most or 0, self._ports.holders(namespace))
+        """Say that a namespace holds as many as it may, and who has them; or that the rest is being claimed by those who come first in line."""
+        most, holders = self._policies.max_ports(namespace) or 0, self._ports.holders(namespace)
+        missing = most - len(holders)
+        claimed = f"; {missing} more {'is' if missing == 1 else 'are'} being claimed" if missing > 0 else ""
+        return told_to_who_is_over(namespace, most, holders) + claimed
 
     def _outside(self, namespace: str) -> str:
         """Say which ports a namespace may have, of which none is among those that are given."""

@@ -419,6 +419,17 @@ def test_ten_thousand_that_wait_in_vain_cost_who_asks_next_little() -> None:
         assert sum(each.callcount for each in profile.getstats()) < most * len(waiting)
 
 
+def test_who_waits_behind_what_is_being_claimed_is_told_so() -> None:
+    """Not that its namespace may hold one and holds none, which would be no reason."""
+    router = Router(route("db", "auto"), route("late", "auto", created=LATER), namespace("shop", tcp_ports_max="1"))
+    assert router.verdict("late").reason is Reason.PORT_QUOTA_EXCEEDED
+    assert router.verdict("late").message == "namespace shop may hold 1 port and holds none; 1 more is being claimed"
+    router.write()
+    assert (
+        router.verdict("late").message == f"namespace shop may hold 1 port and holds 1: {router.port()} (Route shop/db)"
+    )
+
+
 def test_an_address_of_its_own() -> None:
     """It is given a port of that address, whose number nobody else has anywhere; with another address it keeps the number."""
     addresses = {
