@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from router.admission.exclusive import Exclusive
-from router.admission.policy_values import KEYS, read_rule
+from router.admission.policy_values import KEYS, read_rule, read_strange
 from router.model import NamespaceLimits
 from router.objects.labels import Matcher, matcher
 from router.objects.namespace import Namespace, PolicyRule, PortPolicy
@@ -249,13 +249,15 @@ class Policies:
         labels = {_NAME_LABEL: name, **((metadata.labels or {}) if metadata is not None else {})}
         annotations = (metadata.annotations or {}) if metadata is not None else {}
         counts = self._counts_annotations and self._file.counts_annotations
-        if not self._matchers and not (counts and annotations.keys() & KEYS.keys()):
+        strange = read_strange(annotations) if counts else ()
+        if not self._matchers and not strange and not (counts and annotations.keys() & KEYS.keys()):
             return _NOTHING_SAID
         rules = [rule for rule, is_selected in self._matchers if is_selected(labels)]
         by_file = {field: _first(rules, field) for field in _FIELDS}
         # What the file says instead of an annotation, that annotation cannot get wrong.
         said = {key: annotations[key] for key, field in KEYS.items() if key in annotations and by_file[field] is None}
         own, problems = read_rule(said if counts else {}, "")
+        problems += strange
         values = {field: value if value is not None else getattr(own, field) for field, value in by_file.items()}
         shares = next((_selected(rule) for rule in rules if rule.exclusive is not None), "")
         return Policy(**values, owner=shares or (_named(name) if own.exclusive is not None else ""), problems=problems)

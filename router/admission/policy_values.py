@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -57,6 +58,8 @@ _FORMS: Mapping[str, tuple[str, Form[Any]]] = MappingProxyType({
 """By its annotation: the field of a rule, and the form of its value."""
 KEYS: Mapping[str, str] = MappingProxyType({key: field for key, (field, _) in _FORMS.items()})
 """The fields of rules by the annotations that say the same."""
+_NEARLY = re.compile(re.escape(PREFIX) + r"tcp[-_.]?(ports?|addr|connection|max)", re.IGNORECASE)
+_MOST_STRANGE = 5
 IN_FILES: Mapping[str, str] = MappingProxyType({key.removeprefix(PREFIX): key for key in _FORMS})
 """The annotations by what files call them."""
 
@@ -85,3 +88,18 @@ def read_rule(
         else:
             values[field] = value
     return replace(PolicyRule(selector=selector), **values), tuple(problems)
+
+
+def is_of_policy(key: str) -> bool:
+    """Say whether an annotation is of a namespace's policy, or was meant to be."""
+    return key in KEYS or _NEARLY.match(key) is not None
+
+
+def read_strange(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """Give what is wrong with keys that are nearly ours: whoever mistyped the name of a limit would have none, and not know it."""
+    strange = sorted(key for key in annotations if key not in KEYS and is_of_policy(key))
+    known = ", ".join(IN_FILES)
+    return tuple(
+        f"annotation {shown(key)} says nothing to this router; beginning with {PREFIX}, known are {known}"
+        for key in strange[:_MOST_STRANGE]
+    )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from router.admission.policy_values import KEYS
+from router.admission.policy_values import is_of_policy
 from router.cluster.decoding import decode_object
 from router.cluster.handle import Handle
 from router.cluster.kinds import NAMESPACES
@@ -34,7 +34,7 @@ _DENIED = frozenset({"forbidden", "refused", "absent"})
 def kept_namespace(namespace: Namespace) -> Namespace:
     """Give a Namespace without what nobody reads."""
     metadata = namespace.metadata
-    said = {key: value for key, value in (metadata.annotations or {}).items() if key in KEYS}
+    said = {key: value for key, value in (metadata.annotations or {}).items() if is_of_policy(key)}
     return Namespace(
         ObjectMeta(name=metadata.name, namespace="", uid=metadata.uid, annotations=said or None, labels=metadata.labels)
     )

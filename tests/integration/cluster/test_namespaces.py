@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from router.cluster import namespaces
-from router.objects.meta import ObjectKey
+from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.namespace import Namespace
 from router.settings import KubeSettings
 from tests.support.api_server import ApiServer
 from tests.support.followed import Followed
@@ -133,3 +134,10 @@ def test_without_the_right_the_router_goes_on(api: ApiServer, start: Callable[..
     wait_for(lambda: world.said().get("team") == {"tcp-ports": "5000-5009"}, "the namespace")
     wait_for(lambda: world.input.is_connected, "it to be connected")
     api.apply(route("late", 6621))
+
+
+def test_what_is_nearly_of_a_policy_is_kept() -> None:
+    """It is told to its admin, and closes the namespace; what other annotations say is not."""
+    annotations = {f"{ANNOTATIONS}tcp-port-max": "3", f"{ANNOTATIONS}timeout": "3s", "openshift.io/requester": "x"}
+    kept = namespaces.kept_namespace(Namespace(ObjectMeta(name="team", namespace="", annotations=annotations)))
+    assert kept.metadata.annotations == {f"{ANNOTATIONS}tcp-port-max": "3"}

@@ -240,3 +240,17 @@ def test_who_asks_for_any_port_gets_one_that_the_namespace_may_have() -> None:
     assert world.message(asker("a")).endswith("who had it before keeps it")
     world.put(namespace("shop", tcp_ports="7003,7009", tcp_ports_max="2"))
     assert world.outcome.verdicts[asker("b")].port == 7009
+
+
+def test_a_mistyped_name_of_a_limit_closes_the_namespace() -> None:
+    """Who wrote it would have no limit, and not know it; what else is annotated is nothing to the router."""
+    world = World(namespace("shop", tcp_port_max="3"), namespace("other", kept="tcp-ports"), route("a", 5000))
+    world.put(route("b", 5001, namespace="other"))
+    assert world.reason(asker("a")) is Reason.PORT_NOT_ALLOWED
+    assert "annotation 'haproxy.router.openshift.io/tcp-port-max' says nothing to this router" in world.message(
+        asker("a")
+    )
+    assert world.reason(asker("b", "other")) is None
+    assert list(world.outcome.policy.problems) == ["shop"]
+    world.put(namespace("shop", tcp_ports_max="3"))
+    assert world.reason(asker("a")) is None
