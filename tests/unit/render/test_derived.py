@@ -32,11 +32,21 @@ def _with_servers(former: RouteSection, servers: list[Server]) -> RouteSection:
     return replace(former, backend=replace(former.backend, servers=tuple(servers)))
 
 
-@given(_RANDOM.one("a", 9000) | _RANDOM.one("a", None), _RANDOM.servers(), st.booleans())
-def test_what_is_derived_is_what_is_rendered(before: RouteSection, servers: list[Server], removed: bool) -> None:  # noqa: FBT001 - Hypothesis
+@given(
+    _RANDOM.one("a", 9000) | _RANDOM.one("a", None),
+    _RANDOM.servers(),
+    st.booleans(),
+    st.sampled_from(("", "", "db.team.svc")),
+)
+def test_what_is_derived_is_what_is_rendered(
+    before: RouteSection,
+    servers: list[Server],
+    removed: bool,  # noqa: FBT001 - Hypothesis
+    verify_host: str,
+) -> None:
     """Any servers in the place of any others, and so again after that; the next configuration has the same bytes."""
     renderer = Renderer(_TEMPLATES, _SETTINGS)
-    after = _with_servers(before, servers)
+    after = _with_servers(before, [replace(each, verify_host=verify_host) for each in servers])
     after = replace(after, backend=replace(after.backend, shutdown_sessions_on_removed=removed))
     again = _with_servers(after, [server(9), *servers[:1]])
     for former, current in ((before, after), (after, again)):
