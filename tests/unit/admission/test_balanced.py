@@ -22,6 +22,7 @@ from tests.unit.admission.builders import (
     route,
     service,
 )
+from tests.unit.admission.test_policy import namespace
 
 PG, METRICS = ServicePort(port=5432, name="pg"), ServicePort(port=9187, name="metrics")
 DNS = ServicePort(port=5353, name="dns", protocol="UDP")
@@ -201,3 +202,12 @@ def test_it_is_read_as_the_api_writes_it() -> None:
     assert (read.spec.load_balancer_ip, read.spec.allocate_load_balancer_node_ports) == ("192.0.2.1", False)
     (ingress,) = read.status.ingress
     assert (ingress.ip_mode, ingress.ports and ingress.ports[0].error) == ("Proxy", "No")
+
+
+def test_ports_beyond_what_the_namespace_may_hold_are_rejected_each_for_itself() -> None:
+    """The others are served; of one Service those of the first names, whatever their numbers."""
+    found = verdicts(namespace("shop", tcp_ports_max="1"), balanced(PG, METRICS), SLICE)
+    assert (found["metrics"].admitted, found["pg"].reason) == (True, Reason.PORT_QUOTA_EXCEEDED)
+    assert found["pg"].message == "namespace shop may hold 1 port and holds 1: 9187 (Service shop/db port metrics)"
+    kept_out = verdicts(namespace("shop", tcp_ports="5000-5999"), balanced(PG, METRICS), SLICE)
+    assert (kept_out["metrics"].reason, kept_out["pg"].admitted) == (Reason.PORT_NOT_ALLOWED, True)
