@@ -48,7 +48,7 @@ def test_a_service_is_served_told_and_taken_back(cluster: Cluster) -> None:
     cluster.router().start()
     assert wait_for_status(cluster, "db", "True") == f"tcp-router: has {port}"
     assert exchange(port) == b"ping"
-    events = cluster.client.list("Event", cluster.namespace)
+    events = wait_for(lambda: cluster.client.list("Event", cluster.namespace), "an Event, which follows the status")
     assert {each["regarding"]["kind"] for each in events} == {"Service"}
     nothing = {"metadata": {"annotations": {f"{ANNOTATIONS}router-name": None}}}
     cluster.client.patch("Service", cluster.namespace, "db", nothing)
