@@ -104,6 +104,7 @@ def test_self_test_passes(tmp_path: Path, temporary: Path) -> None:
         "mail.yaml",
         "mistyped.yaml",
         "queue.yaml",
+        "quota.yaml",
         "vault.yaml",
     ]
 

@@ -37,7 +37,7 @@ def write(rendered: Rendered, settings: RenderSettings) -> Path:
 
 def make_what_it_names(config: str) -> list[str]:
     """Make the files that a printed configuration names, empty maps among them; give the paths of those."""
-    maps = re.findall(r"map_str\((\S+?)\)", config)
+    maps = re.findall(r"map_str(?:_int)?\((\S+?)\)", config)
     (script,) = re.findall(r"lua-load-per-thread (\S+)", config)
     (states,) = re.findall(r"server-state-file (\S+)", config)
     contents = {**dict.fromkeys(maps, b""), script: hello_script()[1], states: NOTHING_DOWN}
