@@ -118,7 +118,9 @@ class Scene:
     @property
     def rendering(self) -> RenderSettings:
         """Give how the router renders."""
-        return RenderSettings(state_dir=self.router.state.absolute(), bind_addresses=("127.0.0.1",), log_json=True)
+        return RenderSettings(
+            state_dir=self.router.state.absolute(), bind_addresses=("127.0.0.1",), log_json=True, namespace_limits=True
+        )
 
     @property
     def pool_ranges(self) -> PortRanges:
