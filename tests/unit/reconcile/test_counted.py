@@ -219,7 +219,8 @@ def test_memory_does_not_grow_with_changes(tmp_path: Path) -> None:
             before = in_use()
             change(340)
             wait_for(is_settled, "what is left to do")
-            wait_for(lambda: in_use() < before + 30_000, "memory to be as it was")
+            # Less than 80 bytes for each of these 1,020 changes: what is remembered of the places in use settles at up to 40 KiB, whatever their number.
+            wait_for(lambda: in_use() < before + 80_000, "memory to be as it was")
     finally:
         tracemalloc.stop()
         stage.close()
