@@ -8,7 +8,8 @@ from pathlib import Path
 import structlog
 from msgspec.structs import replace
 
-from router.admission.certificates import MAX_PEM, judge_pair, read_authorities
+from router.admission.certificates import judge_pair, read_authorities
+from router.admission.pem import MAX_PEM
 from router.errors import SettingsError
 from router.objects.credential import Credential
 from router.objects.store import Store

@@ -14,7 +14,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.admission.certificates import MAX_BYTES, Pair, judge_pair, read_authorities, read_pair
+from router.admission.certificates import Pair, judge_pair, read_authorities, read_pair
+from router.admission.pem import MAX_BYTES
 from router.admission.verdicts import NotAcceptable, Reason
 from tests.support.certificates import Made, make
 
