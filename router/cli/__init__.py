@@ -13,6 +13,7 @@ _MODULES: Mapping[str, str] = {
     "check": "router.cli.check",
     "claims": "router.cli.claims",
     "demo": "router.demo.command",
+    "explain": "router.cli.explain",
     "haproxy": "router.cli.haproxy",
     "network-policy": "router.cli.network_policy",
     "ports": "router.cli.ports",

@@ -14,6 +14,7 @@ import structlog
 from router import __version__, logs
 from router.admission.places import Place
 from router.cli import port_policy
+from router.cli.explanations import explanations
 from router.cli.external_names import look_up
 from router.cli.generations import generations
 from router.cli.health import liveness_of, tcp_health_port
@@ -182,7 +183,8 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     probes = probe_sockets((settings.alive_socket, liveness), (settings.ready_socket, readiness.now))
     stack.callback(probes.stop)
     probes.start()
-    http, http_turn = _http(options, pages, protected, stack)
+    below = explanations(options, admission, lambda: controller.snapshot, store, settings, cluster)
+    http, http_turn = _http(options, pages, below, protected, stack)
     tcp_health = tcp_health_port(options, settings, readiness, stack)
     if template_dir is not None:
         from router.manifests.watching import DirectoryWatcher  # noqa: PLC0415 - as manifests are
@@ -238,13 +240,18 @@ def _won(
 
 
 def _http(
-    options: RunSettings, pages: Mapping[str, Callable[[], Page]], protected: Protection, stack: ExitStack
+    options: RunSettings,
+    pages: Mapping[str, Callable[[], Page]],
+    below: Mapping[str, Callable[[str], Page]],
+    protected: Protection,
+    stack: ExitStack,
 ) -> tuple[str, HttpTurn | None]:
     """Answer on the HTTP port, at once or, on the host's network, when it is our turn; give its address, and the turn."""
     address, port = options.http_address
 
     def make() -> HttpServer:
-        return HttpServer(listen_on_this_host(address), port, pages, protected.guards, protected.tls_context)
+        host = listen_on_this_host(address)
+        return HttpServer(host, port, pages, protected.guards, protected.tls_context, below=below)
 
     if options.host_network:
         turn = HttpTurn(make)

@@ -15,7 +15,7 @@ from router.cli.options import option
 from router.cli.run_settings import RunSettings
 from router.errors import SettingsError
 from router.haproxy.talk.workers import Workers
-from router.observe.access import MetricsAccess, needs_tls
+from router.observe.access import MetricsAccess, local_only, needs_tls
 from router.observe.certificate import CertificateFiles
 from router.observe.http import Guard
 from router.observe.metrics.haproxy import DEFAULT_SERVER_LIMIT, HaproxyMetrics
@@ -25,6 +25,9 @@ from router.settings import RenderSettings
 if TYPE_CHECKING:
     from router.cli.cluster import Cluster
 
+EXPLAIN, PROBE = "/explain/", "/probe/"
+FOR_PEOPLE = ("/ports", EXPLAIN, PROBE)
+"""What may be read without TLS from this machine or pod, as by a port-forward."""
 _COMMAND_S = 2.0
 
 METRICS_OPTIONS = (
@@ -75,6 +78,12 @@ def protection(options: RunSettings, cluster: Cluster | None, stack: ExitStack) 
         guard = MetricsAccess(to_review, options.router_name)
     if certificate is not None and key is not None:
         files = CertificateFiles(certificate, key)
-        guards = {"/metrics": needs_tls(guard), "/ports": needs_tls(guard, but_locally=True)}
-        return Protection(guards, files.context)
-    return Protection({} if guard is None else dict.fromkeys(("/metrics", "/ports"), guard), None)
+        for_people = needs_tls(guard, but_locally=True)
+        guards = {"/metrics": needs_tls(guard), **dict.fromkeys(FOR_PEOPLE, for_people)}
+        context: Callable[[], ssl.SSLContext] | None = files.context
+    else:
+        guards, context = {} if guard is None else dict.fromkeys(("/metrics", *FOR_PEOPLE), guard), None
+    if guard is None:
+        # Whoever asks for it has the router connect to pods.
+        guards[PROBE] = local_only
+    return Protection(guards, context)

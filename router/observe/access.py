@@ -153,5 +153,14 @@ def needs_tls(guard: Guard | None = None, *, but_locally: bool = False) -> Guard
     return judge
 
 
+def local_only(request: Request) -> Page | None:
+    """Refuse, as a guard, who does not come from this machine or pod; a port-forward does."""
+    return (
+        None
+        if request.is_local
+        else _page(HTTPStatus.FORBIDDEN, "this is given to this machine or pod alone, as by a port-forward")
+    )
+
+
 def _page(status: HTTPStatus, text: str) -> Page:
     return Page(f"{text}\n".encode(), status=status)

@@ -16,6 +16,7 @@ _BACKENDS = 2
 _SERVERS = 4
 _PROXY_NAME, _SERVER_NAME, _SESSIONS, _LIMIT, _STATUS = "pxname", "svname", "scur", "slim", "status"  # columns
 _ACTIVE = "act"
+_LAST_CHECK = "last_chk"
 _NOT_LISTENING = frozenset({"STOP", "PAUSED"})
 _NOBODY_ASKED = "0"
 _ASKED_ONE_BY_ONE = 100
@@ -168,6 +169,39 @@ def server_sessions(stats_socket: Path, backend: str, timeout_s: float) -> Mappi
         UnexpectedReply: it answers something else.
     """
     return _sessions(_statistics(stats_socket, _SERVERS, timeout_s, _SESSIONS, backend), _SERVER_NAME)
+
+
+class ServerNow(NamedTuple):
+    """One server, as the worker sees it (management guide, 9.1 "CSV format")."""
+
+    status: str
+    """``UP``, ``DOWN``, ``MAINT``, ``DRAIN``, ``no check``; with a fraction behind while a check changes its mind."""
+    check: str
+    """What the last check came to, such as ``L4CON: Connection refused``; empty where there was none."""
+    sessions: int
+    since_s: int | None
+    """For how long it has been so."""
+
+
+def servers_of(stats_socket: Path, backend: str, timeout_s: float) -> Mapping[str, ServerNow]:
+    """Give how the servers of a backend are now, by name.
+
+    Raises:
+        HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
+        UnexpectedReply: it answers something else.
+    """
+    table = _statistics(stats_socket, _SERVERS, timeout_s, _LAST_CHECK, backend)
+    pick = table.picker(_SERVER_NAME, _STATUS, _SESSIONS, "lastchg", "check_status", "last_chk")
+    return {
+        name: ServerNow(
+            status,
+            # "* L4OK" is a check that is under way.
+            ": ".join(filter(None, (code.removeprefix("* "), said))),
+            _number(sessions),
+            _number(since) if since else None,
+        )
+        for name, status, sessions, since, code, said in map(pick, table.rows)
+    }
 
 
 def _sessions(table: Table, name: str) -> Mapping[str, int]:

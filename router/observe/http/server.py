@@ -10,6 +10,7 @@ servers of the standard library, and WSGI servers, have a thread for each client
 from __future__ import annotations
 
 import contextlib
+import functools
 import selectors
 import socket
 import ssl
@@ -68,6 +69,7 @@ class HttpServer:
         guards: for paths that are not for everybody, who is let through; not asked about probes.
         tls_context: gives the context for the next client that speaks TLS; None for plain HTTP alone.
         limits: how much may be under way at a time.
+        below: for beginnings of paths, what makes the pages of all that begin so, of the rest of the path; guards are by the beginning.
 
     Raises:
         SettingsError: the address cannot be bound.
@@ -82,8 +84,10 @@ class HttpServer:
         tls_context: Callable[[], ssl.SSLContext] | None = None,
         *,
         limits: Limits | None = None,
+        below: Mapping[str, Callable[[str], Page]] | None = None,
     ) -> None:
         self._pages = pages
+        self._below = below or {}
         self._guards = guards or {}
         self._tls_context = tls_context
         self._limits = limits or Limits()
@@ -216,9 +220,9 @@ class HttpServer:
             self._wait_for(connection)
 
     def _ask(self, connection: Connection, head: Head, now_s: float) -> None:
-        make = self._pages.get(head.path)
+        name, make = self._found(head.path)
         if make is None:
-            known = ", ".join(sorted(self._pages))
+            known = ", ".join(sorted({*self._pages, *self._below}))
             page = Page(f"not found; there is {known}\n".encode(), status=HTTPStatus.NOT_FOUND)
         elif head.path in PROBES:
             page = make()
@@ -228,10 +232,17 @@ class HttpServer:
             self._making += 1
             self._wait_for(connection)
             request = Request(head.authorization, connection.is_tls, connection.is_local)
-            future = self._makers.submit(self._make, make, self._guards.get(head.path), request)
+            future = self._makers.submit(self._make, make, self._guards.get(name), request)
             future.add_done_callback(lambda done: self._is_made(connection, head, done))
             return
         self._answer(connection, page, head, now_s)
+
+    def _found(self, path: str) -> tuple[str, Callable[[], Page] | None]:
+        """Give what makes the page of a path, and the name by which it is guarded."""
+        for beginning, make in self._below.items():
+            if path.startswith(beginning):
+                return beginning, functools.partial(make, path.removeprefix(beginning))
+        return path, self._pages.get(path)
 
     def _answer(self, connection: Connection, page: Page, head: Head | None, now_s: float) -> None:
         connection.answer(page, now_s, with_body=head is None or head.method != "HEAD")

@@ -8,10 +8,12 @@ import click
 import pytest
 
 from router.cli.check import check
-from router.cli.ports import PortsOptions, ports
+from router.cli.explain import explain
+from router.cli.ports import ports
 from router.cli.render import render
 from router.cli.run import run
 from router.cli.run_settings import RunSettings, ServingSettings
+from router.cli.running import RunningOptions
 from router.cli.tls import refuse_client_certificates
 from router.errors import SettingsError
 
@@ -22,12 +24,18 @@ from router.errors import SettingsError
         pytest.param(run, RunSettings, set(), id="run"),
         pytest.param(check, ServingSettings, {"paths", "output", "haproxy"}, id="check"),
         pytest.param(render, ServingSettings, {"paths"}, id="render"),
-        pytest.param(ports, PortsOptions, set(), id="ports"),
+        pytest.param(ports, RunningOptions, {"output"}, id="ports"),
     ],
 )
 def test_each_option_is_a_field(command: click.Command, settings: type, beside: set[str]) -> None:
     """An option that is added to a command, or goes, does so in its settings too."""
     assert {field.name for field in fields(settings)} | beside == {each.name for each in command.params}
+
+
+def test_each_option_of_explain_is_a_field() -> None:
+    """It has those of a router that is asked, and of manifests that are judged."""
+    known = {field.name for settings in (ServingSettings, RunningOptions) for field in fields(settings)}
+    assert known | {"asker", "output", "manifests", "probe"} == {each.name for each in explain.params}
 
 
 def test_the_defaults_of_run_are_of_the_types_that_are_named() -> None:

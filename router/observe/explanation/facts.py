@@ -1,0 +1,83 @@
+"""What an explanation goes by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from router.admission import Verdict
+from router.admission.policy import NO_NEWS, PolicyNews
+from router.errors import SettingsError
+from router.haproxy.talk.stats import ServerNow
+from router.model import ROUTE_KIND, Asker, Model
+from router.objects.kinds import ASKING
+from router.objects.meta import ObjectKey
+from router.objects.store import Objects
+
+_WANTED = re.compile(r"(?:([A-Za-z]+)/)?([^/:]+)/([^/:]+)(?::([^/:]+))?")
+_KINDS = (
+    {kind.lower(): kind for kind in ASKING} | {f"{kind.lower()}s": kind for kind in ASKING} | {"svc": "Service", "": ""}
+)
+
+
+class Wanted(NamedTuple):
+    """Whose way is asked for."""
+
+    kind: str
+    """Empty for whichever there is."""
+    namespace: str
+    name: str
+    section: str = ""
+    """One of its sections; empty for all."""
+
+    @classmethod
+    def read(cls, text: str) -> Wanted:
+        """Read ``[KIND/]NAMESPACE/NAME[:SECTION]``; the kind is empty where none is said.
+
+        Raises:
+            SettingsError: it is of another form.
+        """
+        match = _WANTED.fullmatch(text)
+        kind = _KINDS.get((match[1] or "").lower()) if match is not None else None
+        if match is None or kind is None:
+            kinds = ", ".join(sorted(each.lower() for each in ASKING))
+            raise SettingsError(
+                f"{text!r} names nobody who asks: write [KIND/]NAMESPACE/NAME[:PORT], such as route/shop/db or service/shop/db:pg; kinds are {kinds}"
+            )
+        return cls(kind, match[2], match[3], match[4] or "")
+
+    @property
+    def path(self) -> str:
+        """The text that ``read`` takes."""
+        kind = f"{self.kind.lower()}/" if self.kind else ""
+        return f"{kind}{self.namespace}/{self.name}{f':{self.section}' if self.section else ''}"
+
+    def of(self, objects: Objects) -> Wanted:
+        """Give it with a kind: where none was said, the first of which there is such an object, else a Route."""
+        if self.kind:
+            return self
+        key = ObjectKey(self.namespace, self.name)
+        kinds = (kind for kind, struct in ASKING.items() if objects.asking((struct, key)) is not None)
+        return self._replace(kind=next(kinds, ROUTE_KIND))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """All that is known of all, of which an explanation takes what is about one."""
+
+    objects: Objects
+    verdicts: Mapping[Asker, Verdict]
+    model: Model | None
+    """What HAProxy serves, or would; None while that is not known."""
+    router_name: str
+    ledger: str = ""
+    policy: PolicyNews = NO_NEWS
+    servers: Mapping[str, ServerNow] | None = None
+    """By name, those of the asker's backend; None where no HAProxy was asked."""
+    canonical_hostname: str | None = None
+    probes: Mapping[str, str] = field(default_factory=dict)
+    """What came of connecting from here, by what was connected to; ``ok`` is well."""
+    runs: bool = True
+    """There is a router of which these are the facts; False of manifests that are judged."""
