@@ -279,6 +279,10 @@ class ClaimSettings:
     """Whether nothing is served before they were read once; else the router does without where the API has no such kind."""
 
 
+ROUTER_ACCOUNT = "system:serviceaccount:openshift-ingress:router"
+"""That of OpenShift's own router, whom OpenShift's API server asks about as well (openshift/library-go, pkg/route/validation)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubeSettings:
     """Which API server to follow, and which part of it."""
@@ -300,3 +304,5 @@ class KubeSettings:
     """Where PortClaims are; None is not to look for them."""
     reads_namespaces: bool = False
     """Whether it is asked what admins say of namespaces."""
+    external_certificate_account: str = ROUTER_ACCOUNT
+    """The user who has to be allowed to get a Secret, for a Route to have its certificate from there."""

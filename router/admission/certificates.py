@@ -59,7 +59,7 @@ def read_pair(field: str, certificate: str, key: str, ca_certificate: str) -> Pa
     """Check a certificate with its key and chain.
 
     Args:
-        field: where they are, as ``spec.tls``.
+        field: where they are, as ``spec.tls``, or ``Secret name``.
         certificate: PEM, the certificate first.
         key: PEM; empty where ``certificate`` has the key too.
         ca_certificate: PEM of the certificates that lead to a root, or empty.
@@ -78,18 +78,18 @@ def judge_pair(field: str, certificate: str, key: str, ca_certificate: str) -> P
     """Give the pair, or why it cannot be served; not an exception, so that a refusal is remembered as well."""
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - with the first certificate
 
-    at = f"{field}.caCertificate"
+    at, at_certificate, at_key = _places(field)
     try:
         authorities = read_certificates(read_blocks(ca_certificate), ca_certificate) if ca_certificate else []
-        at = f"{field}.certificate"
+        at = at_certificate
         blocks = read_blocks(certificate)
         chain = read_certificates(blocks, certificate)
         if authorities:
             _verify(chain[0], authorities)
-        at = f"{field}.key"
+        at = at_key
         keys = [der for kind, der in (*blocks, *read_blocks(key)) if kind in PRIVATE_KEYS]
         pem = _key_pem(keys, chain[0])
-        at = f"{field}.certificate"
+        at = at_certificate
         valid = loaded(partial(_validity, chain[0]), "the certificate says no time in which it is valid")
     except Wrong as wrong:
         return f"{at}: {wrong}"
@@ -101,6 +101,13 @@ def judge_pair(field: str, certificate: str, key: str, ca_certificate: str) -> P
     leaf = chain[0]
     made = Certificate(whole, *valid, leaf.fingerprint(hashes.SHA256()).hex())
     return Pair(made, _names(leaf), warnings)
+
+
+def _places(field: str) -> tuple[str, str, str]:
+    """Give where the chain, the certificate and the key are, as the owner knows them."""
+    if field.startswith("Secret "):
+        return "spec.tls.caCertificate", f"{field}, tls.crt", f"{field}, tls.key"
+    return f"{field}.caCertificate", f"{field}.certificate", f"{field}.key"
 
 
 @lru_cache(_REMEMBERED)

@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from router.admission.certificates import Pair, read_authorities, read_pair
+from router.admission.external_certificate import FIELD, external_name, read_external, secret_of
 from router.admission.forms import Form, choice, read
 from router.admission.odd_specs import asked_host
 from router.admission.options import DESTINATION_SERVER_NAME, TLS_ALPN, TLS_MIN_VERSION
@@ -96,7 +97,8 @@ def credentials_of(route: Route) -> tuple[ObjectKey, ...]:
     tls = route.spec.tls
     if tls is None or tls.termination == Termination.PASSTHROUGH:
         return ()
-    return (DEFAULTS,)
+    secret = secret_of(route)
+    return (DEFAULTS,) if secret is None else (DEFAULTS, secret)
 
 
 def read_tls(route: Route, termination: Termination, settings: AdmissionSettings, credentials: Credentials) -> Ending:
@@ -122,7 +124,7 @@ def read_tls(route: Route, termination: Termination, settings: AdmissionSettings
         return Ending(warnings=warnings) if warnings else _NOWHERE
     _check_policy(tls)
     defaults = credentials.get(DEFAULTS, _NO_DEFAULTS)
-    pair, warnings = _pair(tls, defaults)
+    pair, warnings = _pair(route, tls, credentials)
     warnings = (*pair.warnings, *warnings, *_exposure(route, settings.router_name))
     if min_version and min_version < settings.tls_min_version:
         warnings += (
@@ -130,8 +132,8 @@ def read_tls(route: Route, termination: Termination, settings: AdmissionSettings
         )
         min_version = ""
     port = PortTls(pair.certificate, min_version, alpn)
-    if tls.certificate:
-        warnings += _host_warning(route, pair, settings.domain)
+    if tls.certificate or external_name(tls):
+        warnings += _host_warning(route, tls, pair, settings.domain)
     if termination is Termination.REENCRYPT:
         return Ending(port, _server_tls(tls, server_name, defaults), warnings)
     if tls.destination_ca_certificate:
@@ -155,15 +157,14 @@ def _check_policy(tls: RouteTLS) -> None:
         )
 
 
-def _pair(tls: RouteTLS, defaults: Credential) -> tuple[Pair, tuple[str, ...]]:
+def _pair(route: Route, tls: RouteTLS, credentials: Credentials) -> tuple[Pair, tuple[str, ...]]:
     """Give a Route's certificate, and what of the Route has no effect."""
-    if tls.external_certificate is not None and tls.external_certificate.name:
-        raise NotAcceptable(
-            Reason.UNSUPPORTED_TERMINATION,
-            "spec.tls.externalCertificate is not read by this router; put the certificate into spec.tls.certificate and key",
-        )
+    if external_name(tls):
+        unused = ("the certificate is that of spec.tls.externalCertificate, so that spec.tls.key has no effect",)
+        return read_external(route, tls, credentials), unused if tls.key else ()
     if tls.certificate:
         return read_pair("spec.tls", tls.certificate, tls.key, tls.ca_certificate), ()
+    defaults = credentials.get(DEFAULTS, _NO_DEFAULTS)
     if not defaults.certificate:
         raise NotAcceptable(
             Reason.CERTIFICATE_MISSING,
@@ -207,20 +208,21 @@ def _without_effect(tls: RouteTLS) -> tuple[str, ...]:
         found.append(
             f"spec.tls.insecureEdgeTerminationPolicy is {shown(policy)}, which has no effect: a TCP port has no second one without TLS"
         )
-    if tls.certificate or tls.key or tls.ca_certificate or tls.destination_ca_certificate:
+    if tls.certificate or tls.key or tls.ca_certificate or tls.destination_ca_certificate or external_name(tls):
         found.append("spec.tls has certificates, which have no effect with the termination passthrough")
     return tuple(found)
 
 
-def _host_warning(route: Route, pair: Pair, domain: str) -> tuple[str, ...]:
+def _host_warning(route: Route, tls: RouteTLS, pair: Pair, domain: str) -> tuple[str, ...]:
     host = asked_host(route, domain).lower()
     if not host or (route.metadata.annotations or {}).get(HOST_GENERATED) == "true" or pair.covers(host):
         return ()
     few = 5
     names = ", ".join(shown(name) for name in pair.names[:few]) or "no DNS name"
     more = f" and {len(pair.names) - few} more" if len(pair.names) > few else ""
+    shown_one = FIELD if external_name(tls) else "spec.tls.certificate"
     return (
-        f"{'spec.host' if route.spec.host else 'its host'} is {shown(host)}, and spec.tls.certificate is for {names}{more}: clients that verify names refuse it",
+        f"{'spec.host' if route.spec.host else 'its host'} is {shown(host)}, and {shown_one} is for {names}{more}: clients that verify names refuse it",
     )
 
 

@@ -35,6 +35,8 @@ class Reason(StrEnum):
     UNSUPPORTED_TERMINATION = "UnsupportedTermination"
     EXTENDED_VALIDATION_FAILED = "ExtendedValidationFailed"
     """Certificates; the name is that of OpenShift's router."""
+    EXTERNAL_CERTIFICATE_VALIDATION_FAILED = "ExternalCertificateValidationFailed"
+    EXTERNAL_CERTIFICATE_GET_FAILED = "ExternalCertificateGetFailed"
     CERTIFICATE_MISSING = "CertificateMissing"
     ROUTE_NOT_ADMITTED = "RouteNotAdmitted"
     CONFIG_REJECTED = "ConfigRejected"

@@ -151,6 +151,7 @@ class Cluster:
             if options.claims == "off"
             else ClaimSettings(namespace=options.lease_namespace, required=options.claims == "required"),
             reads_namespaces=options.reads_namespaces,
+            external_certificate_account=options.external_certificate_account,
         )
         connection = Connection.open(settings)
         if not connection.is_verified:

@@ -14,6 +14,7 @@ import click
 
 from router.cli.named_addresses import NamedAddressType
 from router.cli.types import (
+    AccountType,
     AddressType,
     CountType,
     ExternalNameType,
@@ -28,7 +29,7 @@ from router.cli.types import (
     TimeType,
 )
 from router.model.tls import CIPHERSUITES, TLS_VERSIONS
-from router.settings import MAX_PORT
+from router.settings import MAX_PORT, ROUTER_ACCOUNT
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -154,6 +155,8 @@ CLUSTER = (
            help="Follow Routes with these labels only (a label selector)."),
     option("--endpoints", type=click.Choice(["endpointslices", "endpoints"]), default="endpointslices",
            help="Where to read the pods' addresses."),
+    option("--external-certificate-account", type=AccountType(), default=ROUTER_ACCOUNT,
+           help="Who has to be allowed to get a Secret that a Route names as externalCertificate; this router's own rights lend nobody any."),
     option("--lease-namespace", env="POD_NAMESPACE", type=LabelType(), default="openshift-ingress",
            help="Namespace of the Lease by which replicas agree on who writes."),
     option("--router-pod-selector", type=SelectorType(), default="app.kubernetes.io/name=tcp-router", show_default=True,

@@ -243,6 +243,7 @@ class RunSettings(ServingSettings):
     namespace_selector: str
     route_selector: str
     endpoints: Literal["endpointslices", "endpoints"]
+    external_certificate_account: str
     lease_namespace: str
     lease_name: str | None
     claims: Literal["required", "auto", "off"]

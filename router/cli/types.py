@@ -13,7 +13,7 @@ import click
 from router.admission.text import is_dns_label, is_dns_subdomain, is_host_pattern, shown
 from router.errors import SettingsError
 from router.objects.meta import ObjectKey
-from router.settings import MAX_PORT, PortRanges
+from router.settings import MAX_PORT, ROUTER_ACCOUNT, PortRanges
 
 _DNS_PORT = 53
 MAX_TIME_MS = 2**31 - 1
@@ -299,6 +299,18 @@ class AddressListType(click.ParamType[tuple[str, ...]]):
             return value
         one = AddressType()
         return tuple(one.convert(part.strip(), param, ctx) for part in str(value).split(",") if part.strip())
+
+
+class AccountType(click.ParamType[str]):
+    """A user's name, as the API server knows it."""
+
+    name = "user"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read the text."""
+        if not re.fullmatch(r"[!-~]{1,253}", str(value)):
+            self.fail(f"{shown(str(value))} is no user's name, such as {ROUTER_ACCOUNT}", param, ctx)
+        return str(value)
 
 
 class ListenType(click.ParamType[tuple[str, int]]):

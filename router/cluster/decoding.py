@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from router.objects.core import REPORTED_ADDRESSES, RouterPod
+from router.objects.credential import Credential
 from router.objects.decoding import API_VERSIONS, Misfit, decode
 from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, TargetRef
 from router.objects.kinds import KubernetesObject
@@ -130,7 +131,12 @@ decode_status = reader(EventStatus)
 decode_head = reader(Head)
 _decode_endpoints = reader(_Endpoints)
 _decode_pod = reader(_Pod)
-_DECODERS: Mapping[type, Callable[[Json], Any]] = {kind: reader(kind) for _, kind in API_VERSIONS.values()}
+_DECODERS: Mapping[type, Callable[[Json], Any]] = {
+    # Secrets come by another way (named_kinds): a Credential is not what the API has.
+    kind: reader(kind)
+    for _, kind in API_VERSIONS.values()
+    if kind is not Credential
+}
 
 
 def decode_object(kind: type[_Kind], raw: bytes) -> _Kind | Misfit:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import structlog
 
@@ -24,35 +23,26 @@ from router.cluster.kinds import (
     services,
 )
 from router.cluster.namespaces import NamespaceReader, NamespaceSink, UnlessDenied
+from router.cluster.referred import by_name
 from router.cluster.reflector import Pace, Reflector, Sink, WatchObserver
 from router.cluster.routers import RouterPods, UnlessAbsent, UnlessForbidden
 from router.cluster.scoped import Announcing, Scoped
 from router.cluster.shard import Shard
 from router.cluster.sinks import RouteSink
 from router.cluster.sources import KindState, endpoints_kind, follows_namespaces, source_name
+from router.cluster.watch import Watch
 from router.kube.api import StoppableApi
 from router.objects.core import RouterPod
 from router.objects.route import Route
 from router.objects.store import Store
 from router.settings import ClaimSettings, KubeSettings, RouterPodSettings
-from router.supervisor import SUPERVISOR, OwnedThread, Pool, Supervisor
+from router.supervisor import SUPERVISOR, Pool, Supervisor
 
 log = structlog.get_logger()
 
 _JOIN_S = 0.9
 _FETCHING = 4
 """Threads that fetch: one publishes Routes, another may wait to do so, and two followers are asked at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    """One watch and its thread."""
-
-    resource: Resource
-    reflector: Reflector | NamespaceReader
-    handle: Handle
-    thread: OwnedThread
-    source: str
 
 
 class KubeInput:
@@ -97,12 +87,18 @@ class KubeInput:
         self._services_known = threading.Event()
         """Those that ask are in the shard: then it is known whose endpoints are wanted."""
         self._followed: list[tuple[Scoped, tuple[Followed, ...]]] = []
-        self._watches: list[_Watch] = []
+        self._watches: list[Watch] = []
 
         scopes = settings.namespaces or ("",)
+        self._referred = by_name(api, store, settings.external_certificate_account, observer, supervisor)
         followers = tuple(self._follow(kind, scopes) for kind in (services(decoder(asks)), endpoints_kind(settings)))
         self._shard = Shard(
-            store, is_ours, followers, self._executor, selects_namespaces=bool(settings.namespace_selector)
+            store,
+            is_ours,
+            followers,
+            self._executor,
+            referred=self._referred,
+            selects_namespaces=bool(settings.namespace_selector),
         )
         for namespace in scopes:
             self._follow_routes(namespace)
@@ -144,6 +140,7 @@ class KubeInput:
         ends_s = time.monotonic() + _JOIN_S
         for watch in self._watches:
             watch.thread.stop(max(0.0, ends_s - time.monotonic()))
+        self._referred.stop()
         # After those who give it work.
         self._executor.shutdown(wait=False)
 
@@ -204,7 +201,7 @@ class KubeInput:
         target: Callable[[], None],
     ) -> None:
         thread = self._supervisor.own(f"watch {source}", target, ask_to_end=lambda: self._ask_to_end(handle))
-        self._watches.append(_Watch(resource, reflector, handle, thread, source))
+        self._watches.append(Watch(resource, reflector, handle, thread, source))
 
     def _is_first(self, resource: Resource) -> bool:
         """Say whether it tells which Services are wanted, so that all else waits for it."""
@@ -251,7 +248,7 @@ class KubeInput:
             self._does_without_routes = True
             self._store.mark_synced(source)
 
-    def _needed(self) -> list[_Watch]:
+    def _needed(self) -> list[Watch]:
         """Give the watches; without those that may not be had, where the router does without."""
         claims = self._settings.claims
         optional = {PODS} if claims is None or claims.required else {PODS, PORT_CLAIMS}

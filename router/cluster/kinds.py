@@ -24,6 +24,12 @@ class Resource:
     absent: str
     """What to tell where the API server does not have it."""
 
+    @property
+    def group(self) -> str:
+        """Its API group; empty is that of the core."""
+        _, _, rest = self.root.partition("/apis/")
+        return rest.partition("/")[0]
+
     def path(self, namespace: str = "") -> str:
         """Give the path of the collection; no namespace is all of them."""
         scope = f"/namespaces/{namespace}" if namespace else ""

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from router.cluster.decoding import Head
 from router.cluster.handle import Handle
 from router.cluster.kinds import SERVICES
 from router.cluster.reflector import Pace, Reflector, WatchObserver
+from router.cluster.single import SingleSink
 from router.kube.api import StoppableApi
 from router.objects.meta import ObjectKey
 from router.objects.published import PublishedService, read_published
@@ -50,7 +50,7 @@ class PublishedInput:
         reflector = Reflector(
             api,
             SERVICES,
-            _Sink(see),
+            SingleSink(_decoding(see)),
             handle=self._handle,
             observer=observer,
             pace=pace or Pace(),
@@ -70,43 +70,15 @@ class PublishedInput:
         self._thread.stop(_JOIN_S)
 
 
-class _Sink:
-    """There is one object, or none; one that cannot be decoded stays as it was known."""
+def _decoding(see: See) -> Callable[[msgspec.Raw | None], None]:
+    """Give what makes the Service of its JSON; one that cannot be decoded stays as it was known."""
 
-    def __init__(self, see: See) -> None:
-        self._see = see
-        self._has_listed = False
-
-    def begin_list(self) -> None:
-        """Begin to list."""
-        self._has_listed = False
-
-    def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
-        """Take the one."""
-        for raw in items:
-            self._has_listed = True
-            self._take(raw)
-
-    def leave_out(self, key: ObjectKey) -> None:  # noqa: ARG002 - of one object
-        """Take note that it went while it was listed."""
-        self._has_listed = False
-
-    def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
-        """Take note where there is none."""
-        if not self._has_listed:
-            self._see(None)
-
-    def apply(self, head: Head, raw: msgspec.Raw | None) -> None:  # noqa: ARG002 - of one object
-        """Take it as it is now, or (None) that it was deleted."""
-        if raw is None:
-            self._see(None)
-        else:
-            self._take(raw)
-
-    def _take(self, raw: msgspec.Raw) -> None:
+    def take(raw: msgspec.Raw | None) -> None:
         try:
-            service = read_published(raw)
+            service = read_published(raw) if raw is not None else None
         except msgspec.DecodeError as error:
             log.warning("published service not decoded", problem=str(error))
         else:
-            self._see(service)
+            see(service)
+
+    return take

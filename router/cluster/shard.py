@@ -16,6 +16,7 @@ from typing import Protocol
 import structlog
 
 from router.admission.kinds import KINDS
+from router.cluster.referred import Referred
 from router.objects.core import Service
 from router.objects.kinds import AskingObject, Slot
 from router.objects.meta import ObjectKey
@@ -23,6 +24,9 @@ from router.objects.route import Route
 from router.objects.store import Store
 
 log = structlog.get_logger()
+
+_FIRST_READ_S = 12.0
+"""So long a first list waits for what its Routes refer to by name: by then it is known, or that the API server does not say."""
 
 
 class Follower(Protocol):
@@ -46,22 +50,26 @@ class Shard:
         is_ours: whether a Route is this router's; only what such Routes refer to is followed.
         followers: of Services and of their endpoints.
         executor: to ask several followers at a time.
+        referred: what else they refer to, by name.
         selects_namespaces: whether only Routes of the namespaces that ``select`` names go into the store.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that meet here
         self,
         store: Store,
         is_ours: Callable[[Route], bool],
         followers: tuple[Follower, ...],
         executor: Executor,
         *,
+        referred: Referred,
         selects_namespaces: bool,
     ) -> None:
         self._store = store
         self._is_ours = is_ours
         self._followers = followers
         self._executor = executor
+        self._referred = referred
+        referred.arrived = self._arrived
         self._lock = threading.Lock()
         """Held for an instant only, so that no watch waits for what is fetched."""
         self._publishing = threading.Lock()
@@ -133,6 +141,9 @@ class Shard:
             changes.update({(kind, key): obj for key, obj in objects.items()})
             self._will_publish(changes)
         self._flush()
+        if not self._store.is_synced:
+            # Nobody who was served before this router began is closed for what is only being read.
+            self._referred.wait(_FIRST_READ_S)
 
     def release(self, services: frozenset[ObjectKey]) -> None:
         """Have Services no longer that were wanted for what a list said that did not come to its end."""
@@ -195,6 +206,7 @@ class Shard:
                 known = {slot: obj for slot, obj in self._pending.items() if self._is_known(obj)}
                 for slot in known:
                     del self._pending[slot]
+                self._referred.forget(known)
             self._publish(known)
         finally:
             self._publishing.release()
@@ -206,9 +218,20 @@ class Shard:
 
     def _services_of(self, obj: AskingObject | None) -> frozenset[ObjectKey]:
         """Give what is to be followed for an object: nothing for Routes of others. Only Services that ask come here."""
-        if obj is None or (isinstance(obj, Route) and not self._is_ours(obj)):
+        if obj is None or not self._concerns_us(obj):
             return frozenset()
         return KINDS[type(obj)].services_of(obj)
+
+    def _concerns_us(self, obj: AskingObject) -> bool:
+        return not isinstance(obj, Route) or self._is_ours(obj)
+
+    def _arrived(self, key: ObjectKey) -> None:
+        """Publish those that waited for an object that is named."""
+        with self._lock:
+            for slot, obj in self._referred.take_due(key).items():
+                # What came meanwhile is newer.
+                self._pending.setdefault(slot, obj)
+        self._schedule()
 
     def _published(self, job: Future[None]) -> None:
         """Look at what became of a job: the watch that comes next ends by its failure, and that is seen."""
@@ -224,6 +247,7 @@ class Shard:
                 # Not earlier: jobs that wait here, one after the other, would leave the executor no thread to fetch with.
                 self._is_scheduled = False
                 changes, self._pending = self._pending, {}
+                self._referred.forget(changes)
             try:
                 self._publish(changes)
             except BaseException:
@@ -237,6 +261,7 @@ class Shard:
 
         Services that ask are brought by those who follow what is referred to.
         """
+        changes = self._referred.hold_back(changes, self._concerns_us)
         if not changes:
             return
         before = {service for slot in changes for service in self._references.get(slot, ())}
@@ -260,6 +285,7 @@ class Shard:
         )
         if len(routes) < len(changes):
             self._store.wake()
+        self._referred.published(changes, self._concerns_us)
         if unused:
             self._drop(unused)
 

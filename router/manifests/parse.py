@@ -17,6 +17,7 @@ from router.errors import ManifestError
 from router.manifests.files import find, read_bytes
 from router.manifests.json_documents import is_json, read_json
 from router.manifests.text import Document, Mark, Marks, read_yaml, utf_8
+from router.objects.credential import SECRET_KIND, Credential
 from router.objects.decoding import API_VERSIONS, FieldPath, Misfit, decode, kind_of, shown
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
@@ -25,6 +26,7 @@ from router.objects.portclaim import PortClaim
 
 """What an object is known by: its kind and key."""
 
+_KIND_NAMES: Mapping[type, str] = {Credential: SECRET_KIND}
 _LISTS = {"List": None, **{f"{kind}List": kind for kind in API_VERSIONS}}
 """Kinds that hold others in ``items``, and the kind of an item that does not tell."""
 _OF_TEMPLATES = ("v1", "template.openshift.io")
@@ -153,7 +155,7 @@ def merge(contents: Iterable[FileContent]) -> Loaded:
             holder = first.setdefault(manifest.slot, manifest)
             if holder is not manifest:
                 kind, key = manifest.slot
-                problem = f"{kind.__name__} {key} is in {holder.path}:{holder.line} already; that one counts"
+                problem = f"{_KIND_NAMES.get(kind, kind.__name__)} {key} is in {holder.path}:{holder.line} already; that one counts"
                 problems.append(ManifestError(manifest.path, problem, manifest.line))
     return Loaded(tuple(first.values()), tuple(problems))
 

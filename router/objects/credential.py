@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from router.objects.meta import ObjectKey, ObjectMeta, WholeObject
 
+SECRET_KIND = "Secret"  # noqa: S105 - of an object
 DEFAULTS = ObjectKey("", "tls defaults")
 """Of what Routes get that name no certificate or authorities; no Secret can have this name."""
+
+
+class Lack(StrEnum):
+    """Why an object that is named cannot be had."""
+
+    NOTHING = ""
+    """It can."""
+    ABSENT = "absent"
+    FORBIDDEN = "forbidden"
+    """This router may not read it."""
+    NOT_GRANTED = "not granted"
+    """The account that a review asks about may not get it."""
+    UNREADABLE = "unreadable"
+    """It is there, and is not of the form, or kind, that it has to be."""
+    UNKNOWN = "unknown"
+    """The API server has not answered yet."""
 
 
 class Credential(WholeObject, frozen=True, kw_only=True):
@@ -17,7 +36,15 @@ class Credential(WholeObject, frozen=True, kw_only=True):
     """Empty where ``certificate`` has it too."""
     authorities: str = ""
     """Whoever the certificates of pods are verified by."""
+    lack: Lack = Lack.NOTHING
+    problem: str = ""
+    """Of what is lacking, what there is to say beside the lack itself; nothing of what is in it."""
 
     def __repr__(self) -> str:
         # Not what is in it: that is somebody's private key.
-        return f"Credential({self.metadata.namespace}/{self.metadata.name})"
+        return f"Credential({self.metadata.namespace}/{self.metadata.name}, {self.lack})"
+
+    @classmethod
+    def lacking(cls, key: ObjectKey, lack: Lack, problem: str = "") -> Credential:
+        """Give what stands for an object that cannot be had."""
+        return cls(metadata=ObjectMeta(name=key.name, namespace=key.namespace), lack=lack, problem=problem)

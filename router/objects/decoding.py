@@ -16,12 +16,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from router.objects.core import Service
+from router.objects.credential import SECRET_KIND, Credential
 from router.objects.discovery import EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.namespace import Namespace
 from router.objects.portclaim import PortClaim
 from router.objects.porter import CLAIM_KIND, GROUP, VERSION, TransportServerClaim
 from router.objects.route import Route
+from router.objects.secret import Secret, credential_of
 from router.shapes import converter
 
 API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
@@ -31,10 +33,15 @@ API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
     "PortClaim": ("tcp-router.openshift.io/v1alpha1", PortClaim),
     "Namespace": ("v1", Namespace),
     CLAIM_KIND: (f"{GROUP}/{VERSION}", TransportServerClaim),
+    SECRET_KIND: ("v1", Credential),
 }
 """The kinds that the router reads, in the only versions that current clusters serve."""
 
-_CONVERTERS: Mapping[type, Callable[[object], Any]] = {kind: converter(kind) for _, kind in API_VERSIONS.values()}
+_read_secret = converter(Secret)
+_CONVERTERS: Mapping[type, Callable[[object], Any]] = {
+    **{kind: converter(kind) for _, kind in API_VERSIONS.values()},
+    Credential: lambda value: credential_of(_read_secret(value)),
+}
 
 NAMESAKES = frozenset({"serving.knative.dev"})
 """API groups that have a Route or Service of their own, which is none of ours."""
@@ -121,7 +128,9 @@ def decode(kind: type[_Kind], value: Mapping[str, object]) -> _Kind | Misfit:
     try:
         return _finished(_converted(kind, value))
     except msgspec.ValidationError as error:
-        return _explained(value, str(error))
+        explained = _explained(value, str(error))
+        # Of what stands in a Secret nothing is told.
+        return Misfit("has not the form of a Secret's", explained.path) if kind is Credential else explained
 
 
 def utc_seconds(text: str) -> str | None:

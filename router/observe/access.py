@@ -8,7 +8,6 @@ pkg/cmd/infra/router/template.go.) Without an answer nobody is let through.
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 import time
 from collections import OrderedDict
@@ -16,18 +15,14 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-import msgspec
 import structlog
 
 from router.errors import ApiError
 from router.kube.api import Api
+from router.kube.reviews import TOKEN_REVIEWS, is_allowed, reviewed
 from router.observe.http import Guard, Page, Request
-from router.shapes import read_any
 
 log = structlog.get_logger()
-
-TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"  # noqa: S105 - a path
-ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
 _REMEMBERED_S = 10.0
 """As long as OpenShift's router remembers either answer."""
@@ -98,7 +93,7 @@ class MetricsAccess:
             self._turns.release()
 
     def _user(self, token: str) -> Mapping[str, Any] | None:
-        review = self._ask(TOKEN_REVIEWS, "authentication.k8s.io/v1", "TokenReview", {"token": token})
+        review = reviewed(self._api, TOKEN_REVIEWS, "authentication.k8s.io/v1", "TokenReview", {"token": token})
         if review.get("authenticated") is not True:
             return None
         user = review.get("user")
@@ -115,21 +110,7 @@ class MetricsAccess:
             "verb": "get",
         }
         who = {"user": user["username"], **{key: user[key] for key in ("uid", "groups", "extra") if user.get(key)}}
-        spec = {"resourceAttributes": about, **who}
-        review = self._ask(ACCESS_REVIEWS, "authorization.k8s.io/v1", "SubjectAccessReview", spec)
-        return review.get("allowed") is True and review.get("denied") is not True
-
-    def _ask(self, path: str, api_version: str, kind: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Post a review, and give its status."""
-        body = json.dumps({"apiVersion": api_version, "kind": kind, "metadata": {}, "spec": spec}).encode()
-        answer = self._api.post(path, body)
-        try:
-            status = read_any(answer)["status"]
-        except (msgspec.DecodeError, TypeError, KeyError):
-            status = None
-        if not isinstance(status, dict):
-            raise _Unclear(f"a {kind} was answered without a status")
-        return status
+        return is_allowed(self._api, who, about)
 
 
 class _Unclear(Exception):

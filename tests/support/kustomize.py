@@ -34,7 +34,7 @@ TREES = (
 
 COMPONENTS = (
     "components/metrics-access", "components/monitoring", "components/monitoring-shard", "components/on-premises",
-    "components/addresses", "components/network-policies", "components/publish-service",
+    "components/addresses", "components/network-policies", "components/publish-service", "components/external-certificates",
 )  # fmt: skip
 """Those that overlays take."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 ANNOTATIONS = "haproxy.router.openshift.io/"
@@ -100,3 +101,43 @@ def port_claim(
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"ledger": ledger, "port": port, "host": host, "origin": origin, **held, **spec},
     }
+
+
+ROUTER_ACCOUNT = "system:serviceaccount:openshift-ingress:router"
+
+
+def tls_secret(
+    name: str, certificate: str, key: str, *, namespace: str = "team", kind: str = "kubernetes.io/tls"
+) -> dict[str, Any]:
+    """Make a Secret of TLS, as an API server has it."""
+    data = {"tls.crt": certificate, "tls.key": key}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "data": {field: base64.b64encode(text.encode("latin-1")).decode() for field, text in data.items()},
+    }
+
+
+def may_read_secret(
+    name: str, *accounts: str, namespace: str = "team", verbs: tuple[str, ...] = ("get", "list", "watch")
+) -> list[dict[str, Any]]:
+    """Make the Role and RoleBinding by which service accounts (``namespace:name``) may read one Secret."""
+    group = "rbac.authorization.k8s.io"
+    metadata = {"name": f"read-{name}", "namespace": namespace}
+    rule = {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [name], "verbs": list(verbs)}
+    subjects = [
+        {"kind": "ServiceAccount", "namespace": where, "name": who}
+        for where, who in (account.split(":") for account in accounts or ("openshift-ingress:router",))
+    ]
+    return [
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": [rule]},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": metadata["name"]},
+            "subjects": subjects,
+        },
+    ]

@@ -18,7 +18,7 @@ _NOT_AT_START = frozenset(
 )
 _IMPORTED = re.compile(r"^import time: .*\| +(\S+)$", re.MULTILINE)
 _ON_FIRST_USE = re.compile(
-    r"router\.(manifests|demo|kube\.(by_client|portforward)|admission\.network_policy|cluster\.(names|policy_watch)"
+    r"router\.(manifests|demo|kube\.(by_client|portforward)|admission\.network_policy|cluster\.(names|policy_watch|named)"
     r"|cli\.(check|render|ports|claims|haproxy|inputs))\b"
 )
 

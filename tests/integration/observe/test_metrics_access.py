@@ -19,7 +19,8 @@ from router.cli.run import run
 from router.cli.run_settings import RunSettings
 from router.errors import SettingsError
 from router.kube.connection import Connection, Deadlines
-from router.observe.access import ACCESS_REVIEWS, TOKEN_REVIEWS, MetricsAccess, needs_tls
+from router.kube.reviews import ACCESS_REVIEWS, TOKEN_REVIEWS
+from router.observe.access import MetricsAccess, needs_tls
 from router.observe.certificate import CertificateFiles
 from router.observe.http import HttpServer, Page, Request
 from router.settings import KubeSettings

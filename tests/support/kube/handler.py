@@ -62,7 +62,9 @@ class Handler(Connection):
             return
         verb = self._verb(target, query)
         plural = "/".join(filter(None, (target.resource.plural, target.subresource)))
-        if faults.forbids(verb, plural) or not access.may(token, verb, target):
+        # Lists and watches of one name need the right to that one (apiserver, pkg/endpoints/request/requestinfo.go).
+        name = target.name or query.get("fieldSelector", "").removeprefix("metadata.name=")
+        if faults.forbids(verb, plural) or not access.may(token, verb, target._replace(name=name)):
             raise forbidden(target, verb, access.user(token))
         answer = self._answer_review if target.resource in REVIEWS else self._answer
         answer(verb, target, query, body)

@@ -79,6 +79,8 @@ TRANSPORT_SERVER_CLAIMS = Resource(
 NETWORK_POLICIES = Resource(
     "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", create_on_update=True, counts_generations=True
 )
+SECRETS = Resource("", "v1", "Secret", "secrets", create_on_update=True)
+CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps", create_on_update=True)
 LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", unconditional_update=False, create_on_update=True)
 SERVICE_ACCOUNTS = Resource("", "v1", "ServiceAccount", "serviceaccounts", subresources=("token",))
 ROLES, ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS = (
@@ -103,6 +105,8 @@ RESOURCES = (
     EVENTS,
     NETWORK_POLICIES,
     TRANSPORT_SERVER_CLAIMS,
+    SECRETS,
+    CONFIG_MAPS,
     LEASES,
     SERVICE_ACCOUNTS,
     ROLES,

@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import structlog
 
+from router.cluster.named import NamedObjects
+from router.cluster.referred import Referred
 from router.cluster.shard import Shard
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.route import Route, RouteSpec, RouteTarget
@@ -46,6 +48,10 @@ class _Follower:
         """Do nothing: it holds nothing."""
 
 
+def _nobody(_known: Callable[[ObjectKey], None]) -> NamedObjects:
+    raise AssertionError("no Route refers to anything by name")
+
+
 def _route(name: str) -> Route:
     return Route(metadata=ObjectMeta(name=name, namespace="team"), spec=RouteSpec(to=RouteTarget(name=name)))
 
@@ -63,7 +69,10 @@ def make(executor: ThreadPoolExecutor) -> Callable[[_Follower], tuple[Shard, Sto
 
     def made(follower: _Follower) -> tuple[Shard, Store]:
         store = Store()
-        return Shard(store, lambda _: True, (follower,), executor, selects_namespaces=False), store
+        shard = Shard(
+            store, lambda _: True, (follower,), executor, referred=Referred(_nobody), selects_namespaces=False
+        )
+        return shard, store
 
     return made
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from router.admission.reserved_ports import HOST_NETWORK_PORTS
+from router.kube import reviews
 from router.kube.configuration import SERVICE_ACCOUNT
-from router.observe import access
 from tests.support.kustomize import (
     ON_HOST,
     ROUTER_TREES,
@@ -91,7 +91,7 @@ def test_reviews_are_granted() -> None:
         for resource in rule["resources"]
         for verb in rule["verbs"]
     }
-    assert granted == {(access.TOKEN_REVIEWS, "create"), (access.ACCESS_REVIEWS, "create")}
+    assert granted == {(reviews.TOKEN_REVIEWS, "create"), (reviews.ACCESS_REVIEWS, "create")}
 
 
 @pytest.mark.parametrize("tree", ROUTER_TREES)
