@@ -129,8 +129,10 @@ def decode(kind: type[_Kind], value: Mapping[str, object]) -> _Kind | Misfit:
         return _finished(_converted(kind, value))
     except msgspec.ValidationError as error:
         explained = _explained(value, str(error))
-        # Of what stands in a Secret nothing is told.
-        return Misfit("has not the form of a Secret's", explained.path) if kind is Credential else explained
+        if kind is Credential and _MISSING.match(str(error)) is None:
+            # Of what stands in a Secret nothing is told.
+            return Misfit("has not the form of a Secret's", explained.path)
+        return explained
 
 
 def utc_seconds(text: str) -> str | None:

@@ -80,8 +80,8 @@ REFUSED: dict[str, tuple[Route, Reason, str]] = {
     ),
     "Secret": (
         _edge(tls=RouteTLS("edge", external_certificate=SecretReference("db-tls"))),
-        Reason.UNSUPPORTED_TERMINATION,
-        "spec.tls.externalCertificate is not read",
+        Reason.EXTERNAL_CERTIFICATE_VALIDATION_FAILED,
+        "spec.tls.externalCertificate: there is no Secret 'db-tls' in the Route's namespace",
     ),
     "Allow": (
         _edge(tls=_tls(insecure_edge_termination_policy="Allow")),

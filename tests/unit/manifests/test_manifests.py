@@ -64,8 +64,8 @@ def test_documents_lists_and_other_kinds() -> None:
     app = [route("web"), service("web"), *endpoint_slice("web", ("10.0.0.1", 5432))]
     typed = {"apiVersion": "v1", "kind": "ServiceList", "items": [{"metadata": {"name": "a"}}, service("b")]}
     nested = {"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "List", "items": app}, typed]}
-    others = {"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Secret"}, None][:1]}
-    text = "\n---\n".join(json.dumps(value) for value in (nested, others, {"kind": "ConfigMap"}, {"kind": "List"}))
+    others = {"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Pod"}, None][:1]}
+    text = "\n---\n".join(json.dumps(value) for value in (nested, others, {"kind": "Job"}, {"kind": "List"}))
     content = parse("x.yaml", text.encode())
     assert content.problems == ()
     assert [(kind, key.name) for kind, key in (manifest.slot for manifest in content.manifests)] == [
