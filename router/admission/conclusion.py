@@ -15,7 +15,7 @@ from router.admission.places import SNI, Place
 from router.admission.policy import PolicyTouched
 from router.admission.request import Request, displayed_host
 from router.admission.verdicts import Rejection, Verdict
-from router.model import Asker, Frontend, RouteSection, backend_name
+from router.model import Asker, Frontend, RouteSection, Spot, backend_name
 from router.model.tls import PortTls
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - shown with its Z
@@ -71,8 +71,8 @@ def at_addresses(entries: Mapping[Asker, Entry], policies: PolicyTouched) -> set
     }
 
 
-def concluded(entry: Entry, outcome: ClaimOutcome, *, has_sni: bool) -> tuple[Verdict, RouteSection | None]:
-    """Give an asker's verdict, and its section where it is served."""
+def concluded(entry: Entry, outcome: ClaimOutcome, sni_port: int) -> tuple[Verdict, RouteSection | None]:
+    """Give an asker's verdict, and its section where it is served; ``sni_port`` 0 is none."""
     destination = entry.destination
     request = entry.given
     if isinstance(request, Verdict):
@@ -88,7 +88,7 @@ def concluded(entry: Entry, outcome: ClaimOutcome, *, has_sni: bool) -> tuple[Ve
     if outcome.host_loss:
         warnings = (*warnings, f"{outcome.host_loss}; this {request.asker.kind} is reached on port {request.port} only")
         host = host if request.shares_port else None
-    places = _places(request, has_sni=has_sni and not outcome.host_loss)
+    places = _places(request, has_sni=bool(sni_port) and not outcome.host_loss)
     verdict = Verdict(
         asker=request.asker,
         port=request.port,
@@ -99,7 +99,7 @@ def concluded(entry: Entry, outcome: ClaimOutcome, *, has_sni: bool) -> tuple[Ve
         auto=request.auto,
         certificate=_shown(request.port_tls),
     )
-    return verdict, _section(request, destination)
+    return verdict, _section(request, destination, _stages(request, places, sni_port))
 
 
 def _shown(tls: PortTls | None) -> str:
@@ -132,7 +132,14 @@ def _rejected(request: Request, host: str | None, rejection: Rejection, kept: tu
     )
 
 
-def _section(request: Request, destination: Destination) -> RouteSection:
+def _stages(request: Request, places: tuple[Place, ...], sni_port: int) -> tuple[Spot, ...] | None:
+    """Give the shared ports at which TLS ends."""
+    if request.port_tls is None or (request.port is not None and not request.shares_port):
+        return None
+    return tuple(sorted(Spot(place.port if place.port != SNI else sni_port, place.address) for place in places))
+
+
+def _section(request: Request, destination: Destination, stages: tuple[Spot, ...] | None) -> RouteSection:
     options = request.options
     dedicated = None if request.shares_port else request.port
     return RouteSection(
@@ -147,4 +154,5 @@ def _section(request: Request, destination: Destination) -> RouteSection:
         frontend=Frontend(dedicated, options.port, request.address, tls=request.port_tls)
         if dedicated is not None
         else None,
+        stages=stages,
     )

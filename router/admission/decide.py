@@ -322,7 +322,7 @@ class Admission:
             verdict, section = None, None
         else:
             outcome = self._claim_outcome(asker, entry)
-            verdict, section = concluded(entry, outcome, has_sni=bool(self._settings.sni_port))
+            verdict, section = concluded(entry, outcome, self._settings.sni_port)
             verdict = self._notes.noted(verdict, entry.given)
         if verdict is None or verdict != self._verdicts.get(asker):
             self._verdicts.put(asker, verdict)

@@ -17,6 +17,8 @@ from router.settings import MAX_PORT, PortRanges, RouteDefaults
 _NO_ADDRESSES: Mapping[str, PortRanges] = MappingProxyType({})
 _OF_AN_ADDRESS = 100_000
 """More than there are ports and places of the SNI pool."""
+_BEFORE_TLS_ENDS = 1 << 30
+"""More than all addresses together have."""
 EVERYBODY = ("0.0.0.0/0", "::/0")
 """The allowlist of a section of the pool, so that a Route's own can take its place."""
 
@@ -45,6 +47,8 @@ class PortPool:
         all_spots = sorted(Spot(port, address) for address, ranges in every.items() for port in ranges)
         self._by_spot = {spot: _section(spot, defaults) for spot in all_spots}
         self._sni = tuple(_section(None, defaults, f"sni:{number}") for number in range(1, sni_backends + 1))
+        self._staged = tuple(replace(section, stages=()) for section in self._sni)
+        """The same where shared ports end TLS."""
 
     def sections(self, model: Model, unavailable: Collection[Spot] = ()) -> tuple[RouteSection, ...]:
         """Give the sections to declare beside a model, sorted by port: those of ports that it does not use itself.
@@ -53,11 +57,12 @@ class PortPool:
             model: what shall be served.
             unavailable: ports that cannot be had.
         """
+        of_hosts = self._staged if any(shared.ends_tls for shared in model.shared) else self._sni
         if not self._by_spot or Step.POOL in model.saved:
-            return self._sni
+            return of_hosts
         used = spots(model)
         not_ours = used | set(unavailable) | self._overlapped(used)
-        return (*(section for spot, section in self._by_spot.items() if spot not in not_ours), *self._sni)
+        return (*(section for spot, section in self._by_spot.items() if spot not in not_ours), *of_hosts)
 
     def _overlapped(self, used: frozenset[Spot]) -> set[Spot]:
         """Give the spots of the pool whose port is open on an address that theirs overlaps with."""
@@ -77,6 +82,11 @@ def allowlist_id(section: RouteSection, addresses: Sequence[str] = ()) -> int:
         return MAX_PORT + int(section.backend.name.rpartition(":")[2])
     port, address = section.frontend.spot
     return port + (_OF_AN_ADDRESS * (addresses.index(address) + 1) if address else 0)
+
+
+def allowlist_id_before(section: RouteSection) -> int:
+    """Give the same of the list of those whose TLS ends before they are led to a place; no two lists of HAProxy have one number."""
+    return _BEFORE_TLS_ENDS + allowlist_id(section)
 
 
 def _section(spot: Spot | None, defaults: RouteDefaults, place: str = "") -> RouteSection:

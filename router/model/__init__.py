@@ -191,6 +191,8 @@ class RouteSection:
     """``NOBODY`` for a section of the pool."""
     backend: Backend
     frontend: Frontend | None
+    stages: tuple[Spot, ...] | None = None
+    """Shared ports at which its clients' TLS ends before they are led to it, sorted. Empty is of a place of the pool that can come to have some."""
 
     @property
     def namespace(self) -> str:
@@ -284,16 +286,6 @@ class Model:
 def frontend_name(port: int, address: str = "") -> str:
     """Give the name of the frontend that listens on ``port``, dedicated or shared; the log of connections reads the port off it."""
     return f"fe_tcp:{port}:{address}" if address else f"fe_tcp:{port}"
-
-
-def stages(model: Model) -> int:
-    """Give how many connections one of a client may be to HAProxy: two where TLS ends behind a shared port."""
-    return 2 if any(shared.ends_tls for shared in model.shared) else 1
-
-
-def stage_name(spot: Spot) -> str:
-    """Give what the frontend that ends TLS for hosts of a shared port, and the backend that leads there, are named after ``fe_`` and ``be_``."""
-    return frontend_name(*spot).replace("fe_tcp", "tls", 1)
 
 
 class Bind(NamedTuple):

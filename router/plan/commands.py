@@ -55,7 +55,8 @@ def add_server(backend: str, name: str, line: ServerLine) -> Iterator[Command]:
     number = f" id {line.id}" if line.id else ""
     options = "".join(f" {word}" for word in line.options)
     yield Command(
-        f"add server {server} {line.address} weight {line.weight}{maxconn}{number}{options}", Answer.SERVER_ADDED
+        f"add server {server} {_escaped(line.address)} weight {line.weight}{maxconn}{number}{options}",
+        Answer.SERVER_ADDED,
     )
     if line.is_checked:
         yield Command(f"enable health {server}")

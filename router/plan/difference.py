@@ -42,5 +42,10 @@ def is_same_port(before: RouteSection, after: RouteSection) -> bool:
     return one == replace(other, tls=replace(other.tls, certificate=one.tls.certificate))
 
 
+def is_same_place(before: RouteSection, after: RouteSection) -> bool:
+    """Say whether no other place of the pool will do better than the one in which it is."""
+    return is_same_port(before, after) and (before.stages is None) is (after.stages is None)
+
+
 def _ips(frontend: Frontend | None) -> tuple[str, ...]:
     return frontend.ips if frontend is not None else ()

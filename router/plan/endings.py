@@ -18,6 +18,12 @@ class EndingFiles:
     """The list of certificates."""
     hosts: str
     """The ACL of the hosts."""
+    folder: str
+    """Where the certificates are that the list names (``crt-base``)."""
+
+    def certificate(self, line: str) -> str:
+        """Give the path of what a line of the list names."""
+        return f"{self.folder}/{line.partition(' ')[0]}"
 
 
 def change_endings(
@@ -27,7 +33,7 @@ def change_endings(
 
     Args:
         files: of the port.
-        line: gives that of a host in the list of certificates; it begins with the path of the certificate.
+        line: gives that of a host in the list of certificates; it begins with the file of the certificate.
         former: hosts as they were, those that are gone and those that are otherwise now.
         wanted: hosts as they shall be, those that are new and those that were otherwise.
 
@@ -41,7 +47,7 @@ def change_endings(
     for name, host in after.items():
         there = before.get(name)
         if host.tls is not None and (there is None or line(there) != line(host)):
-            opening += commands.add_certificate(_path(line(host)), host.tls.certificate.pem)
+            opening += commands.add_certificate(files.certificate(line(host)), host.tls.certificate.pem)
             opening.append(commands.list_certificate(files.certificates, line(host)))
         if there is None:
             opening.append(commands.add_to_list(files.hosts, name))
@@ -50,13 +56,9 @@ def change_endings(
         if now is None:
             retiring.append(commands.delete_from_list(files.hosts, name))
         if now is None or line(now) != line(host):
-            retiring.append(commands.unlist_certificate(files.certificates, _path(line(host))))
-            retiring.append(commands.delete_certificate(_path(line(host))))
+            retiring.append(commands.unlist_certificate(files.certificates, files.certificate(line(host))))
+            retiring.append(commands.delete_certificate(files.certificate(line(host))))
     return opening, retiring
-
-
-def _path(line: str) -> str:
-    return line.partition(" ")[0]
 
 
 def without_stage(before: Iterable[SniHost], after: Iterable[SniHost]) -> tuple[SniHost, ...]:

@@ -6,8 +6,9 @@ that is added while HAProxy runs just as it does for one that a reload brings.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from router.model.tls import Certificate
@@ -50,11 +51,11 @@ class ServerLine:
 
 @dataclass(frozen=True, slots=True)
 class Allowlist:
-    """The ACL of a Route's allowlist, or of a section of the pool."""
+    """The ACL of a Route's allowlist, or of a section of the pool; that may have two, of which one is for clients whose TLS ends here."""
 
-    name: str
+    names: tuple[str, ...]
     """What HAProxy knows it by: the path of its file, or ``#`` and its number."""
-    written: str
+    written: tuple[str, ...]
     """What a configuration has of it: the path, in quotes if need be; or the number and all that may connect."""
     networks: tuple[str, ...]
 
@@ -93,6 +94,8 @@ class SectionText:
     """None where the text has none, whatever the Route asks for."""
     certificate: CertificateFile | None = None
     """None where its port does not end TLS."""
+    stages: Mapping[str, ServerLine] = field(default_factory=lambda: MappingProxyType({}))
+    """By name, the servers of the backend in which clients are before their TLS has ended behind a shared port."""
 
     @property
     def goes_by_ids(self) -> bool:
@@ -100,11 +103,12 @@ class SectionText:
         return not {"balance leastconn", "balance roundrobin"} & set(self.fixed.splitlines())
 
 
-def read_section(
+def read_section(  # noqa: PLR0913 - what it must be named, and what may be in it
     text: str,
     *,
     frontend: str | None,
     backend: str,
+    before: str | None = None,
     defaults: Mapping[str, tuple[str, ...]] = _NO_DEFAULTS,
     hot: HotFiles = _NONE_HOT,
 ) -> SectionText | None:
@@ -114,6 +118,7 @@ def read_section(
         text: the section.
         frontend: the name that its frontend must have; None if there must be none.
         backend: the name that its backend must have.
+        before: that of the backend in which clients are whose TLS ends behind a shared port; None if there must be none.
         defaults: the words of ``default-server`` lines that hold for backends, as ``default_server_words`` gives them.
         hot: of the Route, as far as it has any.
 
@@ -122,22 +127,28 @@ def read_section(
         be trusted to change it.
     """
     lines = list(_lines(text))
+    said = (line for line in text.splitlines() if line.split()[:1] and not line.split()[0].startswith("#"))
     # What a proxy takes its defaults from is fixed text as any other.
     heads = [words[:2] for words in lines if words[0] in _SECTIONS]
     expected = [["frontend", frontend]] if frontend is not None else []
+    expected += [["backend", before]] if before is not None else []
     if sorted(heads) != sorted([*expected, ["backend", backend]]):
         return None
     section = ""
     options: tuple[str, ...] = ()
     fixed: list[str] = []
-    servers: dict[str, ServerLine] = {}
-    for words in lines:
+    found: dict[str, dict[str, ServerLine]] = {backend: {}, before or "": {}}
+    servers = found[backend]
+    for line, words in zip(said, lines, strict=True):
         if words[0] in _SECTIONS:
             section = words[0]
             if section == "backend":
-                options = defaults.get(_taken_from(words), ())
+                options, servers = defaults.get(_taken_from(words), ()), found[words[1]]
         if section == "backend" and words[0] in {"server", "default-server"}:
-            if any(_NEEDS_READING & set(word) for word in words):
+            if servers is not found[backend] and not (_NEEDS_READING - {"'"}) & set(line):
+                # A socket's path is what it is, and may have blanks.
+                words = shlex.split(line)  # noqa: PLW2901 - the same, read
+            elif any(_NEEDS_READING & set(word) for word in words):
                 return None
             if words[0] == "default-server":
                 options = (*options, *words[1:])
@@ -148,20 +159,23 @@ def read_section(
             servers[words[1]] = server
             continue
         fixed.append(" ".join(words))
-    return _taken_apart("\n".join(fixed), servers, hot)
+    return _taken_apart("\n".join(fixed), found[backend], found[before or ""], hot)
 
 
-def _taken_apart(fixed: str, servers: Mapping[str, ServerLine], hot: HotFiles) -> SectionText:
+def _taken_apart(
+    fixed: str, servers: Mapping[str, ServerLine], stages: Mapping[str, ServerLine], hot: HotFiles
+) -> SectionText:
     """Take what can be changed while HAProxy runs out of a section's text."""
     allowlist, certificate = hot.allowlist, hot.certificate
-    written = _single_spaced(allowlist.written) if allowlist is not None else ""
-    if not written or written not in fixed:
-        allowlist = None
+    written = [_single_spaced(each) for each in allowlist.written] if allowlist is not None else []
+    if all(each in fixed for each in written):
+        for each in written:
+            fixed = fixed.replace(each, "<allowlist>")
     else:
-        fixed = fixed.replace(written, "<allowlist>")
+        allowlist = None
     if certificate is not None:
         fixed = fixed.replace(_single_spaced(certificate.written), "<certificate>")
-    return SectionText(fixed, servers, allowlist, certificate)
+    return SectionText(fixed, servers, allowlist, certificate, stages)
 
 
 def ends_tls(text: str, certificate: CertificateFile) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from router.model import RouteSection, frontend_name
+from router.model.stages import backend_before
 from router.plan import commands
 from router.plan.commands import Command
 from router.plan.running import ServerName
@@ -57,7 +58,8 @@ class Step:
             return True
         if place_text.allowlist is None:
             return False
-        self.opening += commands.change_networks(place_text.allowlist.name, current, networks)
+        for name in place_text.allowlist.names:
+            self.opening += commands.change_networks(name, current, networks)
         self.networks = networks
         return True
 
@@ -69,9 +71,9 @@ class Step:
         return True
 
     def change_servers(
-        self, before: Mapping[str, ServerLine], after: Mapping[str, ServerLine], ending: Collection[str] = ()
+        self, before: SectionText | None, after: SectionText | None, ending: Collection[str] = ()
     ) -> bool:
-        """Have these servers instead of those: new ones come before former ones go.
+        """Have the servers of this section instead of those of that one: new ones come before former ones go.
 
         HAProxy takes no server under an id that another one of the backend has, also where that one only waits for its last
         connections to end; and a server keeps its id. What a fresh HAProxy would number otherwise is left to a reload. Only a new
@@ -79,27 +81,36 @@ class Step:
         pod's name, as it does on the host's network, is no reason for a reload.
 
         Args:
-            before: those that there are.
-            after: those that there shall be.
+            before: with those that there are; None is none.
+            after: with those that there shall be.
             ending: of those that go, the ones whose connections go with them.
         """
+        former, wanted = before or _NO_SERVERS, after or _NO_SERVERS
+        # Who is led here when TLS has ended comes by the stages, which are there once all else is.
+        return self._change(self.backend, former.servers, wanted.servers, ending) and self._change(
+            backend_before(self.backend), former.stages, wanted.stages, ()
+        )
+
+    def _change(
+        self, backend: str, before: Mapping[str, ServerLine], after: Mapping[str, ServerLine], ending: Collection[str]
+    ) -> bool:
         holders = self._holders_of_ids(before) if after.keys() - before.keys() else {}
         for name, line in after.items():
             former = before.get(name)
             if former is None:
                 free = self._with_free_id(name, line, holders)
-                if free is None or not self._add_server(name, free):
+                if free is None or not self._add_server(backend, name, free):
                     return False
             elif former.options != line.options or former.id != line.id:
                 return False
             else:
-                self.opening += commands.change_server(self.backend, name, former, line)
+                self.opening += commands.change_server(backend, name, former, line)
         for name, line in before.items():
             if name not in after:
-                self.retiring.append(commands.retire_server(self.backend, name, line))
-                self.leaving[self.backend, name] = line
+                self.retiring.append(commands.retire_server(backend, name, line))
+                self.leaving[backend, name] = line
                 if name in ending:
-                    self.retiring.append(commands.end_sessions(self.backend, name))
+                    self.retiring.append(commands.end_sessions(backend, name))
         return True
 
     def _holders_of_ids(self, before: Mapping[str, ServerLine]) -> Mapping[int, str]:
@@ -113,17 +124,20 @@ class Step:
             return line
         return None if self.goes_by_ids else replace(line, id=another_id((line.address, 0, name), holders.keys()))
 
-    def _add_server(self, name: str, line: ServerLine) -> bool:
-        former = self.leaving_before.get((self.backend, name))
+    def _add_server(self, backend: str, name: str, line: ServerLine) -> bool:
+        former = self.leaving_before.get((backend, name))
         if former is None:
-            self.opening += commands.add_server(self.backend, name, line)
+            self.opening += commands.add_server(backend, name, line)
             return True
         if former.options != line.options or former.id != line.id:
             return False
-        self.opening += commands.change_server(self.backend, name, former, line)
-        self.opening.append(commands.revive_server(self.backend, name))
-        self.back.append((self.backend, name))
+        self.opening += commands.change_server(backend, name, former, line)
+        self.opening.append(commands.revive_server(backend, name))
+        self.back.append((backend, name))
         return True
+
+
+_NO_SERVERS = SectionText("", {})
 
 
 def networks_of(text: SectionText) -> tuple[str, ...]:

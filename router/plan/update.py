@@ -15,7 +15,7 @@ from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot
 from router.ordered import differences
 from router.plan import commands
 from router.plan.commands import Command
-from router.plan.difference import difference, ending, is_same_port
+from router.plan.difference import difference, ending, is_same_place, is_same_port
 from router.plan.endings import change_endings, without_stage
 from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
 from router.plan.running import Running
@@ -111,7 +111,7 @@ class Update:
         step.close_port()
         if name in self._running.moved:
             step.retiring.append(commands.delete_entry(self._running.owners_file, place.backend.name))
-        step.change_servers(text.servers, {}, ending(section, after) if after is not None else ())
+        step.change_servers(text, None, ending(section, after) if after is not None else ())
         return step
 
     def _forget(self, name: str) -> str:
@@ -165,7 +165,7 @@ class Update:
         # Whatever it showed when it was closed.
         if not step.set_certificate(place_text, text):
             return None
-        if not step.change_servers({}, text.servers):
+        if not step.change_servers(None, text):
             return None
         step.open_port()
         self._new_sections = True
@@ -175,7 +175,7 @@ class Update:
         if self._change_in_place(name, before, after):
             return
         # It keeps its place until it is served by another one.
-        closed = self._closed_step(name, before, after) if not is_same_port(before, after) else None
+        closed = self._closed_step(name, before, after) if not is_same_place(before, after) else None
         former_moved, former_closed = self._moved.get(name), set(self._closed)
         if closed is not None:
             self._forget(name)
@@ -211,7 +211,7 @@ class Update:
             if not step.set_certificate(place_text, text):
                 return False
             self._new_sections = True
-        if not step.change_servers(text_before.servers, text.servers, ending(before, after)):
+        if not step.change_servers(text_before, text, ending(before, after)):
             return False
         self._take(step)
         return True

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
-from router.errors import TemplateError
-from router.model import Model, SniHost, Spot, stage_name
+from router.model import Model, RouteSection, SniHost, Spot, frontend_name
+from router.model.stages import backend_before, stage_name
 from router.plan.endings import EndingFiles
 from router.plan.section_text import CertificateFile, begins_tls, ends_tls
 from router.render import files
 from router.render.quoting import quoted
-from router.render.result import SectionFailure
-from router.render.templates import SHARED
 from router.settings import RenderSettings
 
-_BLANK = re.compile(r"\s")
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What leads to the frontend that ends TLS for hosts of a shared port."""
+
+    frontend: str
+    """The port's own."""
+    socket: Path
 
 
 class Endings:
@@ -40,20 +47,22 @@ class Endings:
             "stage_socket": self._settings.stage_socket(spot),
         }
 
-    def possible(self, hosts: Iterable[SniHost]) -> tuple[tuple[SniHost, ...], tuple[SectionFailure, ...]]:
-        """Give the hosts that can be served, and why others cannot: no quotes help a path in a list of certificates."""
-        every = tuple(hosts)
-        if not _BLANK.search(str(self._maps_dir)):
-            return every, ()
-        problem = f"a host's TLS cannot end at a shared port while the state directory has a blank in its name: {self._maps_dir}"
-        failures = [
-            SectionFailure(host.asker, TemplateError(SHARED, None, problem)) for host in every if host.tls is not None
-        ]
-        return tuple(host for host in every if host.tls is None), tuple(failures)
+    def before(self, section: RouteSection, allowlist_id: int | None) -> dict[str, object]:
+        """Give what the template for Routes gets for the backend in which clients are before their TLS has ended behind a shared port.
+
+        Args:
+            section: of a Route, or of the pool.
+            allowlist_id: the number of the list of who may connect, where that is no file.
+        """
+        if section.stages is None:
+            return {"backend_before": None, "stages": (), "allowlist_id_before": None}
+        stages = tuple(Stage(frontend_name(*spot), self._settings.stage_socket(spot)) for spot in section.stages)
+        name = backend_before(section.backend.name)
+        return {"backend_before": name, "stages": stages, "allowlist_id_before": allowlist_id}
 
     def certificate(self, spot: Spot, host: SniHost) -> str:
-        """Give the path of the certificate of a host of a shared port."""
-        return str(self._maps_dir / files.host_certificate_file(spot, host)[0])
+        """Give the file of the certificate of a host of a shared port, in the folder of such files: no quotes help a path in a list of certificates."""
+        return files.host_certificate_file(spot, host)[0]
 
     def line(self, spot: Spot, host: SniHost) -> str:
         """Give the line of a host of a shared port in its list: it is all that the certificate is shown to. A client may ask with a dot at the end."""
@@ -80,16 +89,22 @@ class Endings:
                 ending, certificates, *_ = (
                     str(self._maps_dir / name) for name, _ in self.made(shared.spot, shared.hosts)
                 )
-                found[shared.spot] = EndingFiles(certificates, ending)
+                found[shared.spot] = EndingFiles(certificates, ending, str(self._maps_dir))
         return found
 
 
-def route_problem(text: str, certificate: CertificateFile | None, authorities: str | None) -> str | None:
-    """Say where a template for Routes that knows nothing of TLS would have go in the open what is secret."""
+def route_problem(
+    text: str, section: RouteSection, certificate: CertificateFile | None, authorities: str | None
+) -> str | None:
+    """Say where a template for Routes that knows nothing of TLS would have go in the open what is secret, or lead nowhere."""
     if certificate is not None and not ends_tls(text, certificate):
         return "binds a port without the certificate (certificate_file) of a Route that ends TLS; see docs/tls.md"
     if authorities is not None and not begins_tls(text, quoted(authorities)):
         return "leads to servers without the authorities (authorities_file) of a Route that begins TLS anew; see docs/tls.md"
+    if section.stages and not re.search(
+        rf"^backend {re.escape(backend_before(section.backend.name))} ", text, re.MULTILINE
+    ):
+        return "has no backend for clients whose TLS ends behind a shared port (backend_before); see docs/tls.md"
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 
-from router.admission.pool import allowlist_id
+from router.admission.pool import allowlist_id, allowlist_id_before
 from router.errors import TemplateError
 from router.model import (
     Frontend,
@@ -19,8 +19,8 @@ from router.model import (
     Spot,
     Step,
     frontend_name,
-    stages,
 )
+from router.model.stages import backend_before, stages
 from router.plan.running import Running, loaded
 from router.plan.section_text import (
     Allowlist,
@@ -34,6 +34,7 @@ from router.plan.section_text import (
 from router.render import files
 from router.render.derived import derived
 from router.render.endings import Endings, route_problem, shared_problem
+from router.render.in_place import allowlist_of, moved
 from router.render.listen import ListenAddress, listen_addresses, named_addresses
 from router.render.quoting import quoted
 from router.render.result import Owner, Part, PortOwner, Rendered, SectionFailure, failed_part, served_hosts
@@ -98,10 +99,7 @@ class Renderer:
         return Rendered(
             config=b"".join([part.text for part in parts]),
             files=dict(chain.from_iterable([part.files.items() for part in parts if part.files])),
-            failures=(
-                *[part.failure for part in chain(shared, routes.values()) if part.failure is not None],
-                *chain.from_iterable(part.left_out for part in shared),
-            ),
+            failures=tuple(part.failure for part in chain(shared, routes.values()) if part.failure is not None),
             parts=parts,
             _origins=self._origins,
         )
@@ -146,18 +144,9 @@ class Renderer:
         """
         if section.backend.tls is not None or (section.frontend is not None and section.frontend.tls is not None):
             return None
-        moved = replace(
-            section,
-            backend=replace(
-                section.backend,
-                name=place.backend.name,
-                allowlist=section.backend.allowlist
-                if section.backend.allowlist is not None
-                else place.backend.allowlist,
-            ),
-        )
-        part = self._part(ROUTE, moved, None, files.owners_file(), place=place)
-        text = self._read(moved, part) if part.failure is None else None
+        there = moved(section, place)
+        part = self._part(ROUTE, there, None, files.owners_file(), place=place)
+        text = self._read(there, part) if part.failure is None else None
         # A template that writes allowlists for Routes, and none for the pool, would let everybody in.
         return None if text is not None and section.backend.allowlist is not None and text.allowlist is None else text
 
@@ -209,6 +198,7 @@ class Renderer:
                     part.text.decode(),
                     frontend=frontend_name(*section.frontend.spot) if section.frontend is not None else None,
                     backend=section.backend.name,
+                    before=backend_before(section.backend.name) if section.stages is not None else None,
                     defaults=self._default_server,
                     hot=HotFiles(self._allowlist(section, part), self._certificate(section, part)),
                 ),
@@ -230,11 +220,10 @@ class Renderer:
         if networks is None:
             return None
         if part.place is not None:
-            number = allowlist_id(part.place, tuple(self._settings.addresses))
-            return Allowlist(f"#{number}", " ".join(("-u", str(number), *networks)), networks)
+            return allowlist_of(section, part.place, tuple(self._settings.addresses))
         name = next(name for name in part.files if name.startswith(files.ALLOWLIST))
         path = str(self._settings.maps_dir / name)
-        return Allowlist(path, quoted(path), networks)
+        return Allowlist((path,), (quoted(path),), networks)
 
     def _shared_parts(self, frontends: Iterable[SharedFrontend], failed: set[Owner | None]) -> tuple[Part, ...]:
         # With failed Routes, what a shared port leads to depends on more than the object itself.
@@ -256,18 +245,15 @@ class Renderer:
             files.certificate_file(section),
             files.authorities_file(section),
         )
-        if section.backend.tls is None and (section.frontend is None or section.frontend.tls is None):
-            return part
         authorities = self._path(part.files, files.AUTHORITIES)
-        problem = route_problem(part.text.decode(), self._certificate(section, part), authorities)
+        problem = route_problem(part.text.decode(), section, self._certificate(section, part), authorities)
         return part if problem is None or part.failure is not None else failed_part(part, ROUTE, problem)
 
     def _shared_part(self, frontend: SharedFrontend, failed: set[Owner | None]) -> Part:
         owner = PortOwner(frontend.spot)
-        hosts, left_out = self._endings.possible(served_hosts(frontend.hosts, failed))
+        hosts = served_hosts(frontend.hosts, failed)
         made = files.hosts_file(frontend.spot, hosts), *self._endings.made(frontend.spot, hosts)
         part = self._part(SHARED, frontend, owner, *made)
-        part.left_out = left_out
         problem = shared_problem(part.text.decode(), self._path(part.files, files.CERTIFICATES))
         return part if problem is None or part.failure is not None else failed_part(part, SHARED, problem)
 
@@ -324,6 +310,7 @@ class Renderer:
                 "tls_options": self._settings.tls.words(frontend.tls if frontend is not None else None),
                 "authorities_file": paths.get(files.AUTHORITIES),
                 "allowlist_id": allowlist_id(place, tuple(self._settings.addresses)) if place is not None else None,
+                **self._endings.before(subject, allowlist_id_before(place) if place is not None else None),
                 "owners_file": paths.get(files.OWNERS),
             }
         return {

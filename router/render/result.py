@@ -44,8 +44,6 @@ class Part:
     lines: int
     files: Mapping[str, bytes]
     failure: SectionFailure | None = None
-    left_out: tuple[SectionFailure, ...] = ()
-    """What of it is not in the text, though the rest is."""
     place: RouteSection | None = None
     """The section of the pool that it is, or is served by."""
     read: tuple[SectionText | None] | None = None

@@ -13,6 +13,7 @@ from router.model import (
     Server,
     SharedFrontend,
     SniHost,
+    Spot,
     backend_name,
 )
 from router.model.tls import PortTls
@@ -49,6 +50,7 @@ def section(
     namespace: str = "team",
     options: PortOptions | None = None,
     tls: PortTls | None = None,
+    stages: tuple[Spot, ...] | None = None,
     **of_backend: Any,
 ) -> RouteSection:
     """Make the section of a Route; ``port`` None is one that is reached through shared ports only."""
@@ -69,7 +71,7 @@ def section(
     asker = Asker.route(namespace, route)
     backend = Backend(name=backend_name(asker), servers=tuple(sorted(servers)), **{**values, **of_backend})
     frontend = Frontend(port, options or port_options(), tls=tls) if port is not None else None
-    return RouteSection(asker, backend, frontend)
+    return RouteSection(asker, backend, frontend, stages)
 
 
 def shared(port: int, hosts: dict[str, RouteSection], options: PortOptions | None = None) -> SharedFrontend:

@@ -119,14 +119,16 @@ class Applying:
         by_ids = self._by_ids()
         for line in self.ask("show servers state").splitlines()[2:]:
             columns = line.split()
-            if not columns or columns[6] != _NOBODY_ASKED or columns[1].startswith("be_tls:"):
+            if not columns or columns[6] != _NOBODY_ASKED:
                 continue
             backend, number, name, address, weight, port = (columns[n] for n in (1, 2, 3, 4, 7, 18))
+            if is_before := backend.startswith("tls:"):
+                backend, name, number = backend.removeprefix("tls:"), f"tls:{name}", ""
             assert backend in owner, f"{backend}/{name} takes connections and serves nobody"
             found[owner[backend]].add(
                 (
-                    *(name, address, port, weight, limits[backend, name]),
-                    number if owner[backend] in by_ids else "",
+                    *(name, address, port, weight, limits[columns[1], columns[3]]),
+                    number if owner[backend] in by_ids and not is_before else "",
                 )
             )
         return {route: frozenset(servers) for route, servers in found.items()}
@@ -164,8 +166,11 @@ class Applying:
             assert text is not None
             if text.allowlist is None:
                 continue
-            path = text.allowlist.name.replace("\\", "\\\\").replace(" ", "\\ ")
-            listed = frozenset(line.split()[1] for line in self.ask(f"show acl {path}").splitlines() if line)
+            # Also that of clients whose TLS ends behind a shared port, before it has.
+            (listed,) = {
+                frozenset(line.split()[1] for line in self.ask(f"show acl {path}").splitlines() if line)
+                for path in (name.replace("\\", "\\\\").replace(" ", "\\ ") for name in text.allowlist.names)
+            }
             if listed != {"0.0.0.0/0", "::/0"}:
                 found[key] = listed
         return found

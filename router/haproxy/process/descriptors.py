@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from router.model import Backend, Frontend, Model, RouteSection, SharedFrontend, Step, stages
+from router.model import Backend, Frontend, Model, RouteSection, SharedFrontend, Step
+from router.model.stages import stages
 
 STEPS = (Step.CHECKS, Step.CONNECTIONS, Step.POOL, Step.CLAIMS)
 """What HAProxy does without where files are short: each step with all before it."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from router.model import Asker, Model, SharedFrontend, SniHost
+from router.model import Asker, Model, SharedFrontend, SniHost, Spot
 from tests.support.certificates import shown_by
 from tests.support.models import port_options
 from tests.support.ports import free_ports
@@ -41,9 +42,11 @@ def _model(draw: st.DrawFn) -> Model:
         if port is not None:
             free.remove(port)
         sections.append(draw(_SECTIONS.one(name, port)))
+        # Who has a port of his own may have hosts here too, but not such whose TLS ends here.
+        ending = draw(st.sampled_from((None, None, *map(shown_by, CERTIFICATES)))) if port is None else None
+        sections[-1] = replace(sections[-1], stages=(Spot(_SNI_PORT),) if ending is not None else None)
         for host in draw(st.lists(st.sampled_from(("x", "y", ".z")), unique=True, max_size=2)):
             full = f"{name}{host}" if host != ".z" else f".{name}.z"
-            ending = draw(st.sampled_from((None, None, *map(shown_by, CERTIFICATES))))
             hosts.append(SniHost(full, f"be_tcp:team:{name}", Asker.route("team", name), ending))
     shared = SharedFrontend(_SNI_PORT, port_options(), tuple(sorted(hosts, key=lambda each: each.host)))
     limits = draw(st.dictionaries(st.sampled_from(("team", "other")), st.sampled_from((0, 1, 7)), max_size=2))

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from router.model import Model, RouteSection, SharedFrontend, SniHost
+from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot
 from router.model.tls import Certificate, PortTls, PrivateBytes
 from router.plan import Plan, Reload, RuntimeUpdate
 from router.reconcile.apply import Applied
 from router.reconcile.judge import Refused
 from router.settings import RenderSettings
 from tests.support.certificates import Made, client_context, make, pem_of, shown_by
-from tests.support.clients import connect, echoes, ended, reached, tls
+from tests.support.clients import connect, echoes, reached, tls
 from tests.support.haproxy import running
 from tests.support.models import port_options, section, server
 from tests.support.ports import free_port
@@ -44,7 +44,10 @@ class _Stage:
             SniHost(host, to.backend.name, to.asker, shown_by(made) if made is not None else None)
             for host, to, made in hosts
         ]
-        routes = {to.backend.name: to for _, to, _ in hosts}
+        routes = {
+            to.backend.name: replace(to, stages=(Spot(self.port),) if made is not None else None)
+            for _, to, made in hosts
+        }
         shared = SharedFrontend(self.port, self.options, tuple(sorted(leads, key=lambda each: each.host)))
         return self.changed.bring(Model(tuple(routes[name] for name in sorted(routes)), (shared,)))
 
@@ -220,26 +223,26 @@ def test_the_client_is_known_behind_it(stage: _Stage) -> None:
             assert line.startswith(b"PROXY TCP4 127.0.0.1 127.0.0.1 ")
             assert line.split()[5] == str(stage.port).encode()
         stage.bring(("a.example.com", _route("a", pod, allowlist=("192.0.2.1",)), _A))
-        with tls(stage.port, "a.example.com") as connection:
-            assert ended(connection)
+        assert stage.shown("a.example.com") is None
     (socket,) = (stage.changed.settings.state_dir / "run").glob("t[0-9]*.sock")
     assert stat.S_IMODE(socket.stat().st_mode) == 0o600
 
 
-def test_a_state_directory_with_a_blank(pods: tuple[TcpServer, TcpServer]) -> None:
-    """It costs those whose TLS would end there, and says so; the port goes on for others."""
-    one, _ = pods
-    with tempfile.TemporaryDirectory(prefix="a b") as folder, applying(Path(folder), "127.0.0.1") as changed:
-        to = _route("a", one)
-        lead = SniHost("a.example.com", to.backend.name, to.asker, shown_by(_A))
-        model = Model((to,), (SharedFrontend(free_port(), port_options(), (lead,)),))
-        rendered = changed.renderer.render(model)
-        (failure,) = rendered.failures
-        assert failure.owner == to.asker
-        assert "blank" in str(failure.error)
-        assert b"frontend fe_tcp" in rendered.config
-        plain = replace(model, shared=(replace(model.shared[0], hosts=(replace(lead, tls=None),)),))
-        assert changed.renderer.render(plain).failures == ()
+def test_a_state_directory_with_blanks(pods: tuple[TcpServer, TcpServer]) -> None:
+    """It is like any other: the first host is there after a load, the next one without, and changes too."""
+    one, two = pods
+    with (
+        tempfile.TemporaryDirectory(prefix="a  b ") as folder,
+        applying(Path(folder), "127.0.0.1", sni_pool=2) as changed,
+    ):
+        stage = _Stage(changed)
+        a, b = _route("a", one), _route("b", two)
+        assert isinstance(stage.bring(("a.example.com", a, _A)), Reload)
+        assert isinstance(stage.bring(("a.example.com", a, _C), ("b.example.com", b, _B)), RuntimeUpdate)
+        assert (stage.shown("a.example.com"), stage.shown("b.example.com")) == (_C, _B)
+        assert _greeted(stage.port, "b.example.com") == b"second"
+        assert isinstance(stage.bring(("b.example.com", b, _B)), RuntimeUpdate)
+        assert stage.shown("a.example.com") is None
 
 
 def test_versions_of_one_host(stage: _Stage, pods: tuple[TcpServer, TcpServer]) -> None:
@@ -293,7 +296,9 @@ def test_a_certificate_that_haproxy_refuses_costs_its_host_alone(
     model = stage.changed.running.model
     broken = PortTls(Certificate(PrivateBytes(_B.pem.encode()), 0, 0))
     hosts = (*model.shared[0].hosts, SniHost("b.example.com", b.backend.name, b.asker, broken))
-    desired = Model((a, b), (replace(model.shared[0], hosts=hosts),))
+    desired = Model(
+        tuple(replace(each, stages=(Spot(stage.port),)) for each in (a, b)), (replace(model.shared[0], hosts=hosts),)
+    )
     result = stage.changed.applier.apply(stage.changed.renderer, desired, stage.changed.running)
     assert isinstance(result, Refused)
     assert set(result.refusals.routes) == {b.asker}
@@ -328,7 +333,8 @@ def test_haproxy_takes_it_without_a_word(*, log_json: bool) -> None:
     """It warns of nothing; a handshake that fails is a line with the client's own address and the host, and one that is refused before leaves none."""
     with echo_server() as pod, tempfile.TemporaryDirectory() as folder:
         settings = RenderSettings(state_dir=Path(folder), ip_mode="v4", log_json=log_json)
-        to, port = _route("a", pod), free_port()
+        port = free_port()
+        to = replace(_route("a", pod), stages=(Spot(port),))
         lead = SniHost("a.example.com", to.backend.name, to.asker, shown_by(_A))
         with running(Model((to,), (SharedFrontend(port, port_options(), (lead,)),)), settings) as haproxy:
             with tls(port, "a.example.com") as connection:

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from router.admission.pool import EVERYBODY, PortPool, allowlist_id
-from router.model import Model, Spot, frontend_name
+from router.model import Model, SharedFrontend, SniHost, Spot, Step, frontend_name
 from router.plan.running import close_idle_ports, loaded
 from router.plan.section_text import ServerLine
 from router.settings import PortRanges, RouteDefaults
-from tests.support.models import section, server, shared
+from tests.support.certificates import make, shown_by
+from tests.support.models import port_options, section, server, shared
 
 _DB = section("db", 7002, server(1))
 
@@ -54,6 +55,18 @@ def test_sections_are_the_same_objects_each_time() -> None:
     pool = PortPool(PortRanges.parse("7001-7003"), 2, RouteDefaults())
     before, after = pool.sections(Model()), pool.sections(Model((_DB,)))
     assert {id(each) for each in after} < {id(each) for each in before}
+
+
+def test_places_for_hosts_where_a_port_ends_tls() -> None:
+    """They have room for what comes before TLS has ended, and others have not; they too are the same objects each time."""
+    pool = PortPool(PortRanges.parse("7001"), 2, RouteDefaults())
+    host = SniHost("a.example.com", "be_tcp:team:a", _DB.asker, shown_by(make("a.example.com")))
+    ending = Model((), (SharedFrontend(8443, port_options(), (host,)),))
+    assert [each.stages for each in pool.sections(Model())] == [None, None, None]
+    assert [each.stages for each in pool.sections(ending)] == [None, (), ()]
+    assert list(map(id, pool.sections(ending))) == list(map(id, pool.sections(ending)))
+    saved = replace(ending, saved=frozenset({Step.POOL}))
+    assert [each.stages for each in pool.sections(saved)] == [(), ()]
 
 
 def test_allowlists_have_numbers_of_their_own() -> None:

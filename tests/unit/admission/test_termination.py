@@ -10,7 +10,7 @@ import pytest
 from router.admission import Admission
 from router.admission.options import PREFIX
 from router.admission.verdicts import Reason
-from router.model import Frontend
+from router.model import Frontend, Spot
 from router.model.tls import ServerTls
 from router.objects.credential import Credential
 from router.objects.route import Route, RouteCondition, RouteIngress, RouteStatus, RouteTLS, SecretReference
@@ -113,6 +113,7 @@ def test_on_the_sni_port() -> None:
     assert sni is not None
     assert [(host.host, host.tls) for host in sni.hosts] == [(_HOST, shown_by(_MADE)), ("web.example.com", None)]
     assert section_of(outcome).frontend is None
+    assert section_of(outcome).stages == (Spot(8443),)
 
 
 def test_on_a_shared_port() -> None:
@@ -122,6 +123,15 @@ def test_on_a_shared_port() -> None:
         shared = shared_of(outcome, port)
         assert shared is not None
         assert [(host.host, host.tls) for host in shared.hosts] == [(_HOST, shown_by(_MADE))]
+    assert section_of(outcome).stages == (Spot(6620), Spot(8443))
+
+
+def test_the_sni_port_is_no_stage_where_another_has_the_host() -> None:
+    """Its own shared port is; where TLS does not end at the router none is."""
+    first = sni_route("first", _HOST, created="2020-01-01T00:00:00Z")
+    outcome = admit(first, _edge(external_tcp_port_sni="true"), *DB)
+    assert section_of(outcome, "db").stages == (Spot(6620),)
+    assert section_of(outcome, "first").stages is None
 
 
 def test_a_port_of_its_own_is_all_that_it_has() -> None:

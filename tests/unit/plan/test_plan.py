@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.admission.pool import PortPool
-from router.model import Asker, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost
+from router.model import Asker, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost, Spot
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.plan.running import Running, close_idle_ports, loaded
 from router.render import Renderer, TemplateSet
@@ -303,7 +303,7 @@ def test_allowlist_on_a_pool_port() -> None:
     text = renderer.text(place)
     assert text is not None
     assert text.allowlist is not None
-    acl = text.allowlist.name.replace(" ", r"\ ")
+    acl = text.allowlist.names[0].replace(" ", r"\ ")
 
     def wanted(*networks: str) -> Model:
         return replace(_BASE, routes=(section("db", 7001, allowlist=networks or None), *_BASE.routes))
@@ -408,6 +408,37 @@ def test_new_host_on_a_shared_port() -> None:
         f"del map {owners} pool:sni:1",
         f"set server pool:sni:1/{_TWO_NAME} state maint",
     ]
+
+
+def test_new_host_whose_tls_ends_at_the_port() -> None:
+    """Who may connect is changed in both backends of its place, and the one before leads to the port's socket; all of it goes again with the Route."""
+    renderer = _renderer()
+    first = section("first", None, _ONE, stages=(Spot(_SNI_PORT),))
+    lead = SniHost("first.example.com", first.backend.name, first.asker, shown_by(_MADE))
+    loaded_model = _with_pool(Model((first,), (SharedFrontend(_SNI_PORT, port_options(), (lead,)),)))
+    renderer.render(loaded_model)
+    running = renderer.loaded(loaded_model)
+    late = section("late", None, _TWO, stages=(Spot(_SNI_PORT),), allowlist=("10.0.0.0/8",))
+    host = SniHost("late.example.com", late.backend.name, late.asker, shown_by(_MADE))
+    shared_port = SharedFrontend(_SNI_PORT, port_options(), (lead, host))
+    todo = plan(running, Model((first, late), (shared_port,)), renderer)
+    texts = _texts(todo)
+    socket = str(_SETTINGS.stage_socket(Spot(_SNI_PORT))).replace(" ", r"\ ")
+    stage = f"tls:pool:sni:1/fe_tcp:{_SNI_PORT}"
+    assert f"add server {stage} unix@{socket} weight 0 send-proxy-v2 proxy-v2-options unique-id" in texts
+    assert f"enable server {stage}" in texts
+    assert [text for text in texts if " acl #" in text] == [
+        f"{verb} acl #{number} {network}"
+        for number in (65536, (1 << 30) + 65536)
+        for verb, network in (("add", "10.0.0.0/8"), ("del", "0.0.0.0/0"), ("del", "::/0"))
+    ]
+    assert isinstance(todo, RuntimeUpdate)
+    gone = _texts(plan(todo.after, Model((first,), loaded_model.shared), renderer))
+    assert f"set server {stage} state maint" in gone
+    # To a port that HAProxy was loaded with as one that ends no TLS nothing leads.
+    elsewhere = replace(late, stages=(Spot(9443),))
+    other = SharedFrontend(9443, port_options(), (host,))
+    assert isinstance(plan(running, Model((elsewhere, first), (loaded_model.shared[0], other)), renderer), Reload)
 
 
 def test_host_that_goes_to_another_route_is_led_there_at_once() -> None:

@@ -161,7 +161,7 @@ def test_sections_before_each_other_in_any_order() -> None:
 @pytest.mark.parametrize("written", ['"/a b/allow.acl"', "/ab/allow.acl", "'/a  b/allow.acl'"])
 def test_path_of_the_allowlist_is_left_out(written: str) -> None:
     """Two sections that differ in the name of the ACL file only are the same but for it."""
-    one = Allowlist("/a b/allow.acl", written, ("10.0.0.0/8",))
+    one = Allowlist(("/a b/allow.acl",), (written,), ("10.0.0.0/8",))
     text = f"{_FRONTEND}{_BACKEND}  tcp-request content reject if !{{ src -f {written} }}\n"
     found = _read(text, hot=HotFiles(one))
     assert found is not None
@@ -186,7 +186,9 @@ def test_certificate(written: str) -> None:
 def test_allowlist_that_is_not_written_is_none() -> None:
     """What the Route asks for is of no use where the template does not write it: HAProxy knows nothing of it."""
     text = "backend be_tcp:team:db\n  balance leastconn\n"
-    found = read_section(text, frontend=None, backend="be_tcp:team:db", hot=HotFiles(Allowlist("#7001", "-u 7001", ())))
+    found = read_section(
+        text, frontend=None, backend="be_tcp:team:db", hot=HotFiles(Allowlist(("#7001",), ("-u 7001",), ()))
+    )
     assert found is not None
     assert found.allowlist is None
 

@@ -370,6 +370,17 @@ def test_lines_that_are_not_there() -> None:
             rendered.owner(line)
 
 
+@pytest.mark.parametrize("backend", ["", "# backend tls:be_tcp:team:a from routes"])
+def test_a_template_that_knows_nothing_of_tls_at_shared_ports(tmp_path: Path, backend: str) -> None:
+    """Its clients would be led to a backend that is not there, or past allowlists: such a Route is left out, and others are not."""
+    text = backend + "\nbackend {{ route.backend.name }} from routes\n  tcp-request content accept\n"
+    staged, other = section("a", None, stages=(Spot(8443),)), section("b", None)
+    rendered = _render(Model((staged, other)), _load(tmp_path, route=text))
+    (failure,) = rendered.failures
+    assert failure.owner == staged.asker
+    assert "backend_before" in str(failure.error)
+
+
 # Settings
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from router.haproxy.talk.tables import BACKEND, FRONTEND
 from router.model import ROUTE_KIND, Model, Spot, frontend_name, spot_of
 
-_OURS = re.compile(r"(?:fe_tcp|be_tcp|fe_tls|be_tls|pool):")
+_OURS = re.compile(r"(?:fe_tcp|be_tcp|fe_tls|tls|pool):")
 _BACKEND_OF_ASKER = re.compile(r"be_tcp:([^:]+):([^:]+)")
 _KINDS = {"service": "Service"}
 """As ``Asker.log_name`` has them, and as they are written."""
