@@ -19,6 +19,7 @@ _MODULES: Mapping[str, str] = {
     "ports": "router.cli.ports",
     "render": "router.cli.render",
     "run": "router.cli.run",
+    "top": "router.cli.top",
 }
 _HELP = """\
 Give Routes of OpenShift external TCP ports, through HAProxy, straight to the pods.
@@ -38,6 +39,8 @@ To see the configuration they make:     tcp-router render DIR
 To route, from manifests in a folder:   tcp-router run --manifests DIR
 To route, from an API server:           tcp-router run
 To see what a running router serves:    tcp-router ports
+To see why one is not served:           tcp-router explain ASKER
+To see who uses it:                     tcp-router top
 To take over who holds which port:      tcp-router claims adopt
 To let the router reach your pods:      tcp-router network-policy NAMESPACE/NAME
 To run HAProxy in a container its own:  tcp-router haproxy

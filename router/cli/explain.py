@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 
 from router.admission import Admission
 from router.cli import port_policy
@@ -42,8 +43,16 @@ Exit status:
 _read = reader(list[Explanation])
 
 
+def complete_asker(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the asker."""
+    # It asks an API server, by what takes time to import.
+    from router.cli import completion  # noqa: PLC0415 - the line above
+
+    return completion.asker(ctx, param, incomplete)
+
+
 @click.command(help=_HELP)
-@click.argument("asker")
+@click.argument("asker", shell_complete=complete_asker)
 @with_options(running("--router"))
 @option(
     "--probe",

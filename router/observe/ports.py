@@ -60,6 +60,11 @@ class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Connections that are open now, as the HAProxy worker in charge counts them; None if it is not known."""
     servers_up: int | None
     """How many of the servers take new connections, as that worker sees it; None if it is not known."""
+    connections: int | None = None
+    """All that this worker has had."""
+    bytes_in: int | None = None
+    """From clients, since that worker was loaded."""
+    bytes_out: int | None = None
 
 
 def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
@@ -108,6 +113,9 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
                 servers=tuple([ServerRow(each.name, each.address, each.port, each.weight) for each in servers]),
                 sessions=at_work.sessions if at_work is not None else None,
                 servers_up=at_work.servers_up if at_work is not None else None,
+                connections=at_work.connections if at_work is not None else None,
+                bytes_in=at_work.bytes_in if at_work is not None else None,
+                bytes_out=at_work.bytes_out if at_work is not None else None,
             )
         )
     rows.sort(key=lambda row: (row.port is None, row.port or 0, row.namespace, row.name, row.kind, row.section or ""))

@@ -145,6 +145,11 @@ class BackendNow(NamedTuple):
     sessions: int
     servers_up: int
     """Those that take new connections: checked and found well, or not checked, and not draining."""
+    connections: int = 0
+    """All that this worker has had."""
+    bytes_in: int = 0
+    """From clients to servers, since this worker was loaded."""
+    bytes_out: int = 0
 
 
 def backends(stats_socket: Path, timeout_s: float) -> Mapping[str, BackendNow]:
@@ -155,8 +160,8 @@ def backends(stats_socket: Path, timeout_s: float) -> Mapping[str, BackendNow]:
         UnexpectedReply: it answers something else.
     """
     table = _statistics(stats_socket, _BACKENDS, timeout_s, _ACTIVE)
-    pick = table.picker(_PROXY_NAME, _SESSIONS, _ACTIVE)
-    return {name: BackendNow(_number(current), _number(active)) for name, current, active in map(pick, table.rows)}
+    pick = table.picker(_PROXY_NAME, _SESSIONS, _ACTIVE, "stot", "bin", "bout")
+    return {name: BackendNow(*map(_number, numbers)) for name, *numbers in map(pick, table.rows)}
 
 
 def server_sessions(stats_socket: Path, backend: str, timeout_s: float) -> Mapping[str, int]:

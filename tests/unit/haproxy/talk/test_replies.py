@@ -123,19 +123,22 @@ def test_paused_and_stopped_frontends_do_not_count(tmp_path: Path) -> None:
         assert stats.frontends(tmp_path / "s", 10) == {"a": 30}
 
 
-_BACKEND_COLUMNS = "# pxname,svname,qcur,scur,status,act,ttime\n"
+_BACKEND_COLUMNS = "# pxname,svname,qcur,scur,stot,bin,bout,status,act,ttime\n"
 
 
 def _backend_row(name: str, sessions: str, active: str) -> str:
     """Give a row of ``show stat`` with some of its columns."""
-    return f"{name},BACKEND,0,{sessions},UP,{active},9,\n"
+    return f"{name},BACKEND,0,{sessions},7,11,13,UP,{active},9,\n"
 
 
 def test_sessions_and_servers_are_read(tmp_path: Path) -> None:
-    """They are in the columns scur and act."""
+    """They are in the columns scur and act, and what a backend has had in stot, bin and bout."""
     answer = _BACKEND_COLUMNS + _backend_row("be_tcp:a:b", "3", "2") + _backend_row("be_tcp:a:c", "0", "0") + "\n"
     with saying(tmp_path / "s", answer) as commands:
-        assert stats.backends(tmp_path / "s", 10) == {"be_tcp:a:b": BackendNow(3, 2), "be_tcp:a:c": BackendNow(0, 0)}
+        assert stats.backends(tmp_path / "s", 10) == {
+            "be_tcp:a:b": BackendNow(3, 2, 7, 11, 13),
+            "be_tcp:a:c": BackendNow(0, 0, 7, 11, 13),
+        }
     assert commands == ["show stat -1 2 -1\n"]
 
 
@@ -156,7 +159,7 @@ def test_sessions_are_asked_once_a_second(tmp_path: Path) -> None:
     assert counts.current() is None
     now_s += 1
     with saying(tmp_path / "s", _BACKEND_COLUMNS + _backend_row("b", "3", "1")) as commands:
-        assert [counts.current() for _ in range(3)] == [{"b": BackendNow(3, 1)}] * 3
+        assert [counts.current() for _ in range(3)] == [{"b": BackendNow(3, 1, 7, 11, 13)}] * 3
         assert len(commands) == 1
         now_s += 0.9
         counts.current()
