@@ -284,6 +284,8 @@ class Admission:
             may_use = self._address_use.refusal(asker.namespace, request.address) is None
             is_ready = may_use and not isinstance(entry.destination, Rejection)
             self._autos.ask(asker, Wish(request.created, request.address, is_ready), self._claims.place_of(asker))
+            # It has what it had, whatever else it asks for now, until something else is settled.
+            entry.port = self._autos.port(asker)
         else:
             self._leave_autos(asker)
         self._claims.put(asker, entry.claim)

@@ -94,6 +94,18 @@ def test_without_ports_to_give_it_is_told() -> None:
     assert "external-tcp-port is auto; this router gives out no ports (--auto-ports)" in verdict.message
 
 
+@pytest.mark.parametrize("settings", [AUTO, AT_ONCE], ids=["cluster", "manifests"])
+def test_it_keeps_its_port_whatever_else_it_asks_for(settings: AdmissionSettings) -> None:
+    """Another option is no other wish for a port."""
+    router = Router(route("db", "auto"), settings=settings)
+    router.write()
+    port = router.port()
+    assert port is not None
+    router.put(route("db", "auto", balance="source"))
+    assert router.port() == port
+    assert [each.backend.balance for each in router.outcome.model.routes] == ["source"]
+
+
 def test_it_is_served_when_its_claim_is_written() -> None:
     """Until then it is told so, nobody is proposed anything else, and nothing is opened."""
     router = Router(route("db", "auto"))
