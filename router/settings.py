@@ -19,6 +19,9 @@ from router.model.tls import TlsOptions
 
 IpMode = Literal["v4", "v6", "v4v6"]
 
+ServerClaims = Literal["off", "named", "default"]
+"""Which TransportServerClaims are served: none, those that name the router, or also those that name none."""
+
 MAX_PORT = 65535
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 
@@ -101,6 +104,9 @@ class AdmissionSettings:
     reserved_ports: PortRanges = PortRanges(())
     auto_ports: PortRanges = PortRanges(())
     """What those get who ask for any port; none is nobody."""
+    claim_ports: PortRanges = PortRanges(())
+    """What those get who make TransportServerClaims; none is nobody."""
+    server_claims: ServerClaims = "off"
     auto_at_once: bool = False
     """Nobody else could choose otherwise: no PortClaim has to be written before."""
     sni_port: int = 8443
@@ -138,6 +144,11 @@ class AdmissionSettings:
     tls_min_version: str = "TLSv1.2"
     """The oldest version that any port takes which ends TLS."""
     defaults: RouteDefaults = field(default_factory=RouteDefaults)
+
+    @property
+    def gives_ports(self) -> bool:
+        """Whether anybody can ask for any port."""
+        return bool(self.auto_ports.ranges or self.claim_ports.ranges)
 
     @property
     def overlapping(self) -> tuple[str, ...]:
@@ -302,6 +313,8 @@ class KubeSettings:
     """Whose addresses Routes must not lead to; None is not to look for them."""
     claims: ClaimSettings | None = None
     """Where PortClaims are; None is not to look for them."""
+    reads_server_claims: bool = False
+    """Whether TransportServerClaims are followed."""
     reads_namespaces: bool = False
     """Whether it is asked what admins say of namespaces."""
     external_certificate_account: str = ROUTER_ACCOUNT

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from router.admission.places import Place
 from router.model import Asker
 from router.settings import AdmissionSettings, PortRanges
 
 _DIGEST_BYTES = 8
+Pool = Literal["auto", "claims"]
+"""Where a port is given from: ``--auto-ports``, or ``--claim-ports``."""
 InLine = tuple[bool, str, tuple[str, str, str, str], Asker]
 """A place in line."""
 
@@ -102,6 +104,9 @@ class Wish(NamedTuple):
     """The name of the address that it is to be of."""
     is_ready: bool
     """It leads somewhere. Else it keeps what it has, and gets nothing."""
+    pool: Pool = "auto"
+    wanted: int | None = None
+    """The port that it would have rather than any, if that is free when it is given one."""
 
 
 class Terms(NamedTuple):
@@ -135,12 +140,17 @@ NO_CHOICE = Choice()
 _OVER = Choice(is_over=True)
 
 
-def propose(
+def _nothing(_asker: Asker) -> int | None:
+    return None
+
+
+def propose(  # noqa: PLR0913, PLR0917 - what there is, and who may have what of it
     waiting: Iterable[Asker],
-    ports: PortRanges,
+    ports: Callable[[Asker], PortRanges],
     free: int,
     terms: Callable[[Asker], Terms],
     preferred: Callable[[Asker], int | None],
+    wanted: Callable[[Asker], int | None] = _nothing,
 ) -> dict[Asker, Choice]:
     """Choose a port for each of those who wait for one, in their order; none where none is free that it may have.
 
@@ -148,10 +158,11 @@ def propose(
 
     Args:
         waiting: those who come first get theirs first.
-        ports: what there is to choose from, as ``first_choice`` has it.
-        free: of these, as bits.
+        ports: gives what there is to choose from for one, as ``first_choice`` has it.
+        free: of all of these, as bits.
         terms: gives what one, and its namespace, may have.
         preferred: gives a port that nobody but this asker may have, and that it shall have.
+        wanted: gives the port that one would have rather than others.
     """
     chosen: dict[Asker, Choice] = {}
     rooms: dict[str, int | None] = {}
@@ -168,7 +179,9 @@ def propose(
         port = preferred(asker)
         if port is None:
             mine = free & allowed
-            port = next_free(mine, first_choice(asker, ports)) if mine else None
+            port = wanted(asker) if mine else None
+            if mine and (port is None or not mine >> port & 1):
+                port = next_free(mine, first_choice(asker, ports(asker)))
             free ^= 1 << port if port is not None else 0
         if port is not None and room is not None:
             rooms[namespace] = room - 1

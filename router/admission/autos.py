@@ -10,20 +10,20 @@ port while some wait.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Set  # noqa: PYI025 - as it is called in collections.abc
-from functools import cache, partial, reduce
-from operator import or_
+from functools import cache, partial
 
-from router.admission.allocation import NO_CHOICE, Auto, Choice, Terms, Wish, legal_ports, port_bits, ports_of, propose
+from router.admission.allocation import NO_CHOICE, Auto, Choice, Pool, Terms, Wish, propose
 from router.admission.allowance import CLAIMS_UNAVAILABLE, Allowance
 from router.admission.claims import Claim
 from router.admission.holdings import Holdings, Object, object_of
 from router.admission.journal import Touched
 from router.admission.ledger import Ledger
 from router.admission.places import SNI, Place
+from router.admission.pools import Pools
 from router.admission.verdicts import Rejection
 from router.admission.waiting_line import WaitingLine
 from router.model import Asker
-from router.settings import AdmissionSettings
+from router.settings import AdmissionSettings, PortRanges
 
 _NOTHING: Mapping[Place, Asker] = {}
 
@@ -47,10 +47,7 @@ class Autos:
         memory: Mapping[Place, Asker],
         allowance: Allowance,
     ) -> None:
-        self._legal = legal_ports(settings)
-        """By address, what anybody may have at all."""
-        self._to_give = port_bits(settings.auto_ports) & reduce(or_, self._legal.values())
-        self._ports = ports_of(self._to_give)
+        self._pools = Pools(settings, allowance)
         self._at_once = settings.auto_at_once
         self._ledger = ledger
         self._claims_on = claims_on
@@ -63,7 +60,7 @@ class Autos:
         self._having: dict[int, dict[Place, Asker]] = {}
         """By port, who has it."""
         self._holdings = Holdings(ledger)
-        self._free = self._to_give
+        self._free = self._pools.to_give
         self._waiting = WaitingLine()
         self._chosen: dict[Asker, Choice] = {}
         self._chosen_ports: set[int] = set()
@@ -96,7 +93,8 @@ class Autos:
             self._asks[asker] = Auto(wish)
             self._by_object.setdefault(object_of(asker), set()).add(asker)
             if has is not None:
-                self._had[asker] = has
+                # Where there is nobody else to choose, the number stays with it on another address.
+                self._had[asker] = has._replace(address=wish.address) if self._at_once else has
         elif auto.wish == wish:
             return
         else:
@@ -140,16 +138,15 @@ class Autos:
         """Give who has which port, served or not."""
         return {place: asker for each in self._having.values() for place, asker in each.items()}
 
-    @property
-    def counts(self) -> tuple[int, int]:
-        """How many ports there are to give, and how many of them are free."""
-        return self._to_give.bit_count(), self._free.bit_count()
+    def counts(self, pool: Pool) -> tuple[int, int]:
+        """Give how many ports of a pool there are to give, and how many of them are free."""
+        return self._pools.counts(pool, self._free)
 
     def rejection(self, asker: Asker) -> Rejection:
         """Say why one has no port."""
         if not self._at_once and not self._can_remember:
             return CLAIMS_UNAVAILABLE
-        return self._allowance.rejection(asker.namespace, self._chosen.get(asker, NO_CHOICE), self._ports)
+        return self._allowance.rejection(asker.namespace, self._chosen.get(asker, NO_CHOICE), self._ports(asker))
 
     def settle(self, touched: Touched, asked: Set[int], *, can_remember: bool) -> set[Asker]:
         """Decide who has what, and what is free; give those whose port is another now, or who wait for one, or do so no more.
@@ -212,6 +209,9 @@ class Autos:
         others = self._allowance.reworded(over)
         return {asker for asker in self._waiting.askers if asker.namespace in others}
 
+    def _ports(self, asker: Asker) -> PortRanges:
+        return self._pools.ports(self._asks[asker].wish.pool)
+
     def _place(self, asker: Asker, port: int) -> Place:
         return Place(port, "", self._asks[asker].wish.address)
 
@@ -242,7 +242,7 @@ class Autos:
         held = [
             place
             for port in self._holdings.held(asker, auto.wish.address)
-            if self._may_have(asker, place := self._place(asker, port))
+            if self._pools.may_have(asker.namespace, place := self._place(asker, port))
         ]
         had = self._had.pop(asker, None)
         if held:
@@ -251,18 +251,10 @@ class Autos:
             (place for place in (auto.place, had) if place is not None and self._keeps(asker, auto, place)), None
         )
 
-    def _may_have(self, asker: Asker, place: Place) -> bool:
-        is_legal = self._legal[place.address] >> place.port & 1
-        return bool(is_legal) and not self._allowance.takes(asker.namespace, place)
-
-    def _terms(self, namespace: str, address: str) -> Terms:
-        ports, room = self._allowance.terms(namespace)
-        return Terms(ports & self._legal[address], room)
-
     def _keeps(self, asker: Asker, auto: Auto, place: Place) -> bool:
         """Say whether one keeps a port that it had, and of which no PortClaim says that it is its own."""
         owner = self._having.get(place.port, _NOTHING).get(place, asker)
-        if place.address != auto.wish.address or owner != asker or not self._may_have(asker, place):
+        if place.address != auto.wish.address or owner != asker or not self._pools.may_have(asker.namespace, place):
             return False
         if self._ledger.bars(place, asker) is not None:
             return False
@@ -307,7 +299,7 @@ class Autos:
     def _look_at(self, ports: Collection[int]) -> None:
         """Look again which of these ports are free."""
         for port in ports:
-            if not self._to_give >> port & 1:
+            if not self._pools.to_give >> port & 1:
                 continue
             is_free = port not in self._having and not self._ledger.speaks_of(port) and not self._is_named(port)
             if is_free is not bool(self._free >> port & 1):
@@ -318,14 +310,20 @@ class Autos:
         """Choose for all that wait; give those of whom something else is told."""
         self._is_stale = self._is_told = False
         former, self._chosen = self._chosen, {}
-        if self._waiting and self._to_give and (self._at_once or self._can_remember):
-            of_namespace = cache(self._terms)
+        if self._waiting and self._pools.to_give and (self._at_once or self._can_remember):
+            of_namespace = cache(self._pools.terms)
 
             def terms(asker: Asker) -> Terms:
-                return of_namespace(asker.namespace, self._asks[asker].wish.address)
+                wish = self._asks[asker].wish
+                return of_namespace(asker.namespace, wish.address, wish.pool)
 
             self._chosen = propose(
-                self._waiting, self._ports, self._free, terms, lambda each: self._preferred(each, terms)
+                self._waiting,
+                self._ports,
+                self._free,
+                terms,
+                lambda each: self._preferred(each, terms),
+                lambda each: self._asks[each].wish.wanted,
             )
         rooms = {each: self._allowance.room(each) for each in {asker.namespace for asker in self._chosen}}
         self._rooms = {namespace: room for namespace, room in rooms.items() if room is not None}
@@ -342,7 +340,7 @@ class Autos:
     def _preferred(self, asker: Asker, terms: Callable[[Asker], Terms]) -> int | None:
         """Give a port that was its own, and can be nobody else's as long as PortClaims say so."""
         had = self._holdings.had(asker)
-        may_have = self._to_give & terms(asker).ports if had else 0
+        may_have = self._pools.to_give & terms(asker).ports if had else 0
         return next(
             (port for port in had if may_have >> port & 1 and port not in self._having and not self._is_named(port)),
             None,

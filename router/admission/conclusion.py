@@ -47,6 +47,11 @@ class Entry:
         return isinstance(self.request, Request) and self.request.auto and self.port is None
 
     @property
+    def withheld(self) -> Rejection | None:
+        """Why it is given no port now, if it is to have none."""
+        return self.request.withheld if isinstance(self.request, Request) else None
+
+    @property
     def claim(self) -> Claim | None:
         """What it claims. Who is rejected for whatever reason claims nothing: what is not served must not keep others out."""
         request = self.given
@@ -84,7 +89,12 @@ def concluded(entry: Entry, outcome: ClaimOutcome, sni_port: int) -> tuple[Verdi
         return _rejected(request, host, destination, kept), None
     if outcome.rejection is not None:
         return _rejected(request, host, outcome.rejection), None
-    warnings = (*request.warnings, *destination.warnings, *((outcome.warning,) if outcome.warning else ()))
+    warnings = (
+        *request.warnings,
+        *_other_port(request),
+        *destination.warnings,
+        *((outcome.warning,) if outcome.warning else ()),
+    )
     if outcome.host_loss:
         warnings = (*warnings, f"{outcome.host_loss}; this {request.asker.kind} is reached on port {request.port} only")
         host = host if request.shares_port else None
@@ -97,9 +107,19 @@ def concluded(entry: Entry, outcome: ClaimOutcome, sni_port: int) -> tuple[Verdi
         places=places,
         address=request.address,
         auto=request.auto,
+        lack=destination.lack,
         certificate=_shown(request.port_tls),
     )
     return verdict, _section(request, destination, _stages(request, places, sni_port))
+
+
+def _other_port(request: Request) -> tuple[str, ...]:
+    """Say so where one that would have had a certain port was given another."""
+    if request.wanted is None or request.port in {None, request.wanted}:
+        return ()
+    return (
+        f"OtherPortGiven: port {request.wanted} was not free, or not to be had, when a port was given; it has {request.port}, and keeps that",
+    )
 
 
 def _shown(tls: PortTls | None) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from router.admission.address_use import AddressUse
-from router.admission.allocation import Wish
+from router.admission.allocation import Pool, Wish
 from router.admission.allowance import Allowance
 from router.admission.autos import Autos
 from router.admission.claim_book import ClaimBook
@@ -91,7 +91,7 @@ class Admission:
         )
         self._notes = Notes(settings.sni_port)
         autos = (settings, self._ledger, self._claims.claims_on, served, Allowance(self._policies, self._claims.ports))
-        self._autos = Autos(*autos) if settings.auto_ports.ranges else None
+        self._autos = Autos(*autos) if settings.gives_ports else None
         self._is_served = Listening(settings, self._claims.served_on)
         self._sections: SortedMap[Asker, RouteSection] = SortedMap()
         self._verdicts: SortedMap[Asker, Verdict] = SortedMap()
@@ -174,10 +174,9 @@ class Admission:
         """What is to be claimed for those who ask for any port, as last updated; the same object until it is something else."""
         return self._autos.proposed if self._autos is not None else _NOBODY
 
-    @property
-    def ports_to_give(self) -> tuple[int, int]:
-        """How many ports there are for those who ask for any, and how many of them are free; any thread."""
-        return self._autos.counts if self._autos is not None else (0, 0)
+    def ports_to_give(self, pool: Pool) -> tuple[int, int]:
+        """Give how many ports of a pool there are for those who ask for any, and how many of them are free; any thread."""
+        return self._autos.counts(pool) if self._autos is not None else (0, 0)
 
     def askers_of(self, slot: Slot) -> tuple[Asker, ...]:
         """Give who asks by an object, as last updated; one that is not ours has nobody."""
@@ -272,7 +271,7 @@ class Admission:
         self._loops.leave(asker, entry.destination)
         if self._names.allowed:
             self._name_book.put(asker, request.created, names_of(request, objects, self._names))
-        entry.destination = find_destination(
+        entry.destination = request.refused or find_destination(
             request,
             objects,
             names=self._names,
@@ -282,8 +281,9 @@ class Admission:
         self._loops.enter(asker, entry.destination)
         if self._autos is not None and request.auto:
             may_use = self._address_use.refusal(asker.namespace, request.address) is None
-            is_ready = may_use and not isinstance(entry.destination, Rejection)
-            self._autos.ask(asker, Wish(request.created, request.address, is_ready), self._claims.place_of(asker))
+            is_ready = may_use and not isinstance(entry.destination, Rejection) and request.withheld is None
+            wish = Wish(request.created, request.address, is_ready, request.pool, request.wanted)
+            self._autos.ask(asker, wish, self._claims.place_of(asker))
             # It has what it had, whatever else it asks for now, until something else is settled.
             entry.port = self._autos.port(asker)
         else:
@@ -334,7 +334,7 @@ class Admission:
     def _claim_outcome(self, asker: Asker, entry: Entry) -> ClaimOutcome:
         if self._autos is not None and entry.is_portless:
             refusal = self._address_use.refusal(asker.namespace, entry.request.address)
-            return ClaimOutcome(rejection=refusal or self._autos.rejection(asker))
+            return ClaimOutcome(rejection=entry.withheld or refusal or self._autos.rejection(asker))
         return self._claims.outcome(asker)
 
     def _publish(self) -> Outcome:

@@ -16,7 +16,7 @@ from router.admission.own_places import Loops
 from router.admission.pods import Found, Place, places_of_pods
 from router.admission.request import Request, Target
 from router.admission.target_port import shown_key, shown_name
-from router.admission.verdicts import Rejection
+from router.admission.verdicts import Lack, Rejection
 from router.admission.weights import endpoint_shares, largest_weight, scaled
 from router.model import Balance, Server
 from router.objects.core import Service
@@ -26,7 +26,7 @@ from router.objects.store import Objects
 from router.server_ids import server_ids
 
 _name = attrgetter("name")
-_NOTHING = ServiceEndpoints((), (), ())
+_NOTHING = ServiceEndpoints((), (), (), Lack.SERVICE)
 _ON_A_RING: frozenset[Balance] = frozenset({"source", "random"})
 """What finds a server by points that are spread over a ring."""
 
@@ -38,6 +38,8 @@ class Destination(msgspec.Struct, frozen=True, gc=False):
     """Sorted by name; names are unique."""
     balance: Balance
     warnings: tuple[str, ...]
+    lack: Lack | None = None
+    """Why there is nobody to answer; of several Services the first that has nobody."""
     own_ports: frozenset[int] = frozenset()
     """Ports of endpoints at addresses of the routers: which are dropped depends on whether the routers listen there."""
 
@@ -89,7 +91,13 @@ def find_destination(
         else:
             slices = objects.slices.get(target.service, {})
             endpoints = find_endpoints(
-                service, slices, request.target_port, allow_loopback=names.loopback, loops=loops, most=left
+                service,
+                slices,
+                request.target_port,
+                allow_loopback=names.loopback,
+                loops=loops,
+                most=left,
+                of_service=request.by_service_port,
             )
         if isinstance(endpoints, Rejection):
             return endpoints
@@ -111,8 +119,16 @@ def find_destination(
         ),
         balance=balance,
         warnings=tuple(warnings),
+        lack=_lack(shares),
         own_ports=loops.ports,
     )
+
+
+def _lack(shares: Iterable[tuple[Target, ServiceEndpoints]]) -> Lack | None:
+    found = [endpoints for target, endpoints in shares if target.weight]
+    if any(endpoints.ready for endpoints in found):
+        return None
+    return next((endpoints.lack for endpoints in found if endpoints.lack is not None), Lack.ENDPOINTS)
 
 
 def _by_name(  # noqa: PLR0913, PLR0917 - what there is to know of a name

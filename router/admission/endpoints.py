@@ -12,7 +12,7 @@ from router.admission.own_places import Loops
 from router.admission.pods import Found, Place, places_of_pods
 from router.admission.target_port import PortChoice, choose_port, is_tcp, shown_key
 from router.admission.text import is_dns_subdomain, sanitised, shown
-from router.admission.verdicts import Rejection
+from router.admission.verdicts import Lack, Rejection
 from router.objects.core import Service
 from router.objects.discovery import Endpoint, EndpointSlice
 from router.settings import MAX_PORT
@@ -36,6 +36,8 @@ class ServiceEndpoints:
     ready: tuple[Found, ...]
     draining: tuple[Found, ...]
     warnings: tuple[str, ...]
+    lack: Lack | None = None
+    """Why there is none that serves."""
 
 
 def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
@@ -46,6 +48,7 @@ def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
     allow_loopback: bool,
     loops: Loops,
     most: int = MAX_ENDPOINTS,
+    of_service: bool = False,
 ) -> ServiceEndpoints | Rejection:
     """Find the endpoints of a Service for a Route's target port.
 
@@ -55,16 +58,17 @@ def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
         target_port: ``spec.port.targetPort``, None where the Route has none.
         allow_loopback: let endpoints on loopback addresses through.
         loops: tells which endpoints are the routers themselves.
+        of_service: the target port is one of the Service, as ``choose_port`` has it.
         most: how many endpoints of the slices are looked at; beyond, those of the first slices by name.
 
     Returns:
         The endpoints, each pod once, sorted by name; or why no Route may lead to this Service.
     """
-    choice = choose_port(service, slices.values(), target_port)
+    choice = choose_port(service, slices.values(), target_port, of_service=of_service)
     if isinstance(choice, Rejection):
         return choice
     if choice.problem:
-        return ServiceEndpoints((), (), (choice.problem,))
+        return ServiceEndpoints((), (), (choice.problem,), choice.lack)
     told = sum(len(each.endpoints or ()) for each in slices.values())
     read = slices if told <= most else _first(slices, most)
     dropped: set[str] = set()
@@ -87,7 +91,7 @@ def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
         )
     if not ready:
         warnings.append(_nothing_ready_warning(service, slices, len(draining)))
-    return ServiceEndpoints(ready, draining, tuple(warnings))
+    return ServiceEndpoints(ready, draining, tuple(warnings), None if ready else Lack.ENDPOINTS)
 
 
 def _first(slices: Mapping[str, EndpointSlice], most: int) -> Mapping[str, EndpointSlice]:

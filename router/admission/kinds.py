@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from router.admission import route, service
+from router.admission import route, service, transport_server_claim
 from router.admission.request import Request
 from router.admission.termination import Credentials, credentials_of
 from router.admission.verdicts import Verdict
 from router.model import ROUTE_GROUP, ROUTE_KIND, SERVICE_KIND
+from router.objects import porter
 from router.objects.core import Service
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey
+from router.objects.porter import TransportServerClaim
 from router.objects.route import Route
 from router.settings import AdmissionSettings
 
@@ -62,7 +64,19 @@ _SERVICES = AskerKind(
     services_of=service.services_of,
 )
 
+_SERVER_CLAIMS = AskerKind(
+    porter.GROUP,
+    porter.VERSION,
+    porter.CLAIM_KIND,
+    "transportserverclaims",
+    TransportServerClaim,
+    is_ours=lambda obj, settings: transport_server_claim.is_ours(obj, settings.router_name, settings.server_claims),
+    read=lambda obj, settings, _: transport_server_claim.read_claim(obj, settings),
+    credentials_of=lambda _: (),
+    services_of=transport_server_claim.services_of,
+)
+
 KINDS: Mapping[type[KubernetesObject], AskerKind] = MappingProxyType(
-    {each.struct: each for each in (_ROUTES, _SERVICES)}
+    {each.struct: each for each in (_ROUTES, _SERVICES, _SERVER_CLAIMS)}
 )
 """By the type of their objects."""

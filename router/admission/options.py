@@ -161,6 +161,11 @@ _short_options = lru_cache(_REMEMBERED)(_options)
 _long_options = lru_cache(LONG_REMEMBERED)(_options)
 
 
+def with_checks(options: RouteOptions, interval_ms: int, fall: int | None) -> RouteOptions:
+    """Give options by which endpoints are checked at this interval, and count as down after so many checks that failed."""
+    return replace(options, backend=replace(options.backend, check_interval_ms=interval_ms, check_fall=fall))
+
+
 def with_allowlist(options: RouteOptions, networks: tuple[str, ...]) -> RouteOptions:
     """Give options by which these networks alone may connect."""
     return replace(options, backend=replace(options.backend, allowlist=networks))

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import msgspec
 
+from router.admission.allocation import Pool
 from router.admission.forms import Form, integer, read
 from router.admission.options import EXTERNAL_ADDRESS, EXTERNAL_TCP_PORT, ROUTER_NAME, WZH_ROUTER_NAME, RouteOptions
 from router.admission.text import is_dns_label, is_dns_subdomain, shown
-from router.admission.verdicts import NotAcceptable, Reason
+from router.admission.verdicts import NotAcceptable, Reason, Rejection
 from router.model import Asker
 from router.model.tls import PortTls, ServerTls
 from router.objects.meta import ObjectKey, ObjectMeta
@@ -51,6 +52,16 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How its port ends TLS; None where TLS, if there is any, goes on to the pods."""
     auto: bool = False
     """It asks for any port."""
+    pool: Pool = "auto"
+    """Where its port is given from, if it asks for any."""
+    wanted: int | None = None
+    """The port of these that it would have rather than others."""
+    by_service_port: bool = False
+    """``target_port`` is a port of the Service before it is one of the pods."""
+    refused: Rejection | None = None
+    """It cannot be served as it is, and keeps the port that it was given."""
+    withheld: Rejection | None = None
+    """It is given no port now; one that PortClaims say is its own it has."""
     server_tls: ServerTls | None = None
     """How TLS begins anew towards its pods; None is not at all."""
 

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from router.admission.text import shown
-from router.admission.verdicts import Reason, Rejection
+from router.admission.verdicts import Lack, Reason, Rejection
 from router.objects.core import Service, ServicePort
 from router.objects.discovery import EndpointPort, EndpointSlice
 
@@ -26,6 +26,8 @@ class PortChoice:
     """Why there is none, as a warning."""
     warning: str = ""
     """What its owner may not expect of it."""
+    lack: Lack | None = None
+    """The same as ``problem``, in a word."""
 
     def among(self, ports: Iterable[EndpointPort]) -> list[EndpointPort]:
         """Give those of a slice's ports that are meant."""
@@ -39,15 +41,21 @@ def is_tcp(protocol: str | None) -> bool:
     return protocol in (None, "", "TCP")
 
 
-def choose_port(service: Service, slices: Iterable[EndpointSlice], target: int | str | None) -> PortChoice | Rejection:
+def choose_port(
+    service: Service, slices: Iterable[EndpointSlice], target: int | str | None, *, of_service: bool = False
+) -> PortChoice | Rejection:
     """Decide which port of a Service's endpoints is meant.
 
     Args:
         service: the Service.
         slices: its EndpointSlices.
         target: ``spec.port.targetPort``, None where the Route has none.
+        of_service: it is a port of the Service, by number or name; only where it has none such, the pods' port that one leads to.
     """
     ports = service.spec.ports or ()
+    if of_service and target is not None:
+        own = [port for port in ports if target in {port.port, port.name}]
+        return _through_service(service, own or [port for port in ports if port.target_port == target], target)
     if target is None:
         return _only_port(service, ports)
     if isinstance(target, str):
@@ -82,7 +90,7 @@ def _by_number(
         # No endpoint has it now, the Service says that they will.
         return PortChoice(number=target, service_port=leading[0])
     if not numbered and endpoint_ports:
-        return PortChoice(problem=_not_tcp(service, str(target), endpoint_ports[0].protocol))
+        return PortChoice(problem=_not_tcp(service, str(target), endpoint_ports[0].protocol), lack=Lack.TCP)
     return _through_service(service, numbered, target)
 
 
@@ -98,7 +106,7 @@ def _only_port(service: Service, ports: tuple[ServicePort, ...]) -> PortChoice |
         )
     if not tcp:
         problem = "has no TCP port; UDP and SCTP cannot be served" if ports else "has no ports"
-        return PortChoice(problem=f"Service {shown_key(service)} {problem}")
+        return PortChoice(problem=f"Service {shown_key(service)} {problem}", lack=Lack.TCP if ports else Lack.PORT)
     return PortChoice(name=tcp[0].name, service_port=tcp[0])
 
 
@@ -108,10 +116,12 @@ def _through_service(service: Service, candidates: list[ServicePort], target: in
         return PortChoice(name=tcp[0].name, service_port=tcp[0])
     if candidates:
         described = str(target) if isinstance(target, int) else shown(target)
-        return PortChoice(problem=_not_tcp(service, described, candidates[0].protocol))
+        return PortChoice(problem=_not_tcp(service, described, candidates[0].protocol), lack=Lack.TCP)
     if isinstance(target, int):
-        return PortChoice(problem=f"neither Service {shown_key(service)} nor its endpoints have a port {target}")
-    return PortChoice(problem=f"Service {shown_key(service)} has no port named {shown(target)}")
+        return PortChoice(
+            problem=f"neither Service {shown_key(service)} nor its endpoints have a port {target}", lack=Lack.PORT
+        )
+    return PortChoice(problem=f"Service {shown_key(service)} has no port named {shown(target)}", lack=Lack.PORT)
 
 
 def _left_out_warning(service: Service, slices: Iterable[EndpointSlice], names: AbstractSet[str], target: int) -> str:

@@ -22,12 +22,18 @@ class Reason(StrEnum):
     ADDRESS_NOT_ALLOWED = "AddressNotAllowed"
     ADDRESS_UNAVAILABLE = "AddressUnavailable"
     PORT_UNAVAILABLE = "PortUnavailable"
+    LEFT_TO_OTHERS = "LeftToOthers"
+    """Somebody else serves it, and nothing says that this router is to take over."""
+    PAIRING = "Pairing"
+    """A port is being agreed on with another cluster."""
     ALLOCATING = "Allocating"
     """It asks for any port, and its PortClaim is being written: a matter of milliseconds, as a rule."""
     NO_PORT_FREE = "NoPortFree"
     CLAIMS_UNAVAILABLE = "ClaimsUnavailable"
     INVALID_ANNOTATION = "InvalidAnnotation"
     INVALID_SOURCE_RANGES = "InvalidSourceRanges"
+    INVALID_SPEC = "InvalidSpec"
+    """Of kinds whose CRD may have no schema, so that no API server refuses it."""
     INVALID_HOST = "InvalidHost"
     HOST_ALREADY_CLAIMED = "HostAlreadyClaimed"
     AMBIGUOUS_TARGET_PORT = "AmbiguousTargetPort"
@@ -41,6 +47,15 @@ class Reason(StrEnum):
     ROUTE_NOT_ADMITTED = "RouteNotAdmitted"
     CONFIG_REJECTED = "ConfigRejected"
     OUT_OF_FILES = "OutOfFiles"
+
+
+class Lack(StrEnum):
+    """Why one that is served leads nowhere for now; the value is the ``reason`` of a condition."""
+
+    SERVICE = "ServiceNotFound"
+    PORT = "ServicePortNotFound"
+    TCP = "ServicePortNotTCP"
+    ENDPOINTS = "NoEndpoints"
 
 
 _KEEPS_CLAIM = frozenset({Reason.PORT_UNAVAILABLE, Reason.OUT_OF_FILES, Reason.ADDRESS_UNAVAILABLE})
@@ -78,6 +93,8 @@ class Verdict:
     """The port that clients use, where it is another than the one that it asked for."""
     auto: bool = False
     """It asks for any port: ``port`` is the one that it was given."""
+    lack: Lack | None = None
+    """Why nothing answers there, though it is served; a warning has it in words."""
     certificate: str = ""
     """What its clients are shown, in words; empty where TLS does not end here."""
 

@@ -219,7 +219,7 @@ def _show(metrics: Metrics, room: Room, controller: Controller, haproxy: Haproxy
     """Show what is of the process as a whole."""
     metrics.compare_versions(lambda: bool(haproxy.other_version))
     metrics.show_limits(lambda: limiter.in_force)
-    metrics.show_ports_to_give(lambda: controller.ports_to_give)
+    metrics.show_ports_to_give(controller.ports_to_give)
     show_files(metrics.registry, room.now)
     show_certificates(metrics.registry, lambda: controller.snapshot.applied)
     show_threads(metrics.registry, SUPERVISOR)
@@ -316,7 +316,7 @@ def _source(  # noqa: PLR0913, PLR0917 - what both kinds need
         metrics.count_problems(lambda: len(files.problems))
         return files, tuple
     log.info("following an api server", server=followed.connection.server)
-    source = followed.source(store, options.router_name, ApiMetrics(metrics.registry), machine, makes)
+    source = followed.source(store, options.admission(), ApiMetrics(metrics.registry), machine, makes)
     return source, source.problems
 
 

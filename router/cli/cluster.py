@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from router.admission.kinds import KINDS
 from router.admission.ledger import Ledger
-from router.admission.route import is_ours
 from router.cli.run_settings import RunSettings
 from router.cluster import KubeInput, sources_of
 from router.cluster.asking import asks_of
@@ -22,12 +22,13 @@ from router.objects.store import Store
 from router.observe.metrics.api import ApiMetrics, ApiReadings
 from router.observe.tracing import Makes
 from router.reconcile.hooks import Propose, Reporter, unheard
-from router.settings import ClaimSettings, KubeSettings, RouterPodSettings
+from router.settings import AdmissionSettings, ClaimSettings, KubeSettings, RouterPodSettings
 from router.status.claim_api import ClaimApi
 from router.status.claim_keeper import ClaimKeeper
 from router.status.claim_usage import Busy, ClaimUsage
 from router.status.claims import ClaimsWriter
 from router.status.holders import Holders
+from router.status.kinds import kinds_of
 from router.status.leading import LeadingWriter
 from router.status.precedence import Precedence
 from router.status.selection import Selection
@@ -115,7 +116,9 @@ def _claims(options: RunSettings, connection: Connection, is_leader: Callable[[]
     )
     ledger = Ledger(options.ledger_name, options.admission().overlapping)
     usage = ClaimUsage(ClaimApi(to_write, options.lease_namespace, ledger.name, options.router_name), ledger.at)
-    return _Claims(to_write, ledger, writer, usage, ClaimKeeper(ledger, writer, usage, options.auto_ports))
+    return _Claims(
+        to_write, ledger, writer, usage, ClaimKeeper(ledger, writer, usage, options.auto_ports | options.claim_ports)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +155,7 @@ class Cluster:
             else ClaimSettings(namespace=options.lease_namespace, required=options.claims == "required"),
             reads_namespaces=options.reads_namespaces,
             external_certificate_account=options.external_certificate_account,
+            reads_server_claims=options.server_claims != "off",
         )
         connection = Connection.open(settings)
         if not connection.is_verified:
@@ -177,6 +181,7 @@ class Cluster:
             node=options.node_name or pod,
             nodes=whereabouts.nodes,
             balancing=options.balancing(whereabouts.addresses),
+            kinds=kinds_of(options.server_claims),
             selection=Selection(settings.namespaces, settings.namespace_selector, settings.route_selector),
             precedence=precedence,
         )
@@ -236,16 +241,16 @@ class Cluster:
         return Siblings(self.connection.sibling(_SIBLING_DEADLINES), namespace, own, selector)
 
     def source(
-        self, store: Store, router_name: str, metrics: ApiMetrics, machine: Machine, makes: Makes
+        self, store: Store, admission: AdmissionSettings, metrics: ApiMetrics, machine: Machine, makes: Makes
     ) -> ClusterSource:
         """Make what keeps the store level, and show how it stands."""
         followed = KubeInput(
             makes.api(self.connection),
             store,
             self.settings,
-            lambda route: is_ours(route, router_name),
+            lambda obj: KINDS[type(obj)].is_ours(obj, admission),
             metrics,
-            asks=asks_of(router_name, self.settings.route_selector),
+            asks=asks_of(admission.router_name, self.settings.route_selector),
             machine=machine.look,
         )
         self.whereabouts.followed = followed

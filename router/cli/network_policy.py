@@ -16,12 +16,13 @@ from router.admission.text import is_dns_label, is_dns_subdomain, shown
 from router.cli.columns import printable
 from router.cli.exits import UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import STANDARD_INPUT, load_objects
-from router.cli.network_policy_targets import NAMED_KINDS, ROUTER, Named, NamedKind, all_of, targets_of, there
+from router.cli.network_policy_targets import NAMED_KINDS, ROUTER, NamedKind, all_of, targets_of, there
 from router.cli.options import option
 from router.cli.types import LabelType, SelectorType
 from router.errors import ApiError, ApiNotFound, SettingsError
 from router.model import ROUTE_KIND, Asker
 from router.objects.core import Service
+from router.objects.kinds import AskingObject
 from router.objects.labels import as_selector
 from router.objects.meta import ObjectKey
 from router.settings import KubeSettings
@@ -178,7 +179,7 @@ def _connect(settings: KubeSettings) -> Any:
     return Connection.open(settings)
 
 
-def _policies(obj: Named, find: Find, router: RouterPeer, doubts: _Doubts) -> Iterator[dict[str, Any]]:
+def _policies(obj: AskingObject, find: Find, router: RouterPeer, doubts: _Doubts) -> Iterator[dict[str, Any]]:
     """Make the policies that an asker needs, one for each of its Services."""
     targets = targets_of(obj)
     for problem in targets.problems:

@@ -7,7 +7,7 @@ from typing import Any
 
 from router import shapes
 from router.admission.network_policy import ABOUT, MANAGED_BY, Passage, RouterPeer, TargetPods, judge
-from router.cli.network_policy_targets import Named, NamedKind
+from router.cli.network_policy_targets import NamedKind
 from router.cluster.decoding import decode_object
 from router.cluster.kinds import SERVICES, Resource
 from router.errors import ApiConflict, ApiNotFound, ApiUnreadable
@@ -15,6 +15,7 @@ from router.kube.api import Api
 from router.kube.pages import Pages
 from router.objects.core import Service
 from router.objects.decoding import Misfit
+from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
 from router.objects.networking import NetworkPolicy
 from router.shapes import read_any, reader
@@ -23,7 +24,7 @@ _read_policy = reader(NetworkPolicy)
 _POLICIES = "/apis/networking.k8s.io/v1/namespaces/{}/networkpolicies"
 
 
-def read_asker(api: Api, kinds: Iterable[NamedKind], key: ObjectKey) -> Named:
+def read_asker(api: Api, kinds: Iterable[NamedKind], key: ObjectKey) -> AskingObject:
     """Read an object of the first of some kinds of which there is one of this name.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,21 +13,22 @@ from router.admission.kinds import KINDS
 from router.admission.options import EXTERNAL_TCP_PORT, ROUTER_NAME, WZH_ROUTER_NAME
 from router.admission.request import Request, annotations_of
 from router.admission.termination import NO_CREDENTIALS
-from router.admission.text import is_service_name, shown
+from router.admission.verdicts import Verdict
 from router.model import Asker
 from router.objects.core import Service
 from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
-from router.objects.porter import CLAIM_KIND, GROUP, VERSION, TransportServerClaim
+from router.objects.porter import TransportServerClaim
 from router.objects.route import Route, RouteSpec
 from router.objects.store import Objects
 from router.settings import AdmissionSettings, PortRanges
 
 ROUTER = "tcp-router"
 _ANY_PORT = "1024"
-_TAKES_ALL = AdmissionSettings(router_name=ROUTER, ports=PortRanges(((1, 65535),)), sni_port=0)
-
-Named = AskingObject | TransportServerClaim
+_ALL_PORTS = PortRanges(((1, 65535),))
+_TAKES_ALL = AdmissionSettings(
+    router_name=ROUTER, ports=_ALL_PORTS, claim_ports=_ALL_PORTS, server_claims="default", sni_port=0
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,7 @@ class NamedKind:
     struct: type[Any]
 
 
-NAMED_KINDS = (
-    *(NamedKind(each.group, each.version, each.kind, each.plural, each.struct) for each in KINDS.values()),
-    NamedKind(GROUP, VERSION, CLAIM_KIND, "transportserverclaims", TransportServerClaim),
-)
+NAMED_KINDS = tuple(NamedKind(each.group, each.version, each.kind, each.plural, each.struct) for each in KINDS.values())
 """In the order in which a name without a kind is looked for."""
 
 
@@ -58,30 +56,29 @@ class Targets:
     problems: tuple[str, ...] = ()
 
 
-def there(objects: Objects, kind: NamedKind, key: ObjectKey) -> Named | None:
+def there(objects: Objects, kind: NamedKind, key: ObjectKey) -> AskingObject | None:
     """Give an object of manifests."""
-    return objects.server_claims.get(key) if kind.kind == CLAIM_KIND else objects.asking((kind.struct, key))
+    return objects.asking((kind.struct, key))
 
 
 def all_of(objects: Objects) -> Iterator[tuple[NamedKind, ObjectKey]]:
     """Give all in manifests that ask for a router of this kind, and all claims."""
     for kind in NAMED_KINDS:
-        keys = objects.server_claims if kind.kind == CLAIM_KIND else objects.everything().of(kind.struct)
-        for key in sorted(keys):
+        for key in sorted(objects.everything().of(kind.struct)):
             obj = there(objects, kind, key)
-            if isinstance(obj, TransportServerClaim) or (obj is not None and _asks(obj)):
+            if obj is not None and _asks(obj):
                 yield kind, key
 
 
 def _asks(obj: AskingObject) -> bool:
+    if isinstance(obj, TransportServerClaim):
+        return True
     is_of_class = isinstance(obj, Service) and bool(obj.router_of_class)
     return is_of_class or bool({ROUTER_NAME, WZH_ROUTER_NAME} & annotations_of(obj.metadata).keys())
 
 
-def targets_of(obj: Named) -> Targets:
+def targets_of(obj: AskingObject) -> Targets:
     """Say where an object leads to."""
-    if isinstance(obj, TransportServerClaim):
-        return _of_claim(obj)
     router_name = obj.router_of_class if isinstance(obj, Service) and obj.router_of_class else ROUTER
     settings = dataclasses.replace(_TAKES_ALL, router_name=router_name)
     asked = KINDS[type(obj)].read(_bare(obj, router_name), settings, NO_CREDENTIALS)
@@ -93,23 +90,23 @@ def targets_of(obj: Named) -> Targets:
             if isinstance(request, Request)
             for target in request.targets
         ),
-        tuple(f"{each.asker}: {each.message}" for each in asked if not isinstance(each, Request)),
+        tuple(f"{each.asker}: {problem}" for each in asked if (problem := _problem(each))),
     )
 
 
-def _of_claim(claim: TransportServerClaim) -> Targets:
-    asker = Asker(GROUP, CLAIM_KIND, *claim.key, "", claim.metadata.uid)
-    service, port = claim.spec.service, claim.spec.service_port
-    if not is_service_name(service):
-        return Targets(asker, problems=(f"{asker}: spec.service is {shown(service)}, which is no Service's name",))
-    if not port:
-        return Targets(asker, problems=(f"{asker}: spec.servicePort is missing",))
-    return Targets(asker, ((asker, ObjectKey(claim.metadata.namespace, service), port),))
+def _problem(asked: Request | Verdict) -> str:
+    if isinstance(asked, Verdict):
+        return asked.message
+    return asked.refused.message if asked.refused is not None else ""
 
 
 def _bare(obj: AskingObject, router_name: str) -> AskingObject:
     """Give the object with no more than says where it leads: whether its router takes the rest is for that to say."""
     kept = {ROUTER_NAME: router_name}
+    if isinstance(obj, TransportServerClaim):
+        said = obj.spec if isinstance(obj.spec, Mapping) else {}
+        leads = {field: said[field] for field in ("service", "servicePort") if field in said}
+        return replace(obj, metadata=replace(obj.metadata, annotations=kept, finalizers=None), spec=leads)
     if isinstance(obj, Route):
         kept[EXTERNAL_TCP_PORT] = _ANY_PORT
         spec = RouteSpec(to=obj.spec.to, alternate_backends=obj.spec.alternate_backends, port=obj.spec.port)

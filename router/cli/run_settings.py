@@ -15,7 +15,7 @@ from router.errors import SettingsError
 from router.model import Balance
 from router.model.tls import CIPHERSUITES, PROFILES, TlsOptions
 from router.objects.meta import ObjectKey
-from router.settings import AdmissionSettings, IpMode, PortRanges, RenderSettings, RouteDefaults
+from router.settings import AdmissionSettings, IpMode, PortRanges, RenderSettings, RouteDefaults, ServerClaims
 from router.status.balanced import Balancing
 
 _MOST_LISTED = 10
@@ -32,6 +32,8 @@ class ServingSettings:
     ports: PortRanges
     reserved_ports: PortRanges | None
     auto_ports: PortRanges
+    claim_ports: PortRanges
+    transport_server_claims: ServerClaims
     addresses: tuple[Named, ...]
     address_default_allowed: tuple[str, ...]
     address_reserved_ports: PortRanges | None
@@ -78,6 +80,19 @@ class ServingSettings:
     listen: tuple[str, int] | None
     stats_port: int
     tcp_health_port: int
+
+    @property
+    def server_claims(self) -> ServerClaims:
+        """Which TransportServerClaims are served.
+
+        Raises:
+            SettingsError: there are no ports to give to them.
+        """
+        if self.transport_server_claims != "off" and not self.claim_ports.ranges:
+            raise SettingsError(
+                "--transport-server-claims needs --claim-ports: the ports that claims are given, as in 36000-36999"
+            )
+        return self.transport_server_claims
 
     @property
     def ledger_name(self) -> str:
@@ -135,6 +150,8 @@ class ServingSettings:
             ports=self.ports,
             reserved_ports=reserved | PortRanges.of(*own_ports),
             auto_ports=self.allowed("--auto-ports", self.auto_ports),
+            claim_ports=self.allowed("--claim-ports", self.claim_ports),
+            server_claims=self.server_claims,
             auto_at_once=self.gives_ports_at_once,
             sni_port=self.sni_port,
             external_names=tuple(sorted(set(self.external_names))),
@@ -284,7 +301,7 @@ class RunSettings(ServingSettings):
             told = node_ips()
             return told | own if told is not None else None
 
-        return Balancing(hostnames, addresses if self.load_balancer_ips else {}, of_nodes)
+        return Balancing(hostnames, addresses, addresses if self.load_balancer_ips else {}, of_nodes)
 
     @property
     def reads_namespaces(self) -> bool:

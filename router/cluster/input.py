@@ -17,6 +17,7 @@ from router.cluster.kinds import (
     PODS,
     PORT_CLAIMS,
     ROUTES,
+    SERVER_CLAIMS,
     SERVICES,
     FollowedKind,
     Resource,
@@ -28,12 +29,13 @@ from router.cluster.reflector import Pace, Reflector, Sink, WatchObserver
 from router.cluster.routers import RouterPods, UnlessAbsent, UnlessForbidden
 from router.cluster.scoped import Announcing, Scoped
 from router.cluster.shard import Shard
-from router.cluster.sinks import RouteSink
+from router.cluster.sinks import RouteSink, ServerClaimSink
 from router.cluster.sources import KindState, endpoints_kind, follows_namespaces, source_name
-from router.cluster.watch import Watch
+from router.cluster.watch import Watch, state_of
 from router.kube.api import StoppableApi
 from router.objects.core import RouterPod
-from router.objects.route import Route
+from router.objects.kinds import AskingObject
+from router.objects.porter import TransportServerClaim
 from router.objects.store import Store
 from router.settings import ClaimSettings, KubeSettings, RouterPodSettings
 from router.supervisor import SUPERVISOR, Pool, Supervisor
@@ -54,7 +56,7 @@ class KubeInput:
         api: the API server, by a connection of this input's own: ``stop`` closes it.
         store: is told with each change; made with ``sources_of(settings)``.
         settings: what to watch.
-        is_ours: whether a Route is this router's.
+        is_ours: whether an object is this router's; of Services those that ask are looked at alone.
         asks: whether a Service is one to look at for itself.
         observer: counts.
         pace: how often and how long things are done.
@@ -67,7 +69,7 @@ class KubeInput:
         api: StoppableApi,
         store: Store,
         settings: KubeSettings,
-        is_ours: Callable[[Route], bool],
+        is_ours: Callable[[AskingObject], bool],
         observer: WatchObserver,
         *,
         asks: Asks = lambda _service: False,
@@ -86,7 +88,8 @@ class KubeInput:
         self._routes_known = threading.Event()
         self._services_known = threading.Event()
         """Those that ask are in the shard: then it is known whose endpoints are wanted."""
-        self._followed: list[tuple[Scoped, tuple[Followed, ...]]] = []
+        self._held_by: dict[str, Callable[[], int]] = {}
+        """What tells how many objects of a kind are kept."""
         self._watches: list[Watch] = []
 
         scopes = settings.namespaces or ("",)
@@ -102,11 +105,15 @@ class KubeInput:
         )
         for namespace in scopes:
             self._follow_routes(namespace)
-        self._namespaces = self._follow_namespaces(settings) if follows_namespaces(settings) else None
+            if settings.reads_server_claims:
+                self._follow_server_claims(namespace)
+        if follows_namespaces(settings):
+            self._follow_namespaces(settings)
         self._router_pods: RouterPods | None = None
         if settings.router_pods is not None and machine is not None:
             self._router_pods = self._follow_routers(settings.router_pods, machine)
-        self._claims = self._follow_claims(settings.claims) if settings.claims is not None else None
+        if settings.claims is not None:
+            self._follow_claims(settings.claims)
         self._unknown = {watch.source for watch in self._watches if self._is_first(watch.resource)}
         self._unlisted = {watch.source for watch in self._watches if watch.resource is SERVICES}
         self._does_without_routes = False
@@ -153,7 +160,7 @@ class KubeInput:
             sink = ServiceSink(followed, lambda: self._shard, self._asks, namespace) if is_services else followed
             members[namespace] = (followed, self._add_followed(kind.resource, sink, handle, namespace), handle)
         scoped = Scoped(members)
-        self._followed.append((scoped, tuple(followed for followed, _, _ in members.values())))
+        self._held_by[kind.resource.name] = lambda: sum(followed.held for followed, _, _ in members.values())
         return scoped
 
     def _add_followed(self, resource: Resource, sink: Sink, handle: Handle, namespace: str) -> Reflector:
@@ -205,7 +212,9 @@ class KubeInput:
 
     def _is_first(self, resource: Resource) -> bool:
         """Say whether it tells which Services are wanted, so that all else waits for it."""
-        return resource is ROUTES or (resource is NAMESPACES and bool(self._settings.namespace_selector))
+        return resource in {ROUTES, SERVER_CLAIMS} or (
+            resource is NAMESPACES and bool(self._settings.namespace_selector)
+        )
 
     def _ask_to_end(self, handle: Handle) -> None:
         handle.stop()
@@ -243,7 +252,7 @@ class KubeInput:
         claims = self._settings.claims
         if claims is not None and not claims.required:
             routes.add(source_name(PORT_CLAIMS, claims.namespace))
-        if absent_s >= self._pace.absent_s and self._shard.has_asking_services and self._store.lacking <= routes:
+        if absent_s >= self._pace.absent_s and self._shard.has_others_than_routes and self._store.lacking <= routes:
             log.info("served without routes", reason=ROUTES.absent)
             self._does_without_routes = True
             self._store.mark_synced(source)
@@ -253,9 +262,11 @@ class KubeInput:
         claims = self._settings.claims
         optional = {PODS} if claims is None or claims.required else {PODS, PORT_CLAIMS}
         optional |= {ROUTES} if self._does_without_routes else set()
+        optional |= {SERVER_CLAIMS}
         return [watch for watch in self._watches if watch.resource not in optional or watch.reflector.is_listed]
 
     def _follow_routes(self, namespace: str) -> None:
+        self._held_by[ROUTES.name] = self._shard.held
         source = source_name(ROUTES, namespace)
         observer = UnlessAbsent(
             self._observer, lambda: reflector.is_listed, lambda seconds: self._without_routes(source, seconds)
@@ -263,11 +274,25 @@ class KubeInput:
         selector = self._settings.route_selector
         reflector = self._add(ROUTES, RouteSink(self._shard, namespace), Handle(), namespace, selector, observer)
 
-    def _follow_namespaces(self, settings: KubeSettings) -> NamespaceSink:
+    def _follow_server_claims(self, namespace: str) -> None:
+        """Make a watch over TransportServerClaims; nothing waits for it where it cannot be had, for Routes need none."""
+        source = source_name(SERVER_CLAIMS, namespace)
+
+        def do_without() -> None:
+            self._know(source)
+            self._store.mark_synced(source)
+
+        observer = UnlessDenied(self._observer, lambda: reflector.is_listed, do_without)
+        selector, sink = self._settings.route_selector, ServerClaimSink(self._shard, namespace)
+        self._held_by[SERVER_CLAIMS.name] = lambda: self._shard.held(TransportServerClaim)
+        reflector = self._add(SERVER_CLAIMS, sink, Handle(), namespace, selector, observer)
+
+    def _follow_namespaces(self, settings: KubeSettings) -> None:
         """Make the watch over namespaces, or what reads those that are named; without rights, nothing new is claimed in them."""
         selects = bool(settings.namespace_selector)
         handle, source = Handle(), source_name(NAMESPACES, "")
         sink = NamespaceSink(self._store if settings.reads_namespaces else None, self._shard if selects else None)
+        self._held_by[NAMESPACES.name] = lambda: sink.held
 
         def read() -> None:
             self._store.mark_synced(source)
@@ -275,7 +300,7 @@ class KubeInput:
         if selects or not settings.namespaces:
             watched = UnlessDenied(self._observer, lambda: selects or reflector.is_listed, read)
             reflector = self._add(NAMESPACES, sink, handle, "", settings.namespace_selector, watched)
-            return sink
+            return
         named = NamespaceReader(
             self._api,
             settings.namespaces,
@@ -286,11 +311,11 @@ class KubeInput:
             read=read,
         )
         self._own(NAMESPACES, named, handle, source, named.run)
-        return sink
 
     def _follow_routers(self, pods: RouterPodSettings, machine: Callable[[], RouterPod]) -> RouterPods:
         """Make the watch over the routers' own pods; the store does not wait for it where that is in vain."""
         sink = RouterPods(self._store, pods.own_name, machine)
+        self._held_by[PODS.name] = lambda: sink.held
         source = source_name(PODS, pods.namespace)
 
         def give_up() -> None:
@@ -301,9 +326,10 @@ class KubeInput:
         reflector = self._add(PODS, sink, Handle(), pods.namespace, pods.selector, observer)
         return sink
 
-    def _follow_claims(self, claims: ClaimSettings) -> ClaimSink:
+    def _follow_claims(self, claims: ClaimSettings) -> None:
         """Make the watch over PortClaims; the store waits for it, unless the API has no such kind and none is required."""
         sink, handle = ClaimSink(self._store), Handle()
+        self._held_by[PORT_CLAIMS.name] = lambda: sink.held
         source = source_name(PORT_CLAIMS, claims.namespace)
         observer = UntilRead(
             self._observer,
@@ -314,33 +340,6 @@ class KubeInput:
             lambda: self._store.mark_synced(source),
         )
         reflector = self._add(PORT_CLAIMS, sink, handle, claims.namespace, "", observer)
-        return sink
 
     def _state(self, name: str) -> KindState:
-        watches = [watch for watch in self._watches if watch.resource.name == name]
-        reflectors = [watch.reflector for watch in watches]
-        problems = [watch.thread.problem or watch.reflector.problem for watch in watches]
-        events_s = [reflector.last_event_s for reflector in reflectors if reflector.last_event_s is not None]
-        return KindState(
-            is_synced=all(reflector.is_listed for reflector in reflectors),
-            is_connected=all(watch.reflector.is_connected and watch.thread.is_running for watch in watches),
-            held=self._held(name),
-            last_event_s=max(events_s, default=None),
-            problem=next(filter(None, problems), ""),
-        )
-
-    def _held(self, name: str) -> int:
-        if name == ROUTES.name:
-            return self._shard.held
-        if name == NAMESPACES.name and self._namespaces is not None:
-            return self._namespaces.held
-        if name == PODS.name and self._router_pods is not None:
-            return self._router_pods.held
-        if name == PORT_CLAIMS.name and self._claims is not None:
-            return self._claims.held
-        return sum(
-            followed.held
-            for _, members in self._followed
-            for followed in members
-            if followed.kind.resource.name == name
-        )
+        return state_of([watch for watch in self._watches if watch.resource.name == name], self._held_by[name]())

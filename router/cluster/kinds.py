@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from router.cluster.decoding import Head, decode_endpoints, decode_object
 from router.cluster.kept import SERVICE_LABEL, kept_slice
+from router.objects import porter
 from router.objects.core import Service
 from router.objects.decoding import Misfit
 from router.objects.discovery import EndpointSlice
@@ -59,6 +60,13 @@ PORT_CLAIMS = Resource(
     "this cluster has no PortClaims (tcp-router.openshift.io/v1alpha1): apply manifests/crds; the router waits for them",
 )
 """Of the router's own namespace alone."""
+
+SERVER_CLAIMS = Resource(
+    "transportserverclaims",
+    f"/apis/{porter.GROUP}/{porter.VERSION}",
+    "this cluster has no TransportServerClaims (porter.devops.gov.bc.ca/v1alpha1): apply manifests/components/transport-server-claims;"
+    " everything else is served meanwhile",
+)
 
 PODS = Resource("pods", "/api/v1", "the API server has no pods; is it a Kubernetes API server?")
 """Of the routers alone."""

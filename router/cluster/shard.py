@@ -18,7 +18,7 @@ import structlog
 from router.admission.kinds import KINDS
 from router.cluster.referred import Referred
 from router.objects.core import Service
-from router.objects.kinds import AskingObject, Slot
+from router.objects.kinds import ASKING, AskingObject, Slot
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
 from router.objects.store import Store
@@ -43,11 +43,11 @@ class Follower(Protocol):
 
 
 class Shard:
-    """Brings Routes into the store, after the objects that they refer to.
+    """Brings Routes, and what else asks, into the store, after the objects that they refer to.
 
     Args:
         store: is told of every change.
-        is_ours: whether a Route is this router's; only what such Routes refer to is followed.
+        is_ours: whether an object is this router's; only what such ones refer to is followed. Of Services those that ask come here alone.
         followers: of Services and of their endpoints.
         executor: to ask several followers at a time.
         referred: what else they refer to, by name.
@@ -57,7 +57,7 @@ class Shard:
     def __init__(  # noqa: PLR0913 - the parts that meet here
         self,
         store: Store,
-        is_ours: Callable[[Route], bool],
+        is_ours: Callable[[AskingObject], bool],
         followers: tuple[Follower, ...],
         executor: Executor,
         *,
@@ -78,7 +78,9 @@ class Shard:
         """What is to be published: the objects of all events that came while others were."""
         self._is_scheduled = False
         self._failure: BaseException | None = None
-        self._objects: dict[type[AskingObject], dict[str, dict[ObjectKey, AskingObject]]] = {Route: {}, Service: {}}
+        self._objects: dict[type[AskingObject], dict[str, dict[ObjectKey, AskingObject]]] = {
+            kind: {} for kind in ASKING.values()
+        }
         """By kind, then by namespace."""
         self._selected: frozenset[str] | None = frozenset() if selects_namespaces else None
         self._references: dict[Slot, frozenset[ObjectKey]] = {}
@@ -86,15 +88,19 @@ class Shard:
         self._users: Counter[ObjectKey] = Counter()
         """How many refer to a Service."""
 
-    @property
-    def held(self) -> int:
-        """How many Routes are kept."""
-        return sum(map(len, tuple(self._objects[Route].values())))
+    def held(self, kind: type[AskingObject] = Route) -> int:
+        """Give how many of a kind are kept."""
+        return sum(map(len, tuple(self._objects[kind].values())))
 
     @property
-    def has_asking_services(self) -> bool:
-        """Whether any Service asks to be served itself."""
-        return any(self.takes(namespace) for namespace in tuple(self._objects[Service]))
+    def has_others_than_routes(self) -> bool:
+        """Whether anything but Routes asks to be served."""
+        return any(
+            self.takes(namespace)
+            for kind, members in self._objects.items()
+            if kind is not Route
+            for namespace in tuple(members)
+        )
 
     def takes(self, namespace: str) -> bool:
         """Say whether what asks in a namespace is of this shard."""
@@ -111,7 +117,7 @@ class Shard:
     def delete(self, kind: type[AskingObject], key: ObjectKey) -> None:
         """Take note that one is gone, or asks no more; one that was not there is passed over."""
         with self._lock:
-            if kind is not Route and key not in self._objects[kind].get(key.namespace, ()):
+            if kind is Service and key not in self._objects[kind].get(key.namespace, ()):
                 return
             self._forget(kind, key)
             self._will_publish({(kind, key): None})
@@ -217,13 +223,13 @@ class Shard:
         return not services or all(follower.knows(services) for follower in self._followers)
 
     def _services_of(self, obj: AskingObject | None) -> frozenset[ObjectKey]:
-        """Give what is to be followed for an object: nothing for Routes of others. Only Services that ask come here."""
+        """Give what is to be followed for an object: nothing for those of others. Only Services that ask come here."""
         if obj is None or not self._concerns_us(obj):
             return frozenset()
         return KINDS[type(obj)].services_of(obj)
 
     def _concerns_us(self, obj: AskingObject) -> bool:
-        return not isinstance(obj, Route) or self._is_ours(obj)
+        return isinstance(obj, Service) or self._is_ours(obj)
 
     def _arrived(self, key: ObjectKey) -> None:
         """Publish those that waited for an object that is named."""
@@ -278,12 +284,12 @@ class Shard:
         wanted = frozenset(after - before)
         if wanted:
             self._want(wanted)
-        routes = {slot: obj for slot, obj in changes.items() if slot[0] is Route}
+        brought = {slot: obj for slot, obj in changes.items() if slot[0] is not Service}
         self._store.apply(
-            {slot: obj for slot, obj in routes.items() if obj is not None},
-            frozenset(slot for slot, obj in routes.items() if obj is None),
+            {slot: obj for slot, obj in brought.items() if obj is not None},
+            frozenset(slot for slot, obj in brought.items() if obj is None),
         )
-        if len(routes) < len(changes):
+        if len(brought) < len(changes):
             self._store.wake()
         self._referred.published(changes, self._concerns_us)
         if unused:

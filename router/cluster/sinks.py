@@ -1,4 +1,4 @@
-"""What the watches over Routes bring, for the ``Shard``."""
+"""What the watches over Routes and TransportServerClaims bring, for the ``Shard``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from router.cluster.kept import kept_route
 from router.cluster.shard import Shard
 from router.cluster.whole import WholeSink
 from router.objects.meta import ObjectKey
+from router.objects.porter import TransportServerClaim
 from router.objects.route import Route
 
 
@@ -30,3 +31,24 @@ class RouteSink(WholeSink[Route]):
     def delete(self, key: ObjectKey) -> None:
         """Take note that one is gone."""
         self._shard.delete(Route, key)
+
+
+class ServerClaimSink(WholeSink[TransportServerClaim]):
+    """The sink of one watch over TransportServerClaims; ``namespace`` is empty if over all."""
+
+    def __init__(self, shard: Shard, namespace: str) -> None:
+        super().__init__(TransportServerClaim, "transportserverclaims", lambda claim: claim)
+        self._shard = shard
+        self._namespace = namespace
+
+    def replace(self, listed: Mapping[ObjectKey, TransportServerClaim], undecodable: frozenset[ObjectKey]) -> None:
+        """Take these for all that there is."""
+        self._shard.replace(TransportServerClaim, self._namespace, listed, undecodable)
+
+    def put(self, obj: TransportServerClaim) -> None:
+        """Take one that was added or changed."""
+        self._shard.put(obj)
+
+    def delete(self, key: ObjectKey) -> None:
+        """Take note that one is gone."""
+        self._shard.delete(TransportServerClaim, key)

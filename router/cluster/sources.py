@@ -10,6 +10,7 @@ from router.cluster.kinds import (
     PODS,
     PORT_CLAIMS,
     ROUTES,
+    SERVER_CLAIMS,
     SERVICES,
     SLICES,
     FollowedKind,
@@ -39,6 +40,8 @@ def sources_of(settings: KubeSettings) -> frozenset[str]:
     scopes = settings.namespaces or ("",)
     names = {source_name(each, scope) for each in (SERVICES, endpoints_kind(settings).resource) for scope in scopes}
     names |= {source_name(ROUTES, scope) for scope in scopes}
+    if settings.reads_server_claims:
+        names |= {source_name(SERVER_CLAIMS, scope) for scope in scopes}
     if settings.router_pods is not None:
         names.add(source_name(PODS, settings.router_pods.namespace))
     if settings.claims is not None:

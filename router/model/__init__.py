@@ -128,6 +128,8 @@ class Backend:
     timeout_tunnel_ms: int
     check_interval_ms: int
     """Milliseconds between health checks; 0 is no checks."""
+    check_fall: int | None = None
+    """How many checks in a row fail until an endpoint counts as down, at that interval; None is the templates' own choice."""
     shutdown_sessions_on_marked_down: bool
     shutdown_sessions_on_removed: bool = False
     """Nothing of a configuration: what is done when an endpoint leaves."""

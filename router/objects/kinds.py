@@ -12,7 +12,7 @@ from router.objects.discovery import EndpointSlice
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
 from router.objects.portclaim import PortClaim
-from router.objects.porter import TransportServerClaim
+from router.objects.porter import CLAIM_KIND, TransportServerClaim
 from router.objects.portnote import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route
@@ -31,17 +31,19 @@ KubernetesObject = (
     | AskerNote
     | TransportServerClaim
 )
-AskingObject = Route | Service
+AskingObject = Route | Service | TransportServerClaim
 """Of the kinds that may ask; whether one does, admission says."""
 Slot = tuple[type[KubernetesObject], ObjectKey]
 """Where an object is kept: its kind and its key."""
-ASKING: Mapping[str, type[AskingObject]] = MappingProxyType({"Route": Route, "Service": Service})
+ASKING: Mapping[str, type[AskingObject]] = MappingProxyType({
+    "Route": Route, "Service": Service, CLAIM_KIND: TransportServerClaim,
+})  # fmt: skip
 """By the name of their kind."""
 
 
 def may_ask(obj: KubernetesObject | None) -> bool:
-    """Say whether an object may ask to be served: a Route does, a Service can by annotations or by its class, or was told that it did."""
-    return isinstance(obj, Route) or (
+    """Say whether an object may ask to be served: all of its kind do, but a Service only by annotations or its class, or if it was told that it did."""
+    return isinstance(obj, Route | TransportServerClaim) or (
         isinstance(obj, Service)
         and bool(obj.metadata.annotations or obj.status.conditions or obj.spec.load_balancer_class)
     )

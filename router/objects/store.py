@@ -73,8 +73,6 @@ class Objects:
     notes: dict[ObjectKey, PortNote] = field(default_factory=dict)
     asker_notes: dict[ObjectKey, AskerNote] = field(default_factory=dict)
     server_claims: dict[ObjectKey, TransportServerClaim] = field(default_factory=dict)
-    """Nobody is served by these."""
-    """By port, what there is to say to those who are served there."""
     remembers: bool = True
     """Whether PortClaims remember who holds what; False where the API server has no such kind, or is not asked for it."""
 
@@ -91,6 +89,7 @@ class Objects:
         services = frozenset(self.services) | frozenset(self.slices)
         askers: set[Slot] = {(Route, key) for key in self.routes}
         askers.update((Service, key) for key, service in self.services.items() if may_ask(service))
+        askers.update((TransportServerClaim, key) for key in self.server_claims)
         return Changes(
             frozenset(askers),
             services,
@@ -105,7 +104,13 @@ class Objects:
     def asking(self, slot: Slot) -> AskingObject | None:
         """Give an object of a kind that may ask; None if it is not there."""
         kind, key = slot
-        return self.routes.get(key) if kind is Route else self.services.get(key)
+        return self.of(kind).get(key)
+
+    def of(self, kind: type[KubernetesObject]) -> Mapping[ObjectKey, AskingObject]:
+        """Give the objects of one kind that may ask."""
+        if kind is Route:
+            return self.routes
+        return self.server_claims if kind is TransportServerClaim else self.services
 
 
 _Key = TypeVar("_Key")
@@ -130,7 +135,6 @@ class Store:
             PortNote: self.objects.notes,
             Credential: self.objects.credentials,
             AskerNote: self.objects.asker_notes,
-            TransportServerClaim: self.objects.server_claims,
         }
         """Where those are that nobody asks by."""
         self._inbox: dict[Slot, KubernetesObject | None] = {}
@@ -249,6 +253,9 @@ class Store:
             if kind is Route:
                 if _set(self.objects.routes, key, obj if isinstance(obj, Route) else None):
                     askers.add((Route, key))
+            elif kind is TransportServerClaim:
+                if _set(self.objects.server_claims, key, obj if isinstance(obj, TransportServerClaim) else None):
+                    askers.add((kind, key))
             elif kind is Service:
                 asked = may_ask(self.objects.services.get(key)) or may_ask(obj)
                 if _set(self.objects.services, key, obj if isinstance(obj, Service) else None):

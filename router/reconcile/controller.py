@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from router.admission import Admission
+from router.admission.allocation import Pool
 from router.admission.policy import NO_NEWS
 from router.haproxy.control import Control
 from router.objects.store import Store
@@ -111,10 +112,9 @@ class Controller:
         """When the loop last turned (``time.monotonic``); any thread."""
         return self._last_turn_s
 
-    @property
-    def ports_to_give(self) -> tuple[int, int]:
-        """How many ports there are for those who ask for any, and how many of them are free; any thread."""
-        return self._deciding.ports_to_give
+    def ports_to_give(self, pool: Pool) -> tuple[int, int]:
+        """Give how many ports of a pool there are for those who ask for any, and how many of them are free; any thread."""
+        return self._deciding.ports_to_give(pool)
 
     @property
     def failed_turns(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from router.admission import Admission, Outcome
+from router.admission.allocation import Pool
 from router.admission.places import Place
 from router.model import Asker
 from router.objects.kinds import Slot
@@ -82,10 +83,9 @@ class Deciding:
         """What is to be claimed for those who ask for any port; the same object until it is something else."""
         return self._isolation.admission.proposed
 
-    @property
-    def ports_to_give(self) -> tuple[int, int]:
-        """How many ports there are for those who ask for any, and how many of them are free; any thread."""
-        return self._isolation.admission.ports_to_give
+    def ports_to_give(self, pool: Pool) -> tuple[int, int]:
+        """Give how many ports of a pool there are for those who ask for any, and how many of them are free; any thread."""
+        return self._isolation.admission.ports_to_give(pool)
 
     def anew(self) -> None:
         """Decide about all objects with the next ``take``, without anything that is remembered of them."""

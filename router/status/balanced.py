@@ -29,8 +29,10 @@ class Balancing:
 
     hostnames: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """``--address-hostname``, by the name of the address."""
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """The IPs of ``--address``, by its name."""
     ips: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    """The IPs of ``--address`` by its name; none where they are not to be told."""
+    """The same, as Services are told them: none where they are not to be."""
     node_ips: Callable[[], frozenset[str] | None] = lambda: None
     """Gives the addresses of nodes and pods of routers, None where they are not known; any thread."""
     keeps_mode: bool = True

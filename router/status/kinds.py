@@ -9,13 +9,16 @@ from typing import Any
 from router.admission import Verdict
 from router.admission import route as routes
 from router.admission import service as services
+from router.admission import transport_server_claim as server_claims
 from router.kube.api import Api
 from router.model import ROUTE_KIND, SERVICE_KIND
+from router.objects import porter
 from router.objects.core import Service
 from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
 from router.objects.route import Route, RouteIngress
-from router.status import route, route_api, service
+from router.settings import ServerClaims
+from router.status import route, route_api, service, transport_server_claim
 from router.status.route import Identity, Patch, StatusChange
 
 
@@ -74,3 +77,27 @@ SERVICES = StatusKind(
     patch=service.patch_status,
 )
 KINDS = (ROUTES, SERVICES)
+"""Those of every router."""
+
+
+def kinds_of(serves: ServerClaims) -> tuple[StatusKind, ...]:
+    """Give the kinds of a router that serves these TransportServerClaims."""
+    return KINDS if serves == "off" else (*KINDS, _server_claims(serves))
+
+
+def _server_claims(serves: ServerClaims) -> StatusKind:
+    return StatusKind(
+        porter.CLAIM_KIND,
+        porter.TransportServerClaim,
+        is_ours=lambda obj, router_name: server_claims.is_ours(obj, router_name, serves),
+        has_entry=server_claims.was_told,
+        summed=transport_server_claim.summed,
+        decide=transport_server_claim.decide_status,
+        own_entry=transport_server_claim.own_entry,
+        named_node=transport_server_claim.named_node,
+        may_be_anothers=lambda _claim, _identity, _was_seen: True,
+        same_request=transport_server_claim.same_request,
+        warnings=transport_server_claim.warnings,
+        read=transport_server_claim.read_claim,
+        patch=transport_server_claim.patch_status,
+    )

@@ -32,7 +32,7 @@ from router.status.backlog import Work
 from router.status.balanced import Balancing
 from router.status.desk import Desk
 from router.status.events import EventSender
-from router.status.kinds import KINDS, ROUTES
+from router.status.kinds import KINDS, ROUTES, StatusKind
 from router.status.leading import LeadingWriter
 from router.status.namespaces import NamespaceTeller
 from router.status.pacing import TokenBucket
@@ -73,6 +73,7 @@ class StatusWriter(LeadingWriter):
         node: where this replica runs; named in what is a fact of it alone.
         nodes: says where routers of ours run, None where that is not known; must not block.
         balancing: what is known of addresses, for Services that the router balances.
+        kinds: of the objects that are told.
         selection: which Routes are followed.
         precedence: says which statuses wait for a claim; None where no claims are written.
         rate: of all requests, reads and Events too.
@@ -92,6 +93,7 @@ class StatusWriter(LeadingWriter):
         node: str = "",
         nodes: Callable[[], frozenset[str] | None] = lambda: None,
         balancing: Balancing | None = None,
+        kinds: tuple[StatusKind, ...] = KINDS,
         selection: Selection = _EVERYTHING,
         precedence: Precedence | None = None,
         rate: Rate = Rate(),
@@ -131,7 +133,7 @@ class StatusWriter(LeadingWriter):
         # A Service goes out of sight by asking no more, too.
         self._tracks = tuple(
             Track(kind, desk, self._events, selection, follows_all=kind is ROUTES and not selection.is_partial)
-            for kind in KINDS
+            for kind in kinds
         )
         self._backlog = self._tracks[0].backlog
         """Of Routes: the thread waits for what comes to it."""

@@ -23,6 +23,7 @@ from tests.support.kube.statuses import Cause
 
 CRD_FILE = Path(__file__).parents[2].parent / "shared" / "crds" / "route.crd.yaml"
 CLAIMS_FILE = Path(__file__).parents[2] / "manifests" / "crds" / "portclaims.yaml"
+SERVER_CLAIMS_FILE = CLAIMS_FILE.parent / "transport-server-claims" / "transportserverclaims.yaml"
 
 Schema = dict[str, Any]
 
@@ -154,9 +155,19 @@ def claims_schema() -> CustomSchema:
     return CustomSchema(yaml.safe_load(CLAIMS_FILE.read_text(encoding="utf-8")))
 
 
+@functools.cache
+def server_claims_schema() -> CustomSchema:
+    """Read the CRD of TransportServerClaims."""
+    return CustomSchema(yaml.safe_load(SERVER_CLAIMS_FILE.read_text(encoding="utf-8")))
+
+
 def schema_of(kind: str) -> CustomSchema | None:
     """Give the schema of a kind, None where it is no custom one."""
-    read = {"Route": route_schema, "PortClaim": claims_schema}.get(kind)
+    read = {
+        "Route": route_schema,
+        "PortClaim": claims_schema,
+        "TransportServerClaim": server_claims_schema,
+    }.get(kind)
     return read() if read is not None else None
 
 

@@ -22,6 +22,7 @@ TREES = (
     "base",
     "build",
     "crds",
+    "crds/transport-server-claims",
     "demo",
     "openshift",
     "overlays/daemonset",
@@ -35,10 +36,11 @@ TREES = (
 COMPONENTS = (
     "components/metrics-access", "components/monitoring", "components/monitoring-shard", "components/on-premises",
     "components/addresses", "components/network-policies", "components/publish-service", "components/external-certificates",
+    "components/transport-server-claims",
 )  # fmt: skip
 """Those that overlays take."""
 
-ROUTER_TREES = tuple(tree for tree in TREES if tree not in {"build", "crds", "demo"})
+ROUTER_TREES = tuple(tree for tree in TREES if tree not in {"build", "demo"} and not tree.startswith("crds"))
 """Those that have the router in them."""
 
 WORKLOADS = frozenset({"DaemonSet", "Deployment"})

@@ -5,12 +5,14 @@ from __future__ import annotations
 import platform
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from router import __version__
+from router.admission.allocation import Pool
 from router.objects.route import Route
 from router.objects.store import Changes
 from router.observe.health import Health
@@ -124,14 +126,19 @@ class Metrics:
         """Show from now on what /readyz says, as ``now`` gives it at each scrape."""
         self.registry.register(_Ready(now))
 
-    def show_ports_to_give(self, count: Callable[[], tuple[int, int]]) -> None:
+    def show_ports_to_give(self, count: Callable[[Pool], tuple[int, int]]) -> None:
         """Show from now on how many ports there are for those who ask for any, and how many of them are free; nothing where there are none."""
-        if not count()[0]:
-            return
-        given = Gauge("tcp_router_auto_ports", "Ports for those who ask for any.", registry=self.registry)
-        free = Gauge("tcp_router_auto_ports_free", "Those of them that are free.", registry=self.registry)
-        given.set_function(lambda: count()[0])
-        free.set_function(lambda: count()[1])
+        texts: tuple[tuple[Pool, str, str], ...] = (
+            ("auto", "tcp_router_auto_ports", "Ports for those who ask for any."),
+            ("claims", "tcp_router_claim_ports", "Ports for TransportServerClaims."),
+        )
+        for pool, name, text in texts:
+            if not count(pool)[0]:
+                continue
+            given = Gauge(name, text, registry=self.registry)
+            free = Gauge(f"{name}_free", "Those of them that are free.", registry=self.registry)
+            given.set_function(partial(lambda pool: count(pool)[0], pool))
+            free.set_function(partial(lambda pool: count(pool)[1], pool))
 
     def show_limits(self, in_force: Callable[[], ConnectionLimits]) -> None:
         """Show from now on how many connections may be one Route's, and one namespace's."""

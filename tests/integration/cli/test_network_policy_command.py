@@ -203,7 +203,7 @@ def test_a_claim_of_manifests(tmp_path: Path) -> None:
     ("changed", "said"),
     [
         ({"service": "missing"}, "Service yourlicenceplate-dev/missing does not exist"),
-        ({"service": "../x"}, "spec.service is '../x', which is no Service's name"),
+        ({"service": "../x"}, "spec.service is '../x', which no Service can be named"),
         ({"servicePort": None}, "spec.servicePort is missing"),
         ({"servicePort": 9}, "Service yourlicenceplate-dev/yourservice has no selector"),
     ],

@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 
 from router.cluster import KubeInput, Pace, sources_of
 from router.kube.connection import Connection, Deadlines
+from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
-from router.objects.route import Route
 from router.objects.store import Store
 from router.settings import KubeSettings
 from router.supervisor import Supervisor
@@ -31,7 +31,7 @@ NESTED = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 OURS = "haproxy.router.openshift.io/router-name"
 
 
-def is_ours(found: Route) -> bool:
+def is_ours(found: AskingObject) -> bool:
     """Whether the Route has the name of the router of these tests."""
     return (found.metadata.annotations or {}).get(OURS) == "tcp-router"
 

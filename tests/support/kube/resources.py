@@ -74,7 +74,13 @@ NAMESPACES = Resource("", "v1", "Namespace", "namespaces", namespaced=False, sub
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices", counts_generations=True)
 EVENTS = Resource("events.k8s.io", "v1", "Event", "events", create_on_update=True)
 TRANSPORT_SERVER_CLAIMS = Resource(
-    "porter.devops.gov.bc.ca", "v1alpha1", "TransportServerClaim", "transportserverclaims", counts_generations=True
+    "porter.devops.gov.bc.ca",
+    "v1alpha1",
+    "TransportServerClaim",
+    "transportserverclaims",
+    subresources=("status",),
+    unconditional_update=False,
+    counts_generations=True,
 )
 NETWORK_POLICIES = Resource(
     "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", create_on_update=True, counts_generations=True
@@ -92,7 +98,7 @@ ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "SubjectAccessReview", "
 REVIEWS = (TOKEN_REVIEWS, ACCESS_REVIEWS)
 """Kinds that are answered and not stored."""
 
-CUSTOM = (ROUTES, PORT_CLAIMS)
+CUSTOM = (ROUTES, PORT_CLAIMS, TRANSPORT_SERVER_CLAIMS)
 """Those that come by a CustomResourceDefinition, and go with it."""
 
 RESOURCES = (
@@ -104,7 +110,6 @@ RESOURCES = (
     ENDPOINT_SLICES,
     EVENTS,
     NETWORK_POLICIES,
-    TRANSPORT_SERVER_CLAIMS,
     SECRETS,
     CONFIG_MAPS,
     LEASES,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tests.support.kube.access import Access
 from tests.support.kube.faults import Faults
-from tests.support.kube.resources import PORT_CLAIMS, ROUTES, Resource
+from tests.support.kube.resources import PORT_CLAIMS, ROUTES, TRANSPORT_SERVER_CLAIMS, Resource
 from tests.support.kube.storage import Storage
 
 _LATE = 2
@@ -84,6 +84,15 @@ class ServerState:
     @has_port_claims.setter
     def has_port_claims(self, there: bool) -> None:
         self.set_custom(PORT_CLAIMS, there=there)
+
+    @property
+    def has_server_claims(self) -> bool:
+        """Whether the CRD of TransportServerClaims is installed."""
+        return self.has(TRANSPORT_SERVER_CLAIMS)
+
+    @has_server_claims.setter
+    def has_server_claims(self, there: bool) -> None:
+        self.set_custom(TRANSPORT_SERVER_CLAIMS, there=there)
 
     def install(self, resource: Resource) -> None:
         """Install a CRD as a real server does: it says that it is established, and answers 404 to a few requests more."""

@@ -496,7 +496,7 @@ def test_a_policy_that_becomes_tighter_moves_it_only_where_it_is_enforced(base: 
 def test_what_is_free_is_counted() -> None:
     """For the metric."""
     router = Router(route("db", "auto"), route("other", 7001 if FIRST != 7001 else 7002))
-    assert router.admission.ports_to_give == (3, 2)
+    assert router.admission.ports_to_give("auto") == (3, 2)
     router.write()
-    assert router.admission.ports_to_give == (3, 1)
-    assert Router(settings=SETTINGS).admission.ports_to_give == (0, 0)
+    assert router.admission.ports_to_give("auto") == (3, 1)
+    assert Router(settings=SETTINGS).admission.ports_to_give("auto") == (0, 0)

@@ -1,0 +1,183 @@
+"""TransportServerClaims on the API server of the tests: to traffic, and back to their status; on ports that stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.cluster import Cluster, http_cluster
+from tests.support.kube.rbac import RBAC_FILE, placed
+from tests.support.level import metric
+from tests.support.objects import ANNOTATIONS, endpoint_slice, service
+from tests.support.ports import free_ports
+from tests.support.probing import exchange, is_refused
+from tests.support.router_process import RouterProcess
+from tests.support.waiting import wait_for
+
+KIND = "TransportServerClaim"
+FINALIZER = "porter.devops.gov.bc.ca/finalizer"
+COMPONENT = RBAC_FILE.parents[1] / "components" / "transport-server-claims" / "rbac.yaml"
+ADDRESS = "142.34.194.68"
+Object = dict[str, Any]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """The cluster made of HTTP."""
+    with http_cluster(tmp_path) as made:
+        yield made
+
+
+def claim(name: str = "yourservice-tsc", target: str = "yourservice", **more: Any) -> Object:
+    """Make the document's own claim; ``more`` are fields of its spec."""
+    monitor = {"interval": 10, "timeout": 10, "type": "tcp"}
+    return {
+        "apiVersion": "porter.devops.gov.bc.ca/v1alpha1",
+        "kind": KIND,
+        "metadata": {"name": name},
+        "spec": {"monitor": monitor, "service": target, "servicePort": 8000, **more},
+    }
+
+
+def rights(namespace: str) -> list[Object]:
+    """Give the objects of both files, for routers of two names that live in this namespace."""
+    texts = [path.read_text() for path in (RBAC_FILE, COMPONENT)]
+    objects = placed([obj for text in texts for obj in yaml.safe_load_all(text) if obj], namespace, "tcp-router")
+    for rule in [rule for obj in objects for rule in obj.get("rules", ())]:
+        if rule.get("resourceNames") == ["tcp-router"]:
+            rule["resourceNames"] = ["tcp-router", "second"]
+    return objects
+
+
+def start(cluster: Cluster, ports: tuple[int, ...], *options: str, name: str = "tcp-router") -> RouterProcess:
+    """Start a router that serves claims."""
+    given = ",".join(map(str, ports))
+    serving = ("--transport-server-claims", "--claim-ports", given, "--port-pool", given)
+    more = ("--claims", "required", "--canonical-hostname", ADDRESS, "--auto-ports-cooldown", "0")
+    return cluster.router(*more, *serving, *options, rights=rights(cluster.namespace), name=name).start()
+
+
+def status(cluster: Cluster, name: str = "yourservice-tsc") -> Object:
+    """Give a claim's status."""
+    found = cluster.client.get(KIND, cluster.namespace, name)
+    return dict((found or {}).get("status") or {})
+
+
+def conditions(cluster: Cluster, name: str = "yourservice-tsc") -> dict[str, Object]:
+    """Give a claim's conditions by type."""
+    return {each["type"]: each for each in status(cluster, name).get("conditions") or ()}
+
+
+def ready(cluster: Cluster, reason: str, name: str = "yourservice-tsc") -> Object:
+    """Wait until the condition Ready has this reason; give the status."""
+    wait_for(lambda: conditions(cluster, name).get("Ready", {}).get("reason") == reason, f"{reason} of {name}")
+    return status(cluster, name)
+
+
+def events(cluster: Cluster, reason: str) -> list[Object]:
+    """Give the Events of a reason about claims."""
+    found = cluster.client.list("Event", cluster.namespace)
+    return [each for each in found if each["reason"] == reason and each["regarding"]["kind"] == KIND]
+
+
+def test_a_claim_is_served_told_and_keeps_its_port(cluster: Cluster) -> None:
+    """Traffic, address and port, Events; the Service goes and comes back, the router too; the claim's end gives the port up."""
+    ports = free_ports(3)
+    router = start(cluster, ports)
+    cluster.create(service("yourservice", 8000), *endpoint_slice("yourservice", cluster.pod(b"pod:")), claim())
+    told = ready(cluster, "Served")
+    port = int(told["port"])
+    assert port in ports
+    assert (told["address"], told["port"]) == (ADDRESS, str(port))
+    assert exchange(port) == b"pod:ping"
+    admitted = conditions(cluster)["Admitted"]
+    assert (admitted["status"], admitted["message"]) == ("True", f"tcp-router: has port {port}")
+    (event,) = wait_for(lambda: events(cluster, "Admitted"), "the Event") or []
+    assert event["note"] == f"served on {ADDRESS}:{port}"
+    row = router.ports()[f"{cluster.namespace}/yourservice-tsc"]
+    assert (row["kind"], row["port"], row["verdict"]) == (KIND, port, "admitted")
+    assert metric(router, "tcp_router_claim_ports") == 3
+    assert metric(router, "tcp_router_claim_ports_free") == 2
+
+    cluster.client.delete("Service", cluster.namespace, "yourservice")
+    assert ready(cluster, "ServiceNotFound")["port"] == str(port)
+    gone = conditions(cluster)["Ready"]
+    assert gone["message"] == f"Service {cluster.namespace}/yourservice does not exist"
+    wait_for(lambda: events(cluster, "NoEndpoints"), "the Event of the missing Service")
+    router.stop()
+    router.start()
+    cluster.create(service("yourservice", 8000))
+    assert ready(cluster, "Served")["port"] == str(port)
+    wait_for(lambda: exchange(port) == b"pod:ping", "traffic on the same port")
+    cluster.client.delete(KIND, cluster.namespace, "yourservice-tsc")
+    wait_for(lambda: is_refused(port), "the port to be closed")
+    wait_for(lambda: not cluster.client.list("PortClaim", cluster.namespace), "the PortClaim to be given up")
+
+
+def test_what_a_claim_cannot_have_is_told_on_it(cluster: Cluster) -> None:
+    """A port of the Service that there is not, and one that is UDP; the number that was asked for is somebody else's."""
+    ports = free_ports(5)
+    start(cluster, ports)
+    dns = service("dns", 53)
+    dns["spec"]["ports"][0]["protocol"] = "UDP"
+    cluster.create(service("yourservice", 8000), *endpoint_slice("yourservice", cluster.pod(b"pod:")), dns)
+    wanted = sorted(ports)[2]
+    cluster.create(claim("first", requestedPort=wanted))
+    assert ready(cluster, "Served", "first")["port"] == str(wanted)
+    assert conditions(cluster, "first")["RequestedPort"]["status"] == "True"
+    cluster.create(
+        claim("second", requestedPort=wanted), claim("missing", servicePort="grpc"), claim("udp", "dns", servicePort=53)
+    )
+    assert ready(cluster, "Served", "second")["port"] != str(wanted)
+    other = conditions(cluster, "second")["RequestedPort"]
+    assert (other["status"], other["reason"]) == ("False", "OtherPortGiven")
+    assert f"port {wanted} was not free" in other["message"]
+    assert ready(cluster, "ServicePortNotFound", "missing")["port"]
+    assert ready(cluster, "ServicePortNotTCP", "udp")["port"]
+    wait_for(lambda: events(cluster, "OtherPortGiven"), "the Event")
+    wait_for(
+        lambda: any("is 'UDP'" in each["note"] for each in events(cluster, "ServedWithWarning")), "the Event of UDP"
+    )
+
+
+def test_two_routers_divide_claims_and_one_of_porters_is_left_alone(cluster: Cluster) -> None:
+    """By the annotation router-name; what Porter serves gets an Event and nothing else, and what others say in a status stays."""
+    ports, others = free_ports(2), free_ports(2)
+    cluster.create(service("yourservice", 8000), *endpoint_slice("yourservice", cluster.pod(b"pod:")))
+    named = claim("named")
+    named["metadata"]["annotations"] = {f"{ANNOTATIONS}router-name": "second"}
+    porters = claim("porters")
+    porters["metadata"]["finalizers"] = [FINALIZER]
+    cluster.create(porters)
+    running = {"type": "Running", "status": "True", "reason": "Successful", "message": "Awaiting next reconciliation"}
+    theirs = {"address": "142.34.64.62", "port": "36760", "conditions": [running]}
+    cluster.client.patch(KIND, cluster.namespace, "porters", {"status": theirs}, subresource="status")
+    start(cluster, ports)
+    start(cluster, others, "--transport-server-claims=named", name="second")
+    cluster.create(claim(), named)
+    assert int(ready(cluster, "Served")["port"]) in ports
+    assert int(ready(cluster, "Served", "named")["port"]) in others
+    assert conditions(cluster, "named")["Admitted"]["message"].startswith("second: ")
+    wait_for(lambda: events(cluster, "LeftToOthers"), "the Event")
+    assert status(cluster, "porters") == theirs
+    cluster.client.patch(KIND, cluster.namespace, "porters", {"metadata": {"finalizers": None}})
+    told = ready(cluster, "Served", "porters")
+    assert int(told["port"]) in ports
+    assert told["conditions"][0] == running
+
+
+def test_a_cluster_without_the_kind_serves_everything_else_until_it_comes(cluster: Cluster) -> None:
+    """Told in the log; the kind is applied while the router runs."""
+    assert cluster.server is not None
+    cluster.server.has_server_claims = False
+    ports = free_ports(2)
+    router = start(cluster, ports)
+    wait_for(lambda: "this cluster has no TransportServerClaims" in router.log(), "the log to say so")
+    assert router.is_ready()
+    cluster.server.has_server_claims = True
+    cluster.create(service("yourservice", 8000), *endpoint_slice("yourservice", cluster.pod(b"pod:")), claim())
+    assert int(ready(cluster, "Served")["port"]) in ports
