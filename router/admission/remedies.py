@@ -71,7 +71,7 @@ REMEDIES: Mapping[Reason, Remedy] = {
     Reason.NO_PORT_FREE: Remedy(
         "All ports that it may have are taken.",
         "Wait, or give up a port that is not used. It is served by itself when one is free.",
-        "Add ports to --auto-ports or to the namespace's policy.",
+        "Add ports to --auto-ports, to --claim-ports for TransportServerClaims, or to the namespace's policy.",
     ),
     Reason.CLAIMS_UNAVAILABLE: Remedy(
         "The router keeps no PortClaims, so that it can give no port of its own choice.",
@@ -85,6 +85,20 @@ REMEDIES: Mapping[Reason, Remedy] = {
     Reason.INVALID_SOURCE_RANGES: Remedy(
         "spec.loadBalancerSourceRanges names what is no range, or an annotation says something else.",
         "Write IPs and CIDRs there, in one of both places.",
+    ),
+    Reason.INVALID_SPEC: Remedy(
+        "A field of spec is not of its form. What has a port keeps it.",
+        "Write the field as the message says.",
+    ),
+    Reason.LEFT_TO_OTHERS: Remedy(
+        "Somebody else serves the object, and nothing says that this router is to take over.",
+        "Nothing, unless it is not served: then tell the router's admin.",
+        "tcp-router claims import has this router take over, on the same port.",
+    ),
+    Reason.PAIRING: Remedy(
+        "A port is being agreed on with the other cluster.",
+        "Wait. After a minute it is served in this cluster alone.",
+        "If it lasts, look at the pair process (tcp-router pair), which reserves the port in both clusters.",
     ),
     Reason.INVALID_HOST: Remedy(
         "spec.host is no DNS name, or does not fit spec.wildcardPolicy.",
