@@ -126,6 +126,11 @@ REMEDIES: Mapping[Reason, Remedy] = {
         "A certificate or key of spec.tls cannot be served.",
         "Mend the field that the message names: the key has to be of the first certificate, and the chain has to sign it.",
     ),
+    Reason.EXTERNAL_CERTIFICATE_VALIDATION_FAILED: Remedy(
+        "The Secret that spec.tls.externalCertificate names cannot be served.",
+        "Mend the Secret as the message says, or let OpenShift's router read it.",
+        "--external-certificate-account is whose right to read the Secret counts.",
+    ),
     Reason.CERTIFICATE_MISSING: Remedy(
         "The router shall end TLS, or begin it anew to the pods, and has no certificate for that.",
         "Put certificate and key, or destinationCACertificate, into spec.tls.",
