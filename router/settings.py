@@ -107,6 +107,8 @@ class AdmissionSettings:
     claim_ports: PortRanges = PortRanges(())
     """What those get who make TransportServerClaims; none is nobody."""
     server_claims: ServerClaims = "off"
+    pair_selector: str = ""
+    """Label selector: claims of these namespaces wait for a port that two clusters agree on; ``all`` is every one, empty is none."""
     auto_at_once: bool = False
     """Nobody else could choose otherwise: no PortClaim has to be written before."""
     sni_port: int = 8443

@@ -11,6 +11,7 @@ import msgspec
 from router.admission.claim_outcome import ClaimOutcome
 from router.admission.claims import Claim
 from router.admission.destination import NOWHERE, Destination
+from router.admission.own_places import OwnAddresses
 from router.admission.places import SNI, Place
 from router.admission.policy import PolicyTouched
 from router.admission.request import Request, displayed_host
@@ -30,6 +31,8 @@ class Entry:
     destination: Destination | Rejection = NOWHERE
     port: int | None = None
     """What one that asks for any port has."""
+    withheld: Rejection | None = None
+    """Why it is given none now."""
 
     @property
     def given(self) -> Request | Verdict:
@@ -45,11 +48,6 @@ class Entry:
     def is_portless(self) -> bool:
         """Whether it asks for any port, and has none."""
         return isinstance(self.request, Request) and self.request.auto and self.port is None
-
-    @property
-    def withheld(self) -> Rejection | None:
-        """Why it is given no port now, if it is to have none."""
-        return self.request.withheld if isinstance(self.request, Request) else None
 
     @property
     def claim(self) -> Claim | None:
@@ -73,6 +71,16 @@ def at_addresses(entries: Mapping[Asker, Entry], policies: PolicyTouched) -> set
         if entry.request.auto
         and entry.request.address
         and (policies.everything or asker.namespace in policies.namespaces)
+    }
+
+
+def leading_to(entries: Mapping[Asker, Entry], addresses: OwnAddresses) -> set[Asker]:
+    """Give those who lead to any of these addresses."""
+    return {
+        asker
+        for asker, entry in entries.items()
+        if isinstance(entry.destination, Destination)
+        and any(each.address in addresses for each in entry.destination.servers)
     }
 
 

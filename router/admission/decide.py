@@ -16,8 +16,8 @@ from router.admission.autos import Autos
 from router.admission.claim_book import ClaimBook
 from router.admission.claim_outcome import ClaimOutcome
 from router.admission.claims import Claim
-from router.admission.conclusion import Entry, at_addresses, concluded
-from router.admission.destination import Destination, find_destination, names_of
+from router.admission.conclusion import Entry, at_addresses, concluded, leading_to
+from router.admission.destination import find_destination, names_of
 from router.admission.external_names import ExternalNames
 from router.admission.journal import Touched
 from router.admission.kinds import KINDS
@@ -30,6 +30,7 @@ from router.admission.notes import Notes
 from router.admission.options import sni_port_options
 from router.admission.outcome import Outcome
 from router.admission.own_places import Listening, Loops, OwnAddresses
+from router.admission.pairing import Pairing
 from router.admission.places import Place
 from router.admission.policy import Policies
 from router.admission.references import References
@@ -70,6 +71,7 @@ class Admission:
         """Objects about which nothing can be decided, whatever they ask for, as long as they are these very objects; and what is said of them."""
         self._to_read: set[Slot] = set()
         """Objects that are read with the next update, though they are those that were."""
+        self._pairing = Pairing(settings)
         self._leads = Leads()
         self._loops = LoopBook()
         self._references = References()
@@ -139,7 +141,7 @@ class Admission:
         if changes.routers:
             to_find |= self._meet_routers(objects)
         policies = self._policies.take(objects, changes)
-        to_find |= at_addresses(self._entries, policies)
+        to_find |= at_addresses(self._entries, policies) | (self._pairing.meet(objects, changes) & self._entries.keys())
         for asker in to_find:
             self._find_destination(asker, objects)
         for asker in self._name_book.take_turned() & self._entries.keys():
@@ -255,13 +257,7 @@ class Admission:
         self._own_addresses = self._settled_addresses | OwnAddresses.of(told)
         if self._own_addresses == former:
             return set()
-        met = self._loops.everybody()
-        return met | {
-            asker
-            for asker, entry in self._entries.items()
-            if isinstance(entry.destination, Destination)
-            and any(each.address in self._own_addresses for each in entry.destination.servers)
-        }
+        return self._loops.everybody() | leading_to(self._entries, self._own_addresses)
 
     def _find_destination(self, asker: Asker, objects: Objects) -> None:
         entry = self._entries[asker]
@@ -281,7 +277,8 @@ class Admission:
         self._loops.enter(asker, entry.destination)
         if self._autos is not None and request.auto:
             may_use = self._address_use.refusal(asker.namespace, request.address) is None
-            is_ready = may_use and not isinstance(entry.destination, Rejection) and request.withheld is None
+            entry.withheld = request.withheld or self._pairing.withheld(request)
+            is_ready = may_use and not isinstance(entry.destination, Rejection) and entry.withheld is None
             wish = Wish(request.created, request.address, is_ready, request.pool, request.wanted)
             self._autos.ask(asker, wish, self._claims.place_of(asker))
             # It has what it had, whatever else it asks for now, until something else is settled.
@@ -291,6 +288,7 @@ class Admission:
         self._claims.put(asker, entry.claim)
 
     def _leave_autos(self, asker: Asker) -> None:
+        self._pairing.leave(asker)
         if self._autos is not None:
             self._autos.leave(asker)
 

@@ -153,7 +153,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
             reload_interval_s=options.reload_interval / 1000,
             namespace_reloads=(30, options.reload_interval / 100),
         ),
-        reporters=reporters,
+        reporters=(*reporters, *_pair_wait(options, store, stack)),
         look_up=names.want,
         propose=cluster.propose if cluster is not None else unheard,
     )
@@ -237,6 +237,19 @@ def _won(
     stack.callback(file.stop)
     file.start()
     return won, (file,)
+
+
+def _pair_wait(options: RunSettings, store: Store, stack: ExitStack) -> tuple[Reporter, ...]:
+    """Say when claims have waited long enough, where they do."""
+    if not options.claims_wait_for_pair:
+        return ()
+    # On first use: most routers have no pair.
+    from router.reconcile.pair_wait import PairWait  # noqa: PLC0415 - the line above
+
+    waits = PairWait(store, options.pair_wait / 1000)
+    stack.callback(waits.stop)
+    waits.start()
+    return (waits,)
 
 
 def _http(

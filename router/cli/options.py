@@ -65,6 +65,8 @@ ADMISSION = (
            help="Ports of --ports that are given to TransportServerClaims."),
     option("--transport-server-claims", type=click.Choice(["off", "named", "default"]), is_flag=False, flag_value="default", default="off",
            help="Serve TransportServerClaims: default (also without a value): those that name this router or none; named: those that name it."),
+    option("--claims-wait-for-pair", type=SelectorType(), is_flag=False, flag_value="all", default="", show_default="none",
+           help="TransportServerClaims of namespaces with these labels (a label selector; all, also without a value: of all) wait until tcp-router pair has reserved a port for them."),
     option("--sni-port", type=click.IntRange(0, MAX_PORT), default=8443,
            help="Port that passthrough Routes with a host share, told apart by SNI; 0 for none."),
     option("--domain", env="ROUTER_DOMAIN", type=HostnameType(), default=None, show_default="none",

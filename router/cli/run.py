@@ -56,6 +56,8 @@ RUN = (
            help="Ports that HAProxy has in advance and keeps closed, so that a Route is served on one without a reload."),
     option("--address-port-pool", type=NamedRangesType(), multiple=True, show_default="none",
            help="The same for ports of an address of --address: NAME=RANGES; repeatable."),
+    option("--pair-wait", type=TimeType(zero=True), default="60s",
+           help="How long a claim waits for --claims-wait-for-pair, until it is given a port in this cluster alone."),
     option("--sni-pool", type=click.IntRange(0, 10_000), default=0,
            help="Backends that HAProxy has in advance, so that so many more Routes on shared ports are served without a reload."),
     option("--resolver", "resolvers", type=ResolverType(), multiple=True, show_default="those of /etc/resolv.conf",

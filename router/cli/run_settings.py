@@ -34,6 +34,7 @@ class ServingSettings:
     auto_ports: PortRanges
     claim_ports: PortRanges
     transport_server_claims: ServerClaims
+    claims_wait_for_pair: str
     addresses: tuple[Named, ...]
     address_default_allowed: tuple[str, ...]
     address_reserved_ports: PortRanges | None
@@ -152,6 +153,7 @@ class ServingSettings:
             auto_ports=self.allowed("--auto-ports", self.auto_ports),
             claim_ports=self.allowed("--claim-ports", self.claim_ports),
             server_claims=self.server_claims,
+            pair_selector=self.claims_wait_for_pair if self.server_claims != "off" else "",
             auto_at_once=self.gives_ports_at_once,
             sni_port=self.sni_port,
             external_names=tuple(sorted(set(self.external_names))),
@@ -169,7 +171,7 @@ class ServingSettings:
             namespace_ports=self.namespace_ports,
             namespace_max_ports=self.namespace_max_ports,
             counts_namespace_annotations=self.namespace_policy,
-            must_know_namespaces=self.reads_namespaces,
+            must_know_namespaces=self.reads_namespaces and self.has_policy,
             enforces_policy_on_holders=self.enforce_policy_on_holders,
             defaults=RouteDefaults(
                 balance=self.balance,
@@ -242,6 +244,7 @@ class RunSettings(ServingSettings):
     address_port_pool: tuple[tuple[str, PortRanges], ...]
     sni_pool: int
     check_network_policies: bool
+    pair_wait: int
     resolvers: tuple[tuple[str, int], ...]
     shutdown_delay: int
     drain_timeout: int
@@ -306,7 +309,7 @@ class RunSettings(ServingSettings):
     @property
     def reads_namespaces(self) -> bool:
         """Whether the API server is asked for Namespaces, of which it has one for whatever else it has."""
-        return self.manifests is None and self.has_policy
+        return self.manifests is None and (self.has_policy or bool(self.claims_wait_for_pair))
 
     @property
     def lease(self) -> str:

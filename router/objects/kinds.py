@@ -11,6 +11,7 @@ from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
+from router.objects.pair_note import PairNote
 from router.objects.portclaim import PortClaim
 from router.objects.porter import CLAIM_KIND, TransportServerClaim
 from router.objects.portnote import PortNote
@@ -30,6 +31,7 @@ KubernetesObject = (
     | Credential
     | AskerNote
     | TransportServerClaim
+    | PairNote
 )
 AskingObject = Route | Service | TransportServerClaim
 """Of the kinds that may ask; whether one does, admission says."""

@@ -19,6 +19,7 @@ from router.objects.discovery import EndpointSlice
 from router.objects.kinds import AskingObject, KubernetesObject, Slot, may_ask
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
+from router.objects.pair_note import PairNote
 from router.objects.portclaim import PortClaim
 from router.objects.porter import TransportServerClaim
 from router.objects.portnote import PortNote
@@ -43,13 +44,22 @@ class Changes:
     notes: frozenset[ObjectKey] = frozenset()
     """Those about ports are in no namespace, those about askers in theirs."""
 
+    pair_notes: frozenset[ObjectKey] = frozenset()
     has_memory: bool = False
     """Whether it is otherwise now whether there are PortClaims at all."""
 
     def __bool__(self) -> bool:
         of_askers = self.askers or self.services or self.routers
         of_policy = self.namespaces or self.has_policy
-        return bool(of_askers or self.claims or of_policy or self.notes or self.has_memory or self.credentials)
+        return bool(
+            of_askers
+            or self.claims
+            or of_policy
+            or self.notes
+            or self.has_memory
+            or self.credentials
+            or self.pair_notes
+        )
 
     def of(self, kind: type[KubernetesObject]) -> frozenset[ObjectKey]:
         """Give the objects of one kind that may ask, or might before."""
@@ -72,6 +82,7 @@ class Objects:
     """One, or none."""
     notes: dict[ObjectKey, PortNote] = field(default_factory=dict)
     asker_notes: dict[ObjectKey, AskerNote] = field(default_factory=dict)
+    pair_notes: dict[ObjectKey, PairNote] = field(default_factory=dict)
     server_claims: dict[ObjectKey, TransportServerClaim] = field(default_factory=dict)
     remembers: bool = True
     """Whether PortClaims remember who holds what; False where the API server has no such kind, or is not asked for it."""
@@ -99,6 +110,7 @@ class Objects:
             frozenset(self.credentials),
             has_policy=bool(self.policy),
             notes=frozenset(self.notes) | frozenset(self.asker_notes),
+            pair_notes=frozenset(self.pair_notes),
         )
 
     def asking(self, slot: Slot) -> AskingObject | None:
@@ -135,6 +147,7 @@ class Store:
             PortNote: self.objects.notes,
             Credential: self.objects.credentials,
             AskerNote: self.objects.asker_notes,
+            PairNote: self.objects.pair_notes,
         }
         """Where those are that nobody asks by."""
         self._inbox: dict[Slot, KubernetesObject | None] = {}
@@ -275,6 +288,7 @@ class Store:
             frozenset(changed[Credential]),
             has_policy=bool(changed[PortPolicy]),
             notes=frozenset(changed[PortNote] | changed[AskerNote]),
+            pair_notes=frozenset(changed[PairNote]),
         )
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:

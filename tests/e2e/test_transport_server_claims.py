@@ -181,3 +181,35 @@ def test_a_cluster_without_the_kind_serves_everything_else_until_it_comes(cluste
     cluster.server.has_server_claims = True
     cluster.create(service("yourservice", 8000), *endpoint_slice("yourservice", cluster.pod(b"pod:")), claim())
     assert int(ready(cluster, "Served")["port"]) in ports
+
+
+def reserved(cluster: Cluster, port: int, name: str) -> Object:
+    """Make a PortClaim that reserves a port for a claim."""
+    holder = {"group": "porter.devops.gov.bc.ca", "kind": KIND, "namespace": cluster.namespace, "name": name}
+    return {
+        "apiVersion": "tcp-router.openshift.io/v1alpha1",
+        "kind": "PortClaim",
+        "metadata": {"name": f"for-{name}"},
+        "spec": {"ledger": "tcp-router", "port": port, "origin": "Reserved", "holder": holder},
+    }
+
+
+def test_a_claim_waits_for_the_port_that_two_clusters_agree_on(cluster: Cluster) -> None:
+    """Told as Pairing; the port that is reserved for it is its own, and without any it is served alone after a while."""
+    ports = free_ports(4)
+    cluster.create(service("yourservice", 8000), *endpoint_slice("yourservice", cluster.pod(b"pod:")))
+    router = start(cluster, ports, "--claims-wait-for-pair", "all", "--pair-wait", "10m")
+    cluster.create(claim())
+    assert "port" not in ready(cluster, "Pairing")
+    assert conditions(cluster)["Pairing"]["status"] == "True"
+    agreed = sorted(ports)[1]
+    cluster.create(reserved(cluster, agreed, "yourservice-tsc"))
+    assert ready(cluster, "Served")["port"] == str(agreed)
+    assert "Pairing" not in conditions(cluster)
+    assert exchange(agreed) == b"pod:ping"
+    cluster.create(claim("alone"))
+    ready(cluster, "Pairing", "alone")
+    router.stop()
+    start(cluster, ports, "--claims-wait-for-pair", "all", "--pair-wait", "1s")
+    assert int(ready(cluster, "Served", "alone")["port"]) in ports
+    assert ready(cluster, "Served")["port"] == str(agreed)

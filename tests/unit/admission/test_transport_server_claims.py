@@ -19,7 +19,9 @@ from router.model import Asker, RouteSection
 from router.objects.core import ServicePort
 from router.objects.discovery import EndpointPort
 from router.objects.kinds import KubernetesObject
-from router.objects.meta import ObjectKey
+from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.namespace import Namespace
+from router.objects.pair_note import PairNote
 from router.objects.portclaim import ClaimHolder
 from router.objects.porter import CLAIM_KIND, FINALIZER, GROUP, ClaimMeta, TransportServerClaim
 from router.objects.store import Store
@@ -395,3 +397,58 @@ def test_the_order_of_events_does_not_matter() -> None:
     anew = router.admission.anew().update(store.objects, store.objects.everything())
     assert anew.verdicts == router.outcome.verdicts
     assert structs.asdict(router.store.objects.server_claims[ObjectKey(NAMESPACE, "c")])["spec"] == 1
+
+
+def waiting(selector: str) -> AdmissionSettings:
+    """Give settings of a router that waits for a pair."""
+    return replace(SERVING, pair_selector=selector)
+
+
+RESERVED = port_claim("pair", 36_007, ClaimHolder(GROUP, CLAIM_KIND, NAMESPACE, "tsc"), origin="Reserved")
+
+
+def test_a_claim_waits_until_its_port_is_reserved() -> None:
+    """It is given no other meanwhile; one that has a port does not wait."""
+    router = Claims(claim(), settings=waiting("all"))
+    assert router.of().reason is Reason.PAIRING
+    assert not router.admission.proposed
+    router.put(RESERVED)
+    assert (router.of().admitted, router.of().port) == (True, 36_007)
+    had = Claims(port_claim("won", 36_002, who("tsc", "u")), claim(uid="u"), settings=waiting("all"))
+    assert (had.of(uid="u").admitted, had.of(uid="u").port) == (True, 36_002)
+    had.put(RESERVED)
+    assert had.of(uid="u").port == 36_002
+
+
+def test_a_claim_that_has_waited_long_enough_is_given_a_port_alone() -> None:
+    """And keeps it when a reservation comes late; the note is about that very claim."""
+    router = Claims(claim(uid="u"), settings=waiting("all"))
+    router.put(PairNote.about(ObjectKey(NAMESPACE, "tsc"), "other"))
+    assert router.of(uid="u").reason is Reason.PAIRING
+    router.put(PairNote.about(ObjectKey(NAMESPACE, "tsc"), "u"))
+    assert router.of(uid="u").reason is Reason.ALLOCATING
+    router.write()
+    port = router.of(uid="u").port
+    router.put(RESERVED)
+    assert router.of(uid="u").port == port
+
+
+def test_claims_of_namespaces_that_are_not_paired_do_not_wait() -> None:
+    """By the namespace's labels, as they are; while they are not known a claim waits."""
+
+    def labelled(labels: dict[str, str]) -> Namespace:
+        return Namespace(ObjectMeta(NAMESPACE, "", labels=labels))
+
+    router = Claims(claim(), settings=waiting("paired=yes"))
+    assert router.of().reason is Reason.PAIRING
+    router.put(labelled({}))
+    assert router.of().reason is Reason.ALLOCATING
+    router.put(labelled({"paired": "yes"}))
+    assert router.of().reason is Reason.PAIRING
+    assert not router.admission.proposed
+    router.put(labelled({"paired": "no"}))
+    router.write()
+    assert router.of().admitted
+    router.put(labelled({"paired": "yes"}))
+    assert router.of().admitted
+    assert Claims(claim(), settings=waiting("")).of().reason is Reason.ALLOCATING
