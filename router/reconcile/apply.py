@@ -16,6 +16,7 @@ from router.errors import HaproxyError, TemplateError
 from router.haproxy.control import Control
 from router.haproxy.talk.server_states import NOTHING_DOWN, DownServers, NewServer, state_file
 from router.model import Bind, Model, Spot, binds, spots
+from router.model.stages import stages
 from router.plan import RuntimeUpdate
 from router.plan import running as runs
 from router.plan.commands import Command, opened
@@ -73,7 +74,7 @@ class Applier:
         worker: its newest worker.
         pool: what is declared in advance.
         level: brings haproxy.cfg level after commands.
-        loaded: is told whenever a worker was loaded.
+        loaded: is told whenever a worker was loaded, and how many of its connections one of a client may be.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts that meet here
@@ -84,7 +85,7 @@ class Applier:
         worker: Worker,
         pool: Pool,
         level: Leveler,
-        loaded: Callable[[], None] = lambda: None,
+        loaded: Callable[[int], None] = lambda _stages: None,
     ) -> None:
         self._control = control
         self._state = state
@@ -124,7 +125,7 @@ class Applier:
         self._level.reloaded(on_disk)
         self._bound = _open(on_disk.model)
         self._worker.run(runs.close_idle_ports(on_disk))
-        self._loaded()
+        self._loaded(stages(on_disk.model))
         return on_disk
 
     def update(self, renderer: Renderer, running: Running, update: RuntimeUpdate) -> None:
@@ -280,7 +281,7 @@ class Applier:
             missing = ""
             if loaded.success:
                 self._worker.run(closing)
-                self._loaded()
+                self._loaded(stages(full))
                 missing = self._new_worker.look(renderer, full, closing=closing, is_reload=is_reload)
         except HaproxyError as error:
             # The file stays: a load that was not heard the end of may have happened.

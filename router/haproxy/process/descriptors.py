@@ -21,7 +21,8 @@ STEPS = (Step.CHECKS, Step.CONNECTIONS, Step.POOL, Step.CLAIMS)
 LEAST_CONNECTIONS = 100
 """What HAProxy takes for ``maxconn`` if it has to choose and no more fits (DEFAULT_MAXCONN)."""
 _SHARE_OF_CONNECTIONS = 8
-"""Where HAProxy chooses ``maxconn``, a quarter of the files is for connections, two for each: before it comes to fewer, checks end."""
+"""Where HAProxy chooses ``maxconn``, a quarter of the files is for connections of clients, two for each (half, with second stages): before it comes
+to fewer, checks end."""
 _FEWEST_PORTS = 8
 """Of all addresses together: so many are served rather than room kept for old workers."""
 _BACK_AT = 0.9
@@ -179,7 +180,8 @@ def _count(frontends: Iterable[Frontend | SharedFrontend], ips: Mapping[str, int
 def _connections(haproxy: Haproxy, of_a_client: int) -> int:
     if haproxy.max_connections is not None:
         return haproxy.max_connections * of_a_client
-    return max(LEAST_CONNECTIONS, haproxy.limit // _SHARE_OF_CONNECTIONS)
+    # As many clients as without a second stage.
+    return max(LEAST_CONNECTIONS, haproxy.limit // _SHARE_OF_CONNECTIONS) * of_a_client
 
 
 def _checked(backend: Backend) -> int:

@@ -35,12 +35,17 @@ class ConnectionLimiter:
         """The limits that the newest worker is known to have; any thread."""
         return self._in_force
 
-    def loaded(self) -> None:
-        """Adjust a worker that was just loaded. Where that fails, what its configuration says holds: nothing is the worse served."""
+    def loaded(self, stages: int = 1) -> None:
+        """Adjust a worker that was just loaded. Where that fails, what its configuration says holds: nothing is the worse served.
+
+        Args:
+            stages: how many of its connections one of a client may be; the limits are of clients.
+        """
         written = self._settings.connection_limits
         self._in_force = written
         try:
-            wanted = self._settings.limits_at(stats.info(self._settings.stats_socket, self._timeout_s).max_connections)
+            takes = stats.info(self._settings.stats_socket, self._timeout_s).max_connections
+            wanted = self._settings.limits_at(takes // stages)
             if wanted != written:
                 runtime.run(self._settings.stats_socket, limit_connections(wanted), self._timeout_s)
                 self._in_force = wanted

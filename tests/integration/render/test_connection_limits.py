@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from router.haproxy.talk.limits import ConnectionLimiter
-from router.model import Model
+from router.model import Model, SharedFrontend, SniHost, Spot
+from router.model.stages import stages
 from router.settings import ConnectionLimits, RenderSettings
-from tests.support.certificates import server_context
+from tests.support.certificates import make, server_context, shown_by
 from tests.support.clients import connect, echoes, reached, served, tls
 from tests.support.haproxy import RunningHaproxy, running
 from tests.support.models import port_options, section, server, shared
@@ -166,6 +167,43 @@ def test_haproxy_that_chooses_by_itself_gets_shares_of_that(
         assert variable(haproxy, "namespace_connections") == takes * 3 // 4
         haproxy.ask("experimental-mode on; set var proc.route_connections int(3)")
         assert taken(held, port, 6) == 3
+
+
+@pytest.mark.parametrize("maxconn", [None, 200])
+def test_limits_are_of_clients(settings: RenderSettings, pod: TcpServer, maxconn: int | None) -> None:
+    """Where one may be two connections of HAProxy, that has twice as many for all of them, and the second stage never fewer than the first."""
+    port = free_port()
+    route = section("a", None, server(pod.port), check_interval_ms=0, stages=(Spot(port),))
+    lead = SniHost("a.example.com", route.backend.name, route.asker, shown_by(make("a.example.com")))
+    chosen = replace(settings, maxconn=maxconn)
+    model = Model((route,), (SharedFrontend(port, port_options(), (lead,)),))
+    with running(model, chosen) as haproxy:
+        limiter = ConnectionLimiter(chosen)
+        limiter.loaded(stages(model))
+        takes = int(haproxy.ask("show info").partition("\nMaxconn: ")[2].split()[0])
+        clients = takes // 2
+        assert maxconn in {None, clients}
+        assert limiter.in_force == ConnectionLimits.of(clients)
+        assert variable(haproxy, "route_connections") == clients // 2
+        assert variable(haproxy, "shared_port_connections") == clients * 9 // 10
+        limits = {row[0]: int(row[6]) for row in map(_row, haproxy.ask("show stat -1 1 -1").splitlines()[1:]) if row[0]}
+        assert limits[f"fe_tls:{port}"] == limits[f"fe_tcp:{port}"] == takes
+
+
+def _row(line: str) -> list[str]:
+    return line.split(",")
+
+
+def test_as_many_clients_as_there_may_be(settings: RenderSettings, pod: TcpServer, held: ExitStack) -> None:
+    """All of them by two stages, and none waits for another's second one."""
+    port = free_port()
+    route = section("a", None, server(pod.port), check_interval_ms=0, stages=(Spot(port),))
+    lead = SniHost("a.example.com", route.backend.name, route.asker, shown_by(make("a.example.com")))
+    chosen = replace(settings, maxconn=20, max_connections_per_route=20, max_connections_per_namespace=20)
+    with running(Model((route,), (SharedFrontend(port, port_options(), (lead,)),)), chosen):
+        # Nine tenths of all may be one shared port's.
+        assert [echoes(held.enter_context(tls(port, "a.example.com"))) for _ in range(18)] == [True] * 18
+        assert reached(port, "a.example.com") is None
 
 
 def test_haproxy_that_does_not_answer_is_left_as_it_is(settings: RenderSettings) -> None:
