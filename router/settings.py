@@ -145,6 +145,10 @@ class AdmissionSettings:
     """Of which ``spec.subdomain`` of a Route without a host is one; empty is none."""
     tls_min_version: str = "TLSv1.2"
     """The oldest version that any port takes which ends TLS."""
+    client_auth: Literal["required", "optional"] | None = None
+    """Whether clients have to show certificates, or may, wherever TLS ends here; None is as Routes say."""
+    client_subjects: str = ""
+    """The subjects that are let in by that, as a regular expression; empty is any."""
     defaults: RouteDefaults = field(default_factory=RouteDefaults)
 
     @property

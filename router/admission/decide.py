@@ -101,7 +101,9 @@ class Admission:
 
     def anew(self) -> Admission:
         """Give one with the same settings that knows of no object yet, and only whom this replica serves; it takes the place of this one."""
-        return Admission(self._settings, self.memory(), self._ledger)
+        fresh = Admission(self._settings, self.memory(), self._ledger)
+        fresh._references = References(self._references.last_good)
+        return fresh
 
     def trial(self) -> Admission:
         """Give one like ``anew`` does, beside this one: to try what it raises."""
@@ -220,7 +222,7 @@ class Admission:
         held = self._held.get(slot)
         if held is not None and held[0] is obj:
             return held[1]
-        return kind.read(obj, self._settings, credentials)
+        return kind.read(obj, self._settings, self._references.last_good.credentials(slot, obj, credentials))
 
     def _takes(self, request: Request | Verdict) -> bool:
         """Take note of what one asks for; say whether that is another than before."""

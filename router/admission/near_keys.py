@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from router.admission import options
-from router.admission.options import EXTERNAL_TCP_PORT, IP_ALLOWLIST, IP_WHITELIST, PREFIX, ROUTER_NAME, WZH_ROUTER_NAME
+from router.admission.options import (
+    CLIENT_CA,
+    CLIENT_CERTIFICATE,
+    CLIENT_CRL,
+    EXTERNAL_TCP_PORT,
+    IP_ALLOWLIST,
+    IP_WHITELIST,
+    PREFIX,
+    ROUTER_NAME,
+    WZH_ROUTER_NAME,
+)
 from router.admission.text import shown
 from router.admission.verdicts import NotAcceptable, Reason
 from router.model import ROUTE_KIND
@@ -27,15 +37,16 @@ OTHERS = frozenset({
 
 _OWN = frozenset(value for name, value in vars(options).items() if name.isupper() and isinstance(value, str)) - {PREFIX}
 _ALLOWLISTS = (IP_ALLOWLIST, IP_WHITELIST)
+_OF_CLIENTS = (CLIENT_CA, CLIENT_CRL, CLIENT_CERTIFICATE)
+_CHECKS = (*_ALLOWLISTS, *_OF_CLIENTS)
+"""What keeps somebody out: nearly one of these is not passed over."""
 _ALLOWLIST_WORDS = ("allowlist", "whitelist")
 _WHO_MAY_CONNECT = ("ipallow", "ipwhite", "allowip", "allowedip", "allowfrom", "allowsource", "allowedsource")
 """Beginnings of names that are no allowlist by their letters, and by what they mean."""
 _DENYLIST_WORDS = ("denylist", "blacklist", "blocklist")
 _WHO_MAY_NOT_CONNECT = ("ipdeny", "ipblock", "denyip", "deniedip", "blockip", "blockedip", "denyfrom", "denysource")
 """The same of lists of those who may not connect, which this router does not have."""
-_UNSERVED_TLS = frozenset(
-    {"clientca", "clientcrl", "clientcertificate", "clientcertificates", "clientcert", "mutualtls", "mtls", "starttls"}
-)
+_UNSERVED_TLS = frozenset({"clientcertificates", "clientcert", "mutualtls", "mtls", "starttls"})
 """Keys, without case and dashes, of what would be a check, or TLS where there was none."""
 _NEAR_PREFIX = 3
 _SHORT_NAME = 8
@@ -71,14 +82,14 @@ class LeftAlone:
 
 
 def near_keys(annotations: Mapping[str, str]) -> tuple[NearKey, ...]:
-    """Give the keys that are nearly ours, sorted; those of allowlists first. Where there are too many to look at, none."""
+    """Give the keys that are nearly ours, sorted; those that would keep somebody out first. Where there are too many to look at, none."""
     if len(annotations) > MAX_ANNOTATIONS:
         return ()
     strange = [key for key in annotations if key not in _OWN and key not in OTHERS and len(key) <= _LONGEST]
     # However many there are: whether a Route is open to everybody does not depend on it.
     unknown = sorted(strange, key=lambda key: (not any(word in _plain(key) for word in _ALLOWLIST_WORDS), key))
     found = [NearKey(key, meant) for key in unknown[:_MOST_LOOKED_AT] if (meant := _meant(key)) is not None]
-    return tuple(sorted(found, key=lambda near: near.meant not in _ALLOWLISTS))
+    return tuple(sorted(found, key=lambda near: near.meant not in _CHECKS))
 
 
 def read_near_keys(annotations: Mapping[str, str], kind: str = ROUTE_KIND) -> tuple[str, ...]:
@@ -102,10 +113,21 @@ def read_near_keys(annotations: Mapping[str, str], kind: str = ROUTE_KIND) -> tu
     if (unserved := next(filter(_asks_for_unserved_tls, sorted(annotations)), None)) is not None:
         raise NotAcceptable(
             Reason.INVALID_ANNOTATION,
-            f"annotation {shown(unserved)} asks for what this router does not do: it does not verify clients by certificates, nor begin TLS after words "
-            "in plain text; remove it, or leave TLS to the pods (passthrough)",
+            f"annotation {shown(unserved)} asks for what this router does not do by it: clients are verified by {CLIENT_CA}, and TLS that begins after "
+            "words in plain text is left to the pods (passthrough); correct it, or remove it",
+        )
+    if kind != ROUTE_KIND and (clients := next((key for key in _OF_CLIENTS if key in annotations), None)) is not None:
+        raise NotAcceptable(
+            Reason.INVALID_ANNOTATION,
+            f"annotation {clients} asks for certificates of clients, and the router ends TLS for Routes alone: use a Route, or remove it",
         )
     found = near_keys(annotations)
+    if found and found[0].meant in _OF_CLIENTS:
+        raise NotAcceptable(
+            Reason.INVALID_ANNOTATION,
+            f"annotation {shown(found[0].key)} says nothing to this router, and is nearly {found[0].meant}; correct it, or remove it: "
+            "a check of clients fails closed",
+        )
     if found and found[0].meant in _ALLOWLISTS:
         raise NotAcceptable(
             Reason.INVALID_ANNOTATION,

@@ -48,6 +48,9 @@ ACCEPT_PROXY = f"{PREFIX}accept-proxy"
 DESTINATION_SERVER_NAME = f"{PREFIX}destination-server-name"
 TLS_MIN_VERSION = f"{PREFIX}tls-min-version"
 TLS_ALPN = f"{PREFIX}tls-alpn"
+CLIENT_CA = f"{PREFIX}client-ca"
+CLIENT_CRL = f"{PREFIX}client-crl"
+CLIENT_CERTIFICATE = f"{PREFIX}client-certificate"
 
 PORT_ONLY = (ACCEPT_PROXY, TIMEOUT_CLIENT, MAX_CONNECTIONS)
 """What has a meaning only on a port that the Route claims."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from msgspec.structs import replace
 
 from router.admission.balanced import MAX_PORTS, read_balanced
+from router.admission.client_certificates import unheard
 from router.admission.external_names import EXTERNAL_NAME
 from router.admission.forms import BOOLEAN, read
 from router.admission.near_keys import near_keys, read_near_keys, told
@@ -103,7 +104,7 @@ def read_service(service: Service, settings: AdmissionSettings) -> tuple[Request
         address = read_address(annotations, settings, claims_port=True)
         _check_needs_no_host(annotations)
         options = read_options(annotations, settings.defaults, claims_port=True)
-        warnings = (*read_near_keys(annotations, SERVICE_KIND), *options.warnings)
+        warnings = (*read_near_keys(annotations, SERVICE_KIND), *options.warnings, *unheard(annotations))
     except NotAcceptable as refused:
         near = [each for each in near_keys(annotations)[:1] if shown(each.key) not in refused.message]
         message = "; ".join((refused.message, *told(near)))

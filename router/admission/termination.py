@@ -9,6 +9,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from router.admission.certificates import Pair, read_authorities, read_pair
+from router.admission.client_certificates import config_maps_of, read_clients
 from router.admission.external_certificate import FIELD, external_name, read_external, secret_of
 from router.admission.forms import Form, choice, read
 from router.admission.odd_specs import asked_host
@@ -97,8 +98,8 @@ def credentials_of(route: Route) -> tuple[ObjectKey, ...]:
     tls = route.spec.tls
     if tls is None or tls.termination == Termination.PASSTHROUGH:
         return ()
-    secret = secret_of(route)
-    return (DEFAULTS,) if secret is None else (DEFAULTS, secret)
+    secret, config_maps = secret_of(route), config_maps_of(annotations_of(route.metadata), route.metadata.namespace)
+    return (DEFAULTS, *config_maps) if secret is None else (DEFAULTS, secret, *config_maps)
 
 
 def read_tls(route: Route, termination: Termination, settings: AdmissionSettings, credentials: Credentials) -> Ending:
@@ -117,10 +118,17 @@ def read_tls(route: Route, termination: Termination, settings: AdmissionSettings
     server_name = read(annotations, DESTINATION_SERVER_NAME, _HOST_FORM) or ""
     min_version = read(annotations, TLS_MIN_VERSION, _VERSION_FORM) or ""
     alpn = read(annotations, TLS_ALPN, _ALPN_FORM) or ()
+    ends_tls = tls is not None and termination is not Termination.PASSTHROUGH
+    clients = read_clients(annotations, route.metadata.namespace, settings, credentials, ends_tls=ends_tls)
     if tls is None or termination is Termination.PASSTHROUGH:
         unused = [key for key in (TLS_MIN_VERSION, TLS_ALPN) if key in annotations]
         said = (f"annotation {key} has no effect: the router does not end TLS for this Route" for key in unused)
-        warnings = (*(_without_effect(tls) if tls is not None else ()), *_unused_name(server_name), *said)
+        warnings = (
+            *(_without_effect(tls) if tls is not None else ()),
+            *_unused_name(server_name),
+            *said,
+            *clients[1],
+        )
         return Ending(warnings=warnings) if warnings else _NOWHERE
     _check_policy(tls)
     defaults = credentials.get(DEFAULTS, _NO_DEFAULTS)
@@ -131,7 +139,8 @@ def read_tls(route: Route, termination: Termination, settings: AdmissionSettings
             f"annotation {TLS_MIN_VERSION} has no effect: this router takes nothing before {settings.tls_min_version}",
         )
         min_version = ""
-    port = PortTls(pair.certificate, min_version, alpn)
+    port = PortTls(pair.certificate, min_version, alpn, clients[0])
+    warnings += clients[1]
     if tls.certificate or external_name(tls):
         warnings += _host_warning(route, tls, pair, settings.domain)
     if termination is Termination.REENCRYPT:

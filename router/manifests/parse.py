@@ -17,6 +17,7 @@ from router.errors import ManifestError
 from router.manifests.files import find, read_bytes
 from router.manifests.json_documents import is_json, read_json
 from router.manifests.text import Document, Mark, Marks, read_yaml, utf_8
+from router.objects.config_map import ConfigMap, config_map_key, config_map_name, credential_of
 from router.objects.credential import SECRET_KIND, Credential
 from router.objects.decoding import API_VERSIONS, FieldPath, Misfit, decode, kind_of, shown
 from router.objects.kinds import KubernetesObject, Slot
@@ -119,7 +120,9 @@ def parse(path: str, data: bytes) -> FileContent:
                 if isinstance(obj, Misfit):
                     refusals.append(_Refused(number, document.line, where, value, obj))
                 elif obj is not None:
-                    manifests.append(Manifest(obj, (type(obj), obj.key), path, document.line, number))
+                    # Here, so that nothing else of what is in it is kept.
+                    kept = credential_of(obj) if isinstance(obj, ConfigMap) else obj
+                    manifests.append(Manifest(kept, (type(kept), kept.key), path, document.line, number))
     except ManifestError as error:
         return FileContent(problems=(error,), is_readable=False)
     problems = _placed(path, data, refusals) if refusals else ()
@@ -155,7 +158,13 @@ def merge(contents: Iterable[FileContent]) -> Loaded:
             holder = first.setdefault(manifest.slot, manifest)
             if holder is not manifest:
                 kind, key = manifest.slot
-                problem = f"{_KIND_NAMES.get(kind, kind.__name__)} {key} is in {holder.path}:{holder.line} already; that one counts"
+                named = config_map_name(key)
+                what = (
+                    f"{_KIND_NAMES.get(kind, kind.__name__)} {key}"
+                    if named is None
+                    else f"ConfigMap {key.namespace}/{named}"
+                )
+                problem = f"{what} is in {holder.path}:{holder.line} already; that one counts"
                 problems.append(ManifestError(manifest.path, problem, manifest.line))
     return Loaded(tuple(first.values()), tuple(problems))
 
@@ -182,6 +191,8 @@ class _Refused:
         if not isinstance(name, str) or not name or not isinstance(namespace or "", str):
             return None
         struct = API_VERSIONS[kind][1]
+        if struct is ConfigMap:
+            return Credential, config_map_key(namespace or "default", name)
         return struct, ObjectKey("" if struct is Namespace else namespace or "default", name)
 
     def problem(self, path: str, mark: Mark | None) -> ManifestError:
@@ -190,7 +201,7 @@ class _Refused:
         if isinstance(self.value, dict) and isinstance(self.value.get("kind"), str):
             subject = self.value["kind"]
         if slot := self.slot:
-            key = slot[1]
+            key = ObjectKey(slot[1].namespace, config_map_name(slot[1]) or slot[1].name)
             has_form = _is_object_name(key.namespace or key.name) and _is_object_name(key.name)
             subject = f"{subject} {key if has_form else shown(str(key))}"
         refusal = self.refusal

@@ -26,7 +26,7 @@ FRONTEND = r"fe_tcp:([0-9]+)(?::([a-z0-9-]+))?"
 _FRONTEND = re.compile(FRONTEND)
 
 Balance = Literal["roundrobin", "leastconn", "source", "random", "first"]
-ProxyProtocol = Literal["v1", "v2"]
+ProxyProtocol = Literal["v1", "v2", "v2-ssl"]
 
 
 class Asker(NamedTuple):

@@ -39,6 +39,24 @@ TLS_VERSIONS = ("TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
 
 @dataclass(frozen=True, slots=True)
+class ClientTls:
+    """Which certificates clients have to show, or may."""
+
+    authorities: str
+    """PEM of those that may have signed them; without empty lines."""
+    required: bool = True
+    """False lets those in, too, who show none; one that is not good is refused in any case."""
+    revoked: str = ""
+    """PEM of lists of revoked certificates; empty is none, and nothing is taken for revoked."""
+    subjects: str = ""
+    """A regular expression of the subjects that are let in, as OpenSSL writes them on one line; empty is any. Who shows none is not."""
+    until_s: int = 0
+    """When the first of the authorities expires, seconds since the epoch."""
+    revoked_until_s: int = 0
+    """When the first of the lists is out of date, from when on no certificate is taken; 0 is never."""
+
+
+@dataclass(frozen=True, slots=True)
 class PortTls:
     """How a port ends TLS."""
 
@@ -47,6 +65,8 @@ class PortTls:
     """The oldest version that it takes, of ``TLS_VERSIONS``; empty is the router's."""
     alpn: tuple[str, ...] = ()
     """Protocols that it offers to clients which name some; none is not to speak of it."""
+    clients: ClientTls | None = None
+    """None asks clients for no certificate."""
 
 
 _ECDHE = (

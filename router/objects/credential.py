@@ -36,9 +36,13 @@ class Credential(WholeObject, frozen=True, kw_only=True):
     """Empty where ``certificate`` has it too."""
     authorities: str = ""
     """Whoever the certificates of pods are verified by."""
+    clients: str = ""
+    """Whoever the certificates of clients are verified by."""
+    revoked: str = ""
+    """Lists of the certificates of clients that are taken for revoked."""
     lack: Lack = Lack.NOTHING
     problem: str = ""
-    """Of what is lacking, what there is to say beside the lack itself; nothing of what is in it."""
+    """Of what is lacking, what there is to say beside the lack itself; else what is wrong with what came after it, which is not used. Nothing of what is in it."""
 
     def __repr__(self) -> str:
         # Not what is in it: that is somebody's private key.

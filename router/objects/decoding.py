@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from router.objects.config_map import ConfigMap
 from router.objects.core import Service
 from router.objects.credential import SECRET_KIND, Credential
 from router.objects.discovery import EndpointSlice
@@ -32,6 +33,7 @@ API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
     "EndpointSlice": ("discovery.k8s.io/v1", EndpointSlice),
     "PortClaim": ("tcp-router.openshift.io/v1alpha1", PortClaim),
     "Namespace": ("v1", Namespace),
+    "ConfigMap": ("v1", ConfigMap),
     CLAIM_KIND: (f"{GROUP}/{VERSION}", TransportServerClaim),
     SECRET_KIND: ("v1", Credential),
 }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from router.objects.asker_note import AskerNote
+from router.objects.config_map import ConfigMap
 from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
@@ -32,6 +33,7 @@ KubernetesObject = (
     | AskerNote
     | TransportServerClaim
     | PairNote
+    | ConfigMap
 )
 AskingObject = Route | Service | TransportServerClaim
 """Of the kinds that may ask; whether one does, admission says."""

@@ -11,6 +11,7 @@ from router.admission import Verdict
 from router.haproxy.talk.stats import BackendNow
 from router.model import Asker, Model, Server
 from router.observe.certificates import out_of_time
+from router.observe.clients import refusing
 
 
 class ServerRow(msgspec.Struct, frozen=True, gc=False):
@@ -87,6 +88,7 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
     """
     backends = {section.asker: section.backend for section in model.routes} if model else {}
     late = out_of_time(model, now_s) if model is not None and now_s is not None else {}
+    refused = refusing(model, now_s) if model is not None and now_s is not None else {}
     rows = []
     for asker, verdict in verdicts.items():
         backend = backends.get(asker)
@@ -108,7 +110,11 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
                 verdict="admitted" if verdict.admitted else "rejected",
                 reason=str(verdict.reason) if verdict.reason is not None else None,
                 message=verdict.message,
-                warnings=(*verdict.warnings, *late.get(asker, "").splitlines(), *_health_warning(servers, at_work)),
+                warnings=(
+                    *verdict.warnings,
+                    *(each[asker] for each in (late, refused) if asker in each),
+                    *_health_warning(servers, at_work),
+                ),
                 certificate=verdict.certificate or None,
                 servers=tuple([ServerRow(each.name, each.address, each.port, each.weight) for each in servers]),
                 sessions=at_work.sessions if at_work is not None else None,

@@ -170,9 +170,26 @@ def delete_from_list(acl: str, entry: str) -> Command:
     return Command(f"del acl {_escaped(acl)} {entry}")
 
 
-def abort_certificate(file: str) -> Command:
-    """Let go of a change to a certificate that was not committed."""
-    return Command(f"abort ssl cert {_escaped(file)}")
+def set_client_file(kind: str, file: str, pem: str) -> Iterator[Command]:
+    """Verify clients of new connections by other authorities (``ca-file``) or lists (``crl-file``)."""
+    yield Command(f"set ssl {kind} {_escaped(file)} <<", Answer.TRANSACTION, PrivateBytes(pem.encode()))
+    yield Command(f"commit ssl {kind} {_escaped(file)}", Answer.COMMITTED)
+
+
+def add_client_file(kind: str, file: str, pem: str) -> Iterator[Command]:
+    """Have such a file that is not there yet."""
+    yield Command(f"new ssl {kind} {_escaped(file)}", Answer.DONE)
+    yield from set_client_file(kind, file, pem)
+
+
+def delete_client_file(kind: str, file: str) -> Command:
+    """Have one no more by which nobody is verified."""
+    return Command(f"del ssl {kind} {_escaped(file)}", Answer.DONE)
+
+
+def abort_transaction(kind: str, file: str) -> Command:
+    """Let go of a change to a file that was not committed; its kind is ``cert``, ``ca-file`` or ``crl-file``."""
+    return Command(f"abort ssl {kind} {_escaped(file)}")
 
 
 def add_entry(map_file: str, key: str, value: str) -> Command:

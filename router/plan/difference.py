@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from router.model import Frontend, RouteSection
+from router.model.tls import NOTHING_PRIVATE, Certificate, ClientTls, PortTls
 from router.plan.outcome import ReloadCause
 
 
@@ -35,11 +36,20 @@ def difference(before: RouteSection, after: RouteSection) -> ReloadCause:
 
 
 def is_same_port(before: RouteSection, after: RouteSection) -> bool:
-    """Say whether two sections listen alike, but for the certificate that they show."""
+    """Say whether two sections listen alike, but for the certificate that they show, and what those of clients are verified by."""
     one, other = before.frontend, after.frontend
     if one is None or other is None or one.tls is None or other.tls is None:
         return one == other
-    return one == replace(other, tls=replace(other.tls, certificate=one.tls.certificate))
+    return replace(one, tls=_fixed(one.tls)) == replace(other, tls=_fixed(other.tls))
+
+
+def _fixed(tls: PortTls) -> PortTls:
+    """Give what of it only a reload can change."""
+    clients = tls.clients
+    if clients is not None:
+        has_lists = "lists" if clients.revoked else ""
+        clients = ClientTls("", clients.required, has_lists, clients.subjects)
+    return replace(tls, certificate=Certificate(NOTHING_PRIVATE, 0, 0), clients=clients)
 
 
 def is_same_place(before: RouteSection, after: RouteSection) -> bool:

@@ -72,11 +72,25 @@ class CertificateFile:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientFile:
+    """A file of who signs the certificates of a port's clients, or of those that are revoked."""
+
+    kind: str
+    """As HAProxy's commands name it: ``ca-file`` or ``crl-file``."""
+    name: str
+    """What HAProxy knows it by: the path."""
+    written: str
+    """What a configuration has of it: the path, in quotes if need be."""
+    pem: str
+
+
+@dataclass(frozen=True, slots=True)
 class HotFiles:
     """What a section names and can be another one while HAProxy runs."""
 
     allowlist: Allowlist | None = None
     certificate: CertificateFile | None = None
+    clients: tuple[ClientFile, ...] = ()
 
 
 _NONE_HOT = HotFiles()
@@ -96,6 +110,8 @@ class SectionText:
     """None where its port does not end TLS."""
     stages: Mapping[str, ServerLine] = field(default_factory=lambda: MappingProxyType({}))
     """By name, the servers of the backend in which clients are before their TLS has ended behind a shared port."""
+    clients: tuple[ClientFile, ...] = ()
+    """None where clients show no certificates."""
 
     @property
     def goes_by_ids(self) -> bool:
@@ -175,7 +191,9 @@ def _taken_apart(
         allowlist = None
     if certificate is not None:
         fixed = fixed.replace(_single_spaced(certificate.written), "<certificate>")
-    return SectionText(fixed, servers, allowlist, certificate, stages)
+    for file in hot.clients:
+        fixed = fixed.replace(_single_spaced(file.written), f"<{file.kind}>")
+    return SectionText(fixed, servers, allowlist, certificate, stages, hot.clients)
 
 
 def ends_tls(text: str, certificate: CertificateFile) -> bool:

@@ -64,10 +64,14 @@ class Step:
         return True
 
     def set_certificate(self, place_text: SectionText, wanted: SectionText) -> bool:
-        """Show another certificate; the file that HAProxy was loaded with gives it its name, whatever is in it by then."""
+        """Show another certificate, and verify those of clients by others; the file that HAProxy was loaded with gives it its name, whatever is in it by then."""
         if place_text.certificate is None or wanted.certificate is None:
             return place_text.certificate is wanted.certificate
+        if [each.kind for each in place_text.clients] != [each.kind for each in wanted.clients]:
+            return False
         self.opening += commands.set_certificate(place_text.certificate.name, wanted.certificate.certificate.pem)
+        for there, each in zip(place_text.clients, wanted.clients, strict=True):
+            self.opening += commands.set_client_file(there.kind, there.name, each.pem)
         return True
 
     def change_servers(

@@ -197,7 +197,7 @@ class Update:
         if place is None or text_before is None or text is None or not is_same_port(before, after):
             return False
         place_text: SectionText | None = None
-        shows_another = text.certificate != text_before.certificate
+        shows_another = (text.certificate, text.clients) != (text_before.certificate, text_before.clients)
         if text.fixed != text_before.fixed or networks_of(text) != networks_of(text_before) or shows_another:
             place_text = self._texts.text(place)
             if name in self._running.moved:

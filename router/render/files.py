@@ -8,7 +8,7 @@ which keeps one copy per file name, can be told of a change to one of them.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib.resources import files as resources
 
@@ -16,8 +16,8 @@ from router.model import NamespaceLimits, RouteSection, SniHost, Spot
 from router.model.tls import PrivateBytes
 from router.settings import RenderSettings
 
-ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING, LIMITS = (
-    "allow", "sni", "owners", "hello", "cert", "ca", "certs", "ends", "limits",
+ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING, LIMITS, CLIENTS, REVOKED = (
+    "allow", "sni", "owners", "hello", "cert", "ca", "certs", "ends", "limits", "clients", "revoked",
 )  # fmt: skip
 """How the names of the files of each kind begin."""
 
@@ -49,6 +49,17 @@ def authorities_file(section: RouteSection) -> tuple[str, bytes] | None:
     if section.backend.tls is None:
         return None
     return _named(AUTHORITIES, "pem", [f"# {section.asker}", *section.backend.tls.authorities.splitlines()])
+
+
+def client_files(section: RouteSection) -> Iterator[tuple[str, bytes]]:
+    """Give name and content of the files of who signs the certificates of a Route's clients, and of those revoked; none where they show none."""
+    clients = (
+        section.frontend.tls.clients if section.frontend is not None and section.frontend.tls is not None else None
+    )
+    if clients is not None:
+        yield _named(CLIENTS, "pem", [f"# {section.asker}", *clients.authorities.splitlines()])
+        if clients.revoked:
+            yield _named(REVOKED, "pem", [f"# {section.asker}", *clients.revoked.splitlines()])
 
 
 def host_certificate_file(spot: Spot, host: SniHost) -> tuple[str, PrivateBytes]:

@@ -21,22 +21,16 @@ from router.model import (
     frontend_name,
 )
 from router.model.stages import backend_before, stages
+from router.model.tls import PortTls
 from router.plan.running import Running, loaded
-from router.plan.section_text import (
-    Allowlist,
-    CertificateFile,
-    HotFiles,
-    SectionText,
-    default_server_words,
-    frontend_limit,
-    read_section,
-)
+from router.plan.section_text import SectionText, default_server_words, frontend_limit, read_section
 from router.render import files
+from router.render.clients import client_words, clients_problem
 from router.render.derived import derived
 from router.render.endings import Endings, route_problem, shared_problem
-from router.render.in_place import allowlist_of, moved
+from router.render.hot import certificate_of, hot_files, path_of
+from router.render.in_place import moved
 from router.render.listen import ListenAddress, listen_addresses, named_addresses
-from router.render.quoting import quoted
 from router.render.result import Owner, Part, PortOwner, Rendered, SectionFailure, failed_part, served_hosts
 from router.render.templates import GLOBAL, LIMITS, ROUTE, SHARED, TemplateSet
 from router.render.usable import check_usable
@@ -189,7 +183,7 @@ class Renderer:
 
     @cached_property
     def _default_server(self) -> Mapping[str, tuple[str, ...]]:
-        return default_server_words(self._global().text.decode())
+        return default_server_words(self._process_text)
 
     def _read(self, section: RouteSection, part: Part) -> SectionText | None:
         if part.read is None:
@@ -200,30 +194,20 @@ class Renderer:
                     backend=section.backend.name,
                     before=backend_before(section.backend.name) if section.stages is not None else None,
                     defaults=self._default_server,
-                    hot=HotFiles(self._allowlist(section, part), self._certificate(section, part)),
+                    hot=hot_files(self._settings, section, part),
                 ),
             )
         return part.read[0]
 
-    def _certificate(self, section: RouteSection, part: Part) -> CertificateFile | None:
-        path = self._path(part.files, files.CERTIFICATE)
-        if path is None or section.frontend is None or section.frontend.tls is None:
-            return None
-        return CertificateFile(path, quoted(path), section.frontend.tls.certificate)
+    @cached_property
+    def _process_text(self) -> str:
+        return self._global().text.decode()
+
+    def _client_words(self, tls: PortTls | None, made: Iterable[str]) -> str:
+        return client_words(tls, self._path(made, files.CLIENTS), self._path(made, files.REVOKED))
 
     def _path(self, made: Iterable[str], kind: str) -> str | None:
-        name = next((name for name in made if name.startswith(f"{kind}-")), None)
-        return str(self._settings.maps_dir / name) if name is not None else None
-
-    def _allowlist(self, section: RouteSection, part: Part) -> Allowlist | None:
-        networks = section.backend.allowlist
-        if networks is None:
-            return None
-        if part.place is not None:
-            return allowlist_of(section, part.place, tuple(self._settings.addresses))
-        name = next(name for name in part.files if name.startswith(files.ALLOWLIST))
-        path = str(self._settings.maps_dir / name)
-        return Allowlist((path,), (quoted(path),), networks)
+        return path_of(self._settings.maps_dir, made, kind)
 
     def _shared_parts(self, frontends: Iterable[SharedFrontend], failed: set[Owner | None]) -> tuple[Part, ...]:
         # With failed Routes, what a shared port leads to depends on more than the object itself.
@@ -243,10 +227,13 @@ class Renderer:
             section.asker,
             files.allowlist_file(section),
             files.certificate_file(section),
+            *files.client_files(section),
             files.authorities_file(section),
         )
         authorities = self._path(part.files, files.AUTHORITIES)
-        problem = route_problem(part.text.decode(), section, self._certificate(section, part), authorities)
+        tls, text = section.frontend.tls if section.frontend is not None else None, part.text.decode()
+        problem = route_problem(text, section, certificate_of(self._settings, section, part), authorities)
+        problem = problem or clients_problem(text, self._process_text, tls, self._client_words(tls, part.files))
         return part if problem is None or part.failure is not None else failed_part(part, ROUTE, problem)
 
     def _shared_part(self, frontend: SharedFrontend, failed: set[Owner | None]) -> Part:
@@ -300,6 +287,7 @@ class Renderer:
             }
         if isinstance(subject, RouteSection):
             frontend = subject.frontend
+            tls = frontend.tls if frontend is not None else None
             return {
                 "settings": self._settings,
                 "listen": self._listen_of(frontend) if frontend is not None else (),
@@ -307,7 +295,7 @@ class Renderer:
                 "frontend_name": frontend_name(*frontend.spot) if frontend is not None else None,
                 "allowlist_file": paths.get(files.ALLOWLIST),
                 "certificate_file": paths.get(files.CERTIFICATE),
-                "tls_options": self._settings.tls.words(frontend.tls if frontend is not None else None),
+                "tls_options": self._settings.tls.words(tls) + self._client_words(tls, made),
                 "authorities_file": paths.get(files.AUTHORITIES),
                 "allowlist_id": allowlist_id(place, tuple(self._settings.addresses)) if place is not None else None,
                 **self._endings.before(subject, allowlist_id_before(place) if place is not None else None),

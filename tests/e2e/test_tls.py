@@ -9,9 +9,11 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from router.admission.options import PREFIX
 from tests.e2e.conftest import Make
 from tests.e2e.test_runtime import reloads
 from tests.support.certificates import Made, make
+from tests.support.client_certificates import authority, context_of, greeted, revoke, speaking
 from tests.support.clients import echoes, tls
 from tests.support.objects import app
 from tests.support.ports import free_port, free_ports
@@ -136,3 +138,73 @@ def test_by_name_on_one_port(make_router: Make, echo: TcpServer) -> None:
     assert not [line for line in metrics.splitlines() if "_tls:" in line]
     # Each client is two connections to HAProxy.
     assert "maxconn 1000\n" in (router.state / "haproxy.cfg").read_text()
+
+
+def test_clients_show_certificates(router: RouterProcess, echo: TcpServer) -> None:
+    """Whom the Route's ConfigMap says, from one connection to the next; a broken one changes nothing for who is served, and one that is gone lets nobody in."""
+    authority_, other, shown = authority("clients"), authority("others"), make(_HOST)
+    alice, bob, mallory = (
+        make("alice", signed_by=authority_),
+        make("bob", signed_by=authority_),
+        make("m", signed_by=other),
+    )
+    port, late = free_ports(2)
+    asked = {"client-ca": "clients", "client-crl": "clients", "send-proxy": "v2-ssl"}
+    names = {f"{PREFIX}{key}": value for key, value in asked.items()}
+
+    def edge(name: str, at: int) -> list[dict[str, Any]]:
+        objects = _edge(name, at, echo, **_of(shown))
+        objects[0]["metadata"]["annotations"] |= names
+        return objects
+
+    def say(bundle: str, lists: str) -> None:
+        data = {"ca-bundle.crt": bundle, "crl.pem": lists, "other": "x" * 100_000}
+        config_map = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "clients", "namespace": "team"},
+            "data": data,
+        }
+        router.write("clients.yaml", config_map)
+
+    def let_in() -> str:
+        context = {
+            name: context_of(made)
+            for name, made in (("alice", alice), ("bob", bob), ("mallory", mallory), ("nobody", None))
+        }
+        return " ".join(name for name, each in context.items() if greeted(each, port)[0])
+
+    router.write("db.yaml", *edge("db", port))
+    router.start()
+    row = router.wait_for_row("team/db", lambda row: row["reason"] == "CertificateMissing", "told what is missing")
+    assert "there is no ConfigMap clients in the namespace team" in row["message"]
+    say(authority_.pem, revoke(authority_, days=3))
+    router.wait_admitted("team/db")
+    wait_for(lambda: let_in() == "alice bob", "those with a certificate")
+    row = router.wait_for_row("team/db", lambda row: row["warnings"], "warned of the list")
+    assert "a list of revoked certificates is out of date at" in row["warnings"][0]
+    assert "tcp_router_client_crl_next_update_timestamp_seconds{" in http_get(router.http_port, "/metrics")[1]
+
+    before = reloads(router)
+    with speaking(context_of(bob), port, None) as held:
+        say(authority_.pem, revoke(authority_, bob))
+        wait_for(lambda: let_in() == "alice", "the list")
+        held.sendall(b"still here")
+        assert held.recv(1000)
+    for broken in ("broken", authority_.pem + authority_.key, other.key, "x" * 900_000):
+        say(broken, revoke(authority_))
+        router.wait_for_row("team/db", lambda row: any("still in force" in each for each in row["warnings"]), "told")
+        assert let_in() == "alice"
+    router.write("late.yaml", *edge("late", late))
+    router.wait_for_row("team/late", lambda row: row["reason"] == "ExtendedValidationFailed", "rejected")
+    say(other.pem, revoke(other))
+    wait_for(lambda: let_in() == "mallory", "another authority")
+    router.wait_admitted("team/late")
+    os.kill(router.haproxy_pids()[0], signal.SIGKILL)
+    wait_for(lambda: let_in() == "mallory", "HAProxy to be back with it")
+    assert reloads(router) > before
+    (router.manifests / "clients.yaml").unlink()
+    router.wait_for_row("team/db", lambda row: row["reason"] == "CertificateMissing", "closed")
+    wait_for(lambda: is_refused(port), "the port to be closed")
+    router.stop()
+    assert authority_.key.splitlines()[1] not in router.directory.joinpath("log").read_text()

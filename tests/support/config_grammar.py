@@ -52,7 +52,7 @@ _ROUTE_LINES = (
     r"  tcp-request content set-log-level silent if \{ var\(txn\.over_limit\) -m found \}",
     r"  tcp-request content reject if \{ var\(txn\.over_limit\) -m found \}",
     rf"  default-server check inter {_NUMBER}ms fastinter {_NUMBER}ms(?: on-marked-down shutdown-sessions)?",
-    r"  default-server send-proxy(?:-v2)?(?: check-send-proxy)?",
+    r"  default-server send-proxy(?:-v2(?:-ssl-cn)?)?(?: check-send-proxy)?",
     rf"  default-server maxconn {_NUMBER}",
     rf"  server {_SERVER} (?:{_V4}|\[{_V6}\]):{_PORT} weight {_NUMBER} id {_NUMBER}(?: no-check)?",
 )

@@ -10,7 +10,8 @@ from pathlib import Path
 from router.errors import UnexpectedReply
 from router.haproxy.talk.cli_socket import command
 from router.haproxy.talk.stats import server_sessions
-from router.plan.commands import Answer, Command, abort_certificate
+from router.plan.commands import Answer, Command
+from router.plan.commands import abort_transaction as abort
 
 # HAProxy takes a line of 16 KiB (tune.bufsize), less some room that it reserves (tune.maxrewrite).
 _BATCH_BYTES = 12_000
@@ -23,10 +24,11 @@ _ANSWERS = {
     Answer.ADDRESS_SET: re.compile(r"(IP changed from|port changed from|no need to change the addr|nothing changed).*"),
     Answer.FRONTEND_CLOSED: re.compile(r"(All sockets are already disabled\.)?"),
     Answer.FRONTEND_OPEN: re.compile(r"(All sockets are already enabled\.)?"),
-    Answer.TRANSACTION: re.compile(r"Transaction (created|updated) for .*"),
+    Answer.TRANSACTION: re.compile(r"[Tt]ransaction (created|updated) for .*"),
     # Dots while it works, and warnings, may come before.
     Answer.DONE: re.compile(
-        r"(.*\n)*(New empty certificate store '.*'!|Success!|Entry '.*' deleted in crtlist '.*'!|Certificate '.*' deleted!)"
+        r"(.*\n)*(New empty certificate store '.*'!|Success!|Entry '.*' deleted in crtlist '.*'!|Certificate '.*' deleted!"
+        r"|New (CA|CRL) file created '.*'!|(CA|CRL) file '.*' deleted!)"
     ),
     Answer.COMMITTED: re.compile(r"(.*\n)*Success!"),
 }
@@ -35,6 +37,7 @@ _REPLACED = re.compile(r"Frontend was previously shut down, cannot (disable|enab
 _REPLACED_S = 1.0
 """How long to try anew: this worker may as well be the newest, with a port that an administrator shut down."""
 _REPLACED_PAUSE_S = 0.02
+_COUNTED = re.compile(r" - [0-9]+ certificate\(s\)$")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]{16,}")
 _DELETED = re.compile(r"Server deleted\.|No such server\.")
 _STILL_THERE = re.compile(
@@ -64,7 +67,7 @@ def run(
     for batch in _batches(commands):
         replies = _newest_replies(stats_socket, batch, ends_s, sent)
         if batch[0].answer is Answer.TRANSACTION and not _worked(batch[0], replies[0]):
-            # There is one transaction for all certificates: whoever left one behind, and be it a router that was killed, is not coming back.
+            # There is one transaction for all files of a kind: whoever left one behind, and be it a router that was killed, is not coming back.
             abort_transaction(stats_socket, _left_s(ends_s))
             replies = _replies(stats_socket, batch, ends_s, sent)
         for each, reply in zip(batch, replies, strict=True):
@@ -75,12 +78,12 @@ def run(
 
 
 def abort_transaction(stats_socket: Path, timeout_s: float) -> None:
-    """Let go of a change to a certificate that was begun and never committed, if there is one."""
-    listed = command(stats_socket, "show ssl cert", timeout_s)
-    for line in listed.splitlines():
-        # What waits has a star before its name.
-        if line.startswith("*"):
-            command(stats_socket, abort_certificate(line[1:]).text, timeout_s)
+    """Let go of changes to certificates, authorities and lists of revoked ones that were begun and never committed, if there are any."""
+    for kind in ("cert", "ca-file", "crl-file"):
+        for line in command(stats_socket, f"show ssl {kind}", timeout_s).splitlines():
+            # What waits has a star before its name, and that of authorities how many they are behind it.
+            if line.startswith("*"):
+                command(stats_socket, abort(kind, _COUNTED.sub("", line[1:])).text, timeout_s)
 
 
 def _worked(each: Command, reply: str) -> bool:

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes of certificates; docs/metrics.md lists all."""
+"""What Prometheus scrapes of certificates, those of clients too; docs/metrics.md lists all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from router.model import Model
 from router.observe.certificates import certificates
+from router.observe.clients import clients
 
 
 def show_certificates(registry: CollectorRegistry, applied: Callable[[], Model | None]) -> None:
@@ -32,3 +33,20 @@ class _Certificates(Collector):
         for asker, certificate in dict(certificates(model)).items() if model is not None else ():
             expiry.add_metric([asker.kind, asker.namespace, asker.name], certificate.not_after_s)
         yield expiry
+        authorities = GaugeMetricFamily(
+            "tcp_router_client_ca_expiry_timestamp_seconds",
+            "Until when the first CA is valid that the certificates of a Route's clients are verified by.",
+            labels=["kind", "namespace", "route"],
+        )
+        lists = GaugeMetricFamily(
+            "tcp_router_client_crl_next_update_timestamp_seconds",
+            "Until when the first list of revoked certificates of a Route's clients is good; from then on they are all refused.",
+            labels=["kind", "namespace", "route"],
+        )
+        for asker, each in dict(clients(model)).items() if model is not None else ():
+            labels = [asker.kind, asker.namespace, asker.name]
+            authorities.add_metric(labels, each.until_s)
+            if each.revoked_until_s:
+                lists.add_metric(labels, each.revoked_until_s)
+        yield authorities
+        yield lists

@@ -67,6 +67,7 @@ BACKEND_CASES: list[tuple[str, str, str, Any]] = [
     *(("tcp-keepalive", text, "tcp_keepalive", False) for text in ("false", "False", "FALSE", "f", "F", "0")),
     ("send-proxy", "v1", "send_proxy", "v1"),
     ("send-proxy", "v2", "send_proxy", "v2"),
+    ("send-proxy", "v2-ssl", "send_proxy", "v2-ssl"),
 ]
 
 
