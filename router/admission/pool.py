@@ -11,7 +11,8 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from router.admission.options import read_options
-from router.model import NOBODY, Frontend, Model, RouteSection, Spot, Step, pool_backend_name, spots
+from router.model import NOBODY, Frontend, Model, RouteSection, SharedFrontend, Spot, Step, pool_backend_name, spots
+from router.ordered import differences
 from router.settings import MAX_PORT, PortRanges, RouteDefaults
 
 _NO_ADDRESSES: Mapping[str, PortRanges] = MappingProxyType({})
@@ -25,6 +26,8 @@ EVERYBODY = ("0.0.0.0/0", "::/0")
 
 class PortPool:
     """The sections of the pool; the same objects from one configuration to the next.
+
+    Several threads may use one.
 
     Args:
         wanted: the ports of the pool.
@@ -49,6 +52,10 @@ class PortPool:
         self._sni = tuple(_section(None, defaults, f"sni:{number}") for number in range(1, sni_backends + 1))
         self._staged = tuple(replace(section, stages=()) for section in self._sni)
         """The same where shared ports end TLS."""
+        self._last: tuple[tuple[RouteSection, ...], tuple[SharedFrontend, ...], frozenset[Spot]] = (), (), frozenset()
+        """The Routes and shared ports of the last model, and where they are."""
+        self._free: tuple[frozenset[Spot], tuple[RouteSection, ...]] | None = None
+        """Where something was, and the sections with a port that were left."""
 
     def sections(self, model: Model, unavailable: Collection[Spot] = ()) -> tuple[RouteSection, ...]:
         """Give the sections to declare beside a model, sorted by port: those of ports that it does not use itself.
@@ -60,9 +67,22 @@ class PortPool:
         of_hosts = self._staged if any(shared.ends_tls for shared in model.shared) else self._sni
         if not self._by_spot or Step.POOL in model.saved:
             return of_hosts
-        used = spots(model)
-        not_ours = used | set(unavailable) | self._overlapped(used)
-        return (*(section for spot, section in self._by_spot.items() if spot not in not_ours), *of_hosts)
+        used, free = self._used(model), self._free
+        if free is None or free[0] is not used or unavailable:
+            not_ours = used | set(unavailable) | self._overlapped(used)
+            free = used, tuple(section for spot, section in self._by_spot.items() if spot not in not_ours)
+        if not unavailable:
+            self._free = free
+        return (*free[1], *of_hosts)
+
+    def _used(self, model: Model) -> frozenset[Spot]:
+        """Give where something is open for a model: the same object as the last time where, as after most changes, none came or went."""
+        routes, shared, used = self._last
+        gone, new = (Model(sections) for sections in differences(routes, model.routes))
+        if spots(gone) != spots(new) or spots(Model((), shared)) != spots(Model((), model.shared)):
+            used = spots(model)
+        self._last = model.routes, model.shared, used
+        return used
 
     def _overlapped(self, used: frozenset[Spot]) -> set[Spot]:
         """Give the spots of the pool whose port is open on an address that theirs overlaps with."""

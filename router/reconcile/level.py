@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -63,8 +64,16 @@ class Leveler:
         self._has_begun = False
         self._backoff = Backoff(*_RETRY_S)
         self._last_problem = ""
-        self.on_disk: Running | None = None
-        """What a HAProxy has that starts with haproxy.cfg; None while that is not known."""
+        self._on_disk: Running | Callable[[], Running] | None = None
+
+    @property
+    def on_disk(self) -> Running | None:
+        """What a HAProxy has that starts with haproxy.cfg; None while that is not known. Any thread."""
+        with self._lock:
+            if callable(self._on_disk):
+                # Not each time that the file is written, but when a HAProxy was started on it.
+                self._on_disk = self._on_disk()
+            return self._on_disk
 
     def want(self, renderer: Renderer, model: Callable[[], Model], *, check: bool) -> None:
         """Have this model on disk soon; it takes the place of one that is still waiting.
@@ -87,7 +96,7 @@ class Leveler:
         """Take note of what a reload has written; None where it may or may not be in force."""
         with self._lock:
             self._unwritten = None
-        self.on_disk = on_disk
+            self._on_disk = on_disk
 
     def not_reloaded(self) -> None:
         """Take note that a reload that was begun came to nothing: what waited then is to be written after all."""
@@ -149,18 +158,17 @@ class Leveler:
                 self._state.write_level(rendered.config, rendered.files)
             elif not isinstance(judged := self._judge.check(rendered, self._state.write_level, whole=whole), Accepted):
                 return f"HAProxy refuses it: {one_line(judged.log)}"
-            with_files = job.renderer.loaded(model)
-            self._state.promote_level(job.changes, rendered.files, lambda: self._know(job, with_files))
+            self._state.promote_level(job.changes, rendered.files, lambda: self._know(job, model))
         except (TemplateError, HaproxyError, OSError) as error:
             # A reload that came between may have swept away what was just written; then this was of no use any more.
             return str(error) if job.changes == self._state.changes else ""
         return ""
 
-    def _know(self, job: _Job, on_disk: Running) -> None:
+    def _know(self, job: _Job, on_disk: Model) -> None:
         with self._lock:
             if self._unwritten is job:
                 self._unwritten = None
-        self.on_disk = on_disk
+            self._on_disk = partial(job.renderer.loaded, on_disk)
 
     def _tell(self, problem: str) -> None:
         if not problem:

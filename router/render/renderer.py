@@ -86,14 +86,15 @@ class Renderer:
             if key in routes and routes[key].read is None:
                 routes[key].read = (text,)
         self._derived = {}
-        failed = {part.owner for part in routes.values() if part.failure is not None}
+        failures = [part.failure for part in routes.values() if part.failure is not None]
+        failed = {failure.owner for failure in failures}
         shared = self._shared_parts(model.shared, failed)
         own = self._global(model.namespace_limits, stages(model), has_maxconn=Step.CONNECTIONS not in model.saved)
         parts = (own, *shared, *routes.values(), *pool.values())
         return Rendered(
             config=b"".join([part.text for part in parts]),
             files=dict(chain.from_iterable([part.files.items() for part in parts if part.files])),
-            failures=tuple(part.failure for part in chain(shared, routes.values()) if part.failure is not None),
+            failures=(*[part.failure for part in shared if part.failure is not None], *failures),
             parts=parts,
             _origins=self._origins,
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router.admission.pool import EVERYBODY, PortPool, allowlist_id
-from router.model import Model, SharedFrontend, SniHost, Spot, Step, frontend_name
+from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot, Step, frontend_name, spots
 from router.plan.running import close_idle_ports, loaded
 from router.plan.section_text import ServerLine
 from router.settings import PortRanges, RouteDefaults
@@ -67,6 +69,45 @@ def test_places_for_hosts_where_a_port_ends_tls() -> None:
     assert list(map(id, pool.sections(ending))) == list(map(id, pool.sections(ending)))
     saved = replace(ending, saved=frozenset({Step.POOL}))
     assert [each.stages for each in pool.sections(saved)] == [(), ()]
+
+
+def test_where_routes_are_is_looked_at_when_a_port_comes_or_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint that moves among thousands of Routes needs no look at all of their ports."""
+    looked_at: list[RouteSection] = []
+
+    def spots_of(model: Model) -> frozenset[Spot]:
+        looked_at.extend(model.routes)
+        return spots(model)
+
+    monkeypatch.setattr("router.admission.pool.spots", spots_of)
+    pool = PortPool(PortRanges.parse("7001-7003"), 2, RouteDefaults())
+    others = tuple(section(f"r{number}", 8000 + number, server(1)) for number in range(20))
+    before = pool.sections(Model((_DB, *others)))
+    looked_at.clear()
+    assert pool.sections(Model((section("db", 7002, server(2)), *others))) == before
+    assert len(looked_at) <= 2
+    assert pool.sections(Model((section("db", 7003, server(2)), *others))) != before
+
+
+_MODELS = st.builds(
+    lambda ports, at, hosts: Model(
+        tuple(section(f"r{port}", port, server(at)) for port in sorted(ports)),
+        tuple(shared(port, {"one": _DB} if hosts else {}) for port in (8001, 8002)[: len(ports) % 3]),
+    ),
+    st.sets(st.integers(7001, 7006), max_size=4),
+    st.integers(1, 2),
+    st.booleans(),
+)
+
+
+@given(st.lists(st.tuples(_MODELS, st.sets(st.integers(7001, 8002), max_size=2)), max_size=6))
+def test_sections_are_those_of_a_pool_that_remembers_nothing(models: list[tuple[Model, set[int]]]) -> None:
+    """Whatever models it was asked about before, in whatever order."""
+    ranges = PortRanges.parse("7001-7008,8001-8002")
+    pool = PortPool(ranges, 1, RouteDefaults())
+    for model, unavailable in models:
+        names = _names(PortPool(ranges, 1, RouteDefaults()), model, tuple(unavailable))
+        assert _names(pool, model, tuple(unavailable)) == names
 
 
 def test_allowlists_have_numbers_of_their_own() -> None:
