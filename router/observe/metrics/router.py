@@ -159,7 +159,8 @@ class Metrics:
         snapshot = self._snapshot
         # Not when it is published: that thread has better things to do than to look at all Routes after each change.
         if snapshot.applied is not None and snapshot is not self._owners_are_of:
-            self._owners, self._owners_are_of = Owners.of(snapshot.applied, snapshot.owners), snapshot
+            owners = Owners.of(snapshot.applied, snapshot.owners, self._owners)
+            self._owners, self._owners_are_of = owners, snapshot
         return self._owners
 
     def changes_seen(self, changes: Changes) -> None:

@@ -17,7 +17,7 @@ from router.model import Model, Spot
 from router.observe.metrics.haproxy.exposition import exposition
 from router.observe.metrics.haproxy.families import FAMILIES, is_up, seconds
 from router.observe.metrics.haproxy.ledger import KEEP_S, Ledger
-from router.observe.metrics.haproxy.owners import Owners
+from router.observe.metrics.haproxy.owners import Labels, Owners
 from tests.support.exposition import Exposition, promtool_complaints
 from tests.support.models import section, server
 
@@ -321,6 +321,31 @@ def test_owners_of_a_model() -> None:
     key = model.routes[0].backend.name
     assert (owners.frontends, owners.ports, owners.servers) == ({"fe_tcp:6620": key}, {key: Spot(6620)}, 2)
     assert owners.backends == {"pool:1": B}
+
+
+def test_nobody_is_asked_about_again_where_endpoints_moved_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose rows are is found out once, and again when a port or a backend came to be another's: thousands of rows are read at a time."""
+    asked: list[str] = []
+    found = Owners.labels
+
+    def labels(self: Owners, kind: str, proxy: str, server: str) -> Labels | None:
+        asked.append(proxy)
+        return found(self, kind, proxy, server)
+
+    monkeypatch.setattr(Owners, "labels", labels)
+    books, rows = Books(), reading(frontend(), backend("be_tcp:team:db"))
+    first = Owners.of(Model((section("db", 6620, server(1)),)), {})
+    books.take(rows, owners=first)
+    assert asked == ["fe_tcp:6620", "be_tcp:team:db"]
+    asked.clear()
+    moved = Owners.of(Model((section("db", 6620, server(2), server(3)),)), {}, first)
+    scraped = books.take(reading(frontend(bin=5), backend("be_tcp:team:db", bin=5)), owners=moved)
+    assert (asked, moved.servers, bytes_in(scraped, route="db")) == ([], 2, [5])
+    books.take(rows, owners=Owners.of(Model((section("db", 6621, server(2)),)), {}, moved))
+    assert asked == ["fe_tcp:6620", "be_tcp:team:db"]
+    asked.clear()
+    books.take(rows, owners=Owners.of(Model((section("db", 6621, server(2)),)), {"pool:1": B}, books.owners))
+    assert asked == ["fe_tcp:6620", "be_tcp:team:db"]
 
 
 @pytest.mark.parametrize(

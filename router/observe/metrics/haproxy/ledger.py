@@ -47,7 +47,7 @@ class _Row(NamedTuple):
 
     def stays(self, series: Series, owners: Owners, *, is_past: bool) -> bool:
         """Say whether nothing is to be noted but, perhaps, what was counted."""
-        return self.series is series and self.owners is owners and self.is_past == is_past
+        return self.series is series and self.owners.are_those_of(owners) and self.is_past == is_past
 
 
 @dataclass(slots=True)
@@ -178,7 +178,7 @@ class Ledger:
             if former is None and worker.is_settled:
                 continue
             is_past = reading.is_old
-            if former is not None and (former.owners is owners or is_past):
+            if former is not None and (is_past or former.owners.are_those_of(owners)):
                 series, is_past = former.series, is_past or former.is_past
             else:
                 labels = owners.labels(*key) if key.kind != PROCESS else _THE_PROCESS

@@ -71,12 +71,13 @@ class Owners:
     """How many servers there are of all together."""
 
     @classmethod
-    def of(cls, applied: Model, claimed_backends: Mapping[str, str]) -> Owners:
+    def of(cls, applied: Model, claimed_backends: Mapping[str, str], former: Owners | None = None) -> Owners:
         """Read them off what HAProxy is known to serve.
 
         Args:
             applied: the model.
             claimed_backends: ``Snapshot.owners``: backends of the pool that serve somebody, by name.
+            former: what they were; what did not change since, as when endpoints move, stays the same objects (``are_those_of``).
         """
         frontends: dict[str, str | None] = {frontend_name(*shared.spot): None for shared in applied.shared}
         ports = {}
@@ -85,7 +86,17 @@ class Owners:
                 frontends[frontend_name(*section.frontend.spot)] = section.backend.name
                 ports[section.backend.name] = section.frontend.spot
         servers = sum(len(section.backend.servers) for section in applied.routes)
+        if former is not None and (frontends, claimed_backends, ports) == (
+            former.frontends,
+            former.backends,
+            former.ports,
+        ):
+            return cls(former.frontends, former.backends, former.ports, servers)
         return cls(frontends, claimed_backends, ports, servers)
+
+    def are_those_of(self, other: Owners) -> bool:
+        """Say whether everything is known to belong to whom it belonged then."""
+        return self.frontends is other.frontends and self.backends is other.backends and self.ports is other.ports
 
     def labels(self, kind: str, proxy: str, server: str) -> Labels | None:
         """Give the labels of a row of ``show stat``; None for what is nobody's now: idle objects of the pool.
