@@ -6,21 +6,22 @@ The protocol is that of docs/architecture.md. Nothing here decides what to serve
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import structlog
 
 from router.errors import HaproxyError, TemplateError
 from router.haproxy.control import Control
-from router.haproxy.talk.server_states import NOTHING_DOWN, DownServers, NewServer, state_file
+from router.haproxy.talk.server_states import NOTHING_DOWN
 from router.model import Bind, Model, Spot, binds, spots
 from router.model.stages import stages
 from router.plan import RuntimeUpdate
 from router.plan import running as runs
-from router.plan.commands import Command, opened
-from router.plan.running import Running, ServerName
+from router.plan.commands import opened
+from router.plan.running import Running
+from router.reconcile.handover import handed_over
 from router.reconcile.judge import Accepted, Failed, Judge, Refused, one_line
 from router.reconcile.level import Leveler
 from router.reconcile.new_worker import NewWorker
@@ -28,6 +29,7 @@ from router.reconcile.port_refusals import at_spots, bind_refusals, refusals_at
 from router.reconcile.presence import Pool
 from router.reconcile.set_aside import Asides
 from router.reconcile.state_dir import StateDir
+from router.reconcile.worker import Worker
 from router.render import Rendered, Renderer
 
 log = structlog.get_logger()
@@ -49,19 +51,6 @@ class Applied:
 
 
 ApplyResult = Applied | Refused | Failed
-
-
-class Worker(Protocol):
-    """The newest worker's stats socket. Every call has a deadline; HaproxyError is what they raise."""
-
-    def run(self, commands: Iterable[Command]) -> None:
-        """Carry out commands, in their order."""
-
-    def delete_servers(self, servers: Iterable[ServerName], drained: Iterable[ServerName]) -> frozenset[ServerName]:
-        """Delete servers that have no connections left; give those that are gone."""
-
-    def down_servers(self) -> DownServers:
-        """Give the servers that failed their checks."""
 
 
 class Applier:
@@ -148,6 +137,16 @@ class Applier:
             self._last_owners = update.after.owners
             raise
         self._level.want(renderer, lambda: self._with_pool(update.after), check=update.new_sections)
+
+    @contextmanager
+    def ahead(self, *, is_of_use: bool) -> Iterator[None]:
+        """Connect for the commands of an ``update`` while it is still decided what these are, if that is of use."""
+        if is_of_use:
+            self._worker.get_ready()
+        try:
+            yield
+        finally:
+            self._worker.let_go()
 
     def look(self, update: RuntimeUpdate) -> Asides:
         """Say which ports an update would open that somebody else has.
@@ -276,6 +275,7 @@ class Applier:
         fresh = renderer.loaded(full)
         # Made before they are needed: until they are carried out, ports that are nobody's are open.
         closing = tuple(runs.close_idle_ports(fresh))
+        self._worker.let_go()
         try:
             loaded = self._control.load()
             missing = ""
@@ -322,20 +322,7 @@ class Applier:
         except HaproxyError as error:
             log.warning("health of servers not handed over", problem=str(error))
             return NOTHING_DOWN
-        if not down:
-            return NOTHING_DOWN
-        owners = running.owners if running is not None else self._last_owners
-        sections = {section.backend.name: section for section in full.routes}
-
-        def becomes(backend: str, server: str, address: str) -> NewServer | None:
-            name = owners.get(backend, backend)
-            text = renderer.text(sections[name]) if name in sections else None
-            line = text.servers.get(server) if text is not None else None
-            if line is None or not line.is_checked or line.address != address:
-                return None
-            return NewServer(name, line.id, line.weight)
-
-        return state_file(down, becomes)
+        return handed_over(down, renderer, full, running.owners if running is not None else self._last_owners)
 
     def _with_pool(self, running: Running) -> Model:
         """Give what is to be on disk: every Route in a section of its own, and of the pool what is left."""

@@ -146,24 +146,31 @@ class Changer:
         """Bring HAProxy level with an outcome, as far as it can be done now."""
         if self._set_aside:
             self._review(outcome)
-        self.pending = True
-        while self.pending:
+        self.pending = goes_on = True
+        while self.pending and goes_on:
             everything = self._absence.tell(without(outcome, self._set_aside.in_force()), self._absent)
             wanted = self._room.within(everything, self._served_model, self._store.objects)
-            match self._plan(self._presence.fit(wanted.model)):
-                case NoChange():
+            # Whose status alone changed has no other model.
+            may_change = self.running is not None and wanted.model is not self._served_model
+            with self._applier.ahead(is_of_use=may_change):
+                goes_on = self._carry_out(self._plan(self._presence.fit(wanted.model)), everything, wanted)
+
+    def _carry_out(self, todo: Plan, everything: Outcome, wanted: Outcome) -> bool:
+        """Carry out a plan, as far as that can be done now; say whether to plan on at once if something is left to do."""
+        match todo:
+            case NoChange():
+                self._serves(wanted)
+            case RuntimeUpdate():
+                if self._update(todo, wanted):
                     self._serves(wanted)
-                case RuntimeUpdate() as todo:
-                    if self._update(todo, wanted):
-                        self._serves(wanted)
-                case Reload() as todo:
-                    self._pace.wants(todo.reasons, time.monotonic())
-                    if time.monotonic() < self._pace.due_s:
-                        if todo.meanwhile is not None:
-                            self._update(todo.meanwhile, wanted)
-                        break
-                    if not self._room.review(everything) and not self._reload(todo, wanted):
-                        break
+            case Reload():
+                self._pace.wants(todo.reasons, time.monotonic())
+                if time.monotonic() < self._pace.due_s:
+                    if todo.meanwhile is not None:
+                        self._update(todo.meanwhile, wanted)
+                    return False
+                return self._room.review(everything) or self._reload(todo, wanted)
+        return True
 
     def _review(self, outcome: Outcome) -> None:
         served = self._served_model.routes

@@ -131,6 +131,12 @@ class SimulatedHaproxy:
 
     # Commands
 
+    def get_ready(self) -> None:
+        """Need nothing for that."""
+
+    def let_go(self) -> None:
+        """Have nothing to close."""
+
     def run(self, commands: Iterable[Command]) -> None:
         """Carry out commands.
 

@@ -72,6 +72,10 @@ class PretendedHaproxy:
     def __init__(self, config: Path) -> None:
         self.config = config
         self.loads: list[str] = []
+        self.connections = 0
+        """How often one was made for commands that may come."""
+        self.is_connected = False
+        """To the worker that there was then."""
         self.refused: set[str] = set()
         self.refused_together: tuple[frozenset[str], ...] = ()
         self.complaint = "something is wrong"
@@ -127,6 +131,7 @@ class PretendedHaproxy:
         """Take up the configuration, unless a port of it is taken."""
         if self.load_error is not None:
             raise self.load_error
+        assert not self.is_connected, "commands would go to the worker that is replaced"
         text = self.config.read_text()
         self.loads.append(text)
         self.closed.clear()
@@ -177,6 +182,15 @@ class PretendedHaproxy:
     def stop(self) -> None:
         """Note."""
         self.is_stopped = True
+
+    def get_ready(self) -> None:
+        """Take a connection."""
+        self.connections += 1
+        self.is_connected = True
+
+    def let_go(self) -> None:
+        """Lose it."""
+        self.is_connected = False
 
     def run(self, commands: Iterable[Command]) -> None:
         """Note commands, unless they are to fail."""

@@ -13,9 +13,18 @@ _LONGEST_PATH = 107  # sun_path of unix(7), less the byte that ends it
 _PIECE = 1 << 18
 _RETRY_S = 0.005
 
+Connect = Callable[[Path, float], socket.socket]
+"""As ``connect``."""
 
-def command(
-    socket_path: Path, text: str, timeout_s: float, sent: Callable[[], None] | None = None, *, payload: bytes = b""
+
+def command(  # noqa: PLR0913 - what there is to say about one
+    socket_path: Path,
+    text: str,
+    timeout_s: float,
+    sent: Callable[[], None] | None = None,
+    *,
+    payload: bytes = b"",
+    by: Connect | None = None,
 ) -> str:
     """Send one line and give the whole answer.
 
@@ -25,6 +34,7 @@ def command(
         timeout_s: seconds for everything together, from connecting to the end of the answer.
         sent: is told when the socket has it.
         payload: lines that belong to the command, none of them empty; an empty one ends them.
+        by: gives the connection, in the place of ``connect``.
 
     Raises:
         HaproxyUnreachable: nobody listens there, or the answer did not end in time.
@@ -32,7 +42,7 @@ def command(
     ends_s = time.monotonic() + timeout_s
     pieces = []
     try:
-        with connect(socket_path, ends_s) as connection:
+        with (by or connect)(socket_path, ends_s) as connection:
             connection.settimeout(_left_s(ends_s))
             connection.sendall(b"%b\n%b\n" % (text.encode(), payload) if payload else f"{text}\n".encode())
             # The master answers when it knows that no further command comes.

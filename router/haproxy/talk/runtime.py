@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from router.errors import UnexpectedReply
-from router.haproxy.talk.cli_socket import command
+from router.haproxy.talk.cli_socket import Connect, command
 from router.haproxy.talk.stats import server_sessions
 from router.plan.commands import Answer, Command
 from router.plan.commands import abort_transaction as abort
@@ -48,7 +48,11 @@ _STILL_THERE = re.compile(
 
 
 def run(
-    stats_socket: Path, commands: Iterable[Command], timeout_s: float, sent: Callable[[], None] | None = None
+    stats_socket: Path,
+    commands: Iterable[Command],
+    timeout_s: float,
+    sent: Callable[[], None] | None = None,
+    by: Connect | None = None,
 ) -> None:
     """Carry out commands, in their order.
 
@@ -57,6 +61,7 @@ def run(
         commands: any number of them.
         timeout_s: seconds for all of them together.
         sent: is told when the worker's socket has some, and no answer was read yet.
+        by: gives connections, in the place of ``cli_socket.connect``.
 
     Raises:
         UnexpectedReply: a reply is not that of a command which worked. Those before it were carried out; so, perhaps, were
@@ -65,7 +70,7 @@ def run(
     """
     ends_s = time.monotonic() + timeout_s
     for batch in _batches(commands):
-        replies = _newest_replies(stats_socket, batch, ends_s, sent)
+        replies = _newest_replies(stats_socket, batch, ends_s, sent, by)
         if batch[0].answer is Answer.TRANSACTION and not _worked(batch[0], replies[0]):
             # There is one transaction for all files of a kind: whoever left one behind, and be it a router that was killed, is not coming back.
             abort_transaction(stats_socket, _left_s(ends_s))
@@ -155,11 +160,14 @@ def _batches(commands: Iterable[Command]) -> Iterator[list[Command]]:
 
 
 def _replies(
-    stats_socket: Path, batch: Sequence[Command], ends_s: float, sent: Callable[[], None] | None = None
+    stats_socket: Path,
+    batch: Sequence[Command],
+    ends_s: float,
+    sent: Callable[[], None] | None = None,
+    by: Connect | None = None,
 ) -> list[str]:
-    answer = command(
-        stats_socket, ";".join(each.text for each in batch), _left_s(ends_s), sent, payload=batch[0].payload
-    )
+    text = ";".join(each.text for each in batch)
+    answer = command(stats_socket, text, _left_s(ends_s), sent, payload=batch[0].payload, by=by)
     replies = split_replies(answer)
     if len(replies) != len(batch):
         raise UnexpectedReply(
@@ -170,11 +178,15 @@ def _replies(
 
 
 def _newest_replies(
-    stats_socket: Path, batch: Sequence[Command], ends_s: float, sent: Callable[[], None] | None
+    stats_socket: Path,
+    batch: Sequence[Command],
+    ends_s: float,
+    sent: Callable[[], None] | None,
+    by: Connect | None,
 ) -> list[str]:
     """Have commands carried out by a worker that was not replaced."""
     replaced_ends_s = min(ends_s, time.monotonic() + _REPLACED_S)
-    replies = _replies(stats_socket, batch, ends_s, sent)
+    replies = _replies(stats_socket, batch, ends_s, sent, by)
     while any(map(_REPLACED.fullmatch, replies)) and time.monotonic() < replaced_ends_s:
         time.sleep(_REPLACED_PAUSE_S)
         replies = _replies(stats_socket, batch, ends_s, sent)

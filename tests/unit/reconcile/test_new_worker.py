@@ -73,6 +73,12 @@ class Worker:
         self.asked.append(backends)
         return self.limits
 
+    def get_ready(self) -> None:
+        """Need nothing for that."""
+
+    def let_go(self) -> None:
+        """Have nothing to close."""
+
     def run(self, commands: Iterable[Command]) -> None:
         """Remember."""
         self.commands += [each.text for each in commands]

@@ -72,6 +72,23 @@ def test_route_on_a_pool_port_is_no_reload(slow_stage: Stage) -> None:
     assert slow_stage.witness.served == 1
 
 
+def test_haproxy_is_connected_to_while_it_is_decided_what_changes(stage: Stage) -> None:
+    """Not for what changes nothing; no connection is kept, and none leads to a worker that a reload replaces."""
+    start(stage)
+    assert stage.haproxy.connections == 0
+    stage.store.put(route("a", 7001))
+    stage.turn()
+    assert (stage.haproxy.connections, stage.haproxy.is_connected) == (1, False)
+    written = msgspec.structs.replace(route("a", 7001).metadata, resource_version="2")
+    stage.store.put(msgspec.structs.replace(route("a", 7001), metadata=written))
+    stage.turn()
+    assert stage.haproxy.connections == 1
+    stage.store.put(route("b", 9999))
+    stage.turn()
+    assert len(stage.haproxy.loads) == 2
+    assert (stage.haproxy.connections, stage.haproxy.is_connected) == (2, False)
+
+
 def test_refused_command_is_a_reload(stage: Stage, logged: list[structlog.typing.EventDict]) -> None:
     """HAProxy does not answer as it should: nothing is known of it any more, and a reload in the same turn mends it."""
     start(stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +176,40 @@ def test_worker_that_is_gone_is_told(tmp_path: Path) -> None:
     """Nobody at the socket is no reply."""
     with pytest.raises(HaproxyUnreachable):
         WorkerSocket(tmp_path / "nobody").run([Command("first")])
+
+
+def test_a_worker_that_was_made_ready_is_not_connected_to_again(tmp_path: Path) -> None:
+    """HAProxy has the connection before it has a command; each serves once, and one that was not used is closed."""
+    path = tmp_path / "sock"
+    came: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def handle(connection: socket.socket) -> None:
+        came.put("connection")
+        came.put(read_command(connection))
+        connection.sendall(b"\n")
+
+    worker = WorkerSocket(path)
+    with answering(path, handle):
+        worker.get_ready()
+        assert came.get(timeout=_TIMEOUT_S) == "connection"
+        worker.run([Command("first")])
+        worker.run([Command("second")])
+        assert [came.get(timeout=_TIMEOUT_S) for _ in range(3)] == ["first\n", "connection", "second\n"]
+        worker.get_ready()
+        worker.let_go()
+        assert [came.get(timeout=_TIMEOUT_S) for _ in range(2)] == ["connection", ""]
+        worker.run([Command("third")])
+        assert [came.get(timeout=_TIMEOUT_S) for _ in range(2)] == ["connection", "third\n"]
+
+
+def test_nobody_to_be_made_ready_is_told_by_who_runs_commands(tmp_path: Path) -> None:
+    """Perhaps there will be none to run."""
+    worker = WorkerSocket(tmp_path / "nobody")
+    worker.get_ready()
+    worker.let_go()
+    worker.get_ready()
+    with pytest.raises(HaproxyUnreachable):
+        worker.run([Command("first")])
 
 
 _STAT = (

@@ -1,0 +1,29 @@
+"""What the loop asks of HAProxy's newest worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from router.haproxy.talk.server_states import DownServers
+from router.plan.commands import Command
+from router.plan.running import ServerName
+
+
+class Worker(Protocol):
+    """The newest worker's stats socket. Every call has a deadline; HaproxyError is what they raise."""
+
+    def get_ready(self) -> None:
+        """Connect for the next ``run`` already; raises nothing."""
+
+    def let_go(self) -> None:
+        """Close that connection, if it was not used."""
+
+    def run(self, commands: Iterable[Command]) -> None:
+        """Carry out commands, in their order."""
+
+    def delete_servers(self, servers: Iterable[ServerName], drained: Iterable[ServerName]) -> frozenset[ServerName]:
+        """Delete servers that have no connections left; give those that are gone."""
+
+    def down_servers(self) -> DownServers:
+        """Give the servers that failed their checks."""
