@@ -12,6 +12,7 @@ from router.cluster.asking import Asks, ServiceSink, decoder
 from router.cluster.claims import ClaimSink, UntilRead
 from router.cluster.followed import Followed
 from router.cluster.handle import Handle
+from router.cluster.held_back import HeldBack
 from router.cluster.kinds import (
     NAMESPACES,
     PODS,
@@ -180,10 +181,12 @@ class KubeInput:
     ) -> Reflector:
         source = source_name(resource, namespace)
         is_first = self._is_first(resource)
+        # Endpoints are listed along with Services, and taken when it is known which of these ask.
+        lists = HeldBack(sink, self._services_known) if isinstance(sink, Followed) else sink
         reflector = Reflector(
             self._api,
             resource,
-            Announcing(sink, lambda: self._listed(source, is_first=is_first)),
+            Announcing(lists, lambda: self._listed(source, is_first=is_first)),
             handle=handle,
             observer=observer or self._observer,
             pace=self._pace,
@@ -194,7 +197,7 @@ class KubeInput:
         target = (
             reflector.run
             if is_first or resource in {PODS, PORT_CLAIMS, NAMESPACES}
-            else lambda: self._run_later(reflector, resource)
+            else lambda: self._run_later(reflector)
         )
         self._own(resource, reflector, handle, source, target)
         return reflector
@@ -221,11 +224,9 @@ class KubeInput:
         self._routes_known.set()
         self._services_known.set()
 
-    def _run_later(self, reflector: Reflector, resource: Resource) -> None:
-        """Run when it is known which Services are wanted; their endpoints after those that ask themselves are known, too."""
+    def _run_later(self, reflector: Reflector) -> None:
+        """Run when it is known which Services Routes refer to."""
         self._routes_known.wait()
-        if resource is not SERVICES:
-            self._services_known.wait()
         reflector.run()
 
     def _listed(self, source: str, *, is_first: bool) -> None:

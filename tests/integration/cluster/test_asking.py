@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from router.settings import KubeSettings
 from router.supervisor import Supervisor
 from tests.support.api_server import ApiServer
 from tests.support.objects import endpoint_slice, service
+from tests.support.scripted_api import Asked, Reply, ScriptedApi, write_kubeconfig
 from tests.support.waiting import wait_for
 
 PACE = Pace(pauses_s=(0.02, 0.1), absent_s=0.2)
@@ -93,6 +95,33 @@ def watch(api: ApiServer, tmp_path: Path) -> Iterator[Watch]:
 def test_those_that_ask_are_there_with_their_endpoints_when_it_is_synced(watch: Watch) -> None:
     """Others are not: nobody leads to them."""
     assert watch().synced().services() == {"team/db": (True, 1)}
+
+
+def test_endpoints_are_listed_along_with_services(tmp_path: Path) -> None:
+    """Two lists of thousands take as long as one; endpoints of who asks are taken of that list, whichever of both is first."""
+    slices_asked = threading.Event()
+    (db, slice_of_db) = asking("db")
+
+    def script(asked: Asked, reply: Reply) -> None:
+        if asked.is_watch:
+            reply.begin_stream()
+            reply.stay()
+            return
+        items: list[dict[str, Any]] = []
+        if asked.path.endswith("/services"):
+            # What a server that is asked for one after the other would wait for in vain.
+            items = [db] if slices_asked.wait(20) else []
+        elif asked.path.endswith("/endpointslices"):
+            items = [slice_of_db]
+            slices_asked.set()
+        reply.json({"kind": "List", "metadata": {"resourceVersion": "5"}, "items": items})
+
+    with ScriptedApi(script) as server:
+        world = World(write_kubeconfig(tmp_path / "kubeconfig", server.url), {})
+        world.input.start()
+        assert world.synced().services() == {"team/db": (True, 1)}
+        assert sum(asked.path.endswith("/endpointslices") and not asked.is_watch for asked in server.asked) == 1
+        world.input.stop()
 
 
 def test_asking_later_and_no_more(api: ApiServer, watch: Watch) -> None:
