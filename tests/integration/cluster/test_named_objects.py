@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import yaml
 from structlog.testing import capture_logs
@@ -16,6 +17,7 @@ from router.cluster.named import NamedObjects
 from router.cluster.named_kinds import kinds
 from router.cluster.named_object import NamedPace
 from router.kube.connection import Connection, Deadlines
+from router.objects.config_map import config_map_key
 from router.objects.credential import Credential, Lack
 from router.objects.meta import ObjectKey
 from router.objects.store import Store
@@ -282,3 +284,65 @@ def test_who_is_followed_twice_is_left_twice(api: ApiServer, start: Start) -> No
     assert world.found() is None
     world.named.follow([KEY])
     wait_for(lambda: world.has("one"), "it to be read anew")
+
+
+CLIENTS = config_map_key("team", "clients")
+CLIENTS_COMPONENT = COMPONENT.parents[1] / "client-certificates" / "rbac.yaml"
+
+
+def clients(bundle: str, lists: str = "") -> dict[str, Any]:
+    """Make a ConfigMap of authorities of clients, with other things in it."""
+    data = {"ca-bundle.crt": bundle, "crl.pem": lists, "other": "x" * 10_000}
+    metadata = {"name": "clients", "namespace": "team"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data, "binaryData": {"b": "AAEC"}}
+
+
+def test_config_map_is_read_and_watched_by_its_name_alone(api: ApiServer, start: Start) -> None:
+    """By the rights of the component; nobody is asked about it, and what is in it beside is not kept. A Secret of its name is another object."""
+    api.apply(clients("one", "two"), *yaml.safe_load_all(CLIENTS_COMPONENT.read_text()))
+    world = start(again_s=60.0)
+    world.named.follow([CLIENTS, ObjectKey("team", "clients")])
+
+    def says() -> tuple[str, str, Lack] | None:
+        found = world.found(CLIENTS)
+        return (found.clients, found.revoked, found.lack) if found is not None else None
+
+    wait_for(lambda: says() == ("one", "two", Lack.NOTHING), "the ConfigMap")
+    wait_for(lambda: world.lack(ObjectKey("team", "clients")) is Lack.NOT_GRANTED, "the Secret of that name")
+    wait_for(lambda: api.open_watches == 1, "the watch")
+    api.update(clients("three"))
+    wait_for(lambda: says() == ("three", "", Lack.NOTHING), "its change")
+    api.delete("ConfigMap", "team", "clients")
+    wait_for(lambda: world.lack(CLIENTS) is Lack.ABSENT, "its end")
+    for request in asked(api, "configmaps"):
+        by_name = request.path.endswith("/team/configmaps/clients")
+        assert by_name or request.query["fieldSelector"] == "metadata.name=clients"
+    found = world.found(CLIENTS)
+    assert found is not None
+    assert "x" * 100 not in str(msgspec.to_builtins(found))
+
+
+def test_config_map_that_may_not_be_read(api: ApiServer, start: Start) -> None:
+    """It says so; a Role for that one object is enough."""
+    api.apply(clients("one"))
+    world = start()
+    world.named.follow([CLIENTS])
+    wait_for(lambda: world.lack(CLIENTS) is Lack.FORBIDDEN, "the refusal")
+    role, binding = may_read_secret("clients", OWN)
+    role["rules"][0]["resources"] = ["configmaps"]
+    api.apply(role, binding)
+    wait_for(lambda: world.lack(CLIENTS) is Lack.NOTHING, "the ConfigMap")
+    wait_for(lambda: api.open_watches == 1, "the watch")
+
+
+def test_config_map_of_another_form(api: ApiServer, start: Start) -> None:
+    """It cannot be used, and says nothing of what is in it."""
+    api.apply(
+        {**clients("one"), "data": {"ca-bundle.crt": ["secret"]}}, *yaml.safe_load_all(CLIENTS_COMPONENT.read_text())
+    )
+    world = start()
+    world.named.follow([CLIENTS])
+    wait_for(lambda: world.lack(CLIENTS) is Lack.UNREADABLE, "the refusal")
+    found = world.found(CLIENTS)
+    assert found is not None
+    assert "secret" not in found.problem
