@@ -54,6 +54,12 @@ class Pair:
         _, _, domain = host.partition(".")
         return host in self.names or (bool(domain) and f"*.{domain}" in self.names)
 
+    def name_for(self, host: str) -> str:
+        """Give what clients should ask for who want this one: the host, else a name that it is for."""
+        if host and self.covers(host):
+            return host
+        return next((name for name in self.names if not name.startswith("*")), host)
+
 
 def read_pair(field: str, certificate: str, key: str, ca_certificate: str) -> Pair:
     """Check a certificate with its key and chain.

@@ -117,6 +117,7 @@ def concluded(entry: Entry, outcome: ClaimOutcome, sni_port: int) -> tuple[Verdi
         auto=request.auto,
         lack=destination.lack,
         certificate=_shown(request.port_tls),
+        server_name=request.server_name,
     )
     return verdict, _section(request, destination, _stages(request, places, sni_port))
 

@@ -62,6 +62,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """It cannot be served as it is, and keeps the port that it was given."""
     withheld: Rejection | None = None
     """It is given no port now; one that PortClaims say is its own it has."""
+    server_name: str = ""
+    """What clients should ask for who speak TLS; empty where there is none, or nobody can tell."""
     server_tls: ServerTls | None = None
     """How TLS begins anew towards its pods; None is not at all."""
 

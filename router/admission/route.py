@@ -91,6 +91,7 @@ def read_route(
         target_port=target_port,
         warnings=warnings,
         port_tls=ending.port,
+        server_name=ending.server_name,
         server_tls=ending.servers,
         auto=auto,
     )

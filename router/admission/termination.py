@@ -49,6 +49,8 @@ class Ending:
     port: PortTls | None = None
     servers: ServerTls | None = None
     warnings: tuple[str, ...] = ()
+    server_name: str = ""
+    """What clients should ask for, and find in the certificate; empty where nobody can tell."""
 
 
 _NOWHERE = Ending()
@@ -129,7 +131,8 @@ def read_tls(route: Route, termination: Termination, settings: AdmissionSettings
             *said,
             *clients[1],
         )
-        return Ending(warnings=warnings) if warnings else _NOWHERE
+        name = asked_host(route, settings.domain).lower() if tls is not None else ""
+        return Ending(warnings=warnings, server_name=name) if warnings or name else _NOWHERE
     _check_policy(tls)
     defaults = credentials.get(DEFAULTS, _NO_DEFAULTS)
     pair, warnings = _pair(route, tls, credentials)
@@ -143,14 +146,15 @@ def read_tls(route: Route, termination: Termination, settings: AdmissionSettings
     warnings += clients[1]
     if tls.certificate or external_name(tls):
         warnings += _host_warning(route, tls, pair, settings.domain)
+    name = pair.name_for(asked_host(route, settings.domain).lower())
     if termination is Termination.REENCRYPT:
-        return Ending(port, _server_tls(tls, server_name, defaults), warnings)
+        return Ending(port, _server_tls(tls, server_name, defaults), warnings, name)
     if tls.destination_ca_certificate:
         raise NotAcceptable(
             Reason.EXTENDED_VALIDATION_FAILED,
             "spec.tls.destinationCACertificate: edge termination does not support destination certificates",
         )
-    return Ending(port, None, (*warnings, *_unused_name(server_name)))
+    return Ending(port, None, (*warnings, *_unused_name(server_name)), name)
 
 
 _NO_DEFAULTS = Credential()

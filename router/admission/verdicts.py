@@ -97,6 +97,8 @@ class Verdict:
     """Why nothing answers there, though it is served; a warning has it in words."""
     certificate: str = ""
     """What its clients are shown, in words; empty where TLS does not end here."""
+    server_name: str = ""
+    """What its clients should ask for who speak TLS; empty where there is none, or nobody can tell."""
 
     @property
     def admitted(self) -> bool:

@@ -19,6 +19,7 @@ _MODULES: Mapping[str, str] = {
     "ports": "router.cli.ports",
     "render": "router.cli.render",
     "run": "router.cli.run",
+    "stunnel": "router.cli.stunnel",
     "top": "router.cli.top",
 }
 _HELP = """\
@@ -42,6 +43,7 @@ To see what a running router serves:    tcp-router ports
 To see why one is not served:           tcp-router explain ASKER
 To see who uses it:                     tcp-router top
 To take over who holds which port:      tcp-router claims adopt
+To reach one by TLS from plain clients: tcp-router stunnel ASKER
 To let the router reach your pods:      tcp-router network-policy NAMESPACE/NAME
 To run HAProxy in a container its own:  tcp-router haproxy
 

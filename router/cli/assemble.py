@@ -173,6 +173,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
         session_counts(options, settings, cluster, store, lambda: controller.snapshot, stack).current,
         reached_by(options, cluster),
         addresses.now,
+        options.sni_port,
     )
     pages: dict[str, Callable[[], Page]] = {"/metrics": lambda: Page(metrics.exposition(), METRICS), "/ports": table}
 

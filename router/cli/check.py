@@ -74,7 +74,7 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
     with tempfile.TemporaryDirectory(prefix="tcp-router-check-", dir=_scratch()) as directory:
         settings = replace(options.render(), state_dir=Path(directory))
         outcome = _judged(outcome, TemplateSet.load(options.template_dir), settings, find_binary(haproxy))
-    rows = port_rows(outcome.verdicts, outcome.model, now_s=time.time())
+    rows = port_rows(outcome.verdicts, outcome.model, now_s=time.time(), sni_port=options.sni_port)
     click.echo(
         json.dumps(msgspec.to_builtins(rows), indent=2) if output == "json" else _table(rows, options.router_name)
     )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from router.admission import Verdict
+from router.admission.places import SNI
 from router.haproxy.talk.stats import BackendNow
 from router.model import Asker, Model, Server
 from router.observe.certificates import out_of_time
@@ -44,8 +45,12 @@ class PortRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     auto: bool
     """It asks for any port."""
     host: str | None
+    sni_port: int | None
+    """Where it is reached by its host, among others'."""
+    server_name: str | None
+    """What clients should ask for who speak TLS; None where there is none, or nobody can tell."""
     address: str | None
-    """Where clients reach it, ``hostname:port``, if it is admitted and the router knows its name."""
+    """Where clients reach it, ``hostname:port``, if it is admitted and the router knows its name; by its own port, if it has one."""
     external_address: str | None
     """The name of the address that the port is of; None for those that the router is bound to."""
     on_this_node: bool | None
@@ -75,6 +80,7 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
     now: Mapping[str, BackendNow] | None = None,
     named: Mapping[str, AddressNow] | None = None,
     now_s: float | None = None,
+    sni_port: int = 0,
 ) -> list[PortRow]:
     """Give a row per asker of ours, sorted by port (those without one last), then namespace, name, kind and section.
 
@@ -85,6 +91,7 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
         now: what each backend has; None if HAProxy does not say.
         named: how it stands with named addresses, as far as that is known.
         now_s: the time, since the epoch, for certificates; None says nothing of theirs.
+        sni_port: the port of those who are reached by their host; 0 is none.
     """
     backends = {section.asker: section.backend for section in model.routes} if model else {}
     late = out_of_time(model, now_s) if model is not None and now_s is not None else {}
@@ -95,6 +102,7 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
         servers = backend.servers if backend is not None else ()
         at_work = now.get(backend.name) if now is not None and backend is not None else None
         here = named.get(verdict.address) if named is not None else None
+        by_host = sni_port if any(place.port == SNI for place in verdict.places) else 0
         rows.append(
             PortRow(
                 kind=asker.kind,
@@ -104,7 +112,9 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
                 port=verdict.port,
                 auto=verdict.auto,
                 host=verdict.host,
-                address=_reached_at(verdict, canonical_hostname, here),
+                sni_port=by_host or None,
+                server_name=verdict.server_name or None,
+                address=_reached_at(verdict, canonical_hostname, here, by_host),
                 external_address=verdict.address or None,
                 on_this_node=here.is_here if here is not None else None,
                 verdict="admitted" if verdict.admitted else "rejected",
@@ -128,9 +138,13 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
     return rows
 
 
-def _reached_at(verdict: Verdict, canonical_hostname: str | None, address: AddressNow | None) -> str | None:
+def _reached_at(
+    verdict: Verdict, canonical_hostname: str | None, address: AddressNow | None, by_host: int
+) -> str | None:
     # The router's own name leads to the addresses that it is bound to.
     host = canonical_hostname if not verdict.address else address.host if address is not None else None
+    if host and by_host and not verdict.port:
+        return f"{f'[{host}]' if ':' in host else host}:{by_host}"
     # Who was rejected would be told where somebody else is reached.
     return verdict.reached_at(host) if host and verdict.port and verdict.admitted else None
 

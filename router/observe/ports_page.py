@@ -27,6 +27,7 @@ class PortsPage:
         backends: gives what each backend has now, the same mapping while nothing newer is known.
         canonical_hostname: gives the name by which clients reach the router, or its address; None where neither is known.
         named: gives how it stands with named addresses.
+        sni_port: the port of those who are reached by their host; 0 is none.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class PortsPage:
         backends: Callable[[], Mapping[str, BackendNow] | None],
         canonical_hostname: Callable[[], str | None],
         named: Callable[[], Mapping[str, AddressNow]] = dict,
+        sni_port: int = 0,
     ) -> None:
         self._snapshot = snapshot
         self._backends = backends
         self._canonical_hostname = canonical_hostname
         self._named = named
+        self._sni_port = sni_port
         self._lock = threading.Lock()
         self._made_of: tuple[object, ...] | None = None
         self._page = Page(b"")
@@ -57,7 +60,9 @@ class PortsPage:
                 or made_of[2:] != (hostname, named, now_s // _CERTIFICATES_EVERY_S)
             ):
                 by_backend = by_own_backend(snapshot, counts)
-                rows = port_rows(snapshot.verdicts, snapshot.applied, hostname, by_backend, named, now_s)
+                rows = port_rows(
+                    snapshot.verdicts, snapshot.applied, hostname, by_backend, named, now_s, self._sni_port
+                )
                 self._page = Page(_encode(rows) + b"\n", JSON)
                 self._made_of = (snapshot, counts, hostname, named, now_s // _CERTIFICATES_EVERY_S)
             return self._page

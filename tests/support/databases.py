@@ -1,33 +1,21 @@
-"""Real database servers on loopback, in folders of their own, and sessions of their command line clients.
-
-PostgreSQL refuses to run as root. Where the tests do, the servers run as a user that every system has.
-"""
+"""Real database servers on loopback, in folders of their own, and sessions of their command line clients."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import pwd
 import select
-import shutil
 import signal
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
+from tests.support.daemons import Command, own_folder, running, set_up, succeeds
 from tests.support.ports import free_port
 from tests.support.programs import requires_program
-from tests.support.waiting import wait_for
 
-_SETUP_S = 60.0
 _ANSWER_S = 20.0
-_UNPRIVILEGED = "nobody"
-
-
-Command = Sequence[str | Path]
 
 
 class Session:
@@ -68,9 +56,9 @@ def postgresql() -> Iterator[int]:
     """Run a PostgreSQL server; give its port. Its superuser is ``tester``, without a password."""
     initdb = requires_program("initdb").resolve()
     port = free_port()
-    with _folder() as folder:
+    with own_folder() as folder:
         data = folder / "data"
-        _set_up([
+        set_up([
             initdb, "--pgdata", data, "--username", "tester", "--auth", "trust", "--locale", "C", "--encoding", "UTF8",
             "--no-sync",
         ], folder)  # fmt: skip
@@ -80,7 +68,7 @@ def postgresql() -> Iterator[int]:
         ]  # fmt: skip
         ready: Command = [initdb.with_name("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
         # SIGINT is PostgreSQL's fast shutdown: sessions that are open do not hold it up.
-        with _running(command, folder, signal.SIGINT, lambda: _succeeds(ready)):
+        with running(command, folder, signal.SIGINT, lambda: succeeds(ready)):
             yield port
 
 
@@ -97,10 +85,10 @@ def mariadb_server() -> Iterator[int]:
     install = requires_program("mariadb-install-db")
     server = requires_program("mariadbd")
     port = free_port()
-    with _folder() as folder:
+    with own_folder() as folder:
         data = folder / "data"
         plain = ["--no-defaults", f"--datadir={data}"]
-        _set_up([
+        set_up([
             install, *plain, "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve",
         ], folder)  # fmt: skip
         command: Command = [
@@ -109,7 +97,7 @@ def mariadb_server() -> Iterator[int]:
             "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin",
         ]  # fmt: skip
         ready: Command = [*mariadb(port), "--execute", "SELECT 1"]
-        with _running(command, folder, signal.SIGTERM, lambda: _succeeds(ready)):
+        with running(command, folder, signal.SIGTERM, lambda: succeeds(ready)):
             yield port
 
 
@@ -120,59 +108,3 @@ def mariadb(port: int, *options: str) -> list[str | Path]:
         requires_program("mariadb"), "--no-defaults", "--batch", "--skip-column-names", "--unbuffered",
         "--skip-reconnect", *place, *options,
     ]  # fmt: skip
-
-
-def _as_unprivileged() -> dict[str, Any]:
-    """Give the arguments by which subprocess starts something as somebody else than root."""
-    if os.geteuid() != 0:
-        return {}
-    user = pwd.getpwnam(_UNPRIVILEGED)
-    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": ()}
-
-
-@contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    """Make a folder that the servers' user can reach and write; pytest's own are for their owner alone."""
-    folder = Path(tempfile.mkdtemp())
-    try:
-        identity = _as_unprivileged()
-        if identity:
-            os.chown(folder, identity["user"], identity["group"])
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
-def _set_up(command: Command, folder: Path) -> None:
-    done = subprocess.run(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=_SETUP_S, check=False, **_as_unprivileged(),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-
-
-@contextlib.contextmanager
-def _running(command: Command, folder: Path, stop: signal.Signals, is_ready: Callable[[], bool]) -> Iterator[None]:
-    """Run a server until left; what it printed is told if it does not start."""
-    output = folder / "output"
-    with output.open("wb") as file:
-        process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, **_as_unprivileged()
-        )
-    try:
-        wait_for(lambda: process.poll() is not None or is_ready(), f"{command[0]} to answer", _SETUP_S)
-        assert process.poll() is None, output.read_text(errors="replace")
-        yield
-    finally:
-        process.send_signal(stop)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_ANSWER_S)
-        process.kill()
-        process.wait()
-
-
-def _succeeds(command: Command) -> bool:
-    return (
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SETUP_S, check=False).returncode
-        == 0
-    )

@@ -20,7 +20,9 @@ _DEBIAN_PACKAGES = {
     "mariadb": "mariadb-client",
     "mariadb-install-db": "mariadb-server",
     "mariadbd": "mariadb-server",
+    "msmtpd": "msmtp-mta",
     "mysql": "mariadb-client",
+    "ncat": "ncat",
     "nc": "netcat-openbsd",
     "openssl": "openssl",
     "pg_ctl": "postgresql",
@@ -28,7 +30,14 @@ _DEBIAN_PACKAGES = {
     "prlimit": "util-linux",
     "promtool": "prometheus",
     "psql": "postgresql-client",
+    "redis-cli": "redis-tools",
+    "redis-server": "redis-server",
+    "socat": "socat",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
     "stunnel": "stunnel4",
+    "swaks": "swaks",
 }
 # Debian keeps servers out of a user's PATH, and PostgreSQL's beside those of its other versions.
 _FURTHER_PLACES = ("usr/lib/postgresql/*/bin", "usr/local/sbin", "usr/sbin", "sbin")
