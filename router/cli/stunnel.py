@@ -19,7 +19,7 @@ from router.cli.endpoint_type import EndpointType
 from router.cli.exits import UNREACHABLE, clear_errors
 from router.cli.explain import complete_asker
 from router.cli.inputs import PATHS, load_objects
-from router.cli.options import ADMISSION, HTTP, RENDER, with_options
+from router.cli.options import ADMISSION, HTTP, RENDER, option, with_options
 from router.cli.run_settings import ServingSettings
 from router.cli.running import RunningOptions, running, source
 from router.cli.types import HostnameType
@@ -84,36 +84,21 @@ class _NotServed(Exception):
     """What is asked for is not to be had."""
 
 
+_OWN = (
+    option("--as", "form", type=click.Choice(list(FORMS)), default="stunnel", help="For which program."),
+    option("--accept", type=EndpointType(), default=None, show_default="127.0.0.1 and the pods' port, or 10000 above it if that is below 1024",
+           help="Address and port for plain clients."),
+    option("--connect", type=EndpointType(names=True), default=None, show_default="as the router says, else the server name and the asker's port",
+           help="Where clients reach the router."),
+    option("--server-name", type=HostnameType(), default=None, show_default="that of the asker",
+           help="The name to tell the router (SNI), and to find in the certificate."),
+    option("--ca-file", default=AUTHORITIES, help="Those who may have signed the certificate (PEM)."),
+)  # fmt: skip
+
+
 @click.command(help=_HELP)
 @click.argument("asker", shell_complete=complete_asker)
-@click.option(
-    "--as", "form", type=click.Choice(list(FORMS)), default="stunnel", show_default=True, help="For which program."
-)
-@click.option(
-    "--accept",
-    type=EndpointType(),
-    default=None,
-    show_default="127.0.0.1 and the pods' port, 10000 above it if that is below 1024",
-    help="Address and port for plain clients: ADDRESS:PORT.",
-)
-@click.option(
-    "--connect",
-    type=EndpointType(names=True),
-    default=None,
-    show_default="as the router says; else the server name, and the router's port",
-    help="Where clients reach the router: HOST:PORT.",
-)
-@click.option(
-    "--server-name",
-    type=HostnameType(),
-    default=None,
-    show_default="that of the asker",
-    help="The name to tell the router (SNI), and to find in the certificate.",
-)
-@click.option(
-    "--ca-file", default=AUTHORITIES, show_default=True, help="Those who may have signed the certificate (PEM)."
-)
-@with_options(running("--router"))
+@with_options(_OWN, running("--router"))
 @click.option(
     "--manifests",
     type=PATHS,

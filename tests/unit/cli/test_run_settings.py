@@ -14,6 +14,7 @@ from router.cli.render import render
 from router.cli.run import run
 from router.cli.run_settings import RunSettings, ServingSettings
 from router.cli.running import RunningOptions
+from router.cli.stunnel import stunnel
 from router.cli.tls import refuse_client_certificates
 from router.errors import SettingsError
 
@@ -36,6 +37,13 @@ def test_each_option_of_explain_is_a_field() -> None:
     """It has those of a router that is asked, and of manifests that are judged."""
     known = {field.name for settings in (ServingSettings, RunningOptions) for field in fields(settings)}
     assert known | {"asker", "output", "manifests", "probe"} == {each.name for each in explain.params}
+
+
+def test_each_option_of_stunnel_is_a_field() -> None:
+    """Likewise, and what is said of the client's side."""
+    known = {field.name for settings in (ServingSettings, RunningOptions) for field in fields(settings)}
+    own = {"asker", "form", "accept", "connect", "server_name", "ca_file", "manifests"}
+    assert known | own == {each.name for each in stunnel.params}
 
 
 def test_the_defaults_of_run_are_of_the_types_that_are_named() -> None:
