@@ -131,6 +131,11 @@ REMEDIES: Mapping[Reason, Remedy] = {
         "Mend the Secret as the message says, or let OpenShift's router read it.",
         "--external-certificate-account is whose right to read the Secret counts.",
     ),
+    Reason.EXTERNAL_CERTIFICATE_GET_FAILED: Remedy(
+        "This router could not read the Secret that spec.tls.externalCertificate names.",
+        "Bind a Role with get, list and watch of that one Secret to the router's service account (docs/tls.md).",
+        "The router needs manifests/components/external-certificates to ask who may read it.",
+    ),
     Reason.CERTIFICATE_MISSING: Remedy(
         "The router shall end TLS, or begin it anew to the pods, and has no certificate for that.",
         "Put certificate and key, or destinationCACertificate, into spec.tls.",
