@@ -20,12 +20,14 @@ from router.observe.explanation.words import Explanation, Step
 
 _OF_ANNOTATIONS = frozenset({
     Reason.INVALID_PORT, Reason.INVALID_ANNOTATION, Reason.INVALID_SOURCE_RANGES, Reason.INVALID_HOST, Reason.ROUTE_NOT_ADMITTED,
+    Reason.INVALID_SPEC, Reason.LEFT_TO_OTHERS,
 })  # fmt: skip
 _OF_NAMESPACE = frozenset(
     {Reason.PORT_NOT_ALLOWED, Reason.PORT_QUOTA_EXCEEDED, Reason.ADDRESS_NOT_ALLOWED, Reason.PORT_RESERVED}
 )
 _OF_CLAIM = frozenset({
     Reason.PORT_ALREADY_CLAIMED, Reason.HOST_ALREADY_CLAIMED, Reason.ALLOCATING, Reason.NO_PORT_FREE, Reason.CLAIMS_UNAVAILABLE,
+    Reason.PAIRING,
 })  # fmt: skip
 _OF_TLS = frozenset({
     Reason.UNSUPPORTED_TERMINATION, Reason.EXTENDED_VALIDATION_FAILED, Reason.CERTIFICATE_MISSING,
