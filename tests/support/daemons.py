@@ -93,7 +93,7 @@ def redis_server() -> Iterator[int]:
     server, client = requires_program("redis-server"), requires_program("redis-cli")
     port = free_port()
     with own_folder() as folder:
-        command = [
+        command: Command = [
             server,
             "--port",
             str(port),
@@ -119,7 +119,7 @@ def smtp_server() -> Iterator[tuple[int, Path]]:
         mail, deliver = folder / "mail", folder / "deliver"
         deliver.write_text(f"#!/bin/sh\ncat > {mail}\n")
         deliver.chmod(0o755)
-        command = [server, "--interface=127.0.0.1", f"--port={port}", f"--command={deliver}"]
+        command: Command = [server, "--interface=127.0.0.1", f"--port={port}", f"--command={deliver}"]
         with running(command, folder, signal.SIGTERM, lambda: not is_refused(port)):
             yield port, mail
 
