@@ -107,6 +107,12 @@ class AdmissionSettings:
     claim_ports: PortRanges = PortRanges(())
     """What those get who make TransportServerClaims; none is nobody."""
     server_claims: ServerClaims = "off"
+    transport_servers: bool = False
+    """Whether F5's TransportServers are served."""
+    transport_server_class: str = ""
+    """Those alone that say so by their label or ``spec.ipamLabel``; empty is all."""
+    transport_server_cross_namespace: bool = False
+    """Whether they may lead to Services of other namespaces."""
     pair_selector: str = ""
     """Label selector: claims of these namespaces wait for a port that two clusters agree on; ``all`` is every one, empty is none."""
     auto_at_once: bool = False
@@ -319,6 +325,7 @@ class KubeSettings:
     """Whose addresses Routes must not lead to; None is not to look for them."""
     claims: ClaimSettings | None = None
     """Where PortClaims are; None is not to look for them."""
+    reads_transport_servers: bool = False
     reads_server_claims: bool = False
     """Whether TransportServerClaims are followed."""
     reads_namespaces: bool = False

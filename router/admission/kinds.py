@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from router.admission import route, service, transport_server_claim
+from router.admission import route, service, transport_server, transport_server_claim
 from router.admission.request import Request
 from router.admission.termination import Credentials, credentials_of
 from router.admission.verdicts import Verdict
 from router.model import ROUTE_GROUP, ROUTE_KIND, SERVICE_KIND
-from router.objects import porter
+from router.objects import cis, porter
+from router.objects.cis import TransportServer
 from router.objects.core import Service
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey
@@ -76,7 +77,19 @@ _SERVER_CLAIMS = AskerKind(
     services_of=transport_server_claim.services_of,
 )
 
+_TRANSPORT_SERVERS = AskerKind(
+    cis.GROUP,
+    cis.VERSION,
+    cis.KIND,
+    "transportservers",
+    TransportServer,
+    is_ours=transport_server.is_ours,
+    read=lambda obj, settings, _: transport_server.read_server(obj, settings),
+    credentials_of=lambda _: (),
+    services_of=transport_server.services_of,
+)
+
 KINDS: Mapping[type[KubernetesObject], AskerKind] = MappingProxyType(
-    {each.struct: each for each in (_ROUTES, _SERVICES, _SERVER_CLAIMS)}
+    {each.struct: each for each in (_ROUTES, _SERVICES, _SERVER_CLAIMS, _TRANSPORT_SERVERS)}
 )
 """By the type of their objects."""

@@ -83,6 +83,32 @@ def service_port(field: str, value: object) -> int | str:
     )
 
 
+def as_list(field: str, value: object) -> list[Any]:
+    """Give a value that is a list; null is an empty one.
+
+    Raises:
+        NotAcceptable: it is something else.
+    """
+    if value is None:
+        return []
+    if isinstance(value, list):
+        return value
+    raise NotAcceptable(Reason.INVALID_SPEC, f"{field} is {shown_value(value)}, and must be a list")
+
+
+def number(field: str, value: object, least: int, most: int) -> int:
+    """Read a whole number.
+
+    Raises:
+        NotAcceptable: it is none from ``least`` to ``most``.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    raise NotAcceptable(
+        Reason.INVALID_SPEC, f"{field} is {shown_value(value)}; accepted is a whole number from {least} to {most}"
+    )
+
+
 def seconds(field: str, value: object, default: int, most: int) -> int:
     """Read a number of seconds; null is the default.
 

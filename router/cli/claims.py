@@ -16,19 +16,18 @@ from router.admission.kinds import KINDS
 from router.admission.ledger import Ledger
 from router.admission.places import Place, asker_of, place_of
 from router.admission.request import displayed_host
+from router.cli.claims_import import import_claims
+from router.cli.claims_read import objects_of, put_claims
 from router.cli.exits import clear_errors
 from router.cli.inputs import STANDARD_INPUT
 from router.cli.options import ADMISSION, CLUSTER, HTTP, RENDER, option, with_options
 from router.cli.run_settings import ServingSettings
-from router.cluster.decoding import decode_object
-from router.cluster.kinds import PORT_CLAIMS, ROUTES, SERVICES
+from router.cluster.kinds import ROUTES, SERVICES
 from router.errors import ApiNotFound, ManifestError
 from router.kube.connection import Connection
-from router.kube.pages import Pages
 from router.model import ROUTE_KIND, Asker, Spot
 from router.objects.core import Service
-from router.objects.decoding import Misfit
-from router.objects.portclaim import ClaimHolder, PortClaim
+from router.objects.portclaim import ClaimHolder
 from router.objects.route import Route
 from router.settings import KubeSettings
 from router.shapes import reader
@@ -37,7 +36,6 @@ from router.status.claim_work import claim_name
 from router.status.holders import Holders
 
 _DOUBTS = 1
-_NO_KIND = "this cluster has no PortClaims (tcp-router.openshift.io/v1alpha1): apply manifests/crds, then try again"
 _HELP = """\
 Make PortClaims of what the statuses of Routes and Services say, once, before a router that goes by PortClaims takes the place of one that went by statuses.
 
@@ -76,6 +74,9 @@ def claims() -> None:
     """Do with PortClaims what a router never does by itself."""
 
 
+claims.add_command(import_claims)
+
+
 @claims.command(help=_HELP)
 @option("--dry-run", is_flag=True, help="Write nothing.")
 @option("--by-name", is_flag=True, help="Bind claims that there are to the objects that have their holders' names now.")
@@ -103,15 +104,10 @@ class _Adoption:
     def __init__(self, api: Connection, options: ServingSettings, namespace: str, ledger: str, *, is_dry: bool) -> None:
         self._api = api
         self._settings = options.admission()
-        self._path = PORT_CLAIMS.path(namespace)
         self._claims = ClaimApi(api, namespace, ledger, options.router_name)
         self._is_dry = is_dry
         self._ledger = Ledger(ledger, self._settings.overlapping)
-        try:
-            for claim in _objects(api, self._path, PortClaim):
-                self._ledger.put(claim.metadata.name, claim)
-        except ApiNotFound as error:
-            raise ApiNotFound(f"{_NO_KIND} ({error})", error.status) from error
+        put_claims(api, namespace, self._ledger)
 
     def adopt(self, namespaces: tuple[str, ...], served: Served | None) -> bool:
         """Write claims; say whether something is doubtful."""
@@ -131,10 +127,10 @@ class _Adoption:
     def _asking(self, namespace: str) -> Iterator[Route | Service]:
         """Give what may ask in a namespace; a cluster without Routes has Services alone."""
         try:
-            yield from _objects(self._api, ROUTES.path(namespace), Route)
+            yield from objects_of(self._api, ROUTES.path(namespace), Route)
         except ApiNotFound as error:
             click.echo(f"no Routes: {error}", err=True)
-        yield from _objects(self._api, SERVICES.path(namespace), Service)
+        yield from objects_of(self._api, SERVICES.path(namespace), Service)
 
     def _nothing(self, found: Iterable[Route | Service]) -> str:
         """Say that there is nothing to do, and where it was looked, so that a wrong --router-name is noticed."""
@@ -172,17 +168,6 @@ class _Adoption:
 def _line(word: str, name: str, place: Place, asker: Asker) -> str:
     host = f" host {displayed_host(place.host)}" if place.host else ""
     return f"{word}: {name}: port {Spot(place.port, place.address)}{host}: {asker}"
-
-
-def _objects(api: Connection, path: str, kind: type[Any]) -> Iterator[Any]:
-    pages = Pages(api, path)
-    while not pages.is_over:
-        for raw in pages.read().items:
-            decoded = decode_object(kind, raw)
-            if isinstance(decoded, Misfit):
-                click.echo(f"Error: an object cannot be read: {decoded}", err=True)
-            else:
-                yield decoded
 
 
 def _served(path: Path | None) -> Served | None:

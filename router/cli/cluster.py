@@ -156,6 +156,7 @@ class Cluster:
             reads_namespaces=options.reads_namespaces,
             external_certificate_account=options.external_certificate_account,
             reads_server_claims=options.server_claims != "off",
+            reads_transport_servers=options.transport_servers,
         )
         connection = Connection.open(settings)
         if not connection.is_verified:
@@ -181,7 +182,7 @@ class Cluster:
             node=options.node_name or pod,
             nodes=whereabouts.nodes,
             balancing=options.balancing(whereabouts.addresses),
-            kinds=kinds_of(options.server_claims),
+            kinds=kinds_of(options.admission()),
             selection=Selection(settings.namespaces, settings.namespace_selector, settings.route_selector),
             precedence=precedence,
         )

@@ -35,6 +35,9 @@ class ServingSettings:
     claim_ports: PortRanges
     transport_server_claims: ServerClaims
     claims_wait_for_pair: str
+    transport_servers: bool
+    transport_server_class: str | None
+    transport_server_cross_namespace: bool
     addresses: tuple[Named, ...]
     address_default_allowed: tuple[str, ...]
     address_reserved_ports: PortRanges | None
@@ -153,6 +156,9 @@ class ServingSettings:
             auto_ports=self.allowed("--auto-ports", self.auto_ports),
             claim_ports=self.allowed("--claim-ports", self.claim_ports),
             server_claims=self.server_claims,
+            transport_servers=self.transport_servers,
+            transport_server_class=self.transport_server_class or "",
+            transport_server_cross_namespace=self.transport_server_cross_namespace,
             pair_selector=self.claims_wait_for_pair if self.server_claims != "off" else "",
             auto_at_once=self.gives_ports_at_once,
             sni_port=self.sni_port,

@@ -20,6 +20,7 @@ from router.cluster.kinds import (
     ROUTES,
     SERVER_CLAIMS,
     SERVICES,
+    TRANSPORT_SERVERS,
     FollowedKind,
     Resource,
     services,
@@ -30,10 +31,11 @@ from router.cluster.reflector import Pace, Reflector, Sink, WatchObserver
 from router.cluster.routers import RouterPods, UnlessAbsent, UnlessForbidden
 from router.cluster.scoped import Announcing, Scoped
 from router.cluster.shard import Shard
-from router.cluster.sinks import RouteSink, ServerClaimSink
-from router.cluster.sources import KindState, endpoints_kind, follows_namespaces, source_name
+from router.cluster.sinks import AskerSink, RouteSink
+from router.cluster.sources import KindState, asker_kinds, endpoints_kind, follows_namespaces, source_name
 from router.cluster.watch import Watch, state_of
 from router.kube.api import StoppableApi
+from router.objects.cis import TransportServer
 from router.objects.core import RouterPod
 from router.objects.kinds import AskingObject
 from router.objects.porter import TransportServerClaim
@@ -106,8 +108,8 @@ class KubeInput:
         )
         for namespace in scopes:
             self._follow_routes(namespace)
-            if settings.reads_server_claims:
-                self._follow_server_claims(namespace)
+            for resource, struct in asker_kinds(settings):
+                self._follow_askers(resource, struct, namespace)
         if follows_namespaces(settings):
             self._follow_namespaces(settings)
         self._router_pods: RouterPods | None = None
@@ -215,7 +217,7 @@ class KubeInput:
 
     def _is_first(self, resource: Resource) -> bool:
         """Say whether it tells which Services are wanted, so that all else waits for it."""
-        return resource in {ROUTES, SERVER_CLAIMS} or (
+        return resource in {ROUTES, SERVER_CLAIMS, TRANSPORT_SERVERS} or (
             resource is NAMESPACES and bool(self._settings.namespace_selector)
         )
 
@@ -263,7 +265,7 @@ class KubeInput:
         claims = self._settings.claims
         optional = {PODS} if claims is None or claims.required else {PODS, PORT_CLAIMS}
         optional |= {ROUTES} if self._does_without_routes else set()
-        optional |= {SERVER_CLAIMS}
+        optional |= {SERVER_CLAIMS, TRANSPORT_SERVERS}
         return [watch for watch in self._watches if watch.resource not in optional or watch.reflector.is_listed]
 
     def _follow_routes(self, namespace: str) -> None:
@@ -275,18 +277,20 @@ class KubeInput:
         selector = self._settings.route_selector
         reflector = self._add(ROUTES, RouteSink(self._shard, namespace), Handle(), namespace, selector, observer)
 
-    def _follow_server_claims(self, namespace: str) -> None:
-        """Make a watch over TransportServerClaims; nothing waits for it where it cannot be had, for Routes need none."""
-        source = source_name(SERVER_CLAIMS, namespace)
+    def _follow_askers(
+        self, resource: Resource, struct: type[TransportServerClaim | TransportServer], namespace: str
+    ) -> None:
+        """Make a watch over a kind that asks; nothing waits for it where it cannot be had, for Routes need none."""
+        source = source_name(resource, namespace)
 
         def do_without() -> None:
             self._know(source)
             self._store.mark_synced(source)
 
         observer = UnlessDenied(self._observer, lambda: reflector.is_listed, do_without)
-        selector, sink = self._settings.route_selector, ServerClaimSink(self._shard, namespace)
-        self._held_by[SERVER_CLAIMS.name] = lambda: self._shard.held(TransportServerClaim)
-        reflector = self._add(SERVER_CLAIMS, sink, Handle(), namespace, selector, observer)
+        sink: Sink = AskerSink(struct, resource.name, self._shard, namespace)
+        self._held_by[resource.name] = lambda: self._shard.held(struct)
+        reflector = self._add(resource, sink, Handle(), namespace, self._settings.route_selector, observer)
 
     def _follow_namespaces(self, settings: KubeSettings) -> None:
         """Make the watch over namespaces, or what reads those that are named; without rights, nothing new is claimed in them."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from router.cluster.decoding import Head, decode_endpoints, decode_object
 from router.cluster.kept import SERVICE_LABEL, kept_slice
-from router.objects import porter
+from router.objects import cis, porter
 from router.objects.core import Service
 from router.objects.decoding import Misfit
 from router.objects.discovery import EndpointSlice
@@ -66,6 +66,12 @@ SERVER_CLAIMS = Resource(
     f"/apis/{porter.GROUP}/{porter.VERSION}",
     "this cluster has no TransportServerClaims (porter.devops.gov.bc.ca/v1alpha1): apply manifests/components/transport-server-claims;"
     " everything else is served meanwhile",
+)
+
+TRANSPORT_SERVERS = Resource(
+    "transportservers",
+    f"/apis/{cis.GROUP}/{cis.VERSION}",
+    "this cluster has no TransportServers (cis.f5.com/v1), whose CRD comes with F5's controller; everything else is served meanwhile",
 )
 
 PODS = Resource("pods", "/api/v1", "the API server has no pods; is it a Kubernetes API server?")

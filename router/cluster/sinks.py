@@ -1,4 +1,4 @@
-"""What the watches over Routes and TransportServerClaims bring, for the ``Shard``."""
+"""What the watches over Routes, TransportServerClaims and TransportServers bring, for the ``Shard``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from router.cluster.kept import kept_route
 from router.cluster.shard import Shard
 from router.cluster.whole import WholeSink
+from router.objects.cis import TransportServer
 from router.objects.meta import ObjectKey
 from router.objects.porter import TransportServerClaim
 from router.objects.route import Route
@@ -33,22 +34,26 @@ class RouteSink(WholeSink[Route]):
         self._shard.delete(Route, key)
 
 
-class ServerClaimSink(WholeSink[TransportServerClaim]):
-    """The sink of one watch over TransportServerClaims; ``namespace`` is empty if over all."""
+_Asking = TransportServerClaim | TransportServer
 
-    def __init__(self, shard: Shard, namespace: str) -> None:
-        super().__init__(TransportServerClaim, "transportserverclaims", lambda claim: claim)
+
+class AskerSink(WholeSink[_Asking]):
+    """The sink of one watch over objects of a kind that is there to ask, kept as they are; ``namespace`` is empty if over all."""
+
+    def __init__(self, struct: type[_Asking], kind: str, shard: Shard, namespace: str) -> None:
+        super().__init__(struct, kind, lambda obj: obj)
+        self._asking: type[_Asking] = struct
         self._shard = shard
         self._namespace = namespace
 
-    def replace(self, listed: Mapping[ObjectKey, TransportServerClaim], undecodable: frozenset[ObjectKey]) -> None:
+    def replace(self, listed: Mapping[ObjectKey, _Asking], undecodable: frozenset[ObjectKey]) -> None:
         """Take these for all that there is."""
-        self._shard.replace(TransportServerClaim, self._namespace, listed, undecodable)
+        self._shard.replace(self._asking, self._namespace, listed, undecodable)
 
-    def put(self, obj: TransportServerClaim) -> None:
+    def put(self, obj: _Asking) -> None:
         """Take one that was added or changed."""
         self._shard.put(obj)
 
     def delete(self, key: ObjectKey) -> None:
         """Take note that one is gone."""
-        self._shard.delete(TransportServerClaim, key)
+        self._shard.delete(self._asking, key)

@@ -13,9 +13,12 @@ from router.cluster.kinds import (
     SERVER_CLAIMS,
     SERVICES,
     SLICES,
+    TRANSPORT_SERVERS,
     FollowedKind,
     Resource,
 )
+from router.objects.cis import TransportServer
+from router.objects.porter import TransportServerClaim
 from router.settings import KubeSettings
 
 
@@ -40,13 +43,19 @@ def sources_of(settings: KubeSettings) -> frozenset[str]:
     scopes = settings.namespaces or ("",)
     names = {source_name(each, scope) for each in (SERVICES, endpoints_kind(settings).resource) for scope in scopes}
     names |= {source_name(ROUTES, scope) for scope in scopes}
-    if settings.reads_server_claims:
-        names |= {source_name(SERVER_CLAIMS, scope) for scope in scopes}
+    names |= {source_name(resource, scope) for resource, _ in asker_kinds(settings) for scope in scopes}
     if settings.router_pods is not None:
         names.add(source_name(PODS, settings.router_pods.namespace))
     if settings.claims is not None:
         names.add(source_name(PORT_CLAIMS, settings.claims.namespace))
     return frozenset(names | ({NAMESPACES.name} if follows_namespaces(settings) else set()))
+
+
+def asker_kinds(settings: KubeSettings) -> tuple[tuple[Resource, type[TransportServerClaim | TransportServer]], ...]:
+    """Give the kinds beside Routes whose objects are there to ask, as far as they are read."""
+    claims = ((SERVER_CLAIMS, TransportServerClaim),) if settings.reads_server_claims else ()
+    servers = ((TRANSPORT_SERVERS, TransportServer),) if settings.reads_transport_servers else ()
+    return (*claims, *servers)
 
 
 def follows_namespaces(settings: KubeSettings) -> bool:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from router.objects import cis
+from router.objects.cis import TransportServer
 from router.objects.config_map import ConfigMap
 from router.objects.core import Service
 from router.objects.credential import SECRET_KIND, Credential
@@ -35,6 +37,7 @@ API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
     "Namespace": ("v1", Namespace),
     "ConfigMap": ("v1", ConfigMap),
     CLAIM_KIND: (f"{GROUP}/{VERSION}", TransportServerClaim),
+    cis.KIND: (f"{cis.GROUP}/{cis.VERSION}", TransportServer),
     SECRET_KIND: ("v1", Credential),
 }
 """The kinds that the router reads, in the only versions that current clusters serve."""
@@ -45,8 +48,8 @@ _CONVERTERS: Mapping[type, Callable[[object], Any]] = {
     Credential: lambda value: credential_of(_read_secret(value)),
 }
 
-NAMESAKES = frozenset({"serving.knative.dev"})
-"""API groups that have a Route or Service of their own, which is none of ours."""
+NAMESAKES = frozenset({"serving.knative.dev", "k8s.nginx.org"})
+"""API groups that have a Route, Service or TransportServer of their own, which is none of ours."""
 
 FieldPath = tuple[str | int, ...]
 """The way to a field: keys, and indices of lists."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from router.objects.asker_note import AskerNote
+from router.objects.cis import KIND, TransportServer
 from router.objects.config_map import ConfigMap
 from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
@@ -34,20 +35,21 @@ KubernetesObject = (
     | TransportServerClaim
     | PairNote
     | ConfigMap
+    | TransportServer
 )
-AskingObject = Route | Service | TransportServerClaim
+AskingObject = Route | Service | TransportServerClaim | TransportServer
 """Of the kinds that may ask; whether one does, admission says."""
 Slot = tuple[type[KubernetesObject], ObjectKey]
 """Where an object is kept: its kind and its key."""
 ASKING: Mapping[str, type[AskingObject]] = MappingProxyType({
-    "Route": Route, "Service": Service, CLAIM_KIND: TransportServerClaim,
+    "Route": Route, "Service": Service, CLAIM_KIND: TransportServerClaim, KIND: TransportServer,
 })  # fmt: skip
 """By the name of their kind."""
 
 
 def may_ask(obj: KubernetesObject | None) -> bool:
     """Say whether an object may ask to be served: all of its kind do, but a Service only by annotations or its class, or if it was told that it did."""
-    return isinstance(obj, Route | TransportServerClaim) or (
+    return isinstance(obj, Route | TransportServerClaim | TransportServer) or (
         isinstance(obj, Service)
         and bool(obj.metadata.annotations or obj.status.conditions or obj.spec.load_balancer_class)
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from router.objects.asker_note import AskerNote
+from router.objects.cis import TransportServer
 from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
@@ -84,6 +85,7 @@ class Objects:
     asker_notes: dict[ObjectKey, AskerNote] = field(default_factory=dict)
     pair_notes: dict[ObjectKey, PairNote] = field(default_factory=dict)
     server_claims: dict[ObjectKey, TransportServerClaim] = field(default_factory=dict)
+    transport_servers: dict[ObjectKey, TransportServer] = field(default_factory=dict)
     remembers: bool = True
     """Whether PortClaims remember who holds what; False where the API server has no such kind, or is not asked for it."""
 
@@ -101,6 +103,7 @@ class Objects:
         askers: set[Slot] = {(Route, key) for key in self.routes}
         askers.update((Service, key) for key, service in self.services.items() if may_ask(service))
         askers.update((TransportServerClaim, key) for key in self.server_claims)
+        askers.update((TransportServer, key) for key in self.transport_servers)
         return Changes(
             frozenset(askers),
             services,
@@ -122,6 +125,8 @@ class Objects:
         """Give the objects of one kind that may ask."""
         if kind is Route:
             return self.routes
+        if kind is TransportServer:
+            return self.transport_servers
         return self.server_claims if kind is TransportServerClaim else self.services
 
 
@@ -150,6 +155,11 @@ class Store:
             PairNote: self.objects.pair_notes,
         }
         """Where those are that nobody asks by."""
+        self._asking: dict[type[KubernetesObject], dict[ObjectKey, Any]] = {
+            TransportServerClaim: self.objects.server_claims,
+            TransportServer: self.objects.transport_servers,
+        }
+        """Where those are that are there to ask, beside Routes."""
         self._inbox: dict[Slot, KubernetesObject | None] = {}
         self._oldest_arrival_s: float | None = None
         self._unsynced = set(sources)
@@ -266,8 +276,8 @@ class Store:
             if kind is Route:
                 if _set(self.objects.routes, key, obj if isinstance(obj, Route) else None):
                     askers.add((Route, key))
-            elif kind is TransportServerClaim:
-                if _set(self.objects.server_claims, key, obj if isinstance(obj, TransportServerClaim) else None):
+            elif kind in self._asking:
+                if _set(self._asking[kind], key, obj):
                     askers.add((kind, key))
             elif kind is Service:
                 asked = may_ask(self.objects.services.get(key)) or may_ask(obj)

@@ -8,7 +8,7 @@ from router.admission.places import Place
 from router.errors import ApiNotFound
 from router.kube.api import DeletingApi
 from router.model import Asker
-from router.objects.portclaim import PortClaim
+from router.objects.portclaim import Origin, PortClaim
 from router.shapes import write
 from router.status.claim_work import displayed
 from router.status.route import MERGE_PATCH
@@ -39,14 +39,25 @@ class ClaimApi:
         Raises:
             ApiError: as the API server answered; ApiConflict where there is a claim of that name.
         """
+        self._create(name, place, "Won", asker._asdict())
+
+    def reserve(self, name: str, place: Place, asker: Asker) -> None:
+        """Write that a place is kept for whoever has an asker's name, as an admin does.
+
+        Raises:
+            ApiError: as ``create`` does.
+        """
+        self._create(name, place, "Reserved", asker.unnumbered._asdict())
+
+    def _create(self, name: str, place: Place, origin: Origin, holder: Mapping[str, str]) -> None:
         spec = {
             "ledger": self._ledger,
             "routerName": self._router_name,
             **({"address": place.address} if place.address else {}),
             "port": place.port,
             "host": displayed(place.host),
-            "origin": "Won",
-            "holder": asker._asdict(),
+            "origin": origin,
+            "holder": dict(holder),
         }
         body = {
             "apiVersion": _GROUP,

@@ -24,6 +24,7 @@ from router.objects.meta import ObjectKey
 from router.objects.porter import GROUP, VERSION, TransportServerClaim
 from router.objects.route import RouteCondition, RouteIngress
 from router.shapes import read_any, write
+from router.status.reached import reached_at, unknown_address
 from router.status.route import ADMITTED as ENTRY_ADMITTED
 from router.status.route import MAX_MESSAGE, MERGE_PATCH, PORT_CLAIMED, Identity, Patch, StatusChange, timestamp
 
@@ -88,31 +89,11 @@ def decide_status(
     return StatusChange(_patch(claim, written, address, port), entry, former)
 
 
-def reached_at(verdict: Verdict, identity: Identity) -> tuple[str, str]:
-    """Give address and port by which clients reach who is served; no text where that is not known.
-
-    The address is that of the named address (its name, else its first IP), else the one by which clients reach the router.
-    """
-    port = verdict.client_port or verdict.port
-    if verdict.address:
-        ips = identity.balancing.addresses.get(verdict.address, ())
-        address = identity.balancing.hostnames.get(verdict.address) or next(iter(ips), "")
-    else:
-        address = identity.canonical_hostname
-    return address, str(port) if port is not None else ""
-
-
-def warnings(claim: TransportServerClaim, verdict: Verdict, identity: Identity) -> tuple[str, ...]:
+def warnings(_claim: TransportServerClaim, verdict: Verdict, identity: Identity) -> tuple[str, ...]:
     """Say so where a claim is left to somebody else, whose status is not written; or is served and its status has no address, and by which option it would."""
     if verdict.reason is Reason.LEFT_TO_OTHERS:
         return (f"{verdict.reason}: {verdict.message}",)
-    address, port = _reached(claim, verdict, identity)
-    if not port or address or not verdict.admitted:
-        return ()
-    unknown = (
-        "NoAddress: status.address stays empty, for the router does not know by which name or address clients reach it"
-    )
-    return (f"{unknown}; its admin says so by --canonical-hostname",)
+    return unknown_address("status.address", verdict, identity)
 
 
 def own_entry(claim: TransportServerClaim, identity: Identity) -> RouteIngress | None:

@@ -36,7 +36,7 @@ TREES = (
 COMPONENTS = (
     "components/metrics-access", "components/monitoring", "components/monitoring-shard", "components/on-premises",
     "components/addresses", "components/network-policies", "components/publish-service", "components/external-certificates",
-    "components/transport-server-claims", "components/client-certificates",
+    "components/transport-server-claims", "components/transport-servers", "components/client-certificates",
 )  # fmt: skip
 """Those that overlays take."""
 

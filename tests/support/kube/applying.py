@@ -20,7 +20,7 @@ Fields = Mapping[Path, Any]
 """The values by path."""
 
 CONTENT_TYPE = "application/apply-patch+yaml"
-TRACKED = frozenset({"Service"})
+TRACKED = frozenset({"Service", "TransportServer"})
 """Kinds of which it is known field by field who owns what, whoever wrote it."""
 _ITEM = "."
 _LISTS: Mapping[Path, tuple[str, ...]] = {

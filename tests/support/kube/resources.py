@@ -82,6 +82,15 @@ TRANSPORT_SERVER_CLAIMS = Resource(
     unconditional_update=False,
     counts_generations=True,
 )
+TRANSPORT_SERVERS = Resource(
+    "cis.f5.com",
+    "v1",
+    "TransportServer",
+    "transportservers",
+    subresources=("status",),
+    unconditional_update=False,
+    counts_generations=True,
+)
 NETWORK_POLICIES = Resource(
     "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", create_on_update=True, counts_generations=True
 )
@@ -98,7 +107,7 @@ ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "SubjectAccessReview", "
 REVIEWS = (TOKEN_REVIEWS, ACCESS_REVIEWS)
 """Kinds that are answered and not stored."""
 
-CUSTOM = (ROUTES, PORT_CLAIMS, TRANSPORT_SERVER_CLAIMS)
+CUSTOM = (ROUTES, PORT_CLAIMS, TRANSPORT_SERVER_CLAIMS, TRANSPORT_SERVERS)
 """Those that come by a CustomResourceDefinition, and go with it."""
 
 RESOURCES = (

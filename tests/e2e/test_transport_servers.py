@@ -1,0 +1,194 @@
+"""TransportServers on the API server of the tests: to traffic, and back to the status that F5's controller would write; and the ports of Porter taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.cluster import Cluster, http_cluster, write_kubeconfig
+from tests.support.commands import invoke
+from tests.support.kube.rbac import RBAC_FILE, placed
+from tests.support.objects import app, endpoint_slice, service
+from tests.support.ports import free_port, free_ports
+from tests.support.probing import exchange, is_refused
+from tests.support.router_process import RouterProcess
+from tests.support.waiting import wait_for
+
+KIND = "TransportServer"
+COMPONENTS = RBAC_FILE.parents[1] / "components"
+FINALIZER = "porter.devops.gov.bc.ca/finalizer"
+Object = dict[str, Any]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """The cluster made of HTTP."""
+    with http_cluster(tmp_path) as made:
+        yield made
+
+
+def server(name: str, port: int, target: str = "db", *, pool: Object | None = None, **more: Any) -> Object:
+    """Make a TransportServer of the address ``vip``; ``more`` are fields of its spec."""
+    spec = {
+        "virtualServerPort": port,
+        "virtualServerAddress": "127.0.0.7",
+        "mode": "performance",
+        "snat": "auto",
+        "type": "tcp",
+        "pool": {
+            "service": target,
+            "servicePort": 5432,
+            "monitor": {"type": "tcp", "interval": 10, "timeout": 10},
+            **(pool or {}),
+        },
+        **more,
+    }
+    return {
+        "apiVersion": "cis.f5.com/v1",
+        "kind": KIND,
+        "metadata": {"name": name, "labels": {"f5cr": "true"}},
+        "spec": spec,
+    }
+
+
+def rights(namespace: str) -> list[Object]:
+    """Give the objects of all three files, for a router that lives in this namespace."""
+    files = (RBAC_FILE, *(COMPONENTS / each / "rbac.yaml" for each in ("transport-servers", "transport-server-claims")))
+    return placed(
+        [obj for path in files for obj in yaml.safe_load_all(path.read_text()) if obj], namespace, "tcp-router"
+    )
+
+
+def start(cluster: Cluster, *options: str) -> RouterProcess:
+    """Start a router that serves TransportServers on 127.0.0.7 and on all addresses."""
+    address = ("--address", "vip=127.0.0.7", "--address-default-allowed", "vip", "--bind-address", "127.0.0.1")
+    return cluster.router("--claims", "required", *address, *options, rights=rights(cluster.namespace)).start()
+
+
+def status(cluster: Cluster, name: str, kind: str = KIND) -> Object:
+    """Give a status."""
+    found = cluster.client.get(kind, cluster.namespace, name)
+    return dict((found or {}).get("status") or {})
+
+
+def told(cluster: Cluster, name: str, word: str) -> Object:
+    """Wait until the status has this word; give it."""
+    wait_for(lambda: status(cluster, name).get("status") == word, f"{word} of {name}")
+    return status(cluster, name)
+
+
+def test_one_is_served_told_and_taken_back(cluster: Cluster) -> None:
+    """Traffic on its address and port, and its status; refused with a word, an error and an Event; of another class it is F5's again."""
+    port = free_port()
+    cluster.create(service("db", 5432), *endpoint_slice("db", cluster.pod(b"pod:")), server("ts", port))
+    router = start(cluster, "--transport-servers")
+    served = told(cluster, "ts", "Ok")
+    assert served["vsAddress"] == "127.0.0.7"
+    assert "error" not in served
+    assert exchange(port, address="127.0.0.7") == b"pod:ping"
+    row = router.ports()[f"{cluster.namespace}/ts"]
+    assert (row["kind"], row["port"], row["external_address"]) == (KIND, port, "vip")
+    vlans = {"spec": {"allowVlans": ["/Common/internal"]}}
+    cluster.client.patch(KIND, cluster.namespace, "ts", vlans)
+    refused = told(cluster, "ts", "InvalidSpec")
+    assert refused["error"].startswith("tcp-router: spec.allowVlans may keep somebody out")
+    wait_for(lambda: is_refused(port, address="127.0.0.7"), "the port to be closed")
+    events = {each["reason"]: each for each in cluster.client.list("Event", cluster.namespace)}
+    assert events["Admitted"]["regarding"]["apiVersion"] == "cis.f5.com/v1"
+    assert "without a BIG-IP there is no effect of spec.snat" in events["ServedWithWarning"]["note"]
+    wait_for(
+        lambda: any(each["reason"] == "InvalidSpec" for each in cluster.client.list("Event", cluster.namespace)),
+        "the Event",
+    )
+    cluster.client.patch(KIND, cluster.namespace, "ts", {"spec": {"allowVlans": None}})
+    assert told(cluster, "ts", "Ok").get("error", "") == ""
+    leave = {"metadata": {"annotations": {"haproxy.router.openshift.io/router-name": "other"}}}
+    cluster.client.patch(KIND, cluster.namespace, "ts", leave)
+    wait_for(lambda: status(cluster, "ts") == {}, "the status to be taken back")
+
+
+def test_a_class_divides_them_and_ports_are_one_queue_with_routes(cluster: Cluster) -> None:
+    """What is F5's is left as it is."""
+    held, own, f5s = free_ports(3)
+    cluster.create(*app("db", held, cluster.pod(b"pod:")))
+    theirs = {"status": "OK", "vsAddress": "142.34.194.68"}
+    cluster.create(server("f5", f5s))
+    cluster.client.patch(KIND, cluster.namespace, "f5", {"status": theirs}, subresource="status")
+    start(
+        cluster,
+        "--transport-servers",
+        "--transport-server-class",
+        "tcp-router",
+        "--canonical-hostname",
+        "tcp.example.com",
+    )
+    cluster.wait_for_conditions("db", Admitted="True", PortClaimed="True")
+    by_label = server("late", held, virtualServerAddress="127.0.0.1")
+    by_label["metadata"]["labels"] = {"f5cr": "tcp-router"}
+    by_ipam = server("own", own, ipamLabel="tcp-router", virtualServerAddress=None)
+    del by_ipam["spec"]["virtualServerAddress"]
+    cluster.create(by_label, by_ipam)
+    assert told(cluster, "own", "Ok")["vsAddress"] == "tcp.example.com"
+    assert exchange(own) == b"pod:ping"
+    late = told(cluster, "late", "PortAlreadyClaimed")
+    assert late["error"] == f"tcp-router: port {held} is held by Route {cluster.namespace}/db"
+    assert status(cluster, "f5") == theirs
+
+
+def test_the_ports_of_porter_are_taken_over_as_they_are(cluster: Cluster, tmp_path: Path) -> None:
+    """Imported, then served: every claim has the number that it had, and what is doubtful was told."""
+    first, second, other = free_ports(3)
+    kubeconfig = str(write_kubeconfig(tmp_path / "admin", cluster.client, "admin"))
+    cluster.create(service("db", 5432), *endpoint_slice("db", cluster.pod(b"pod:")))
+    for name, port, word in (("a-tsc", first, "Ok"), ("b-tsc", second, "OK"), ("c-tsc", second, "ERROR")):
+        made = server(name, port)
+        cluster.create(made, claim(name))
+        cluster.client.patch(KIND, cluster.namespace, name, {"status": {"status": word}}, subresource="status")
+        ported = {"status": {"address": "142.34.194.68", "port": str(port)}}
+        cluster.client.patch("TransportServerClaim", cluster.namespace, name, ported, subresource="status")
+    options = (
+        "claims", "import", "--from-transportservers", "--kubeconfig", kubeconfig, "--lease-namespace", cluster.namespace,
+        "--transport-server-claims", "--claim-ports", str(other),
+    )  # fmt: skip
+    dry = invoke(*options, "--dry-run")
+    assert not cluster.client.list("PortClaim", cluster.namespace)
+    done = invoke(*options)
+    assert (done.exit_code, done.stdout) == (1, dry.stdout)
+    assert done.stdout.splitlines() == sorted(
+        f"reserved: tcp-router-imported-{port}: port {port}: TransportServerClaim {cluster.namespace}/{name}"
+        for name, port in (("a-tsc", first), ("b-tsc", second))
+    )
+    assert f"doubtful: TransportServer {cluster.namespace}/c-tsc: its status is ERROR, and not Ok" in done.stderr
+    again = invoke(*options)
+    assert (again.exit_code, again.stdout) == (1, "")
+    router = cluster.router(
+        "--claims", "required", "--transport-server-claims", "--claim-ports", str(other), "--canonical-hostname", "tcp.example.com",
+        rights=rights(cluster.namespace),
+    )  # fmt: skip
+    router.start()
+    for name, port in (("a-tsc", first), ("b-tsc", second)):
+        wait_for_claim(cluster, name, port)
+        assert exchange(port) == b"pod:ping"
+    assert status(cluster, "c-tsc", "TransportServerClaim") == {"address": "142.34.194.68", "port": str(second)}
+
+
+def wait_for_claim(cluster: Cluster, name: str, port: int) -> None:
+    """Wait until a claim is told that this router serves it, on this port."""
+    said = {"address": "tcp.example.com", "port": str(port)}
+    wait_for(
+        lambda: said.items() <= status(cluster, name, "TransportServerClaim").items(), f"{said} in the status of {name}"
+    )
+
+
+def claim(name: str) -> Object:
+    """Make a claim that Porter serves."""
+    return {
+        "apiVersion": "porter.devops.gov.bc.ca/v1alpha1",
+        "kind": "TransportServerClaim",
+        "metadata": {"name": name, "finalizers": [FINALIZER]},
+        "spec": {"service": "db", "servicePort": 5432, "monitor": {"type": "tcp", "interval": 10, "timeout": 10}},
+    }
