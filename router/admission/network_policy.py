@@ -222,15 +222,26 @@ def _required(requirement: LabelRequirement, labels: Mapping[str, str], *, is_co
             return Answer.MAYBE
 
 
-def ports_of(service: Service, target_port: int | str | None) -> frozenset[PodPort] | str:
-    """Give the ports of a Service's pods that are led to by a target port, or why there are none."""
-    choice = choose_port(service, (), target_port)
+def sufficient(policies: Iterable[NetworkPolicy], pods: TargetPods, router: RouterPeer) -> tuple[str, ...]:
+    """Give the policies that let a router in to pods, to each of their ports, and that select these pods for sure; none where that is not so."""
+    selecting = [
+        each for each in policies if matches(each.spec.pod_selector, pods.labels, is_complete=False) is Answer.YES
+    ]
+    found = judge(selecting, pods, router)
+    return found.policies if found.passage is Passage.LET_IN else ()
+
+
+def ports_of(service: Service, target_port: int | str | None, *, of_service: bool = False) -> frozenset[PodPort] | str:
+    """Give the ports of a Service's pods that are led to by a target port, or why there are none; ``of_service`` as ``choose_port`` has it."""
+    choice = choose_port(service, (), target_port, of_service=of_service)
     if isinstance(choice, Rejection):
         return choice.message
     if choice.service_port is not None:
         leads_to = choice.service_port.target_port
         # 0 and "" are the port's own number, as where it does not say.
         return frozenset({leads_to or choice.service_port.port})
+    if of_service:
+        return choice.problem
     # The pods' own port, of which the Service knows nothing.
     return frozenset({target_port}) if isinstance(target_port, int) else choice.problem
 

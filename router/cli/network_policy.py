@@ -115,8 +115,11 @@ def network_policy(  # noqa: PLR0913 - its options
         policies = _of_paths(paths, names, router, doubts) if paths else _of_api(api, names, router, doubts)
         found = list(policies)
         if applies:
-            _apply(api, found, doubts)
-        elif found:
+            _apply(api, found, router, doubts)
+            return
+        if api is not None:
+            found = _needed(api, found, router)
+        if found:
             click.echo(yaml.safe_dump_all(found, sort_keys=False), nl=False)
     finally:
         if api is not None:
@@ -186,13 +189,14 @@ def _policies(obj: AskingObject, find: Find, router: RouterPeer, doubts: _Doubts
         doubts.tell(problem)
     ports: dict[ObjectKey, set[PodPort]] = {}
     services: dict[ObjectKey, Service] = {}
-    for asker, key, target_port in targets.services:
+    for request, key in targets.services:
+        asker = request.asker
         service = services.get(key) or find(key)
         if service is None:
             doubts.tell(f"{asker}: Service {key} does not exist")
             continue
         services[key] = service
-        led_to = ports_of(service, target_port)
+        led_to = ports_of(service, request.target_port, of_service=request.by_service_port)
         if isinstance(led_to, str):
             doubts.tell(f"{asker}: {led_to}")
         elif not service.spec.selector:
@@ -219,12 +223,34 @@ def _policy_name(asker: Asker, service: ObjectKey, *, is_only: bool) -> str:
     return policy_name("allow", ROUTER, "to", kind, asker.name, "" if is_only else service.name)
 
 
-def _apply(api: Any, policies: list[dict[str, Any]], doubts: _Doubts) -> None:
+def _needed(api: Any, policies: list[dict[str, Any]], router: RouterPeer) -> list[dict[str, Any]]:
+    """Give the policies without those in whose place there is one that lets the router in, which is told."""
+    from router.cli.network_policy_api import instead  # noqa: PLC0415 - as above
+
+    needed = []
+    for policy in policies:
+        try:
+            there = instead(api, policy, router)
+        except ApiError:
+            # Who may not look at policies is shown what is needed where there is none.
+            there = ""
+        if there:
+            click.echo(printable(f"{_shown(policy)} {there}"), err=True)
+        else:
+            needed.append(policy)
+    return needed
+
+
+def _shown(policy: dict[str, Any]) -> str:
+    return f"NetworkPolicy {policy['metadata']['namespace']}/{policy['metadata']['name']}"
+
+
+def _apply(api: Any, policies: list[dict[str, Any]], router: RouterPeer, doubts: _Doubts) -> None:
     from router.cli.network_policy_api import apply  # noqa: PLC0415 - as above
 
     for policy in policies:
-        shown_name = f"NetworkPolicy {policy['metadata']['namespace']}/{policy['metadata']['name']}"
+        shown_name = _shown(policy)
         try:
-            click.echo(f"{shown_name} {apply(api, policy)}")
+            click.echo(f"{shown_name} {apply(api, policy, router)}")
         except ApiError as error:
             doubts.tell(f"{shown_name}: {error}")

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from router import shapes
-from router.admission.network_policy import ABOUT, MANAGED_BY, Passage, RouterPeer, TargetPods, judge
+from router.admission.network_policy import ABOUT, MANAGED_BY, Passage, RouterPeer, TargetPods, judge, sufficient
 from router.cli.network_policy_targets import NamedKind
 from router.cluster.decoding import decode_object
 from router.cluster.kinds import SERVICES, Resource
-from router.errors import ApiConflict, ApiNotFound, ApiUnreadable
+from router.errors import ApiConflict, ApiForbidden, ApiNotFound, ApiUnreadable
 from router.kube.api import Api
 from router.kube.pages import Pages
 from router.objects.core import Service
 from router.objects.decoding import Misfit
 from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
+from router.objects.namespace import Namespace
 from router.objects.networking import NetworkPolicy
 from router.shapes import read_any, reader
 
@@ -81,8 +82,38 @@ def read_policies(api: Api, collection: str) -> Iterator[NetworkPolicy]:
             yield _read_policy(raw)
 
 
-def apply(api: Api, policy: dict[str, Any]) -> str:
+def instead(api: Api, policy: dict[str, Any], router: RouterPeer) -> str:
+    """Say that a policy is not needed, where others let the router in to the same pods and ports; no text where it is.
+
+    Those that this command made for other askers go with these, and do not count.
+
+    Raises:
+        ApiError: as the API server answered.
+    """
+    metadata, spec = policy["metadata"], policy["spec"]
+    ports = frozenset(each["port"] for rule in spec["ingress"] for each in rule["ports"])
+    pods = TargetPods(namespace=metadata["namespace"], labels=spec["podSelector"]["matchLabels"], ports=ports)
+    policies = read_policies(api, _POLICIES.format(metadata["namespace"]))
+    label, value = MANAGED_BY
+    others = [each for each in policies if (each.metadata.labels or {}).get(label) != value]
+    letting = sufficient(others, pods, router.seen_in(_labels_of(api, router.namespace))) if others else ()
+    named = " and ".join(letting)
+    return f"not needed: {named} {'lets' if len(letting) == 1 else 'let'} the router in already" if letting else ""
+
+
+def _labels_of(api: Api, namespace: str) -> Mapping[str, str]:
+    """Give the labels of a namespace; none where they cannot be read, for every namespace has its name in any case."""
+    try:
+        found = _read(api, Namespace, f"/api/v1/namespaces/{namespace}")
+    except (ApiForbidden, ApiUnreadable):
+        return {}
+    return found.metadata.labels or {} if found is not None else {}
+
+
+def apply(api: Api, policy: dict[str, Any], router: RouterPeer) -> str:
     """Create a policy, or make the one of its name what it is to be; say which.
+
+    Where others let the router in already, none is created.
 
     Where no policy selects its pods, none is created: everybody may reach these pods, and the first policy that selects them keeps all others out.
 
@@ -97,6 +128,8 @@ def apply(api: Api, policy: dict[str, Any]) -> str:
     except ApiNotFound:
         if not _is_needed(api, collection, policy):
             return "not needed: no NetworkPolicy selects its pods, and with this one nobody else could reach them"
+        if there_is := instead(api, policy, router):
+            return there_is
         api.post(collection, shapes.write(policy))
         return "created"
     label, value = MANAGED_BY

@@ -15,6 +15,7 @@ from router.admission.request import Request, annotations_of
 from router.admission.termination import NO_CREDENTIALS
 from router.admission.verdicts import Verdict
 from router.model import Asker
+from router.objects.cis import TransportServer
 from router.objects.core import Service
 from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
@@ -25,9 +26,17 @@ from router.settings import AdmissionSettings, PortRanges
 
 ROUTER = "tcp-router"
 _ANY_PORT = "1024"
+_LEADS = ("service", "serviceNamespace", "servicePort", "alternateBackends")
 _ALL_PORTS = PortRanges(((1, 65535),))
 _TAKES_ALL = AdmissionSettings(
-    router_name=ROUTER, ports=_ALL_PORTS, claim_ports=_ALL_PORTS, server_claims="default", sni_port=0
+    router_name=ROUTER,
+    ports=_ALL_PORTS,
+    claim_ports=_ALL_PORTS,
+    server_claims="default",
+    transport_servers=True,
+    transport_server_class=ROUTER,
+    transport_server_cross_namespace=True,
+    sni_port=0,
 )
 
 
@@ -51,8 +60,8 @@ class Targets:
     """Where an object leads to."""
 
     asker: Asker
-    services: tuple[tuple[Asker, ObjectKey, int | str | None], ...] = ()
-    """By asker, which is a section of the object, the Service and the port of it that is meant."""
+    services: tuple[tuple[Request, ObjectKey], ...] = ()
+    """What is asked for, by each section of the object, and the Service that it leads to."""
     problems: tuple[str, ...] = ()
 
 
@@ -71,7 +80,7 @@ def all_of(objects: Objects) -> Iterator[tuple[NamedKind, ObjectKey]]:
 
 
 def _asks(obj: AskingObject) -> bool:
-    if isinstance(obj, TransportServerClaim):
+    if isinstance(obj, TransportServerClaim | TransportServer):
         return True
     is_of_class = isinstance(obj, Service) and bool(obj.router_of_class)
     return is_of_class or bool({ROUTER_NAME, WZH_ROUTER_NAME} & annotations_of(obj.metadata).keys())
@@ -85,10 +94,7 @@ def targets_of(obj: AskingObject) -> Targets:
     return Targets(
         asked[0].asker,
         tuple(
-            (request.asker, target.service, request.target_port)
-            for request in asked
-            if isinstance(request, Request)
-            for target in request.targets
+            (request, target.service) for request in asked if isinstance(request, Request) for target in request.targets
         ),
         tuple(f"{each.asker}: {problem}" for each in asked if (problem := _problem(each))),
     )
@@ -107,6 +113,11 @@ def _bare(obj: AskingObject, router_name: str) -> AskingObject:
         said = obj.spec if isinstance(obj.spec, Mapping) else {}
         leads = {field: said[field] for field in ("service", "servicePort") if field in said}
         return replace(obj, metadata=replace(obj.metadata, annotations=kept, finalizers=None), spec=leads)
+    if isinstance(obj, TransportServer):
+        pool = obj.asked.get("pool")
+        led = {field: pool[field] for field in _LEADS if field in pool} if isinstance(pool, Mapping) else pool
+        asked = {"virtualServerPort": int(_ANY_PORT), "ipamLabel": ROUTER, "mode": "standard", "pool": led}
+        return replace(obj, metadata=replace(obj.metadata, annotations=kept), spec=asked)
     if isinstance(obj, Route):
         kept[EXTERNAL_TCP_PORT] = _ANY_PORT
         spec = RouteSpec(to=obj.spec.to, alternate_backends=obj.spec.alternate_backends, port=obj.spec.port)

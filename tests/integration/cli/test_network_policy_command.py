@@ -205,7 +205,8 @@ def test_a_claim_of_manifests(tmp_path: Path) -> None:
         ({"service": "missing"}, "Service yourlicenceplate-dev/missing does not exist"),
         ({"service": "../x"}, "spec.service is '../x', which no Service can be named"),
         ({"servicePort": None}, "spec.servicePort is missing"),
-        ({"servicePort": 9}, "Service yourlicenceplate-dev/yourservice has no selector"),
+        ({"servicePort": 9}, "neither Service yourlicenceplate-dev/yourservice nor its endpoints have a port 9"),
+        ({"servicePort": 8000}, "Service yourlicenceplate-dev/yourservice has no selector"),
     ],
     ids=str,
 )
@@ -213,7 +214,7 @@ def test_a_claim_that_leads_nowhere(tmp_path: Path, changed: dict[str, Any], sai
     """Is told of on standard error."""
     claim, target = yaml.safe_load(CLAIM), yourservice()
     claim["spec"] |= changed
-    if changed == {"servicePort": 9}:
+    if changed == {"servicePort": 8000}:
         del target["spec"]["selector"]
     ended = invoke("network-policy", write_manifests(tmp_path / "claim", claim, target))
     assert (ended.exit_code, ended.stdout) == (1, "")
@@ -227,6 +228,89 @@ def test_a_claim_of_a_cluster(cluster: Cluster) -> None:
     ended = invoke("network-policy", name, "--kubeconfig", as_admin(cluster))
     assert ended.exit_code == 0, ended.stderr
     assert set(policies(ended.stdout)) == {"allow-tcp-router-to-transportserverclaim-yourservice-tsc"}
+
+
+ALLOW_FROM_F5 = """\
+# allow-from-f5-ingress.yaml
+kind: NetworkPolicy
+apiVersion: networking.k8s.io/v1
+metadata:
+  name: allow-from-f5-ingress
+  namespace: yourlicenceplate-dev
+spec:
+  podSelector:
+    matchLabels:
+      name: yourappslabel
+  ingress:
+    - from:
+        - namespaceSelector:
+            matchLabels:
+              network.openshift.io/policy-group: ingress
+  policyTypes:
+    - Ingress
+"""
+"""The document's own."""
+
+
+@pytest.mark.parametrize("options", [("--host-network",), ()], ids=["host", "pods"])
+def test_the_documents_own_policy_is_enough(cluster: Cluster, options: tuple[str, ...]) -> None:
+    """It is named, and nothing is printed nor applied; on the host's network by OpenShift's label, else by that of the router's namespace."""
+    cluster.create(yaml.safe_load(CLAIM), yourservice(), yaml.safe_load(ALLOW_FROM_F5))
+    name = f"transportserverclaim/{cluster.namespace}/yourservice-tsc"
+    asked = (name, "--kubeconfig", as_admin(cluster), "--router-namespace", cluster.namespace, *options)
+    if not options:
+        printed = invoke("network-policy", *asked)
+        assert set(policies(printed.stdout)) == {"allow-tcp-router-to-transportserverclaim-yourservice-tsc"}
+        label = {"metadata": {"labels": {"network.openshift.io/policy-group": "ingress"}}}
+        cluster.client.patch("Namespace", "", cluster.namespace, label)
+    ended = invoke("network-policy", *asked)
+    assert (ended.exit_code, ended.stdout) == (0, "")
+    said = (
+        f"NetworkPolicy {cluster.namespace}/allow-tcp-router-to-transportserverclaim-yourservice-tsc not needed: "
+        "allow-from-f5-ingress lets the router in already\n"
+    )
+    assert ended.stderr == said
+    assert invoke("network-policy", *asked, "--apply").stdout == said
+    assert [each["metadata"]["name"] for each in cluster.client.list("NetworkPolicy", cluster.namespace)] == [
+        "allow-from-f5-ingress"
+    ]
+
+
+def test_a_policy_for_other_pods_is_not_enough(cluster: Cluster) -> None:
+    """Nor one that may select these, and may not."""
+    cluster.create(yaml.safe_load(CLAIM), yourservice())
+    for number, labels in enumerate(({"name": "other"}, {"name": "yourappslabel", "tier": "db"})):
+        policy = yaml.safe_load(ALLOW_FROM_F5)
+        policy["metadata"]["name"] += str(number)
+        policy["spec"]["podSelector"] = {"matchLabels": labels}
+        cluster.create(policy)
+    name = f"transportserverclaim/{cluster.namespace}/yourservice-tsc"
+    ended = invoke("network-policy", name, "--kubeconfig", as_admin(cluster), "--host-network")
+    assert set(policies(ended.stdout)) == {"allow-tcp-router-to-transportserverclaim-yourservice-tsc"}
+
+
+def test_a_transport_server_of_manifests(tmp_path: Path) -> None:
+    """All Services that it leads to, whatever else it says."""
+    other = {**yourservice(), "metadata": {"name": "other", "namespace": "yourlicenceplate-dev"}}
+    pool = {"service": "yourservice", "servicePort": 8000, "alternateBackends": [{"service": "other"}]}
+    made = {
+        "apiVersion": "cis.f5.com/v1",
+        "kind": "TransportServer",
+        "metadata": {"name": "ts", "namespace": "yourlicenceplate-dev"},
+        "spec": {
+            "virtualServerPort": 36760,
+            "virtualServerAddress": "142.34.194.68",
+            "mode": "performance",
+            "dos": "/x",
+            "pool": pool,
+        },
+    }
+    ended = invoke("network-policy", write_manifests(tmp_path / "ts", made, yourservice(), other))
+    assert (ended.exit_code, ended.stderr) == (0, "")
+    assert set(policies(ended.stdout)) == {
+        "allow-tcp-router-to-transportserver-ts-yourservice",
+        "allow-tcp-router-to-transportserver-ts-other",
+    }
 
 
 def as_admin(cluster: Cluster) -> str:
@@ -254,7 +338,8 @@ def test_askers_of_a_cluster(cluster: Cluster) -> None:
     missing = invoke("network-policy", f"{cluster.namespace}/none", *kubeconfig)
     assert (missing.exit_code, missing.stdout) == (1, "")
     assert (
-        f"{cluster.namespace}/none: there is no Route or Service or TransportServerClaim of this name" in missing.stderr
+        f"{cluster.namespace}/none: there is no Route or Service or TransportServerClaim or TransportServer of this name"
+        in missing.stderr
     )
 
 
