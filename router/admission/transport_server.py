@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from router.admission.allowlist import read_networks
+from router.admission.client_certificates import unheard
 from router.admission.monitor import Monitor, read_monitor
 from router.admission.near_keys import near_keys, read_near_keys, told
 from router.admission.options import (
@@ -152,6 +153,7 @@ def read_server(server: TransportServer, settings: AdmissionSettings) -> tuple[R
         warnings = (
             *read_near_keys(annotations, KIND),
             *options.warnings,
+            *unheard(annotations),
             *_warnings(spec, pool, annotations),
         )
     except NotAcceptable as refused:

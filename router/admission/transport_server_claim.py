@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from router.admission.client_certificates import unheard
 from router.admission.forms import BOOLEAN, read
 from router.admission.monitor import read_monitor
 from router.admission.near_keys import near_keys, read_near_keys, told
@@ -152,7 +153,12 @@ def _read(claim: TransportServerClaim, settings: AdmissionSettings) -> _Read:
         )
     options = read_options(annotations, settings.defaults, claims_port=True)
     checked = monitor.applied(options, options.backend.check_interval_ms if CHECK_INTERVAL in annotations else None)
-    warnings = (*read_near_keys(annotations, CLAIM_KIND), *options.warnings, *_warnings(spec, annotations))
+    warnings = (
+        *read_near_keys(annotations, CLAIM_KIND),
+        *options.warnings,
+        *unheard(annotations),
+        *_warnings(spec, annotations),
+    )
     if not settings.claim_ports.ranges:
         raise NotAcceptable(
             Reason.PORT_NOT_ALLOWED, "this router has no ports to give to TransportServerClaims (--claim-ports)"

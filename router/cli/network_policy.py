@@ -116,11 +116,8 @@ def network_policy(  # noqa: PLR0913 - its options
         found = list(policies)
         if applies:
             _apply(api, found, router, doubts)
-            return
-        if api is not None:
-            found = _needed(api, found, router)
-        if found:
-            click.echo(yaml.safe_dump_all(found, sort_keys=False), nl=False)
+        elif needed := _needed(api, found, router) if api is not None else found:
+            click.echo(yaml.safe_dump_all(needed, sort_keys=False), nl=False)
     finally:
         if api is not None:
             api.close()
