@@ -16,6 +16,7 @@ _MODULES: Mapping[str, str] = {
     "explain": "router.cli.explain",
     "haproxy": "router.cli.haproxy",
     "network-policy": "router.cli.network_policy",
+    "pair": "router.cli.pair",
     "ports": "router.cli.ports",
     "render": "router.cli.render",
     "run": "router.cli.run",
@@ -45,6 +46,7 @@ To see who uses it:                     tcp-router top
 To take over who holds which port:      tcp-router claims adopt
 To reach one by TLS from plain clients: tcp-router stunnel ASKER
 To let the router reach your pods:      tcp-router network-policy NAMESPACE/NAME
+To let two clusters reach each other:   tcp-router pair
 To run HAProxy in a container its own:  tcp-router haproxy
 
 Each option can also be given as the environment variable that its help names.

@@ -11,6 +11,8 @@ from router.pair.spec import conditions
 
 COPIED, LINKED, PEER_REACHABLE = "Copied", "Linked", "PeerReachable"
 TYPES = (COPIED, LINKED, PEER_REACHABLE)
+_ON_THE_WAY = frozenset({"NotCopied", "NotLinked", "Pairing", "PeerPortUnknown"})
+"""Of which there is no Event: each new claim is so for a moment."""
 _MAX_MESSAGE = 1024
 
 
@@ -52,7 +54,7 @@ def status_write(claim: PairObject, said: Iterable[Said], now: str) -> Write | N
         since = known.get("lastTransitionTime") if known.get("status") == each.status else None
         if known and since is not None and all(known.get(key) == value for key, value in wanted.items()):
             continue
-        if any(known.get(key) != wanted[key] for key in ("status", "reason")):
+        if each.reason not in _ON_THE_WAY and any(known.get(key) != wanted[key] for key in ("status", "reason")):
             told.append((each.status, each.reason, message))
         wanted["lastTransitionTime"] = since or now
         if place is None:
