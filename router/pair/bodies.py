@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_address
 from typing import Any
 
@@ -91,13 +91,14 @@ def difference(there: Any, wanted: Any) -> Any:  # noqa: ANN401 - JSON
 
 
 def service(  # noqa: PLR0913, PLR0917 - what it has
-    settings: PairSettings, side: Side, name: str, claim: str, port: int, target: int, ips: Iterable[str]
+    settings: PairSettings, side: Side, name: str, claim: str, ports: Sequence[int], target: int, ips: Iterable[str]
 ) -> Body:
     """Give the Service by which pods on one side reach the other."""
-    spec: Body = {
-        "type": "ClusterIP",
-        "ports": [{"port": port, "protocol": "TCP", "targetPort": target}],
-    }
+    listed = [
+        {**own, "port": port, "targetPort": target}
+        for own, port in zip(target_ports(ports, target), ports, strict=True)
+    ]
+    spec: Body = {"type": "ClusterIP", "ports": listed}
     if any(ip_address(each).version == 6 for each in ips):  # noqa: PLR2004 - IPv6
         spec["ipFamilyPolicy"] = "PreferDualStack"
     return {
@@ -106,6 +107,13 @@ def service(  # noqa: PLR0913, PLR0917 - what it has
         "metadata": _metadata(settings, side, name, claim),
         "spec": spec,
     }
+
+
+def target_ports(ports: Sequence[int], target: int) -> list[Body]:
+    """Give the ports of endpoints for these of a Service, with which they share their names: one needs none."""
+    if len(ports) == 1:
+        return [{"port": target, "protocol": "TCP"}]
+    return [{"name": name, "port": target, "protocol": "TCP"} for name in ("service", "external")]
 
 
 def service_patch(there: PairObject, wanted: Body) -> Body:
@@ -125,11 +133,11 @@ def service_patch(there: PairObject, wanted: Body) -> Body:
     return patch
 
 
-def endpoints(settings: PairSettings, side: Side, name: str, claim: str, target: int, ips: Iterable[str]) -> Body:  # noqa: PLR0913, PLR0917 - likewise
+def endpoints(settings: PairSettings, side: Side, name: str, claim: str, ports: list[Body], ips: Iterable[str]) -> Body:  # noqa: PLR0913, PLR0917 - likewise
     """Give the Endpoints, which people look at; the slices are of our own, so these are not mirrored."""
     metadata = _metadata(settings, side, name, claim, {_SKIP_MIRROR: "true"})
     addresses = [{"ip": each} for each in ips]
-    subsets = [{"addresses": addresses, "ports": [{"port": target, "protocol": "TCP"}]}]
+    subsets = [{"addresses": addresses, "ports": ports}]
     return {"apiVersion": "v1", "kind": "Endpoints", "metadata": metadata, "subsets": subsets}
 
 
@@ -142,7 +150,7 @@ def endpoints_patch(there: PairObject, wanted: Body) -> Body:
 
 
 def slices(  # noqa: PLR0913, PLR0917 - likewise
-    settings: PairSettings, side: Side, name: str, claim: str, target: int, ips: Iterable[str]
+    settings: PairSettings, side: Side, name: str, claim: str, ports: list[Body], ips: Iterable[str]
 ) -> dict[str, Body]:
     """Give the EndpointSlices, one for each address family, by name."""
     families: dict[str, list[str]] = {}
@@ -159,7 +167,7 @@ def slices(  # noqa: PLR0913, PLR0917 - likewise
             ),
             "addressType": family,
             "endpoints": [{"addresses": [each], "conditions": {"ready": True}} for each in members],
-            "ports": [{"name": "", "port": target, "protocol": "TCP"}],
+            "ports": [{"name": "", **each} for each in ports],
         }
     return made
 

@@ -98,16 +98,18 @@ class Names:
         return there.paired_claim
 
 
-def service_port(wish: Asked, side: Side, corners: Mapping[Side, Corner | None], far: Far) -> int:
-    """Give the port on which a Service listens: the claim's own, so that clients use the same as at home; 0 where it has a name that no Service knows."""
-    if wish.by_external_port:
-        return far.port
+def service_ports(wish: Asked, side: Side, corners: Mapping[Side, Corner | None], far: Far) -> tuple[int, ...]:
+    """Give the ports on which a Service listens: the claim's own, so that clients use the same as at home, and where it wants that the external one.
+
+    Returns:
+        None of them where the claim names a port that no Service has.
+    """
     other: Side = "remote" if side == "local" else "local"
     for each in (side, other):
         corner = corners[each]
         if corner is not None and (number := port_number(corner.services.get(wish.service), wish.port)):
-            return number
-    return 0
+            return (number, far.port) if wish.also_external and number != far.port else (number,)
+    return ()
 
 
 def link(  # noqa: PLR0913, PLR0917 - what it is made of
@@ -117,9 +119,9 @@ def link(  # noqa: PLR0913, PLR0917 - what it is made of
     claim: PairObject,
     names: Sequence[str],
     far: Far,
-    port: int,
+    ports: tuple[int, ...],
 ) -> Links:
-    """Decide what is to be written on one side so that these Services lead to the other.
+    """Decide what is to be written on one side so that these Services lead to the other, by these of their ports.
 
     Endpoints come when the Service is there and ours: those of somebody else's Service are not touched.
     """
@@ -127,7 +129,7 @@ def link(  # noqa: PLR0913, PLR0917 - what it is made of
     ips = sorted(far.ips)
     for name in names:
         there = corner.services.get(name)
-        wanted = bodies.service(settings, side, name, claim.name, port, far.port, ips)
+        wanted = bodies.service(settings, side, name, claim.name, ports, far.port, ips)
         if there is None:
             links.writes.append(_create(side, "services", claim, name, wanted))
             continue
@@ -135,22 +137,28 @@ def link(  # noqa: PLR0913, PLR0917 - what it is made of
             continue
         before = len(links.writes)
         links.writes += _patch(side, "services", claim, there, bodies.service_patch(there, wanted))
-        links.writes += _beside(settings, side, corner, claim, name, far.port, ips)
+        links.writes += _beside(settings, side, corner, claim, name, bodies.target_ports(ports, far.port), ips)
         if len(links.writes) == before:
             links.written.append(name)
     return links
 
 
 def _beside(  # noqa: PLR0913, PLR0917 - likewise
-    settings: PairSettings, side: Side, corner: Corner, claim: PairObject, name: str, port: int, ips: list[str]
+    settings: PairSettings,
+    side: Side,
+    corner: Corner,
+    claim: PairObject,
+    name: str,
+    ports: list[bodies.Body],
+    ips: list[str],
 ) -> Iterator[Write]:
-    wanted = bodies.endpoints(settings, side, name, claim.name, port, ips)
+    wanted = bodies.endpoints(settings, side, name, claim.name, ports, ips)
     there = corner.endpoints.get(name)
     if there is None:
         yield _create(side, "endpoints", claim, name, wanted)
     else:
         yield from _patch(side, "endpoints", claim, there, bodies.endpoints_patch(there, wanted))
-    slices = bodies.slices(settings, side, name, claim.name, port, ips)
+    slices = bodies.slices(settings, side, name, claim.name, ports, ips)
     for own, body in slices.items():
         found = corner.slices.get(own)
         if found is None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from router.cluster.kinds import PORT_CLAIMS
 from router.pair import bodies
 from router.pair.copies import is_copy, with_finalizer
-from router.pair.links import Far, Links, Names, link, service_port, surplus
+from router.pair.links import Far, Links, Names, link, service_ports, surplus
 from router.pair.model import Corner, PairSettings, Probe, Side, Target, View, Write
 from router.pair.numbers import Held, Numbers, decide_numbers, held
 from router.pair.objects import CLAIMS, FINALIZER, PairObject
@@ -179,8 +179,8 @@ class One:
         far = self._far_side(other)
         if far is None:
             return None
-        port = service_port(self._wish, side, self._corners, far)
-        if not port:
+        ports = service_ports(self._wish, side, self._corners, far)
+        if not ports:
             self._problems.append(
                 (
                     "ServicePortUnknown",
@@ -189,7 +189,7 @@ class One:
             )
             return None
         self._far[side] = far
-        return link(self._settings, side, corner, self._claim, names, far, port)
+        return link(self._settings, side, corner, self._claim, names, far, ports)
 
     def _far_side(self, side: Side) -> Far | None:
         """Give where a side is reached: a port that its PortClaims say is this claim's, whatever its status says, and an address."""

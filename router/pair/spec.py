@@ -22,8 +22,8 @@ class Asked:
     service: str = ""
     port: int | str = 0
     """Of the Service."""
-    by_external_port: bool = False
-    """The Services in the other cluster listen on the port that the claim was given, not on that of the Service."""
+    also_external: bool = False
+    """The Services that lead to the other cluster listen on the port that the claim was given there, too, and not on that of the Service alone."""
     requested: int = 0
     """0 where no port is asked for."""
     interval_s: int = _DEFAULT_S
@@ -34,8 +34,8 @@ class Asked:
 def asked(claim: PairObject) -> Asked:
     """Read a claim's spec.
 
-    ``overrideServicePort`` is looked at as Porter does, for a real boolean: ``true`` is the Service's port, which is what a pair writes
-    anyway; only an explicit ``false`` is the port that was given.
+    ``overrideServicePort`` counts where it is a real boolean ``true``, as with Porter. There it asks for the Service's port, which is what all have
+    here; its own docs make others of it. So both ports are had by it.
     """
     spec = _mapping(claim.spec)
     service, port, monitor = spec.get("service"), spec.get("servicePort"), _mapping(spec.get("monitor"))
@@ -49,7 +49,7 @@ def asked(claim: PairObject) -> Asked:
     return Asked(
         service,
         number or str(port),
-        spec.get("overrideServicePort") is False,
+        spec.get("overrideServicePort") is True,
         _number(spec.get("requestedPort"), 0, MAX_PORT),
         _number(monitor.get("interval"), _DEFAULT_S, _LONGEST_S),
         _number(monitor.get("timeout"), _DEFAULT_S, _LONGEST_S),
