@@ -9,6 +9,8 @@ them. All is taken back in one go, and the finalizer last. Nothing is decided to
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from router.cluster.kinds import PORT_CLAIMS
 from router.pair.copies import has_finalizer, is_copy, without_finalizer
 from router.pair.links import Names, delete, surplus
@@ -31,11 +33,12 @@ def decide(view: View, settings: PairSettings) -> Decision:
     """
     writes: list[Write] = []
     members: list[tuple[PairObject, Asked]] = []
+    going: list[PairObject] = []
     for claim in sorted(view.local.claims.values(), key=_age):
         if COPIED_FROM in (claim.metadata.labels or {}):
             continue
         if claim.is_going or not view.is_selected:
-            writes += _taken_back(view, settings, claim)
+            going.append(claim)
         else:
             members.append((claim, asked(claim)))
     paired, beyond = _within(members, settings.max_claims)
@@ -44,6 +47,8 @@ def decide(view: View, settings: PairSettings) -> Decision:
         for side in _SIDES
         if (corner := view.corner(side)) is not None
     }
+    for claim in going:
+        writes += _taken_back(view, settings, claim, names)
     given: dict[Side, int] = {"local": 0, "remote": 0}
     probes: dict[str, Probe] = {}
     wanted_names: set[str] = set()
@@ -102,7 +107,7 @@ def _told(view: View, claim: PairObject, said: tuple[Said, ...]) -> list[Write]:
     return [write] if write is not None else []
 
 
-def _taken_back(view: View, settings: PairSettings, claim: PairObject) -> list[Write]:
+def _taken_back(view: View, settings: PairSettings, claim: PairObject, names: Mapping[Side, Names]) -> list[Write]:
     """Decide what goes with a claim; its finalizer when all of that is gone, in both clusters."""
     if not has_finalizer(claim):
         return []
@@ -110,13 +115,16 @@ def _taken_back(view: View, settings: PairSettings, claim: PairObject) -> list[W
     for side in _SIDES:
         corner = view.corner(side)
         if corner is not None:
-            writes += _all_of(settings, side, corner, claim)
+            writes += _all_of(settings, side, corner, claim, names[side].wanted)
     is_gone = not writes and view.remote is not None and view.remote.is_connected
     return [without_finalizer(claim)] if is_gone else writes
 
 
-def _all_of(settings: PairSettings, side: Side, corner: Corner, claim: PairObject) -> list[Write]:
-    writes = surplus(side, corner, settings.other(side), claim)
+def _all_of(
+    settings: PairSettings, side: Side, corner: Corner, claim: PairObject, taken_over: Sequence[str]
+) -> list[Write]:
+    # A name that another claim of the Service has from now on leads elsewhere in one step, without having been gone.
+    writes = surplus(side, corner, settings.other(side), claim, taken_over)
     copy = corner.claims.get(claim.name) if side == "remote" else None
     if copy is not None and is_copy(copy, settings) and not copy.is_going:
         writes.append(delete(side, CLAIMS.name, claim.name, copy))

@@ -85,6 +85,11 @@ class Names:
                 mine.append(name)
         return mine, problems
 
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """All names that any of the claims wants."""
+        return tuple(self._wanters)
+
     def owner(self, name: str) -> str:
         """Give the claim that has a name: the one that it was written for, while that still wants it, else the oldest that wants it."""
         wanters = self._wanters.get(name, [])

@@ -50,11 +50,17 @@ def held(corner: Corner, claim: PairObject, other: str) -> Held:
     all_of_it = [each for each in corner.port_claims.get(claim.name, ()) if _is_whole(each)]
     own = next((each for each in all_of_it if is_own(each.metadata.labels, other)), None)
     served = said_port(corner.claims.get(claim.name))
-    is_void = own is not None and (own.spec.address != address or _is_contested(corner, own, claim.name, served))
-    counting = [each for each in all_of_it if each.spec.address == address and not (is_void and each is own)]
-    counting.sort(
-        key=lambda each: (each.spec.origin == "Won", each is not own, each.spec.port != served, each.spec.port)
+    counting = [each for each in all_of_it if each.spec.address == address and each is not own]
+    counting.sort(key=lambda each: (each.spec.port != served, each.spec.origin == "Won", each.spec.port))
+    has_other = bool(counting) and counting[0].spec.port == served
+    is_void = own is not None and (
+        own.spec.address != address
+        # It got a number by itself in the moment in which this one was reserved, and keeps that.
+        or (has_other and own.spec.port != served)
+        or _is_contested(corner, own, claim.name, served)
     )
+    if own is not None and not is_void:
+        return Held(own.spec.port, own)
     return Held(counting[0].spec.port if counting else 0, own, is_void)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from router.pair.objects import CLAIMS, ENDPOINTS, SLICES, PairObject
 
 _Key = TypeVar("_Key")
 _MANY = 1 << 16
+_MOST_DEAD = 10_000
 
 
 class Seen:
@@ -35,6 +36,8 @@ class Seen:
             each.name: {} for each in (CLAIMS, SERVICES, ENDPOINTS, SLICES, NAMESPACES)
         }
         """By resource, namespace and name."""
+        self._dead: OrderedDict[str, None] = OrderedDict()
+        """Uids of what was deleted lately: the answer to a write may come after the watch has told that."""
         self._port_claims: dict[str, PortClaim] = {}
         self._by_holder: dict[str, dict[str, set[str]]] = {}
         """Names of PortClaims by namespace and name of the claim that is their holder."""
@@ -50,7 +53,9 @@ class Seen:
         namespace = _scope(resource, obj)
         with self._lock:
             there = self._objects[resource].setdefault(namespace, {})
-            if _is_older(obj, there.get(obj.name)):
+            if obj.metadata.uid in self._dead or _is_older(obj, there.get(obj.name)):
+                if not there:
+                    del self._objects[resource][namespace]
                 return
             there[obj.name] = obj
         self._changed(obj.name if resource == NAMESPACES.name else namespace)
@@ -60,7 +65,7 @@ class Seen:
         namespace = "" if resource == NAMESPACES.name else key.namespace
         with self._lock:
             there = self._objects[resource].get(namespace, {})
-            there.pop(key.name, None)
+            self._bury(there.pop(key.name, None))
             if not there:
                 self._objects[resource].pop(namespace, None)
         self._changed(key.name if resource == NAMESPACES.name else namespace)
@@ -79,6 +84,9 @@ class Seen:
                 fresh.setdefault(namespace, {})[obj.name] = (
                     former if former is not None and _is_older(obj, former) else obj
                 )
+            for namespace, members in known.items():
+                for name in members.keys() - fresh.get(namespace, {}).keys():
+                    self._bury(members[name])
             self._objects[resource] = fresh
         self._changed(None)
 
@@ -86,7 +94,7 @@ class Seen:
         """Take a PortClaim as it is now."""
         with self._lock:
             known = self._port_claims.get(claim.metadata.name)
-            if known is not None and _is_older(claim, known):
+            if claim.metadata.uid in self._dead or _is_older(claim, known):
                 return
             touched = self._forget(claim.metadata.name) | self._enter(claim)
         self._tell(touched)
@@ -94,6 +102,7 @@ class Seen:
     def delete_port_claim(self, name: str) -> None:
         """Take note that a PortClaim is gone."""
         with self._lock:
+            self._bury(self._port_claims.get(name))
             touched = self._forget(name)
         self._tell(touched)
 
@@ -102,6 +111,7 @@ class Seen:
         with self._lock:
             gone = self._port_claims.keys() - listed.keys() - set(kept)
             for name in gone:
+                self._bury(self._port_claims.get(name))
                 self._forget(name)
             for name, claim in listed.items():
                 self._forget(name)
@@ -150,6 +160,13 @@ class Seen:
             )
 
     # With the lock
+
+    def _bury(self, obj: PairObject | PortClaim | None) -> None:
+        if obj is None or not obj.metadata.uid:
+            return
+        self._dead[obj.metadata.uid] = None
+        while len(self._dead) > _MOST_DEAD:
+            self._dead.popitem(last=False)
 
     def _enter(self, claim: PortClaim) -> set[str]:
         if claim.spec.ledger != self._ledger:

@@ -18,7 +18,7 @@ from tests.support.router_process import http_get
 from tests.support.servers import echo_server
 from tests.support.waiting import wait_for
 
-_PAIRED = {"Copied": "Copied", "Linked": "Written"}
+_PAIRED: dict[str, Any] = {"Copied": "Copied", "Linked": "Written"}
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_claim_leads_both_ways_and_leaves_nothing_behind(two: Clusters) -> Non
     assert copy is not None
     # What keeps clients out here keeps them out there.
     assert copy["metadata"]["annotations"] == {"haproxy.router.openshift.io/ip_allowlist": "10.0.0.0/8"}
-    assert [each["reason"] for each in two.gold.list("Event") if each["type"] == "Normal"] != []
+    wait_for(lambda: [each for each in two.gold.list("Event") if each["reason"] == "Written"], "the Event of it")
     assert http_get(pair.http_port, "/healthz")[0] == 200
     assert http_get(pair.http_port, "/readyz")[0] == 200
     wait_for(lambda: pair.metric('tcp_router_pair_claims{state="paired"}') == 1, "the metric of claims")
@@ -320,15 +320,12 @@ def test_only_namespaces_that_are_selected(two: Clusters) -> None:
 
 def test_credentials_that_are_replaced(two: Clusters) -> None:
     """A kubeconfig whose token was rotated is read again; nothing is lost by it."""
-    for number, server in enumerate(two.servers):
-        server.tokens.add("first")
-        server.kubeconfig(two.kubeconfigs[number].parent, "first")
     pair = two.pair().start()
     two.claim()
     two.wait_for(**_PAIRED)
     for number, server in enumerate(two.servers):
-        server.kubeconfig(two.kubeconfigs[number].parent, "second")
-        server.tokens = {"second"}
+        server.tokens.clear()
+        server.kubeconfig(two.kubeconfigs[number].parent, two.token(server))
         server.faults.cut_streams()
     two.claim("cache", service="cache")
     two.wait_for("cache", **_PAIRED)
@@ -355,11 +352,11 @@ def test_forgetting_a_cluster_that_is_gone_for_good(two: Clusters) -> None:
     two.golddr.faults.refuse_connections()
     two.gold.delete(CLAIM, SHOP, "going")
     wait_for(lambda: two.gold.get("Service", SHOP, "going-golddr") is None, "what is here to go at once")
-    running = _forget(two.kubeconfigs[0], "gold", "golddr")
+    running = _forget(two.admins(0), "gold", "golddr")
     assert running.returncode == 2
     assert "End the pair first" in running.stderr
     assert pair.stop() == 0
-    done = _forget(two.kubeconfigs[0], "gold", "golddr")
+    done = _forget(two.admins(0), "gold", "golddr")
     assert done.returncode == 0, done.stderr
     assert two.gold.get(CLAIM, SHOP, "going") is None
     claim = two.gold.get(CLAIM, SHOP, "db")
@@ -367,9 +364,9 @@ def test_forgetting_a_cluster_that_is_gone_for_good(two: Clusters) -> None:
     assert not claim["metadata"].get("finalizers")
     assert two.gold.list("Endpoints") == []
     assert [each["spec"]["port"] for each in two.gold.list("PortClaim")] == [port]
-    assert "nothing was written" in _forget(two.kubeconfigs[0], "gold", "golddr").stdout
+    assert "nothing was written" in _forget(two.admins(0), "gold", "golddr").stdout
     two.golddr.faults.refuse_connections(on=False)
-    assert _forget(two.kubeconfigs[1], "golddr", "gold").returncode == 0
+    assert _forget(two.admins(1), "golddr", "gold").returncode == 0
     copy = two.golddr.get(CLAIM, SHOP, "db")
     assert copy is not None
     assert not copy["metadata"].get("labels")

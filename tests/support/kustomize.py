@@ -29,6 +29,8 @@ TREES = (
     "overlays/host-network",
     "overlays/load-balancer",
     "overlays/node-port",
+    "overlays/pair",
+    "overlays/pair/remote",
     SHARD,
 )
 """Every tree that can be applied."""
@@ -40,7 +42,9 @@ COMPONENTS = (
 )  # fmt: skip
 """Those that overlays take."""
 
-ROUTER_TREES = tuple(tree for tree in TREES if tree not in {"build", "demo"} and not tree.startswith("crds"))
+ROUTER_TREES = tuple(
+    tree for tree in TREES if tree not in {"build", "demo"} and not tree.startswith(("crds", "overlays/pair"))
+)
 """Those that have the router in them."""
 
 WORKLOADS = frozenset({"DaemonSet", "Deployment"})

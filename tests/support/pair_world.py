@@ -45,11 +45,12 @@ class World:
     def __init__(self, settings: PairSettings = SETTINGS) -> None:
         self.settings = settings
         self.storages: dict[Side, Storage] = {side: Storage() for side in SIDES}
-        self.is_up = {"local": True, "remote": True}
+        self.is_up: dict[Side, bool] = {"local": True, "remote": True}
         self.refused: dict[Target, Problem] = {}
         self.waited_s = 0.0
         self.away_s = 0.0
         self.is_selected = True
+        self.addresses: dict[str, tuple[str, ...]] = {}
         self.done: list[Write] = []
         for side in SIDES:
             for name in (NAMESPACE, ROUTERS):
@@ -127,6 +128,7 @@ class World:
             remote=remote,
             away_s=self.away_s,
             waited_s={claim["metadata"]["name"]: self.waited_s for claim in self.all("local", "transportserverclaims")},
+            addresses=self.addresses,
             problems=self.refused,
             now=NOW,
         )
@@ -164,7 +166,8 @@ class World:
                     subresource="status" if write.verb == "status" else "",
                 )  # fmt: skip
         except StatusError as error:
-            self.refused[target] = Problem("Refused", str(error.body.get("message", "")))
+            if error.code not in {404, 409}:
+                self.refused[target] = Problem("Refused", str(error.body.get("message", "")))
         else:
             self.done.append(write)
 
@@ -196,7 +199,7 @@ class World:
 
     def state(self) -> dict[tuple[str, str, str, str], Object]:
         """Give everything, but for what differs from run to run."""
-        found = {}
+        found: dict[tuple[str, str, str, str], Object] = {}
         for side, plural in itertools.product(SIDES, RESOURCES):
             for obj in self.all(side, plural):
                 metadata = {

@@ -13,12 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.support.api_server import EVERY_ADDRESS, ApiServer
 from tests.support.router_process import http_get
 from tests.support.waiting import wait_for
 
 Object = dict[str, Any]
 
+_MANIFESTS = Path(__file__).parents[2] / "manifests" / "overlays" / "pair"
+_RIGHTS = {"gold": _MANIFESTS / "rbac.yaml", "golddr": _MANIFESTS / "remote" / "rbac.yaml"}
 SHOP, ROUTERS = "shop", "openshift-ingress"
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
 """By which clients reach the routers of the two clusters."""
@@ -106,13 +110,26 @@ class Clusters:
         for name, server in zip(("gold", "golddr"), self.servers, strict=True):
             folder = directory / name
             folder.mkdir()
-            self.kubeconfigs.append(server.kubeconfig(folder))
             for namespace in (SHOP, ROUTERS):
                 server.create({"kind": "Namespace", "metadata": {"name": namespace}})
+            server.apply(*filter(None, yaml.safe_load_all(_RIGHTS[name].read_text(encoding="utf-8"))))
+            server.tokens.add("admin")
+            self.kubeconfigs.append(server.kubeconfig(folder, self.token(server)))
         self._ending = threading.Event()
         self._routers = threading.Thread(target=self._serve, name="routers of two clusters")
         self._routers.start()
         stack.callback(self._end)
+
+    @staticmethod
+    def token(server: ApiServer) -> str:
+        """Give a token of the pair's service account, which has the rights of manifests/overlays/pair."""
+        return server.access.issue(ROUTERS, "tcp-router-pair")
+
+    def admins(self, number: int) -> Path:
+        """Give a kubeconfig by which everything may be done in a cluster."""
+        folder = self._directory / f"admin-{number}"
+        folder.mkdir(exist_ok=True)
+        return self.servers[number].kubeconfig(folder, "admin")
 
     def pair(self, *options: str) -> PairProcess:
         """Make a pair, not started yet; it is stopped after the test."""
@@ -136,7 +153,7 @@ class Clusters:
             each["type"]: (each["status"], each["reason"]) for each in claim.get("status", {}).get("conditions") or ()
         }
 
-    def wait_for(self, name: str = "db", namespace: str = SHOP, deadline_s: float = 20.0, **wanted: str) -> None:
+    def wait_for(self, name: str = "db", *, namespace: str = SHOP, deadline_s: float = 20.0, **wanted: str) -> None:
         """Wait until conditions of a claim have these reasons."""
 
         def holds() -> bool:
@@ -174,7 +191,7 @@ class Clusters:
                 for each in server.list(kind):
                     metadata = each["metadata"]
                     kept = {key: metadata.get(key) or None for key in ("labels", "annotations", "finalizers")}
-                    spec = each.get("spec")
+                    spec: Any = each.get("spec")
                     if kind == "Service":
                         spec = spec["ports"]
                     status = each.get("status", {})

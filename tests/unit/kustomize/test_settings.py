@@ -38,6 +38,7 @@ def test_image_is_set_in_one_place() -> None:
     image = f"{entry['newName']}:{entry['newTag']}"
     for tree in ROUTER_TREES:
         assert {each["image"] for each in containers(router_pod(tree)).values()} == {image}
+    assert one(render("overlays/pair"), "Deployment")["spec"]["template"]["spec"]["containers"][0]["image"] == image
     build = one(render("build"), "BuildConfig")
     stream, _, tag = build["spec"]["output"]["to"]["name"].partition(":")
     assert image.endswith(f":5000/{build['metadata']['namespace']}/{stream}:{tag}")
@@ -56,6 +57,20 @@ def test_variables_are_options(tree: str) -> None:
     for name, value in environment(tree).items():
         assert name in known, f"{name} is no variable of tcp-router run"
         known[name].type_cast_value(click.Context(command), value)
+
+
+def test_variables_of_the_pair_are_options() -> None:
+    """Likewise of ``tcp-router pair``; and they are all that it cannot do without."""
+    command = main.get_command(click.Context(main), "pair") if isinstance(main, click.Group) else None
+    assert command is not None
+    known = {variable: option for option in command.params for variable in _variables(option)}
+    container = one(render("overlays/pair"), "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    given = {each["name"]: each.get("value") for each in container["env"]}
+    for name, value in given.items():
+        assert name in known, f"{name} is no variable of tcp-router pair"
+        if value is not None:
+            known[name].type_cast_value(click.Context(command), value)
+    assert {variable for variable, option in known.items() if option.required} <= given.keys()
 
 
 def _variables(parameter: click.Parameter) -> list[str]:
