@@ -27,7 +27,8 @@ from router.pair.naming import Naming
 from router.pair.prober import Prober
 from router.pair.seen import Seen
 from router.pair.watched import Watched
-from router.pair.worker import SIDES, Way, Worker
+from router.pair.way import Way
+from router.pair.worker import SIDES, Worker
 from router.settings import KubeSettings
 from router.status.events import EventSender
 from router.status.outage import Outage

@@ -6,7 +6,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -14,17 +13,14 @@ import structlog
 from router.errors import ApiError
 from router.objects.labels import matcher
 from router.pair.decision import decide
-from router.pair.hands import Hands
 from router.pair.model import Decision, PairSettings, Side, View, Write
 from router.pair.naming import Naming
 from router.pair.notes import notice
 from router.pair.objects import CLAIMS
 from router.pair.prober import Prober
 from router.pair.refusals import Refusals
-from router.pair.seen import Seen
+from router.pair.way import Standing, Way
 from router.status.events import EventSender
-from router.status.outage import Outage
-from router.status.pacing import TokenBucket
 from router.supervisor import SUPERVISOR, Supervisor
 from router.supervisor.bell import Bell
 
@@ -37,37 +33,8 @@ _LOOK_S = 0.5
 """Between two looks at what waits for its time."""
 _ALL_AGAIN_S = 30.0
 """So often all is looked at anew: what nothing told of, such as a port of somebody else's that became free."""
-_PER_SECOND, _BURST = 100.0, 100
 _MOST_TURNS = 50
 """In a row of one namespace, that brought something each."""
-
-
-@dataclass(slots=True)
-class Way:
-    """How one cluster is followed, and written to."""
-
-    seen: Seen
-    hands: Hands
-    is_synced: Callable[[], bool]
-    is_connected: Callable[[], bool]
-    outage: Outage
-    bucket: TokenBucket = field(default_factory=lambda: TokenBucket(_PER_SECOND, _BURST))
-    was_open: bool = False
-
-    def is_open(self, now_s: float) -> bool:
-        """Whether something can be written there now."""
-        return self.is_synced() and self.is_connected() and self.outage.resume_s <= now_s
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How many claims there are, as metrics have it."""
-
-    claims: int = 0
-    paired: int = 0
-    waiting: int = 0
-    refused: int = 0
-    orphans: int = 0
 
 
 class Worker:
