@@ -26,7 +26,9 @@ class Notes:
     def __init__(self, sni_port: int) -> None:
         self._sni_port = sni_port
         self._by_port: dict[int, PortNote] = {}
-        self._by_asker: dict[ObjectKey, AskerNote] = {}
+        self._by_key: dict[ObjectKey, AskerNote] = {}
+        self._by_asker: dict[Asker, dict[ObjectKey, AskerNote]] = {}
+        """The same."""
 
     def meet(self, objects: Objects, keys: AbstractSet[ObjectKey], entries: Mapping[Asker, Entry]) -> frozenset[Asker]:
         """Take what there is to say now; give those whom it is about, or was. They are few, and come in batches."""
@@ -51,9 +53,15 @@ class Notes:
             self._by_port[port] = note
 
     def _put_of_asker(self, key: ObjectKey, note: AskerNote | None) -> set[Asker]:
-        former = self._by_asker.pop(key, None)
+        former = self._by_key.pop(key, None)
+        if former is not None:
+            own = self._by_asker[former.asker]
+            del own[key]
+            if not own:
+                del self._by_asker[former.asker]
         if note is not None:
-            self._by_asker[key] = note
+            self._by_key[key] = note
+            self._by_asker.setdefault(note.asker, {})[key] = note
         return {each.asker for each in (former, note) if each is not None}
 
     def _ports_of(self, request: Request | Verdict) -> tuple[int, ...]:
@@ -68,11 +76,8 @@ class Notes:
         if not verdict.admitted or not (self._by_port or self._by_asker):
             return verdict
         notes = {port: note for port in self._ports_of(request) if (note := self._by_port.get(port)) is not None}
-        asker = verdict.asker
-        about = self._by_asker.get(ObjectKey(asker.namespace, asker.log_name)) if self._by_asker else None
         warnings = [note.warning for note in notes.values() if note.warning]
-        if about is not None and about.asker == asker:
-            warnings.append(about.warning)
+        warnings += [note.warning for _, note in sorted(self._by_asker.get(verdict.asker, {}).items())]
         if not notes and not warnings:
             return verdict
         own = notes.get(verdict.port) if verdict.port is not None and not verdict.address else None

@@ -25,7 +25,8 @@ from router.cli.policies import session_counts
 from router.cli.pool import pool_of
 from router.cli.presence import follow_addresses
 from router.cli.run_settings import RunSettings
-from router.cli.tls import follow_tls_files
+from router.cli.templates import watch_templates
+from router.cli.tls import follow_tls_files, tell_times
 from router.cluster.machine import MachineInput
 from router.haproxy.attached import AttachedHaproxy
 from router.haproxy.generations import Others
@@ -168,6 +169,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     )
     metrics.show_readiness(readiness.now)
     _show(metrics, room, controller, haproxy, limiter)
+    tell_times(store, lambda: controller.snapshot.applied, stack)
     table = PortsPage(
         lambda: controller.snapshot,
         session_counts(options, settings, cluster, store, lambda: controller.snapshot, stack).current,
@@ -188,11 +190,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     http, http_turn = _http(options, pages, below, protected, stack)
     tcp_health = tcp_health_port(options, settings, readiness, stack)
     if template_dir is not None:
-        from router.manifests.watching import DirectoryWatcher  # noqa: PLC0415 - as manifests are
-
-        watcher = DirectoryWatcher(template_dir, controller.templates_changed)
-        stack.callback(watcher.stop)
-        watcher.start()
+        watch_templates(template_dir, controller.templates_changed, stack)
     log.info(
         "router started",
         version=__version__,

@@ -193,7 +193,7 @@ class PolicyWatch:
         former = self._told.get(asker)
         if (former.warning if former is not None else "") == warning:
             return
-        note = AskerNote.about(asker, warning)
+        note = AskerNote.about(asker, warning, "network policies")
         if warning:
             self._told[asker] = note
             self._store.put(note)

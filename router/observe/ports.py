@@ -90,7 +90,7 @@ def port_rows(  # noqa: PLR0913, PLR0917 - what is known of ports
         canonical_hostname: the name by which clients reach the router, if it is known.
         now: what each backend has; None if HAProxy does not say.
         named: how it stands with named addresses, as far as that is known.
-        now_s: the time, since the epoch, for certificates; None says nothing of theirs.
+        now_s: the time, since the epoch, for certificates; None where verdicts say what there is to say of theirs.
         sni_port: the port of those who are reached by their host; 0 is none.
     """
     backends = {section.asker: section.backend for section in model.routes} if model else {}

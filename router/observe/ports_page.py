@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -14,9 +13,6 @@ from router.observe.ports import AddressNow, port_rows
 from router.reconcile.snapshot import Snapshot
 
 _encode = msgspec.json.Encoder().encode
-
-_CERTIFICATES_EVERY_S = 60
-"""How soon it is said that the time of one is over."""
 
 
 class PortsPage:
@@ -51,20 +47,20 @@ class PortsPage:
         """Give the page; those who ask at the same time wait for one."""
         with self._lock:
             snapshot, counts, hostname = self._snapshot(), self._backends(), self._canonical_hostname()
-            named, now_s = self._named(), time.time()
+            named = self._named()
             made_of = self._made_of
             if (
                 made_of is None
                 or made_of[0] is not snapshot
                 or made_of[1] is not counts
-                or made_of[2:] != (hostname, named, now_s // _CERTIFICATES_EVERY_S)
+                or made_of[2:] != (hostname, named)
             ):
                 by_backend = by_own_backend(snapshot, counts)
                 rows = port_rows(
-                    snapshot.verdicts, snapshot.applied, hostname, by_backend, named, now_s, self._sni_port
+                    snapshot.verdicts, snapshot.applied, hostname, by_backend, named, sni_port=self._sni_port
                 )
                 self._page = Page(_encode(rows) + b"\n", JSON)
-                self._made_of = (snapshot, counts, hostname, named, now_s // _CERTIFICATES_EVERY_S)
+                self._made_of = (snapshot, counts, hostname, named)
             return self._page
 
 

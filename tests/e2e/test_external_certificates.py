@@ -182,3 +182,26 @@ def test_in_a_folder(make_router: Make, echo: TcpServer) -> None:
     pages = "".join(http_get(router.http_port, page)[1] for page in ("/ports", "/metrics"))
     for made in (first, second):
         assert not [line for line in made.key.splitlines()[1:-1] if line in pages + router.log()]
+
+
+def test_the_end_of_a_certificate_is_told(cluster: Cluster) -> None:
+    """By an Event of the Route and a warning in /ports, of one that is served all the same; a renewed one ends it."""
+    late, port = make(HOST, days=-1, since_days=9), free_port()
+    cluster.create(*named("db", port, cluster.pod(), "db-tls"), secret_of(late))
+    cluster.create(*grants(cluster, "openshift-ingress:router", f"{cluster.namespace}:tcp-router"))
+    router = cluster.router("--sni-port", "0", rights=rights(cluster.namespace)).start()
+    cluster.wait_for_conditions("db", **SERVED)
+
+    def told() -> list[dict[str, Any]]:
+        return [
+            each for each in cluster.client.list("Event", cluster.namespace) if each["reason"] == "CertificateExpired"
+        ]
+
+    wait_for(told, "the Event")
+    assert told()[0]["type"] == "Warning"
+    assert told()[0]["regarding"]["name"] == "db"
+    row = f"{cluster.namespace}/db"
+    router.wait_for_row(row, lambda row: row["warnings"], "warned of")
+    assert shows(port, late)
+    patched(cluster, make(HOST))
+    router.wait_for_row(row, lambda row: not row["warnings"], "without a warning")

@@ -12,7 +12,7 @@ from router.admission import Admission, Outcome
 from router.admission.options import PREFIX
 from router.objects.asker_note import AskerNote
 from router.objects.core import RouterPod, Service, ServicePort
-from router.objects.credential import DEFAULTS, Credential
+from router.objects.credential import DEFAULTS, Credential, Lack
 from router.objects.discovery import EndpointPort, EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
@@ -20,7 +20,7 @@ from router.objects.namespace import Namespace, PolicyRule, PortPolicy
 from router.objects.portclaim import ClaimHolder, PortClaim
 from router.objects.portnote import PortNote
 from router.objects.resolved import ResolvedName
-from router.objects.route import Route, RouteTarget, RouteTLS
+from router.objects.route import Route, RouteTarget, RouteTLS, SecretReference
 from router.objects.store import Changes, Store
 from router.settings import AdmissionSettings, NamedAddress, PortRanges
 from tests.support.certificates import make
@@ -73,6 +73,8 @@ ROUTES = st.builds(
             RouteTLS("reencrypt"),
             RouteTLS("edge", certificate=_MADE.pem, key=_MADE.key),
             RouteTLS("reencrypt", destination_ca_certificate=_MADE.pem),
+            RouteTLS("edge", external_certificate=SecretReference("one")),
+            RouteTLS("reencrypt", external_certificate=SecretReference("two")),
         ]
     ),
     to=SERVICE_NAMES,
@@ -203,7 +205,18 @@ CREDENTIALS = st.builds(
     st.sampled_from([None, _MADE, _OTHER]),
     st.sampled_from(["", "nonsense", _MADE.pem, _OTHER.pem]),
 )
-ASKER_NOTES = st.builds(AskerNote.about, st.builds(asker, NAMES), st.sampled_from(["NetworkPolicyMayBlock: a", "b"]))
+SECRETS = st.builds(
+    lambda name, made, lack: Credential(
+        metadata=ObjectMeta(name=name, namespace=NAMESPACE), certificate=made.pem, key_pem=made.key, lack=lack
+    ),
+    st.sampled_from(["one", "two"]),
+    st.sampled_from([_MADE, _OTHER]),
+    st.sampled_from([Lack.NOTHING, Lack.NOTHING, *Lack]),
+)
+TOPICS = st.sampled_from(["x", "y"])
+ASKER_NOTES = st.builds(
+    AskerNote.about, st.builds(asker, NAMES), st.sampled_from(["NetworkPolicyMayBlock: a", "b"]), TOPICS
+)
 NAMESPACES = st.builds(
     lambda said: namespace(NAMESPACE, None, **said),
     st.fixed_dictionaries(
@@ -230,9 +243,9 @@ DELETIONS = st.one_of(
     st.tuples(st.just(PortClaim), st.sampled_from("pq")),
     st.tuples(st.just(ResolvedName), SERVICE_NAMES),
     st.tuples(st.just(PortNote), st.sampled_from(["7000", "8443"])),
-    st.tuples(st.just(AskerNote), NAMES),
+    st.tuples(st.just(AskerNote), st.builds(lambda name, topic: f"{name} {topic}", NAMES, TOPICS)),
     st.tuples(st.just(RouterPod), st.sampled_from(["router-1", "router-2"])),
-    st.tuples(st.just(Credential), st.just(DEFAULTS.name)),
+    st.tuples(st.just(Credential), st.sampled_from([DEFAULTS.name, "one", "two"])),
     st.tuples(st.just(Namespace), st.just(NAMESPACE)),
 )
 # Several changes at a time, as the controller takes them.
@@ -248,6 +261,7 @@ BATCHES = st.lists(
         | RESOLVED
         | NOTES
         | CREDENTIALS
+        | SECRETS
         | ASKER_NOTES
         | NAMESPACES
         | POLICIES
@@ -264,7 +278,8 @@ def apply(store: Store, changes: list[Change]) -> Changes:
     for change in changes:
         if isinstance(change, tuple):
             kind, name = change
-            where = {PortClaim: "openshift-ingress", PortNote: "", Credential: "", Namespace: ""}.get(kind, NAMESPACE)
+            where = {PortClaim: "openshift-ingress", PortNote: "", Namespace: ""}.get(kind, NAMESPACE)
+            where = "" if name == DEFAULTS.name else where
             store.delete(kind, ObjectKey(where, name))
         else:
             store.put(change)

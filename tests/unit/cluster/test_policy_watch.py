@@ -196,4 +196,4 @@ def test_it_is_a_warning_of_the_asker() -> None:
     bench = Bench()
     bench.look(2)
     (note,) = bench.store.objects.asker_notes.values()
-    assert note == AskerNote.about(ASKER, note.warning)
+    assert note == AskerNote.about(ASKER, note.warning, "network policies")

@@ -43,9 +43,12 @@ def test_until_when_they_are_valid() -> None:
 def test_those_whose_time_is_over_or_not_come() -> None:
     """Each has a sentence; in four days another one has, too."""
     found = out_of_time(_model(), time.time())
-    assert "expired at " in found[Asker.route("team", "late")]
+    assert found[Asker.route("team", "late")].startswith("CertificateExpired: its certificate expired at ")
     assert "is not valid before " in found[Asker.route("team", "early")]
+    # It is valid for four days, and three are left: it would be told half a day before its end.
     assert len(found) == 2
+    near = out_of_time(_model(), time.time() + 2.5 * _DAY_S)[Asker.route("team", "edge")]
+    assert near.startswith("CertificateExpires: its certificate expires at ")
     assert "expired at " in out_of_time(_model(), time.time() + 4 * _DAY_S)[Asker.route("team", "edge")]
 
 
@@ -55,7 +58,7 @@ def test_the_table_of_ports_says_so() -> None:
     outcome = admit(route(tls=RouteTLS("edge", certificate=made.pem, key=made.key)), *DB)
     (row,) = port_rows(outcome.verdicts, outcome.model, now_s=time.time())
     (warning,) = row.warnings
-    assert warning.startswith("its certificate expired at ")
+    assert warning.startswith("CertificateExpired: its certificate expired at ")
     assert row.certificate is not None
     assert row.certificate.startswith(shown_by(made).certificate.fingerprint[:16])
     (untold,) = port_rows(outcome.verdicts, outcome.model)
