@@ -240,6 +240,10 @@ class RenderSettings:
         digest = f"-{hashlib.sha256(address.encode()).hexdigest()[:6]}" if address else ""
         return self.state_dir / "run" / f"t{port}{digest}.sock"
 
+    def slot_socket(self, number: int) -> Path:
+        """Where TLS ends for a port of the pool."""
+        return self.state_dir / "run" / f"s{number}.sock"
+
     @property
     def stats_socket(self) -> Path:
         """The worker's stats socket."""

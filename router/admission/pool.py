@@ -11,7 +11,19 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from router.admission.options import read_options
-from router.model import NOBODY, Frontend, Model, RouteSection, SharedFrontend, Spot, Step, pool_backend_name, spots
+from router.model import (
+    NOBODY,
+    Frontend,
+    Model,
+    RouteSection,
+    SharedFrontend,
+    Slot,
+    Spot,
+    Step,
+    pool_backend_name,
+    spots,
+)
+from router.model.tls import PortTls
 from router.ordered import differences
 from router.settings import MAX_PORT, PortRanges, RouteDefaults
 
@@ -35,20 +47,27 @@ class PortPool:
         defaults: what a Route gets that asks for nothing.
         of_addresses: the ports of the pool of named addresses.
         overlapping: the names of those that overlap with ``--bind-address``.
+        slots: how many of its ports can come to end TLS without a reload.
+        shown: what these show as long as they serve nobody; needed for any.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what an admin chooses
         self,
         wanted: PortRanges,
         sni_backends: int,
         defaults: RouteDefaults,
         of_addresses: Mapping[str, PortRanges] = _NO_ADDRESSES,
         overlapping: Collection[str] = (),
+        slots: int = 0,
+        shown: PortTls | None = None,
     ) -> None:
         self._overlapping = overlapping
         every = {"": wanted, **of_addresses}
         all_spots = sorted(Spot(port, address) for address, ranges in every.items() for port in ranges)
-        self._by_spot = {spot: _section(spot, defaults) for spot in all_spots}
+        numbers = range(1, slots + 1) if shown is not None else ()
+        self._slots = tuple(_slot(number, shown, defaults) for number in numbers if shown is not None)
+        leading = () if self._slots else None
+        self._by_spot = {spot: replace(_section(spot, defaults), stages=leading) for spot in all_spots}
         self._sni = tuple(_section(None, defaults, f"sni:{number}") for number in range(1, sni_backends + 1))
         self._staged = tuple(replace(section, stages=()) for section in self._sni)
         """The same where shared ports end TLS."""
@@ -73,7 +92,7 @@ class PortPool:
             free = used, tuple(section for spot, section in self._by_spot.items() if spot not in not_ours)
         if not unavailable:
             self._free = free
-        return (*free[1], *of_hosts)
+        return (*free[1], *of_hosts, *self._slots)
 
     def _used(self, model: Model) -> frozenset[Spot]:
         """Give where something is open for a model: the same object as the last time where, as after most changes, none came or went."""
@@ -117,3 +136,9 @@ def _section(spot: Spot | None, defaults: RouteDefaults, place: str = "") -> Rou
         backend=replace(options.backend, name=name, allowlist=EVERYBODY),
         frontend=Frontend(spot.port, options.port, spot.address) if spot is not None else None,
     )
+
+
+def _slot(number: int, shown: PortTls, defaults: RouteDefaults) -> RouteSection:
+    made = _section(None, defaults, f"tls:{number}")
+    # Who may connect is with the port.
+    return replace(made, backend=replace(made.backend, allowlist=None), slot=Slot(number, shown))

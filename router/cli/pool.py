@@ -5,6 +5,7 @@ from __future__ import annotations
 from router.admission.pool import PortPool
 from router.cli.named_addresses import check_known
 from router.cli.run_settings import RunSettings
+from router.cli.stand_in import stand_in
 from router.settings import AdmissionSettings, PortRanges
 
 
@@ -19,4 +20,7 @@ def pool_of(options: RunSettings, admission: AdmissionSettings) -> PortPool:
     for name, ranges in options.address_port_pool:
         of_addresses[name] = of_addresses.get(name, PortRanges(())) | options.allowed("--address-port-pool", ranges)
     ports = options.allowed("--port-pool", options.port_pool)
-    return PortPool(ports, options.sni_pool, admission.defaults, of_addresses, admission.overlapping)
+    shown = stand_in() if options.tls_pool else None
+    return PortPool(
+        ports, options.sni_pool, admission.defaults, of_addresses, admission.overlapping, options.tls_pool, shown
+    )

@@ -60,6 +60,8 @@ RUN = (
            help="How long a claim waits for --claims-wait-for-pair, until it is given a port in this cluster alone."),
     option("--sni-pool", type=click.IntRange(0, 10_000), default=0,
            help="Backends that HAProxy has in advance, so that so many more Routes on shared ports are served without a reload."),
+    option("--tls-pool", type=click.IntRange(0, 1_000), default=0,
+           help="Places that HAProxy has in advance, so that TLS ends for so many more Routes on ports of --port-pool without a reload."),
     option("--resolver", "resolvers", type=ResolverType(), multiple=True, show_default="those of /etc/resolv.conf",
            help="With --external-names, a DNS server to ask, as address or address:port; repeatable, asked in turn."),
     option("--check-network-policies", is_flag=True,

@@ -249,6 +249,7 @@ class RunSettings(ServingSettings):
     port_pool: PortRanges
     address_port_pool: tuple[tuple[str, PortRanges], ...]
     sni_pool: int
+    tls_pool: int
     check_network_policies: bool
     pair_wait: int
     resolvers: tuple[tuple[str, int], ...]

@@ -186,6 +186,17 @@ class Frontend:
 
 
 @dataclass(frozen=True, slots=True)
+class Slot:
+    """A place of the pool in which TLS ends for one of its ports, or will."""
+
+    number: int
+    tls: PortTls
+    """What it shows; in one that serves nobody, what nobody is shown."""
+    front: Backend | None = None
+    """The backend of the port that leads to it; None as long as none does."""
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSection:
     """Everything of one asker: its backend and, unless it is reached through shared ports only, its frontend."""
 
@@ -194,7 +205,9 @@ class RouteSection:
     backend: Backend
     frontend: Frontend | None
     stages: tuple[Spot, ...] | None = None
-    """Shared ports at which its clients' TLS ends before they are led to it, sorted. Empty is of a place of the pool that can come to have some."""
+    """Shared ports at which its clients' TLS ends before they are led to it, sorted. Empty is of a place of the pool that can come to have some, or be led on to a slot."""
+    slot: Slot | None = None
+    """The place of the pool in which TLS ends; ``frontend`` is then the port that leads there, as it comes."""
 
     @property
     def namespace(self) -> str:

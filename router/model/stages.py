@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
-from router.model import Model, Spot, frontend_name
+from dataclasses import replace
+
+from router.model import Model, RouteSection, Spot, frontend_name
 
 _BEFORE = "tls:"
+TO_SLOT = "tls"
+"""The server of a port of the pool that leads to a slot; no other of a Route is named so."""
 
 
 def stages(model: Model) -> int:
-    """Give how many connections one of a client may be to HAProxy: two where TLS ends behind a shared port."""
-    return 2 if any(shared.ends_tls for shared in model.shared) else 1
+    """Give how many connections one of a client may be to HAProxy: two where TLS ends behind a shared port, or may behind one of the pool."""
+    ends_tls = any(shared.ends_tls for shared in model.shared) or any(place.slot is not None for place in model.pool)
+    return 2 if ends_tls else 1
 
 
 def stage_name(spot: Spot) -> str:
     """Give what the frontend that ends TLS for hosts of a shared port is named after ``fe_``."""
     return frontend_name(*spot).replace("fe_tcp", "tls", 1)
+
+
+def slot_frontend(number: int) -> str:
+    """Give the name of the frontend of a slot: which port leads there, only the connection tells."""
+    return f"fe_tls_{number}"
+
+
+def led_by(slot: RouteSection, port: RouteSection) -> RouteSection:
+    """Give the place that a slot and a port of the pool are together, where TLS ends for the port's clients."""
+    if slot.slot is None:
+        raise ValueError(f"{slot.backend.name} is no slot")
+    return replace(
+        slot,
+        backend=replace(slot.backend, allowlist=port.backend.allowlist),
+        frontend=port.frontend,
+        slot=replace(slot.slot, front=port.backend),
+    )
+
+
+def door(place: RouteSection) -> str:
+    """Give the backend in which clients of a place are first: there is who may connect."""
+    return place.slot.front.name if place.slot is not None and place.slot.front is not None else place.backend.name
 
 
 def backend_before(backend: str) -> str:

@@ -38,6 +38,8 @@ class Running:
     """The sections of the pool that it was loaded with, by where they listen."""
     sni_pool: tuple[RouteSection, ...]
     """Those of them without a port."""
+    tls_pool: tuple[RouteSection, ...] = ()
+    """And those in which TLS ends."""
     hosts_files: Mapping[Spot, str]
     """By shared port, the path by which it knows the map of hosts."""
     owners_file: str
@@ -50,6 +52,8 @@ class Running:
     """The sections of the pool that serve somebody, by the backend that it would have of its own."""
     owners: Mapping[str, str] = field(default_factory=_nothing)
     """The same the other way: by backend of the pool, the backend that whoever it serves would have."""
+    fronts: frozenset[str] = frozenset()
+    """The backends of the pool's ports that lead on to such a place."""
     closed: frozenset[str] = frozenset()
     """Those of ``named`` that serve nobody now."""
     leaving: Mapping[ServerName, ServerLine] = field(default_factory=_nothing)
@@ -93,7 +97,8 @@ def loaded(
         model=model,
         named={section.backend.name: section for section in model.routes},
         pool={section.frontend.spot: section for section in model.pool if section.frontend is not None},
-        sni_pool=tuple(section for section in model.pool if section.frontend is None),
+        sni_pool=tuple(section for section in model.pool if section.frontend is None and section.slot is None),
+        tls_pool=tuple(section for section in model.pool if section.slot is not None),
         hosts_files=hosts_files,
         owners_file=owners_file,
         ending_files=ending_files,
@@ -104,7 +109,7 @@ def loaded(
 def close_idle_ports(running: Running) -> Iterator[Command]:
     """Close all that listens and serves nobody: HAProxy opens all that it is loaded with."""
     for spot, section in running.pool.items():
-        if section.backend.name not in running.owners:
+        if section.backend.name not in running.owners and section.backend.name not in running.fronts:
             yield close_frontend(frontend_name(*spot))
     for name in sorted(running.closed):
         own = running.named[name]

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 from router.model.tls import Certificate
 
@@ -96,6 +97,14 @@ class HotFiles:
 _NONE_HOT = HotFiles()
 
 
+class Before(NamedTuple):
+    """What clients go through before their TLS has ended behind a socket."""
+
+    backend: str
+    frontend: str = ""
+    """That of the socket, where it is in the section."""
+
+
 @dataclass(frozen=True, slots=True)
 class SectionText:
     """A section of the usual form: at most one frontend of the port's name, and one backend of the Route's."""
@@ -109,7 +118,7 @@ class SectionText:
     certificate: CertificateFile | None = None
     """None where its port does not end TLS."""
     stages: Mapping[str, ServerLine] = field(default_factory=lambda: MappingProxyType({}))
-    """By name, the servers of the backend in which clients are before their TLS has ended behind a shared port."""
+    """By name, the servers of the backend in which clients are before their TLS has ended behind a socket."""
     clients: tuple[ClientFile, ...] = ()
     """None where clients show no certificates."""
 
@@ -124,7 +133,7 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
     *,
     frontend: str | None,
     backend: str,
-    before: str | None = None,
+    before: Before | None = None,
     defaults: Mapping[str, tuple[str, ...]] = _NO_DEFAULTS,
     hot: HotFiles = _NONE_HOT,
 ) -> SectionText | None:
@@ -134,7 +143,7 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
         text: the section.
         frontend: the name that its frontend must have; None if there must be none.
         backend: the name that its backend must have.
-        before: that of the backend in which clients are whose TLS ends behind a shared port; None if there must be none.
+        before: that of the backend in which clients are whose TLS ends behind a socket; None if there must be none.
         defaults: the words of ``default-server`` lines that hold for backends, as ``default_server_words`` gives them.
         hot: of the Route, as far as it has any.
 
@@ -147,13 +156,15 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
     # What a proxy takes its defaults from is fixed text as any other.
     heads = [words[:2] for words in lines if words[0] in _SECTIONS]
     expected = [["frontend", frontend]] if frontend is not None else []
-    expected += [["backend", before]] if before is not None else []
+    expected += [["backend", before.backend]] if before is not None else []
+    expected += [["frontend", before.frontend]] if before is not None and before.frontend else []
     if sorted(heads) != sorted([*expected, ["backend", backend]]):
         return None
     section = ""
     options: tuple[str, ...] = ()
     fixed: list[str] = []
-    found: dict[str, dict[str, ServerLine]] = {backend: {}, before or "": {}}
+    stages: dict[str, ServerLine] = {}
+    found = {backend: {}, before.backend if before is not None else "": stages}
     servers = found[backend]
     for line, words in zip(said, lines, strict=True):
         if words[0] in _SECTIONS:
@@ -175,7 +186,7 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
             servers[words[1]] = server
             continue
         fixed.append(" ".join(words))
-    return _taken_apart("\n".join(fixed), found[backend], found[before or ""], hot)
+    return _taken_apart("\n".join(fixed), found[backend], stages, hot)
 
 
 def _taken_apart(

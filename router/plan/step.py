@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from router.model import RouteSection, frontend_name
-from router.model.stages import backend_before
+from router.model.stages import backend_before, door
 from router.plan import commands
 from router.plan.commands import Command
 from router.plan.running import ServerName
@@ -40,6 +40,11 @@ class Step:
         """The place's backend."""
         return self.place.backend.name
 
+    @property
+    def _before(self) -> str:
+        """The backend in which clients are before their TLS has ended behind a socket."""
+        return door(self.place) if self.place.slot is not None else backend_before(self.backend)
+
     def open_port(self) -> None:
         """Lead connections to the place, if it has a port."""
         if self.place.frontend is not None:
@@ -69,10 +74,16 @@ class Step:
             return place_text.certificate is wanted.certificate
         if [each.kind for each in place_text.clients] != [each.kind for each in wanted.clients]:
             return False
-        self.opening += commands.set_certificate(place_text.certificate.name, wanted.certificate.certificate.pem)
+        self.opening += self.certificate(place_text, wanted)
         for there, each in zip(place_text.clients, wanted.clients, strict=True):
             self.opening += commands.set_client_file(there.kind, there.name, each.pem)
         return True
+
+    @staticmethod
+    def certificate(place_text: SectionText, wanted: SectionText) -> Iterator[Command]:
+        """Give what has a place show what ``wanted`` shows."""
+        if place_text.certificate is not None and wanted.certificate is not None:
+            yield from commands.set_certificate(place_text.certificate.name, wanted.certificate.certificate.pem)
 
     def change_servers(
         self, before: SectionText | None, after: SectionText | None, ending: Collection[str] = ()
@@ -92,7 +103,7 @@ class Step:
         former, wanted = before or _NO_SERVERS, after or _NO_SERVERS
         # Who is led here when TLS has ended comes by the stages, which are there once all else is.
         return self._change(self.backend, former.servers, wanted.servers, ending) and self._change(
-            backend_before(self.backend), former.stages, wanted.stages, ()
+            self._before, former.stages, wanted.stages, ()
         )
 
     def _change(

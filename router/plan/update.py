@@ -6,18 +6,19 @@ Routes, or whoever else asks, are told apart by the names that their backends ha
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
-from operator import attrgetter
 from typing import Protocol
 
 from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot
+from router.model.stages import door
 from router.ordered import differences
-from router.plan import commands
+from router.plan import commands, owners
 from router.plan.commands import Command
 from router.plan.difference import difference, ending, is_same_place, is_same_port
 from router.plan.endings import change_endings, without_stage
 from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
+from router.plan.partly import partly
+from router.plan.places import Places
 from router.plan.running import Running
 from router.plan.section_text import SectionText
 from router.plan.step import Step, networks_of
@@ -50,9 +51,7 @@ class Update:
     def __init__(self, running: Running, texts: Texts) -> None:
         self._running = running
         self._texts = texts
-        self._moved = dict(running.moved)
-        self._owners = dict(running.owners)
-        self._closed = set(running.closed)
+        self._places = Places(running)
         self._leaving = dict(running.leaving)
         self._networks = dict(running.networks)
         self._closing: list[Command] = []
@@ -62,8 +61,8 @@ class Update:
         self._retiring: list[Command] = []
         self._relocated: set[str] = set()
         self._removed: set[str] = set()
-        self._vacated: list[str] = []
-        """Backends of the pool that are free when all is done, and not before."""
+        self._vacated: list[RouteSection] = []
+        """Places of the pool that are free when all is done, and not before."""
         self._kept: dict[str, RouteSection | None] = {}
         """Routes that need a reload, and the sections by which they are served until then."""
         self._kept_shared: dict[Spot, SharedFrontend | None] = {}
@@ -99,28 +98,28 @@ class Update:
             return
         self._closing += step.leading + step.retiring
         self._leaving.update(step.leaving)
-        self._owners.pop(self._forget(name), None)
+        moved = self._places.forget(name)
+        if moved is not None:
+            self._places.release(moved)
         self._removed.add(name)
 
     def _closed_step(self, name: str, section: RouteSection, after: RouteSection | None = None) -> Step | None:
         """Give what takes a Route, named by its backend, out of the place that serves it; ``after`` is what it shall be elsewhere."""
-        text, place = self._texts.text(section), self._running.place(name)
+        place = self._running.place(name)
+        is_slot = place is not None and place.slot is not None
+        text = self._texts.text_in_place(section, place) if place is not None and is_slot else self._texts.text(section)
+        place_text = self._texts.text(place) if place is not None and is_slot else None
         if text is None or place is None:
             return None
         step = Step(place, self._leaving, text.goes_by_ids)
         step.close_port()
         if name in self._running.moved:
-            step.retiring.append(commands.delete_entry(self._running.owners_file, place.backend.name))
+            step.retiring += owners.disown(self._running.owners_file, place)
+        if place_text is not None:
+            # Nobody's key stays in it.
+            step.retiring += step.certificate(place_text, place_text)
         step.change_servers(text, None, ending(section, after) if after is not None else ())
         return step
-
-    def _forget(self, name: str) -> str:
-        """Let go of the place that serves a Route; give its backend."""
-        moved = self._moved.pop(name, None)
-        if moved is not None:
-            return moved.backend.name
-        self._closed.add(name)
-        return ""
 
     def _add(self, name: str, section: RouteSection) -> None:
         if not self._open(name, section):
@@ -128,31 +127,24 @@ class Update:
 
     def _open(self, name: str, section: RouteSection) -> bool:
         """Serve a Route by a place that nobody uses, if there is one that is just as the Route's own would be."""
-        own = self._running.named.get(name) if name in self._closed else None
+        own = self._running.named.get(name) if name in self._places.closed else None
         if own is not None and is_same_port(own, section):
             place_text, text = self._texts.text(own), self._texts.text(section)
             step = self._opened_step(own, place_text, text)
             if step is not None:
-                self._closed.discard(name)
+                self._places.closed.discard(name)
                 self._take(step)
                 return True
-        place = self._free_place(section)
+        place = self._places.free_for(section)
         if place is None:
             return False
         step = self._opened_step(place, self._texts.text(place), self._texts.text_in_place(section, place))
         if step is None:
             return False
-        step.opening.append(commands.add_entry(self._running.owners_file, place.backend.name, name))
-        self._moved[name] = place
-        self._owners[place.backend.name] = name
+        step.opening += owners.own(self._running.owners_file, place, name)
+        self._places.take(name, place)
         self._take(step)
         return True
-
-    def _free_place(self, section: RouteSection) -> RouteSection | None:
-        if section.frontend is not None:
-            place = self._running.pool.get(section.frontend.spot)
-            return place if place is not None and place.backend.name not in self._owners else None
-        return next((place for place in self._running.sni_pool if place.backend.name not in self._owners), None)
 
     def _opened_step(
         self, place: RouteSection, place_text: SectionText | None, text: SectionText | None
@@ -160,7 +152,7 @@ class Update:
         if place_text is None or text is None or place_text.fixed != text.fixed:
             return None
         step = Step(place, self._leaving, text.goes_by_ids)
-        if not step.set_networks(place_text, self._networks.get(step.backend), text):
+        if not step.set_networks(place_text, self._networks.get(door(step.place)), text):
             return None
         # Whatever it showed when it was closed.
         if not step.set_certificate(place_text, text):
@@ -176,20 +168,44 @@ class Update:
             return
         # It keeps its place until it is served by another one.
         closed = self._closed_step(name, before, after) if not is_same_place(before, after) else None
-        former_moved, former_closed = self._moved.get(name), set(self._closed)
-        if closed is not None:
-            self._forget(name)
-            if self._open(name, after):
-                self._retiring += closed.leading + closed.retiring
-                self._leaving.update(closed.leaving)
-                self._relocated.add(name)
-                if former_moved is not None:
-                    self._vacated.append(former_moved.backend.name)
-                return
-            self._closed = former_closed
-            if former_moved is not None:
-                self._moved[name] = former_moved
+        if closed is not None and (self._switch(name, closed, after) or self._relocate(name, closed, after)):
+            return
         self._keep(after, before, difference(before, after))
+
+    def _switch(self, name: str, closed: Step, after: RouteSection) -> bool:
+        """Have TLS end, or not any more, for a port of the pool: it is closed as long as that takes, which is no time at all."""
+        place = self._places.moved.get(name)
+        if (
+            place is None
+            or place.frontend is None
+            or after.frontend is None
+            or place.frontend.spot != after.frontend.spot
+        ):
+            return False
+        kept, leaving = self._places.kept(), dict(self._leaving)
+        self._places.forget(name)
+        self._places.release(place)
+        self._leaving.update(closed.leaving)
+        if self._open(name, after):
+            self._closing += closed.leading + closed.retiring
+            self._relocated.add(name)
+            return True
+        self._leaving = leaving
+        self._places.restore(kept)
+        return False
+
+    def _relocate(self, name: str, closed: Step, after: RouteSection) -> bool:
+        """Serve a Route by another place; the one that it has is closed when it is."""
+        kept = self._places.kept()
+        former = self._places.forget(name)
+        if self._open(name, after):
+            self._retiring += closed.leading + closed.retiring
+            self._leaving.update(closed.leaving)
+            self._relocated.add(name)
+            self._vacated += [former] if former is not None else []
+            return True
+        self._places.restore(kept)
+        return False
 
     def _change_in_place(self, name: str, before: RouteSection, after: RouteSection) -> bool:
         place = self._running.place(name)
@@ -201,11 +217,12 @@ class Update:
         if text.fixed != text_before.fixed or networks_of(text) != networks_of(text_before) or shows_another:
             place_text = self._texts.text(place)
             if name in self._running.moved:
+                text_before = self._texts.text_in_place(before, place)
                 text = self._texts.text_in_place(after, place)
-            if place_text is None or text is None or text.fixed != place_text.fixed:
+            if place_text is None or text_before is None or text is None or text.fixed != place_text.fixed:
                 return False
         step = Step(place, self._leaving, text.goes_by_ids)
-        if place_text is not None and not step.set_networks(place_text, self._networks.get(step.backend), text):
+        if place_text is not None and not step.set_networks(place_text, self._networks.get(door(step.place)), text):
             return False
         if place_text is not None and shows_another:
             if not step.set_certificate(place_text, text):
@@ -224,7 +241,7 @@ class Update:
             del self._leaving[name]
         self._leaving.update(step.leaving)
         if step.networks is not None:
-            self._networks[step.backend] = step.networks
+            self._networks[door(step.place)] = step.networks
 
     def _keep(self, asked: RouteSection, section: RouteSection | None, cause: ReloadCause) -> None:
         self._kept[asked.backend.name] = section
@@ -294,7 +311,7 @@ class Update:
         return tuple(sorted(hosts.values()))
 
     def _backend(self, host: SniHost) -> str:
-        moved = self._moved.get(host.backend)
+        moved = self._places.moved.get(host.backend)
         return moved.backend.name if moved is not None else host.backend
 
     # The outcome
@@ -302,49 +319,31 @@ class Update:
     def result(self, desired: Model) -> Plan:
         """Give the plan."""
         reasons = tuple(sorted(self._reasons))
-        for backend in self._vacated:
-            del self._owners[backend]
+        for place in self._vacated:
+            self._places.release(place)
         todo = (*self._unmapping, *self._closing, *self._opening, *self._leading, *self._retiring)
         if not reasons and not self._changed:
             return NoChange()
         running = self._running
         # Not by "replace", which looks at each field, and is a tenth of what a moved endpoint costs here.
         after = Running(
-            model=self._partly(desired)
+            model=partly(desired, running.model, self._kept, self._kept_shared, self._hosts)
             if reasons
             else Model(desired.routes, desired.shared, running.model.pool, desired.saved, desired.namespace_limits),
             named=running.named,
             pool=running.pool,
             sni_pool=running.sni_pool,
+            tls_pool=running.tls_pool,
             hosts_files=running.hosts_files,
             owners_file=running.owners_file,
             ending_files=running.ending_files,
             limits_file=running.limits_file,
-            moved=self._moved,
-            owners=self._owners,
-            closed=frozenset(self._closed),
+            moved=self._places.moved,
+            owners=self._places.owners,
+            fronts=frozenset(self._places.fronts),
+            closed=frozenset(self._places.closed),
             leaving=self._leaving,
             networks=self._networks,
         )
         update = RuntimeUpdate(todo, after, self._new_sections)
         return Reload(reasons, update if todo else None) if reasons else update
-
-    def _partly(self, desired: Model) -> Model:
-        """Give what is served when all is done that can be done without the reload."""
-        routes = {section.backend.name: section for section in desired.routes if section.backend.name not in self._kept}
-        routes.update({name: section for name, section in self._kept.items() if section is not None})
-        shared = {shared.spot: shared for shared in desired.shared}
-        for spot, kept in self._kept_shared.items():
-            if kept is not None:
-                shared[spot] = kept
-            else:
-                del shared[spot]
-        for spot, hosts in self._hosts.items():
-            shared[spot] = replace(shared[spot], hosts=hosts)
-        return Model(
-            tuple(sorted(routes.values(), key=attrgetter("asker"))),
-            tuple(shared[spot] for spot in sorted(shared)),
-            self._running.model.pool,
-            self._running.model.saved,
-            desired.namespace_limits,
-        )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from router.model import Model, RouteSection, SniHost, Spot, frontend_name
-from router.model.stages import backend_before, stage_name
+from router.model.stages import TO_SLOT, backend_before, door, slot_frontend, stage_name
 from router.plan.endings import EndingFiles
-from router.plan.section_text import CertificateFile, begins_tls, ends_tls
+from router.plan.section_text import Before, CertificateFile, SectionText, ServerLine, begins_tls, ends_tls
 from router.render import files
 from router.render.quoting import quoted
 from router.settings import RenderSettings
@@ -54,11 +54,28 @@ class Endings:
             section: of a Route, or of the pool.
             allowlist_id: the number of the list of who may connect, where that is no file.
         """
-        if section.stages is None:
-            return {"backend_before": None, "stages": (), "allowlist_id_before": None}
+        slot = section.slot
+        found: dict[str, object] = {
+            "backend_before": None,
+            "stages": (),
+            "allowlist_id_before": None,
+            "may_end_tls": section.stages is not None and section.frontend is not None,
+            "slot_frontend": slot_frontend(slot.number) if slot is not None else None,
+            "slot_socket": self._settings.slot_socket(slot.number) if slot is not None else None,
+        }
+        if section.stages is None or section.frontend is not None:
+            return found
         stages = tuple(Stage(frontend_name(*spot), self._settings.stage_socket(spot)) for spot in section.stages)
         name = backend_before(section.backend.name)
-        return {"backend_before": name, "stages": stages, "allowlist_id_before": allowlist_id}
+        return {**found, "backend_before": name, "stages": stages, "allowlist_id_before": allowlist_id}
+
+    def led(self, text: SectionText, section: RouteSection) -> SectionText:
+        """Give what is known of a Route in a slot, with what leads there; the same text for others."""
+        if section.slot is None:
+            return text
+        address = f"unix@{self._settings.slot_socket(section.slot.number)}"
+        options = ("send-proxy-v2", "proxy-v2-options", "unique-id")
+        return replace(text, stages={TO_SLOT: ServerLine(address, weight=1, maxconn=0, options=options)})
 
     def certificate(self, spot: Spot, host: SniHost) -> str:
         """Give the file of the certificate of a host of a shared port, in the folder of such files: no quotes help a path in a list of certificates."""
@@ -91,6 +108,15 @@ class Endings:
                 )
                 found[shared.spot] = EndingFiles(certificates, ending, str(self._maps_dir))
         return found
+
+
+def before_of(section: RouteSection) -> Before | None:
+    """Give what a section has for clients whose TLS has not ended yet, and will behind a socket."""
+    if section.slot is not None:
+        return Before(door(section), slot_frontend(section.slot.number))
+    if section.stages is None or section.frontend is not None:
+        return None
+    return Before(backend_before(section.backend.name))
 
 
 def route_problem(

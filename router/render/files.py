@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files as resources
 
 from router.model import NamespaceLimits, RouteSection, SniHost, Spot
-from router.model.tls import PrivateBytes
+from router.model.tls import PortTls, PrivateBytes
 from router.settings import RenderSettings
 
 ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING, LIMITS, CLIENTS, REVOKED = (
@@ -33,14 +33,23 @@ def allowlist_file(section: RouteSection) -> tuple[str, bytes] | None:
     return _named(ALLOWLIST, "acl", [f"# {section.asker}", *networks])
 
 
+def shown_by(section: RouteSection) -> PortTls | None:
+    """Give what ends TLS of a section's clients, if anything of its own does."""
+    if section.slot is not None:
+        return section.slot.tls
+    return section.frontend.tls if section.frontend is not None else None
+
+
 def certificate_file(section: RouteSection) -> tuple[str, PrivateBytes] | None:
     """Give name and content of the file of what a Route's port shows to clients; None where it does not end TLS.
 
     Two Routes with one certificate have a file each, as with allowlists: text outside of the PEM blocks says nothing to OpenSSL.
     """
-    if section.frontend is None or section.frontend.tls is None:
+    tls = shown_by(section)
+    if tls is None:
         return None
-    content = PrivateBytes(f"# {section.asker}\n".encode() + section.frontend.tls.certificate.pem)
+    whose = section.asker if section.route else f"Slot {section.slot.number if section.slot is not None else 0}"
+    content = PrivateBytes(f"# {whose}\n".encode() + tls.certificate.pem)
     return f"{CERTIFICATE}-{_digest(content)}.pem", content
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from router.model import RouteSection
-from router.model.tls import PortTls
 from router.plan.section_text import Allowlist, CertificateFile, ClientFile, HotFiles
 from router.render import files
 from router.render.in_place import allowlist_of
@@ -33,16 +32,12 @@ def hot_files(settings: RenderSettings, section: RouteSection, part: Part) -> Ho
 def certificate_of(settings: RenderSettings, section: RouteSection, part: Part) -> CertificateFile | None:
     """Give what the port of a section shows to clients; None where it does not end TLS."""
     path = path_of(settings.maps_dir, part.files, files.CERTIFICATE)
-    tls = _tls(section)
+    tls = files.shown_by(section)
     return CertificateFile(path, quoted(path), tls.certificate) if path is not None and tls is not None else None
 
 
-def _tls(section: RouteSection) -> PortTls | None:
-    return section.frontend.tls if section.frontend is not None else None
-
-
 def _clients(settings: RenderSettings, section: RouteSection, part: Part) -> Iterator[ClientFile]:
-    tls = _tls(section)
+    tls = files.shown_by(section)
     clients = tls.clients if tls is not None else None
     if clients is None:
         return

@@ -6,16 +6,39 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from router.admission.pool import allowlist_id, allowlist_id_before
-from router.model import RouteSection
+from router.model import NOBODY, RouteSection, Slot
 from router.plan.section_text import Allowlist
 
 
-def moved(section: RouteSection, place: RouteSection) -> RouteSection:
-    """Give a Route's section under the names of a place."""
-    backend = section.backend
+def moved(section: RouteSection, place: RouteSection) -> RouteSection | None:
+    """Give a Route's section under the names of a place; None where it cannot be served there.
+
+    TLS begins anew in none, ends in slots alone, and clients are asked for certificates in none.
+    """
+    frontend, backend = section.frontend, section.backend
+    tls = frontend.tls if frontend is not None else None
+    if (
+        backend.tls is not None
+        or (tls is None) is not (place.slot is None)
+        or (tls is not None and tls.clients is not None)
+    ):
+        return None
     networks = backend.allowlist if backend.allowlist is not None else place.backend.allowlist
-    stages = () if section.stages is None and place.stages is not None else section.stages
-    return replace(section, backend=replace(backend, name=place.backend.name, allowlist=networks), stages=stages)
+    there = replace(section, backend=replace(backend, name=place.backend.name, allowlist=networks))
+    if place.slot is not None and tls is not None:
+        return replace(there, slot=replace(place.slot, tls=tls))
+    return replace(there, stages=() if section.stages is None and place.stages is not None else section.stages)
+
+
+def halves(section: RouteSection, slot: Slot) -> tuple[RouteSection | None, RouteSection]:
+    """Give what is rendered of a slot, or of a Route in one: what leads to it, and where TLS ends."""
+    inner = replace(section, frontend=None, slot=replace(slot, front=None))
+    inner = replace(inner, backend=replace(section.backend, allowlist=None, connection_limit=None))
+    if slot.front is None or section.frontend is None:
+        return None, inner
+    of_clients = section.backend
+    front = replace(slot.front, allowlist=of_clients.allowlist, connection_limit=of_clients.connection_limit)
+    return RouteSection(NOBODY, front, replace(section.frontend, tls=None), stages=()), inner
 
 
 def allowlist_of(section: RouteSection, place: RouteSection, addresses: Sequence[str]) -> Allowlist:
@@ -28,6 +51,6 @@ def allowlist_of(section: RouteSection, place: RouteSection, addresses: Sequence
     """
     networks = section.backend.allowlist or ()
     numbers = [allowlist_id(place, addresses)]
-    numbers += [allowlist_id_before(place)] if section.stages is not None else []
+    numbers += [allowlist_id_before(place)] if section.stages is not None and section.frontend is None else []
     written = tuple(" ".join(("-u", str(number), *networks)) for number in numbers)
     return Allowlist(tuple(f"#{number}" for number in numbers), written, networks)

@@ -20,18 +20,18 @@ from router.model import (
     Step,
     frontend_name,
 )
-from router.model.stages import backend_before, stages
+from router.model.stages import stages
 from router.model.tls import PortTls
 from router.plan.running import Running, loaded
 from router.plan.section_text import SectionText, default_server_words, frontend_limit, read_section
 from router.render import files
 from router.render.clients import client_words, clients_problem
 from router.render.derived import derived
-from router.render.endings import Endings, route_problem, shared_problem
+from router.render.endings import Endings, before_of, route_problem, shared_problem
 from router.render.hot import certificate_of, hot_files, path_of
-from router.render.in_place import moved
+from router.render.in_place import halves, moved
 from router.render.listen import ListenAddress, listen_addresses, named_addresses
-from router.render.result import Owner, Part, PortOwner, Rendered, SectionFailure, failed_part, served_hosts
+from router.render.result import Owner, Part, PortOwner, Rendered, SectionFailure, failed_part, joined, served_hosts
 from router.render.templates import GLOBAL, LIMITS, ROUTE, SHARED, TemplateSet
 from router.render.usable import check_usable
 from router.settings import RenderSettings
@@ -135,13 +135,15 @@ class Renderer:
     def text_in_place(self, section: RouteSection, place: RouteSection) -> SectionText | None:
         """Give what a Route's section would be, were it served by a backend of the pool; as ``text``.
 
-        No port of the pool ends TLS, and none of its backends begins it anew.
+        What none of the pool can do is None.
         """
-        if section.backend.tls is not None or (section.frontend is not None and section.frontend.tls is not None):
-            return None
         there = moved(section, place)
-        part = self._part(ROUTE, there, None, files.owners_file(), place=place)
+        if there is None:
+            return None
+        part = self._in_pool(there, place)
         text = self._read(there, part) if part.failure is None else None
+        if text is not None:
+            text = self._endings.led(text, there)
         # A template that writes allowlists for Routes, and none for the pool, would let everybody in.
         return None if text is not None and section.backend.allowlist is not None and text.allowlist is None else text
 
@@ -193,7 +195,7 @@ class Renderer:
                     part.text.decode(),
                     frontend=frontend_name(*section.frontend.spot) if section.frontend is not None else None,
                     backend=section.backend.name,
-                    before=backend_before(section.backend.name) if section.stages is not None else None,
+                    before=before_of(section),
                     defaults=self._default_server,
                     hot=hot_files(self._settings, section, part),
                 ),
@@ -221,7 +223,7 @@ class Renderer:
 
     def _route(self, section: RouteSection) -> Part:
         if not section.route:
-            return self._part(ROUTE, section, None, files.owners_file(), place=section)
+            return self._in_pool(section, section)
         part = self._part(
             ROUTE,
             section,
@@ -236,6 +238,17 @@ class Renderer:
         problem = route_problem(text, section, certificate_of(self._settings, section, part), authorities)
         problem = problem or clients_problem(text, self._process_text, tls, self._client_words(tls, part.files))
         return part if problem is None or part.failure is not None else failed_part(part, ROUTE, problem)
+
+    def _in_pool(self, section: RouteSection, place: RouteSection) -> Part:
+        """Render a place of the pool, or a Route under its names."""
+        if section.slot is None:
+            return self._part(ROUTE, section, None, files.owners_file(), place=place)
+        front, inner = halves(section, section.slot)
+        whole = self._part(ROUTE, inner, None, files.owners_file(), files.certificate_file(inner))
+        if front is None:
+            return replace(whole, subject=section)
+        leading = self._part(ROUTE, front, None, files.owners_file(), place=place)
+        return joined(leading, whole, section, place)
 
     def _shared_part(self, frontend: SharedFrontend, failed: set[Owner | None]) -> Part:
         owner = PortOwner(frontend.spot)
@@ -288,7 +301,7 @@ class Renderer:
             }
         if isinstance(subject, RouteSection):
             frontend = subject.frontend
-            tls = frontend.tls if frontend is not None else None
+            tls = files.shown_by(subject)
             return {
                 "settings": self._settings,
                 "listen": self._listen_of(frontend) if frontend is not None else (),

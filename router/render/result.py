@@ -105,6 +105,13 @@ def failed_part(part: Part, template: str, problem: str) -> Part:
     return Part(part.subject, part.owner, b"", 0, {}, failure)
 
 
+def joined(first: Part, second: Part, subject: RouteSection, place: RouteSection) -> Part:
+    """Give the section that two halves are; it fails as one of them does."""
+    failure = first.failure or second.failure
+    made = {**first.files, **second.files}
+    return Part(subject, None, first.text + second.text, first.lines + second.lines, made, failure, place=place)
+
+
 def served_hosts(hosts: Iterable[SniHost], failed: set[Owner | None]) -> Iterable[SniHost]:
     """Give the hosts of askers whose section is not left out."""
     if not failed:

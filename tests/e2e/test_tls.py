@@ -14,7 +14,7 @@ from tests.e2e.conftest import Make
 from tests.e2e.test_runtime import reloads
 from tests.support.certificates import Made, make
 from tests.support.client_certificates import authority, context_of, greeted, revoke, speaking
-from tests.support.clients import echoes, tls
+from tests.support.clients import echoes, served, tls
 from tests.support.objects import app
 from tests.support.ports import free_port, free_ports
 from tests.support.probing import is_refused
@@ -208,3 +208,48 @@ def test_clients_show_certificates(router: RouterProcess, echo: TcpServer) -> No
     wait_for(lambda: is_refused(port), "the port to be closed")
     router.stop()
     assert authority_.key.splitlines()[1] not in router.directory.joinpath("log").read_text()
+
+
+def test_on_ports_of_the_pool(make_router: Make, echo: TcpServer) -> None:
+    """TLS comes to a port and goes again without a reload; its clients are one line of the log each, and one series of the metrics."""
+    one, two = free_ports(2)
+    router = make_router("--port-pool", f"{one},{two}", "--tls-pool", "2", "--max-connections", "500")
+    made, other = make(_HOST), make(_HOST)
+    pod = (echo.address, echo.port)
+    router.write("other.yaml", *app("other", free_port(), pod))
+    router.start()
+    router.wait_admitted("team/other")
+    before = reloads(router)
+    router.write("plain.yaml", *app("plain", two, pod))
+    router.wait_admitted("team/plain")
+    router.write("db.yaml", *_edge("db", one, echo, **_of(made)))
+    router.wait_admitted("team/db")
+    wait_for(lambda: _shows(one, made), "TLS")
+    router.write("db.yaml", *_edge("db", one, echo, **_of(other)))
+    wait_for(lambda: _shows(one, other), "another certificate")
+    router.write("plain.yaml", *_edge("plain", two, echo, **_of(made)))
+    wait_for(lambda: _shows(two, made), "TLS where there was none")
+    router.write("plain.yaml", *app("plain", two, pod))
+    wait_for(lambda: served(two), "none again")
+    assert reloads(router) == before
+
+    seen = len(router.traffic().splitlines())
+    with tls(one, None) as held:
+        assert echoes(held)
+        row = router.wait_for_row("team/db", lambda row: row["sessions"] == 1, "one connection")
+        assert row["certificate"]
+    wait_for(lambda: len(router.traffic().splitlines()) > seen, "its line")
+    (line,) = router.traffic().splitlines()[seen:]
+    assert "route=db" in line or '"route":"db"' in line
+    metrics = http_get(router.http_port, "/metrics")[1]
+    sessions = [
+        line
+        for line in metrics.splitlines()
+        if line.startswith("haproxy_backend_connections_total{") and 'route="db"' in line
+    ]
+    assert len(sessions) == 1
+    assert 'backend="tcp"' in sessions[0]
+    assert not [line for line in metrics.splitlines() if "fe_tls" in line or "pool:" in line or 'server="tls"' in line]
+    # HAProxy comes back with a port that ends TLS by itself.
+    os.kill(router.haproxy_pids()[0], signal.SIGKILL)
+    wait_for(lambda: _shows(one, other), "HAProxy to be back")

@@ -23,7 +23,9 @@ from router.reconcile.level import Leveler
 from router.reconcile.state_dir import StateDir
 from router.render import Renderer, TemplateSet
 from router.settings import PortRanges, RenderSettings, RouteDefaults
+from tests.support.certificates import make, shown_by
 
+NOBODYS = shown_by(make("nobody.invalid"))
 _NOBODY_ASKED = "0"
 """Administrative state of a server that is neither in maintenance nor drained."""
 _ANSWER_WITHIN_S = 10.0
@@ -122,6 +124,10 @@ class Applying:
             if not columns or columns[6] != _NOBODY_ASKED:
                 continue
             backend, number, name, address, weight, port = (columns[n] for n in (1, 2, 3, 4, 7, 18))
+            if backend in (self.running.fronts if self.running is not None else ()):
+                # To where TLS ends; one that is started anew has that at the port itself.
+                assert name == "tls"
+                continue
             if is_before := backend.startswith("tls:"):
                 backend, name, number = backend.removeprefix("tls:"), f"tls:{name}", ""
             assert backend in owner, f"{backend}/{name} takes connections and serves nobody"
@@ -144,7 +150,7 @@ class Applying:
 
     def _open_ports(self) -> frozenset[str]:
         rows = [line.split(",") for line in self.ask("show stat -1 1 -1").splitlines()[1:] if line]
-        return frozenset(row[0] for row in rows if row[17] == "OPEN" and not row[0].startswith("fe_tls:"))
+        return frozenset(row[0] for row in rows if row[17] == "OPEN" and not row[0].startswith("fe_tls"))
 
     def _hosts(self, owner: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
         assert self.running is not None
@@ -222,7 +228,7 @@ def said(plans: list[Plan]) -> str:
 
 @contextlib.contextmanager
 def applying(
-    directory: Path, address: str, pool: str = "", sni_pool: int = 0, templates: Path | None = None
+    directory: Path, address: str, pool: str = "", sni_pool: int = 0, templates: Path | None = None, tls_pool: int = 0
 ) -> Iterator[Applying]:
     """Give a HAProxy that is not started yet, and what applies models to it; all taken down when left."""
     settings = RenderSettings(
@@ -238,7 +244,9 @@ def applying(
         state,
         judge,
         WorkerSocket(settings.stats_socket),
-        PortPool(PortRanges.parse(pool), sni_pool, RouteDefaults()),
+        PortPool(
+            PortRanges.parse(pool), sni_pool, RouteDefaults(), slots=tls_pool, shown=NOBODYS if tls_pool else None
+        ),
         level,
     )
     try:

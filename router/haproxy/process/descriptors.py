@@ -89,14 +89,16 @@ def counts(model: Model, pool: Iterable[RouteSection], ips: Mapping[str, int] = 
     """
     frontends = (section.frontend for section in model.routes if section.frontend is not None)
     ports, named = _count((*frontends, *model.shared), ips)
+    pool = tuple(pool)
     pool_ports, named_pool = _count((section.frontend for section in pool if section.frontend is not None), ips)
     return Counts(
         ports=ports + sum(shared.ends_tls for shared in model.shared),
         named=named,
         pool_ports=pool_ports,
-        named_pool=named_pool,
+        # A socket each, whatever a port is bound to.
+        named_pool=named_pool + sum(section.slot is not None for section in pool),
         checked_servers=sum(_checked(section.backend) for section in model.routes),
-        stages=stages(model),
+        stages=stages(replace(model, pool=pool)),
     )
 
 

@@ -65,11 +65,11 @@ def test_state_equals_that_of_a_fresh_haproxy(models: list[Model]) -> None:
     """Servers, ids, addresses, weights, limits, open ports, hosts and allowlists are the same, whichever way led there."""
     with tempfile.TemporaryDirectory() as directory:
         pool = ",".join(str(port) for port in _PORTS[:_POOL])
-        with applying(Path(directory) / "some-way", "127.0.0.1", pool, sni_pool=2) as changed:
+        with applying(Path(directory) / "some-way", "127.0.0.1", pool, sni_pool=2, tls_pool=2) as changed:
             for model in models:
                 changed.bring(model)
                 state = changed.state()
-                with applying(Path(directory) / "fresh", "127.0.0.2", pool, sni_pool=2) as fresh:
+                with applying(Path(directory) / "fresh", "127.0.0.2", pool, sni_pool=2, tls_pool=2) as fresh:
                     fresh.bring(model)
                     assert not (different := differences(state, fresh.state())), (
                         f"{different} after {said(changed.plans)}"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.admission.pool import EVERYBODY, PortPool, allowlist_id
-from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot, Step, frontend_name, spots
+from router.model import Model, RouteSection, SharedFrontend, Slot, SniHost, Spot, Step, frontend_name, spots
 from router.plan.running import close_idle_ports, loaded
 from router.plan.section_text import ServerLine
 from router.settings import PortRanges, RouteDefaults
@@ -108,6 +108,21 @@ def test_sections_are_those_of_a_pool_that_remembers_nothing(models: list[tuple[
     for model, unavailable in models:
         names = _names(PortPool(ranges, 1, RouteDefaults()), model, tuple(unavailable))
         assert _names(pool, model, tuple(unavailable)) == names
+
+
+def test_places_in_which_tls_ends() -> None:
+    """They come last, nobody's address is on a list of theirs, and ports of the pool can lead to them; where files are short there are none."""
+    shown = shown_by(make("nobody.invalid"))
+    pool = PortPool(PortRanges.parse("7001"), 1, RouteDefaults(), slots=2, shown=shown)
+    port, host, *slots = pool.sections(Model())
+    assert (port.stages, host.stages) == ((), None)
+    assert [(each.backend.name, each.backend.allowlist, each.frontend) for each in slots] == [
+        ("pool:tls:1", None, None),
+        ("pool:tls:2", None, None),
+    ]
+    assert [each.slot for each in slots] == [Slot(1, shown), Slot(2, shown)]
+    assert pool.sections(Model(saved=frozenset({Step.POOL}))) == (host,)
+    assert PortPool(PortRanges.parse("7001"), 0, RouteDefaults()).sections(Model())[0].stages is None
 
 
 def test_allowlists_have_numbers_of_their_own() -> None:

@@ -274,6 +274,12 @@ def test_servers_that_were_not_asked_for() -> None:
         pytest.param("0", "fe_tcp:9999", "", None, id="idle port"),
         pytest.param("1", "mine", "", {"backend": "other/mine", "namespace": "", "route": "", "kind": "", "port": ""}, id="template's backend"),
         pytest.param("1", "pool:9999", "", None, id="idle backend"),
+        pytest.param("2", "pool:9999", "tls", None, id="way to where TLS ends"),
+        pytest.param("2", "pool:sni:3", "tls", None, id="way to where TLS ended, which somebody has a port of by now"),
+        pytest.param("1", "tls:be_tcp:ns:a", "", None, id="before TLS has ended"),
+        pytest.param("2", "tls:pool:sni:3", "fe_tcp:8443", None, id="server before TLS has ended"),
+        pytest.param("0", "fe_tls:8443", "", None, id="where TLS ends for a shared port"),
+        pytest.param("0", "fe_tls_1", "", None, id="where TLS ends for a port of the pool"),
         pytest.param("1", "pool:sni:3", "", {"backend": "tcp", "namespace": "ns", "route": "b", "kind": "Route", "port": ""}, id="SNI pool"),
         pytest.param(
             "1", "be_tcp:ns:service_db_pg", "", {"backend": "tcp", "namespace": "ns", "route": "db:pg", "kind": "Service", "port": "15432"},

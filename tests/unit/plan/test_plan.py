@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from router.admission.pool import PortPool
 from router.model import Asker, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost, Spot
+from router.model.tls import ServerTls
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.plan.running import Running, close_idle_ports, loaded
 from router.render import Renderer, TemplateSet
@@ -385,6 +386,66 @@ def test_to_end_tls_or_to_cease_needs_a_reload(port: int) -> None:
         assert isinstance(todo, Reload)
     todo = plan(_running(renderer, Model()), Model((edge,)), renderer)
     assert todo == Reload((ReloadReason(ReloadCause.ROUTE_ADDED, "team/web"),))
+
+
+def test_tls_comes_to_end_at_a_port_of_the_pool() -> None:
+    """The port is told of its place, and leads there, when the place has its servers and shows the certificate; and back when it goes."""
+    renderer = _renderer()
+    pool = PortPool(PortRanges.parse("7001"), 0, RouteDefaults(), slots=1, shown=shown_by(_MADE))
+    declared = replace(Model(), pool=pool.sections(Model()))
+    rendered = renderer.render(declared)
+    running = renderer.loaded(declared)
+    (certificate,) = [f"{_MAPS}/{name}" for name in rendered.files if name.startswith("cert-")]
+    owners = running.owners_file.replace(" ", r"\ ")
+    edge = section("web", 7001, _ONE, tls=shown_by(_MADE), check_interval_ms=0)
+    todo = plan(running, Model((edge,)), renderer)
+    socket = str(_SETTINGS.slot_socket(1)).replace(" ", r"\ ")
+    to_place = f"add server pool:7001/tls unix@{socket} weight 1 send-proxy-v2 proxy-v2-options unique-id"
+    assert _texts(todo) == [
+        f"set ssl cert {certificate} <<",
+        f"commit ssl cert {certificate}",
+        f"add server pool:tls:1/{_ONE_NAME} 127.0.0.1:5001 weight 1 id {_ONE.id}",
+        f"enable server pool:tls:1/{_ONE_NAME}",
+        to_place,
+        "enable server pool:7001/tls",
+        f"add map {owners} pool:tls:1 be_tcp:team:web",
+        f"add map {owners} pool:7001 be_tls:team:web",
+        f"add map {owners} front:pool:tls:1 pool:7001",
+        "enable frontend fe_tcp:7001",
+    ]
+    assert isinstance(todo, RuntimeUpdate)
+    assert todo.after.owners == {"pool:tls:1": "be_tcp:team:web"}
+    assert todo.after.fronts == {"pool:7001"}
+    assert not list(close_idle_ports(todo.after))
+    plain = section("web", 7001, _ONE, check_interval_ms=0)
+    switched = plan(todo.after, Model((plain,)), renderer)
+    texts = _texts(switched)
+    assert texts.index("disable frontend fe_tcp:7001") < texts.index(f"enable server pool:7001/{_ONE_NAME}")
+    assert texts.index("set server pool:7001/tls state maint") < texts.index(f"enable server pool:7001/{_ONE_NAME}")
+    assert texts[-1] == "enable frontend fe_tcp:7001"
+    assert isinstance(switched, RuntimeUpdate)
+    assert (switched.after.owners, switched.after.fronts) == ({"pool:7001": "be_tcp:team:web"}, frozenset())
+    again = plan(switched.after, Model((edge,)), renderer)
+    # The way to the place, which still has connections, is taken back.
+    assert "set server pool:7001/tls state ready" in _texts(again)
+    assert to_place not in _texts(again)
+
+
+def test_who_finds_no_place_for_tls_keeps_what_he_has() -> None:
+    """He waits for the reload as he is, and so do others; what begins TLS anew finds none either."""
+    renderer = _renderer()
+    pool = PortPool(PortRanges.parse("7001-7002"), 0, RouteDefaults(), slots=1, shown=shown_by(_MADE))
+    declared = replace(Model(), pool=pool.sections(Model()))
+    renderer.render(declared)
+    two = section("b", 7002, _ONE, check_interval_ms=0)
+    ended = section("a", 7001, _ONE, tls=shown_by(_MADE), check_interval_ms=0)
+    todo = plan(renderer.loaded(declared), Model((ended, two)), renderer)
+    assert isinstance(todo, RuntimeUpdate)
+    other = section("b", 7002, _ONE, tls=shown_by(_MADE), check_interval_ms=0)
+    waiting = plan(todo.after, Model((ended, other)), renderer)
+    assert waiting == Reload((ReloadReason(ReloadCause.OPTIONS_CHANGED, "team/b"),))
+    anew = replace(ended, backend=replace(ended.backend, tls=ServerTls("PEM")))
+    assert isinstance(plan(renderer.loaded(declared), Model((anew, two)), renderer), Reload)
 
 
 def test_new_host_on_a_shared_port() -> None:

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from router.haproxy.talk.tables import BACKEND, FRONTEND
 from router.model import ROUTE_KIND, Model, Spot, frontend_name, spot_of
+from router.model.stages import TO_SLOT
 
-_OURS = re.compile(r"(?:fe_tcp|be_tcp|fe_tls|tls|pool):")
+_OURS = re.compile(r"(?:fe_tcp|be_tcp|fe_tls|tls|pool):|fe_tls_[0-9]")
 _BACKEND_OF_ASKER = re.compile(r"be_tcp:([^:]+):([^:]+)")
 _KINDS = {"service": "Service"}
 """As ``Asker.log_name`` has them, and as they are written."""
@@ -110,7 +111,8 @@ class Owners:
             return self._of_frontend(proxy)
         name = self.backends.get(proxy, proxy)
         owner = _Owner.of_backend(name)
-        if owner is None and _OURS.match(proxy):
+        if _OURS.match(proxy) and (owner is None or server == TO_SLOT):
+            # Between frontends of HAProxy's, or idle.
             return None
         spot = self.ports.get(name) if owner is not None else None
         port, address = (str(spot.port), spot.address) if spot is not None else ("", "")

@@ -1,0 +1,177 @@
+"""TLS that comes to end, and ends no more, at ports of the pool, without a reload."""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from router.model import Model, RouteSection
+from router.plan import Plan, Reload, RuntimeUpdate
+from tests.support.certificates import Made, make, shown_by
+from tests.support.clients import connect, echoes, served, tls
+from tests.support.models import section, server
+from tests.support.ports import free_ports
+from tests.support.probing import is_refused
+from tests.support.runtime import Applying, applying
+from tests.support.servers import TcpServer, echo_server, greeting_server
+
+_A, _B = make("a.example.com"), make("b.example.com")
+_PORTS = free_ports(3)
+
+
+@pytest.fixture
+def changed() -> Iterator[Applying]:
+    """A HAProxy with three ports of the pool, two of which can come to end TLS; nothing is served yet."""
+    pool = ",".join(map(str, _PORTS))
+    with (
+        tempfile.TemporaryDirectory(prefix="a b") as folder,
+        applying(Path(folder), "127.0.0.1", pool, tls_pool=2) as started,
+    ):
+        assert isinstance(started.bring(Model()), Reload)
+        yield started
+
+
+@pytest.fixture
+def pod() -> Iterator[TcpServer]:
+    """A pod that echoes."""
+    with echo_server() as started:
+        yield started
+
+
+def _route(name: str, port: int, pod: TcpServer, made: Made | None, **options: object) -> RouteSection:
+    shown = shown_by(made) if made is not None else None
+    return section(name, port, server(pod.port), tls=shown, check_interval_ms=0, **options)  # type: ignore[arg-type]  # passed on
+
+
+def _shown(port: int, host: str | None = None) -> Made | None:
+    try:
+        with tls(port, host) as connection:
+            der = connection.getpeercert(binary_form=True)
+            if not echoes(connection):
+                return None
+    except OSError:
+        return None
+    return next(made for made in (_A, _B) if ssl.PEM_cert_to_DER_cert(made.pem) == der)
+
+
+def _hot(changed: Applying, *routes: RouteSection) -> Plan:
+    todo = changed.bring(Model(routes))
+    assert isinstance(todo, RuntimeUpdate), todo
+    return todo
+
+
+def test_come_change_and_go(changed: Applying, pod: TcpServer) -> None:
+    """Its certificate answers clients with and without a server name, of any name; open connections go on through all of it."""
+    one, two, _ = _PORTS
+    _hot(changed, _route("a", one, pod, _A))
+    assert _shown(one) is _A
+    assert _shown(one, "x.example.com") is _A
+    with tls(one, None) as held:
+        assert echoes(held)
+        _hot(changed, _route("a", one, pod, _A), _route("b", two, pod, _B))
+        assert (_shown(one), _shown(two, "a.example.com")) == (_A, _B)
+        _hot(changed, _route("a", one, pod, _B), _route("b", two, pod, _B))
+        assert _shown(one) is _B
+        _hot(changed, _route("b", two, pod, _B))
+        assert is_refused(one)
+        assert _shown(two) is _B
+        assert echoes(held)
+        _hot(changed, _route("b", one, pod, _A))
+        assert _shown(one) is _A
+        assert is_refused(two)
+        _hot(changed)
+        assert is_refused(one)
+        assert echoes(held)
+
+
+def test_with_tls_and_without(changed: Applying, pod: TcpServer) -> None:
+    """One Route, on one port, either way, again and again."""
+    port = _PORTS[0]
+    _hot(changed, _route("a", port, pod, None))
+    with connect(port) as held:
+        assert echoes(held)
+        for made in (_A, None, _B, None, _A):
+            _hot(changed, _route("a", port, pod, made))
+            if made is None:
+                assert served(port)
+            else:
+                assert _shown(port) is made
+                with connect(port) as plain:
+                    assert not echoes(plain, b"hello, in the open\n")
+        assert echoes(held)
+
+
+def test_more_than_there_is_room_for(changed: Applying, pod: TcpServer) -> None:
+    """Is a reload, which gives each Route a port that ends TLS itself, and has all places free again."""
+    routes = [_route(name, port, pod, _A) for name, port in zip("abc", _PORTS, strict=True)]
+    _hot(changed, *routes[:2])
+    assert isinstance(changed.bring(Model(tuple(routes))), Reload)
+    assert [_shown(port) for port in _PORTS] == [_A] * 3
+    assert changed.running is not None
+    assert not changed.running.owners
+    assert not changed.running.fronts
+
+
+def test_another_way_of_tls_is_a_reload(changed: Applying, pod: TcpServer) -> None:
+    """Versions are those of the router in all places, and so are timeouts."""
+    assert isinstance(changed.bring(Model((_route("a", _PORTS[0], pod, _A, timeout_connect_ms=77),))), Reload)
+
+
+def test_the_server_may_speak_first(changed: Applying) -> None:
+    """TLS comes before anything else."""
+    with greeting_server(b"220 hello\r\n") as pod:
+        _hot(changed, _route("a", _PORTS[0], pod, _A))
+        with tls(_PORTS[0], None) as connection:
+            assert connection.recv(100) == b"220 hello\r\n"
+
+
+def test_the_client_is_known_behind_it(changed: Applying, pod: TcpServer) -> None:
+    """The allowlist goes by its address before the handshake, changes like any other, and so does the PROXY header to the pod."""
+    port = _PORTS[0]
+    _hot(changed, _route("a", port, pod, _A, allowlist=("127.0.0.2",), send_proxy="v1"))
+    assert _shown(port) is None
+    _hot(changed, _route("a", port, pod, _A, allowlist=("127.0.0.1",), send_proxy="v1"))
+    with tls(port, None) as connection:
+        connection.sendall(b"x")
+        words = connection.recv(100).split()
+        assert words[:4] == [b"PROXY", b"TCP4", b"127.0.0.1", b"127.0.0.1"]
+        assert words[5] == str(port).encode()
+    _hot(changed, _route("a", port, pod, _A, send_proxy="v1"))
+    with tls(port, None) as connection:
+        connection.sendall(b"x")
+        assert connection.recv(100).startswith(b"PROXY")
+
+
+def test_nobodys_key_stays(changed: Applying, pod: TcpServer) -> None:
+    """A place that is free again shows what it was loaded with, and the socket to it is HAProxy's alone."""
+    before = _certificates(changed)
+    _hot(changed, _route("a", _PORTS[0], pod, _A))
+    assert _certificates(changed) != before
+    _hot(changed)
+    assert _certificates(changed) == before
+    sockets = list((changed.settings.state_dir / "run").glob("s[0-9]*.sock"))
+    assert {each.stat().st_mode & 0o777 for each in sockets} == {0o600}
+    assert len(sockets) == 2
+
+
+def _certificates(changed: Applying) -> list[str]:
+    names = [line for line in changed.ask("show ssl cert").splitlines() if line.startswith("/")]
+    said = [changed.ask("show ssl cert " + name.replace(" ", r"\ ")) for name in names]
+    return sorted(line for text in said for line in text.splitlines() if line.startswith("SHA1"))
+
+
+def test_who_comes_by_another_port_is_led_nowhere(changed: Applying, pod: TcpServer) -> None:
+    """A worker that was replaced leads to a place that may be another Route's by now: the place knows its port."""
+    one, two, _ = _PORTS
+    _hot(changed, _route("a", one, pod, _A), _route("b", two, pod, _B))
+    assert changed.running is not None
+    owners = changed.running.owners_file.replace(" ", r"\ ")
+    place = changed.running.moved["be_tcp:team:a"].backend.name
+    changed.ask(f"set map {owners} front:{place} pool:{two}")
+    assert _shown(one) is None
+    changed.ask(f"set map {owners} front:{place} pool:{one}")
+    assert _shown(one) is _A
