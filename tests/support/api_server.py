@@ -46,7 +46,7 @@ EVERY_ADDRESS = _Everything()
 
 
 class ApiServer(ServerState):
-    """One server on 127.0.0.1, in threads of its own; a context manager.
+    """One server on 127.0.0.1, or another address, in threads of its own; a context manager.
 
     The direct methods (create, update, delete, get, list) go by the same rules as requests, with three liberties: a namespace
     that is missing is created, status and creationTimestamp are taken as given, and a resourceVersion may be left out.
@@ -55,9 +55,10 @@ class ApiServer(ServerState):
     Args:
         tls: whether it speaks TLS, with a CA of its own.
         loopback: loopback addresses that endpoints may have all the same, where pods of the test are; real servers refuse them.
+        address: to listen on.
     """
 
-    def __init__(self, *, tls: bool = False, loopback: Container[str] = ()) -> None:
+    def __init__(self, *, tls: bool = False, loopback: Container[str] = (), address: str = "127.0.0.1") -> None:
         super().__init__(self._listen)
         self.storage.loopback = loopback
         self._temporary = tempfile.TemporaryDirectory(prefix="api-server-") if tls else None
@@ -71,9 +72,9 @@ class ApiServer(ServerState):
         self._connections: set[socket.socket] = set()
         self._threads: set[threading.Thread] = set()
         self._acceptor: threading.Thread | None = None
-        self._listener = _bound_socket()
+        self._listener = _bound_socket(address)
         self.port: int = self._listener.getsockname()[1]
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self.url = f"{'https' if tls else 'http'}://{address}:{self.port}"
 
     def __enter__(self) -> Self:
         self._listen(up=True)
@@ -206,11 +207,11 @@ class ApiServer(ServerState):
             connection.close()
 
 
-def _bound_socket() -> socket.socket:
+def _bound_socket(address: str) -> socket.socket:
     """Give a socket with a port of its own that does not listen yet: connections are refused."""
     with socket.socket() as chooser:
         chooser.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        chooser.bind(("127.0.0.1", 0))
+        chooser.bind((address, 0))
         # Bound to a port by its number: Linux takes a port that it chose itself away again at a shutdown.
         bound = socket.socket()
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -98,14 +98,24 @@ class Clusters:
         gold: the first.
         golddr: the other.
         stack: ends what is begun.
+        has_routers: real ones, so that statuses are not written here.
     """
 
-    def __init__(self, directory: Path, gold: ApiServer, golddr: ApiServer, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        gold: ApiServer,
+        golddr: ApiServer,
+        stack: contextlib.ExitStack,
+        *,
+        has_routers: bool = False,
+    ) -> None:
         self.gold, self.golddr = gold, golddr
         self.servers = (gold, golddr)
         self._directory = directory
         self._stack = stack
         self._pairs = 0
+        self._made: list[PairProcess] = []
         self.kubeconfigs: list[Path] = []
         for name, server in zip(("gold", "golddr"), self.servers, strict=True):
             folder = directory / name
@@ -117,8 +127,9 @@ class Clusters:
             self.kubeconfigs.append(server.kubeconfig(folder, self.token(server)))
         self._ending = threading.Event()
         self._routers = threading.Thread(target=self._serve, name="routers of two clusters")
-        self._routers.start()
-        stack.callback(self._end)
+        if not has_routers:
+            self._routers.start()
+            stack.callback(self._end)
 
     @staticmethod
     def token(server: ApiServer) -> str:
@@ -138,7 +149,13 @@ class Clusters:
         self._pairs += 1
         made = PairProcess(directory, self.kubeconfigs[0], self.kubeconfigs[1], *options)
         self._stack.callback(made.stop)
+        self._made.append(made)
         return made
+
+    def stop_pairs(self) -> None:
+        """End all pairs."""
+        for made in self._made:
+            made.stop()
 
     def claim(self, name: str = "db", namespace: str = SHOP, annotations: Object | None = None, **spec: Any) -> None:
         """Make a claim in the first cluster."""
