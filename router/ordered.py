@@ -58,6 +58,11 @@ class SortedMapping(Mapping[K, V]):
     __hash__ = None  # type: ignore[assignment] # as of every mapping
 
 
+def values_in_order(mapping: Mapping[K, V]) -> tuple[V, ...]:
+    """Give the values of a mapping that is in order; of a ``SortedMapping`` without a copy."""
+    return mapping.in_order[1] if isinstance(mapping, SortedMapping) else tuple(mapping.values())
+
+
 def replaced(mapping: Mapping[K, V], values: Mapping[K, V]) -> Mapping[K, V]:
     """Give a mapping, which is in order, with other values for some of its keys; the cost is that of these, and of copies."""
     if not isinstance(mapping, SortedMapping):

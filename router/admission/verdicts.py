@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from router.admission.places import Place
 from router.model import Asker
-from router.ordered import differences
+from router.ordered import differences, values_in_order
 
 
 class Reason(StrEnum):
@@ -144,13 +144,32 @@ class NotAcceptable(Exception):
         super().__init__(message)
 
 
+class _Differences:
+    """What was asked for last: several ask for the same, one after the other, when a turn is told of."""
+
+    def __init__(self) -> None:
+        nothing: Mapping[Asker, Verdict] = {}
+        self.last: tuple[Mapping[Asker, Verdict], Mapping[Asker, Verdict], tuple[Asker, ...]] = nothing, nothing, ()
+
+
+_differences = _Differences()
+
+
 def different(before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]) -> tuple[Asker, ...]:
     """Give the askers whose verdict is another, in their order; those that are gone too.
 
-    Both mappings are in that order. After a small change this costs next to nothing, however many there are.
+    Both mappings are in that order, and none of them changes any more. After a small change this costs next to nothing, however many there are.
     """
     if before is after:
         return ()
-    former, current = differences(tuple(before.values()), tuple(after.values()))
+    former, current, askers = _differences.last
+    if former is not before or current is not after:
+        askers = _different(before, after)
+        _differences.last = before, after, askers
+    return askers
+
+
+def _different(before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]) -> tuple[Asker, ...]:
+    former, current = differences(values_in_order(before), values_in_order(after))
     keys = {verdict.asker for verdict in former} | {verdict.asker for verdict in current}
     return tuple(sorted(key for key in keys if before.get(key) != after.get(key)))
