@@ -14,13 +14,13 @@ import structlog
 from router import __version__, logs
 from router.admission.places import Place
 from router.cli import port_policy
-from router.cli.explanations import explanations
 from router.cli.external_names import look_up
 from router.cli.generations import generations
 from router.cli.health import liveness_of, tcp_health_port
-from router.cli.ip_versions import listen_on_this_host, settings_on_this_host
-from router.cli.metrics import Protection, haproxy_metrics, protection
-from router.cli.own_addresses import machine_of, reached_by
+from router.cli.http import Seen, serve_http
+from router.cli.ip_versions import settings_on_this_host
+from router.cli.metrics import haproxy_metrics, protection
+from router.cli.own_addresses import machine_of
 from router.cli.policies import session_counts
 from router.cli.pool import pool_of
 from router.cli.presence import follow_addresses
@@ -38,7 +38,6 @@ from router.haproxy.talk.limits import ConnectionLimiter
 from router.model import Asker
 from router.objects.store import Store
 from router.observe.health import Health
-from router.observe.http import METRICS, HttpServer, Page, health_page
 from router.observe.http_turn import HttpTurn
 from router.observe.metrics.api import ApiMetrics
 from router.observe.metrics.certificates import show_certificates
@@ -47,7 +46,6 @@ from router.observe.metrics.haproxy import HaproxyMetrics
 from router.observe.metrics.logs import show_lost_lines
 from router.observe.metrics.router import Metrics
 from router.observe.metrics.threads import show_threads
-from router.observe.ports_page import PortsPage
 from router.observe.probe_sockets import probe_sockets
 from router.observe.readiness import Readiness
 from router.observe.tcp_health import TcpHealth
@@ -170,24 +168,23 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     metrics.show_readiness(readiness.now)
     _show(metrics, room, controller, haproxy, limiter)
     tell_times(store, lambda: controller.snapshot.applied, stack)
-    table = PortsPage(
-        lambda: controller.snapshot,
-        session_counts(options, settings, cluster, store, lambda: controller.snapshot, stack).current,
-        reached_by(options, cluster),
-        addresses.now,
-        options.sni_port,
-    )
-    pages: dict[str, Callable[[], Page]] = {"/metrics": lambda: Page(metrics.exposition(), METRICS), "/ports": table}
+    sessions = session_counts(options, settings, cluster, store, lambda: controller.snapshot, stack)
 
     def liveness() -> Health:
         return liveness_of(controller, haproxy)
 
-    pages |= {"/healthz": lambda: health_page(liveness()), "/readyz": lambda: health_page(readiness.now())}
     probes = probe_sockets((settings.alive_socket, liveness), (settings.ready_socket, readiness.now))
     stack.callback(probes.stop)
     probes.start()
-    below = explanations(options, admission, lambda: controller.snapshot, store, settings, cluster)
-    http, http_turn = _http(options, pages, below, protected, stack)
+    seen = Seen(
+        snapshot=lambda: controller.snapshot,
+        sessions=sessions.current,
+        addresses=addresses.now,
+        readiness=readiness.now,
+        liveness=liveness,
+        haproxy_build=binary.build,
+    )
+    http, http_turn = serve_http(options, admission, settings, cluster, store, metrics, seen, protected, stack)
     tcp_health = tcp_health_port(options, settings, readiness, stack)
     if template_dir is not None:
         watch_templates(template_dir, controller.templates_changed, stack)
@@ -249,31 +246,6 @@ def _pair_wait(options: RunSettings, store: Store, stack: ExitStack) -> tuple[Re
     stack.callback(waits.stop)
     waits.start()
     return (waits,)
-
-
-def _http(
-    options: RunSettings,
-    pages: Mapping[str, Callable[[], Page]],
-    below: Mapping[str, Callable[[str], Page]],
-    protected: Protection,
-    stack: ExitStack,
-) -> tuple[str, HttpTurn | None]:
-    """Answer on the HTTP port, at once or, on the host's network, when it is our turn; give its address, and the turn."""
-    address, port = options.http_address
-
-    def make() -> HttpServer:
-        host = listen_on_this_host(address)
-        return HttpServer(host, port, pages, protected.guards, protected.tls_context, below=below)
-
-    if options.host_network:
-        turn = HttpTurn(make)
-        stack.callback(turn.stop)
-        turn.start()
-        return f"{address}:{port}", turn
-    http = make()
-    stack.callback(http.stop)
-    http.start()
-    return f"{address}:{http.port}", None
 
 
 def _haproxy(  # noqa: PLR0913, PLR0917 - what both forms need

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from router.cli.options import option
+from router.cli.page_parts import BELOW, PAGES
 from router.cli.run_settings import RunSettings
 from router.errors import SettingsError
 from router.haproxy.talk.workers import Workers
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from router.cli.cluster import Cluster
 
 EXPLAIN, PROBE = "/explain/", "/probe/"
-FOR_PEOPLE = ("/ports", EXPLAIN, PROBE)
+FOR_PEOPLE = ("/ports", EXPLAIN, PROBE, *PAGES, *BELOW)
 """What may be read without TLS from this machine or pod, as by a port-forward."""
 _COMMAND_S = 2.0
 
@@ -34,6 +35,7 @@ METRICS_OPTIONS = (
     option("--metrics-server-limit", env="ROUTER_METRICS_HAPROXY_SERVER_THRESHOLD", type=click.IntRange(min=0),
            default=DEFAULT_SERVER_LIMIT,
            help="While all Routes together have more servers than this, /metrics counts by Route only, not by server."),
+    option("--page/--no-page", default=True, help="Whether there is a page for people, at / on the port of --listen, for whoever may read /ports."),
     option("--metrics-tls-cert", env="ROUTER_METRICS_TLS_CERT_FILE", type=click.Path(path_type=Path, dir_okay=False), default=None,
            show_default="none: plain HTTP",
            help="Certificate (PEM) with which /metrics and /ports are given, by https only, on the port of --listen; read again when it changes."),

@@ -284,6 +284,7 @@ class RunSettings(ServingSettings):
     host_ips: tuple[str, ...]
 
     metrics_server_limit: int
+    page: bool
     metrics_tls_cert: Path | None
     metrics_tls_key: Path | None
     metrics_auth: Literal["none", "kubernetes"]

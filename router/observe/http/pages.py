@@ -22,6 +22,10 @@ class Page:
     body: bytes
     content_type: str = TEXT
     status: HTTPStatus = HTTPStatus.OK
+    headers: tuple[tuple[str, str], ...] = ()
+    """What else is said before the body; ASCII, without line breaks."""
+    streams: bool = False
+    """The body is the beginning; what ``HttpServer.stream`` is given follows, until the client leaves."""
 
 
 @dataclass(frozen=True, slots=True)

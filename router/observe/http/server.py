@@ -44,6 +44,7 @@ _LONGEST_WAIT_S = 1.0
 _STOPS_WITHIN_S = 5.0
 _PAGES_STOP_WITHIN_S = 1.0
 _BUSY = Page(b"too many requests at a time\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
+_TOO_MANY_STREAMS = Page(b"too many streams at a time\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
 _FAILED = Page(b"this page could not be made; the router's log says why\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
@@ -54,9 +55,34 @@ class Limits:
     connections: int = 256
     waiting_pages: int = 64
     """Requests whose page is made, or waits for that."""
+    streams: int = 20
+    """Clients to whom a stream is sent."""
+    stream_backlog: int = 4 << 20
+    """Bytes that one of them may leave waiting."""
     slow_answers: int = 16
     """Answers that their clients are slow to take: each holds a page in memory, which can be several MB."""
     deadlines: Deadlines = field(default_factory=Deadlines)
+
+
+class Hub:
+    """Where pieces of a stream are given, whichever server there is, if any; from any thread."""
+
+    def __init__(self) -> None:
+        self._server: HttpServer | None = None
+
+    def attach(self, server: HttpServer) -> None:
+        """Have it send them from now on."""
+        self._server = server
+
+    @property
+    def viewers(self) -> int:
+        """How many clients the stream is sent to."""
+        return self._server.streams if self._server is not None else 0
+
+    def tell(self, piece: bytes) -> None:
+        """Send a piece to all of them."""
+        if self._server is not None:
+            self._server.stream(piece)
 
 
 class HttpServer:
@@ -103,6 +129,9 @@ class HttpServer:
         """In the order in which they were accepted, with what the selector waits for on them."""
         self._accepts_again_s = 0.0
         self._made: deque[tuple[Connection, Head, Page]] = deque()
+        self._pieces: deque[bytes] = deque()
+        self.streams = 0
+        """How many clients a stream is sent to; any thread may look."""
         self._making = 0
         self._stopping = threading.Event()
         self._waker, self._woken = socket.socketpair()
@@ -121,6 +150,12 @@ class HttpServer:
         self._makers.stop(_PAGES_STOP_WITHIN_S)
         for each in (self._listener, self._waker, self._woken):
             each.close()
+
+    def stream(self, piece: bytes) -> None:
+        """Send a piece to all to whom a stream is sent; any thread."""
+        if self.streams:
+            self._pieces.append(piece)
+            self._wake()
 
     def _ask_to_end(self) -> None:
         self._stopping.set()
@@ -152,11 +187,7 @@ class HttpServer:
                     self._woken.recv(4096)
             elif key.fileobj is self._listener:
                 self._accept(now_s)
-        while self._made:
-            connection, head, page = self._made.popleft()
-            self._making -= 1
-            if connection.phase is Phase.MAKING:
-                self._answer(connection, page, head, now_s)
+        self._send_what_was_made(now_s)
         for connection in [each for each in self._connections if each.deadline_s <= now_s]:
             # One whose page is made waits for that; whoever makes it has deadlines of its own.
             if connection.phase is not Phase.MAKING:
@@ -164,6 +195,15 @@ class HttpServer:
         if self._accepts_again_s and now_s >= self._accepts_again_s:
             self._accepts_again_s = 0.0
             self._selector.register(self._listener, selectors.EVENT_READ)
+
+    def _send_what_was_made(self, now_s: float) -> None:
+        while self._made:
+            connection, head, page = self._made.popleft()
+            self._making -= 1
+            if connection.phase is Phase.MAKING:
+                self._answer(connection, page, head, now_s)
+        while self._pieces:
+            self._pass_on(self._pieces.popleft(), now_s)
 
     def _pause_s(self) -> float:
         due_s = [each.deadline_s for each in self._connections if each.phase is not Phase.MAKING]
@@ -245,12 +285,23 @@ class HttpServer:
         return path, self._pages.get(path)
 
     def _answer(self, connection: Connection, page: Page, head: Head | None, now_s: float) -> None:
+        if page.streams and self.streams >= self._limits.streams:
+            page = _TOO_MANY_STREAMS
         connection.answer(page, now_s, with_body=head is None or head.method != "HEAD")
+        self.streams += connection.phase is Phase.STREAMING
         self._proceed(connection, now_s)
         if connection.phase is Phase.WRITING:
             slow = [each for each in self._connections if each.phase is Phase.WRITING]
             for each in slow[: -self._limits.slow_answers]:
                 self._close(each)
+
+    def _pass_on(self, piece: bytes, now_s: float) -> None:
+        for connection in [each for each in self._connections if each.phase is Phase.STREAMING]:
+            connection.add(piece, now_s)
+            if connection.waiting_bytes > self._limits.stream_backlog:
+                self._close(connection)
+            else:
+                self._proceed(connection, now_s)
 
     def _wait_for(self, connection: Connection) -> None:
         """Have the selector wait for what the connection waits for."""
@@ -273,6 +324,7 @@ class HttpServer:
         if self._connections.pop(connection, 0):
             self._selector.unregister(connection.sock)
         connection.close()
+        self.streams = sum(each.phase is Phase.STREAMING for each in self._connections)
 
     # On the threads that make pages
 

@@ -1,0 +1,71 @@
+"""The page for people of a running router, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+from router.haproxy.talk.stats import BackendNow
+from router.objects.store import Objects
+from router.observe.health import Health
+from router.observe.http import Hub, Page
+from router.observe.metrics.router import Metrics
+from router.observe.page.live import Live
+from router.observe.page.overview import Overviews
+from router.observe.page.served import ServedPage
+from router.reconcile.snapshot import Snapshot
+from router.settings import AdmissionSettings, RenderSettings
+
+PAGES = ("/", "/plain", "/page.js", "/page.css", "/page/rows", "/page/events", "/page/router")
+BELOW = ("/page/connections/", "/page/free/")
+"""The paths, and the beginnings of paths, that are guarded as /ports is."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageParts:
+    """What makes it."""
+
+    pages: Mapping[str, Callable[[], Page]] = field(default_factory=dict)
+    below: Mapping[str, Callable[[str], Page]] = field(default_factory=dict)
+    hub: Hub = field(default_factory=Hub)
+
+
+def page_parts(  # noqa: PLR0913 - what there is to see
+    admission: AdmissionSettings,
+    settings: RenderSettings,
+    *,
+    haproxy_build: str,
+    snapshot: Callable[[], Snapshot],
+    counts: Callable[[], Mapping[str, BackendNow] | None],
+    objects: Objects,
+    readiness: Callable[[], Health],
+    liveness: Callable[[], Health],
+    metrics: Metrics,
+    stack: ExitStack,
+) -> PageParts:
+    """Make it, and begin to keep what it shows of the past."""
+    hub = Hub()
+    live = Live(snapshot, counts, objects, lambda: hub.viewers, hub.tell)
+    overviews = Overviews(
+        router_name=admission.router_name,
+        haproxy_build=haproxy_build,
+        snapshot=snapshot,
+        readiness=readiness,
+        liveness=liveness,
+        registry=metrics.registry,
+        objects=objects,
+        stats_socket=settings.stats_socket,
+        master_socket=settings.master_socket,
+    )
+    served = ServedPage(
+        settings=admission,
+        live=live,
+        overviews=overviews,
+        snapshot=snapshot,
+        objects=objects,
+        stats_socket=settings.stats_socket,
+    )
+    stack.callback(live.stop)
+    live.start()
+    return PageParts(served.pages(), served.below(), hub)

@@ -1,0 +1,235 @@
+"""The page, in a real browser."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it has no types
+from playwright.sync_api import Browser, Page, expect
+
+from tests.support.browser import chromium, opened
+from tests.support.clients import connect, echoes
+from tests.support.objects import ANNOTATIONS, app, route
+from tests.support.ports import free_port
+from tests.support.router_process import RouterProcess, http_get
+from tests.support.servers import TcpServer
+
+Make = Callable[..., RouterProcess]
+
+_QUICK = {"router.openshift.io/haproxy.health.check.interval": "100ms"}
+_PICTURES = os.environ.get("TCP_ROUTER_TEST_PICTURES")
+"""A folder to put pictures of the page into, for docs/."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One browser for all tests."""
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def shop(make_router: Make, echo: TcpServer) -> RouterProcess:
+    """A router with a Route that is served, one that lost its port to it, one whose pods are dead, and one on the SNI port of nobody."""
+    router = make_router("--listen", f"127.0.0.1:{free_port()}")
+    port, dead_port = free_port(), free_port()
+    router.write("db.yaml", *app("db", port, ("127.0.0.1", echo.port), annotations=_QUICK))
+    router.write("late.yaml", *app("late", port, ("127.0.0.1", echo.port)))
+    router.write("dead.yaml", *app("dead", dead_port, ("127.0.0.1", free_port()), annotations=_QUICK))
+    router.start()
+    router.wait_admitted("team/db", "team/dead")
+    router.wait_for_row("team/dead", lambda row: row["servers_up"] == 0, "down")
+    return router
+
+
+def address(router: RouterProcess, state: str = "") -> str:
+    """Give the address of the page, and of what is looked at there."""
+    return f"http://127.0.0.1:{router.http_port}/{state and f'#{state}'}"
+
+
+def lines(page: Page) -> list[str]:
+    """Give the names in the table, from above."""
+    return page.locator("tbody tr[data-id] td:nth-child(2)").all_inner_texts()
+
+
+def is_accessible(page: Page) -> None:
+    """Let axe look."""
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def picture(page: Page, name: str) -> None:
+    """Take one, where some are wanted."""
+    if _PICTURES:
+        page.screenshot(path=Path(_PICTURES) / f"{name}.png")
+
+
+def test_the_table_and_its_search(browser: Browser, shop: RouterProcess) -> None:
+    """Search by anything, filters, sort; each state has an address that can be sent to somebody."""
+    with opened(browser, address(shop)) as page:
+        expect(page.locator("#state")).to_have_text("live")
+        expect(page.locator("#count")).to_have_text("3 of 3")
+        row = page.locator("tr[data-id='Route/team/late']")
+        expect(row).to_contain_text("PortAlreadyClaimed")
+        expect(row.locator("td").nth(2)).to_have_attribute(
+            "title", r"port " + str(shop.ports()["team/db"]["port"]) + " is held by Route team/db"
+        )
+        expect(page.locator("tr[data-id='Route/team/dead']")).to_contain_text("no server up")
+        is_accessible(page)
+        picture(page, "page-ports")
+
+        page.fill("#search", "alreadyclaimed team")
+        expect(page.locator("#count")).to_have_text("1 of 3")
+        assert lines(page) == ["team/late"]
+        kept = page.url
+        page.fill("#search", "")
+        page.check("#only-down")
+        expect(page.locator("#count")).to_have_text("1 of 3")
+        assert lines(page) == ["team/dead"]
+        page.uncheck("#only-down")
+        page.check("#only-rejected")
+        expect(page.locator("#count")).to_have_text("1 of 3")
+        page.uncheck("#only-rejected")
+        page.click("#by-asker button")
+        assert lines(page) == ["team/db", "team/dead", "team/late"]
+        page.click("#by-asker button")
+        assert lines(page) == ["team/late", "team/dead", "team/db"]
+        expect(page.locator("#by-asker")).to_have_attribute("aria-sort", "descending")
+        page.select_option("#namespaces", "team")
+        expect(page.locator("#count")).to_have_text("3 of 3")
+    with opened(browser, kept) as page:
+        expect(page.locator("#search")).to_have_value("alreadyclaimed team")
+        expect(page.locator("#count")).to_have_text("1 of 3")
+
+
+def test_one_port(browser: Browser, shop: RouterProcess) -> None:
+    """All about it: the way, its last connections in words, and what to try."""
+    port = int(shop.ports()["team/db"]["port"])
+    with connect(port) as client:
+        assert echoes(client)
+    with opened(browser, address(shop)) as page:
+        page.click("text=team/db")
+        expect(page.locator("main")).to_contain_text("Route team/db: served")
+        expect(page.locator("main")).to_contain_text("last check L4OK")
+        expect(page.locator("main")).to_contain_text(f"nc -vz -w 5 127.0.0.1 {port}")
+        expect(page.locator("main")).to_contain_text("it ended in order (--)")
+        is_accessible(page)
+        picture(page, "page-port")
+        page.go_back()
+        page.click("text=team/dead")
+        expect(page.locator("main")).to_contain_text("NetworkPolicy keeps the router out")
+        page.click("text=All ports")
+        expect(page.locator("#count")).to_have_text("3 of 3")
+
+
+def test_the_router_and_free_ports(browser: Browser, shop: RouterProcess) -> None:
+    """How this replica is, and what nobody has."""
+    port = int(shop.ports()["team/db"]["port"])
+    with opened(browser, address(shop, "view=router")) as page:
+        main = page.locator("main")
+        expect(main).to_contain_text("tcp-router")
+        expect(main).to_contain_text("Reloads")
+        expect(main).to_contain_text("None lives on for its connections.")
+        is_accessible(page)
+        picture(page, "page-router")
+        page.click("text=Free ports")
+        expect(main).to_contain_text("Free of --ports")
+        free = page.locator("pre").first.inner_text().split("\n")
+        assert not any(int(low) <= port <= int(high or low) for low, _, high in (each.partition("-") for each in free))
+        page.fill("#of", "team")
+        page.press("#of", "Enter")
+        expect(page.locator("pre")).to_have_count(3)
+        is_accessible(page)
+
+
+def test_what_changes_is_seen(browser: Browser, shop: RouterProcess, echo: TcpServer) -> None:
+    """Within a moment, without anything being asked for; also that the router went, and that it is back."""
+    port = free_port()
+    with opened(browser, address(shop)) as page:
+        expect(page.locator("#count")).to_have_text("3 of 3")
+        file = shop.write("new.yaml", *app("new", port, ("127.0.0.1", echo.port)))
+        expect(page.locator("tr[data-id='Route/team/new']")).to_contain_text("admitted")
+        file.unlink()
+        expect(page.locator("tr[data-id='Route/team/new']")).to_have_count(0)
+        shop.stop()
+        expect(page.locator("#state")).to_contain_text("The router is away")
+        expect(page.locator("#count")).to_have_text("3 of 3")
+        shop.start()
+        expect(page.locator("#state")).to_have_text("live", timeout=40_000)
+        expect(page.locator("#count")).to_have_text("3 of 3")
+
+
+def test_a_hidden_page_asks_for_nothing(browser: Browser, shop: RouterProcess) -> None:
+    """And goes on when it is seen again."""
+    with opened(browser, address(shop)) as page:
+        expect(page.locator("#state")).to_have_text("live")
+        page.evaluate(
+            "Object.defineProperty(document, 'hidden', {value: true, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        expect(page.locator("#state")).to_have_text("paused")
+        page.evaluate(
+            "Object.defineProperty(document, 'hidden', {value: false, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        expect(page.locator("#state")).to_have_text("live")
+
+
+def test_hostile_text_stays_text(browser: Browser, router: RouterProcess) -> None:
+    """What a team writes into its objects is shown as it is, and nothing of it is run."""
+    bad = '"><img src=x onerror=document.title=1><script>document.title=2</script>'
+    asked = route("evil", 6620, annotations={f"{ANNOTATIONS}balance": bad, f"{ANNOTATIONS}timeout-tunel": bad})
+    router.write("evil.yaml", asked)
+    router.start()
+    router.wait_for_row("team/evil", lambda row: row["verdict"] == "rejected", "refused")
+    with opened(browser, address(router)) as page:
+        expect(page.locator("tr[data-id='Route/team/evil']")).to_contain_text("InvalidAnnotation")
+        page.click("text=team/evil")
+        expect(page.locator("main")).to_contain_text("<script>document.title=2</script>")
+        assert page.locator("main img, main script").count() == 0
+        assert page.title() == "tcp-router: TCP ports"
+    with opened(browser, address(router, f"view=port&id={bad}&q={bad}&ns={bad}")) as page:
+        expect(page.locator("main")).to_contain_text("<img src=x onerror=document.title=1>")
+        assert page.locator("main img, main script").count() == 0
+    with opened(browser, f"{address(router)}plain") as page:
+        expect(page.locator("tbody")).to_contain_text("onerror=document.title=1")
+        assert page.locator("img, script").count() == 0
+
+
+def test_without_scripts_the_table_is_there(browser: Browser, shop: RouterProcess) -> None:
+    """As text that the router wrote."""
+    with opened(browser, address(shop), scripts=False) as page:
+        expect(page.locator("tbody tr")).to_have_count(3)
+        expect(page.locator("tbody")).to_contain_text("is held by Route team/db")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_every_width_and_both_schemes(browser: Browser, shop: RouterProcess, scheme: str, width: int) -> None:
+    """Axe has no complaint, and nothing is wider than the window but what scrolls by itself; all of it by keyboard."""
+    for state in ("", "view=router", "view=port&id=Route/team/db"):
+        with opened(browser, address(shop, state), width=width, scheme=scheme) as page:  # type: ignore[arg-type]
+            expect(page.locator("main")).to_contain_text("db" if "router" not in state else "Reloads")
+            is_accessible(page)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            if not state and width == 360:
+                picture(page, f"page-narrow-{scheme}")
+    with opened(browser, address(shop), width=width) as page:
+        expect(page.locator("#count")).to_have_text("3 of 3")
+        page.focus("#search")
+        page.keyboard.type("late")
+        for _ in range(30):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.closest('tr[data-id]') !== null"):
+                break
+        page.keyboard.press("Enter")
+        expect(page.locator("main")).to_contain_text("PortAlreadyClaimed")
+
+
+def test_no_page_where_none_is_wanted(make_router: Make) -> None:
+    """With --no-page there is the table for programs alone."""
+    router = make_router("--no-page")
+    router.start()
+    answers = {path: http_get(router.http_port, path)[0] for path in ("/", "/page/rows", "/ports")}
+    assert answers == {"/": 404, "/page/rows": 404, "/ports": 200}
