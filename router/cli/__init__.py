@@ -16,6 +16,7 @@ _MODULES: Mapping[str, str] = {
     "explain": "router.cli.explain",
     "haproxy": "router.cli.haproxy",
     "network-policy": "router.cli.network_policy",
+    "page": "router.cli.page",
     "pair": "router.cli.pair",
     "ports": "router.cli.ports",
     "render": "router.cli.render",
@@ -43,6 +44,7 @@ To route, from an API server:           tcp-router run
 To see what a running router serves:    tcp-router ports
 To see why one is not served:           tcp-router explain ASKER
 To see who uses it:                     tcp-router top
+To see all of it in a browser:          tcp-router page
 To take over who holds which port:      tcp-router claims adopt
 To reach one by TLS from plain clients: tcp-router stunnel ASKER
 To let the router reach your pods:      tcp-router network-policy NAMESPACE/NAME

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
+import msgspec
 from click.core import ParameterSource
 
 from router.cli.ask import Reply, ask
@@ -23,18 +25,20 @@ from router.kube.configuration import SERVICE_ACCOUNT, Credentials, loader
 from router.kube.connection import Connection, Deadlines
 from router.kube.pods import ready_pod
 from router.settings import MAX_PORT, KubeSettings
+from router.shapes import reader
 
 _DEADLINE_S = 10.0
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.%]+)\]|([A-Za-z0-9._-]+)):([0-9]{1,5})")
 _REFUSALS: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: ". Show it a token by --token-file, such as one of `oc whoami -t` or `oc create token`; "
-    "a kubeconfig's client certificate is none",
+    "a kubeconfig's client certificate is none, but --service-account asks for one",
     HTTPStatus.FORBIDDEN: "",
     HTTPStatus.SERVICE_UNAVAILABLE: "",
 }
 """What a router with --metrics-auth or --metrics-tls-cert answers to whom it lets not read, and what to do."""
+_NAMES = re.compile(r"([a-z0-9][a-z0-9-]*)/([a-z0-9][a-z0-9.-]*)")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
-_OF_CLUSTER = ("kubeconfig", "context", "namespace", "deployment", "port")
+_OF_CLUSTER = ("kubeconfig", "context", "namespace", "deployment", "port", "service_account")
 
 
 class _Host(click.ParamType[tuple[str, int]]):
@@ -50,6 +54,21 @@ class _Host(click.ParamType[tuple[str, int]]):
         if match is None or not 1 <= int(match[3]) <= MAX_PORT:
             self.fail(f"{value!r} is no host with a port, such as 127.0.0.1:1936 or [::1]:1936", param, ctx)
         return match[1] or match[2], int(match[3])
+
+
+class _Account(click.ParamType[tuple[str, str]]):
+    """``namespace/name``."""
+
+    name = "namespace/name"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        """Read the text; a pair is a value already."""
+        if isinstance(value, tuple):
+            return value
+        match = _NAMES.fullmatch(str(value))
+        if match is None:
+            self.fail(f"{value!r} is no NAMESPACE/NAME of a service account", param, ctx)
+        return match[1], match[2]
 
 
 def running(address: str) -> tuple[Callable[[Any], Any], ...]:
@@ -71,6 +90,8 @@ def running(address: str) -> tuple[Callable[[Any], Any], ...]:
                help="Port of the router's HTTP in its pods."),
         option("--token-file", type=click.Path(path_type=Path, dir_okay=False), default=None, show_default="with a kubeconfig its own token, else none",
                help="File with the bearer token to show the router."),
+        option("--service-account", type=_Account(), default=None, show_default="none",
+               help="With a kubeconfig: a service account, NAMESPACE/NAME, of which a token is asked for and shown to the router; for who has a client certificate, which is no token."),
     )  # fmt: skip
 
 
@@ -85,14 +106,60 @@ class RunningOptions:
     deployment: str
     port: int | None
     token_file: Path | None
+    service_account: tuple[str, str] | None
 
 
-@dataclass(frozen=True, slots=True)
+class _TokenStatus(msgspec.Struct):
+    token: str
+
+
+class _TokenRequest(msgspec.Struct):
+    status: _TokenStatus
+
+
+_read_token = reader(_TokenRequest)
+
+
+class Reached(NamedTuple):
+    """A connection to a router."""
+
+    sock: Any
+    """Behaves as a connected socket; its timeout is the deadline of each step."""
+    problem: Callable[[], str]
+    """Gives what its maker knows of its failure."""
+
+
+@dataclass(slots=True)
 class Source:
-    """Where the router is: ``ask`` gets a path's answer from it."""
+    """Where a router is, and who asks."""
 
     name: str
-    ask: Callable[[str], Reply]
+    reach: Callable[[], AbstractContextManager[Reached]]
+    token: dict[str, str]
+    """The header that shows it; empty while none is needed."""
+    own_token: Callable[[], dict[str, str]] = dict
+    """Gives the one of who asks, which is shown to a router that wants one, and to no other: whoever is in that pod sees it."""
+
+    def ask(self, path: str) -> Reply:
+        """Give status and body of a path.
+
+        Raises:
+            RouterUnreachable: no answer, or none of HTTP.
+        """
+        reply = self._ask(path)
+        if reply[0] == HTTPStatus.UNAUTHORIZED and (own := self.own_token()):
+            self.token = own
+            reply = self._ask(path)
+        return reply
+
+    def _ask(self, path: str) -> Reply:
+        with self.reach() as reached:
+            try:
+                return ask(reached.sock, path, self.token, problem=reached.problem)
+            except RouterUnreachable as error:
+                raise RouterUnreachable(
+                    f"what listens at {self.name} does not answer as a router does: {error}"
+                ) from error
 
     def page(self, path: str) -> bytes:
         """Give a page.
@@ -114,7 +181,7 @@ def source(command: click.Context, options: RunningOptions) -> Source:
     given = {name: command.get_parameter_source(name) for name in (*_OF_CLUSTER, "address")}
     typed = {name for name, source in given.items() if source == ParameterSource.COMMANDLINE}
     if "address" in typed and len(typed) > 1:
-        others = ", ".join(f"--{name}" for name in _OF_CLUSTER if name in typed)
+        others = ", ".join(f"--{name.replace('_', '-')}" for name in _OF_CLUSTER if name in typed)
         raise click.UsageError(f"--address names one router, and {others} another; give only one of them")
     named = typed or {name for name, source in given.items() if source == ParameterSource.ENVIRONMENT}
     if "address" in named or not named:
@@ -153,7 +220,8 @@ def _token_header(path: Path | None) -> dict[str, str]:
 def _at(host: str, port: int, token: dict[str, str]) -> Source:
     name = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def get(path: str) -> Reply:
+    @contextmanager
+    def reach() -> Iterator[Reached]:
         try:
             sock = socket.create_connection((host, port), _DEADLINE_S)
         except OSError as error:
@@ -162,12 +230,10 @@ def _at(host: str, port: int, token: dict[str, str]) -> Source:
                 f"no router can be reached at {name}: {said}. Is it running there, with this --listen? "
                 "For one in a cluster, name its --deployment"
             ) from error
-        try:
-            return ask(sock, path, token)
-        except RouterUnreachable as error:
-            raise RouterUnreachable(f"what listens at {name} does not answer as a router does: {error}") from error
+        with sock:
+            yield Reached(sock, str)
 
-    return Source(name, get)
+    return Source(name, reach, token)
 
 
 def _in_cluster(options: RunningOptions) -> Source:
@@ -181,24 +247,36 @@ def _in_cluster(options: RunningOptions) -> Source:
     finally:
         api.close()
     pod, port = found.name, options.port or found.http_port or HTTP_PORT
-    name = f"port {port} of pod {namespace}/{pod}"
 
-    def get_with(path: str, headers: dict[str, str]) -> Reply:
+    @contextmanager
+    def reach() -> Iterator[Reached]:
         # On first use: it imports the kubernetes client.
         from router.kube.portforward import forwarded  # noqa: PLC0415 - the line above
 
         with forwarded(credentials, namespace, pod, port, _DEADLINE_S) as forward:
-            try:
-                return ask(forward.sock, path, headers, problem=lambda: forward.problem)
-            except RouterUnreachable as error:
-                raise RouterUnreachable(f"{name} does not answer: {error}") from error
+            yield Reached(forward.sock, lambda: forward.problem)
 
-    def get(path: str) -> Reply:
-        reply = get_with(path, token)
-        if reply[0] != HTTPStatus.UNAUTHORIZED or token:
-            return reply
-        # Who is in that pod sees it, so it is shown only where it is needed.
-        own = credentials.headers(_DEADLINE_S)
-        return get_with(path, own) if own else reply
+    def own_token() -> dict[str, str]:
+        if token:
+            return {}
+        if options.service_account is None:
+            return credentials.headers(_DEADLINE_S)
+        return _token_of(credentials, *options.service_account)
 
-    return Source(name, get)
+    return Source(f"port {port} of pod {namespace}/{pod}", reach, token, own_token)
+
+
+def _token_of(credentials: Credentials, namespace: str, name: str) -> dict[str, str]:
+    """Have the API server make a token of a service account, for an hour (TokenRequest)."""
+    wanted = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    api = Connection(credentials, Deadlines(total_s=_DEADLINE_S))
+    try:
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        made = _read_token(api.post(path, msgspec.json.encode(wanted)))
+    except msgspec.DecodeError as error:
+        raise RouterUnreachable(
+            f"the API server made no token of service account {namespace}/{name}: {error}"
+        ) from error
+    finally:
+        api.close()
+    return {"Authorization": f"Bearer {made.status.token}"}

@@ -9,11 +9,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from router.observe.certificate import CertificateFiles
-from router.observe.http import Deadlines, HttpServer, Limits, Page
+from router.observe.http import Deadlines, HttpServer, Hub, Limits, Page
 from tests.support.certificates import client_context, server_context
 from tests.support.waiting import wait_for
 
@@ -248,3 +249,96 @@ def test_large_pages_by_tls(serve: Serve, tmp_path: Path) -> None:
     connection.request("GET", "/large")
     assert connection.getresponse().read() == LARGE
     connection.close()
+
+
+def stream_page() -> Page:
+    """Begin a stream."""
+    return Page(b"event: hello\n\n", "text/event-stream", streams=True)
+
+
+def streamed(stack: ExitStack, **limits: Any) -> tuple[HttpServer, Hub]:
+    """Start a server with a stream."""
+    hub = Hub()
+    server = HttpServer(
+        "127.0.0.1", 0, {"/events": stream_page, "/healthz": lambda: Page(b"ok\n")}, limits=Limits(**limits)
+    )
+    hub.attach(server)
+    stack.callback(server.stop)
+    server.start()
+    return server, hub
+
+
+def viewer(stack: ExitStack, server: HttpServer) -> socket.socket:
+    """Be one, from the beginning of the stream on."""
+    client = begin(stack, server.port, b"GET /events HTTP/1.1\r\n\r\n")
+    received = b""
+    while b"event: hello\n\n" not in received:
+        piece = client.recv(65_536)
+        assert piece, received
+        received += piece
+    assert b"Content-Length" not in received
+    return client
+
+
+def test_a_stream_goes_to_all_who_look(stack: ExitStack) -> None:
+    """Pieces in their order; who leaves is no viewer any more, and nobody's thread waits for any."""
+    server, hub = streamed(stack)
+    hub.tell(b"to nobody\n")
+    before = threading.active_count()
+    clients = [viewer(stack, server) for _ in range(3)]
+    assert threading.active_count() - before <= 1
+    wait_for(lambda: hub.viewers == 3, "three viewers")
+    for number in range(3):
+        hub.tell(b"piece %d\n" % number)
+    for client in clients:
+        received = b""
+        while b"piece 2\n" not in received:
+            received += client.recv(65_536)
+        assert received == b"piece 0\npiece 1\npiece 2\n"
+    clients[0].close()
+    wait_for(lambda: hub.viewers == 2, "one to have left")
+
+
+def test_a_stream_has_so_many_viewers(stack: ExitStack) -> None:
+    """The next one is told so, and may ask now and then in its place; one that leaves makes room."""
+    server, hub = streamed(stack, streams=2)
+    first, _ = viewer(stack, server), viewer(stack, server)
+    assert get(server.port, "/events") == (503, b"too many streams at a time\n")
+    assert get(server.port) == (200, b"ok\n")
+    first.close()
+    wait_for(lambda: hub.viewers == 1, "room")
+    viewer(stack, server)
+
+
+def test_who_reads_nothing_of_a_stream_is_left_behind(stack: ExitStack) -> None:
+    """It costs no more memory than the limit, and the others go on."""
+    server, hub = streamed(stack, stream_backlog=1 << 20)
+    lazy, reader = viewer(stack, server), viewer(stack, server)
+    piece = b"x" * 65_536
+    ended = threading.Event()
+
+    def read() -> None:
+        while reader.recv(1 << 20):
+            pass
+        ended.set()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    for _ in range(200):
+        hub.tell(piece)
+        if hub.viewers == 1:
+            break
+        wait_for(lambda: not server._pieces, "the piece to be taken")  # noqa: SLF001 - nothing else tells it
+    assert hub.viewers == 1
+    assert not ended.is_set()
+    assert is_closed(lazy)
+    server.stop()
+    thread.join(20)
+    assert ended.is_set()
+
+
+def test_a_head_request_of_a_stream_ends(stack: ExitStack) -> None:
+    """There is nothing to wait for."""
+    server, hub = streamed(stack)
+    assert get(server.port, "/events", "HEAD")[0] == 200
+    assert hub.viewers == 0

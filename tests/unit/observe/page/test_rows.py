@@ -134,7 +134,8 @@ LIVES = st.lists(
 @given(LIVES)
 def test_whoever_applies_the_steps_has_the_rows(lives: list[tuple[set[str], dict[str, int]]]) -> None:
     """As the script of the page does: however Routes come, go and are used."""
-    rows, seen, version = Rows(), {}, 0
+    rows, version = Rows(), 0
+    seen: dict[str, Row] = {}
     for number, (names, used) in enumerate(lives):
         snapshot = snapshot_of(*(route(name, 6000 + ord(name)) for name in sorted(names)), *PODS)
         counts = {f"be_tcp:shop:{name}": BackendNow(value, 1, value, value, value) for name, value in used.items()}
