@@ -54,7 +54,9 @@ def serve_http(  # noqa: PLR0913, PLR0917 - what is served, and to whom
     """Answer on the HTTP port, at once or, on the host's network, when it is our turn; give its address, and the turn."""
     pages: dict[str, Callable[[], Page]] = {
         "/metrics": lambda: Page(metrics.exposition(), METRICS),
-        "/ports": PortsPage(seen.snapshot, seen.sessions, reached_by(options, cluster), seen.addresses, options.sni_port),
+        "/ports": PortsPage(
+            seen.snapshot, seen.sessions, reached_by(options, cluster), seen.addresses, options.sni_port
+        ),
         "/healthz": lambda: health_page(seen.liveness()),
         "/readyz": lambda: health_page(seen.readiness()),
     }

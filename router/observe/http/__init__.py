@@ -5,8 +5,9 @@ With a certificate it speaks TLS on the same port too, to clients that begin wit
 """
 
 from router.observe.http.connection import Deadlines
+from router.observe.http.hub import Hub
 from router.observe.http.pages import JSON, METRICS, TEXT, Guard, Page, Request, health_page
-from router.observe.http.server import HttpServer, Hub, Limits
+from router.observe.http.server import HttpServer, Limits
 
 __all__ = [
     "JSON",

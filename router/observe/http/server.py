@@ -64,27 +64,6 @@ class Limits:
     deadlines: Deadlines = field(default_factory=Deadlines)
 
 
-class Hub:
-    """Where pieces of a stream are given, whichever server there is, if any; from any thread."""
-
-    def __init__(self) -> None:
-        self._server: HttpServer | None = None
-
-    def attach(self, server: HttpServer) -> None:
-        """Have it send them from now on."""
-        self._server = server
-
-    @property
-    def viewers(self) -> int:
-        """How many clients the stream is sent to."""
-        return self._server.streams if self._server is not None else 0
-
-    def tell(self, piece: bytes) -> None:
-        """Send a piece to all of them."""
-        if self._server is not None:
-            self._server.stream(piece)
-
-
 class HttpServer:
     """Serves pages until ``stop``.
 

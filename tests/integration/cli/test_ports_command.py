@@ -525,7 +525,10 @@ def test_what_the_kubelet_says_is_passed_on(control_plane: PretendedCluster) -> 
     control_plane.kubelet_says = "error forwarding port 1936 to pod 7: connection refused"
     ended = in_cluster(control_plane)
     assert (ended.exit_code, ended.stdout) == (1, "")
-    assert "port 1936 of pod openshift-ingress/tcp-router-b does not answer: error forwarding port" in ended.stderr
+    assert (
+        "port 1936 of pod openshift-ingress/tcp-router-b does not answer as a router does: error forwarding port"
+        in ended.stderr
+    )
 
 
 def test_no_api_server(control_plane: PretendedCluster) -> None:

@@ -284,10 +284,12 @@ def test_a_stream_goes_to_all_who_look(stack: ExitStack) -> None:
     """Pieces in their order; who leaves is no viewer any more, and nobody's thread waits for any."""
     server, hub = streamed(stack)
     hub.tell(b"to nobody\n")
+    clients = [viewer(stack, server)]
     before = threading.active_count()
-    clients = [viewer(stack, server) for _ in range(3)]
-    assert threading.active_count() - before <= 1
-    wait_for(lambda: hub.viewers == 3, "three viewers")
+    clients += [viewer(stack, server) for _ in range(9)]
+    # Of those that make pages some may be the first time at work.
+    assert threading.active_count() - before < 4
+    wait_for(lambda: hub.viewers == 10, "ten viewers")
     for number in range(3):
         hub.tell(b"piece %d\n" % number)
     for client in clients:
@@ -296,7 +298,7 @@ def test_a_stream_goes_to_all_who_look(stack: ExitStack) -> None:
             received += client.recv(65_536)
         assert received == b"piece 0\npiece 1\npiece 2\n"
     clients[0].close()
-    wait_for(lambda: hub.viewers == 2, "one to have left")
+    wait_for(lambda: hub.viewers == 9, "one to have left")
 
 
 def test_a_stream_has_so_many_viewers(stack: ExitStack) -> None:

@@ -62,7 +62,7 @@ def test_an_answer_says_how_long_it_is_and_that_it_is_the_last() -> None:
     """Length and type stand before a body; who must show a token is told so, and who used another method which there are."""
     head = answer_head(Page(b"12345", "text/x"))
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
-    assert b"Content-Type: text/x\r\nContent-Length: 5\r\nConnection: close\r\n" in head
+    assert b"Content-Type: text/x\r\nConnection: close\r\nContent-Length: 5\r\n" in head
     assert head.endswith(b"\r\n\r\n")
     assert b"WWW-Authenticate: Bearer\r\n" in answer_head(Page(b"", status=HTTPStatus.UNAUTHORIZED))
     assert b"Allow: GET, HEAD\r\n" in answer_head(Page(b"", status=HTTPStatus.METHOD_NOT_ALLOWED))

@@ -4,8 +4,8 @@ const FIELDS = ["id", "kind", "namespace", "name", "section", "port", "host", "a
 const ROW = 32, SPARE = 12, UNUSED_DAYS = 7, POLL_MS = 5000, SLOW_MS = 10000;
 const COLUMNS = [
   ["port", "Port", (row) => row.port || 99999], ["asker", "Asker", (row) => row.id], ["verdict", "Verdict", (row) => row.reason],
-  ["servers", "Servers", (row) => row.up], ["sessions", "Connections", (row) => row.sessions], ["rate", "New/s", (row) => row.connections],
-  ["bytes", "Bytes/s", (row) => row.bytes], ["history", "10 minutes", (row) => Math.max(0, ...row.history)], ["since", "Since", (row) => row.since],
+  ["servers", "Servers", (row) => row.up, "number"], ["sessions", "Connections", (row) => row.sessions, "number"], ["rate", "New/s", (row) => row.connections, "number"],
+  ["bytes", "Bytes/s", (row) => row.bytes, "number"], ["history", "10 minutes", (row) => Math.max(0, ...row.history)], ["since", "Since", (row) => row.since],
 ];
 const FILTERS = [
   ["rejected", "rejected", (row) => row.reason !== ""],
@@ -70,8 +70,8 @@ function span(seconds) {
 const ago = (time) => (time ? span((Date.now() - Date.parse(time)) / 1000) : "");
 
 function line(values) {
+  if (!values.length) return "";
   const made = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  if (!values.length) return made;
   const most = Math.max(...values, 1), path = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
   made.setAttribute("class", "line");
   made.setAttribute("viewBox", "0 0 80 20");
@@ -182,8 +182,8 @@ function cells(row) {
     element("td", {}, where),
     element("td", { title: row.id }, element("a", { href: address({ view: "port", id: row.id }) }, `${row.kind === "Route" ? "" : `${row.kind} `}${row.namespace}/${row.name}${row.section ? ` ${row.section}` : ""}`)),
     element("td", { class: kind, title: why }, said),
-    element("td", { class: "number" }, `${up}/${row.servers}${row.draining ? `, ${row.draining} drain` : ""}`),
-    element("td", { class: "number" }, row.sessions < 0 ? "?" : row.sessions),
+    element("td", { class: "number" }, row.reason ? "-" : `${up}/${row.servers}${row.draining ? `, ${row.draining} drain` : ""}`),
+    element("td", { class: "number" }, row.reason ? "-" : row.sessions < 0 ? "?" : row.sessions),
     element("td", { class: "number" }, row.connections.toFixed(1)),
     element("td", { class: "number" }, human(row.bytes, "B")),
     element("td", {}, line(row.history)),
@@ -199,7 +199,7 @@ function portsView(main) {
     const others = wanted().filters.filter((each) => each !== name);
     go({ filters: event.target.checked ? [...others, name] : others }, true);
   } }), ` ${text}`));
-  const heads = COLUMNS.map(([name, text]) => element("th", { scope: "col", id: `by-${name}` }, element("button", { type: "button", onclick: () => {
+  const heads = COLUMNS.map(([name, text, , kind]) => element("th", { scope: "col", id: `by-${name}`, class: kind }, element("button", { type: "button", onclick: () => {
     const now = wanted();
     go({ sort: name, down: now.sort === name ? !now.down : false }, true);
   } }, text)));
@@ -230,6 +230,8 @@ function portsView(main) {
     }
     namespaces.value = now.namespace;
     for (const [name] of COLUMNS) document.getElementById(`by-${name}`).setAttribute("aria-sort", now.sort === name ? (now.down ? "descending" : "ascending") : "none");
+    // Another choice or order begins at its beginning.
+    if (scroll.dataset.of !== location.hash) { scroll.dataset.of = location.hash; scroll.scrollTop = 0; }
     shown = chosen(now);
     table.setAttribute("aria-rowcount", shown.length + 1);
     count.textContent = `${shown.length} of ${rows.size}`;
@@ -247,11 +249,11 @@ function simpleTable(caption, heads, lines) {
     element("tbody", {}, ...lines.map((cellsOf) => element("tr", {}, ...cellsOf.map((cell) => element("td", {}, cell)))))));
 }
 
-function tries(row, host) {
+function tries(row, host, hasTls) {
   const at = `${host} ${row.port}`;
   if (row.reason) return [];
   const named = row.host ? ` -servername ${row.host}` : "";
-  if (row.port) return [`nc -vz -w 5 ${at}`, `openssl s_client -connect ${host}:${row.port}${named} </dev/null`];
+  if (row.port) return [`nc -vz -w 5 ${at}`, ...(hasTls || row.host ? [`openssl s_client -connect ${host}:${row.port}${named} </dev/null`] : [])];
   return row.host ? [`openssl s_client -connect ${row.host}:443${named} </dev/null   # at the port that hosts share`] : [];
 }
 
@@ -280,7 +282,7 @@ function portView(main, id) {
     if (row) {
       parts.push(element("h2", {}, "Now"), element("p", {}, `${row.sessions < 0 ? "?" : row.sessions} connections, ${row.connections.toFixed(1)} new ones a second, ${human(row.bytes, "B/s")} `, line(row.history)));
       const host = (ways[0]?.steps.find((step) => step.name === "address")?.said.match(/ at (.*):\d+$/) || [])[1] || location.hostname;
-      const commands = tries(row, host);
+      const commands = tries(row, host, ways.some((way) => way.steps.some((step) => step.name === "tls")));
       if (commands.length) parts.push(element("h2", {}, "Try it"), element("pre", { tabindex: "0" }, commands.join("\n")));
     }
     parts.push(element("h2", {}, "Its last connections"));
