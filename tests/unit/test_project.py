@@ -161,6 +161,12 @@ def test_every_page_is_reached_from_the_readme() -> None:
     assert [page.name for page in DOCS if f"docs/{page.name}" not in readme] == []
 
 
+def test_every_page_is_in_the_menu_of_the_site() -> None:
+    """A page that is not in ``nav`` of scripts/site/mkdocs.yml ends the build of the site."""
+    menu = (ROOT / "scripts" / "site" / "mkdocs.yml").read_text().partition("\nnav:")[2]
+    assert [page.name for page in DOCS if f"- {page.name}" not in menu] == []
+
+
 def test_readme_shows_the_route_of_the_demo() -> None:
     """The first example of the README and the first Route of the demo are the same."""
     layout = Layout(
