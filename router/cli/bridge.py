@@ -1,7 +1,7 @@
 """How a client that knows no TLS reaches an asker by TLS: what a program beside it has to be told, for several programs; pure.
 
 Each form verifies the chain and the name, and tells the name (SNI): on a port that many share it is what leads to the asker, and who answers
-by another certificate is not talked to. What stands in a form has been looked at: hosts are DNS names or addresses, paths of letters that mean nothing to any of the programs.
+by another certificate is not talked to. What stands in a form has been looked at: hosts are DNS names or addresses, paths of letters that mean nothing to any of the programs, but for blanks.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def _stunnel(bridge: Bridge) -> str:
         f"sni = {bridge.server_name}",
         "verifyChain = yes",
         f"checkHost = {bridge.server_name}",
+        # What stands behind the sign, to the end of the line.
         f"CAfile = {bridge.ca_file}",
     )
 
@@ -57,7 +58,7 @@ def _openssl(bridge: Bridge) -> str:
     name = bridge.server_name
     command = (
         f"openssl s_client -quiet -verify_quiet -connect {_joined(bridge.connect)} -servername {name}"
-        f" -CAfile {bridge.ca_file} -verify_hostname {name} -verify_return_error"
+        f" -CAfile {shlex.quote(bridge.ca_file)} -verify_hostname {name} -verify_return_error"
     )
     return _lines(*_head(bridge, "#"), command)
 
@@ -72,13 +73,13 @@ def _socat(bridge: Bridge) -> str:
 
 def _ncat(bridge: Bridge) -> str:
     (host, port), (own, own_port) = bridge.connect, bridge.accept
-    inner = f"ncat --ssl-verify --ssl-trustfile {bridge.ca_file} --ssl-servername {bridge.server_name} {host} {port}"
+    inner = f"ncat --ssl-verify --ssl-trustfile {shlex.quote(bridge.ca_file)} --ssl-servername {bridge.server_name} {host} {port}"
     return _lines(*_head(bridge, "#"), f"ncat --listen --keep-open --sh-exec {shlex.quote(inner)} {own} {own_port}")
 
 
 def _haproxy(bridge: Bridge) -> str:
     # The name that is told is the one that the certificate has to be for.
-    verified = f"ssl verify required ca-file {bridge.ca_file} sni str({bridge.server_name})"
+    verified = f"ssl verify required ca-file '{bridge.ca_file}' sni str({bridge.server_name})"
     return _lines(
         *_head(bridge, "#", "haproxy -f THIS-FILE"),
         f"listen {bridge.name}",

@@ -32,7 +32,7 @@ from router.shapes import reader
 _PRIVILEGED = 1024
 _ABOVE = 10_000
 """Added to ports that only root can listen on."""
-_PATH = re.compile(r"[A-Za-z0-9/._+-]{1,4000}")
+_PATH = re.compile(r"[A-Za-z0-9/._+-]([A-Za-z0-9/._+ -]{0,4000}[A-Za-z0-9/._+-])?")
 _HELP = """\
 Print how plain clients reach ASKER by TLS: the configuration of a stunnel beside them, or what another program has to be told.
 
@@ -121,7 +121,7 @@ def stunnel(  # noqa: PLR0913 - its options
     """Print one form."""
     wanted = Wanted.read(asker)
     if not _PATH.fullmatch(ca_file):
-        raise SettingsError(f"--ca-file {printable(ca_file)} is no path of letters, digits and /._+- alone")
+        raise SettingsError(f"--ca-file {printable(ca_file)} is no path of letters, digits, blanks and /._+- alone")
     asked = RunningOptions(**{name: values.pop(name) for name in RunningOptions.__dataclass_fields__})
     try:
         rows = _judged(manifests, ServingSettings(**values)) if manifests else _asked(asked)

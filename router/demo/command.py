@@ -13,7 +13,7 @@ from types import FrameType
 import click
 
 from router.demo import client
-from router.demo.manifests import CACHE
+from router.demo.manifests import CACHE, QUEUE_HOST
 from router.demo.selftest import SelfTest
 from router.demo.stage import Stage, stage
 from router.demo.table import PortEntry, table
@@ -96,6 +96,15 @@ def _show(running: Stage, say: Callable[[str], None]) -> None:
     say(f"The manifests: {running.folder}")
     say(f"The router's log: {running.log_file}")
     say(f"A second echo, to move the endpoint of {CACHE} to: port {running.moved_endpoint}")
+    bridge = running.bridge
+    if bridge.child is not None:
+        say(f"A stunnel for clients of {QUEUE_HOST} that know no TLS: port {bridge.port}, by {bridge.file}")
+    else:
+        say(
+            f"No stunnel is installed. For clients of {QUEUE_HOST} that know no TLS its configuration would be, in {bridge.file}:"
+        )
+        for line in bridge.file.read_text().splitlines():
+            say(f"    {line}")
     say("Edit, add or delete manifests and see the table follow. Ctrl-C ends the demo.")
     shown: list[PortEntry] | None = None
     told: list[str] = []

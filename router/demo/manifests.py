@@ -8,6 +8,7 @@ from textwrap import indent
 ROUTER_NAME = "wzh-router-1"
 TLS_HOST = "vault.example.com"
 EDGE_HOST = "mail.example.com"
+QUEUE_HOST = "queue.example.com"
 
 CACHE = "cache.yaml"
 MAIL = "mail.yaml"
@@ -18,7 +19,8 @@ QUEUE = "queue.yaml"
 ANY_PORT = "any-port.yaml"
 EDGE = "mail-by-tls.yaml"
 QUOTA = "quota.yaml"
-FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED, QUEUE, ANY_PORT, EDGE, QUOTA)
+BY_NAME = "queue-by-name.yaml"
+FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED, QUEUE, ANY_PORT, EDGE, QUOTA, BY_NAME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,12 @@ def manifests(layout: Layout) -> dict[str, str]:
         EDGE: _EDGE.format(
             host=EDGE_HOST,
             port=layout.edge_port,
+            router_name=ROUTER_NAME,
+            certificate=indent(layout.certificate, "      "),
+            key=indent(layout.key, "      "),
+        ),
+        BY_NAME: _BY_NAME.format(
+            host=QUEUE_HOST,
             router_name=ROUTER_NAME,
             certificate=indent(layout.certificate, "      "),
             key=indent(layout.key, "      "),
@@ -150,6 +158,29 @@ spec:
   to:
     kind: Service
     name: mail-service
+  tls:
+    termination: edge
+    certificate: |
+{certificate}
+    key: |
+{key}
+"""
+
+_BY_NAME = """\
+# TLS that the router ends on the SNI port, which many share: clients that know no TLS get there by a stunnel, which tells the name.
+kind: Route
+apiVersion: route.openshift.io/v1
+metadata:
+  name: queue-by-name
+  annotations:
+    haproxy.router.openshift.io/router-name: "{router_name}"
+spec:
+  host: {host}
+  to:
+    kind: Service
+    name: queue
+  port:
+    targetPort: amqp
   tls:
     termination: edge
     certificate: |

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TypeVar
 
 from router.demo import client
-from router.demo.manifests import EDGE_HOST, TLS_HOST, Layout
-from router.demo.stage import Stage
+from router.demo.manifests import EDGE_HOST, QUEUE_HOST, TLS_HOST, Layout
+from router.demo.stage import QUEUE_BY_NAME, Stage
 from router.demo.table import PortEntry
 from router.errors import DemoFailed
 
@@ -70,7 +70,7 @@ class SelfTest:
         self._any_port("untouched, too")
 
     def _verdicts(self) -> None:
-        for route in (HOLDER, "default/mail", "default/vault", "default/mail-by-tls"):
+        for route in (HOLDER, "default/mail", "default/vault", "default/mail-by-tls", QUEUE_BY_NAME):
             self._see_verdict(f"Route {route}", route, "admitted")
         conflict = self._see_verdict(
             f"Route {CONTENDER}, which wants the port of another", CONTENDER, "PortAlreadyClaimed"
@@ -100,12 +100,23 @@ class SelfTest:
             lambda: client.ask_over_tls(self._layout.edge_port, EDGE_HOST, access.certificate_file, "hello"),
             _starts("220 mail"),
         )
+        self._bridge()
         port = self._layout.spare_port
         self._see(f"port {port}, of the mistyped Route, is closed", lambda: client.is_refused(port), bool)
         sni_port = self._stage.access.sni_port
         self._see(
             f"port {sni_port}, asking for a name that no Route has", self._ask_for_unknown_host, _is("not served")
         )
+
+    def _bridge(self) -> None:
+        bridge = self._stage.bridge
+        way = f"TLS to {QUEUE_HOST} on port {self._stage.access.sni_port}"
+        what = (
+            f"port {bridge.port} of a stunnel, in plain text, and from there {way}"
+            if bridge.child is not None
+            else f"{way}, as tcp-router stunnel prints it; no stunnel is installed, so by TLS of our own"
+        )
+        self._see(what, lambda: bridge.ask("hello"), _is("queue: hello"))
 
     def _any_port(self, remark: str) -> None:
         port = self._given

@@ -7,19 +7,21 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from router.demo.bridge import Bridge, bridge
 from router.demo.certificate import write_certificate
 from router.demo.child import RouterProcess
 from router.demo.client import is_ready, until
-from router.demo.manifests import EDGE_HOST, FILES, ROUTER_NAME, TLS_HOST, Layout, manifests
+from router.demo.manifests import EDGE_HOST, FILES, QUEUE_HOST, ROUTER_NAME, TLS_HOST, Layout, manifests
 from router.demo.ports import Ports
 from router.demo.services import Service, echo, greeter, over_tls, server_context
 from router.demo.table import Access
 from router.errors import DemoFailed
 from router.haproxy.process.binary import bundled_binary
 
+QUEUE_BY_NAME = "default/queue-by-name"
 START_S = 60.0
 """How long the router may take until it serves: a machine's first start of Python and HAProxy can be slow."""
 
@@ -35,6 +37,7 @@ _QUEUE_PORT = 6627
 _AUTO_PORTS = (6628, 6629, 6630)
 _SNI_POOL = 3
 _EDGE_PORT = 6631
+_BRIDGE_PORT = 6632
 _SNI_PORT = 8443
 _HTTP_PORT = 1936
 
@@ -54,6 +57,8 @@ class Stage:
     auto_ports: tuple[int, ...]
     """What is given to who asks for any port."""
     access: Access
+    bridge: Bridge
+    """For clients that know no TLS."""
     http_port: int
     log_file: Path
     router: RouterProcess
@@ -81,9 +86,9 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
         programs = frozenset(name for name in ("nc", "openssl") if shutil.which(name) is not None)
         access = Access(ports.keep(_SNI_PORT), work / "vault.pem", programs)
         key_file = work / "vault.key"
-        write_certificate((TLS_HOST, EDGE_HOST), access.certificate_file, key_file)
+        write_certificate((TLS_HOST, EDGE_HOST, QUEUE_HOST), access.certificate_file, key_file)
         tls = server_context(access.certificate_file, key_file)
-        cache, moved_cache, mail, vault, queue = (
+        cache, moved_cache, mail, vault, messages = (
             stack.enter_context(Service(talk))
             for talk in (echo("cache-a"), echo("cache-b"), greeter("mail"), over_tls(echo("vault"), tls), echo("queue"))
         )
@@ -95,7 +100,7 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
             cache_endpoint=cache.port,
             mail_endpoint=mail.port,
             vault_endpoint=vault.port,
-            queue_endpoint=queue.port,
+            queue_endpoint=messages.port,
             edge_port=ports.keep(_EDGE_PORT),
             certificate=access.certificate_file.read_text(),
             key=key_file.read_text(),
@@ -103,7 +108,7 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
         write_manifests(folder, layout)
         http_port = ports.keep(_HTTP_PORT)
         moved_port = ports.keep(_MOVED_PORT)
-        arguments = _arguments(folder, work / "state", http_port, access.sni_port)
+        arguments = _arguments(folder, _state_dir(stack, work), http_port, access.sni_port)
         auto_ports = tuple(map(ports.keep, _AUTO_PORTS))
         arguments += ["--auto-ports", ",".join(map(str, auto_ports))]
         # The ports of the demo, and some for Routes that its user adds: those are served without a reload.
@@ -120,19 +125,22 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
         log_file = work / "router.log"
         binary = haproxy or bundled_binary()
         router = RouterProcess([*arguments, *(("--haproxy", str(binary)) if binary else ())], log_file)
-        running = Stage(
+        stack.enter_context(router)
+        _wait_until_ready(router, http_port)
+        bridge_port = ports.keep(_BRIDGE_PORT)
+        queue = bridge(QUEUE_BY_NAME, bridge_port, http_port, access.sni_port, access.certificate_file, work, stack)
+        yield Stage(
             folder=folder,
             layout=layout,
             moved_port=moved_port,
             moved_endpoint=moved_cache.port,
             auto_ports=auto_ports,
-            access=access,
+            access=replace(access, bridge_port=bridge_port) if queue.child is not None else access,
+            bridge=queue,
             http_port=http_port,
             log_file=log_file,
-            router=stack.enter_context(router),
+            router=router,
         )
-        _wait_until_ready(running)
-        yield running
 
 
 def write_manifests(folder: Path, layout: Layout) -> None:
@@ -154,6 +162,13 @@ def _short_parent() -> str:
     """Give where temporary files go, but /tmp where that is long: the path of a socket has 107 bytes at most (unix(7))."""
     usual = tempfile.gettempdir()
     return usual if len(os.fsencode(usual)) <= _LONGEST_PARENT else "/tmp"  # noqa: S108 - the folder in it is made safely
+
+
+def _state_dir(stack: contextlib.ExitStack, work: Path) -> Path:
+    """Give the router's folder; below /tmp where the name of the others has a blank, which lists of certificates cannot have."""
+    if " " not in str(work):
+        return work / "state"
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tcp-router-demo-", dir="/tmp")))
 
 
 def _new_folder(folder: Path) -> Path:
@@ -186,15 +201,15 @@ def _arguments(folder: Path, state_dir: Path, http_port: int, sni_port: int) -> 
     return [*(word for pair in options.items() for word in pair), "--allow-loopback-endpoints"]
 
 
-def _wait_until_ready(running: Stage) -> None:
+def _wait_until_ready(router: RouterProcess, http_port: int) -> None:
     def look() -> bool:
-        running.router.check()
-        return is_ready(running.http_port)
+        router.check()
+        return is_ready(http_port)
 
     try:
         until(look, bool, START_S)
     except DemoFailed as error:
-        running.router.check()
+        router.check()
         raise DemoFailed(
-            f"the router does not serve: {error}; the last lines of its log:\n{running.router.log_tail()}"
+            f"the router does not serve: {error}; the last lines of its log:\n{router.log_tail()}"
         ) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from router.demo.manifests import EDGE_HOST
+from router.demo.manifests import EDGE_HOST, QUEUE_HOST
 
 
 class PortEntry(msgspec.Struct, frozen=True):
@@ -47,6 +47,9 @@ class Access:
     programs: frozenset[str] = frozenset({"nc", "openssl"})
     """Which of the programs that commands to try are made with are there; Python is in any case."""
 
+    bridge_port: int | None = None
+    """Where a stunnel takes plain clients to ``QUEUE_HOST``; None without one."""
+
 
 def table(entries: Iterable[PortEntry], access: Access) -> str:
     """Give a line per Route: port, Route, verdict, and how to try it or why it is rejected."""
@@ -67,10 +70,11 @@ def table(entries: Iterable[PortEntry], access: Access) -> str:
 def try_command(entry: PortEntry, access: Access) -> str:
     """Give a shell command that reaches an admitted Route as a client would; it ends by itself."""
     port, host = entry.port or access.sni_port, entry.host or EDGE_HOST
-    if entry.port is not None and entry.certificate is None:
+    plain = access.bridge_port if host == QUEUE_HOST else entry.port if entry.certificate is None else None
+    if plain is not None:
         if "nc" in access.programs:
-            return f"printf 'hello\\n' | nc -w 2 127.0.0.1 {entry.port}"
-        return _in_python(f"c=socket.create_connection(('127.0.0.1',{entry.port}),2)", "c.sendall(b'hello\\n')")
+            return f"printf 'hello\\n' | nc -w 2 127.0.0.1 {plain}"
+        return _in_python(f"c=socket.create_connection(('127.0.0.1',{plain}),2)", "c.sendall(b'hello\\n')")
     if "openssl" not in access.programs:
         connect = f"c=ssl.create_default_context(cafile={str(access.certificate_file)!r}).wrap_socket("
         connect += f"socket.create_connection(('127.0.0.1',{port}),2),server_hostname={host!r})"

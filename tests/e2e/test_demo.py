@@ -103,10 +103,31 @@ def test_self_test_passes(tmp_path: Path, temporary: Path) -> None:
         "mail-by-tls.yaml",
         "mail.yaml",
         "mistyped.yaml",
+        "queue-by-name.yaml",
         "queue.yaml",
         "quota.yaml",
         "vault.yaml",
     ]
+
+
+def test_bridge_with_a_stunnel_and_without(temporary: Path) -> None:
+    """Plain clients go through a stunnel where there is one; else the self-test goes the way that its configuration says."""
+    requires_program("stunnel")
+    for path, said in (
+        (os.environ["PATH"], " of a stunnel, in plain text"),
+        (str(temporary), "no stunnel is installed"),
+    ):
+        result = subprocess.run(
+            [*COMMAND, "--self-test"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+            env={**os.environ, "TMPDIR": str(temporary), "PATH": path},
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        (line,) = [line for line in result.stdout.splitlines() if said in line]
+        assert line.endswith("queue: hello")
 
 
 def test_self_test_fails_without_haproxy(tmp_path: Path) -> None:

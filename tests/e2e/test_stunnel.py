@@ -38,7 +38,8 @@ FORMS = ("stunnel", "socat", "ncat", "haproxy")
 @pytest.fixture
 def authority(tmp_path: Path) -> Path:
     """The file of those who sign certificates."""
-    path = tmp_path / "authority.pem"
+    path = tmp_path / "in a folder" / "authority.pem"
+    path.parent.mkdir()
     path.write_text(AUTHORITY.pem)
     return path
 

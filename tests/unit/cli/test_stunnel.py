@@ -118,7 +118,8 @@ def test_sections_of_services_are_named(judge: Any) -> None:
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--ca-file", "/a b"), "is no path of letters"),
+        (("--ca-file", "/a'b"), "is no path of letters"),
+        (("--ca-file", "/a "), "is no path of letters"),
         (("--ca-file", "/a,verify=0"), "is no path of letters"),
         (("--ca-file", "/a\nverifyChain = no"), "is no path of letters"),
         (("--server-name", "a b"), "is no DNS name"),

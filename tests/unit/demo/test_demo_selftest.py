@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from router.demo.bridge import Bridge
 from router.demo.child import RouterProcess
 from router.demo.manifests import Layout
 from router.demo.selftest import SelfTest
@@ -22,6 +23,7 @@ ROUTES = {
     "mail": None,
     "vault": None,
     "mail-by-tls": None,
+    "queue-by-name": None,
     "ottcache-003": ("PortAlreadyClaimed", "default/ottcache-002 has it"),
     "typo": ("InvalidAnnotation", "balance"),
     "any-port": None,
@@ -114,6 +116,7 @@ def self_test(router: FakeRouter, said: list[str], tmp_path: Path) -> SelfTest:
         moved_port=1,
         moved_endpoint=1,
         auto_ports=(1,),
+        bridge=Bridge(tmp_path / "stunnel.conf", 1, None),
         access=Access(1, tmp_path / "no.pem"),
         http_port=router.server.server_port,
         log_file=tmp_path / "router.log",
