@@ -90,7 +90,9 @@ class Level:
     def _of_table(self, outcome: Outcome) -> Iterator[str]:
         wanted = {
             f"{row['namespace']}/{row['name']}": row
-            for row in json.loads(msgspec.json.encode(port_rows(outcome.verdicts, outcome.model, sni_port=self.settings.sni_port)))
+            for row in json.loads(
+                msgspec.json.encode(port_rows(outcome.verdicts, outcome.model, sni_port=self.settings.sni_port))
+            )
         }
         found = self.router.ports()
         for key in sorted(wanted.keys() | found.keys()):

@@ -1,0 +1,1 @@
+"""The documentation as a site: MkDocs' settings, and the pages that the code makes."""
