@@ -155,6 +155,8 @@ class AdmissionSettings:
     """Whether clients have to show certificates, or may, wherever TLS ends here; None is as Routes say."""
     client_subjects: str = ""
     """The subjects that are let in by that, as a regular expression; empty is any."""
+    mtls_pool: int = 0
+    """How many hosts of each shared port can come to ask clients for certificates without a reload."""
     defaults: RouteDefaults = field(default_factory=RouteDefaults)
 
     @property
@@ -222,6 +224,8 @@ class RenderSettings:
     max_connections_per_namespace: int | None = None
     namespace_limits: bool = False
     """Whether some namespaces may come to have limits of their own."""
+    client_subjects: str = ""
+    """Of whose certificates clients are let in that show one as the router asks for it, as a regular expression; empty is anybody."""
     tls: TlsOptions = field(default_factory=TlsOptions)
 
     def limits_at(self, maxconn: int) -> ConnectionLimits:
@@ -243,6 +247,11 @@ class RenderSettings:
     def slot_socket(self, number: int) -> Path:
         """Where TLS ends for a port of the pool."""
         return self.state_dir / "run" / f"s{number}.sock"
+
+    def gate_socket(self, spot: tuple[int, str], number: int | str) -> Path:
+        """Where a frontend listens that ends TLS for a single host of a shared port."""
+        stage = self.stage_socket(spot)
+        return stage.with_name(f"{stage.stem}-{number}.sock")
 
     @property
     def stats_socket(self) -> Path:

@@ -38,6 +38,7 @@ class ClaimBook:
         owns_domains: whether hosts and the wildcard over them must be of one namespace.
         overlapping: the names of addresses that overlap with ``--bind-address``.
         address_use: says who may come to use which address.
+        spare_gates: of each shared port (``SharedFrontends``).
     """
 
     def __init__(  # noqa: PLR0913 - what a decision goes by
@@ -51,11 +52,11 @@ class ClaimBook:
         owns_domains: bool = True,
         overlapping: Collection[str] = (),
         address_use: AddressUse = NOBODY,
+        spare_gates: int = 0,
     ) -> None:
         self._sni_port = sni_port
         self._lines = Lines(ledger, served, policies, overlapping, address_use)
-        self._overlapping = overlapping
-        self._owns_domains = owns_domains
+        self._overlapping, self._owns_domains = overlapping, owns_domains
         self._domains = Domains()
         """Of the SNI port, where they are owned."""
         self._claims: dict[Asker, Claim] = {}
@@ -75,8 +76,7 @@ class ClaimBook:
         self._tolerated: dict[Asker, Rejection] = {}
         """Who has his port only because he had it before, and what he would be told otherwise."""
         self._host_losses: dict[Asker, Loss] = {}
-        self._shared = SharedFrontends()
-        self._sni_options = sni_options
+        self._shared, self._sni_options = SharedFrontends(spare_gates), sni_options
         self._sni_hosts: SortedMap[str, SniHost] = SortedMap()
         self._served_on: dict[int, frozenset[str]] = {}
         """By port, the addresses on which somebody has it."""

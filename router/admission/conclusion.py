@@ -163,7 +163,10 @@ def _rejected(request: Request, host: str | None, rejection: Rejection, kept: tu
 
 def _stages(request: Request, places: tuple[Place, ...], sni_port: int) -> tuple[Spot, ...] | None:
     """Give the shared ports at which TLS ends."""
-    if request.port_tls is None or (request.port is not None and not request.shares_port):
+    if request.port_tls is None or request.port_tls.clients is not None:
+        # Clients who show certificates are led to a socket of the Route's own.
+        return None
+    if request.port is not None and not request.shares_port:
         return None
     return tuple(sorted(Spot(place.port if place.port != SNI else sni_port, place.address) for place in places))
 

@@ -90,6 +90,7 @@ class Admission:
             owns_domains=not settings.disable_namespace_ownership_check,
             overlapping=settings.overlapping,
             address_use=self._address_use,
+            spare_gates=settings.mtls_pool,
         )
         self._notes = Notes(settings.sni_port)
         autos = (settings, self._ledger, self._claims.claims_on, served, Allowance(self._policies, self._claims.ports))

@@ -18,7 +18,7 @@ from router.admission.request import (
     read_address,
     read_external_port,
 )
-from router.admission.termination import NO_CREDENTIALS, Credentials, Ending, Termination, read_termination, read_tls
+from router.admission.termination import NO_CREDENTIALS, Credentials, Termination, read_termination, read_tls
 from router.admission.text import is_host, is_service_name, shown
 from router.admission.verdicts import NotAcceptable, Reason, Verdict
 from router.admission.weights import MAX_WEIGHT
@@ -62,7 +62,6 @@ def read_route(
         if not auto:
             _check_something_is_asked_for(route, port, host, settings)
         ending = read_tls(route, termination, settings, credentials)
-        _check_clients_port(ending, host)
         options = read_options(annotations, settings.defaults, claims_port=auto or port is not None)
         targets = _read_targets(route)
         target_port = _read_target_port(route)
@@ -137,14 +136,6 @@ def _check_wildcard(host: str | None, settings: AdmissionSettings) -> None:
             Reason.ROUTE_NOT_ADMITTED,
             "wildcard routes are not allowed: set spec.wildcardPolicy to None, or have an administrator allow them "
             "(--allow-wildcard-routes)",
-        )
-
-
-def _check_clients_port(ending: Ending, host: str | None) -> None:
-    if ending.port is not None and ending.port.clients is not None and host is not None:
-        raise NotAcceptable(
-            Reason.UNSUPPORTED_TERMINATION,
-            "clients are asked for certificates on a port of the Route's own alone: give it one, and leave out external-tcp-port-sni",
         )
 
 

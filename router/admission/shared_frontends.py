@@ -15,9 +15,14 @@ _host_of = attrgetter("host")
 
 
 class SharedFrontends:
-    """All of them; none is published as long as nobody has a host there, but for the SNI port."""
+    """All of them; none is published as long as nobody has a host there, but for the SNI port.
 
-    def __init__(self) -> None:
+    Args:
+        spare_gates: how many sockets each has in advance for hosts whose clients are asked for certificates.
+    """
+
+    def __init__(self, spare_gates: int = 0) -> None:
+        self._spare_gates = spare_gates
         self._shared: SortedMap[Spot, SharedFrontend] = SortedMap()
 
     def values(self) -> tuple[SharedFrontend, ...]:
@@ -36,7 +41,7 @@ class SharedFrontends:
 
     def publish(self, spot: Spot, options: PortOptions, hosts: tuple[SniHost, ...]) -> None:
         """Publish a port with these hosts, sorted, unless it is what was there."""
-        frontend = SharedFrontend(spot.port, options, hosts, spot.address)
+        frontend = SharedFrontend(spot.port, options, hosts, spot.address, spare_gates=self._spare_gates)
         if self._shared.get(spot) != frontend:
             self._shared.put(spot, frontend)
 

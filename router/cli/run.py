@@ -62,6 +62,8 @@ RUN = (
            help="Backends that HAProxy has in advance, so that so many more Routes on shared ports are served without a reload."),
     option("--tls-pool", type=click.IntRange(0, 1_000), default=0,
            help="Places that HAProxy has in advance, so that TLS ends for so many more Routes on ports of --port-pool without a reload."),
+    option("--mtls-pool", type=click.IntRange(0, 1_000), default=0,
+           help="Sockets that each shared port has in advance, so that so many more Routes there that ask clients for certificates are served without a reload."),
     option("--resolver", "resolvers", type=ResolverType(), multiple=True, show_default="those of /etc/resolv.conf",
            help="With --external-names, a DNS server to ask, as address or address:port; repeatable, asked in turn."),
     option("--check-network-policies", is_flag=True,

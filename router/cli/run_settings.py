@@ -168,6 +168,7 @@ class ServingSettings:
             allow_wildcard_routes=self.allow_wildcard_routes,
             domain=self.domain or "",
             tls_min_version=self.tls_options().min_version,
+            mtls_pool=self.spare_gates,
             disable_namespace_ownership_check=self.disable_namespace_ownership_check,
             own_addresses=frozenset(self.bind_addresses),
             listens_everywhere=self.listens_everywhere,
@@ -188,6 +189,11 @@ class ServingSettings:
                 check_interval_ms=self.check_interval,
             ),
         )
+
+    @property
+    def spare_gates(self) -> int:
+        """How many hosts of each shared port can come to ask clients for certificates without a reload."""
+        return 0
 
     @property
     def gives_ports_at_once(self) -> bool:
@@ -250,6 +256,7 @@ class RunSettings(ServingSettings):
     address_port_pool: tuple[tuple[str, PortRanges], ...]
     sni_pool: int
     tls_pool: int
+    mtls_pool: int
     check_network_policies: bool
     pair_wait: int
     resolvers: tuple[tuple[str, int], ...]
@@ -288,6 +295,11 @@ class RunSettings(ServingSettings):
     metrics_tls_cert: Path | None
     metrics_tls_key: Path | None
     metrics_auth: Literal["none", "kubernetes"]
+
+    @property
+    def spare_gates(self) -> int:
+        """How many hosts of each shared port can come to ask clients for certificates without a reload."""
+        return self.mtls_pool
 
     @property
     def gives_ports_at_once(self) -> bool:

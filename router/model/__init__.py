@@ -4,8 +4,7 @@ A ``Model`` is sorted throughout, so that equal inputs give equal models and, re
 change are the same objects from one model to the next; comparing two models is therefore cheap (tuples compare identical
 members without looking into them).
 
-Units: every ``*_ms`` is milliseconds. Strings come from admission, which lets only a closed vocabulary through; nothing
-here needs quoting in haproxy.cfg.
+Units: every ``*_ms`` is milliseconds. Strings come from admission, which lets a closed vocabulary through: none needs quoting in haproxy.cfg.
 """
 
 from __future__ import annotations
@@ -16,79 +15,19 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from router.model.asker import NOBODY as NOBODY
+from router.model.asker import ROUTE_GROUP as ROUTE_GROUP
+from router.model.asker import ROUTE_KIND as ROUTE_KIND
+from router.model.asker import SERVICE_KIND as SERVICE_KIND
+from router.model.asker import Asker as Asker
 from router.model.tls import PortTls, ServerTls
 
-ROUTE_GROUP = "route.openshift.io"
-ROUTE_KIND = "Route"
-SERVICE_KIND = "Service"
 FRONTEND = r"fe_tcp:([0-9]+)(?::([a-z0-9-]+))?"
 """Names of ``frontend_name``, as a pattern."""
 _FRONTEND = re.compile(FRONTEND)
 
 Balance = Literal["roundrobin", "leastconn", "source", "random", "first"]
 ProxyProtocol = Literal["v1", "v2", "v2-ssl"]
-
-
-class Asker(NamedTuple):
-    """Who asks to be served: an object of any kind, or one section of it. Sorts by its fields, in their order.
-
-    An object that is deleted and made again is another asker, by its ``uid``. What HAProxy runs knows nothing of that: it is
-    told apart by names alone (``backend_name``).
-    """
-
-    group: str
-    """Of the API, empty for the core one."""
-    kind: str
-    namespace: str
-    name: str
-    section: str = ""
-    """The part of the object that asks by itself: the name of a Service's port. Empty for Routes, which ask as a whole."""
-    uid: str = ""
-    """Empty where the object has none, as in a folder of manifests."""
-
-    @classmethod
-    def route(cls, namespace: str, name: str, uid: str = "") -> Asker:
-        """Give a Route as an asker."""
-        return cls(ROUTE_GROUP, ROUTE_KIND, namespace, name, "", uid)
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Namespace and name, which is how objects of a kind are kept (equal to their ``ObjectKey``)."""
-        return self.namespace, self.name
-
-    @property
-    def unnumbered(self) -> Asker:
-        """The same without its uid: one that is made again has it, too."""
-        return self._replace(uid="")
-
-    @property
-    def order(self) -> tuple[str, str, str, str]:
-        """The place among askers of one age: the same for an object that was made again, and on every replica."""
-        return self.kind, self.namespace, self.name, self.section
-
-    @property
-    def log_name(self) -> str:
-        """The name in HAProxy's names and in its log: a Route's own, that of other kinds with the kind before and the section behind.
-
-        No name of Kubernetes has an underscore, so that no two askers of a namespace have one log name, but those of one object that
-        was made again.
-        """
-        if self.kind in {ROUTE_KIND, ""}:
-            return self.name
-        return "_".join(filter(None, (self.kind.lower(), self.name, self.section)))
-
-    @property
-    def shown(self) -> str:
-        """Namespace and name, as lists of Routes have them; with its kind where it is no Route."""
-        return f"{self.namespace}/{self.name}" if self.kind == ROUTE_KIND else str(self)
-
-    def __str__(self) -> str:
-        section = f" port {self.section}" if self.section else ""
-        return f"{self.kind} {self.namespace}/{self.name}{section}"
-
-
-NOBODY = Asker("", "", "", "")
-"""Whose the sections of the pool are."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -234,6 +173,16 @@ class SniHost:
     """How TLS ends before it is led there; None leads on what comes as it comes."""
 
     @property
+    def ends_tls(self) -> bool:
+        """Whether TLS ends for it by the socket that all such hosts of the port have in common."""
+        return self.tls is not None and self.tls.clients is None
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether its clients are asked for certificates: its TLS ends by a socket of its own."""
+        return self.tls is not None and self.tls.clients is not None
+
+    @property
     def namespace(self) -> str:
         """Of whom it leads to; for templates."""
         return self.asker.namespace
@@ -255,6 +204,8 @@ class SharedFrontend:
     address: str = ""
     """As of a ``Frontend``, and so are ``ips``."""
     ips: tuple[str, ...] = ()
+    spare_gates: int = 0
+    """How many sockets it has in advance for hosts whose clients are asked for certificates."""
 
     @property
     def spot(self) -> Spot:
@@ -264,7 +215,12 @@ class SharedFrontend:
     @property
     def ends_tls(self) -> bool:
         """Whether it does for any of its hosts, by a second frontend behind a socket of its own."""
-        return any(host.tls is not None for host in self.hosts)
+        return any(host.ends_tls for host in self.hosts)
+
+    @property
+    def gates(self) -> int:
+        """How many further frontends it has, each for a host whose clients are asked for certificates, or for one that may come."""
+        return self.spare_gates + sum(host.is_gated for host in self.hosts)
 
 
 class Step(StrEnum):

@@ -12,9 +12,9 @@ TO_SLOT = "tls"
 
 
 def stages(model: Model) -> int:
-    """Give how many connections one of a client may be to HAProxy: two where TLS ends behind a shared port, or may behind one of the pool."""
-    ends_tls = any(shared.ends_tls for shared in model.shared) or any(place.slot is not None for place in model.pool)
-    return 2 if ends_tls else 1
+    """Give how many connections one of a client may be to HAProxy: two where TLS ends behind a shared port, or may there or behind one of the pool."""
+    ends_tls = any(shared.ends_tls or shared.gates for shared in model.shared)
+    return 2 if ends_tls or any(place.slot is not None for place in model.pool) else 1
 
 
 def stage_name(spot: Spot) -> str:
@@ -42,6 +42,16 @@ def led_by(slot: RouteSection, port: RouteSection) -> RouteSection:
 def door(place: RouteSection) -> str:
     """Give the backend in which clients of a place are first: there is who may connect."""
     return place.slot.front.name if place.slot is not None and place.slot.front is not None else place.backend.name
+
+
+def gate_name(spot: Spot, number: int | str) -> str:
+    """Give what the frontend of a socket is named after ``fe_``, and the backend that leads there after ``be_``, by which TLS ends for a single host.
+
+    Args:
+        spot: the shared port.
+        number: of one that is there in advance, from 1; else the digest of the host.
+    """
+    return f"{stage_name(spot)}:{number}"
 
 
 def backend_before(backend: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -110,9 +110,9 @@ class TlsOptions:
         words += ["alpn", ",".join(tls.alpn)] if tls is not None and tls.alpn else []
         return " ".join(words)
 
-    def own_words(self, tls: PortTls) -> str:
+    def own_words(self, tls: PortTls, more: Iterable[str] = ()) -> str:
         """Give what a line of a list of certificates has in brackets, with a blank before it; what the port has is left out."""
-        words = ["ssl-min-ver", tls.min_version] if tls.min_version > self.min_version else []
+        words = [*more, *(["ssl-min-ver", tls.min_version] if tls.min_version > self.min_version else [])]
         words += ["alpn", ",".join(tls.alpn)] if tls.alpn else []
         return f" [{' '.join(words)}]" if words else ""
 

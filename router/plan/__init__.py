@@ -6,7 +6,8 @@ from router.model import Model
 from router.plan.limits import with_limits
 from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
 from router.plan.running import Running
-from router.plan.update import Texts, Update
+from router.plan.texts import Texts
+from router.plan.update import Update
 
 __all__ = ["NoChange", "Plan", "Reload", "ReloadCause", "ReloadReason", "RuntimeUpdate", "Texts", "plan"]
 

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from router.model import SniHost
+from router.ordered import differences
 from router.plan import commands
 from router.plan.commands import Command
+from router.plan.gates import Gates
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ def change_endings(
     """
     opening: list[Command] = []
     retiring: list[Command] = []
-    before = {host.host: host for host in former if host.tls is not None}
-    after = {host.host: host for host in wanted if host.tls is not None}
+    before = {host.host: host for host in former if host.ends_tls}
+    after = {host.host: host for host in wanted if host.ends_tls}
     for name, host in after.items():
         there = before.get(name)
         if host.tls is not None and (there is None or line(there) != line(host)):
@@ -61,8 +63,24 @@ def change_endings(
     return opening, retiring
 
 
-def without_stage(before: Iterable[SniHost], after: Iterable[SniHost]) -> tuple[SniHost, ...]:
-    """Give the hosts that a port can have which was not loaded with what ends TLS: those that are to have it are as they were."""
+def possible(
+    files: EndingFiles | None, gates: Gates | None, before: tuple[SniHost, ...], after: tuple[SniHost, ...]
+) -> tuple[SniHost, ...]:
+    """Give the hosts that a port can have; of those for which it was not loaded with what ends TLS for them, as they were.
+
+    Args:
+        files: for hosts that have a socket in common; None where the port has none.
+        gates: for hosts with sockets of their own.
+        before: all hosts, as they were, and as the port can have them.
+        after: all hosts, as they shall be; given back as it is where all can be had.
+    """
+    removed, added = differences(before, after)
+    gated = gates.possible(removed, added) if gates is not None else frozenset()
+    lacking = {
+        host.host for host in added if (host.ends_tls and files is None) or (host.is_gated and host.host not in gated)
+    }
+    if not lacking:
+        return after
     there = {host.host: host for host in before}
-    wanted = (there.get(host.host) if host.tls is not None else host for host in after)
+    wanted = (there.get(host.host) if host.host in lacking else host for host in after)
     return tuple(host for host in wanted if host is not None)

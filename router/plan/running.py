@@ -14,6 +14,7 @@ from typing import TypeVar
 from router.model import Bind, Model, RouteSection, Spot, binds, frontend_name
 from router.plan.commands import Command, close_frontend
 from router.plan.endings import EndingFiles
+from router.plan.gates import Gates
 from router.plan.section_text import ServerLine
 
 K = TypeVar("K")
@@ -48,6 +49,8 @@ class Running:
     """The path by which it knows the map of the limits of namespaces; empty where it has none."""
     ending_files: Mapping[Spot, EndingFiles] = field(default_factory=_nothing)
     """By shared port, what it has for hosts whose TLS ends there; only of ports that were loaded with such hosts."""
+    gates: Mapping[Spot, Gates] = field(default_factory=_nothing)
+    """By shared port, the sockets that it has for hosts whose clients are asked for certificates, and whose they are now."""
     moved: Mapping[str, RouteSection] = field(default_factory=_nothing)
     """The sections of the pool that serve somebody, by the backend that it would have of its own."""
     owners: Mapping[str, str] = field(default_factory=_nothing)
@@ -85,12 +88,13 @@ class Running:
         return replace(self, leaving={name: line for name, line in self.leaving.items() if name not in gone})
 
 
-def loaded(
+def loaded(  # noqa: PLR0913, PLR0917 - the names of all that is changed
     model: Model,
     hosts_files: Mapping[Spot, str],
     owners_file: str,
     ending_files: Mapping[Spot, EndingFiles] = MappingProxyType({}),
     limits_file: str = "",
+    gates: Mapping[Spot, Gates] = MappingProxyType({}),
 ) -> Running:
     """Give what a HAProxy has that was just loaded with ``model``, once ``close_idle_ports`` has been carried out."""
     return Running(
@@ -103,6 +107,7 @@ def loaded(
         owners_file=owners_file,
         ending_files=ending_files,
         limits_file=limits_file,
+        gates=gates,
     )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Protocol
 
 from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot
 from router.model.stages import door
@@ -15,29 +14,15 @@ from router.ordered import differences
 from router.plan import commands, owners
 from router.plan.commands import Command
 from router.plan.difference import difference, ending, is_same_place, is_same_port
-from router.plan.endings import change_endings, without_stage
+from router.plan.endings import change_endings, possible
+from router.plan.gates import change_gates
 from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
 from router.plan.partly import partly
 from router.plan.places import Places
 from router.plan.running import Running
 from router.plan.section_text import SectionText
 from router.plan.step import Step, networks_of
-
-
-class Texts(Protocol):
-    """Rendered sections, taken apart; the same answer for the same section."""
-
-    def text(self, section: RouteSection) -> SectionText | None:
-        """Give a section; None where only a reload can be trusted to change it."""
-
-    def text_after(self, before: RouteSection, section: RouteSection) -> SectionText | None:
-        """Give the same of a section that takes the place of another one; the servers may be all that differs."""
-
-    def text_in_place(self, section: RouteSection, place: RouteSection) -> SectionText | None:
-        """Give what a Route's section would be, were it served by ``place``, which is of the pool."""
-
-    def certificate_line(self, spot: Spot, host: SniHost) -> str:
-        """Give the line of a host whose TLS ends at a shared port in its list of certificates."""
+from router.plan.texts import Texts
 
 
 class Update:
@@ -52,6 +37,7 @@ class Update:
         self._running = running
         self._texts = texts
         self._places = Places(running)
+        self._gates = dict(running.gates)
         self._leaving = dict(running.leaving)
         self._networks = dict(running.networks)
         self._closing: list[Command] = []
@@ -274,9 +260,9 @@ class Update:
     def _change_hosts(self, spot: Spot, before: tuple[SniHost, ...], after: tuple[SniHost, ...]) -> None:
         if self._kept:
             after = self._hosts_that_can_be(before, after)
-        files = self._running.ending_files.get(spot)
-        if files is None and any(host.tls is not None for host in after):
-            after = without_stage(before, after)
+        files, gates = self._running.ending_files.get(spot), self._gates.get(spot)
+        wanted_hosts, after = after, possible(files, gates, before, after)
+        if after != wanted_hosts:
             self._reasons.add(ReloadReason(ReloadCause.PORT_CHANGED, str(spot)))
         self._hosts[spot] = after
         removed, added = differences(before, after)
@@ -285,6 +271,14 @@ class Update:
             self._new_sections |= bool(opening)
             self._opening += opening
             self._retiring += retiring
+        if gates is not None:
+            change = change_gates(gates, partial(self._texts.gate_line, spot), removed, added)
+            self._new_sections |= bool(change.opening)
+            self._unmapping += change.unmapping
+            self._opening += change.opening
+            self._leading += change.leading
+            self._retiring += change.retiring
+            self._gates[spot] = change.after
         former = {host.host: host for host in removed}
         wanted = {host.host: host for host in added}
         file = self._running.hosts_files[spot]
@@ -337,6 +331,7 @@ class Update:
             hosts_files=running.hosts_files,
             owners_file=running.owners_file,
             ending_files=running.ending_files,
+            gates=self._gates,
             limits_file=running.limits_file,
             moved=self._places.moved,
             owners=self._places.owners,

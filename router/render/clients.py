@@ -18,6 +18,11 @@ _GUARD = re.compile(
 )
 
 
+def has_no_cache(process: str) -> bool:
+    """Say whether a process with this global part has no cache of sessions."""
+    return _NO_CACHE.search(process) is not None
+
+
 def client_words(tls: PortTls | None, authorities: str | None, revoked: str | None) -> str:
     """Give what the ``bind`` line of a port has to verify clients, with a blank before it; nothing where it does not.
 
@@ -47,7 +52,7 @@ def clients_problem(text: str, process: str, tls: PortTls | None, words: str) ->
     binds = [line for line in text.splitlines() if line.split()[:1] == ["bind"]]
     if not binds or any(words not in line for line in binds):
         return "binds a port without asking clients for certificates (tls_options); see docs/tls.md"
-    if not _NO_CACHE.search(process):
+    if not has_no_cache(process):
         return "asks clients for certificates, and the global part has no tune.ssl.cachesize 0: sessions of other ports would be resumed; see docs/tls.md"
     if tls.clients.required and not _GUARD.search(text):
         return "asks clients for certificates without 'tcp-request content reject if !{ ssl_c_used }'; see docs/tls.md"

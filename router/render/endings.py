@@ -89,7 +89,7 @@ class Endings:
 
     def made(self, spot: Spot, hosts: Iterable[SniHost]) -> Iterator[tuple[str, bytes]]:
         """Give names and contents for a shared port; none where TLS ends for no host."""
-        ending = [host for host in hosts if host.tls is not None]
+        ending = [host for host in hosts if host.ends_tls]
         if not ending:
             return
         yield files.ending_file(spot, ending)

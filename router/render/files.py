@@ -16,8 +16,8 @@ from router.model import NamespaceLimits, RouteSection, SniHost, Spot
 from router.model.tls import PortTls, PrivateBytes
 from router.settings import RenderSettings
 
-ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING, LIMITS, CLIENTS, REVOKED = (
-    "allow", "sni", "owners", "hello", "cert", "ca", "certs", "ends", "limits", "clients", "revoked",
+ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING, LIMITS, CLIENTS, REVOKED, GATES, GATE, REQUIRED, FILTERED = (
+    "allow", "sni", "owners", "hello", "cert", "ca", "certs", "ends", "limits", "clients", "revoked", "gates", "gate", "required", "filtered",
 )  # fmt: skip
 """How the names of the files of each kind begin."""
 
@@ -79,9 +79,38 @@ def host_certificate_file(spot: Spot, host: SniHost) -> tuple[str, PrivateBytes]
     tls = host.tls
     # Its options too: another line of the list is another file.
     said = f"{tls.min_version} {','.join(tls.alpn)}".strip() if tls is not None else ""
+    if tls is not None and tls.clients is not None:
+        # And what clients are verified by: the line names that.
+        of_clients = f"{tls.clients.required} {tls.clients.authorities} {tls.clients.revoked}"
+        said = f"{said} {_digest(of_clients.encode())}".strip()
     pem = tls.certificate.pem if tls is not None else b""
     content = PrivateBytes(f"# {host.asker}, {host.host} at {spot} {said}\n".encode() + pem)
     return f"{CERTIFICATE}-{_digest(content)}.pem", content
+
+
+def host_client_files(spot: Spot, host: SniHost) -> Iterator[tuple[str, bytes]]:
+    """Give name and content of the files of who signs the certificates of a host's clients, and of those revoked; others for each certificate of the host."""
+    clients = host.tls.clients if host.tls is not None else None
+    if clients is not None:
+        certificate, _ = host_certificate_file(spot, host)
+        yield _named(CLIENTS, "pem", [f"# For {certificate}", *clients.authorities.splitlines()])
+        if clients.revoked:
+            yield _named(REVOKED, "pem", [f"# For {certificate}", *clients.revoked.splitlines()])
+
+
+def gate_list_file(whose: str, lines: Iterable[str]) -> tuple[str, bytes]:
+    """Give name and content of the list of certificates of a socket that is a single host's of a shared port, or that of none."""
+    return _named(GATE, "list", [f"# Port {whose}", *lines])
+
+
+def gates_file(spot: Spot, gates: Iterable[tuple[str, str]]) -> tuple[str, bytes]:
+    """Give name and content of the map from such hosts of a shared port to their sockets."""
+    return _named(GATES, "map", [f"# Port {spot}", *(f"{host} {gate}" for host, gate in gates)])
+
+
+def hosts_list_file(kind: str, spot: Spot, hosts: Iterable[str]) -> tuple[str, bytes]:
+    """Give name and content of an ACL file of some hosts of a shared port; of none, too."""
+    return _named(kind, "acl", [f"# Port {spot}", *hosts])
 
 
 def certificate_list_file(spot: Spot, lines: Iterable[str]) -> tuple[str, bytes]:

@@ -7,10 +7,8 @@ from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 
-from router.admission.pool import allowlist_id, allowlist_id_before
 from router.errors import TemplateError
 from router.model import (
-    Frontend,
     Model,
     NamespaceLimits,
     RouteSection,
@@ -21,19 +19,30 @@ from router.model import (
     frontend_name,
 )
 from router.model.stages import stages
-from router.model.tls import PortTls
+from router.plan.gates import GateLine
 from router.plan.running import Running, loaded
 from router.plan.section_text import SectionText, default_server_words, frontend_limit, read_section
 from router.render import files
-from router.render.clients import client_words, clients_problem
+from router.render.clients import clients_problem
 from router.render.derived import derived
 from router.render.endings import Endings, before_of, route_problem, shared_problem
+from router.render.gates import Gating, left_out, without_gates
 from router.render.hot import certificate_of, hot_files, path_of
 from router.render.in_place import halves, moved
-from router.render.listen import ListenAddress, listen_addresses, named_addresses
-from router.render.result import Owner, Part, PortOwner, Rendered, SectionFailure, failed_part, joined, served_hosts
+from router.render.result import (
+    Owner,
+    Part,
+    PortOwner,
+    Rendered,
+    SectionFailure,
+    failed_part,
+    joined,
+    served_hosts,
+    with_hosts,
+)
 from router.render.templates import GLOBAL, LIMITS, ROUTE, SHARED, TemplateSet
 from router.render.usable import check_usable
+from router.render.variables import Variables
 from router.settings import RenderSettings
 
 _OF_THE_PROCESS = (GLOBAL, LIMITS)
@@ -57,10 +66,10 @@ class Renderer:
         check_usable(settings)
         self._templates = templates
         self._settings = settings
-        self._listen = listen_addresses(settings)
         self._globals: dict[int, Part] = {}
         """By what ``maxconn`` is a multiple of; 0 is none."""
-        self._endings = Endings(settings)
+        self._endings, self._gating = Endings(settings), Gating(settings)
+        self._variables = Variables(settings, self._endings, self._gating)
         # By identity of the section; the part holds the section, so its id is not given to another object meanwhile.
         self._routes: dict[int, Part] = {}
         self._shared: dict[int, Part] = {}
@@ -94,7 +103,11 @@ class Renderer:
         return Rendered(
             config=b"".join([part.text for part in parts]),
             files=dict(chain.from_iterable([part.files.items() for part in parts if part.files])),
-            failures=(*[part.failure for part in shared if part.failure is not None], *failures),
+            failures=(
+                *[part.failure for part in shared if part.failure is not None],
+                *chain.from_iterable([part.left_out for part in shared]),
+                *failures,
+            ),
             parts=parts,
             _origins=self._origins,
         )
@@ -179,7 +192,7 @@ class Renderer:
         key = stages if settings.maxconn is not None else 0
         made = dict([files.hello_script(), files.owners_file(), *files.limits_files(limits, settings)])
         if (part := self._globals.get(key)) is None or part.files.keys() != made.keys():
-            variables = {**self._variables(None, made), "settings": settings, "stages": stages}
+            variables = {**self._variables.of(None, made), "settings": settings, "stages": stages}
             text = "".join(self._templates.render(name, variables) for name in _OF_THE_PROCESS).encode()
             part = self._globals[key] = Part(None, None, text, text.count(b"\n"), made)
         return part
@@ -205,9 +218,6 @@ class Renderer:
     @cached_property
     def _process_text(self) -> str:
         return self._global().text.decode()
-
-    def _client_words(self, tls: PortTls | None, made: Iterable[str]) -> str:
-        return client_words(tls, self._path(made, files.CLIENTS), self._path(made, files.REVOKED))
 
     def _path(self, made: Iterable[str], kind: str) -> str | None:
         return path_of(self._settings.maps_dir, made, kind)
@@ -236,7 +246,9 @@ class Renderer:
         authorities = self._path(part.files, files.AUTHORITIES)
         tls, text = section.frontend.tls if section.frontend is not None else None, part.text.decode()
         problem = route_problem(text, section, certificate_of(self._settings, section, part), authorities)
-        problem = problem or clients_problem(text, self._process_text, tls, self._client_words(tls, part.files))
+        problem = problem or clients_problem(
+            text, self._process_text, tls, self._variables.client_words(tls, part.files)
+        )
         return part if problem is None or part.failure is not None else failed_part(part, ROUTE, problem)
 
     def _in_pool(self, section: RouteSection, place: RouteSection) -> Part:
@@ -252,11 +264,22 @@ class Renderer:
 
     def _shared_part(self, frontend: SharedFrontend, failed: set[Owner | None]) -> Part:
         owner = PortOwner(frontend.spot)
-        hosts = served_hosts(frontend.hosts, failed)
-        made = files.hosts_file(frontend.spot, hosts), *self._endings.made(frontend.spot, hosts)
-        part = self._part(SHARED, frontend, owner, *made)
-        problem = shared_problem(part.text.decode(), self._path(part.files, files.CERTIFICATES))
-        return part if problem is None or part.failure is not None else failed_part(part, SHARED, problem)
+        frontend = with_hosts(frontend, served_hosts(frontend.hosts, failed))
+        part = self._shared_with(frontend, owner)
+        text = part.text.decode()
+        problem = shared_problem(text, self._path(part.files, files.CERTIFICATES))
+        if problem is not None and part.failure is None:
+            return failed_part(part, SHARED, problem)
+        problem = self._gating.problem(text, self._process_text, frontend) if part.failure is None else None
+        if problem is not None:
+            # Those whose clients would not be asked, and nobody else of their port.
+            part = self._shared_with(without_gates(frontend), owner)
+            part.left_out = left_out(frontend, TemplateError(SHARED, None, problem))
+        return part
+
+    def _shared_with(self, frontend: SharedFrontend, owner: PortOwner) -> Part:
+        made = files.hosts_file(frontend.spot, frontend.hosts), *self._endings.made(frontend.spot, frontend.hosts)
+        return self._part(SHARED, frontend, owner, *made, *self._gating.made(frontend))
 
     def certificate_line(self, spot: Spot, host: SniHost) -> str:
         """Give the line of a host whose TLS ends at a shared port in its list of certificates."""
@@ -266,7 +289,12 @@ class Renderer:
         """Give what a HAProxy has that was just loaded with a model, once idle ports are closed."""
         hosts_files = {shared.spot: self.hosts_file(shared) for shared in model.shared}
         limits_file = self._path(dict(files.limits_files(model.namespace_limits, self._settings)), files.LIMITS)
-        return loaded(model, hosts_files, self.owners_file, self._endings.files(model), limits_file or "")
+        gates = self._gating.loaded(model)
+        return loaded(model, hosts_files, self.owners_file, self._endings.files(model), limits_file or "", gates)
+
+    def gate_line(self, spot: Spot, host: SniHost) -> GateLine:
+        """Give what HAProxy needs of a host whose clients are asked for certificates."""
+        return self._gating.line(spot, host)
 
     def _part(
         self,
@@ -278,59 +306,13 @@ class Renderer:
     ) -> Part:
         made_files = dict(each for each in made if each is not None)
         try:
-            text = self._templates.render(template, self._variables(subject, made_files, place)).encode()
+            text = self._templates.render(template, self._variables.of(subject, made_files, place)).encode()
         except TemplateError as error:
             return Part(subject, owner, b"", 0, {}, SectionFailure(owner, error))
         return Part(subject, owner, text, text.count(b"\n"), made_files, place=place)
 
-    def _variables(
-        self,
-        subject: RouteSection | SharedFrontend | None,
-        made: Iterable[str] = (),
-        place: RouteSection | None = None,
-    ) -> dict[str, object]:
-        """Give what the template of a section gets; docs/templates.md lists it."""
-        paths = {name.partition("-")[0]: str(self._settings.maps_dir / name) for name in made}
-        if subject is None:
-            return {
-                "settings": self._settings,
-                "stages": 1,
-                "hello_script": paths[files.HELLO_SCRIPT],
-                "owners_file": paths[files.OWNERS],
-                "limits_file": paths.get(files.LIMITS),
-            }
-        if isinstance(subject, RouteSection):
-            frontend = subject.frontend
-            tls = files.shown_by(subject)
-            return {
-                "settings": self._settings,
-                "listen": self._listen_of(frontend) if frontend is not None else (),
-                "route": subject,
-                "frontend_name": frontend_name(*frontend.spot) if frontend is not None else None,
-                "allowlist_file": paths.get(files.ALLOWLIST),
-                "certificate_file": paths.get(files.CERTIFICATE),
-                "tls_options": self._settings.tls.words(tls) + self._client_words(tls, made),
-                "authorities_file": paths.get(files.AUTHORITIES),
-                "allowlist_id": allowlist_id(place, tuple(self._settings.addresses)) if place is not None else None,
-                **self._endings.before(subject, allowlist_id_before(place) if place is not None else None),
-                "owners_file": paths.get(files.OWNERS),
-            }
-        return {
-            "settings": self._settings,
-            "listen": self._listen_of(subject),
-            "shared": subject,
-            "frontend_name": frontend_name(*subject.spot),
-            "hosts_file": paths.get(files.HOSTS),
-            **self._endings.variables(subject.spot, paths),
-        }
-
-    def _listen_of(self, frontend: Frontend | SharedFrontend) -> tuple[ListenAddress, ...]:
-        if not frontend.address:
-            return self._listen
-        return named_addresses(self._settings, frontend.ips)
-
     def _origins(self, part: Part) -> Sequence[str]:
-        variables = self._variables(part.subject, part.files, part.place)
+        variables = self._variables.of(part.subject, part.files, part.place)
         if part.subject is None:
             return [line for name in _OF_THE_PROCESS for line in self._templates.origins(name, variables)]
         name = ROUTE if isinstance(part.subject, RouteSection) else SHARED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from router.errors import TemplateError
@@ -44,6 +44,8 @@ class Part:
     lines: int
     files: Mapping[str, bytes]
     failure: SectionFailure | None = None
+    left_out: tuple[SectionFailure, ...] = ()
+    """What of it is not in the text, though the rest is."""
     place: RouteSection | None = None
     """The section of the pool that it is, or is served by."""
     read: tuple[SectionText | None] | None = None
@@ -110,6 +112,12 @@ def joined(first: Part, second: Part, subject: RouteSection, place: RouteSection
     failure = first.failure or second.failure
     made = {**first.files, **second.files}
     return Part(subject, None, first.text + second.text, first.lines + second.lines, made, failure, place=place)
+
+
+def with_hosts(frontend: SharedFrontend, hosts: Iterable[SniHost]) -> SharedFrontend:
+    """Give a shared port with these of its hosts; the same object with all."""
+    kept = tuple(hosts)
+    return frontend if len(kept) == len(frontend.hosts) else replace(frontend, hosts=kept)
 
 
 def served_hosts(hosts: Iterable[SniHost], failed: set[Owner | None]) -> Iterable[SniHost]:

@@ -9,6 +9,8 @@ from typing import Any
 import yaml
 
 from router.admission.options import PREFIX
+from tests.e2e.conftest import Make
+from tests.e2e.test_runtime import reloads
 from tests.support.certificates import Made, make
 from tests.support.client_certificates import authority, context_of, speaking
 from tests.support.clients import echoes
@@ -17,6 +19,7 @@ from tests.support.kube.rbac import placed, rbac_objects
 from tests.support.objects import app
 from tests.support.ports import free_port
 from tests.support.probing import is_refused
+from tests.support.servers import TcpServer
 from tests.support.waiting import wait_for
 
 COMPONENT = Path(__file__).parents[2] / "manifests" / "components" / "client-certificates" / "rbac.yaml"
@@ -54,7 +57,48 @@ def test_from_the_config_map_to_the_client(tmp_path: Path) -> None:
         cluster.wait_for_conditions("db", Admitted="False")
 
 
-def _echoes(port: int, made: Made | None) -> bool:
-    with contextlib.suppress(OSError), speaking(context_of(made), port, None) as connection:
+def _echoes(port: int, made: Made | None, host: str | None = None) -> bool:
+    with contextlib.suppress(OSError), speaking(context_of(made), port, host) as connection:
         return echoes(connection)
     return False
+
+
+def test_on_the_sni_port(make_router: Make, echo: TcpServer) -> None:
+    """Without a reload, by a socket of the pool; beside a Route that asks for nothing, and one line of the log for each connection."""
+    ours, shown, other = authority("ours"), make("a.example.com"), make("b.example.com")
+    alice, sni_port = make("alice", signed_by=ours), free_port()
+    router = make_router("--mtls-pool", "2", "--sni-pool", "4", sni_port=sni_port)
+    pod = (echo.address, echo.port)
+
+    def edge(name: str, made: Made, **annotations: str) -> list[dict[str, Any]]:
+        tls = {"termination": "edge", "certificate": made.pem, "key": made.key}
+        objects = app(name, None, pod, spec={"host": f"{name}.example.com", "tls": tls})
+        objects[0]["metadata"]["annotations"] |= {PREFIX + key: value for key, value in annotations.items()}
+        return objects
+
+    def let_in(host: str, *clients: Made | None) -> list[bool]:
+        return [_echoes(sni_port, each, f"{host}.example.com") for each in clients]
+
+    def lines_of(route: str) -> list[str]:
+        return [
+            line for line in router.traffic().splitlines() if f"route={route}" in line or f'"route":"{route}"' in line
+        ]
+
+    router.write("b.yaml", *edge("b", other))
+    router.start()
+    router.wait_admitted("team/b")
+    before = reloads(router)
+    config_map = {**_config_map(ours.pem), "metadata": {"name": "clients", "namespace": "team"}}
+    router.write("a.yaml", config_map, *edge("a", shown, **{"client-ca": "clients", "ip_allowlist": "127.0.0.1"}))
+    router.wait_admitted("team/a")
+    assert let_in("a", alice, None) == [True, False]
+    assert let_in("b", alice, None) == [True, True]
+    assert reloads(router) == before
+    wait_for(lambda: lines_of("a"), "its line")
+    lines = lines_of("a")
+    assert len(lines) == 1, lines
+    (router.manifests / "a.yaml").unlink()
+    wait_for(lambda: let_in("a", alice, None) == [False, False], "its end")
+    assert let_in("b", None) == [True]
+    assert reloads(router) == before
+    router.stop()

@@ -92,7 +92,7 @@ def counts(model: Model, pool: Iterable[RouteSection], ips: Mapping[str, int] = 
     pool = tuple(pool)
     pool_ports, named_pool = _count((section.frontend for section in pool if section.frontend is not None), ips)
     return Counts(
-        ports=ports + sum(shared.ends_tls for shared in model.shared),
+        ports=ports + sum(shared.ends_tls + shared.gates for shared in model.shared),
         named=named,
         pool_ports=pool_ports,
         # A socket each, whatever a port is bound to.

@@ -1,0 +1,90 @@
+"""What the templates of sections get; docs/templates.md lists it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from router.admission.pool import allowlist_id, allowlist_id_before
+from router.model import Frontend, RouteSection, SharedFrontend, frontend_name
+from router.model.tls import PortTls
+from router.render import files
+from router.render.clients import client_words
+from router.render.endings import Endings
+from router.render.gates import Gating
+from router.render.hot import path_of
+from router.render.listen import ListenAddress, listen_addresses, named_addresses
+from router.settings import RenderSettings
+
+
+class Variables:
+    """Gives them.
+
+    Args:
+        settings: of rendering.
+        endings: names what ends TLS behind shared ports.
+        gating: names what asks clients for certificates there.
+    """
+
+    def __init__(self, settings: RenderSettings, endings: Endings, gating: Gating) -> None:
+        self._settings = settings
+        self._endings = endings
+        self._gating = gating
+        self._listen = listen_addresses(settings)
+
+    def of(
+        self,
+        subject: RouteSection | SharedFrontend | None,
+        made: Iterable[str] = (),
+        place: RouteSection | None = None,
+    ) -> dict[str, object]:
+        """Give those of a section.
+
+        Args:
+            subject: the section; None is the global part.
+            made: the names of its files.
+            place: of the pool, where it is one, or is served by one.
+        """
+        paths = {name.partition("-")[0]: str(self._settings.maps_dir / name) for name in made}
+        if subject is None:
+            return {
+                "settings": self._settings,
+                "stages": 1,
+                "hello_script": paths[files.HELLO_SCRIPT],
+                "owners_file": paths[files.OWNERS],
+                "limits_file": paths.get(files.LIMITS),
+            }
+        if isinstance(subject, RouteSection):
+            frontend = subject.frontend
+            tls = files.shown_by(subject)
+            return {
+                "settings": self._settings,
+                "listen": self._listen_of(frontend) if frontend is not None else (),
+                "route": subject,
+                "frontend_name": frontend_name(*frontend.spot) if frontend is not None else None,
+                "allowlist_file": paths.get(files.ALLOWLIST),
+                "certificate_file": paths.get(files.CERTIFICATE),
+                "tls_options": self._settings.tls.words(tls) + self.client_words(tls, made),
+                "authorities_file": paths.get(files.AUTHORITIES),
+                "allowlist_id": allowlist_id(place, tuple(self._settings.addresses)) if place is not None else None,
+                **self._endings.before(subject, allowlist_id_before(place) if place is not None else None),
+                "owners_file": paths.get(files.OWNERS),
+            }
+        return {
+            "settings": self._settings,
+            "listen": self._listen_of(subject),
+            "shared": subject,
+            "frontend_name": frontend_name(*subject.spot),
+            "hosts_file": paths.get(files.HOSTS),
+            **self._endings.variables(subject.spot, paths),
+            **self._gating.variables(subject),
+        }
+
+    def client_words(self, tls: PortTls | None, made: Iterable[str]) -> str:
+        """Give what a port of a Route's own has to verify clients; ``made`` are the names of the section's files."""
+        authorities, revoked = (path_of(self._settings.maps_dir, made, kind) for kind in (files.CLIENTS, files.REVOKED))
+        return client_words(tls, authorities, revoked)
+
+    def _listen_of(self, frontend: Frontend | SharedFrontend) -> tuple[ListenAddress, ...]:
+        if not frontend.address:
+            return self._listen
+        return named_addresses(self._settings, frontend.ips)
