@@ -7,8 +7,9 @@ import re
 from typing import Any
 
 from tests.support.crd import schema_of
-from tests.support.kube import applying
+from tests.support.kube import applying, tables
 from tests.support.kube.connection import Connection, Cut
+from tests.support.kube.discovery import discovered
 from tests.support.kube.listing import Snapshots
 from tests.support.kube.patches import PatchFailed, PatchMalformed, json_patch, merge_patch
 from tests.support.kube.resources import CUSTOM, RESOURCES, REVIEWS, SERVICE_ACCOUNTS, Resource, Target, parse
@@ -110,8 +111,16 @@ class Handler(Connection):
 
     def _answer_read(self, verb: str, target: Target, query: dict[str, str]) -> None:
         resource, namespace, name, _ = target
+        as_table = tables.is_wanted(self.headers.get("Accept") or "")
         if verb == "get":
-            self.answer(200, self.state.storage.get(resource, namespace, name).body)
+            stored = self.state.storage.get(resource, namespace, name)
+            self.answer(200, tables.table(resource, [stored.obj], {}) if as_table else stored.body)
+        elif verb == "list" and as_table:
+            matches = _matcher(query)
+            with self.state.storage.changed:
+                objects = [each.obj for each in self.state.storage.list(resource, namespace) if matches(each.obj)]
+                version = str(self.state.storage.version)
+            self.answer(200, tables.table(resource, objects, {"resourceVersion": version}))
         elif verb == "list":
             page = self.snapshots.page(target, query, _matcher(query))
             self.answer(200, page, cut=self.state.faults.cut_for(resource, "list"))
@@ -265,11 +274,8 @@ class Handler(Connection):
             resource = _CRD_PATHS[path]
             self.state.set_custom(resource, there=self.command == "GET")
             self.answer_object(200, _established(resource))
-        elif path == "/apis" and self.command == "GET":
-            groups = sorted({known.group for known in RESOURCES if self.state.has(known)} - {""})
-            self.answer_object(
-                200, {"kind": "APIGroupList", "apiVersion": "v1", "groups": [{"name": name} for name in groups]}
-            )
+        elif self.command == "GET" and (found := discovered(path, RESOURCES, self.state.has)) is not None:
+            self.answer_object(200, found)
         else:
             self.answer(404, b"404 page not found\n", "text/plain; charset=utf-8")
 
