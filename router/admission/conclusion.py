@@ -127,7 +127,7 @@ def _other_port(request: Request) -> tuple[str, ...]:
     if request.wanted is None or request.port in {None, request.wanted}:
         return ()
     return (
-        f"OtherPortGiven: port {request.wanted} was not free, or not to be had, when a port was given; it has {request.port}, and keeps that",
+        f"OtherPortGiven: port {request.wanted} was not free, or not asked for yet, when a port was given; it has {request.port}, and keeps that",
     )
 
 

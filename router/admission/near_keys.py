@@ -24,7 +24,9 @@ from router.admission.options import (
 from router.admission.text import shown
 from router.admission.verdicts import NotAcceptable, Reason
 from router.model import ROUTE_KIND
+from router.objects.cis import TransportServer
 from router.objects.kinds import AskingObject
+from router.objects.porter import TransportServerClaim
 
 OTHERS = frozenset({
     *(PREFIX + name for name in (
@@ -78,7 +80,7 @@ class LeftAlone:
 
     reason: str
     names_router: str | None
-    """The router that it is for; None where it names none."""
+    """The router that it is for; None where it names none and has to, empty where it need not."""
 
 
 def near_keys(annotations: Mapping[str, str]) -> tuple[NearKey, ...]:
@@ -151,6 +153,9 @@ def left_alone(obj: AskingObject, router_name: str) -> LeftAlone | None:
     annotations = obj.metadata.annotations or {}
     name = annotations.get(ROUTER_NAME, annotations.get(WZH_ROUTER_NAME))
     near = near_keys(annotations)
+    if name is None and isinstance(obj, TransportServerClaim | TransportServer):
+        option = "--transport-server-claims" if isinstance(obj, TransportServerClaim) else "--transport-servers"
+        return LeftAlone(f"this router serves none that names no router, or is of another class ({option})", "")
     if name is not None:
         is_near = _plain(name) == _plain(router_name) or _distance(name, router_name, 1) <= 1
         hint = f", nearly {shown(router_name)}, which is this one's" if is_near else ""

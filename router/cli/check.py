@@ -31,7 +31,8 @@ from router.cli.run_settings import ServingSettings
 from router.errors import HaproxyError, TemplateError
 from router.haproxy.process.binary import HaproxyBinary, find_binary
 from router.haproxy.process.check import check_config
-from router.model import ROUTE_KIND, SERVICE_KIND
+from router.model import ROUTE_KIND
+from router.objects.kinds import ASKING
 from router.objects.store import Objects
 from router.observe.ports import PortRow, port_rows
 from router.reconcile.judge import Accepted, Failed, Judge
@@ -45,7 +46,7 @@ _CHECK_DEADLINE_S = 120.0
 _LONGEST_SCRATCH = 50
 """Characters of a temporary folder's path with which the path of the socket in it is not too long for one."""
 _HELP = """\
-Judge the Routes, and the Services that ask for a port, in PATHS (files, folders, or - for standard input) as the router would, and let HAProxy check the result.
+Judge the Routes, and whoever else asks for a port (Services, TransportServerClaims, TransportServers), in PATHS (files, folders, or - for standard input) as the router would, and let HAProxy check the result.
 
 Prints one line per Route, and per port of a Service, of this router with its verdict and, where it is rejected, the reason and a message; and below them which
 it left alone, though they look as if they were for a router of this kind, and why (with JSON, on standard error). Give the options
@@ -93,15 +94,13 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
 
 
 def _left_alone(objects: Objects, outcome: Outcome, router_name: str) -> dict[str, LeftAlone]:
-    """Give the Routes and Services that are for a router of this kind, and not for this one; those of HTTP routers give no sign of it."""
+    """Give the objects that are for a router of this kind, and not for this one; those of HTTP routers give no sign of it."""
     ours = {(asker.kind, asker.key) for asker in outcome.verdicts}
     others = {
-        str(key): left_alone(each, router_name) for key, each in objects.routes.items() if (ROUTE_KIND, key) not in ours
-    }
-    others |= {
-        f"{SERVICE_KIND} {key}": left_alone(each, router_name)
-        for key, each in objects.services.items()
-        if (SERVICE_KIND, key) not in ours
+        str(key) if kind == ROUTE_KIND else f"{kind} {key}": left_alone(each, router_name)
+        for kind, struct in ASKING.items()
+        for key, each in objects.of(struct).items()
+        if (kind, key) not in ours
     }
     return {name: reason for name, reason in sorted(others.items()) if reason is not None}
 

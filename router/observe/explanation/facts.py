@@ -12,13 +12,17 @@ from router.admission.policy import NO_NEWS, PolicyNews
 from router.errors import SettingsError
 from router.haproxy.talk.stats import ServerNow
 from router.model import ROUTE_KIND, Asker, Model
+from router.objects import cis
 from router.objects.kinds import ASKING
 from router.objects.meta import ObjectKey
+from router.objects.porter import CLAIM_KIND
 from router.objects.store import Objects
 
 _WANTED = re.compile(r"(?:([A-Za-z]+)/)?([^/:]+)/([^/:]+)(?::([^/:]+))?")
 _KINDS = (
-    {kind.lower(): kind for kind in ASKING} | {f"{kind.lower()}s": kind for kind in ASKING} | {"svc": "Service", "": ""}
+    {kind.lower(): kind for kind in ASKING}
+    | {f"{kind.lower()}s": kind for kind in ASKING}
+    | {"svc": "Service", "tsc": CLAIM_KIND, "tscs": CLAIM_KIND, "ts": cis.KIND, "": ""}
 )
 
 

@@ -14,6 +14,7 @@ from router.model import Asker
 from router.objects.kinds import ASKING, AskingObject
 from router.objects.meta import ObjectKey
 from router.objects.portclaim import PortClaim
+from router.objects.porter import TransportServerClaim
 from router.observe.explanation.facts import Facts, Wanted
 from router.observe.explanation.pods import OF_PODS, lead
 from router.observe.explanation.words import Explanation, Step
@@ -60,7 +61,7 @@ def explain(facts: Facts, wanted: Wanted) -> tuple[Explanation, ...]:
 
 
 def _absent(facts: Facts, wanted: Wanted) -> Explanation:
-    keys = list(facts.objects.routes if wanted.kind == "Route" else facts.objects.services)
+    keys = list(facts.objects.of(ASKING[wanted.kind]))
     names = sorted({key.name for key in keys if key.namespace == wanted.namespace})
     near = difflib.get_close_matches(wanted.name, names, _MANY)
     elsewhere = sorted(key.namespace for key in keys if key.name == wanted.name)[:_MANY]
@@ -97,6 +98,8 @@ def _not_ours(facts: Facts, wanted: Wanted, obj: AskingObject) -> Explanation:
         said = alone.reason if alone is not None else "it asks for nothing: no annotation of it is this router's"
         steps.append(Step("router", "no", said))
         todo = f"Add the annotations {ROUTER_NAME}: {facts.router_name} and {PREFIX}external-tcp-port, if this router shall serve it."
+    if alone is not None and alone.names_router == "":
+        todo = "Ask the router's admin for that option, or name the router in an annotation of it."
     return Explanation(
         kind=wanted.kind,
         namespace=wanted.namespace,
@@ -150,6 +153,8 @@ def _router(facts: Facts, obj: AskingObject) -> Step:
     annotations = obj.metadata.annotations or {}
     named = next((key for key in (ROUTER_NAME, WZH_ROUTER_NAME) if key in annotations), None)
     how = f"{named.removeprefix(PREFIX)} is {annotations[named]}" if named else "its class is this router's"
+    if named is None and isinstance(obj, TransportServerClaim):
+        how = "it names no router, and is for the default one"
     return Step("router", "yes", f"{how}, which is this one ({facts.router_name})")
 
 

@@ -13,6 +13,8 @@ from prometheus_client.registry import Collector
 
 from router import __version__
 from router.admission.allocation import Pool
+from router.objects.core import Service
+from router.objects.kinds import ASKING
 from router.objects.route import Route
 from router.objects.store import Changes
 from router.observe.health import Health
@@ -165,8 +167,11 @@ class Metrics:
 
     def changes_seen(self, changes: Changes) -> None:
         """Count objects that changed."""
-        self._changes.labels("Route").inc(len(changes.of(Route)))
         self._changes.labels("Service").inc(len(changes.services))
+        for kind, struct in ASKING.items():
+            keys = changes.of(struct)
+            if struct is Route or (keys and struct is not Service):
+                self._changes.labels(kind).inc(len(keys))
 
     def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:
         """Count a reload and its time."""

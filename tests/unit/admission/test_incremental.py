@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from router.admission import Admission, Outcome
 from router.admission.options import PREFIX
 from router.objects.asker_note import AskerNote
+from router.objects.cis import TransportServer
 from router.objects.core import RouterPod, Service, ServicePort
 from router.objects.credential import DEFAULTS, Credential, Lack
 from router.objects.discovery import EndpointPort, EndpointSlice
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.namespace import Namespace, PolicyRule, PortPolicy
+from router.objects.pair_note import PairNote
 from router.objects.portclaim import ClaimHolder, PortClaim
+from router.objects.porter import CLAIM_KIND, FINALIZER, GROUP, ClaimMeta, TransportServerClaim
 from router.objects.portnote import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route, RouteTarget, RouteTLS, SecretReference
@@ -54,6 +57,7 @@ WILD = replace(
 )
 PORTS = st.sampled_from([None, 7000, 7001, 22, "auto", "auto"])
 AUTO = replace(WILD, auto_ports=PortRanges(((7000, 7002),)))
+CLAIMS = replace(AUTO, claim_ports=PortRanges(((7001, 7003),)), server_claims="default", transport_servers=True)
 _MADE, _OTHER = make("a.example.com"), make("b.example.com")
 HOSTS = st.sampled_from(["", "a.example.com", "b.example.com", "-"])
 
@@ -235,6 +239,54 @@ POLICIES = st.builds(
     rules=st.sampled_from([(), (PolicyRule(selector="", exclusive=PortRanges.of(7001), max_ports=1),)]),
     counts_annotations=st.booleans(),
 )
+SERVER_CLAIMS = st.builds(
+    lambda name, spec, annotations, finalizers, status, created: TransportServerClaim(
+        ClaimMeta(name, NAMESPACE, "", "", 1, created, annotations or None, None, finalizers), spec, status
+    ),
+    NAMES,
+    st.just("nonsense")
+    | st.fixed_dictionaries(
+        {"service": SERVICE_NAMES, "servicePort": st.sampled_from([5432, "pg", 1, None])},
+        optional={
+            "requestedPort": st.sampled_from([7001, 7002, 22]),
+            "monitor": st.sampled_from([None, {"interval": 5}, 3]),
+        },
+    ),
+    st.dictionaries(
+        st.sampled_from([f"{PREFIX}external-address", f"{PREFIX}router-name", f"{PREFIX}balance"]),
+        st.sampled_from(["inside", "outside", "nobodys", SETTINGS.router_name, "source"]),
+        max_size=2,
+    ),
+    st.sampled_from([None, None, (FINALIZER,)]),
+    st.sampled_from([None, {"port": "7002"}]),
+    st.sampled_from(["2020-01-01T00:00:00Z", None]),
+)
+CLAIM_HOLDERS = st.builds(lambda name: ClaimHolder(GROUP, CLAIM_KIND, NAMESPACE, name), NAMES)
+OF_CLAIMS = (
+    st.builds(PairNote.about, st.builds(lambda name: ObjectKey(NAMESPACE, name), NAMES), st.just(""))
+    | st.builds(port_claim, st.sampled_from("pq"), st.sampled_from([7001, 7002]), CLAIM_HOLDERS, origin=st.just("Reserved"))
+    | st.builds(port_claim, st.sampled_from("pq"), st.sampled_from([7001, 7002]), CLAIM_HOLDERS)
+    | st.builds(lambda labels: Namespace(ObjectMeta(NAMESPACE, "", labels=labels)), st.sampled_from([None, {"paired": "yes"}]))
+)  # fmt: skip
+SERVERS = st.builds(
+    lambda name, spec: TransportServer(ObjectMeta(name, NAMESPACE), spec),
+    NAMES,
+    st.fixed_dictionaries(
+        {
+            "virtualServerPort": st.sampled_from([7000, 7001, 22]),
+            "ipamLabel": st.sampled_from(["inside", "outside", "x"]),
+            "mode": st.just("standard"),
+            "pool": st.fixed_dictionaries(
+                {"service": SERVICE_NAMES, "servicePort": st.sampled_from([5432, "pg"])},
+                optional={"alternateBackends": st.just([{"service": "x", "weight": 3}])},
+            ),
+        },
+        optional={
+            "tls": st.just({"reference": "secret"}),
+            "allowSourceRange": st.sampled_from([["10.0.0.0/8"], ["x"]]),
+        },
+    ),
+)
 Change = KubernetesObject | tuple[type[KubernetesObject], str]
 DELETIONS = st.one_of(
     st.tuples(st.just(Route), NAMES),
@@ -247,6 +299,9 @@ DELETIONS = st.one_of(
     st.tuples(st.just(RouterPod), st.sampled_from(["router-1", "router-2"])),
     st.tuples(st.just(Credential), st.sampled_from([DEFAULTS.name, "one", "two"])),
     st.tuples(st.just(Namespace), st.just(NAMESPACE)),
+    st.tuples(st.just(TransportServerClaim), NAMES),
+    st.tuples(st.just(TransportServer), NAMES),
+    st.tuples(st.just(PairNote), NAMES),
 )
 # Several changes at a time, as the controller takes them.
 BATCHES = st.lists(
@@ -265,6 +320,9 @@ BATCHES = st.lists(
         | ASKER_NOTES
         | NAMESPACES
         | POLICIES
+        | SERVER_CLAIMS
+        | OF_CLAIMS
+        | SERVERS
         | DELETIONS,
         min_size=1,
         max_size=4,
@@ -319,6 +377,9 @@ def check_kept(before: Outcome, after: Outcome) -> None:
             AUTO,
             replace(AUTO, auto_at_once=True),
             replace(AUTO, auto_at_once=True),
+            CLAIMS,
+            replace(CLAIMS, auto_at_once=True),
+            replace(CLAIMS, pair_selector="paired=yes"),
             replace(SETTINGS, own_addresses=frozenset({"10.1.0.2"}), own_ports=frozenset({5433})),
         ]
     ),

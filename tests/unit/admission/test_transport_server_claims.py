@@ -272,7 +272,7 @@ def test_a_requested_port_that_somebody_has_is_told_and_another_given() -> None:
     assert verdict.admitted
     assert verdict.port != 36_004
     assert verdict.warnings[-1] == (
-        f"OtherPortGiven: port 36004 was not free, or not to be had, when a port was given; it has {verdict.port}, and keeps that"
+        f"OtherPortGiven: port 36004 was not free, or not asked for yet, when a port was given; it has {verdict.port}, and keeps that"
     )
     assert router.of("late").port == 36_005
     router.put(route("db", None))
