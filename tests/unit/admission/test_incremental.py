@@ -389,6 +389,36 @@ def test_after_any_changes_it_is_what_a_full_rebuild_gives(
     batches: list[list[Change]], given_settings: AdmissionSettings
 ) -> None:
     """The rebuild defines what is right; whatever comes in whatever order, the incremental outcome is equal to it."""
+    follow(batches, given_settings)
+
+
+ANY_PORT = st.builds(
+    route,
+    st.sampled_from("ab"),
+    st.just("auto"),
+    to=st.just("x"),
+    balance=st.sampled_from(["source", "leastconn", "nonsense"]),
+)
+
+
+@given(
+    st.lists(
+        st.lists(ANY_PORT | SERVER_CLAIMS | OF_CLAIMS, min_size=1, max_size=3),
+        min_size=2,
+        max_size=8,
+    ),
+    st.sampled_from([CLAIMS, replace(CLAIMS, auto_at_once=True), replace(CLAIMS, pair_selector="paired=yes")]),
+)
+@settings(max_examples=200)
+def test_who_was_given_a_port_keeps_it_as_a_rebuild_would(
+    batches: list[list[Change]], given_settings: AdmissionSettings
+) -> None:
+    """The same of those who ask for any port alone, so that each of them changes often."""
+    follow(batches, given_settings)
+
+
+def follow(batches: list[list[Change]], given_settings: AdmissionSettings) -> None:
+    """Decide after each batch, and compare."""
     store = Store()
     admission = Admission(given_settings)
     before = admission.update(store.objects, store.objects.everything())
