@@ -165,8 +165,10 @@ class Autos:
         concerned = self._unsettled.union(
             *(self._having[port].values() for port in claimed | asked if port in self._having)
         )
-        for each in self._holdings.take(claimed):
-            concerned |= self._by_object.get(each, set())
+        named = {asker for each in self._holdings.take(claimed) for asker in self._by_object.get(each, ())}
+        # What was its own may be preferred now, or no more.
+        self._is_stale = self._is_stale or not named.isdisjoint(self._waiting.askers)
+        concerned |= named
         while concerned:
             self._unsettled = set()
             changed.update([asker for asker in sorted(concerned) if self._settle_one(asker)])
@@ -246,7 +248,8 @@ class Autos:
         ]
         had = self._had.pop(asker, None)
         if held:
-            return auto.place if auto.place in held else min(held, key=lambda place: self._holdings.age(asker, place))
+            has = next((place for place in (auto.place, had) if place in held), None)
+            return has or min(held, key=lambda place: self._holdings.age(asker, place))
         return next(
             (place for place in (auto.place, had) if place is not None and self._keeps(asker, auto, place)), None
         )

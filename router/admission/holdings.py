@@ -9,6 +9,7 @@ from router.admission.places import Place, asker_of
 from router.model import Asker
 from router.objects.portclaim import ClaimHolder, PortClaim
 
+_WON, _RESERVED, _GIVEN_UP = range(3)
 Object = tuple[str, str, str]
 """Kind, namespace and name: the same of one that is made again."""
 
@@ -64,12 +65,16 @@ class Holdings:
         ports = self._by_object.get(object_of(asker))
         return [port for port in sorted(ports) if self._was_of(asker, port)] if ports else []
 
-    def age(self, asker: Asker, place: Place) -> tuple[bool, str, str]:
-        """Give by what one finds the place that an asker holds longest of several, without another between: the smallest."""
+    def age(self, asker: Asker, place: Place) -> tuple[int, str, str]:
+        """Give by what one finds the place that an asker holds longest of several, without another between: the smallest.
+
+        What it won comes before what is reserved for it, which it may never have had; and that before what it gave up.
+        """
         claim = next((each for each in self._ledger.won(place) if _holder(each) == asker), None)
         if claim is None:
-            return False, "", ""
-        return bool(claim.status.released_at), claim.metadata.creation_timestamp or "", claim.metadata.name
+            return _RESERVED, "", ""
+        order = _GIVEN_UP if claim.status.released_at else _WON
+        return order, claim.metadata.creation_timestamp or "", claim.metadata.name
 
     def _named(self, port: int) -> frozenset[Object]:
         holders: list[ClaimHolder] = []

@@ -265,9 +265,9 @@ CLAIM_HOLDERS = st.builds(lambda name: ClaimHolder(GROUP, CLAIM_KIND, NAMESPACE,
 OF_CLAIMS = (
     st.builds(PairNote.about, st.builds(lambda name: ObjectKey(NAMESPACE, name), NAMES), st.just(""))
     | st.builds(port_claim, st.sampled_from("pq"), st.sampled_from([7001, 7002]), CLAIM_HOLDERS, origin=st.just("Reserved"))
-    | st.builds(port_claim, st.sampled_from("pq"), st.sampled_from([7001, 7002]), CLAIM_HOLDERS)
     | st.builds(lambda labels: Namespace(ObjectMeta(NAMESPACE, "", labels=labels)), st.sampled_from([None, {"paired": "yes"}]))
 )  # fmt: skip
+WON = st.builds(port_claim, st.sampled_from("pq"), st.sampled_from([7001, 7002]), CLAIM_HOLDERS)
 SERVERS = st.builds(
     lambda name, spec: TransportServer(ObjectMeta(name, NAMESPACE), spec),
     NAMES,
@@ -403,7 +403,7 @@ ANY_PORT = st.builds(
 
 @given(
     st.lists(
-        st.lists(ANY_PORT | SERVER_CLAIMS | OF_CLAIMS, min_size=1, max_size=3),
+        st.lists(ANY_PORT | SERVER_CLAIMS | OF_CLAIMS | WON, min_size=1, max_size=3),
         min_size=2,
         max_size=8,
     ),

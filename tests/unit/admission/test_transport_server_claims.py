@@ -418,6 +418,9 @@ def test_a_claim_waits_until_its_port_is_reserved() -> None:
     assert (had.of(uid="u").admitted, had.of(uid="u").port) == (True, 36_002)
     had.put(RESERVED)
     assert had.of(uid="u").port == 36_002
+    # Nor by a router that begins anew, and finds both.
+    begun = Claims(port_claim("won", 36_002, who("tsc", "u")), RESERVED, claim(uid="u"), settings=waiting("all"))
+    assert begun.of(uid="u").port == 36_002
 
 
 def test_a_claim_that_has_waited_long_enough_is_given_a_port_alone() -> None:
