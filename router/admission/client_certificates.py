@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from router.admission.client_authorities import Authorities, judge_authorities
+from router.admission.client_authorities import CLIENTS_OPTION, REVOKED_OPTION, Authorities, judge_authorities
 from router.admission.forms import Form, choice, read
 from router.admission.options import CLIENT_CA, CLIENT_CERTIFICATE, CLIENT_CRL, SEND_PROXY
 from router.admission.text import is_dns_subdomain
@@ -165,10 +165,10 @@ def _by_router(
     if defaults is None or not defaults.clients:
         raise NotAcceptable(
             Reason.CERTIFICATE_MISSING,
-            "this router asks clients for certificates, and its CA for them is not there (--mutual-tls-ca)",
+            f"this router asks clients for certificates, and its CA for them is not there ({CLIENTS_OPTION})",
         )
     found = judge_authorities(
-        "--mutual-tls-ca", defaults.clients, "--mutual-tls-crl" if defaults.revoked else "", defaults.revoked
+        CLIENTS_OPTION, defaults.clients, REVOKED_OPTION if defaults.revoked else "", defaults.revoked
     )
     required, warnings = _is_required(wish or settings.client_auth, settings)
     if isinstance(found, str):

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import click
 
+from router.admission.client_authorities import CLIENTS_OPTION, REVOKED_OPTION
+from router.cli.mutual_tls import FILTER_OPTION, PatternType
 from router.cli.named_addresses import NamedAddressType
 from router.cli.types import (
     AccountType,
@@ -110,6 +112,14 @@ ADMISSION = (
     option("--default-destination-ca", env="DEFAULT_DESTINATION_CA_PATH", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=None,
            show_default="in a pod its service-ca.crt",
            help="Those who sign the certificates of pods (PEM), for reencrypt Routes without destinationCACertificate. Read again when it changes."),
+    option("--mutual-tls-auth", env="ROUTER_MUTUAL_TLS_AUTH", type=click.Choice(["none", "required", "optional"]), default="none",
+           help="Whether clients of all Routes that end TLS here have to show certificates, or may; a Route can only ask for more."),
+    option(CLIENTS_OPTION, env="ROUTER_MUTUAL_TLS_AUTH_CA", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=None, show_default="none",
+           help="Those who sign certificates of clients (PEM), for Routes without client-ca. Read again when it changes."),
+    option(REVOKED_OPTION, env="ROUTER_MUTUAL_TLS_AUTH_CRL", type=click.Path(path_type=Path, exists=True, dir_okay=False), default=None, show_default="none",
+           help="Lists of those that were revoked (PEM). Read again when it changes."),
+    option(FILTER_OPTION, env="ROUTER_MUTUAL_TLS_AUTH_FILTER", type=PatternType(), default="", show_default="none",
+           help="Of the clients verified by that CA those are let in whose certificate's subject this regular expression is found in."),
     option("--namespace-policy/--no-namespace-policy", default=True,
            help="Go by the annotations of Namespaces about the ports that these may have (docs/ports.md)."),
     option("--namespace-ports", type=PortRangesType("none"), default=None, show_default="all of --ports",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,7 +29,6 @@ from router.cli.options import (
 from router.cli.own_addresses import OWN_ADDRESSES
 from router.cli.run_settings import RunSettings
 from router.cli.signals import StopSignals
-from router.cli.tls import refuse_client_certificates
 from router.cli.types import HostnameType, ObjectKeyType, PortRangesType, ResolverType, TimeType
 from router.settings import MAX_PORT
 from router.supervisor import SUPERVISOR
@@ -108,7 +106,6 @@ Exit status:
 @clear_errors
 def run(**values: Any) -> None:
     """Run the router until a signal stops it."""
-    refuse_client_certificates(os.environ)
     options = RunSettings(**values)
     as_json = logs.is_json(options.log_format)
     logs.configure(json=as_json)

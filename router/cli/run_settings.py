@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
 from router.admission.reserved_ports import HOST_NETWORK_PORTS, ON_PREMISES_PORTS
+from router.cli.mutual_tls import check_mutual_tls
 from router.cli.named_addresses import Named, addresses_of, check_known, for_admission
 from router.cluster.tls_files import TlsFiles
 from router.errors import SettingsError
@@ -62,6 +63,10 @@ class ServingSettings:
     tls_ciphers: str
     tls_ciphersuites: str
     tls_curves: str
+    mutual_tls_auth: Literal["none", "required", "optional"]
+    mutual_tls_auth_ca: Path | None
+    mutual_tls_auth_crl: Path | None
+    mutual_tls_auth_filter: str
     namespace_policy: bool
     namespace_ports: PortRanges | None
     namespace_max_ports: int | None
@@ -119,7 +124,9 @@ class ServingSettings:
         authorities = self.default_destination_ca
         if authorities is None and SERVICE_CA.exists():
             authorities = SERVICE_CA
-        return TlsFiles(self.default_certificate, authorities)
+        files = self.mutual_tls_auth_ca, self.mutual_tls_auth_crl
+        check_mutual_tls(self.mutual_tls_auth, *files, self.mutual_tls_auth_filter)
+        return TlsFiles(self.default_certificate, authorities, *files)
 
     @property
     def listens_everywhere(self) -> bool:
@@ -168,7 +175,8 @@ class ServingSettings:
             allow_wildcard_routes=self.allow_wildcard_routes,
             domain=self.domain or "",
             tls_min_version=self.tls_options().min_version,
-            mtls_pool=self.spare_gates,
+            client_auth=self.mutual_tls_auth if self.mutual_tls_auth != "none" else None,
+            client_subjects=self.mutual_tls_auth_filter,
             disable_namespace_ownership_check=self.disable_namespace_ownership_check,
             own_addresses=frozenset(self.bind_addresses),
             listens_everywhere=self.listens_everywhere,
@@ -189,11 +197,6 @@ class ServingSettings:
                 check_interval_ms=self.check_interval,
             ),
         )
-
-    @property
-    def spare_gates(self) -> int:
-        """How many hosts of each shared port can come to ask clients for certificates without a reload."""
-        return 0
 
     @property
     def gives_ports_at_once(self) -> bool:
@@ -238,6 +241,7 @@ class ServingSettings:
             maxconn=self.max_connections,
             nbthread=self.threads,
             tls=self.tls_options(),
+            client_subjects=self.mutual_tls_auth_filter,
             max_connections_per_route=self.max_connections_per_route,
             max_connections_per_namespace=self.max_connections_per_namespace,
             namespace_limits=self.has_policy,
@@ -296,10 +300,10 @@ class RunSettings(ServingSettings):
     metrics_tls_key: Path | None
     metrics_auth: Literal["none", "kubernetes"]
 
-    @property
-    def spare_gates(self) -> int:
-        """How many hosts of each shared port can come to ask clients for certificates without a reload."""
-        return self.mtls_pool
+    def admission(self) -> AdmissionSettings:
+        """Give what admission goes by, with what is had in advance."""
+        # Not by super(), which does not find the class that dataclass made anew.
+        return replace(ServingSettings.admission(self), mtls_pool=self.mtls_pool)
 
     @property
     def gives_ports_at_once(self) -> bool:

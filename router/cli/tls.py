@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from router.cli.run_settings import ServingSettings
 from router.cluster.tls_files import TlsFilesInput
-from router.errors import SettingsError
 from router.model import Model
 from router.objects.store import Store
 from router.observe.certificate_times import CertificateTimes
@@ -26,16 +25,3 @@ def tell_times(store: Store, served: Callable[[], Model | None], stack: ExitStac
     times = CertificateTimes(store, served)
     stack.callback(times.stop)
     times.start()
-
-
-def refuse_client_certificates(environment: Mapping[str, str]) -> None:
-    """Refuse what OpenShift's router takes for the check of clients by their certificates: to pass it over would let everybody in.
-
-    Raises:
-        SettingsError: it is asked for.
-    """
-    wanted = environment.get("ROUTER_MUTUAL_TLS_AUTH", "")
-    if wanted not in {"", "none"}:
-        raise SettingsError(
-            f"ROUTER_MUTUAL_TLS_AUTH is {wanted!r}, and this router does not verify clients by certificates; remove it, or leave TLS to the pods (passthrough)"
-        )

@@ -9,6 +9,7 @@ import structlog
 from msgspec.structs import replace
 
 from router.admission.certificates import judge_pair, read_authorities
+from router.admission.client_authorities import CLIENTS_OPTION, REVOKED_OPTION, judge_authorities
 from router.admission.pem import MAX_PEM
 from router.errors import SettingsError
 from router.objects.credential import Credential
@@ -27,17 +28,27 @@ class TlsFiles:
     Args:
         certificate: PEM of a certificate, its chain and its key, or a folder with tls.crt and tls.key; None is none.
         authorities: PEM of those that sign the certificates of pods; None is none.
+        clients: PEM of those that sign the certificates of clients; None is none.
+        revoked: PEM of lists of those that were revoked; None is none.
     """
 
-    def __init__(self, certificate: Path | None, authorities: Path | None) -> None:
+    def __init__(
+        self,
+        certificate: Path | None,
+        authorities: Path | None,
+        clients: Path | None = None,
+        revoked: Path | None = None,
+    ) -> None:
         self._certificate = certificate
         self._authorities = authorities
+        self._clients = clients
+        self._revoked = revoked
         self._problems: dict[str, str] = {}
         self.last = Credential()
         """What was found, good parts alone."""
 
     def __bool__(self) -> bool:
-        return self._certificate is not None or self._authorities is not None
+        return any(path is not None for path in (self._certificate, self._authorities, self._clients))
 
     def first(self) -> Credential:
         """Read them for the first time.
@@ -64,9 +75,26 @@ class TlsFiles:
                 self._tell("--default-destination-ca", "", authorities=_text(self._authorities))
             except OSError as error:
                 self._tell("--default-destination-ca", f"{error.filename}: {error.strerror}")
+        if self._clients is not None:
+            self._look_at_clients(self._clients)
         if self.last != former and former != Credential():
             log.info("tls files read again")
         return self.last
+
+    def _look_at_clients(self, path: Path) -> None:
+        """Take both files of those who sign certificates of clients, or neither."""
+        try:
+            clients, revoked = _text(path), _text(self._revoked) if self._revoked is not None else ""
+        except OSError as error:
+            option = CLIENTS_OPTION if error.filename == str(path) else REVOKED_OPTION
+            self._note(CLIENTS_OPTION, f"{option}: {error.filename}: {error.strerror}")
+            return
+        judged = judge_authorities(
+            CLIENTS_OPTION, clients, REVOKED_OPTION if self._revoked is not None else "", revoked
+        )
+        self._note(CLIENTS_OPTION, judged.removeprefix(f"{CLIENTS_OPTION}: ") if isinstance(judged, str) else "")
+        if not isinstance(judged, str):
+            self.last = replace(self.last, clients=clients, revoked=revoked)
 
     def _tell(self, option: str, problem: str, certificate: str = "", key_pem: str = "", authorities: str = "") -> None:
         """Take what was read of one option, if it is good; else say once what is wrong."""
@@ -75,13 +103,18 @@ class TlsFiles:
             problem = judged if isinstance(judged, str) else ""
         elif not problem:
             problem = read_authorities(authorities)[1]
+        self._note(option, problem)
         if not problem:
-            self._problems.pop(option, None)
             self.last = (
                 replace(self.last, certificate=certificate, key_pem=key_pem)
                 if certificate
                 else replace(self.last, authorities=authorities)
             )
+
+    def _note(self, option: str, problem: str) -> None:
+        """Take note of what is wrong with an option, or that nothing is; say so once."""
+        if not problem:
+            self._problems.pop(option, None)
         elif self._problems.get(option) != problem:
             self._problems[option] = problem
             log.error("tls file not used", option=option, problem=problem)

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from router.admission.options import PREFIX
@@ -13,11 +14,11 @@ from tests.e2e.conftest import Make
 from tests.e2e.test_runtime import reloads
 from tests.support.certificates import Made, make
 from tests.support.client_certificates import authority, context_of, speaking
-from tests.support.clients import echoes
+from tests.support.clients import echoes, served
 from tests.support.cluster import http_cluster
 from tests.support.kube.rbac import placed, rbac_objects
 from tests.support.objects import app
-from tests.support.ports import free_port
+from tests.support.ports import free_port, free_ports
 from tests.support.probing import is_refused
 from tests.support.servers import TcpServer
 from tests.support.waiting import wait_for
@@ -101,4 +102,49 @@ def test_on_the_sni_port(make_router: Make, echo: TcpServer) -> None:
     wait_for(lambda: let_in("a", alice, None) == [False, False], "its end")
     assert let_in("b", None) == [True]
     assert reloads(router) == before
+    router.stop()
+
+
+def test_of_all_routes(make_router: Make, echo: TcpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the variables of OpenShift's router; on a port of its own and by name, and none of Routes whose TLS is their pods'."""
+    ours, others, own = authority("ours"), authority("others"), authority("own")
+    alice, bob = make("alice", signed_by=ours), make("bob", signed_by=ours)
+    mallory, carol = make("mallory", signed_by=others), make("carol", signed_by=own)
+    bundle = tmp_path / "clients.pem"
+    bundle.write_text(ours.pem)
+    for name, value in {"": "required", "_CA": str(bundle), "_FILTER": "CN=(alice|mallory)$"}.items():
+        monkeypatch.setenv(f"ROUTER_MUTUAL_TLS_AUTH{name}", value)
+    sni_port = free_port()
+    router = make_router(sni_port=sni_port)
+    plain, port, with_own = free_ports(3)
+    pod = (echo.address, echo.port)
+
+    def edge(name: str, at: int | None) -> list[dict[str, Any]]:
+        made = make(f"{name}.example.com")
+        tls = {"termination": "edge", "certificate": made.pem, "key": made.key}
+        return app(name, at, pod, spec={"host": f"{name}.example.com", "tls": tls})
+
+    routes = [*edge("port", port), *edge("name", None), *app("plain", plain, pod)]
+    chosen = edge("chosen", with_own)
+    chosen[0]["metadata"]["annotations"][f"{PREFIX}client-ca"] = "clients"
+    config_map = {**_config_map(own.pem), "metadata": {"name": "clients", "namespace": "team"}}
+    router.write("all.yaml", *routes, *chosen, config_map)
+    router.start()
+    for name in ("port", "name", "plain", "chosen"):
+        router.wait_admitted(f"team/{name}")
+    clients = (alice, bob, mallory, carol, None)
+
+    def let_in(at: int, host: str | None = None) -> list[bool]:
+        return [_echoes(at, each, host) for each in clients]
+
+    wait_for(lambda: let_in(port) == [True, False, False, False, False], "the filter")
+    assert let_in(sni_port, "name.example.com") == [True, False, False, False, False]
+    assert let_in(with_own) == [False, False, False, True, False]
+    assert served(plain)
+    bundle.write_text(others.pem)
+    wait_for(lambda: let_in(port) == [False, False, True, False, False], "another CA")
+    wait_for(lambda: let_in(sni_port, "name.example.com") == [False, False, True, False, False], "another CA by name")
+    bundle.write_text("broken")
+    wait_for(lambda: "tls file not used" in router.log(), "the log to say so")
+    assert let_in(port) == [False, False, True, False, False]
     router.stop()

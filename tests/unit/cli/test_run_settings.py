@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import click
 import pytest
@@ -15,7 +16,6 @@ from router.cli.run import run
 from router.cli.run_settings import RunSettings, ServingSettings
 from router.cli.running import RunningOptions
 from router.cli.stunnel import stunnel
-from router.cli.tls import refuse_client_certificates
 from router.errors import SettingsError
 
 
@@ -56,10 +56,33 @@ def test_the_defaults_of_run_are_of_the_types_that_are_named() -> None:
     assert settings.lease == settings.router_name == settings.admission().router_name
 
 
-def test_certificates_of_clients_are_not_passed_over() -> None:
-    """What OpenShift's router would verify clients by ends the start here."""
-    for fine in ({}, {"ROUTER_MUTUAL_TLS_AUTH": ""}, {"ROUTER_MUTUAL_TLS_AUTH": "none"}):
-        refuse_client_certificates(fine)
-    for wanted in ("required", "optional", "x"):
-        with pytest.raises(SettingsError, match="does not verify clients"):
-            refuse_client_certificates({"ROUTER_MUTUAL_TLS_AUTH": wanted})
+def _settings(*arguments: str) -> RunSettings:
+    return RunSettings(**run.make_context("run", list(arguments)).params)
+
+
+def test_what_would_let_everybody_in_ends_the_start(tmp_path: Path) -> None:
+    """Certificates that nothing verifies, and what says how to verify those that nobody asks for."""
+    file = str(tmp_path / "ca.pem")
+    Path(file).write_text("x")
+    refused = {
+        ("--mutual-tls-auth", "required"): "needs --mutual-tls-auth-ca",
+        ("--mutual-tls-auth", "optional", "--mutual-tls-auth-filter", "CN=x"): "needs --mutual-tls-auth-ca",
+        ("--mutual-tls-auth-ca", file): "--mutual-tls-auth-ca has no effect",
+        ("--mutual-tls-auth", "none", "--mutual-tls-auth-crl", file): "--mutual-tls-auth-crl has no effect",
+        ("--mutual-tls-auth-filter", "CN=x"): "--mutual-tls-auth-filter has no effect",
+    }
+    for arguments, said in refused.items():
+        with pytest.raises(SettingsError, match=said):
+            _settings(*arguments).tls_files()
+    assert not _settings("--mutual-tls-auth", "none").admission().client_auth
+    asked = _settings(
+        "--mutual-tls-auth", "optional", "--mutual-tls-auth-ca", file, "--mutual-tls-auth-filter", "CN=x y"
+    )
+    assert asked.tls_files()
+    assert (asked.admission().client_auth, asked.admission().client_subjects) == ("optional", "CN=x y")
+    assert asked.render().client_subjects == "CN=x y"
+    with pytest.raises(click.BadParameter, match="printable"):
+        _settings("--mutual-tls-auth-filter", "a\nb")
+    with pytest.raises(click.BadParameter):
+        _settings("--mutual-tls-auth", "maybe")
+    assert _settings("--mtls-pool", "3").admission().mtls_pool == 3

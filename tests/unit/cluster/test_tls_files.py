@@ -12,6 +12,7 @@ from router.errors import SettingsError
 from router.objects.credential import DEFAULTS, Credential
 from router.objects.store import Store
 from tests.support.certificates import make
+from tests.support.client_certificates import authority, revoke
 
 _OLD, _NEW = make("*.apps.example.com"), make("*.apps.example.com")
 
@@ -65,3 +66,36 @@ def test_it_is_known_before_anything_is_decided(tmp_path: Path) -> None:
     changes, _ = store.take()
     assert changes.credentials == {DEFAULTS}
     assert not TlsFiles(None, None)
+
+
+_CA, _OTHER_CA = authority("clients"), authority("others")
+
+
+def test_who_signs_certificates_of_clients(tmp_path: Path) -> None:
+    """Both files are taken together, or what was good before; one that is broken at the start ends the router."""
+    bundle, lists = tmp_path / "clients.pem", tmp_path / "lists.pem"
+    bundle.write_text(_CA.pem)
+    listed = revoke(_CA)
+    lists.write_text(listed)
+    files = TlsFiles(None, None, bundle, lists)
+    assert files
+    first = files.first()
+    assert (first.clients, first.revoked) == (_CA.pem, listed)
+    bundle.write_text(_OTHER_CA.pem)
+    with capture_logs() as logs:
+        assert files.look() is first
+        assert files.look() is first
+    (line,) = [line for line in logs if line["log_level"] == "error"]
+    assert "--mutual-tls-auth-crl: the list of 'CN=clients' is signed by none of the authorities" in line["problem"]
+    lists.write_text(revoke(_OTHER_CA))
+    assert files.look().clients == _OTHER_CA.pem
+    lists.unlink()
+    assert files.look().clients == _OTHER_CA.pem
+    for broken in ("", _CA.pem + _CA.key, "x" * 200_000):
+        bundle.write_text(broken)
+        with pytest.raises(SettingsError, match="--mutual-tls-auth-ca: "):
+            TlsFiles(None, None, bundle).first()
+    bundle.write_text(_CA.pem)
+    lists.write_text("")
+    with pytest.raises(SettingsError, match="--mutual-tls-auth-crl: it is empty"):
+        TlsFiles(None, None, bundle, lists).first()
