@@ -63,11 +63,11 @@ Exit status:
 def pair(**values: object) -> None:
     """Keep two clusters paired, or forget about one."""
     options = PairOptions(**values)  # type: ignore[arg-type]
+    if options.forget:
+        _forget(options)
+        return
     settings = options.settings()
     local = Connection.open(KubeSettings(kubeconfig=options.kubeconfig, context=options.context))
-    if options.forget:
-        _forget(options, local)
-        return
     if options.remote_kubeconfig is None:
         raise SettingsError("--remote-kubeconfig is missing: it says where the API server of the other cluster is")
     remote = Connection.open(KubeSettings(kubeconfig=options.remote_kubeconfig, context=options.remote_context))
@@ -171,8 +171,9 @@ def _ready(settings: PairSettings, watched: dict[Side, Watched]) -> Health:
     return Health(problems, tuple(text for text in says.values() if text not in problems))
 
 
-def _forget(options: PairOptions, api: Connection) -> None:
+def _forget(options: PairOptions) -> None:
     """Forget, while no pair runs that would write it all again."""
+    api = Connection.open(KubeSettings(kubeconfig=options.kubeconfig, context=options.context))
     identity = unique_identity(options.pod_name or socket.gethostname())
     election = LeaderElection(api.sibling(_LEASE_DEADLINES), options.lease_namespace, options.lease_name, identity)
     election.start()

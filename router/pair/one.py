@@ -224,9 +224,14 @@ class One:
                 ip, port = subset["addresses"][0]["ip"], subset["ports"][0]["port"]
             except (TypeError, KeyError, IndexError):
                 continue
-            if isinstance(ip, str) and is_ip(ip) and isinstance(port, int):
+            if isinstance(ip, str) and is_ip(ip) and isinstance(port, int) and self._is_of_the_other(port):
                 return Probe(ip, port, self._wish.interval_s, self._wish.timeout_s)
         return None
+
+    def _is_of_the_other(self, port: int) -> bool:
+        """Say whether a port is this claim's in the other cluster: whoever changes Endpoints by hand must not find out what answers where."""
+        remote = self._view.remote
+        return remote is None or any(port == each.spec.port for each in remote.port_claims.get(self._claim.name, ()))
 
     # What is to be said
 

@@ -145,7 +145,10 @@ class Prober:
             attempt = _Try(claim, probe, now_s + min(probe.timeout_s, probe.interval_s))
             family = socket.AF_INET6 if ":" in probe.address else socket.AF_INET
             sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-            code = sock.connect_ex((probe.address, probe.port))
+            try:
+                code = sock.connect_ex((probe.address, probe.port))
+            except OSError as error:  # an address with a zone that is not here, say
+                code = error.errno or errno.EINVAL
             if code in _IN_PROGRESS:
                 tries[sock] = attempt
                 selector.register(sock, selectors.EVENT_WRITE)

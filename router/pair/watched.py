@@ -23,6 +23,8 @@ from router.supervisor import SUPERVISOR, Supervisor
 log = structlog.get_logger()
 
 _JOIN_S = 0.9
+_PACE = Pace(pauses_s=(0.2, 5.0))
+"""After hours without an answer all is to be level within seconds of the first; two clusters have two processes that ask, and not a replica on each node."""
 _OWN_ALONE = frozenset({ENDPOINTS.name, SLICES.name})
 """Of these only what a pair wrote is watched: there are many, and they change often."""
 
@@ -66,7 +68,7 @@ class Watched:
                 _PortClaimSink(seen) if is_claims else _Sink(seen, resource.name),
                 handle=handle,
                 observer=observer,
-                pace=pace or Pace(),
+                pace=pace or _PACE,
                 namespace=settings.router_namespace(side) if is_claims else "",
                 label_selector=OWN if resource.name in _OWN_ALONE else "",
             )

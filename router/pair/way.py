@@ -23,11 +23,20 @@ class Way:
     is_connected: Callable[[], bool]
     outage: Outage
     bucket: TokenBucket = field(default_factory=lambda: TokenBucket(_PER_SECOND, _BURST))
-    was_open: bool = False
+    _was_open: bool = False
 
     def is_open(self, now_s: float) -> bool:
-        """Whether something can be written there now."""
-        return self.is_synced() and self.is_connected() and self.outage.resume_s <= now_s
+        """Say whether something can be written there now; that it cannot is remembered for ``opens``."""
+        is_open = self.is_synced() and self.is_connected() and self.outage.resume_s <= now_s
+        self._was_open &= is_open
+        return is_open
+
+    def opens(self, now_s: float) -> bool:
+        """Say whether something can be written there again, since it was last said that it can: what was decided meanwhile is to be decided anew."""
+        is_open = self.is_open(now_s)
+        is_news = is_open and not self._was_open
+        self._was_open = is_open
+        return is_news
 
 
 @dataclass(frozen=True, slots=True)

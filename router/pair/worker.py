@@ -196,9 +196,7 @@ class Worker:
     def _look(self, now_s: float) -> None:
         """Look at what waits for its time: refusals, claims without a number, clusters that answer again."""
         for way in self._ways.values():
-            is_open = way.is_open(now_s)
-            if is_open is not way.was_open:
-                way.was_open = is_open
+            if way.opens(now_s):
                 self.changed(None)
         remote = self._ways["remote"]
         if remote.is_synced() and remote.is_connected():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from tests.support.chaos.pairs import run_pairs
 from tests.support.chaos.run import report, run
 from tests.support.crd import CRD_FILE
 
@@ -36,8 +37,11 @@ Exit status:
 @click.option("--seed", type=int, default=None, show_default="chosen and printed", help="Decides what happens.")
 @click.option("--rounds", type=click.IntRange(1), default=None, help="So many rounds, however long they take.")
 @click.option("--haproxy", default=None, show_default="found as tcp-router run does", help="The HAProxy to run.")
+@click.option("--pairs", is_flag=True, help="Between two clusters: claims, both API servers and tcp-router pair.")
 @click.option("--quiet", is_flag=True, help="Print what was done only if something was found.")
-def main(seconds: float, seed: int | None, rounds: int | None, haproxy: str | None, *, quiet: bool) -> None:
+def main(  # noqa: PLR0913 -- the options
+    seconds: float, seed: int | None, rounds: int | None, haproxy: str | None, *, pairs: bool, quiet: bool
+) -> None:
     """Run it."""
     if not CRD_FILE.is_file():
         raise click.ClickException(f"needs the CRD of Routes: {CRD_FILE}")
@@ -45,16 +49,17 @@ def main(seconds: float, seed: int | None, rounds: int | None, haproxy: str | No
     click.echo(f"seed {chosen}")
     ends_s = time.monotonic() + seconds
     directory = Path(tempfile.mkdtemp(prefix="chaos-"))
-    found = run(
-        directory,
-        chosen,
-        lambda number: number < rounds if rounds is not None else time.monotonic() < ends_s,
-        (lambda _: None) if quiet else click.echo,
-        haproxy,
-    )
+    say = (lambda _: None) if quiet else click.echo
+
+    def goes_on(number: int) -> bool:
+        return number < rounds if rounds is not None else time.monotonic() < ends_s
+
+    found = run_pairs(directory, chosen, goes_on, say) if pairs else run(directory, chosen, goes_on, say, haproxy)
     if found.problem:
         click.echo(report(found, directory))
-        click.echo(f"all of it is in {directory}; again: scripts/chaos --seed {chosen} --rounds {found.rounds + 1}")
+        click.echo(
+            f"all of it is in {directory}; again: scripts/chaos{' --pairs' if pairs else ''} --seed {chosen} --rounds {found.rounds + 1}"
+        )
         sys.exit(1)
     shutil.rmtree(directory)
     click.echo(str(found))

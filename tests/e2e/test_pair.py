@@ -336,7 +336,7 @@ def test_credentials_that_are_replaced(two: Clusters) -> None:
 def _forget(kubeconfig: Path, local: str, remote: str) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable, "-m", "router", "pair", "--forget", "--local-name", local, "--remote-name", remote,
-        "--kubeconfig", str(kubeconfig), "--claim-ports", "31000-31019",
+        "--kubeconfig", str(kubeconfig),
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
