@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ _NEEDS_READING = frozenset("\"'\\#$")
 """What makes a line more than its words."""
 _NOT_AT_RUNTIME = frozenset({"disabled", "agent-check", "track"})
 """Words that hold for a server which is added while HAProxy runs in another way than for one that a reload brings."""
+_FILES = frozenset({"ca-file", "crl-file", "crt"})
 _DEFAULT_WEIGHT = 1
 _MOST_DIGITS = 10
 """HAProxy takes no larger numbers either."""
@@ -179,6 +181,8 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
                 return None
             if words[0] == "default-server":
                 options = (*options, *words[1:])
+                # HAProxy adds no server by a file that it was not loaded with.
+                fixed += [" ".join(pair) for pair in pairwise(words) if pair[0] in _FILES]
                 continue
             server = _server(words[3:], options, words[2]) if len(words) > 2 else None  # noqa: PLR2004 - server <name> <address>
             if server is None or words[1] in servers:

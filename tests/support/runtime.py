@@ -22,6 +22,7 @@ from router.reconcile.judge import Judge
 from router.reconcile.level import Leveler
 from router.reconcile.state_dir import StateDir
 from router.render import Renderer, TemplateSet
+from router.render.files import authorities_file, certificate_file
 from router.settings import PortRanges, RenderSettings, RouteDefaults
 from tests.support.certificates import make, shown_by
 
@@ -44,6 +45,8 @@ class State:
     """By Route with a port of the pool or an allowlist: who may connect."""
     certificates: Mapping[str, str]
     """By Route whose port ends TLS: the fingerprint of what it shows."""
+    authorities: Mapping[str, frozenset[str]]
+    """By Route whose pods, or clients, are verified: the fingerprints of those who may have signed for them."""
     endings: Mapping[str, frozenset[tuple[str, ...]]]
     """By shared port: the lines of its list of certificates, and the hosts whose TLS ends there."""
     limits: frozenset[tuple[str, ...]]
@@ -100,6 +103,7 @@ class Applying:
             self._hosts(owner),
             self._networks(),
             self._certificates(),
+            self._authorities(),
             self._endings(),
             self._limits(),
         )
@@ -210,6 +214,36 @@ class Applying:
             (shown,) = re.findall(r"SHA1 FingerPrint: (\w+)", self.ask(f"show ssl cert {path}"))
             found[f"{section.namespace}/{section.route}"] = shown
         return found
+
+    def _authorities(self) -> Mapping[str, frozenset[str]]:
+        assert self.running is not None
+        assert "\n*" not in self.ask("show ssl ca-file"), "a change to authorities was left behind"
+        found = {}
+        for section in self.running.model.routes:
+            place = self.running.place(section.backend.name)
+            assert place is not None
+            text = self.renderer.text(place)
+            made = authorities_file(place)
+            names = [str(self.settings.maps_dir / made[0])] if made is not None else []
+            names += [each.name for each in text.clients if each.kind == "ca-file"] if text is not None else []
+            said = [self.ask("show ssl ca-file " + name.replace("\\", "\\\\").replace(" ", "\\ ")) for name in names]
+            shown = [re.findall(r"SHA1 FingerPrint: (\w+)", each) for each in said]
+            assert all(shown), f"HAProxy knows nobody of {names}"
+            if shown:
+                found[f"{section.namespace}/{section.route}"] = frozenset(one for each in shown for one in each)
+        return found
+
+    def without_use(self) -> frozenset[str]:
+        """Give the certificates that HAProxy has for nothing it was loaded with or serves: a key that somebody had."""
+        assert self.running is not None
+        loaded = (*self.running.named.values(), *self.running.tls_pool)
+        used = [made[0] for made in map(certificate_file, loaded) if made is not None]
+        for files in self.running.ending_files.values():
+            listed = self.ask(f"show ssl crt-list {files.certificates}").splitlines()[1:]
+            used += [line.split()[0].rpartition("/")[2] for line in listed if line]
+        names = [line.rpartition("/")[2] for line in self.ask("show ssl cert").splitlines() if "/" in line]
+        assert names, "it has none at all"
+        return frozenset(names) - frozenset(used)
 
 
 def differences(state: State, expected: State) -> str:

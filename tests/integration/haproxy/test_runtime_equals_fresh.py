@@ -69,6 +69,7 @@ def test_state_equals_that_of_a_fresh_haproxy(models: list[Model]) -> None:
             for model in models:
                 changed.bring(model)
                 state = changed.state()
+                assert not changed.without_use()
                 with applying(Path(directory) / "fresh", "127.0.0.2", pool, sni_pool=2, tls_pool=2) as fresh:
                     fresh.bring(model)
                     assert not (different := differences(state, fresh.state())), (

@@ -183,6 +183,19 @@ def test_certificate(written: str) -> None:
     assert not ends_tls(f"# crt {written} ssl\n", file)
 
 
+def test_other_authorities_are_no_matter_of_servers_alone() -> None:
+    """Also while there is no server that goes by them: HAProxy would add none, as it does not know the file."""
+    one, other, same = (
+        _read(f"{_FRONTEND}{_BACKEND}  default-server ssl verify required ca-file /maps/ca-{name}.pem check\n{servers}")
+        for name, servers in (("1", ""), ("2", ""), ("1", "  server a h:1\n"))
+    )
+    assert one is not None
+    assert other is not None
+    assert same is not None
+    assert one.fixed != other.fixed
+    assert one.fixed == same.fixed
+
+
 def test_allowlist_that_is_not_written_is_none() -> None:
     """What the Route asks for is of no use where the template does not write it: HAProxy knows nothing of it."""
     text = "backend be_tcp:team:db\n  balance leastconn\n"
