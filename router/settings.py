@@ -15,7 +15,7 @@ from typing import Literal
 
 from router.errors import SettingsError
 from router.model import Balance
-from router.model.tls import TlsOptions
+from router.model.tls import NOTHING_PRIVATE, PrivateBytes, TlsOptions
 
 IpMode = Literal["v4", "v6", "v4v6"]
 
@@ -224,6 +224,8 @@ class RenderSettings:
     max_connections_per_namespace: int | None = None
     namespace_limits: bool = False
     """Whether some namespaces may come to have limits of their own."""
+    stand_in: PrivateBytes = NOTHING_PRIVATE
+    """What sockets show that are nobody's yet, and no client ever sees: HAProxy would warn of each that shows nothing. Empty is nothing."""
     client_subjects: str = ""
     """Of whose certificates clients are let in that show one as the router asks for it, as a regular expression; empty is anybody."""
     tls: TlsOptions = field(default_factory=TlsOptions)

@@ -22,7 +22,7 @@ from router.cli.ip_versions import settings_on_this_host
 from router.cli.metrics import haproxy_metrics, protection
 from router.cli.own_addresses import machine_of
 from router.cli.policies import session_counts
-from router.cli.pool import pool_of
+from router.cli.pool import pool_of, with_stand_in
 from router.cli.presence import follow_addresses
 from router.cli.run_settings import RunSettings
 from router.cli.templates import watch_templates
@@ -109,7 +109,7 @@ class Router:
 def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Router:
     """Make the parts of option options and put them together; what must be undone at the end goes on the stack."""
     admission = options.admission()
-    settings = settings_on_this_host(options.render(log_json=log_json))
+    settings = with_stand_in(settings_on_this_host(options.render(log_json=log_json)), options)
     template_dir = options.template_dir
 
     def renderer() -> Renderer:

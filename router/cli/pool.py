@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from router.admission.pool import PortPool
 from router.cli.named_addresses import check_known
 from router.cli.run_settings import RunSettings
 from router.cli.stand_in import stand_in
-from router.settings import AdmissionSettings, PortRanges
+from router.settings import AdmissionSettings, PortRanges, RenderSettings
+
+
+def with_stand_in(settings: RenderSettings, options: RunSettings) -> RenderSettings:
+    """Give settings with what sockets show that are nobody's yet, if there are to be any."""
+    return replace(settings, stand_in=stand_in().certificate.pem) if options.mtls_pool else settings
 
 
 def pool_of(options: RunSettings, admission: AdmissionSettings) -> PortPool:

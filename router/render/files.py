@@ -103,6 +103,11 @@ def gate_list_file(whose: str, lines: Iterable[str]) -> tuple[str, bytes]:
     return _named(GATE, "list", [f"# Port {whose}", *lines])
 
 
+def stand_in_file(pem: PrivateBytes) -> tuple[str, PrivateBytes]:
+    """Give name and content of the file of what is shown to nobody."""
+    return f"{CERTIFICATE}-{_digest(pem)}.pem", pem
+
+
 def gates_file(spot: Spot, gates: Iterable[tuple[str, str]]) -> tuple[str, bytes]:
     """Give name and content of the map from such hosts of a shared port to their sockets."""
     return _named(GATES, "map", [f"# Port {spot}", *(f"{host} {gate}" for host, gate in gates)])

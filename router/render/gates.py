@@ -17,6 +17,9 @@ from router.render.clients import has_no_cache
 from router.render.result import SectionFailure
 from router.settings import RenderSettings
 
+_NOBODY = "nobody.invalid"
+"""A name that no Route can have, and nobody is led by (RFC 2606)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:
@@ -80,6 +83,8 @@ class Gating:
             yield from files.host_client_files(spot, host)
         for number in range(1, shared.spare_gates + 1):
             yield self._list_file(spot, number, None)
+        if shared.spare_gates and self._settings.stand_in:
+            yield files.stand_in_file(self._settings.stand_in)
 
     def files(self, shared: SharedFrontend) -> Gates:
         """Give them as HAProxy has them when it was just loaded."""
@@ -129,8 +134,11 @@ class Gating:
         return None
 
     def _list_file(self, spot: Spot, number: int | str, host: SniHost | None) -> tuple[str, bytes]:
-        lines = [self.line(spot, host).text] if host is not None else []
+        lines = [self.line(spot, host).text] if host is not None else self._stand_in()
         return files.gate_list_file(f"{spot}, {host.host if host is not None else number}", lines)
+
+    def _stand_in(self) -> list[str]:
+        return [f"{files.stand_in_file(self._settings.stand_in)[0]} {_NOBODY}"] if self._settings.stand_in else []
 
     def _line(self, host: SniHost, certificate: str, named: Mapping[str, str]) -> str:
         if host.tls is None or host.tls.clients is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -13,17 +14,21 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from router.cli.stand_in import stand_in
 from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot
 from router.model.tls import ClientTls, PortTls
 from router.plan import NoChange, Plan, Reload, RuntimeUpdate
 from router.render import TemplateSet
 from router.render.renderer import Renderer
+from router.settings import RenderSettings
 from tests.support.certificates import Made, make, shown_by
-from tests.support.client_certificates import authority, context_of, greeted, revoke, show, verified_by
+from tests.support.client_certificates import authority, context_of, greeted, revoke, show, speaking, verified_by
+from tests.support.clients import echoes
+from tests.support.haproxy import running
 from tests.support.models import port_options, section, server
 from tests.support.ports import free_port
 from tests.support.runtime import Applying, applying
-from tests.support.servers import TcpServer, greeting_server
+from tests.support.servers import TcpServer, echo_server, greeting_server
 from tests.support.waiting import wait_for
 
 _CA, _OTHER_CA = authority("clients"), authority("others")
@@ -252,6 +257,30 @@ def _loaded(changed: Applying) -> dict[str, list[str]]:
         names = (line.split(" - ")[0] for line in changed.ask(f"show ssl {kind}").splitlines())
         found[kind] = sorted(name for name in names if name.startswith("/"))
     return found
+
+
+@pytest.mark.parametrize("log_json", [False, True])
+def test_haproxy_takes_it_without_a_word(*, log_json: bool) -> None:
+    """It warns of nothing, not of sockets that are nobody's either; a client without a certificate is a line with its own address and the host."""
+    with echo_server() as pod, tempfile.TemporaryDirectory() as folder:
+        settings = RenderSettings(
+            state_dir=Path(folder), ip_mode="v4", log_json=log_json, stand_in=stand_in().certificate.pem
+        )
+        at = free_port()
+        to = section("a", None, server(pod.port), check_interval_ms=0)
+        tls = replace(shown_by(_SHOWN["a"]), clients=verified_by(_CA, revoked=revoke(_CA)))
+        lead = SniHost("a.example.com", to.backend.name, to.asker, tls)
+        shared = SharedFrontend(at, port_options(), (lead,), spare_gates=3)
+        with running(Model((to,), (shared,)), settings) as haproxy:
+            with speaking(context_of(_ALICE), at, "a.example.com") as connection:
+                assert echoes(connection)
+            haproxy.log_line('"route":"a"' if log_json else "route=a")
+            assert not greeted(context_of(None, "1.2"), at, "a.example.com")[0]
+            line = haproxy.log_line("tls_error")
+            assert "127.0.0.1" in line
+            assert "a.example.com" in line
+            with contextlib.suppress(OSError), speaking(context_of(_ALICE), at, "nobody.invalid") as connection:
+                assert not echoes(connection)
 
 
 _TEMPLATES = {

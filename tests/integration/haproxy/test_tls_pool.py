@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from router.model import Model, RouteSection
 from router.plan import Plan, Reload, RuntimeUpdate
 from tests.support.certificates import Made, make, shown_by
+from tests.support.client_certificates import authority, verified_by
 from tests.support.clients import connect, echoes, served, tls
 from tests.support.models import section, server
 from tests.support.ports import free_ports
@@ -119,6 +121,23 @@ def test_more_than_there_is_room_for(changed: Applying, pod: TcpServer) -> None:
 def test_another_way_of_tls_is_a_reload(changed: Applying, pod: TcpServer) -> None:
     """Versions are those of the router in all places, and so are timeouts."""
     assert isinstance(changed.bring(Model((_route("a", _PORTS[0], pod, _A, timeout_connect_ms=77),))), Reload)
+
+
+def test_clients_are_asked_for_certificates_in_none(changed: Applying, pod: TcpServer) -> None:
+    """That is a reload, before which nobody is let in; and so it is where a Route in one comes to ask."""
+    port, authority_ = _PORTS[0], authority("clients")
+    asks = _route("a", port, pod, _A)
+    assert asks.frontend is not None
+    assert asks.frontend.tls is not None
+    tls_of = replace(asks.frontend.tls, clients=verified_by(authority_))
+    asks = replace(asks, frontend=replace(asks.frontend, tls=tls_of))
+    assert isinstance(changed.bring(Model((asks,))), Reload)
+    assert _shown(port) is None
+    assert isinstance(changed.bring(Model()), RuntimeUpdate | Reload)
+    assert isinstance(changed.bring(Model((_route("a", port, pod, _A),))), RuntimeUpdate | Reload)
+    assert _shown(port) is _A
+    assert isinstance(changed.bring(Model((asks,))), Reload)
+    assert _shown(port) is None
 
 
 def test_the_server_may_speak_first(changed: Applying) -> None:
