@@ -6,7 +6,7 @@ whose series did not change is written once and kept.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from router.observe.metrics.haproxy.families import FAMILIES, Family
 from router.observe.metrics.haproxy.ledger import Ledger, Series, families_of
@@ -34,7 +34,7 @@ def _head(family: Family) -> tuple[str, str]:
     return f"# HELP {family.name} {family.meaning}\n", f"# TYPE {family.name} {kind}\n"
 
 
-def _lines(series: Series, families: tuple[Family, ...]) -> list[str | None]:
+def _lines(series: Series, families: tuple[Family, ...]) -> Sequence[str | None]:
     if series.is_changed:
         labels = _labels(series.labels)
         series.lines = [

@@ -7,8 +7,9 @@ the totals as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from sys import intern
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from router.observe.metrics.haproxy.owners import Labels, Owners
 KEEP_S = 600.0
 """How long series go on that nothing in HAProxy stands for any more: some scrapes, so that their last values are seen."""
 
-_THE_PROCESS = Labels((), None)
+_THE_PROCESS = Labels((), (), None)
 Cells = tuple[str, ...]
 
 
@@ -68,6 +69,7 @@ class _Kind:
         self.counters = tuple(each for each in families if each.is_counter)
         self.gauges = tuple(each for each in families if not each.is_counter)
         self.nothing: Cells = ("",) * len(self.counters)
+        self.zero = (0,) * len(self.counters)
 
 
 _KINDS = {kind: _Kind(families) for kind, families in FAMILIES.items()}
@@ -79,7 +81,7 @@ class Series:
 
     kind: str
     labels: Labels
-    totals: list[int]
+    totals: tuple[int, ...]
     seen_s: float
     """When a worker last had it."""
     gauges: Cells | None = None
@@ -87,16 +89,20 @@ class Series:
     further: Mapping[int, int] = field(default_factory=lambda: _NOTHING)
     """Of other workers, or further rows: what to add to gauges, by their place."""
     is_changed: bool = True
-    lines: list[str | None] = field(default_factory=list)
+    lines: Sequence[str | None] = ()
     """As they were last written."""
 
     def add(self, former: Cells, now: Cells, *, is_past: bool) -> None:
         """Add what a worker counted between two readings; one that counts less than before began anew."""
+        totals = list(self.totals)
         for place, (family, before, after) in enumerate(zip(_KINDS[self.kind].counters, former, now, strict=True)):
             if before != after and not (is_past and family.of is Of.CURRENT):
                 low, high = int(before or 0), int(after or 0)
-                self.totals[place] += high - low if high >= low else high
+                totals[place] += high - low if high >= low else high
                 self.is_changed = True
+        if any(totals):
+            # As long as nobody came it is one for all of a kind.
+            self.totals = tuple(totals)
 
     def show(self, cells: Cells, *, is_past: bool) -> bool:
         """Take the gauges of a worker's row; say whether there is anything to them."""
@@ -127,7 +133,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._workers: dict[WorkerId, _Worker] = {}
-        self._series: dict[str, dict[tuple[tuple[str, str], ...], Series]] = {kind: {} for kind in FAMILIES}
+        self._series: dict[str, dict[tuple[str, ...], Series]] = {kind: {} for kind in FAMILIES}
 
     def count(self, readings: Iterable[Reading], owners: Owners, now_s: float) -> None:
         """Add to the totals what workers counted since they were last read.
@@ -161,7 +167,7 @@ class Ledger:
     def series(self, kind: str) -> list[Series]:
         """Give all series of a kind, sorted by their labels."""
         known = self._series[kind]
-        return [known[identity] for identity in sorted(known)]
+        return [known[values] for values in sorted(known)]
 
     def _all(self) -> Iterator[Series]:
         for known in self._series.values():
@@ -203,17 +209,17 @@ class Ledger:
 
     def _series_of(self, kind: str, labels: Labels, now_s: float) -> Series:
         known = self._series[kind]
-        series = known.get(labels.identity)
+        series = known.get(labels.values)
         if series is None:
-            series = known[labels.identity] = Series(kind, labels, [0] * len(_KINDS[kind].counters), now_s)
+            series = known[labels.values] = Series(kind, labels, _KINDS[kind].zero, now_s)
         elif series.labels != labels:
             series.labels, series.is_changed = labels, True
         return series
 
     def _drop(self, before_s: float) -> None:
         for known in self._series.values():
-            for identity in [identity for identity, series in known.items() if series.seen_s < before_s]:
-                del known[identity]
+            for values in [values for values, series in known.items() if series.seen_s < before_s]:
+                del known[values]
         for worker in [worker for worker, state in self._workers.items() if state.read_s < before_s]:
             del self._workers[worker]
 
@@ -255,7 +261,9 @@ def _rows_of_table(table: Table) -> Iterator[tuple[_RowKey, Cells, Cells]]:
         if kind != PROCESS
     }
     for row in table.rows:
-        key = _RowKey(*pick_key(row))
+        kind, proxy, server = pick_key(row)
+        # FRONTEND and BACKEND, but for servers.
+        key = _RowKey(intern(kind), proxy, server if kind == SERVER else intern(server))
         if key.kind in picks:
             pick_counters, pick_gauges = picks[key.kind]
             counters, gauges = pick_counters(row), pick_gauges(row)

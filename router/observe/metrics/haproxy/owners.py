@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -27,11 +28,18 @@ class Labels(NamedTuple):
     A Route that moves to another port, or whose backend gets its own name, keeps its counters.
     """
 
-    identity: tuple[tuple[str, str], ...]
+    names: tuple[str, ...]
+    """The same object for all of a kind: there are thousands of series."""
+    values: tuple[str, ...]
     port: str | None
     """The port by which clients come; empty for a Route that is reached through shared ports only, None for no label."""
     address: str = ""
     """The name of the address that the port is of; empty is no label."""
+
+    @property
+    def identity(self) -> tuple[tuple[str, str], ...]:
+        """Names with their values."""
+        return tuple(zip(self.names, self.values, strict=True))
 
 
 class _Owner(NamedTuple):
@@ -48,14 +56,18 @@ class _Owner(NamedTuple):
         known = _BACKEND_OF_ASKER.fullmatch(name)
         if known is None:
             return None
-        namespace, log_name = known.groups()
+        # What objects say of themselves is interned, too, and each has several series.
+        namespace, log_name = map(intern, known.groups())
         kind, is_other, rest = log_name.partition("_")
         if not is_other:
             return cls(namespace, log_name, ROUTE_KIND)
-        return cls(namespace, rest.replace("_", ":"), _KINDS.get(kind, kind))
+        return cls(namespace, intern(rest.replace("_", ":")), _KINDS.get(kind, kind))
 
 
 _NOBODY = _Owner("", "", "")
+_OF_FRONTEND = ("frontend", *_Owner._fields)
+_OF_BACKEND = ("backend", *_Owner._fields)
+_OF_SERVER = ("server", *_Owner._fields, "pod", "service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +132,11 @@ class Owners:
         if kind == BACKEND:
             # What a user's template adds is named as OpenShift's router names what it does not know.
             shown = f"other/{proxy}" if owner is None else "tcp"
-            return Labels((("backend", shown), *_labels(owner)), port, address)
+            return Labels(_OF_BACKEND, (shown, *(owner or _NOBODY)), port, address)
         of_pod = _SERVER_OF_POD.fullmatch(server)
         pod, service, place = of_pod.groups() if of_pod else ("", "", server)
         place = place if owner is not None else f"{proxy}/{server}"
-        return Labels((("server", place), *_labels(owner), ("pod", pod), ("service", service)), port, address)
+        return Labels(_OF_SERVER, (place, *(owner or _NOBODY), pod, service), port, address)
 
     def _of_frontend(self, name: str) -> Labels | None:
         if name not in self.frontends and _OURS.match(name):
@@ -132,9 +144,5 @@ class Owners:
         backend = self.frontends.get(name)
         spot = spot_of(name)
         port, address = (str(spot.port), spot.address) if spot is not None else ("", "")
-        return Labels((("frontend", name), *_labels(_Owner.of_backend(backend) if backend else None)), port, address)
-
-
-def _labels(owner: _Owner | None) -> tuple[tuple[str, str], ...]:
-    namespace, route, kind = owner or _NOBODY
-    return ("namespace", namespace), ("route", route), ("kind", kind)
+        owner = _Owner.of_backend(backend) if backend else None
+        return Labels(_OF_FRONTEND, (name, *(owner or _NOBODY)), port, address)
