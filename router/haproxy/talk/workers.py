@@ -113,7 +113,7 @@ class Workers:
         except HaproxyError:
             if not self.held:
                 raise
-        of_type = _SERVERS_TOO if servers else _FRONTENDS_AND_BACKENDS
+        of_type = _of_type(servers=servers)
         readings = []
         if self._current is not None:
             try:
@@ -126,10 +126,13 @@ class Workers:
         readings += self._read_unheld(of_type)
         return tuple(readings)
 
-    def look(self) -> tuple[Reading, ...]:
+    def look(self, *, servers: Callable[[], bool]) -> tuple[Reading, ...]:
         """See who was replaced, and who of those has no client left; let these go.
 
         Cheap; to be called about each second.
+
+        Args:
+            servers: says whether rows of servers are wanted; asked when there is a last time to read them.
 
         Returns:
             The last values of those that were let go.
@@ -137,7 +140,7 @@ class Workers:
         if self._current is None or self._has_changed(self._current):
             with contextlib.suppress(HaproxyError):
                 self.hold()
-        return self._each_old(_last_values)
+        return self._each_old(lambda held: _last_values(held, servers))
 
     def release(self) -> None:
         """Let go of all workers."""
@@ -199,9 +202,15 @@ def _read(held: _Held, of_type: int, *, is_old: bool) -> Reading:
     return Reading(held.worker, is_old, connections, info, tables, is_whole, of_type == _SERVERS_TOO)
 
 
-def _last_values(held: _Held) -> Reading | None:
+def _last_values(held: _Held, servers: Callable[[], bool]) -> Reading | None:
     info = parse_info_fields(held.connection.ask("show info"))
-    return _read(held, _SERVERS_TOO, is_old=True) if read_info(info).connections == 0 else None
+    if read_info(info).connections:
+        return None
+    return _read(held, _of_type(servers=servers()), is_old=True)
+
+
+def _of_type(*, servers: bool) -> int:
+    return _SERVERS_TOO if servers else _FRONTENDS_AND_BACKENDS
 
 
 def _busy(tables: Iterable[Table], connections: int) -> tuple[str, ...] | None:

@@ -15,6 +15,7 @@ import pytest
 
 from router.haproxy.process.process import StopResult
 from router.haproxy.talk import master, stats
+from router.haproxy.talk.tables import BACKEND, FRONTEND, SERVER
 from router.haproxy.talk.workers import Workers
 from router.model import Spot
 from router.observe.metrics.haproxy import HaproxyMetrics, Owners
@@ -211,6 +212,24 @@ def test_servers_above_the_limit_are_counted_by_route_only(watched: Watched) -> 
     assert [name for name, _ in scraped.samples if name.startswith("haproxy_server")] == []
     assert scraped.value("haproxy_exporter_server_threshold", type="current") == 501
     assert scraped.value("haproxy_exporter_server_threshold", type="limit") == 500
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_of_a_replaced_worker_servers_are_read_where_they_are_wanted(tmp_path: Path, *, wanted: bool) -> None:
+    """With them the last values of thousands of Routes would take several times the memory of all others, after each reload."""
+    with echo_server() as pod, controlled(tmp_path) as haproxy:
+        haproxy.configure([free_port()], pod.port)
+        haproxy.process.start(DEADLINE_S)
+        workers = Workers(haproxy.stats_socket, haproxy.master_socket, DEADLINE_S)
+        workers.hold()
+        assert master.reload(haproxy.master_socket, DEADLINE_S).success
+        readings = wait_for(lambda: workers.look(servers=lambda: wanted), "the last values of the worker")
+        workers.release()
+    assert readings is not None
+    (last,) = readings
+    kinds = {table.picker("type", "svname")(row)[0] for table in last.tables for row in table.rows}
+    assert kinds == ({FRONTEND, BACKEND, SERVER} if wanted else {FRONTEND, BACKEND})
+    assert last.has_servers is wanted
 
 
 def test_promtool_accepts_a_real_scrape(watched: Watched) -> None:

@@ -37,8 +37,8 @@ class ReadsWorkers(Protocol):
     def read(self, *, servers: bool) -> tuple[Reading, ...]:
         """Read all workers, with rows of servers or without."""
 
-    def look(self) -> tuple[Reading, ...]:
-        """Let go of workers without clients, and give their last values."""
+    def look(self, *, servers: Callable[[], bool]) -> tuple[Reading, ...]:
+        """Let go of workers without clients, and give their last values; of servers where that is said then."""
 
     def release(self) -> None:
         """Let go of all."""
@@ -121,7 +121,7 @@ class HaproxyMetrics:
             with self._lock:
                 if self._clock() - self._read_s >= _READ_EVERY_S:
                     self._sample()
-                elif readings := self._workers.look():
+                elif readings := self._workers.look(servers=lambda: self._counts_servers(self._owners())):
                     # What cannot be read is told at the next scrape.
                     with contextlib.suppress(HaproxyError):
                         self._ledger.count(readings, self._owners(), self._clock())
@@ -131,10 +131,9 @@ class HaproxyMetrics:
 
     def _sample(self) -> None:
         owners = self._owners()
-        self._servers = owners.servers
         self._read_s = self._clock()
         try:
-            readings = self._workers.read(servers=self._servers <= self._server_limit)
+            readings = self._workers.read(servers=self._counts_servers(owners))
             self._ledger.take(readings, owners, self._clock())
         except HaproxyError:
             # That HAProxy is down is told by haproxy_up here, and by the router's own health.
@@ -149,6 +148,11 @@ class HaproxyMetrics:
         old = [reading for reading in readings if reading.is_old]
         self._old_workers = len(old)
         self._old_sessions = sum(reading.connections for reading in old)
+
+    def _counts_servers(self, owners: Owners) -> bool:
+        """Say whether there are so few servers that each is counted; those of thousands of Routes take several times the memory and time of all else."""
+        self._servers = owners.servers
+        return self._servers <= self._server_limit
 
     def _own(self) -> str:
         return (
