@@ -162,12 +162,12 @@ def _rejected(request: Request, host: str | None, rejection: Rejection, kept: tu
 
 
 def _stages(request: Request, places: tuple[Place, ...], sni_port: int) -> tuple[Spot, ...] | None:
-    """Give the shared ports at which TLS ends."""
+    """Give the ports behind which TLS ends: shared ones, and one of its own where clients may ask in plain text to begin it."""
     if request.port_tls is None or request.port_tls.clients is not None:
         # Clients who show certificates are led to a socket of the Route's own.
         return None
     if request.port is not None and not request.shares_port:
-        return None
+        return (Spot(request.port, request.address),) if request.port_tls.starttls is not None else None
     return tuple(sorted(Spot(place.port if place.port != SNI else sni_port, place.address) for place in places))
 
 

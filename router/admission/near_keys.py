@@ -19,6 +19,7 @@ from router.admission.options import (
     IP_WHITELIST,
     PREFIX,
     ROUTER_NAME,
+    STARTTLS,
     WZH_ROUTER_NAME,
 )
 from router.admission.text import shown
@@ -48,8 +49,8 @@ _WHO_MAY_CONNECT = ("ipallow", "ipwhite", "allowip", "allowedip", "allowfrom", "
 _DENYLIST_WORDS = ("denylist", "blacklist", "blocklist")
 _WHO_MAY_NOT_CONNECT = ("ipdeny", "ipblock", "denyip", "deniedip", "blockip", "blockedip", "denyfrom", "denysource")
 """The same of lists of those who may not connect, which this router does not have."""
-_UNSERVED_TLS = frozenset({"clientcertificates", "clientcert", "mutualtls", "mtls", "starttls"})
-"""Keys, without case and dashes, of what would be a check, or TLS where there was none."""
+_UNSERVED_TLS = frozenset({"clientcertificates", "clientcert", "mutualtls", "mtls"})
+"""Keys, without case and dashes, of what would be a check."""
 _NEAR_PREFIX = 3
 _SHORT_NAME = 8
 """Up to so many letters one mistake is near, with more of them two are."""
@@ -115,13 +116,18 @@ def read_near_keys(annotations: Mapping[str, str], kind: str = ROUTE_KIND) -> tu
     if (unserved := next(filter(_asks_for_unserved_tls, sorted(annotations)), None)) is not None:
         raise NotAcceptable(
             Reason.INVALID_ANNOTATION,
-            f"annotation {shown(unserved)} asks for what this router does not do by it: clients are verified by {CLIENT_CA}, and TLS that begins after "
-            "words in plain text is left to the pods (passthrough); correct it, or remove it",
+            f"annotation {shown(unserved)} asks for what this router does not do by it: clients are verified by {CLIENT_CA}; correct it, or remove it",
         )
     if kind != ROUTE_KIND and (clients := next((key for key in _OF_CLIENTS if key in annotations), None)) is not None:
         raise NotAcceptable(
             Reason.INVALID_ANNOTATION,
             f"annotation {clients} asks for certificates of clients, and the router ends TLS for Routes alone: use a Route, or remove it",
+        )
+    if kind != ROUTE_KIND and STARTTLS in annotations:
+        raise NotAcceptable(
+            Reason.INVALID_ANNOTATION,
+            f"annotation {STARTTLS} is for TLS that ends at the router, which is so for Routes alone; remove it: without it clients and pods agree on "
+            "TLS themselves",
         )
     found = near_keys(annotations)
     if found and found[0].meant in _OF_CLIENTS:

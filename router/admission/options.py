@@ -51,6 +51,7 @@ TLS_ALPN = f"{PREFIX}tls-alpn"
 CLIENT_CA = f"{PREFIX}client-ca"
 CLIENT_CRL = f"{PREFIX}client-crl"
 CLIENT_CERTIFICATE = f"{PREFIX}client-certificate"
+STARTTLS = f"{PREFIX}starttls"
 
 PORT_ONLY = (ACCEPT_PROXY, TIMEOUT_CLIENT, MAX_CONNECTIONS)
 """What has a meaning only on a port that the Route claims."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
+from typing import get_args
 
 from router.admission.certificates import Pair, read_authorities, read_pair
 from router.admission.client_certificates import config_maps_of, read_clients
 from router.admission.external_certificate import FIELD, external_name, read_external, secret_of
 from router.admission.forms import Form, choice, read
 from router.admission.odd_specs import asked_host
-from router.admission.options import DESTINATION_SERVER_NAME, TLS_ALPN, TLS_MIN_VERSION
+from router.admission.options import CLIENT_CA, DESTINATION_SERVER_NAME, STARTTLS, TLS_ALPN, TLS_MIN_VERSION
 from router.admission.request import annotations_of
 from router.admission.text import is_host, shown
 from router.admission.verdicts import NotAcceptable, Reason
-from router.model.tls import TLS_VERSIONS, PortTls, ServerTls
+from router.model.tls import TLS_VERSIONS, PortTls, ServerTls, StartTls
 from router.objects.credential import DEFAULTS, Credential
 from router.objects.meta import ObjectKey
 from router.objects.route import Route, RouteIngress, RouteTLS
@@ -56,6 +57,13 @@ class Ending:
 _NOWHERE = Ending()
 
 _VERSION_FORM = choice(TLS_VERSIONS[2:])
+_STARTTLS_FORM = choice(get_args(StartTls))
+_POSTGRESQL = ("postgresql",)
+"""The protocol's name (IANA's registry of ALPN): without it neither clients nor servers of PostgreSQL begin with TLS."""
+_STARTTLS_AND_CLIENTS = (
+    f"annotation {STARTTLS} does not go together with certificates of clients ({CLIENT_CA}, --mutual-tls-auth): remove one of them. Without {STARTTLS} clients that begin with "
+    "TLS (sslnegotiation=direct) are asked for theirs"
+)
 _MAX_ALPN = 8
 _ALPN = re.compile(r"[a-z][a-z0-9./_-]{0,31}")
 
@@ -122,7 +130,10 @@ def read_tls(route: Route, termination: Termination, settings: AdmissionSettings
     alpn = read(annotations, TLS_ALPN, _ALPN_FORM) or ()
     ends_tls = tls is not None and termination is not Termination.PASSTHROUGH
     clients = read_clients(annotations, route.metadata.namespace, settings, credentials, ends_tls=ends_tls)
+    starttls = read(annotations, STARTTLS, _STARTTLS_FORM)
     if tls is None or termination is Termination.PASSTHROUGH:
+        if starttls is not None:
+            raise NotAcceptable(Reason.INVALID_ANNOTATION, _needs_ending(termination))
         unused = [key for key in (TLS_MIN_VERSION, TLS_ALPN) if key in annotations]
         said = (f"annotation {key} has no effect: the router does not end TLS for this Route" for key in unused)
         warnings = (
@@ -142,19 +153,39 @@ def read_tls(route: Route, termination: Termination, settings: AdmissionSettings
             f"annotation {TLS_MIN_VERSION} has no effect: this router takes nothing before {settings.tls_min_version}",
         )
         min_version = ""
-    port = PortTls(pair.certificate, min_version, alpn, clients[0])
+    if starttls is not None and alpn and not set(_POSTGRESQL) & set(alpn):
+        unnamed = f"annotation {TLS_ALPN} does not name {_POSTGRESQL[0]}"
+        warnings += (
+            f"{unnamed}: clients of PostgreSQL that begin with TLS (sslnegotiation=direct) end the connection",
+        )
+    named = alpn or (_POSTGRESQL if starttls is not None else ())
+    port = PortTls(pair.certificate, min_version, named, clients[0], starttls)
     warnings += clients[1]
+    if starttls is not None and clients[0] is not None:
+        raise NotAcceptable(Reason.INVALID_ANNOTATION, _STARTTLS_AND_CLIENTS)
     if tls.certificate or external_name(tls):
         warnings += _host_warning(route, tls, pair, settings.domain)
     name = pair.name_for(asked_host(route, settings.domain).lower())
     if termination is Termination.REENCRYPT:
-        return Ending(port, _server_tls(tls, server_name, defaults), warnings, name)
+        servers = _server_tls(tls, server_name, defaults)
+        # Towards its pods the router begins with TLS, which PostgreSQL takes by that name alone.
+        return Ending(port, replace(servers, alpn=_POSTGRESQL) if starttls is not None else servers, warnings, name)
     if tls.destination_ca_certificate:
         raise NotAcceptable(
             Reason.EXTENDED_VALIDATION_FAILED,
             "spec.tls.destinationCACertificate: edge termination does not support destination certificates",
         )
     return Ending(port, None, (*warnings, *_unused_name(server_name)), name)
+
+
+def _needs_ending(termination: Termination) -> str:
+    ways = "spec.tls.termination edge, or reencrypt for pods of PostgreSQL 17 and newer"
+    if termination is Termination.PASSTHROUGH:
+        return f"annotation {STARTTLS} is for TLS that ends at the router, and spec.tls.termination is passthrough; it needs {ways}"
+    return (
+        f"annotation {STARTTLS} is for TLS that ends at the router, and the Route has no spec.tls; it needs {ways}. "
+        "Without tls and without the annotation clients and pods agree on TLS themselves"
+    )
 
 
 _NO_DEFAULTS = Credential()

@@ -144,7 +144,7 @@ class RouteSection:
     backend: Backend
     frontend: Frontend | None
     stages: tuple[Spot, ...] | None = None
-    """Shared ports at which its clients' TLS ends before they are led to it, sorted. Empty is of a place of the pool that can come to have some, or be led on to a slot."""
+    """Ports behind which its clients' TLS ends before they are led to it, sorted. Empty is of a place of the pool that can come to have some, or be led on to a slot."""
     slot: Slot | None = None
     """The place of the pool in which TLS ends; ``frontend`` is then the port that leads there, as it comes."""
 

@@ -1,10 +1,11 @@
-"""TLS that ends behind a shared port: what the two frontends that such a client goes through, and what is between them, are named."""
+"""TLS that ends behind a port: what the two frontends that such a client goes through, and what is between them, are named."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from router.model import Model, RouteSection, Spot, frontend_name
+from router.model.tls import PortTls
 
 _BEFORE = "tls:"
 TO_SLOT = "tls"
@@ -12,13 +13,23 @@ TO_SLOT = "tls"
 
 
 def stages(model: Model) -> int:
-    """Give how many connections one of a client may be to HAProxy: two where TLS ends behind a shared port, or may there or behind one of the pool."""
-    ends_tls = any(shared.ends_tls or shared.gates for shared in model.shared)
+    """Give how many connections one of a client may be to HAProxy: two where TLS ends behind the port that it comes to, or may there or behind one of the pool."""
+    ends_tls = any(shared.ends_tls or shared.gates for shared in model.shared) or any(map(has_stage, model.routes))
     return 2 if ends_tls or any(place.slot is not None for place in model.pool) else 1
 
 
+def has_stage(section: RouteSection) -> bool:
+    """Say whether a Route's TLS ends behind its own port, where clients may ask for it in plain text."""
+    return section.frontend is not None and starts_tls(section.frontend.tls)
+
+
+def starts_tls(tls: PortTls | None) -> bool:
+    """Say whether clients may ask in plain text to begin it."""
+    return tls is not None and tls.starttls is not None
+
+
 def stage_name(spot: Spot) -> str:
-    """Give what the frontend that ends TLS for hosts of a shared port is named after ``fe_``."""
+    """Give what the frontend that ends TLS behind a port is named after ``fe_``."""
     return frontend_name(*spot).replace("fe_tcp", "tls", 1)
 
 
@@ -57,6 +68,6 @@ def gate_name(spot: Spot, number: int | str) -> str:
 def backend_before(backend: str) -> str:
     """Give the name of the backend in which clients are who will come to this one when their TLS has ended: it has who may connect, and limits.
 
-    Its servers are the sockets behind shared ports, each named after the port's frontend.
+    Its servers are the sockets behind ports, each named after the port's frontend.
     """
     return f"{_BEFORE}{backend}"

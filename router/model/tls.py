@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
 
 
 class PrivateBytes(bytes):
@@ -34,6 +35,7 @@ class Certificate:
     """SHA-256 of the certificate, in hexadecimal digits."""
 
 
+StartTls = Literal["postgres"]
 TLS_VERSIONS = ("TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 """As HAProxy writes them, the oldest first."""
 
@@ -67,6 +69,8 @@ class PortTls:
     """Protocols that it offers to clients which name some; none is not to speak of it."""
     clients: ClientTls | None = None
     """None asks clients for no certificate."""
+    starttls: StartTls | None = None
+    """By whose words clients may ask to begin TLS; None is that they begin with it. Others may begin with it in any case."""
 
 
 _ECDHE = (
@@ -127,3 +131,5 @@ class ServerTls:
     """Told to the servers (SNI), and what their certificates have to be for; empty tells none."""
     by_service: bool = False
     """Whether the certificate of each server has to be for its Service, as its ``verify_host`` says."""
+    alpn: tuple[str, ...] = ()
+    """Protocols that are named to the servers; none is not to speak of it."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from router.model import SniHost
+from router.model.stages import starts_tls
 from router.ordered import differences
 from router.plan import commands
 from router.plan.commands import Command
@@ -22,6 +23,8 @@ class EndingFiles:
     """The ACL of the hosts."""
     folder: str
     """Where the certificates are that the list names (``crt-base``)."""
+    starting: str = ""
+    """The ACL of those of them whose clients may ask in plain text to begin TLS; empty where the port answers nobody who does."""
 
     def certificate(self, line: str) -> str:
         """Give the path of what a line of the list names."""
@@ -53,10 +56,14 @@ def change_endings(
             opening.append(commands.list_certificate(files.certificates, line(host)))
         if there is None:
             opening.append(commands.add_to_list(files.hosts, name))
+        if starts_tls(host.tls) and not (there is not None and starts_tls(there.tls)):
+            opening.append(commands.add_to_list(files.starting, name))
     for name, host in before.items():
         now = after.get(name)
         if now is None:
             retiring.append(commands.delete_from_list(files.hosts, name))
+        if starts_tls(host.tls) and not (now is not None and starts_tls(now.tls)):
+            retiring.append(commands.delete_from_list(files.starting, name))
         if now is None or line(now) != line(host):
             retiring.append(commands.unlist_certificate(files.certificates, files.certificate(line(host))))
             retiring.append(commands.delete_certificate(files.certificate(line(host))))
@@ -77,7 +84,10 @@ def possible(
     removed, added = differences(before, after)
     gated = gates.possible(removed, added) if gates is not None else frozenset()
     lacking = {
-        host.host for host in added if (host.ends_tls and files is None) or (host.is_gated and host.host not in gated)
+        host.host
+        for host in added
+        if (host.ends_tls and (files is None or (starts_tls(host.tls) and not files.starting)))
+        or (host.is_gated and host.host not in gated)
     }
     if not lacking:
         return after

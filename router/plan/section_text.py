@@ -211,9 +211,13 @@ def _taken_apart(
     return SectionText(fixed, servers, allowlist, certificate, stages, hot.clients)
 
 
-def ends_tls(text: str, certificate: CertificateFile) -> bool:
-    """Say whether each port that a rendered section binds shows this certificate."""
-    binds = [" ".join(words) for words in _lines(text) if words[0] == "bind"]
+def ends_tls(text: str, certificate: CertificateFile, stage: str = "") -> bool:
+    """Say whether each port that a rendered section binds shows this certificate; with a stage behind it, whether that does."""
+    frontend, binds = "", []
+    for words in _lines(text):
+        frontend = words[1] if words[0] == "frontend" and len(words) > 1 else frontend
+        if words[0] == "bind" and (frontend == f"fe_{stage}" or not stage or f"frontend fe_{stage} " not in text):
+            binds.append(" ".join(words))
     shown = f" crt {_single_spaced(certificate.written)}"
     return bool(binds) and all(" ssl" in bind and shown in bind for bind in binds)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from router.model import Model, RouteSection, SniHost, Spot, frontend_name
-from router.model.stages import TO_SLOT, backend_before, door, slot_frontend, stage_name
+from router.model.stages import TO_SLOT, backend_before, door, has_stage, slot_frontend, stage_name, starts_tls
 from router.plan.endings import EndingFiles
 from router.plan.section_text import Before, CertificateFile, SectionText, ServerLine, begins_tls, ends_tls
 from router.render import files
@@ -43,9 +43,16 @@ class Endings:
             "tls_options": self._options.words(),
             "certificates_file": paths.get(files.CERTIFICATES),
             "ending_file": paths.get(files.ENDING),
+            "starting_file": paths.get(files.STARTING),
             "stage_name": stage_name(spot),
             "stage_socket": self._settings.stage_socket(spot),
         }
+
+    def own_variables(self, section: RouteSection) -> dict[str, object]:
+        """Give what the template of a Route gets for what ends its TLS behind a port of its own; nothing where that is done at the port."""
+        stage = stage_of(section)
+        socket = self._settings.stage_socket(section.frontend.spot) if stage and section.frontend is not None else None
+        return {"stage_name": stage or None, "stage_socket": socket}
 
     def before(self, section: RouteSection, allowlist_id: int | None) -> dict[str, object]:
         """Give what the template for Routes gets for the backend in which clients are before their TLS has ended behind a shared port.
@@ -59,11 +66,11 @@ class Endings:
             "backend_before": None,
             "stages": (),
             "allowlist_id_before": None,
-            "may_end_tls": section.stages is not None and section.frontend is not None,
+            "may_end_tls": section.stages is not None and section.frontend is not None and not has_stage(section),
             "slot_frontend": slot_frontend(slot.number) if slot is not None else None,
             "slot_socket": self._settings.slot_socket(slot.number) if slot is not None else None,
         }
-        if section.stages is None or section.frontend is not None:
+        if section.stages is None or (section.frontend is not None and not has_stage(section)):
             return found
         stages = tuple(Stage(frontend_name(*spot), self._settings.stage_socket(spot)) for spot in section.stages)
         name = backend_before(section.backend.name)
@@ -93,6 +100,8 @@ class Endings:
         if not ending:
             return
         yield files.ending_file(spot, ending)
+        if any(starts_tls(host.tls) for host in ending):
+            yield files.starting_file(spot, ending)
         lines = (self.line(spot, host) for host in ending)
         yield files.certificate_list_file(spot, lines)
         for host in ending:
@@ -103,10 +112,14 @@ class Endings:
         found = {}
         for shared in model.shared:
             if shared.ends_tls:
-                ending, certificates, *_ = (
-                    str(self._maps_dir / name) for name, _ in self.made(shared.spot, shared.hosts)
+                made = (name for name, _ in self.made(shared.spot, shared.hosts))
+                paths = {name.partition("-")[0]: str(self._maps_dir / name) for name in made}
+                found[shared.spot] = EndingFiles(
+                    paths[files.CERTIFICATES],
+                    paths[files.ENDING],
+                    str(self._maps_dir),
+                    paths.get(files.STARTING, ""),
                 )
-                found[shared.spot] = EndingFiles(certificates, ending, str(self._maps_dir))
         return found
 
 
@@ -114,16 +127,22 @@ def before_of(section: RouteSection) -> Before | None:
     """Give what a section has for clients whose TLS has not ended yet, and will behind a socket."""
     if section.slot is not None:
         return Before(door(section), slot_frontend(section.slot.number))
-    if section.stages is None or section.frontend is not None:
+    if section.stages is None or (section.frontend is not None and not has_stage(section)):
         return None
-    return Before(backend_before(section.backend.name))
+    stage = stage_of(section)
+    return Before(backend_before(section.backend.name), f"fe_{stage}" if stage else "")
+
+
+def stage_of(section: RouteSection) -> str:
+    """Give what the frontend that ends a Route's TLS behind a port of its own is named after ``fe_``; empty where it ends at the port, or nowhere."""
+    return stage_name(section.frontend.spot) if has_stage(section) and section.frontend is not None else ""
 
 
 def route_problem(
     text: str, section: RouteSection, certificate: CertificateFile | None, authorities: str | None
 ) -> str | None:
     """Say where a template for Routes that knows nothing of TLS would have go in the open what is secret, or lead nowhere."""
-    if certificate is not None and not ends_tls(text, certificate):
+    if certificate is not None and not ends_tls(text, certificate, stage_of(section)):
         return "binds a port without the certificate (certificate_file) of a Route that ends TLS; see docs/tls.md"
     if authorities is not None and not begins_tls(text, quoted(authorities)):
         return "leads to servers without the authorities (authorities_file) of a Route that begins TLS anew; see docs/tls.md"

@@ -13,13 +13,17 @@ from functools import cache
 from importlib.resources import files as resources
 
 from router.model import NamespaceLimits, RouteSection, SniHost, Spot
+from router.model.stages import starts_tls
 from router.model.tls import PortTls, PrivateBytes
 from router.settings import RenderSettings
 
-ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING, LIMITS, CLIENTS, REVOKED, GATES, GATE, REQUIRED, FILTERED = (
-    "allow", "sni", "owners", "hello", "cert", "ca", "certs", "ends", "limits", "clients", "revoked", "gates", "gate", "required", "filtered",
+(
+    ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING, STARTING, LIMITS, CLIENTS, REVOKED, GATES, GATE, REQUIRED, FILTERED,
+) = (
+    "allow", "sni", "owners", "hello", "cert", "ca", "certs", "ends", "starts", "limits", "clients", "revoked", "gates", "gate", "required", "filtered",
 )  # fmt: skip
 """How the names of the files of each kind begin."""
+_SCRIPTS = ("split_hello.lua", "postgres.lua")
 
 
 def allowlist_file(section: RouteSection) -> tuple[str, bytes] | None:
@@ -128,6 +132,11 @@ def ending_file(spot: Spot, hosts: Iterable[SniHost]) -> tuple[str, bytes]:
     return _named(ENDING, "acl", [f"# Port {spot}", *(host.host for host in hosts)])
 
 
+def starting_file(spot: Spot, hosts: Iterable[SniHost]) -> tuple[str, bytes]:
+    """Give name and content of the ACL file of those of them whose clients may ask in plain text to begin TLS."""
+    return _named(STARTING, "acl", [f"# Port {spot}", *(host.host for host in hosts if starts_tls(host.tls))])
+
+
 def owners_file() -> tuple[str, bytes]:
     """Give name and content of the map that leads from a backend of the pool to the Route it serves; a reload empties it."""
     return _named(OWNERS, "map", ["# Backends of the pool, and the Routes that they serve"])
@@ -148,9 +157,13 @@ def hosts_file(spot: Spot, hosts: Iterable[SniHost]) -> tuple[str, bytes]:
 
 @cache
 def hello_script() -> tuple[str, bytes]:
-    """Give name and content of the Lua script that reads the server name of a ClientHello in several TLS records."""
-    script = resources("router.render").joinpath("split_hello.lua").read_text("utf-8")
-    return _named(HELLO_SCRIPT, "lua", script.splitlines())
+    """Give name and content of the Lua script for what comes before TLS, and for a ClientHello in several TLS records.
+
+    One file: a template of the admin's for the process that loads it has all of it.
+    """
+    parts = (resources("router.render").joinpath(name).read_text("utf-8") for name in _SCRIPTS)
+    # Each in a block of its own, which what is local to it does not leave.
+    return _named(HELLO_SCRIPT, "lua", [line for part in parts for line in ("do", *part.splitlines(), "end")])
 
 
 def _named(kind: str, suffix: str, lines: Iterable[str]) -> tuple[str, bytes]:

@@ -65,6 +65,7 @@ class Variables:
                 "certificate_file": paths.get(files.CERTIFICATE),
                 "tls_options": self._settings.tls.words(tls) + self.client_words(tls, made),
                 "authorities_file": paths.get(files.AUTHORITIES),
+                **self._endings.own_variables(subject),
                 "allowlist_id": allowlist_id(place, tuple(self._settings.addresses)) if place is not None else None,
                 **self._endings.before(subject, allowlist_id_before(place) if place is not None else None),
                 "owners_file": paths.get(files.OWNERS),

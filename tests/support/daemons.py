@@ -50,6 +50,15 @@ def own_folder() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
+def hand_over(path: Path, text: str) -> None:
+    """Write a file that is for the servers' user alone."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+    identity = as_unprivileged()
+    if identity:
+        os.chown(path, identity["user"], identity["group"])
+
+
 def set_up(command: Command, folder: Path) -> None:
     """Run a program that makes what a server needs; what it printed is told if it fails."""
     done = subprocess.run(

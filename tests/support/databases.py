@@ -11,11 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.daemons import Command, own_folder, running, set_up, succeeds
+from tests.support.daemons import Command, hand_over, own_folder, running, set_up, succeeds
 from tests.support.ports import free_port
 from tests.support.programs import requires_program
 
 _ANSWER_S = 20.0
+_SETUP_WITHIN_S = 60.0
 
 
 class Session:
@@ -51,9 +52,29 @@ class Session:
         return process.stdout.readline().strip()
 
 
+PASSWORD = "sesam"  # noqa: S105 - of servers that live as long as a test
+"""Of the user ``scram``, who has to prove by SCRAM that he knows it."""
+_WHO = """\
+host all scram all scram-sha-256
+host all all all trust
+"""
+
+
+def postgresql_version() -> int:
+    """Give the version of the server that ``postgresql`` runs."""
+    said = subprocess.run(
+        [requires_program("initdb"), "--version"], capture_output=True, text=True, timeout=_SETUP_WITHIN_S, check=True
+    )
+    return int(said.stdout.split()[2].partition(".")[0])
+
+
 @contextlib.contextmanager
-def postgresql() -> Iterator[int]:
-    """Run a PostgreSQL server; give its port. Its superuser is ``tester``, without a password."""
+def postgresql(pem: str = "") -> Iterator[int]:
+    """Run a PostgreSQL server; give its port. Its superuser is ``tester``, without a password; another user is ``scram``.
+
+    Args:
+        pem: key and certificate with which it takes TLS, beside plain text; none is plain text alone.
+    """
     initdb = requires_program("initdb").resolve()
     port = free_port()
     with own_folder() as folder:
@@ -62,21 +83,32 @@ def postgresql() -> Iterator[int]:
             initdb, "--pgdata", data, "--username", "tester", "--auth", "trust", "--locale", "C", "--encoding", "UTF8",
             "--no-sync",
         ], folder)  # fmt: skip
+        (data / "pg_hba.conf").write_text(_WHO)
+        tls: Command = ["-c", "ssl=on", "-c", "ssl_cert_file=own.pem", "-c", "ssl_key_file=own.pem"] if pem else []
+        if pem:
+            hand_over(data / "own.pem", pem)
         command: Command = [
-            initdb.with_name("postgres"), "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", "", "-F",
+            initdb.with_name("postgres"), *tls, "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", "", "-F",
             "-c", "shared_buffers=16MB", "-c", "max_connections=20",
         ]  # fmt: skip
         ready: Command = [initdb.with_name("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
         # SIGINT is PostgreSQL's fast shutdown: sessions that are open do not hold it up.
         with running(command, folder, signal.SIGINT, lambda: succeeds(ready)):
+            who = f"SET password_encryption = 'scram-sha-256'; CREATE ROLE scram LOGIN PASSWORD '{PASSWORD}'"
+            subprocess.run(psql(port, "-c", who), stdin=subprocess.DEVNULL, timeout=_SETUP_WITHIN_S, check=True)
             yield port
 
 
-def psql(port: int, *options: str) -> list[str | Path]:
-    """Give the command line of a psql that prints values alone."""
+def psql(port: int, *options: str, **parameters: str) -> list[str | Path]:
+    """Give the command line of a psql that prints values alone; ``parameters`` are libpq's."""
     program = requires_program("psql")
-    place = ["-h", "127.0.0.1", "-p", str(port), "-U", "tester", "-d", "postgres"]
-    return [program, "-X", "-q", "-A", "-t", "-w", *place, *options]
+    return [program, "-X", "-q", "-A", "-t", "-w", "-d", conninfo(port, **parameters), *options]
+
+
+def conninfo(port: int, **parameters: str) -> str:
+    """Give what libpq is told to connect to a port; with a ``host`` to that name, wherever the DNS has it."""
+    place = {"hostaddr": "127.0.0.1", "port": str(port), "user": "tester", "dbname": "postgres"}
+    return " ".join(f"{key}='{value}'" for key, value in {**place, **parameters}.items())
 
 
 @contextlib.contextmanager

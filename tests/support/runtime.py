@@ -195,10 +195,17 @@ class Applying:
             lines = {
                 *(tuple(line.replace(folder, "").split()) for line in listed if line),
                 *((host,) for host in hosts),
+                *(("starttls", host) for host in self._starting(files.starting)),
             }
             if lines:
                 found[str(spot)] = frozenset(lines)
         return found
+
+    def _starting(self, path: str) -> list[str]:
+        answer = self.ask(f"show acl {path}") if path else ""
+        hosts = [line.split()[1] for line in answer.splitlines() if line]
+        assert len(hosts) == len(set(hosts))
+        return hosts
 
     def _certificates(self) -> Mapping[str, str]:
         assert self.running is not None

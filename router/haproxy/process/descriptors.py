@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from router.model import Backend, Frontend, Model, RouteSection, SharedFrontend, Step
-from router.model.stages import stages
+from router.model.stages import has_stage, stages
 
 STEPS = (Step.CHECKS, Step.CONNECTIONS, Step.POOL, Step.CLAIMS)
 """What HAProxy does without where files are short: each step with all before it."""
@@ -92,7 +92,9 @@ def counts(model: Model, pool: Iterable[RouteSection], ips: Mapping[str, int] = 
     pool = tuple(pool)
     pool_ports, named_pool = _count((section.frontend for section in pool if section.frontend is not None), ips)
     return Counts(
-        ports=ports + sum(shared.ends_tls + shared.gates for shared in model.shared),
+        ports=ports
+        + sum(shared.ends_tls + shared.gates for shared in model.shared)
+        + sum(map(has_stage, model.routes)),
         named=named,
         pool_ports=pool_ports,
         # A socket each, whatever a port is bound to.

@@ -41,6 +41,7 @@ from router.admission.options import (
     RATE_LIMIT_RATE,
     ROUTER_NAME,
     SEND_PROXY,
+    STARTTLS,
     TCP_KEEPALIVE,
     TIMEOUT,
     TIMEOUT_CLIENT,
@@ -289,6 +290,7 @@ VALID: dict[str, tuple[str, ...]] = {
     CLIENT_CA: ("clients",),
     CLIENT_CERTIFICATE: ("required", "optional"),
     CLIENT_CRL: ("clients",),
+    STARTTLS: ("postgres",),
     TLS_ALPN: ("postgresql", "h2,http/1.1"),
     TLS_MIN_VERSION: ("TLSv1.2", "TLSv1.3"),
 }

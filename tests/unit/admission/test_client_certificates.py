@@ -138,6 +138,7 @@ REFUSED: dict[str, tuple[Route, str]] = {
         "that it was verified",
     ),
     "none, and told as verified": (route(tls=_TLS, send_proxy="v2-ssl"), "that it was verified"),
+    "asked in plain text": (_asks(starttls="postgres"), "starttls does not go together with certificates of clients"),
     "nearly": (route(tls=_TLS, client_caa="clients"), "nearly haproxy.router.openshift.io/client-ca"),
 }
 

@@ -203,3 +203,10 @@ def test_a_service_of_another_router_is_left_alone() -> None:
     assert admit(asking(), SLICE, settings=other).verdicts == {}
     assert admit(service(annotations={EXTERNAL_TCP_PORT: "6620"}), SLICE).verdicts == {}
     assert Asker("", "Service", "shop", "db") == port_of_service("db")
+
+
+def test_tls_ends_for_routes_alone() -> None:
+    """A Service whose clients were to be answered in plain text is told so, and is not served as if it had not said it."""
+    verdict = admit(asking(starttls="postgres"), SLICE).verdicts[port_of_service("db")]
+    assert verdict.reason is Reason.INVALID_ANNOTATION
+    assert "starttls is for TLS that ends at the router, which is so for Routes alone" in verdict.message

@@ -333,7 +333,6 @@ def test_another_certificate_asks_for_something_else() -> None:
         "client_ca",
         "client-certificates",
         "mtls",
-        "starttls",
     ],
 )
 def test_what_would_be_a_check_is_not_passed_over(name: str) -> None:
@@ -345,3 +344,50 @@ def test_what_would_be_a_check_is_not_passed_over(name: str) -> None:
         assert name in verdict.message
     elsewhere = verdict_of(route(annotations={f"example.com/{name}": "required"}), *DB)
     assert elsewhere.admitted
+
+
+def test_clients_may_ask_in_plain_text() -> None:
+    """By the words of PostgreSQL, whose protocol is offered to them by its name; on ports of one's own as on shared ones."""
+    annotations = {PREFIX + "starttls": "postgres"}
+    frontend = section_of(admit(_edge(annotations=annotations), *DB)).frontend
+    assert frontend is not None
+    assert frontend.tls == replace(shown_by(_MADE), alpn=("postgresql",), starttls="postgres")
+    sni = shared_of(admit(_edge(port=None, annotations=annotations), *DB), 8443)
+    assert sni is not None
+    (host,) = sni.hosts
+    assert host.tls == frontend.tls
+    assert verdict_of(_edge(annotations=annotations), *DB).warnings == ()
+    other = _edge(annotations={**annotations, PREFIX + "tls-alpn": "x"})
+    (warning,) = verdict_of(other, *DB).warnings
+    assert "tls-alpn does not name postgresql" in warning
+    frontend = section_of(admit(other, *DB)).frontend
+    assert frontend is not None
+    assert frontend.tls is not None
+    assert frontend.tls.alpn == ("x",)
+
+
+def test_towards_pods_postgresql_is_named() -> None:
+    """They take TLS that begins without being asked for by that name alone."""
+    annotations = {PREFIX + "starttls": "postgres"}
+    of_pods = _tls(termination="reencrypt", destination_ca_certificate=make("ca", is_authority=True).pem)
+    for said, alpn in ((annotations, ("postgresql",)), ({}, ())):
+        servers = section_of(admit(_edge(tls=of_pods, annotations=said), *DB)).backend.tls
+        assert servers is not None
+        assert servers.alpn == alpn
+
+
+@pytest.mark.parametrize("tls", [None, RouteTLS("passthrough")], ids=["no tls", "passthrough"])
+def test_who_does_not_end_tls_cannot_be_asked(tls: RouteTLS | None) -> None:
+    """It is said what would be right, and nothing of the Route is served."""
+    verdict = verdict_of(_edge(tls=tls, annotations={PREFIX + "starttls": "postgres"}), *DB)
+    assert verdict.reason is Reason.INVALID_ANNOTATION
+    assert "it needs spec.tls.termination edge, or reencrypt for pods of PostgreSQL 17 and newer" in verdict.message
+
+
+@pytest.mark.parametrize("value", ["", "mysql", "Postgres", "true", "postgres,mysql"])
+def test_there_is_no_other_starttls(value: str) -> None:
+    """The message names what there is."""
+    verdict = verdict_of(_edge(annotations={PREFIX + "starttls": value}), *DB)
+    assert verdict.reason is Reason.INVALID_ANNOTATION
+    assert "postgres" in verdict.message
+    assert PREFIX + "starttls" in verdict.message

@@ -9,6 +9,7 @@ import pytest
 from router.model.tls import Certificate, PrivateBytes
 from router.plan.section_text import (
     Allowlist,
+    Before,
     CertificateFile,
     HotFiles,
     SectionText,
@@ -194,6 +195,24 @@ def test_other_authorities_are_no_matter_of_servers_alone() -> None:
     assert same is not None
     assert one.fixed != other.fixed
     assert one.fixed == same.fixed
+
+
+def test_a_certificate_behind_the_port() -> None:
+    """Where clients may ask in plain text it is not the port that shows it; a template that knows nothing of that shows it at the port."""
+    file = CertificateFile("/c.pem", "/c.pem", Certificate(PrivateBytes(b"key"), 1, 2))
+    behind = "frontend fe_tls:7001 from ports\n  bind unix@/s ssl crt /c.pem\n  default_backend be\n"
+    before = "backend tls:be\n  server fe_tcp:7001 unix@/s weight 0\n"
+    found = _read(
+        behind + _FRONTEND + before + _BACKEND, hot=HotFiles(certificate=file), before=Before("tls:be", "fe_tls:7001")
+    )
+    assert found is not None
+    assert "bind unix@/s ssl crt <certificate>" in found.fixed
+    assert _read(_FRONTEND + before + _BACKEND, before=Before("tls:be", "fe_tls:7001")) is None
+    assert ends_tls(behind + _FRONTEND, file, "tls:7001")
+    assert not ends_tls(behind.replace(" ssl", "") + _FRONTEND, file, "tls:7001")
+    assert not ends_tls(_FRONTEND, file, "tls:7001")
+    assert not ends_tls(behind + _FRONTEND, file)
+    assert ends_tls("frontend fe_tcp:7001\n  bind :7001 ssl crt /c.pem\n", file, "tls:7001")
 
 
 def test_allowlist_that_is_not_written_is_none() -> None:
