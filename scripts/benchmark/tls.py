@@ -17,7 +17,7 @@ from router.admission.options import read_options
 from router.haproxy.process.binary import HaproxyBinary
 from router.haproxy.talk import master
 from router.haproxy.talk.runtime import run
-from router.model import Asker, Backend, Model, PortOptions, RouteSection, SharedFrontend, SniHost, backend_name
+from router.model import Asker, Backend, Model, PortOptions, RouteSection, SharedFrontend, SniHost, Spot, backend_name
 from router.model.tls import PortTls
 from router.plan import RuntimeUpdate, plan
 from router.reconcile.state_dir import StateDir
@@ -28,6 +28,7 @@ from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.figures import Figure, summarize
 from scripts.benchmark.ports import free_ports
 from scripts.benchmark.services import HOST
+from scripts.benchmark.starttls import measure_starttls
 
 JUDGED = "certificate checked"
 CHECK = "haproxy -c, certificates"
@@ -79,7 +80,7 @@ def measure_tls(
             figures.append(summarize(routes, CHANGED, _changed_ms(renderer, settings, model, pairs, runs), {}))
     finally:
         state.close()
-    return figures
+    return [*figures, *measure_starttls(runs, pairs[0], binary, directory.with_name("starttls"), note)]
 
 
 def _changed_ms(
@@ -105,7 +106,7 @@ def _changed_ms(
 def _model(port: int, pairs: Sequence[Pair], routes: tuple[RouteSection, ...] = ()) -> Model:
     askers = [Asker.route("bench", f"r{number:05}") for number in range(len(pairs))]
     options = read_options({}, RouteDefaults(check_interval_ms=0), claims_port=False)
-    sections = routes or tuple(_section(asker, options.backend) for asker in askers)
+    sections = routes or tuple(_section(asker, options.backend, port) for asker in askers)
     # A certificate that is another one is for another name; nobody looks.
     hosts = [
         SniHost(f"r{number}.example.com", backend_name(asker), asker, PortTls(pair.certificate))
@@ -115,8 +116,8 @@ def _model(port: int, pairs: Sequence[Pair], routes: tuple[RouteSection, ...] = 
     return Model(sections, (SharedFrontend(port, of_port, tuple(sorted(hosts, key=lambda each: each.host))),))
 
 
-def _section(asker: Asker, backend: Backend) -> RouteSection:
-    return RouteSection(asker, replace(backend, name=backend_name(asker)), None)
+def _section(asker: Asker, backend: Backend, port: int) -> RouteSection:
+    return RouteSection(asker, replace(backend, name=backend_name(asker)), None, (Spot(port),))
 
 
 def _worker_mib(settings: RenderSettings) -> float:
