@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.e2e.test_rights import granted, requests_of, rights_of
 from tests.support.cluster import Cluster, http_cluster
 from tests.support.kube.rbac import RBAC_FILE, placed
 from tests.support.level import metric
@@ -84,6 +85,14 @@ def events(cluster: Cluster, reason: str) -> list[Object]:
     return [each for each in found if each["reason"] == reason and each["regarding"]["kind"] == KIND]
 
 
+def check_rights(cluster: Cluster, router: RouterProcess, component: Path, *others: Path) -> None:
+    """A router used all rights of a component, and beside these none but those of other components and of every router."""
+    assert cluster.server is not None
+    requests = requests_of(cluster.server, router)
+    assert granted([component]) <= rights_of(requests) <= granted([component, *others]) | granted()
+    assert not [request for request in requests if request.status == 403]
+
+
 def test_a_claim_is_served_told_and_keeps_its_port(cluster: Cluster) -> None:
     """Traffic, address and port, Events; the Service goes and comes back, the router too; the claim's end gives the port up."""
     ports = free_ports(3)
@@ -116,6 +125,7 @@ def test_a_claim_is_served_told_and_keeps_its_port(cluster: Cluster) -> None:
     cluster.client.delete(KIND, cluster.namespace, "yourservice-tsc")
     wait_for(lambda: is_refused(port), "the port to be closed")
     wait_for(lambda: not cluster.client.list("PortClaim", cluster.namespace), "the PortClaim to be given up")
+    check_rights(cluster, router, COMPONENT)
 
 
 def test_what_a_claim_cannot_have_is_told_on_it(cluster: Cluster) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.e2e.test_transport_server_claims import check_rights
 from tests.support.cluster import Cluster, http_cluster, write_kubeconfig
 from tests.support.commands import invoke
 from tests.support.kube.rbac import RBAC_FILE, placed
@@ -56,8 +57,11 @@ def server(name: str, port: int, target: str = "db", *, pool: Object | None = No
 
 
 def rights(namespace: str) -> list[Object]:
-    """Give the objects of all three files, for a router that lives in this namespace."""
-    files = (RBAC_FILE, *(COMPONENTS / each / "rbac.yaml" for each in ("transport-servers", "transport-server-claims")))
+    """Give the objects of all these files, for a router that lives in this namespace."""
+    files = (
+        RBAC_FILE,
+        *(COMPONENTS / each / "rbac.yaml" for each in ("transport-servers", "transport-server-claims", "addresses")),
+    )
     return placed(
         [obj for path in files for obj in yaml.safe_load_all(path.read_text()) if obj], namespace, "tcp-router"
     )
@@ -109,6 +113,8 @@ def test_one_is_served_told_and_taken_back(cluster: Cluster) -> None:
     leave = {"metadata": {"annotations": {"haproxy.router.openshift.io/router-name": "other"}}}
     cluster.client.patch(KIND, cluster.namespace, "ts", leave)
     wait_for(lambda: status(cluster, "ts") == {}, "the status to be taken back")
+    wait_for(lambda: not cluster.client.list("PortClaim", cluster.namespace), "the PortClaim to be given up")
+    check_rights(cluster, router, *(COMPONENTS / each / "rbac.yaml" for each in ("transport-servers", "addresses")))
 
 
 def test_a_class_divides_them_and_ports_are_one_queue_with_routes(cluster: Cluster) -> None:
