@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from textwrap import indent
 
+from router.demo.claim import CLAIM, CLAIM_TEXT
+
 ROUTER_NAME = "wzh-router-1"
 TLS_HOST = "vault.example.com"
 EDGE_HOST = "mail.example.com"
@@ -20,7 +22,7 @@ ANY_PORT = "any-port.yaml"
 EDGE = "mail-by-tls.yaml"
 QUOTA = "quota.yaml"
 BY_NAME = "queue-by-name.yaml"
-FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED, QUEUE, ANY_PORT, EDGE, QUOTA, BY_NAME)
+FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED, QUEUE, ANY_PORT, EDGE, QUOTA, BY_NAME, CLAIM)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ def manifests(layout: Layout) -> dict[str, str]:
             certificate=indent(layout.certificate, "      "),
             key=indent(layout.key, "      "),
         ),
+        CLAIM: CLAIM_TEXT,
         ANY_PORT: _ANY_PORT.format(router_name=ROUTER_NAME),
         QUOTA: _QUOTA.format(router_name=ROUTER_NAME, endpoint=layout.mail_endpoint),
         MISTYPED: _MISTYPED.format(port=layout.spare_port, router_name=ROUTER_NAME, balance=layout.spare_balance),

@@ -22,6 +22,7 @@ CONTENDER = "default/ottcache-003"
 MISTYPED = "default/typo"
 QUEUE = "Service default/queue amqp"
 ANY_PORT = "default/any-port"
+CLAIM = "TransportServerClaim default/mail-tsc"
 WITHIN_QUOTA, OVER_QUOTA = "small/first", "small/second"
 
 _Seen = TypeVar("_Seen")
@@ -83,6 +84,7 @@ class SelfTest:
         over = self._see_verdict(f"Route {OVER_QUOTA}, which wants another one", OVER_QUOTA, "PortQuotaExceeded")
         if WITHIN_QUOTA not in over.message:
             raise DemoFailed(f"the message does not name the holder {WITHIN_QUOTA}: {over.message}")
+        self._see_verdict(f"{CLAIM}, which asks by a claim", CLAIM, "admitted")
         self._given = self._see_verdict(f"Route {ANY_PORT}, which asks for any port", ANY_PORT, "admitted").port
 
     def _ports(self) -> None:
@@ -93,6 +95,11 @@ class SelfTest:
         port = self._layout.queue_port
         self._see(f"port {port}, saying 'hello'", lambda: client.ask(port, "hello"), _is("queue: hello"))
         self._any_port(f"one of --auto-ports, given to Route {ANY_PORT}")
+        self._see(
+            f"port {self._stage.claim_port}, given to {CLAIM}",
+            lambda: client.ask(self._stage.claim_port),
+            _starts("220 mail"),
+        )
         self._vault("its certificate checked")
         access = self._stage.access
         self._see(

@@ -37,6 +37,7 @@ _QUEUE_PORT = 6627
 _AUTO_PORTS = (6628, 6629, 6630)
 _SNI_POOL = 3
 _EDGE_PORT = 6631
+_CLAIM_PORT = 6633
 _BRIDGE_PORT = 6632
 _SNI_PORT = 8443
 _HTTP_PORT = 1936
@@ -55,6 +56,7 @@ class Stage:
     moved_endpoint: int
     """Where a second echo listens, for the endpoint that moves."""
     auto_ports: tuple[int, ...]
+    claim_port: int
     """What is given to who asks for any port."""
     access: Access
     bridge: Bridge
@@ -110,7 +112,9 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
         moved_port = ports.keep(_MOVED_PORT)
         arguments = _arguments(folder, _state_dir(stack, work), http_port, access.sni_port)
         auto_ports = tuple(map(ports.keep, _AUTO_PORTS))
+        claim_port = ports.keep(_CLAIM_PORT)
         arguments += ["--auto-ports", ",".join(map(str, auto_ports))]
+        arguments += ["--transport-server-claims=default", "--claim-ports", str(claim_port)]
         # The ports of the demo, and some for Routes that its user adds: those are served without a reload.
         pool = (
             layout.cache_port,
@@ -119,6 +123,7 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
             layout.queue_port,
             moved_port,
             *auto_ports,
+            claim_port,
             *(map(ports.keep, _FURTHER_PORTS)),
         )
         arguments += ["--port-pool", ",".join(map(str, pool)), "--sni-pool", str(_SNI_POOL)]
@@ -135,6 +140,7 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
             moved_port=moved_port,
             moved_endpoint=moved_cache.port,
             auto_ports=auto_ports,
+            claim_port=claim_port,
             access=replace(access, bridge_port=bridge_port) if queue.child is not None else access,
             bridge=queue,
             http_port=http_port,

@@ -99,6 +99,7 @@ def test_self_test_passes(tmp_path: Path, temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
     assert sorted(path.name for path in folder.iterdir()) == [
         "any-port.yaml",
+        "claim.yaml",
         "conflicting.yaml",
         "mail-by-tls.yaml",
         "mail.yaml",

@@ -33,14 +33,19 @@ def test_first_route_is_the_one_the_project_started_from() -> None:
 
 
 def test_every_file_is_yaml_with_one_asker() -> None:
-    """Each file has one Route, or a Service that asks by itself, and a Service with its EndpointSlice where it leads to one of its own."""
+    """Each file has one Route, or a Service that asks by itself, or a claim, and a Service with its EndpointSlice where it leads to one of its own."""
     for name, text in manifests(LAYOUT).items():
         kinds = [document["kind"] for document in yaml.safe_load_all(text)]
         if name == QUOTA:
             # Of a namespace that may have less than is asked for in it.
             assert kinds == ["Namespace", "Route", "Route", "Service", "EndpointSlice"]
             continue
-        assert kinds in (["Route"], ["Route", "Service", "EndpointSlice"], ["Service", "EndpointSlice"])
+        assert kinds in (
+            ["Route"],
+            ["Route", "Service", "EndpointSlice"],
+            ["Service", "EndpointSlice"],
+            ["TransportServerClaim"],
+        )
 
 
 def test_without_the_echo_its_file_is_gone() -> None:

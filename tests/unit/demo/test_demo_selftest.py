@@ -51,7 +51,7 @@ class FakeRouter:
         self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
 
     def answer(self, routes: dict[str, tuple[str, str] | None]) -> None:
-        """Report these Routes: None is admitted, else reason and message; and the Service, which is admitted."""
+        """Report these Routes: None is admitted, else reason and message; and the Service and the claim, which are admitted."""
         service = {
             "kind": "Service",
             "namespace": "default",
@@ -60,8 +60,16 @@ class FakeRouter:
             "verdict": "admitted",
             "port": 1,
         }
+        claim = {
+            "kind": "TransportServerClaim",
+            "namespace": "default",
+            "name": "mail-tsc",
+            "verdict": "admitted",
+            "port": 1,
+        }
         entries = [
             service,
+            claim,
             *(
                 {
                     "namespace": namespace or "default",
@@ -116,6 +124,7 @@ def self_test(router: FakeRouter, said: list[str], tmp_path: Path) -> SelfTest:
         moved_port=1,
         moved_endpoint=1,
         auto_ports=(1,),
+        claim_port=1,
         bridge=Bridge(tmp_path / "stunnel.conf", 1, None),
         access=Access(1, tmp_path / "no.pem"),
         http_port=router.server.server_port,
@@ -163,7 +172,7 @@ def test_closed_port_fails(router: FakeRouter, self_test: SelfTest, said: list[s
     router.answer(ROUTES)
     with pytest.raises(DemoFailed, match=r"port 1, saying 'hello': .*refused"):
         self_test.run()
-    assert len(said) == len(ROUTES) + 1
+    assert len(said) == len(ROUTES) + 2
 
 
 def test_table_that_is_none_fails(router: FakeRouter, self_test: SelfTest) -> None:
