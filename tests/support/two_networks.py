@@ -53,6 +53,12 @@ class Place:
         """The address of its one Service that leads to the other cluster."""
         return f"10.9.{self.number + 20}.1"
 
+    def serve(self, name: str, port: int) -> None:
+        """Make a Service that leads to the first pod."""
+        self.server.apply(
+            service(name, port, namespace=SHOP), *endpoint_slice(name, (self.pod(1), port), namespace=SHOP)
+        )
+
     def endpoints(self, *addresses: str) -> None:
         """Let the Service ``db`` lead to these pods."""
         pods = [(each, 5432) for each in addresses]
