@@ -49,12 +49,12 @@ def judge_config_maps(
         if name is not None:
             each = credentials.get(config_map_key(namespace, name), _ABSENT)
             if each.lack is not Lack.NOTHING:
-                return Rejection(Reason.CERTIFICATE_MISSING, f"annotation {key}: {_lack(each, name, namespace)}")
+                return Rejection(Reason.CLIENT_CA_INVALID, f"annotation {key}: {_lack(each, name, namespace)}")
             found[key] = each
     lists_at = f"ConfigMap {crl}, key {REVOKED}" if crl is not None else ""
     lists = found[CLIENT_CRL].revoked if crl is not None else ""
     judged = judge_authorities(f"ConfigMap {ca}, key {AUTHORITIES}", found[CLIENT_CA].clients, lists_at, lists)
-    return Rejection(Reason.EXTENDED_VALIDATION_FAILED, judged) if isinstance(judged, str) else judged
+    return Rejection(Reason.CLIENT_CA_INVALID, judged) if isinstance(judged, str) else judged
 
 
 def is_there(key: ObjectKey, credentials: Mapping[ObjectKey, Credential]) -> bool:
@@ -164,7 +164,7 @@ def _by_router(
     defaults = credentials.get(DEFAULTS)
     if defaults is None or not defaults.clients:
         raise NotAcceptable(
-            Reason.CERTIFICATE_MISSING,
+            Reason.CLIENT_CA_INVALID,
             f"this router asks clients for certificates, and its CA for them is not there ({CLIENTS_OPTION})",
         )
     found = judge_authorities(
@@ -172,7 +172,7 @@ def _by_router(
     )
     required, warnings = _is_required(wish or settings.client_auth, settings)
     if isinstance(found, str):
-        raise NotAcceptable(Reason.EXTENDED_VALIDATION_FAILED, found)
+        raise NotAcceptable(Reason.CLIENT_CA_INVALID, found)
     return _clients(found, required=required, subjects=settings.client_subjects), (*warnings, *found.warnings)
 
 

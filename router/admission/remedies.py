@@ -141,6 +141,11 @@ REMEDIES: Mapping[Reason, Remedy] = {
         "Put certificate and key, or destinationCACertificate, into spec.tls.",
         "--default-certificate and --default-destination-ca are for Routes without their own.",
     ),
+    Reason.CLIENT_CA_INVALID: Remedy(
+        "Clients are to show certificates, and there is nothing good to verify these by.",
+        "Mend the ConfigMap of client-ca or client-crl as the message says, or bind a Role with get, list and watch of it to the router's service account.",
+        "manifests/components/client-certificates lets the router read ConfigMaps; --mutual-tls-auth-ca is for Routes without client-ca.",
+    ),
     Reason.ROUTE_NOT_ADMITTED: Remedy(
         "It is a wildcard Route, and this router takes none.",
         "Set spec.wildcardPolicy to None.",

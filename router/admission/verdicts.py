@@ -44,6 +44,8 @@ class Reason(StrEnum):
     EXTERNAL_CERTIFICATE_VALIDATION_FAILED = "ExternalCertificateValidationFailed"
     EXTERNAL_CERTIFICATE_GET_FAILED = "ExternalCertificateGetFailed"
     CERTIFICATE_MISSING = "CertificateMissing"
+    CLIENT_CA_INVALID = "ClientCaInvalid"
+    """What certificates of clients are to be verified by is not there, or of no use."""
     ROUTE_NOT_ADMITTED = "RouteNotAdmitted"
     CONFIG_REJECTED = "ConfigRejected"
     OUT_OF_FILES = "OutOfFiles"

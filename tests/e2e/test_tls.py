@@ -176,7 +176,7 @@ def test_clients_show_certificates(router: RouterProcess, echo: TcpServer) -> No
 
     router.write("db.yaml", *edge("db", port))
     router.start()
-    row = router.wait_for_row("team/db", lambda row: row["reason"] == "CertificateMissing", "told what is missing")
+    row = router.wait_for_row("team/db", lambda row: row["reason"] == "ClientCaInvalid", "told what is missing")
     assert "there is no ConfigMap clients in the namespace team" in row["message"]
     say(authority_.pem, revoke(authority_, days=3))
     router.wait_admitted("team/db")
@@ -196,7 +196,7 @@ def test_clients_show_certificates(router: RouterProcess, echo: TcpServer) -> No
         router.wait_for_row("team/db", lambda row: any("still in force" in each for each in row["warnings"]), "told")
         assert let_in() == "alice"
     router.write("late.yaml", *edge("late", late))
-    router.wait_for_row("team/late", lambda row: row["reason"] == "ExtendedValidationFailed", "rejected")
+    router.wait_for_row("team/late", lambda row: row["reason"] == "ClientCaInvalid", "rejected")
     say(other.pem, revoke(other))
     wait_for(lambda: let_in() == "mallory", "another authority")
     router.wait_admitted("team/late")
@@ -204,7 +204,7 @@ def test_clients_show_certificates(router: RouterProcess, echo: TcpServer) -> No
     wait_for(lambda: let_in() == "mallory", "HAProxy to be back with it")
     assert reloads(router) > before
     (router.manifests / "clients.yaml").unlink()
-    router.wait_for_row("team/db", lambda row: row["reason"] == "CertificateMissing", "closed")
+    router.wait_for_row("team/db", lambda row: row["reason"] == "ClientCaInvalid", "closed")
     wait_for(lambda: is_refused(port), "the port to be closed")
     router.stop()
     assert authority_.key.splitlines()[1] not in router.directory.joinpath("log").read_text()

@@ -83,7 +83,7 @@ def test_broken_bundles(bundle: str, said: str) -> None:
     """They reject who asks anew, say where, and nothing of what is in them; others are as they were."""
     outcome = admit(_asks(), route("other", 6621, tls=_TLS), _map(bundle=bundle), *DB)
     verdict = outcome.verdicts[asker("db")]
-    assert verdict.reason is Reason.EXTENDED_VALIDATION_FAILED
+    assert verdict.reason is Reason.CLIENT_CA_INVALID
     assert verdict.message.startswith("ConfigMap clients, key ca-bundle.crt: ")
     assert said in verdict.message
     assert verdict.message.isascii()
@@ -105,7 +105,7 @@ LISTS: dict[str, tuple[str, str]] = {
 def test_broken_lists(lists: str, said: str) -> None:
     """As for bundles: nobody is let in because nothing can be read of who is not to be."""
     verdict = verdict_of(_asks(client_crl="revoked"), _map(), _map("revoked", None, lists), *DB)
-    assert verdict.reason is Reason.EXTENDED_VALIDATION_FAILED
+    assert verdict.reason is Reason.CLIENT_CA_INVALID
     assert verdict.message.startswith("ConfigMap revoked, key crl.pem: ")
     assert said in verdict.message
 
@@ -212,7 +212,7 @@ def test_who_is_served_keeps_what_was_good() -> None:
     assert (mended.authorities, verdict.warnings) == (_OTHER.pem, ())
     following.store.delete(Credential, config_map_key(NAMESPACE, "clients"))
     verdict, _ = following.look()
-    assert verdict.reason is Reason.CERTIFICATE_MISSING
+    assert verdict.reason is Reason.CLIENT_CA_INVALID
     assert "there is no ConfigMap clients in the namespace shop" in verdict.message
     assert not following.put(_map(bundle="broken"))[0].admitted
     assert following.put(_map())[0].admitted
@@ -229,7 +229,7 @@ def test_another_config_map_is_not_stood_in_for() -> None:
 def test_of_another_namespace() -> None:
     """A ConfigMap of the same name elsewhere is nobody's here."""
     elsewhere = credential_of(ConfigMap(ObjectMeta(name="clients", namespace="elsewhere"), {"ca-bundle.crt": _CA.pem}))
-    assert verdict_of(_asks(), elsewhere, *DB).reason is Reason.CERTIFICATE_MISSING
+    assert verdict_of(_asks(), elsewhere, *DB).reason is Reason.CLIENT_CA_INVALID
 
 
 def test_a_config_map_is_no_secret() -> None:
@@ -297,5 +297,5 @@ def test_what_the_router_asks_for(auth: str, wish: dict[str, Any], *, required: 
     own = _clients(admit(_asks(), _map(bundle=_OTHER.pem), defaults, *DB, settings=settings_))
     assert own is not None
     assert (own.authorities, own.required, own.subjects) == (_OTHER.pem, True, "")
-    assert verdict_of(route(tls=_TLS), *DB, settings=settings_).reason is Reason.CERTIFICATE_MISSING
+    assert verdict_of(route(tls=_TLS), *DB, settings=settings_).reason is Reason.CLIENT_CA_INVALID
     assert verdict_of(route(), *DB, settings=settings_).admitted

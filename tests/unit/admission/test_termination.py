@@ -340,7 +340,7 @@ def test_what_would_be_a_check_is_not_passed_over(name: str) -> None:
     for asked in (_edge(annotations={PREFIX + name: "required"}), route(annotations={PREFIX + name: "required"})):
         verdict = verdict_of(asked, *DB)
         # Of an edge Route client-ca is the name of a ConfigMap, which is not there.
-        assert verdict.reason in {Reason.INVALID_ANNOTATION, Reason.CERTIFICATE_MISSING}
+        assert verdict.reason in {Reason.INVALID_ANNOTATION, Reason.CLIENT_CA_INVALID}
         assert name in verdict.message
     elsewhere = verdict_of(route(annotations={f"example.com/{name}": "required"}), *DB)
     assert elsewhere.admitted
