@@ -83,7 +83,14 @@ def exposition(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         cluster.create(*app("db", free_port(), cluster.pod()))
         published = ("--publish-service", f"{cluster.namespace}/tcp-router")
         router = cluster.router(
-            "--auto-ports", str(free_port()), "--address", "pg=192.0.2.10", *published, *policy
+            "--auto-ports",
+            str(free_port()),
+            "--claim-ports",
+            str(free_port()),
+            "--address",
+            "pg=192.0.2.10",
+            *published,
+            *policy,
         ).start()
         router.wait_admitted(f"{cluster.namespace}/db")
         wait_for(lambda: "haproxy_backend_up{" in http_get(router.http_port, "/metrics")[1], "HAProxy's own metrics")
