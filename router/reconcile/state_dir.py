@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -25,6 +26,9 @@ from pathlib import Path
 from router import owned
 from router.errors import SettingsError
 from router.model.tls import PrivateBytes
+
+_INNER_SOCKET = re.compile(r"[ts][0-9]\S*\.sock")
+"""As ``RenderSettings`` names those to which HAProxy alone connects."""
 
 
 class StateDir:
@@ -45,6 +49,7 @@ class StateDir:
         self.won = path / "claims.json"
         self.names = path / "names.json"
         self._maps = path / "maps"
+        self._run = path / "run"
         self._known: set[str] = set()
         """Map and ACL files that are known to have the content which their names say."""
         self._swept: frozenset[str] | None = None
@@ -74,7 +79,7 @@ class StateDir:
             lock,
         )
         try:
-            owned.make_folders(self.path, (self._maps, self.path / "run"), files)
+            owned.make_folders(self.path, (self._maps, self._run), files)
             self._lock = owned.open_file(lock, os.O_RDWR)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -206,10 +211,20 @@ class StateDir:
         _sync(self.path)
 
     def sweep(self, used: Iterable[str]) -> None:
-        """Remove map and ACL files that the configuration in use does not name, and the previous configuration."""
+        """Remove map and ACL files that the configuration in use does not name, sockets of HAProxy's own of former ones, and the previous configuration."""
         self._previous.unlink(missing_ok=True)
         with self._changing:
             self._sweep_maps(used)
+        self._sweep_sockets()
+
+    def _sweep_sockets(self) -> None:
+        """Remove sockets of what ends TLS that is no more: a worker that ends leaves them, for its successor may have them."""
+        left = [path for path in self._run.iterdir() if _INNER_SOCKET.fullmatch(path.name)]
+        if left:
+            config = self.config.read_bytes()
+            for path in left:
+                if bytes(path) not in config:
+                    path.unlink(missing_ok=True)
 
     def _sweep_maps(self, used: Iterable[str]) -> None:
         keep = frozenset(used)

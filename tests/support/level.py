@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,8 +18,11 @@ import msgspec
 
 from router.admission import Admission, Outcome, Verdict
 from router.cluster.decoding import decode_object
+from router.cluster.named_kinds import kinds
 from router.model import RouteSection
+from router.model.tls import PortTls
 from router.objects.core import Service
+from router.objects.credential import Credential
 from router.objects.decoding import Misfit
 from router.objects.discovery import EndpointSlice
 from router.objects.kinds import KubernetesObject
@@ -44,6 +49,10 @@ _KINDS: Mapping[str, type[KubernetesObject]] = {
 _SETTINGS = AdmissionSettings(
     router_name=ROUTER_NAME, ports=PortRanges(((1, 65535),)), sni_port=0, allow_loopback_endpoints=True
 )
+NO_NAME = ""
+"""In the place of a host: over TLS, and no name is told."""
+_COUNTED = dict.fromkeys(("sessions", "servers_up", "connections", "bytes_in", "bytes_out"))
+"""What of a row is counted, and nothing that objects say."""
 _PING = b"still there?"
 _PAUSE_S = 0.1
 _TIMEOUT_S = 5.0
@@ -65,6 +74,8 @@ class Level:
     settings: AdmissionSettings = _SETTINGS
     hosts: Iterable[str] = ()
     """All that Routes may ever have asked for on shared ports."""
+    defaults: Credential | None = None
+    """What Routes get that have no certificate of their own."""
 
     def wait(self, deadline_s: float = 60.0) -> None:
         """Wait until nothing differs.
@@ -79,7 +90,7 @@ class Level:
 
     def differences(self) -> list[str]:
         """Give what differs now, of the first that does: the table, the status of Routes, what is served."""
-        outcome = rebuilt(self.api, self.settings)
+        outcome = rebuilt(self.api, self.settings, self.defaults)
         # What costs most last, and only where the rest is level.
         return (
             list(self._of_table(outcome))
@@ -96,7 +107,7 @@ class Level:
         }
         found = self.router.ports()
         for key in sorted(wanted.keys() | found.keys()):
-            was, now = ({**rows.get(key, {}), "sessions": None, "servers_up": None} for rows in (wanted, found))
+            was, now = ({**rows.get(key, {}), **_COUNTED} for rows in (wanted, found))
             if was != now:
                 yield f"/ports, {key}: wanted {was}, found {now}"
 
@@ -120,27 +131,33 @@ class Level:
             if not is_refused(port):
                 yield f"port {port} is open, and no Route has it"
         for port, section in own.items():
-            yield from self._of_section(section, port)
+            tls = section.frontend.tls if section.frontend is not None else None
+            yield from self._of_section(section, port, NO_NAME if tls is not None else None, tls)
         for port, frontend in shared.items():
             for host in frontend.hosts:
                 name = f"any{host.host}" if host.host.startswith(".") else host.host
-                yield from self._of_section(sections[host.backend], port, name)
+                yield from self._of_section(sections[host.backend], port, name, host.tls)
             known = {host.host for host in frontend.hosts}
             for name in self.hosts:
                 if not known & {name, f".{name.partition('.')[2]}"} and (got := answer(port, host=name)):
                     yield f"port {port}: {name}, which no Route has, was answered {got!r}"
 
-    def _of_section(self, section: RouteSection, port: int, host: str | None = None) -> Iterator[str]:
+    def _of_section(
+        self, section: RouteSection, port: int, host: str | None = None, tls: PortTls | None = None
+    ) -> Iterator[str]:
         serving = {self.pods[s.address, s.port] + b"ping" for s in section.backend.servers if s.weight > 0} or {b""}
         allowlist = section.backend.allowlist
         for source in CLIENT_ADDRESSES if allowlist is not None else CLIENT_ADDRESSES[:1] * 2:
             wanted = serving if allowlist is None or is_in(source, allowlist) else {b""}
-            got = answer(port, source, host)
+            shown: list[str] = []
+            got = answer(port, source, host, shown)
+            if tls is not None and shown and shown != [tls.certificate.fingerprint]:
+                yield f"port {port}, {host or 'no name'}: wanted the certificate {tls.certificate.fingerprint}, was shown {shown}"
             if got not in wanted:
                 yield f"port {port}{f', {host}' if host else ''}, from {source}: wanted one of {wanted}, got {got!r}"
 
 
-def rebuilt(api: ApiServer, settings: AdmissionSettings = _SETTINGS) -> Outcome:
+def rebuilt(api: ApiServer, settings: AdmissionSettings = _SETTINGS, defaults: Credential | None = None) -> Outcome:
     """Decide about the server's objects from nothing, which is what defines what is right."""
     store = Store()
     for kind, struct in _KINDS.items():
@@ -148,6 +165,11 @@ def rebuilt(api: ApiServer, settings: AdmissionSettings = _SETTINGS) -> Outcome:
             decoded = decode_object(struct, json.dumps(obj).encode())
             assert not isinstance(decoded, Misfit), decoded
             store.put(decoded)
+    for secret in api.list("Secret"):
+        named, _ = kinds("")(ObjectKey(secret["metadata"]["namespace"], secret["metadata"]["name"]))
+        store.put(named.read(json.dumps(secret).encode()))
+    if defaults is not None:
+        store.put(defaults)
     store.take()
     return Admission(settings).update(store.objects, store.objects.everything())
 
@@ -159,13 +181,17 @@ def _conditions(verdict: Verdict) -> list[tuple[str, str, str, str]]:
     return [admitted] if verdict.port is None else [admitted, ("PortClaimed", "True", "", str(verdict.port))]
 
 
-def answer(port: int, source: str = CLIENT_ADDRESSES[0], host: str | None = None) -> bytes | None:
-    """Give what a connection is answered to ``ping``, over TLS with a ``host``.
+def answer(
+    port: int, source: str = CLIENT_ADDRESSES[0], host: str | None = None, shown: list[str] | None = None
+) -> bytes | None:
+    """Give what a connection is answered to ``ping``, over TLS with a ``host``; ``shown`` gets the fingerprint of the certificate.
 
     Nothing where it is closed at once; None where it is refused.
     """
     try:
         with connect(port, source, host) as connection:
+            if shown is not None and isinstance(connection, ssl.SSLSocket):
+                shown.append(hashlib.sha256(connection.getpeercert(binary_form=True) or b"").hexdigest())
             connection.sendall(b"ping")
             return receive(connection, len(b"ping"))
     except ConnectionRefusedError:
@@ -176,12 +202,12 @@ def answer(port: int, source: str = CLIENT_ADDRESSES[0], host: str | None = None
 
 
 def connect(port: int, source: str = CLIENT_ADDRESSES[0], host: str | None = None) -> socket.socket:
-    """Connect to a port, over TLS where a ``host`` is given."""
+    """Connect to a port, over TLS where a ``host`` is given, and without telling it where that is ``NO_NAME``."""
     plain = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S, source_address=(source, 0))
     if host is None:
         return plain
     try:
-        return client_context().wrap_socket(plain, server_hostname=host)
+        return client_context().wrap_socket(plain, server_hostname=host or None)
     except BaseException:
         plain.close()
         raise

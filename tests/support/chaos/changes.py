@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.support.chaos.routers import NAMESPACE
-from tests.support.chaos.scene import CONTESTED_HOST, DOMAINS, MOVED, NAMES, Address, Scene
-from tests.support.objects import ANNOTATIONS, endpoint_slice, route, service
+from tests.support.chaos.scene import CONTESTED_HOST, DOMAINS, MOVED, NAMES, SECRETS, Address, Scene
+from tests.support.objects import ANNOTATIONS, endpoint_slice, route, service, tls_secret
 
 Change = Callable[[Scene, random.Random], str]
 """Makes one change, and says which."""
@@ -117,6 +117,44 @@ def set_weights(scene: Scene, chance: random.Random) -> str:
     return f"Route {name} leads to {list(zip(services, weights, strict=True))}"
 
 
+def rotate(scene: Scene, chance: random.Random) -> str:
+    """Renew a certificate, wherever it is: in a Route, in a Secret, or the default one."""
+    number = chance.randrange(len(scene.certificates))
+    made, where = scene.certificates[number], chance.choice(("Route", "Route", "Secret", "Secret", "Secret", "default"))
+    if where == "default":
+        scene.write_default_certificate(made)
+        return f"the default certificate is number {number}"
+    if where == "Secret":
+        name = chance.choice(SECRETS)
+        scene.api.apply(tls_secret(name, made.pem, made.key, namespace=NAMESPACE))
+        return f"Secret {name} has the certificate {number}"
+    name = chance.choice(NAMES)
+    found = scene.api.get("Route", NAMESPACE, name)
+    if found is None or "certificate" not in found["spec"].get("tls", {}):
+        return f"Route {name} has no certificate to renew"
+    found["spec"]["tls"] |= {"certificate": made.pem, "key": made.key}
+    scene.api.update(found)
+    return f"Route {name} has the certificate {number}"
+
+
+def spoil_secret(scene: Scene, chance: random.Random) -> str:
+    """Let a Secret be of no use, or be gone."""
+    name = chance.choice(SECRETS)
+    made, other = scene.certificates[:2]
+    how = chance.choice(("deleted", "of another kind", "with another's key", "with no PEM"))
+    if how == "deleted":
+        if scene.api.get("Secret", NAMESPACE, name) is not None:
+            scene.api.delete("Secret", NAMESPACE, name)
+        return f"Secret {name} {how}"
+    key = {"with another's key": other.key, "with no PEM": "\xe9\x00"}.get(how, made.key)
+    kind = "Opaque" if how == "of another kind" else "kubernetes.io/tls"
+    if scene.api.get("Secret", NAMESPACE, name) is not None:
+        # The kind of a Secret cannot be changed.
+        scene.api.delete("Secret", NAMESPACE, name)
+    scene.api.apply(tls_secret(name, made.pem, key, namespace=NAMESPACE, kind=kind))
+    return f"Secret {name} {how}"
+
+
 def change_service(scene: Scene, chance: random.Random) -> str:
     """Change a Service's port, which is no matter to its endpoints, or delete it."""
     name = chance.choice(NAMES)
@@ -164,7 +202,18 @@ def _route(scene: Scene, name: str, chance: random.Random) -> dict[str, Any]:
     target = chance.choice((name, name, name, *NAMES))
     router_name = chance.choice(("tcp-router",) * 9 + ("another",))
     shares = chance.random() < 0.2
+    ends = _ending(scene, chance) if chance.random() < 0.4 else None
     if not shares and chance.random() < 0.65:
+        if ends is not None:
+            host = f"{name}{DOMAINS[0]}"
+            return route(
+                name,
+                port,
+                service=target,
+                annotations=annotations,
+                router_name=router_name,
+                spec={"tls": ends, "host": host},
+            )
         return route(name, port, service=target, annotations=annotations, router_name=router_name)
     host = chance.choice((*(f"{name}{domain}" for domain in (DOMAINS[0], *DOMAINS)), CONTESTED_HOST))
     spec = {"wildcardPolicy": "Subdomain"} if "wild" in host and chance.random() < 0.7 else {}
@@ -180,9 +229,19 @@ def _route(scene: Scene, name: str, chance: random.Random) -> dict[str, Any]:
         annotations=annotations,
         router_name=router_name,
         host=host,
-        passthrough=True,
-        spec=spec,
+        passthrough=ends is None,
+        spec={**spec, "tls": ends} if ends is not None else spec,
     )
+
+
+def _ending(scene: Scene, chance: random.Random) -> dict[str, Any]:
+    """Give what a Route says of TLS that ends at the router: with a certificate of its own, in a Secret, or none."""
+    made = chance.choice(scene.certificates)
+    own = {"certificate": made.pem, "key": made.key}
+    return {
+        "termination": "edge",
+        **chance.choice((own, own, {"externalCertificate": {"name": chance.choice(SECRETS)}}, {})),
+    }
 
 
 def _options(chance: random.Random) -> dict[str, str]:
@@ -208,11 +267,13 @@ def _annotate(scene: Scene, name: str, annotations: dict[str, str]) -> bool:
 
 def _told(obj: dict[str, Any]) -> str:
     annotations = {key.rpartition("/")[2]: value for key, value in obj["metadata"]["annotations"].items()}
-    return f"{annotations}, {obj['spec'].get('host', 'no host')}, to {obj['spec']['to']['name']}"
+    tls = obj["spec"].get("tls")
+    kept = {key: "..." if key in {"certificate", "key"} else value for key, value in tls.items()} if tls else "no tls"
+    return f"{annotations}, {obj['spec'].get('host', 'no host')}, {kept}, to {obj['spec']['to']['name']}"
 
 
 CHANGES: tuple[Change, ...] = (
     comes, comes, comes, comes, goes, goes, comes_again, contend, move_port, move_port, set_option, set_allowlist,
-    spoil, set_weights, change_service, change_endpoints, change_endpoints, change_endpoints, change_endpoints,
+    spoil, rotate, rotate, spoil_secret, set_weights, change_service, change_endpoints, change_endpoints, change_endpoints, change_endpoints,
 )  # fmt: skip
 """As often as they shall come."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from router.admission import Outcome
 from router.admission.pool import PortPool
@@ -50,7 +52,7 @@ class Usage:
 
 def remains(scene: Scene, usage: Usage) -> list[str]:
     """Give what is not as it must be; what costs most last."""
-    outcome = rebuilt(scene.api, scene.admission)
+    outcome = rebuilt(scene.api, scene.admission, scene.default_certificate())
     try:
         return [
             *_of_worker(scene, outcome),
@@ -72,7 +74,8 @@ def _of_worker(scene: Scene, outcome: Outcome) -> Iterator[str]:
     for row in _table(scene, "show servers state"):
         if int(row["srv_admin_state"]) & (_MAINTENANCE | _DRAINED):
             retired.add((row["be_name"], row["srv_name"]))
-        else:
+        # What ends TLS behind a shared port is led to by a server on a socket, which is no pod.
+        elif row["srv_addr"] != "-":
             found[row["srv_name"], row["srv_addr"], row["srv_port"], row["srv_uweight"]] += 1
     if wanted != found:
         yield f"HAProxy's servers: lacking {dict(wanted - found)}, too many {dict(found - wanted)}"
@@ -126,21 +129,34 @@ def _of_disk(scene: Scene, outcome: Outcome) -> Iterator[str]:
         lines, wanted_lines = Counter(config.splitlines()), Counter(wanted.splitlines())
         lacking, too_many = list(wanted_lines - lines), list(lines - wanted_lines)
         yield f"haproxy.cfg is not level (wanted.cfg is what it should be): lacking {lacking[:6]}, too many {too_many[:6]}"
-    files = {path.name for path in state.iterdir()}
-    if files - KNOWN_FILES:
-        yield f"files left over: {sorted(files - KNOWN_FILES)}"
+    there = {path.name for path in state.iterdir()}
+    if there - KNOWN_FILES:
+        yield f"files left over: {sorted(there - KNOWN_FILES)}"
     sockets = {path.name for path in (state / "run").iterdir()}
-    if sockets != _SOCKETS:
-        yield f"run/ has {sorted(sockets)}"
+    inner = {name.decode() for name in re.findall(re.escape(bytes(state / "run")) + rb"/([ts][0-9]\S*\.sock)", config)}
+    # Those of what went without a reload are there, and listened on, until the next one.
+    left = sorted(name for name in sockets - _SOCKETS - inner if not _listens(state / "run" / name))
+    if left:
+        yield f"run/ has {left}, on which nobody listens"
+    if gone := (_SOCKETS | inner) - sockets:
+        yield f"run/ lacks {sorted(gone)}"
     # What HAProxy refused stays, with its files, until something is taken: to be looked at.
     refused = state / "haproxy.cfg.candidate"
     texts = config + (refused.read_bytes() if refused.exists() else b"")
-    named = {name.decode() for name in re.findall(re.escape(bytes(state / "maps")) + rb'/([^\s",)]+)', texts)}
     maps = {path.name for path in (state / "maps").iterdir()}
+    lists = b"".join((state / "maps" / name).read_bytes() for name in maps if name.startswith(files.CERTIFICATES))
+    named = {name.decode() for name in re.findall(re.escape(bytes(state / "maps")) + rb'/([^\s",)]+)', texts)}
+    # Certificates of shared ports stand in lists, without the folder.
+    named |= {name.decode() for name in re.findall(rb"^(cert-\S+)", lists, re.MULTILINE)}
     if maps - named:
         yield f"maps/ has {sorted(maps - named)} that no configuration names"
     if lacking := [name for name in named - maps if name.encode() in config]:
         yield f"maps/ lacks {sorted(lacking)}"
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def _rendered(scene: Scene, outcome: Outcome, config: bytes, text: str) -> bytes:

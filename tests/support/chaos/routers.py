@@ -18,6 +18,8 @@ from tests.support.sabotage import Sabotage
 
 NAMESPACE = "team"
 """Of Routes, and of the routers' pods and their Lease."""
+DEFAULT_CERTIFICATE = "default-certificate.pem"
+"""The file with that of Routes without one of their own, beside the routers' folders."""
 SNI_POOL = 3
 """How many places a router's pool has for Routes on shared ports."""
 
@@ -41,7 +43,7 @@ def routers(
         return FollowingRouter(
             directory / name, "--kubeconfig", str(kubeconfig), "--lease-namespace", NAMESPACE, "--check-interval", "1s",
             "--port-pool", ",".join(map(str, pool)), "--sni-pool", str(SNI_POOL),
-            "--template-dir", str(directory / "templates"), *(("--haproxy", haproxy) if haproxy is not None else ()),
+            "--default-certificate", str(directory / DEFAULT_CERTIFICATE), "--template-dir", str(directory / "templates"), *(("--haproxy", haproxy) if haproxy is not None else ()),
             "--host-network", "--reserved-ports", "", "--listen", f"127.0.0.1:{http_port}", "--pod-name", name,
             sni_port=sni_port,
         )  # fmt: skip

@@ -19,7 +19,7 @@ from tests.support.chaos.disasters import Disaster, in_turn
 from tests.support.chaos.remains import Usage, remains
 from tests.support.chaos.routers import NAMESPACE
 from tests.support.chaos.scene import NAMES, Scene, made_scene
-from tests.support.level import CLIENT_ADDRESSES, is_in, rebuilt
+from tests.support.level import CLIENT_ADDRESSES, NO_NAME, is_in, rebuilt
 from tests.support.objects import service
 from tests.support.probing import Prober
 from tests.support.waiting import wait_for
@@ -225,10 +225,12 @@ def _hold(scene: Scene, chance: random.Random) -> None:
     for held, luck in zip(list(scene.held), fate, strict=False):
         if luck < 0.3:
             scene.let_go(held)
-    model = rebuilt(scene.api, scene.admission).model
+    model = rebuilt(scene.api, scene.admission, scene.default_certificate()).model
     sections = {section.backend.name: section for section in model.routes}
     doors: list[tuple[int, str | None]] = [
-        (section.frontend.port, None) for section in model.routes if section.frontend and _answers(section)
+        (section.frontend.port, NO_NAME if section.frontend.tls is not None else None)
+        for section in model.routes
+        if section.frontend and _answers(section)
     ]
     doors += [
         (port.port, host.host) for port in model.shared for host in port.hosts if _answers(sections[host.backend])

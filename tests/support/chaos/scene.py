@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from router.haproxy.talk import stats
+from router.objects.credential import Credential
 from router.render.templates import ROUTE, default_template_dir
 from router.settings import AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
 from tests.support.api_server import EVERY_ADDRESS, ApiServer
-from tests.support.certificates import server_context
+from tests.support.certificates import Made, make, server_context
 from tests.support.chaos import processes
 from tests.support.chaos.pods import pod
-from tests.support.chaos.routers import NAMESPACE, SNI_POOL, FollowingRouter, routers
+from tests.support.chaos.routers import DEFAULT_CERTIFICATE, NAMESPACE, SNI_POOL, FollowingRouter, routers
 from tests.support.generation import probe
 from tests.support.level import Level, connect
-from tests.support.objects import ANNOTATIONS, app
+from tests.support.objects import ANNOTATIONS, app, may_read_secret
 from tests.support.probing import Prober, receive
 from tests.support.router_process import RouterProcess
 from tests.support.waiting import wait_for
@@ -31,6 +32,9 @@ MOVED = "moved"
 """A Route that is always there, whose pods come and go, and whose connections end when their pod fails its check."""
 DOMAINS = (".example.com", ".wild.example.com")
 CONTESTED_HOST = "shared.example.com"
+SECRETS = ("tls0", "tls1", "tls2")
+"""Secrets that Routes name; they come and go, and the routers may read them."""
+_CERTIFICATES = 5
 _PODS = 8
 _LEASE = "tcp-router"
 _PING = b"still there?"
@@ -75,6 +79,8 @@ class Scene:
     moved_port: int
     sni_port: int
     say: Callable[[str], None]
+    certificates: tuple[Made, ...]
+    """Those that Routes have, in themselves, in Secrets, or by default."""
     next_router: Callable[[], FollowingRouter]
     """Makes a router that can take this one's place: with a state directory of its own, and all else alike."""
     foreign: dict[int, socket.socket] = field(default_factory=dict)
@@ -136,7 +142,17 @@ class Scene:
         """Compare the router with the API server."""
         ports = (*self.ports, self.moved_port, self.sni_port, *(port for port, _ in self.steady.values()))
         hosts = (CONTESTED_HOST, *(f"{name}{domain}" for name in NAMES for domain in DOMAINS))
-        return Level(self.api, self.router, self.pods, ports, self.admission, hosts)
+        return Level(self.api, self.router, self.pods, ports, self.admission, hosts, self.default_certificate())
+
+    # Certificates
+
+    def default_certificate(self) -> Credential:
+        """Give what is in the file of the default one."""
+        return Credential(certificate=(self.directory / DEFAULT_CERTIFICATE).read_text(encoding="utf-8"))
+
+    def write_default_certificate(self, made: Made) -> None:
+        """Put another one there, as a cluster does."""
+        write_default_certificate(self.directory, made)
 
     # Templates
 
@@ -293,6 +309,8 @@ def made_scene(directory: Path, say: Callable[[str], None], haproxy: str | None)
         # Those of steady Routes give back just what they get.
         steady_pods = [stack.enter_context(pod(context, b"", f"127.0.0.{4 + number}")) for number in range(2)]
         pods |= {(each.address, each.port): b"" for each in steady_pods}
+        certificates = tuple(make("*.example.com", "*.wild.example.com") for _ in range(_CERTIFICATES))
+        write_default_certificate(directory, certificates[0])
         ports = _ports(15)
         pool, outside = tuple(ports[:5]), tuple(ports[5:9])
         # One on a port of the pool, one beside it.
@@ -302,9 +320,11 @@ def made_scene(directory: Path, say: Callable[[str], None], haproxy: str | None)
         router = next_router()
         scene = Scene(
             directory=directory, api=api, router=router, next_router=next_router, pods=pods, pool=pool, outside=outside, shared_port=ports[11], moved_port=ports[13],
-            sni_port=ports[10], say=say,
+            sni_port=ports[10], say=say, certificates=certificates,
             steady={f"steady{n}": (steady_ports[n], (each.address, each.port)) for n, each in enumerate(steady_pods)},
         )  # fmt: skip
+        for name in SECRETS:
+            api.apply(*may_read_secret(name, namespace=NAMESPACE))
         for name, (port, address) in scene.steady.items():
             api.apply(*app(name, port, address))
         cuts = {f"{ANNOTATIONS}on-marked-down": "shutdown-sessions"}
@@ -313,6 +333,13 @@ def made_scene(directory: Path, say: Callable[[str], None], haproxy: str | None)
         router.start()
         scene.level().wait()
         yield scene
+
+
+def write_default_certificate(directory: Path, made: Made) -> None:
+    """Put a certificate and its key into the file of the default one, whole or not at all."""
+    draft = directory / f"{DEFAULT_CERTIFICATE}.new"
+    draft.write_text(made.pem + made.key, encoding="utf-8")
+    draft.rename(directory / DEFAULT_CERTIFICATE)
 
 
 def _ports(count: int) -> list[int]:

@@ -72,6 +72,17 @@ def test_sweep_keeps_what_is_used(state: StateDir) -> None:
     assert (state.path / "maps" / "b.map").read_bytes() == b"2"
 
 
+def test_sweep_removes_sockets_of_what_is_no_more(state: StateDir) -> None:
+    """HAProxy leaves those on which TLS ended; those that the configuration names stay, and so do the router's own."""
+    run = state.path / "run"
+    for name in ("t7000.sock", "t7001-6620.sock", "s3.sock", "haproxy.sock", "master.sock", "ready.sock", "tcp"):
+        (run / name).touch()
+    state.write_candidate(f"bind unix@{run / 't7000.sock'} mode 600".encode(), {})
+    state.promote()
+    state.sweep(())
+    assert names(run) == ["haproxy.sock", "master.sock", "ready.sock", "t7000.sock", "tcp"]
+
+
 def test_two_routers_cannot_share_it(state: StateDir) -> None:
     """The second router is told what to do; after the first left it may."""
     second = StateDir(state.path)
