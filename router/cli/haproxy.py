@@ -13,6 +13,7 @@ import click
 import structlog
 
 from router import logs
+from router.cli.dumps import leave_no_core
 from router.cli.exits import UNREACHABLE, clear_errors
 from router.cli.options import HAPROXY, LOG_FORMAT, STATE_DIR, option, with_options
 from router.cli.signals import to_stop_by
@@ -60,6 +61,7 @@ def haproxy(*, judge: bool, probe: bool, state_dir: Path, **values: Any) -> None
     settings = RenderSettings(state_dir=state_dir.absolute())
     if probe:
         raise SystemExit(_probe(settings))
+    leave_no_core()
     as_json = logs.is_json(values["log_format"])
     logs.configure(json=as_json)
     # The first process of a container does not get signals that it has no handler for.

@@ -13,6 +13,7 @@ import structlog
 from router import logs
 from router.cli import memory
 from router.cli.assemble import Router, assemble
+from router.cli.dumps import leave_no_core
 from router.cli.exits import clear_errors
 from router.cli.metrics import METRICS_OPTIONS
 from router.cli.named_addresses import NamedHostnameType, NamedRangesType
@@ -111,6 +112,7 @@ def run(**values: Any) -> None:
     logs.configure(json=as_json)
     logs.take_in_libraries()
     memory.expect_many_objects()
+    leave_no_core()
     sys.setswitchinterval(_SWITCH_S)
     stop_signals = StopSignals()
     with ExitStack() as stack:

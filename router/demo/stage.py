@@ -110,7 +110,7 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
         write_manifests(folder, layout)
         http_port = ports.keep(_HTTP_PORT)
         moved_port = ports.keep(_MOVED_PORT)
-        arguments = _arguments(folder, _state_dir(stack, work), http_port, access.sni_port)
+        arguments = _arguments(folder, work / "state", http_port, access.sni_port)
         auto_ports = tuple(map(ports.keep, _AUTO_PORTS))
         claim_port = ports.keep(_CLAIM_PORT)
         arguments += ["--auto-ports", ",".join(map(str, auto_ports))]
@@ -168,13 +168,6 @@ def _short_parent() -> str:
     """Give where temporary files go, but /tmp where that is long: the path of a socket has 107 bytes at most (unix(7))."""
     usual = tempfile.gettempdir()
     return usual if len(os.fsencode(usual)) <= _LONGEST_PARENT else "/tmp"  # noqa: S108 - the folder in it is made safely
-
-
-def _state_dir(stack: contextlib.ExitStack, work: Path) -> Path:
-    """Give the router's folder; below /tmp where the name of the others has a blank, which lists of certificates cannot have."""
-    if " " not in str(work):
-        return work / "state"
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tcp-router-demo-", dir="/tmp")))
 
 
 def _new_folder(folder: Path) -> Path:
