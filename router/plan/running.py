@@ -15,12 +15,10 @@ from router.model import Bind, Model, RouteSection, Spot, binds, frontend_name
 from router.plan.commands import Command, close_frontend
 from router.plan.endings import EndingFiles
 from router.plan.gates import Gates
-from router.plan.section_text import ServerLine
+from router.plan.leaving import Leaving, ServerName
 
 K = TypeVar("K")
 V = TypeVar("V")
-ServerName = tuple[str, str]
-"""Backend and server."""
 
 
 def _nothing() -> Mapping[K, V]:
@@ -59,7 +57,7 @@ class Running:
     """The backends of the pool's ports that lead on to such a place."""
     closed: frozenset[str] = frozenset()
     """Those of ``named`` that serve nobody now."""
-    leaving: Mapping[ServerName, ServerLine] = field(default_factory=_nothing)
+    leaving: Leaving = field(default_factory=Leaving)
     """Servers that get no new connections and are to be deleted when they have none left."""
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
     """By backend, the allowlist in force, where it is another than the one loaded."""
@@ -85,7 +83,7 @@ class Running:
 
     def without_leaving(self, gone: frozenset[ServerName]) -> Running:
         """Give the same with these servers deleted."""
-        return replace(self, leaving={name: line for name, line in self.leaving.items() if name not in gone})
+        return replace(self, leaving=self.leaving.without(gone))
 
 
 def loaded(  # noqa: PLR0913, PLR0917 - the names of all that is changed

@@ -9,7 +9,7 @@ from router.model import RouteSection, frontend_name
 from router.model.stages import backend_before, door
 from router.plan import commands
 from router.plan.commands import Command
-from router.plan.running import ServerName
+from router.plan.leaving import LeavingDraft, ServerName
 from router.plan.section_text import SectionText, ServerLine
 from router.server_ids import another_id
 
@@ -23,7 +23,7 @@ class Step:
 
     place: RouteSection
     """As it was loaded."""
-    leaving_before: Mapping[ServerName, ServerLine]
+    leaving_before: LeavingDraft
     """Servers that are still there, and get no new connections."""
     goes_by_ids: bool
     """Whether HAProxy finds servers by their ids, so that they must be those of a fresh HAProxy."""
@@ -109,7 +109,7 @@ class Step:
     def _change(
         self, backend: str, before: Mapping[str, ServerLine], after: Mapping[str, ServerLine], ending: Collection[str]
     ) -> bool:
-        holders = self._holders_of_ids(before) if after.keys() - before.keys() else {}
+        holders = self._holders_of_ids(backend, before) if after.keys() - before.keys() else {}
         for name, line in after.items():
             former = before.get(name)
             if former is None:
@@ -128,9 +128,9 @@ class Step:
                     self.retiring.append(commands.end_sessions(backend, name))
         return True
 
-    def _holders_of_ids(self, before: Mapping[str, ServerLine]) -> Mapping[int, str]:
-        """Give the servers that are in the backend, by the ids that are written of them."""
-        leaving = {name: line for (backend, name), line in self.leaving_before.items() if backend == self.backend}
+    def _holders_of_ids(self, backend: str, before: Mapping[str, ServerLine]) -> Mapping[int, str]:
+        """Give the servers that are in a backend, by the ids that are written of them."""
+        leaving = self.leaving_before.of(backend)
         return {line.id: name for name, line in (*leaving.items(), *before.items()) if line.id}
 
     def _with_free_id(self, name: str, line: ServerLine, holders: Mapping[int, str]) -> ServerLine | None:
@@ -140,7 +140,7 @@ class Step:
         return None if self.goes_by_ids else replace(line, id=another_id((line.address, 0, name), holders.keys()))
 
     def _add_server(self, backend: str, name: str, line: ServerLine) -> bool:
-        former = self.leaving_before.get((backend, name))
+        former = self.leaving_before.of(backend).get(name)
         if former is None:
             self.opening += commands.add_server(backend, name, line)
             return True

@@ -16,6 +16,7 @@ from router.plan.commands import Command
 from router.plan.difference import difference, ending, is_same_place, is_same_port
 from router.plan.endings import change_endings, possible
 from router.plan.gates import change_gates
+from router.plan.leaving import LeavingDraft
 from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
 from router.plan.partly import partly
 from router.plan.places import Places
@@ -38,7 +39,7 @@ class Update:
         self._texts = texts
         self._places = Places(running)
         self._gates = dict(running.gates)
-        self._leaving = dict(running.leaving)
+        self._leaving = LeavingDraft(running.leaving)
         self._networks = dict(running.networks)
         self._closing: list[Command] = []
         self._unmapping: list[Command] = []
@@ -83,7 +84,7 @@ class Update:
             self._keep(section, section, ReloadCause.ROUTE_REMOVED)
             return
         self._closing += step.leading + step.retiring
-        self._leaving.update(step.leaving)
+        self._leaving.add(step.leaving)
         moved = self._places.forget(name)
         if moved is not None:
             self._places.release(moved)
@@ -168,15 +169,15 @@ class Update:
             or place.frontend.spot != after.frontend.spot
         ):
             return False
-        kept, leaving = self._places.kept(), dict(self._leaving)
+        kept, leaving = self._places.kept(), self._leaving.kept()
         self._places.forget(name)
         self._places.release(place)
-        self._leaving.update(closed.leaving)
+        self._leaving.add(closed.leaving)
         if self._open(name, after):
             self._closing += closed.leading + closed.retiring
             self._relocated.add(name)
             return True
-        self._leaving = leaving
+        self._leaving.restore(leaving)
         self._places.restore(kept)
         return False
 
@@ -186,7 +187,7 @@ class Update:
         former = self._places.forget(name)
         if self._open(name, after):
             self._retiring += closed.leading + closed.retiring
-            self._leaving.update(closed.leaving)
+            self._leaving.add(closed.leaving)
             self._relocated.add(name)
             self._vacated += [former] if former is not None else []
             return True
@@ -223,9 +224,8 @@ class Update:
         self._opening += step.opening
         self._leading += step.leading
         self._retiring += step.retiring
-        for name in step.back:
-            del self._leaving[name]
-        self._leaving.update(step.leaving)
+        self._leaving.take_back(step.back)
+        self._leaving.add(step.leaving)
         if step.networks is not None:
             self._networks[door(step.place)] = step.networks
 
@@ -337,7 +337,7 @@ class Update:
             owners=self._places.owners,
             fronts=frozenset(self._places.fronts),
             closed=frozenset(self._places.closed),
-            leaving=self._leaving,
+            leaving=self._leaving.done(),
             networks=self._networks,
         )
         update = RuntimeUpdate(todo, after, self._new_sections)

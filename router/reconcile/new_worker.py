@@ -18,7 +18,7 @@ from router.haproxy.control import Serving
 from router.model import Frontend, Model, RouteSection, Server, SharedFrontend, frontend_name, spots
 from router.plan import commands
 from router.plan.commands import Command
-from router.plan.running import ServerName
+from router.plan.leaving import ServerName
 from router.plan.section_text import SectionText
 
 log = structlog.get_logger()

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from router.haproxy.talk.server_states import DownServers
 from router.plan.commands import Command
-from router.plan.running import ServerName
+from router.plan.leaving import ServerName
 
 
 class Worker(Protocol):

@@ -24,7 +24,7 @@ from router.objects.route import Route, RouteSpec, RouteTarget
 from router.objects.store import Changes, Objects, Store
 from router.plan import ReloadCause
 from router.plan.commands import Command
-from router.plan.running import ServerName
+from router.plan.leaving import ServerName
 from router.reconcile.absence import Absence
 from router.reconcile.apply import Applier
 from router.reconcile.controller import Controller

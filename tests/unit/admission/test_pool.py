@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from router.admission.pool import EVERYBODY, PortPool, allowlist_id
 from router.model import Model, RouteSection, SharedFrontend, Slot, SniHost, Spot, Step, frontend_name, spots
+from router.plan.leaving import Leaving
 from router.plan.running import close_idle_ports, loaded
 from router.plan.section_text import ServerLine
 from router.settings import PortRanges, RouteDefaults
@@ -176,5 +177,5 @@ def test_claimed_pool_port_is_not_closed_and_a_left_section_is() -> None:
 def test_deleted_servers_are_forgotten() -> None:
     """The others stay on the list."""
     line = ServerLine("10.0.0.1:80", 1, 0, ())
-    running = replace(loaded(Model(), {}, "/owners"), leaving={("be", "a"): line, ("be", "b"): line})
+    running = replace(loaded(Model(), {}, "/owners"), leaving=Leaving({("be", "a"): line, ("be", "b"): line}))
     assert running.without_leaving(frozenset({("be", "a"), ("be", "c")})).leaving == {("be", "b"): line}

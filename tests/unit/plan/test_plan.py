@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from router.admission.pool import PortPool
 from router.model import Asker, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost, Spot
 from router.model.tls import ServerTls
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
+from router.plan.leaving import Leaving, ServerName
 from router.plan.running import Running, close_idle_ports, loaded
 from router.render import Renderer, TemplateSet
 from router.settings import PortRanges, RenderSettings, RouteDefaults
@@ -188,6 +190,24 @@ def test_retired_server_that_is_wanted_again_is_revived() -> None:
     ]
     assert isinstance(back, RuntimeUpdate)
     assert back.after.leaving == {}
+
+
+def test_servers_that_leave_elsewhere_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a change that adds, retires and revives servers: long connections may hold thousands of others."""
+    renderer = _renderer()
+    gone = plan(_running(renderer, _BASE), _changed_web(servers=()), renderer)
+    assert isinstance(gone, RuntimeUpdate)
+    line = gone.after.leaving[_WEB_BACKEND, _ONE_NAME]
+    others = Leaving({(f"be_tcp:team:app-{number}", "x"): line for number in range(100)} | dict(gone.after.leaving))
+
+    def fail(_: Leaving) -> Iterator[ServerName]:
+        raise AssertionError("all of them were looked at")
+
+    monkeypatch.setattr(Leaving, "__iter__", fail)
+    wanted = _changed_web(servers=(server(5001), server(5009, "10.0.0.9")))
+    back = plan(replace(gone.after, leaving=others), wanted, renderer)
+    assert isinstance(back, RuntimeUpdate)
+    assert (len(back.after.leaving), dict(back.after.leaving.of(_WEB_BACKEND))) == (100, {})
 
 
 def test_retired_server_that_is_wanted_otherwise_needs_a_reload() -> None:

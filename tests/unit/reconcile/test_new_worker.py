@@ -11,7 +11,7 @@ from router.haproxy.control import Serving
 from router.haproxy.talk.stats import ServerState
 from router.model import Model, RouteSection, SharedFrontend
 from router.plan.commands import Command, close_frontend
-from router.plan.running import ServerName
+from router.plan.leaving import ServerName
 from router.plan.section_text import SectionText, ServerLine
 from router.reconcile.new_worker import NewWorker, deviations, missing, turned
 from tests.support.models import port_options, section, server, shared
