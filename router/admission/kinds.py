@@ -39,6 +39,8 @@ class AskerKind:
     """What it refers to of what ``read`` is given, whether that is there or not."""
     services_of: Callable[[Any], frozenset[ObjectKey]]
     """The Services that an object leads to; none where what it says of them is not acceptable."""
+    is_on: Callable[[AdmissionSettings], bool] = lambda _settings: True
+    """Whether the router serves the kind at all."""
 
 
 _ROUTES = AskerKind(
@@ -75,6 +77,7 @@ _SERVER_CLAIMS = AskerKind(
     read=lambda obj, settings, _: transport_server_claim.read_claim(obj, settings),
     credentials_of=lambda _: (),
     services_of=transport_server_claim.services_of,
+    is_on=lambda settings: settings.server_claims != "off",
 )
 
 _TRANSPORT_SERVERS = AskerKind(
@@ -87,6 +90,7 @@ _TRANSPORT_SERVERS = AskerKind(
     read=lambda obj, settings, _: transport_server.read_server(obj, settings),
     credentials_of=lambda _: (),
     services_of=transport_server.services_of,
+    is_on=lambda settings: settings.transport_servers,
 )
 
 KINDS: Mapping[type[KubernetesObject], AskerKind] = MappingProxyType(

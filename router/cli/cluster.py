@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from router.admission.kinds import KINDS
+from router.admission.kinds import KINDS as ASKER_KINDS
 from router.admission.ledger import Ledger
 from router.cli.run_settings import RunSettings
 from router.cluster import KubeInput, sources_of
@@ -28,7 +28,7 @@ from router.status.claim_keeper import ClaimKeeper
 from router.status.claim_usage import Busy, ClaimUsage
 from router.status.claims import ClaimsWriter
 from router.status.holders import Holders
-from router.status.kinds import kinds_of
+from router.status.kinds import KINDS, StatusKind
 from router.status.leading import LeadingWriter
 from router.status.precedence import Precedence
 from router.status.selection import Selection
@@ -182,7 +182,7 @@ class Cluster:
             node=options.node_name or pod,
             nodes=whereabouts.nodes,
             balancing=options.balancing(whereabouts.addresses),
-            kinds=kinds_of(options.admission()),
+            kinds=_status_kinds(options.admission()),
             selection=Selection(settings.namespaces, settings.namespace_selector, settings.route_selector),
             precedence=precedence,
         )
@@ -249,7 +249,7 @@ class Cluster:
             makes.api(self.connection),
             store,
             self.settings,
-            lambda obj: KINDS[type(obj)].is_ours(obj, admission),
+            lambda obj: ASKER_KINDS[type(obj)].is_ours(obj, admission),
             metrics,
             asks=asks_of(admission.router_name, self.settings.route_selector),
             machine=machine.look,
@@ -272,6 +272,16 @@ class Cluster:
         if self.publishing is not None:
             self.publishing.follow(self.connection.sibling(), store, metrics, self.writer)
         return ClusterSource(followed, self.to_write, self.writer, self.claims, self.publishing, self.election)
+
+
+def _status_kinds(settings: AdmissionSettings) -> tuple[StatusKind, ...]:
+    """Give the kinds of which the status is written."""
+    if settings.server_claims == "off" and not settings.transport_servers:
+        return KINDS
+    # On first use: most routers serve neither.
+    from router.status.more_kinds import more_kinds  # noqa: PLC0415 - the line above
+
+    return (*KINDS, *more_kinds(settings))
 
 
 def _publishing(options: RunSettings, connection: Connection, is_leader: Callable[[], bool]) -> Publishing | None:

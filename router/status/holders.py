@@ -41,7 +41,7 @@ class Holders:
     def asks(self, holder: Asker, place: Place, *, is_spare: bool = False) -> bool:
         """Say whether a holder asks for a place, by its name: one that was made again is another.
 
-        A kind that this version does not know asks: the claim is a newer version's to judge. So does an object that asks in vain, for a mistake in it
+        A kind that this version does not know, or this router is not to serve now, asks: the claim is another's to judge. So does an object that asks in vain, for a mistake in it
         or because its admin forbids it now: what is mended is served again.
 
         Raises:
@@ -56,7 +56,7 @@ class Holders:
             ApiError: it is not known, as above.
         """
         kind = _KINDS.get((holder.group, holder.kind))
-        if kind is None:
+        if kind is None or not kind.is_on(self._settings):
             return holder
         obj = self._read(kind, holder)
         if obj is None or not kind.is_ours(obj, self._settings):
@@ -68,8 +68,9 @@ class Holders:
             if request.asker.section != holder.section:
                 continue
             if isinstance(request, Request) and request.auto and place.port != SNI:
-                # Whatever port it was given is its own, while it asks.
-                return request.asker if not (place.host or is_spare or place.address != request.address) else None
+                # Whatever port it was given is its own, while it asks; of one that is mistaken nobody can tell the address.
+                is_elsewhere = place.address != request.address and request.refused is None
+                return request.asker if not (place.host or is_spare or is_elsewhere) else None
             if _asks_for(obj, request, place, self._settings.domain):
                 return request.asker
         return None

@@ -9,17 +9,13 @@ from typing import Any
 from router.admission import Verdict
 from router.admission import route as routes
 from router.admission import service as services
-from router.admission import transport_server as servers
-from router.admission import transport_server_claim as server_claims
 from router.kube.api import Api
 from router.model import ROUTE_KIND, SERVICE_KIND
-from router.objects import cis, porter
 from router.objects.core import Service
 from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
 from router.objects.route import Route, RouteIngress
-from router.settings import AdmissionSettings, ServerClaims
-from router.status import route, route_api, service, transport_server, transport_server_claim
+from router.status import route, route_api, service
 from router.status.route import Identity, Patch, StatusChange
 
 
@@ -79,46 +75,3 @@ SERVICES = StatusKind(
 )
 KINDS = (ROUTES, SERVICES)
 """Those of every router."""
-
-
-def kinds_of(settings: AdmissionSettings) -> tuple[StatusKind, ...]:
-    """Give the kinds that a router of these settings serves."""
-    claims = (_server_claims(settings.server_claims),) if settings.server_claims != "off" else ()
-    servers = (_transport_servers(settings),) if settings.transport_servers else ()
-    return (*KINDS, *claims, *servers)
-
-
-def _transport_servers(settings: AdmissionSettings) -> StatusKind:
-    return StatusKind(
-        cis.KIND,
-        cis.TransportServer,
-        is_ours=lambda obj, _router_name: servers.is_ours(obj, settings),
-        has_entry=transport_server.has_entry,
-        summed=transport_server.summed,
-        decide=transport_server.decide_status,
-        own_entry=transport_server.own_entry,
-        named_node=transport_server.named_node,
-        may_be_anothers=lambda _server, _identity, _was_seen: True,
-        same_request=transport_server.same_request,
-        warnings=transport_server.warnings,
-        read=transport_server.read_server,
-        patch=transport_server.patch_status,
-    )
-
-
-def _server_claims(serves: ServerClaims) -> StatusKind:
-    return StatusKind(
-        porter.CLAIM_KIND,
-        porter.TransportServerClaim,
-        is_ours=lambda obj, router_name: server_claims.is_ours(obj, router_name, serves),
-        has_entry=server_claims.was_told,
-        summed=transport_server_claim.summed,
-        decide=transport_server_claim.decide_status,
-        own_entry=transport_server_claim.own_entry,
-        named_node=transport_server_claim.named_node,
-        may_be_anothers=lambda _claim, _identity, _was_seen: True,
-        same_request=transport_server_claim.same_request,
-        warnings=transport_server_claim.warnings,
-        read=transport_server_claim.read_claim,
-        patch=transport_server_claim.patch_status,
-    )
