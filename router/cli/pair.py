@@ -63,6 +63,7 @@ Exit status:
 def pair(**values: object) -> None:
     """Keep two clusters paired, or forget about one."""
     options = PairOptions(**values)  # type: ignore[arg-type]
+    logs.configure(json=logs.is_json(options.log_format))
     if options.forget:
         _forget(options)
         return
@@ -70,12 +71,14 @@ def pair(**values: object) -> None:
     local = Connection.open(KubeSettings(kubeconfig=options.kubeconfig, context=options.context))
     if options.remote_kubeconfig is None:
         raise SettingsError("--remote-kubeconfig is missing: it says where the API server of the other cluster is")
-    remote = Connection.open(KubeSettings(kubeconfig=options.remote_kubeconfig, context=options.remote_context))
+    try:
+        remote = Connection.open(KubeSettings(kubeconfig=options.remote_kubeconfig, context=options.remote_context))
+    except SettingsError as error:
+        raise SettingsError(f"--remote-kubeconfig: {error}") from error
     if local.server == remote.server:
         raise SettingsError(
             f"both clusters have the API server {local.server}: --remote-kubeconfig is that of the other one"
         )
-    logs.configure(json=logs.is_json(options.log_format))
     logs.take_in_libraries()
     stop_signals = StopSignals()
     with ExitStack() as stack:
@@ -163,7 +166,7 @@ def _alive(worker: Worker) -> Health:
 def _ready(settings: PairSettings, watched: dict[Side, Watched]) -> Health:
     """Judge readiness by the first cluster: without the other one there is something to be done all the same."""
     says = {
-        side: f"{settings.name(side)}: {each.problem or 'not read yet'}"
+        side: each.problem or f"{settings.name(side)}: not read yet"
         for side, each in watched.items()
         if each.problem or not each.is_synced
     }
@@ -181,10 +184,12 @@ def _forget(options: PairOptions) -> None:
         ends_s = time.monotonic() + _ELECTED_WITHIN_S
         while not election.is_leader():
             if time.monotonic() > ends_s:
-                held = f"{election.holder} holds it" if election.holder else "it cannot be had"
-                raise SettingsError(
-                    f"the Lease {options.lease_namespace}/{options.lease_name}: {held}. End the pair first: what is taken back it would write again"
+                held = (
+                    f"{election.holder} holds it. End the pair first: what is taken back it would write again"
+                    if election.holder
+                    else "it cannot be had; the log says why"
                 )
+                raise SettingsError(f"the Lease {options.lease_namespace}/{options.lease_name}: {held}")
             time.sleep(0.05)
         count = Forgetting(api, options.remote_name, options.local_router_namespace, click.echo).run()
     finally:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 import structlog
@@ -11,7 +12,9 @@ from router.cluster.decoding import Head, decode_head
 from router.cluster.handle import Handle
 from router.cluster.kinds import PORT_CLAIMS
 from router.cluster.reflector import Pace, Reflector, WatchObserver
-from router.kube.api import StoppableApi
+from router.errors import ApiError
+from router.kube.api import Query, StoppableApi, Stream
+from router.kube.problems import GRANTING_FILE
 from router.objects.meta import ObjectKey
 from router.objects.portclaim import PortClaim
 from router.pair.model import PairSettings, Side
@@ -23,6 +26,7 @@ from router.supervisor import SUPERVISOR, Supervisor
 log = structlog.get_logger()
 
 _JOIN_S = 0.9
+_GRANTING_FILES = "rbac.yaml of manifests/overlays/pair, or its remote/"
 _PACE = Pace(pauses_s=(0.2, 5.0))
 """After hours without an answer all is to be level within seconds of the first; two clusters have two processes that ask, and not a replica on each node."""
 _OWN_ALONE = frozenset({ENDPOINTS.name, SLICES.name})
@@ -59,11 +63,12 @@ class Watched:
         self._api = api
         self._reflectors: dict[str, Reflector] = {}
         self._threads = []
+        named = _Named(api, settings.name(side))
         for resource in RESOURCES.values():
             is_claims = resource is PORT_CLAIMS
             handle = Handle()
             reflector = Reflector(
-                api,
+                named,
                 resource,
                 _PortClaimSink(seen) if is_claims else _Sink(seen, resource.name),
                 handle=handle,
@@ -103,6 +108,36 @@ class Watched:
         self._api.close()
         for thread in self._threads:
             thread.stop(_JOIN_S)
+
+
+class _Named:
+    """An API server whose problems say which cluster it is of: the log has those of two."""
+
+    def __init__(self, api: StoppableApi, cluster: str) -> None:
+        self._api = api
+        self._cluster = cluster
+        self.patch, self.post, self.put = api.patch, api.post, api.put
+
+    def get(self, path: str, query: Query | None = None) -> bytes:
+        """GET a path."""
+        with self._saying():
+            return self._api.get(path, query)
+
+    @contextmanager
+    def watch(self, path: str, query: Query, read_timeout_s: float) -> Iterator[Stream]:
+        """GET a path as a stream."""
+        with self._saying(), self._api.watch(path, query, read_timeout_s) as stream:
+            yield stream
+
+    @contextmanager
+    def _saying(self) -> Iterator[None]:
+        try:
+            yield
+        except ApiError as error:
+            text = str(error).replace(GRANTING_FILE, _GRANTING_FILES)
+            if not text.startswith(f"{self._cluster}: "):
+                error.args = (f"{self._cluster}: {text}",)
+            raise
 
 
 class _Listing:
