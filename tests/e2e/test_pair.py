@@ -301,6 +301,26 @@ def test_a_namespace_that_comes_later_and_one_that_goes(two: Clusters) -> None:
     wait_for(lambda: two.left() == [], "all to be taken back")
 
 
+def test_a_team_with_many_claims_does_not_hold_up_the_others(two: Clusters) -> None:
+    """Namespaces take turns: one claim of another is paired long before all of a hundred are; and those beyond what may be are told."""
+    for server in two.servers:
+        server.create({"kind": "Namespace", "metadata": {"name": "many"}})
+    for number in range(110):
+        two.claim(f"c{number:03}", namespace="many", service=f"s{number}")
+    two.claim()
+    two.pair("--claim-ports", "31000-32000").start()
+    two.wait_for(**_PAIRED)
+
+    def paired() -> int:
+        return sum(
+            two.conditions(f"c{number:03}", "many").get("Linked", ("", ""))[1] == "Written" for number in range(110)
+        )
+
+    assert paired() < 100
+    wait_for(lambda: paired() == 100, "as many as may be to be paired", 60)
+    two.wait_for("c109", namespace="many", Copied="TooManyClaims")
+
+
 def test_only_namespaces_that_are_selected(two: Clusters) -> None:
     """Others are not written to at all; one that is selected no more is given back."""
     two.pair("--namespace-selector", "paired=yes").start()
