@@ -48,7 +48,7 @@ def test_a_claim_leads_both_ways_and_leaves_nothing_behind(two: Clusters) -> Non
     assert copy["metadata"]["annotations"] == {"haproxy.router.openshift.io/ip_allowlist": "10.0.0.0/8"}
     wait_for(lambda: [each for each in two.gold.list("Event") if each["reason"] == "Written"], "the Event of it")
     assert http_get(pair.http_port, "/healthz")[0] == 200
-    assert http_get(pair.http_port, "/readyz")[0] == 200
+    assert http_get(pair.http_port, "/readyz") == (200, "ok\n")
     wait_for(lambda: pair.metric('tcp_router_pair_claims{state="paired"}') == 1, "the metric of claims")
     two.gold.delete(CLAIM, SHOP, "db")
     wait_for(lambda: two.left() == [], "everything to be taken back")
@@ -106,7 +106,7 @@ def test_nothing_goes_while_the_other_api_is_away_and_all_is_level_after(two: Cl
     pair.start()
     two.wait_for("new", Copied="PeerUnreachable")
     assert pair.metric('tcp_router_pair_api_connected{cluster="golddr"}') == 0
-    assert http_get(pair.http_port, "/readyz")[0] == 200
+    wait_for(lambda: http_get(pair.http_port, "/readyz")[0] == 200, "the pair to have read the first cluster")
     assert {key: value for key, value in two.state().items() if key[0] == 1} == before
     assert two.endpoints(two.gold, "db-golddr") is not None
     assert two.gold.get(CLAIM, SHOP, "gone") is not None, "it is held until the other cluster's part is gone"
