@@ -49,6 +49,10 @@ class State:
     """By Route whose pods, or clients, are verified: the fingerprints of those who may have signed for them."""
     endings: Mapping[str, frozenset[tuple[str, ...]]]
     """By shared port: the lines of its list of certificates, and the hosts whose TLS ends there."""
+    revoked: Mapping[str, str]
+    """By Route with a port of its own: what HAProxy says of the lists of revoked certificates of its clients."""
+    gates: Mapping[str, frozenset[tuple[str, ...]]]
+    """By shared port: hosts whose clients are asked for certificates, each with its line, and whether it needs one."""
     limits: frozenset[tuple[str, ...]]
     """Namespaces, and how many connections they may have."""
 
@@ -105,6 +109,8 @@ class Applying:
             self._certificates(),
             self._authorities(),
             self._endings(),
+            self._revoked(),
+            self._gates(),
             self._limits(),
         )
 
@@ -131,6 +137,9 @@ class Applying:
             if backend in (self.running.fronts if self.running is not None else ()):
                 # To where TLS ends; one that is started anew has that at the port itself.
                 assert name == "tls"
+                continue
+            if backend.startswith("be_tls:"):
+                # To the socket by which TLS ends for one host.
                 continue
             if is_before := backend.startswith("tls:"):
                 backend, name, number = backend.removeprefix("tls:"), f"tls:{name}", ""
@@ -207,6 +216,37 @@ class Applying:
         assert len(hosts) == len(set(hosts))
         return hosts
 
+    def _revoked(self) -> Mapping[str, str]:
+        assert self.running is not None
+        assert "\n*" not in self.ask("show ssl crl-file"), "a change to a list was left behind"
+        found = {}
+        for section in self.running.model.routes:
+            place = self.running.place(section.backend.name)
+            text = self.renderer.text(place) if place is not None else None
+            for each in text.clients if text is not None else ():
+                if each.kind == "crl-file":
+                    said = self.ask("show ssl crl-file " + each.name.replace("\\", "\\\\").replace(" ", "\\ "))
+                    found[f"{section.namespace}/{section.route}"] = said.partition("\n")[2]
+        return found
+
+    def _gates(self) -> Mapping[str, frozenset[tuple[str, ...]]]:
+        assert self.running is not None
+        folder = f"{self.settings.maps_dir}/"
+        found: dict[str, frozenset[tuple[str, ...]]] = {}
+        for spot, gates in self.running.gates.items():
+            required = {line.split()[1] for line in self.ask(f"show acl {gates.required}").splitlines() if line}
+            mapped = dict(line.split()[1:] for line in self.ask(f"show map {gates.hosts}").splitlines() if line)
+            assert mapped == gates.taken
+            for name, file in gates.lists.items():
+                listed = self.ask(f"show ssl crt-list {file}").splitlines()[1:]
+                lines = [line.replace(folder, "") for line in listed if line]
+                hosts = [host for host, gate in gates.taken.items() if gate == name]
+                assert len(lines) == len(hosts), f"{name} of {hosts} has {lines}"
+                if hosts:
+                    one = (hosts[0], lines[0], str(hosts[0] in required))
+                    found[str(spot)] = found.get(str(spot), frozenset()) | {one}
+        return found
+
     def _certificates(self) -> Mapping[str, str]:
         assert self.running is not None
         assert "\n*" not in self.ask("show ssl cert"), "a change to a certificate was left behind"
@@ -245,8 +285,10 @@ class Applying:
         assert self.running is not None
         loaded = (*self.running.named.values(), *self.running.tls_pool)
         used = [made[0] for made in map(certificate_file, loaded) if made is not None]
-        for files in self.running.ending_files.values():
-            listed = self.ask(f"show ssl crt-list {files.certificates}").splitlines()[1:]
+        lists = [files.certificates for files in self.running.ending_files.values()]
+        lists += [each for gates in self.running.gates.values() for each in gates.lists.values()]
+        for certificates in lists:
+            listed = self.ask(f"show ssl crt-list {certificates}").splitlines()[1:]
             used += [line.split()[0].rpartition("/")[2] for line in listed if line]
         names = [line.rpartition("/")[2] for line in self.ask("show ssl cert").splitlines() if "/" in line]
         assert names, "it has none at all"

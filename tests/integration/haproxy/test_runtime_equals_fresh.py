@@ -9,8 +9,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from router.model import Asker, Model, SharedFrontend, SniHost, Spot
-from tests.support.certificates import shown_by
+from router.model import Asker, Model, RouteSection, SharedFrontend, SniHost, Spot
+from tests.support.certificates import make, shown_by
+from tests.support.client_certificates import authority, revoke, verified_by
 from tests.support.models import port_options
 from tests.support.ports import free_ports
 from tests.support.random_sections import CERTIFICATES, RandomSections
@@ -21,6 +22,16 @@ _PORTS = free_ports(_POOL + 3)
 """The first are the pool's; the last is the SNI port."""
 _SNI_PORT = _PORTS[-1]
 _ROUTES = ("a", "b", "c", "d")
+_CA, _OTHER_CA, _REVOKED = authority("clients"), authority("others"), make("bob")
+_CLIENTS = (
+    None,
+    None,
+    verified_by(_CA),
+    verified_by(_CA, _OTHER_CA),
+    verified_by(_CA, required=False),
+    verified_by(_CA, revoked=revoke(_CA)),
+    verified_by(_CA, revoked=revoke(_CA, _REVOKED)),
+)
 _PHASES = (Phase.explicit, Phase.generate)
 """Each step starts a HAProxy: to make a counterexample smaller would take minutes."""
 
@@ -44,14 +55,26 @@ def _model(draw: st.DrawFn) -> Model:
         sections.append(draw(_SECTIONS.one(name, port)))
         # Who has a port of his own may have hosts here too, but not such whose TLS ends here.
         ending = draw(st.sampled_from((None, None, *map(shown_by, CERTIFICATES)))) if port is None else None
-        sections[-1] = replace(sections[-1], stages=(Spot(_SNI_PORT),) if ending is not None else None)
+        ending = replace(ending, clients=draw(st.sampled_from(_CLIENTS))) if ending is not None else None
+        is_staged = ending is not None and ending.clients is None
+        sections[-1] = replace(_asking(draw, sections[-1]), stages=(Spot(_SNI_PORT),) if is_staged else None)
         for host in draw(st.lists(st.sampled_from(("x", "y", ".z")), unique=True, max_size=2)):
             full = f"{name}{host}" if host != ".z" else f".{name}.z"
             hosts.append(SniHost(full, f"be_tcp:team:{name}", Asker.route("team", name), ending))
-    shared = SharedFrontend(_SNI_PORT, port_options(), tuple(sorted(hosts, key=lambda each: each.host)))
+    sorted_hosts = tuple(sorted(hosts, key=lambda each: each.host))
+    shared = SharedFrontend(_SNI_PORT, port_options(), sorted_hosts, spare_gates=2)
     limits = draw(st.dictionaries(st.sampled_from(("team", "other")), st.sampled_from((0, 1, 7)), max_size=2))
     routes = tuple(sorted(sections, key=lambda each: each.route))
     return Model(routes, (shared,), namespace_limits=tuple(sorted(limits.items())))
+
+
+def _asking(draw: st.DrawFn, section: RouteSection) -> RouteSection:
+    """Give a section whose clients are asked for certificates, or not, if its port ends TLS."""
+    frontend = section.frontend
+    if frontend is None or frontend.tls is None:
+        return section
+    tls = replace(frontend.tls, clients=draw(st.sampled_from(_CLIENTS)))
+    return replace(section, frontend=replace(frontend, tls=tls))
 
 
 @settings(
