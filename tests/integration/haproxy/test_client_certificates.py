@@ -11,12 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from router.haproxy.talk.runtime import run
 from router.model import Model, RouteSection
 from router.model.tls import ClientTls
 from router.plan import Plan, Reload, RuntimeUpdate
 from router.plan.commands import set_client_file
+from router.reconcile.apply import Applied
 from router.render import TemplateSet
 from router.render.renderer import Renderer
 from tests.support.certificates import Made, make, shown_by
@@ -24,7 +28,7 @@ from tests.support.client_certificates import authority, context_of, greeted, re
 from tests.support.clients import TIMEOUT_S
 from tests.support.models import section, server
 from tests.support.ports import free_ports
-from tests.support.runtime import Applying, applying
+from tests.support.runtime import Applying, applying, differences
 from tests.support.servers import TcpServer, greeting_server
 from tests.support.waiting import wait_for
 
@@ -32,6 +36,7 @@ _CA, _OTHER_CA = authority("clients"), authority("others")
 _ALICE, _BOB = make("alice", signed_by=_CA), make("bob", signed_by=_CA)
 _MALLORY = make("mallory", signed_by=_OTHER_CA)
 _SHOWN = make("db.example.com")
+_BOB_REVOKED = revoke(_CA, _BOB)
 
 
 class _Ports:
@@ -183,6 +188,44 @@ def test_an_expired_list_refuses_everybody(ports: _Ports) -> None:
     """Which is why it is told before."""
     ports.bring(verified_by(_CA, revoked=revoke(_CA, days=-1)))
     assert not ports.lets_in(_ALICE)
+
+
+_CHOICES = st.sampled_from([
+    None, verified_by(_CA), verified_by(_OTHER_CA), verified_by(_CA, required=False), verified_by(_CA, revoked=revoke(_CA)),
+    verified_by(_CA, revoked=_BOB_REVOKED), verified_by(_OTHER_CA, revoked=revoke(_OTHER_CA)),
+])  # fmt: skip
+
+
+@hypothesis_settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(steps=st.lists(_CHOICES, min_size=2, max_size=7))
+def test_lives_of_a_port(steps: list[ClientTls | None]) -> None:
+    """Whatever came before, those are let in whom the port asks for now; and so it is after a reload, and with no more that HAProxy has."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        greeting_server(b"hello") as pod,
+        applying(Path(folder), "127.0.0.1") as changed,
+    ):
+        ports = _Ports(changed, pod)
+        everybody = (_ALICE, _BOB, _MALLORY, None)
+        for clients in steps:
+            ports.bring(clients)
+            assert [ports.lets_in(each) for each in everybody] == [_is_let_in(clients, each) for each in everybody]
+        there = changed.state()
+        assert changed.running is not None
+        result = changed.applier.apply(changed.renderer, changed.running.model, changed.running)
+        assert isinstance(result, Applied)
+        changed.running = result.running
+        assert not differences(there, changed.state())
+        assert not changed.without_use()
+
+
+def _is_let_in(clients: ClientTls | None, made: Made | None) -> bool:
+    if clients is None:
+        return True
+    if made is None:
+        return not clients.required
+    by = _OTHER_CA if made is _MALLORY else _CA
+    return by.pem in clients.authorities and not (made is _BOB and clients.revoked == _BOB_REVOKED)
 
 
 _TEMPLATES = {
