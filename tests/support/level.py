@@ -203,14 +203,17 @@ def answer(
 
 def connect(port: int, source: str = CLIENT_ADDRESSES[0], host: str | None = None) -> socket.socket:
     """Connect to a port, over TLS where a ``host`` is given, and without telling it where that is ``NO_NAME``."""
-    plain = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_S, source_address=(source, 0))
-    if host is None:
-        return plain
+    plain = socket.socket()
+    # Wrapped before it is connected: of one that is reset in between Python would lose the socket, unclosed.
+    sock = plain if host is None else client_context().wrap_socket(plain, server_hostname=host or None)
     try:
-        return client_context().wrap_socket(plain, server_hostname=host or None)
+        sock.settimeout(_TIMEOUT_S)
+        sock.bind((source, 0))
+        sock.connect(("127.0.0.1", port))
     except BaseException:
-        plain.close()
+        sock.close()
         raise
+    return sock
 
 
 def is_in(address: str, networks: Iterable[str]) -> bool:

@@ -37,8 +37,8 @@ _POOL_PORT = re.compile(rb"^backend pool:(\d+) from routes$", re.MULTILINE)
 _MAP = re.compile(r"\((\S+/(\S+\.map))\)")
 _MAINTENANCE, _DRAINED = 0x01, 0x08
 _ANSWERS_WITHIN_S = 5.0
-_MORE_THREADS, _MORE_FILES = 8, 24
-"""Than there were at first: those of requests under way."""
+_MORE_THREADS, _MORE_FILES = 16, 24
+"""Than there were at first: those of requests under way, and of what follows Secrets from the first Route on that names one."""
 
 
 @dataclass(slots=True)
