@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.e2e.conftest import Make
 from tests.e2e.test_rights import granted, requests_of, rights_of
 from tests.support.cluster import Cluster, http_cluster
 from tests.support.kube.rbac import RBAC_FILE, placed
@@ -17,6 +18,7 @@ from tests.support.objects import ANNOTATIONS, endpoint_slice, service
 from tests.support.ports import free_ports
 from tests.support.probing import exchange, is_refused
 from tests.support.router_process import RouterProcess
+from tests.support.servers import TcpServer
 from tests.support.waiting import wait_for
 
 KIND = "TransportServerClaim"
@@ -223,3 +225,40 @@ def test_a_claim_waits_for_the_port_that_two_clusters_agree_on(cluster: Cluster)
     start(cluster, ports, "--claims-wait-for-pair", "all", "--pair-wait", "1s")
     assert int(ready(cluster, "Served", "alone")["port"]) in ports
     assert ready(cluster, "Served")["port"] == str(agreed)
+
+
+def test_claims_of_a_folder_keep_their_ports_over_a_restart(make_router: Make, echo: TcpServer) -> None:
+    """Given at once; a claim that is mistaken, or asks for another number, has its port all the same, and a hostile one costs only itself."""
+    ports = free_ports(4)
+    options = ("--transport-server-claims", "--claim-ports", ",".join(map(str, ports)), "--allow-loopback-endpoints")
+    router = make_router(*options)
+    placed_in = {"namespace": "team"}
+    claims = [claim(name, requestedPort=number) for name, number in (("a", None), ("b", sorted(ports)[2]))]
+    for each in claims:
+        each["metadata"] |= placed_in
+    router.write("app.yaml", service("yourservice", 8000), *endpoint_slice("yourservice", (echo.address, echo.port)))
+    router.write("claims.yaml", *claims)
+    router.start()
+    router.wait_admitted("team/a", "team/b")
+    given = {name: router.ports()[f"team/{name}"]["port"] for name in ("a", "b")}
+    assert given["b"] == sorted(ports)[2]
+    assert {exchange(port) for port in given.values()} == {b"ping"}
+    specs: tuple[Any, ...] = (7, [], {"service": "../x"}, {"service": "yourservice", "servicePort": 1e9}, None)
+    odd = [{**claim(f"odd-{number}"), "spec": spec} for number, spec in enumerate(specs)]
+    for each in odd:
+        each["metadata"] |= placed_in
+    claims[0]["spec"]["servicePort"] = "no-such-port"
+    claims[1]["spec"]["monitor"] = "often"
+    router.write("claims.yaml", *claims, *odd)
+    for name in ("b", *(f"odd-{number}" for number in range(5))):
+        router.wait_for_row(f"team/{name}", lambda row: row["reason"] == "InvalidSpec", "it to be refused")
+    assert "has no port named 'no-such-port'" in router.ports()["team/a"]["warnings"][0]
+    router.stop()
+    router.start()
+    del claims[1]["spec"]["monitor"]
+    claims[0]["spec"]["servicePort"] = 8000
+    router.write("claims.yaml", *claims, *odd)
+    router.wait_admitted("team/a", "team/b")
+    assert {name: router.ports()[f"team/{name}"]["port"] for name in ("a", "b")} == given
+    for port in given.values():
+        wait_for(lambda port=port: exchange(port) == b"ping", "traffic again")  # type: ignore[misc]  # a loop's variable
