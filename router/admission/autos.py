@@ -166,8 +166,6 @@ class Autos:
             *(self._having[port].values() for port in claimed | asked if port in self._having)
         )
         named = {asker for each in self._holdings.take(claimed) for asker in self._by_object.get(each, ())}
-        # What was its own may be preferred now, or no more.
-        self._is_stale = self._is_stale or not named.isdisjoint(self._waiting.askers)
         concerned |= named
         while concerned:
             self._unsettled = set()
@@ -175,6 +173,8 @@ class Autos:
             # Whose port was another's by a PortClaim.
             concerned = self._unsettled
             changed |= concerned
+        # Of who waits still, what was its own may be preferred now, or no more.
+        self._is_stale = self._is_stale or not named.isdisjoint(self._waiting.askers)
         ranges = {port for first, last in touched.ranges for port in range(first, last + 1)}
         moved, self._moved = self._moved, set()
         self._look_at(claimed | asked | moved | ranges)

@@ -91,6 +91,9 @@ def concluded(entry: Entry, outcome: ClaimOutcome, sni_port: int) -> tuple[Verdi
     if isinstance(request, Verdict):
         return request, None
     host = displayed_host(request.host) if request.host is not None else None
+    if request.withheld is not None and entry.is_portless:
+        # What it says is for whoever else serves it, be it wrong to us.
+        return _rejected(request, host, request.withheld), None
     if isinstance(destination, Rejection):
         # One that asks for any port keeps what it has, for as long as it asks.
         kept = _places(request, has_sni=False) if request.auto else ()

@@ -336,6 +336,8 @@ def test_a_claim_that_porter_serves_is_left_to_it() -> None:
     assert (verdict.reason, verdict.port) == (Reason.LEFT_TO_OTHERS, None)
     assert "status.port '36760', which this router did not give it: left to who did" in verdict.message
     assert not router.admission.proposed
+    router.put(claim(finalizers=(FINALIZER,), status=told, monitor={"type": "http"}))
+    assert router.of().reason is Reason.LEFT_TO_OTHERS
     for taken in (
         claim(status=told),
         claim(finalizers=(FINALIZER,)),
