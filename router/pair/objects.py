@@ -34,7 +34,7 @@ MANAGER = "tcp-router-pair"
 OWN = f"{MANAGED_BY}={MANAGER}"
 """Selects what was written, but for copies."""
 ADDRESS_ANNOTATION = "haproxy.router.openshift.io/external-address"
-COPIED_ANNOTATIONS = ("haproxy.router.openshift.io/", PREFIX)
+COPIED_ANNOTATIONS = ("haproxy.router.openshift.io/", "router.openshift.io/", PREFIX)
 """What annotations of a claim begin with that are copied: what says how it is served, an allowlist above all."""
 
 

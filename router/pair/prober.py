@@ -64,6 +64,8 @@ class Prober:
         self._bell = Bell(self._condition)
         self._members: dict[Claim, _Member] = {}
         self._is_stopping = False
+        self.tries = 0
+        """How many have come to their end; any thread."""
         self._thread = supervisor.own("pair probes", self._run, ask_to_end=self._ask_to_end)
 
     # Any thread
@@ -178,6 +180,7 @@ class Prober:
 
     def _note(self, attempt: _Try, problem: str) -> None:
         now_s = self._clock()
+        self.tries += 1
         with self._condition:
             member = self._members.get(attempt.claim)
             if member is None or (member.probe.address, member.probe.port) != (
