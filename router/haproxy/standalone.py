@@ -13,6 +13,7 @@ import structlog
 
 from router import logs
 from router.errors import HaproxyStartFailed
+from router.haproxy.closing import close_ports_first
 from router.haproxy.generations import NOBODY, Others
 from router.haproxy.newest_worker import Deadlines, NewestWorker
 from router.haproxy.process.binary import HaproxyBinary
@@ -144,6 +145,10 @@ class StandaloneHaproxy(NewestWorker):
     def stop(self) -> None:
         """Take it down: connections may end within the drain deadline, then it is ended."""
         self._watch.stop()
+        if self._process.is_running and not self._hurry.is_set():
+            close_ports_first(
+                self._settings.stats_socket, self._deadlines.command_s, self._hurry, self._deadlines.drain_s
+            )
         result = self._process.stop(self._deadlines.drain_s, self._hurry)
         log.info("haproxy stopped", how=str(result))
 

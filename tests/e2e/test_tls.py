@@ -12,9 +12,9 @@ from typing import Any
 from router.admission.options import PREFIX
 from tests.e2e.conftest import Make
 from tests.e2e.test_runtime import reloads
-from tests.support.certificates import Made, make
+from tests.support.certificates import Made, client_context, make
 from tests.support.client_certificates import authority, context_of, greeted, revoke, speaking
-from tests.support.clients import echoes, served, tls
+from tests.support.clients import connect, echoes, served, tls
 from tests.support.objects import app
 from tests.support.ports import free_port, free_ports
 from tests.support.probing import is_refused
@@ -253,3 +253,22 @@ def test_on_ports_of_the_pool(make_router: Make, echo: TcpServer) -> None:
     # HAProxy comes back with a port that ends TLS by itself.
     os.kill(router.haproxy_pids()[0], signal.SIGKILL)
     wait_for(lambda: _shows(one, other), "HAProxy to be back")
+
+
+def test_a_client_that_is_slow_while_the_router_ends(make_router: Make, echo: TcpServer) -> None:
+    """Its port is closed to others by then, and TLS ends for it all the same when it tells its name."""
+    made, sni_port, own = make(_HOST), free_port(), free_port()
+    router = make_router("--drain-timeout", "20s", sni_port=sni_port)
+    pod = (echo.address, echo.port)
+    router.write("db.yaml", *app("db", None, pod, spec={"host": _HOST, "tls": {"termination": "edge", **_of(made)}}))
+    router.write("plain.yaml", *app("plain", own, pod))
+    router.start()
+    router.wait_admitted("team/db", "team/plain")
+    with connect(sni_port) as slow, connect(own) as held:
+        assert echoes(held)
+        os.kill(router.pid, signal.SIGTERM)
+        wait_for(lambda: is_refused(sni_port) and is_refused(own), "the ports to be closed")
+        with client_context().wrap_socket(slow, server_hostname=_HOST) as connection:
+            assert echoes(connection)
+            assert echoes(held)
+    router.stop()

@@ -164,6 +164,16 @@ def backends(stats_socket: Path, timeout_s: float) -> Mapping[str, BackendNow]:
     return {name: BackendNow(*map(_number, numbers)) for name, *numbers in map(pick, table.rows)}
 
 
+def frontend_sessions(stats_socket: Path, timeout_s: float) -> Mapping[str, int]:
+    """Give how many sessions each of the worker's frontends has now, also those that do not listen any more.
+
+    Raises:
+        HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
+        UnexpectedReply: it answers something else.
+    """
+    return _sessions(_statistics(stats_socket, _FRONTENDS, timeout_s, _SESSIONS), _PROXY_NAME)
+
+
 def server_sessions(stats_socket: Path, backend: str, timeout_s: float) -> Mapping[str, int]:
     """Give how many sessions each server of a backend has now.
 

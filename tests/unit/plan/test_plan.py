@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from router.admission.pool import PortPool
 from router.model import Asker, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost, Spot
-from router.model.tls import ServerTls
+from router.model.tls import ClientTls, ServerTls
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.plan.leaving import Leaving, ServerName
 from router.plan.running import Running, close_idle_ports, loaded
@@ -464,6 +464,12 @@ def test_who_finds_no_place_for_tls_keeps_what_he_has() -> None:
     other = section("b", 7002, _ONE, tls=shown_by(_MADE), check_interval_ms=0)
     waiting = plan(todo.after, Model((ended, other)), renderer)
     assert waiting == Reload((ReloadReason(ReloadCause.OPTIONS_CHANGED, "team/b"),))
+    verified = replace(shown_by(_MADE), clients=ClientTls("PEM"))
+    asking = replace(ended, frontend=Frontend(7001, port_options(), tls=verified))
+    # No place asks for certificates: to be led there would let everybody in.
+    assert isinstance(plan(renderer.loaded(declared), Model((asking, two)), renderer), Reload)
+    served = plan(todo.after, Model((asking, two)), renderer)
+    assert served == Reload((ReloadReason(ReloadCause.OPTIONS_CHANGED, "team/a"),))
     anew = replace(ended, backend=replace(ended.backend, tls=ServerTls("PEM")))
     assert isinstance(plan(renderer.loaded(declared), Model((anew, two)), renderer), Reload)
 
