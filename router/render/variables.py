@@ -56,6 +56,8 @@ class Variables:
         if isinstance(subject, RouteSection):
             frontend = subject.frontend
             tls = files.shown_by(subject)
+            # Ports end TLS on a socket of their own: only what is led to by a host has a list before that.
+            before = allowlist_id_before(place) if place is not None and place.frontend is None else None
             return {
                 "settings": self._settings,
                 "listen": self._listen_of(frontend) if frontend is not None else (),
@@ -67,7 +69,7 @@ class Variables:
                 "authorities_file": paths.get(files.AUTHORITIES),
                 **self._endings.own_variables(subject),
                 "allowlist_id": allowlist_id(place, tuple(self._settings.addresses)) if place is not None else None,
-                **self._endings.before(subject, allowlist_id_before(place) if place is not None else None),
+                **self._endings.before(subject, before),
                 "owners_file": paths.get(files.OWNERS),
             }
         return {
