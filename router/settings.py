@@ -6,69 +6,22 @@ Units: every ``*_ms`` is milliseconds, every ``*_s`` seconds. What an option mea
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from router.errors import SettingsError
 from router.model import Balance
+from router.model.port_ranges import MAX_PORT, PortRanges
 from router.model.tls import NOTHING_PRIVATE, PrivateBytes, TlsOptions
+
+__all__ = ["MAX_PORT", "PortRanges"]
 
 IpMode = Literal["v4", "v6", "v4v6"]
 
 ServerClaims = Literal["off", "named", "default"]
 """Which TransportServerClaims are served: none, those that name the router, or also those that name none."""
-
-MAX_PORT = 65535
-_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
-
-
-@dataclass(frozen=True, slots=True)
-class PortRanges:
-    """A set of ports, written as ``1024-65535`` or ``80,443,30000-32767``."""
-
-    ranges: tuple[tuple[int, int], ...]
-
-    def __contains__(self, port: int) -> bool:
-        return any(low <= port <= high for low, high in self.ranges)
-
-    def __iter__(self) -> Iterator[int]:
-        """Give each port once, in order."""
-        last = 0
-        for low, high in self.ranges:
-            yield from range(max(low, last + 1), high + 1)
-            last = max(last, high)
-
-    def __str__(self) -> str:
-        return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in self.ranges)
-
-    def __or__(self, other: PortRanges) -> PortRanges:
-        return PortRanges(tuple(sorted({*self.ranges, *other.ranges})))
-
-    @classmethod
-    def of(cls, *ports: int) -> PortRanges:
-        """Give the set of just these ports."""
-        return cls(tuple((port, port) for port in sorted(set(ports))))
-
-    @classmethod
-    def parse(cls, text: str) -> PortRanges:
-        """Read a comma-separated list of ports and ranges; the empty text is the empty set.
-
-        Raises:
-            SettingsError: a part is no port (1-65535) and no range of them.
-        """
-        ranges = []
-        for part in filter(None, (part.strip() for part in text.split(","))):
-            match = _RANGE.fullmatch(part)
-            low = int(match[1]) if match else 0
-            high = int(match[2]) if match and match[2] else low
-            if not 1 <= low <= high <= MAX_PORT:
-                raise SettingsError(f"{part!r} is neither a port (1-65535) nor a range of ports such as 1024-65535")
-            ranges.append((low, high))
-        return cls(tuple(sorted(ranges)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +111,10 @@ class AdmissionSettings:
     mtls_pool: int = 0
     """How many hosts of each shared port can come to ask clients for certificates without a reload."""
     defaults: RouteDefaults = field(default_factory=RouteDefaults)
+    gateway_controller: str = ""
+    """GatewayClasses with this ``controllerName`` are ours; empty is to serve no Gateways."""
+    gateway_http: bool = False
+    """Whether HTTP and HTTPS listeners are judged as if they were served."""
 
     @property
     def gives_ports(self) -> bool:
@@ -229,6 +186,8 @@ class RenderSettings:
     client_subjects: str = ""
     """Of whose certificates clients are let in that show one as the router asks for it, as a regular expression; empty is anybody."""
     tls: TlsOptions = field(default_factory=TlsOptions)
+    refuses_shares: bool = False
+    """Whether a part of an asker's connections may have to be refused."""
 
     def limits_at(self, maxconn: int) -> ConnectionLimits:
         """Give the limits in a process of so many connections."""
@@ -347,3 +306,7 @@ class KubeSettings:
     """Whether it is asked what admins say of namespaces."""
     external_certificate_account: str = ROUTER_ACCOUNT
     """The user who has to be allowed to get a Secret, for a Route to have its certificate from there."""
+    gateway_api: Literal["off", "auto", "on"] = "off"
+    """Whether the Gateway API is followed; ``auto`` says nothing where there is none."""
+    gateway_http: bool = False
+    """Whether HTTPRoutes are counted and certificates judged."""

@@ -19,6 +19,7 @@ from router.admission.claims import Claim
 from router.admission.conclusion import Entry, at_addresses, concluded, leading_to
 from router.admission.destination import find_destination, names_of
 from router.admission.external_names import ExternalNames
+from router.admission.gateway.book import GatewayBook
 from router.admission.journal import Touched
 from router.admission.kinds import KINDS
 from router.admission.leads import Leads
@@ -38,6 +39,7 @@ from router.admission.request import Request
 from router.admission.termination import Credentials
 from router.admission.verdicts import Rejection, Verdict
 from router.model import Asker, Model, RouteSection
+from router.objects.gateway import Gateway
 from router.objects.kinds import AskingObject, Slot
 from router.objects.store import Changes, Objects
 from router.ordered import SortedMap
@@ -49,7 +51,7 @@ _NOBODY: Mapping[Place, Asker] = {}
 class Admission:
     """Decides who is served, and how.
 
-    One instance follows one set of objects: every change of them must be told to ``update``, in order.
+    One instance follows one set of objects: every change must be told to ``update``, in order.
 
     Args:
         settings: what may be served.
@@ -62,8 +64,7 @@ class Admission:
     ) -> None:
         self._settings = settings
         self._ledger = ledger if ledger is not None else Ledger(settings.ledger, settings.overlapping)
-        self._is_new = True
-        self._policies = Policies(settings)
+        self._is_new, self._policies = True, Policies(settings)
         self._entries: dict[Asker, Entry] = {}
         self._read: dict[Slot, tuple[AskingObject, tuple[Asker, ...]]] = {}
         """The objects of ours as they were last read, and who asks by them: one, or one for each section."""
@@ -71,15 +72,12 @@ class Admission:
         """Objects about which nothing can be decided, whatever they ask for, as long as they are these very objects; and what is said of them."""
         self._to_read: set[Slot] = set()
         """Objects that are read with the next update, though they are those that were."""
-        self._pairing = Pairing(settings)
-        self._leads = Leads()
-        self._loops = LoopBook()
-        self._references = References()
+        self._pairing, self._gateways = Pairing(settings), GatewayBook(settings)
+        self._leads, self._loops, self._references = Leads(), LoopBook(), References()
         own = (*settings.own_addresses, *(ip for address in settings.addresses.values() for ip in address.ips))
         self._settled_addresses = OwnAddresses.of(own, has_loopback=settings.listens_everywhere)
         self._own_addresses = self._settled_addresses
-        self._names = ExternalNames.of(settings)
-        self._name_book = NameBook()
+        self._names, self._name_book = ExternalNames.of(settings), NameBook()
         self._address_use = AddressUse(self._policies.addresses_allowed, settings.default_addresses)
         self._claims = ClaimBook(
             settings.sni_port,
@@ -121,6 +119,7 @@ class Admission:
             kind = KINDS[slot[0]]
             whole = Asker(kind.group, kind.kind, *obj.key, "", obj.metadata.uid)
             self._held[slot] = obj, left_out(whole, self._claims.served())
+        self._gateways.hold(slot, is_held=obj is not None)
         self._to_read.add(slot)
 
     def update(self, objects: Objects, changes: Changes) -> Outcome:
@@ -136,7 +135,7 @@ class Admission:
         if self._is_new:
             self._is_new = False
             self._ledger.keep(key.name for key in objects.claims)
-        refer = self._references.to(changes.credentials)
+        refer = self._references.to(changes.credentials) | self._gateways.update(objects, changes)
         self._to_read |= refer
         read, to_find = self._read_objects(objects, changes.askers | refer)
         for service in changes.services:
@@ -223,6 +222,8 @@ class Admission:
         held = self._held.get(slot)
         if held is not None and held[0] is obj:
             return held[1]
+        if isinstance(obj, Gateway):
+            return self._gateways.requests(obj.key)
         return kind.read(obj, self._settings, self._references.last_good.credentials(slot, obj, credentials))
 
     def _takes(self, request: Request | Verdict) -> bool:
@@ -343,7 +344,7 @@ class Admission:
         policy, model = self._policies.news, self._outcome.model
         if routes is not model.routes or shared is not model.shared or policy.limits != model.namespace_limits:
             model = Model(routes, shared, namespace_limits=policy.limits)
-        current = Outcome(model, self._verdicts.mapping(), self._name_book.wanted(), policy)
+        current = Outcome(model, self._verdicts.mapping(), self._name_book.wanted(), policy, self._gateways.states())
         if not current.is_same(self._outcome):
             self._outcome = current
         return self._outcome

@@ -19,11 +19,12 @@ from router.admission.target_port import shown_key, shown_name
 from router.admission.verdicts import Lack, Rejection
 from router.admission.weights import endpoint_shares, largest_weight, scaled
 from router.model import Balance, Server
+from router.model.refusing import REFUSING
 from router.objects.core import Service
 from router.objects.meta import ObjectKey
 from router.objects.resolved import ResolvedName
 from router.objects.store import Objects
-from router.server_ids import server_ids
+from router.server_ids import another_id, server_ids
 
 _name = attrgetter("name")
 _NOTHING = ServiceEndpoints((), (), (), Lack.SERVICE)
@@ -79,7 +80,7 @@ def find_destination(
     warnings: list[str] = []
     left = MAX_ENDPOINTS
     for target in request.targets:
-        service = objects.services.get(target.service)
+        service, port = objects.services.get(target.service), target.port or request.target_port
         if service is None:
             warnings.append(f"Service {shown_name(*target.service)} does not exist")
             shares.append((target, _NOTHING))
@@ -87,24 +88,27 @@ def find_destination(
         endpoints: ServiceEndpoints | Rejection
         if service.spec.type == EXTERNAL_NAME:
             resolved = objects.names.get(target.service)
-            endpoints = _by_name(service, resolved, request.target_port, names, is_looked_up, loops, left)
+            endpoints = _by_name(service, resolved, port, names, is_looked_up, loops, left)
         else:
             slices = objects.slices.get(target.service, {})
             endpoints = find_endpoints(
                 service,
                 slices,
-                request.target_port,
+                port,
                 allow_loopback=names.loopback,
                 loops=loops,
                 most=left,
                 of_service=request.by_service_port,
             )
         if isinstance(endpoints, Rejection):
-            return endpoints
+            if request.refused_weight is None:
+                return endpoints
+            warnings.append(endpoints.message)
+            endpoints = _NOTHING
         left -= len(endpoints.ready) + len(endpoints.draining)
         warnings.extend(endpoints.warnings)
         shares.append((target, endpoints))
-    primary = objects.services.get(request.targets[0].service)
+    primary = objects.services.get(request.targets[0].service) if request.targets else None
     balance = _balance(request, primary)
     if balance != "source" and request.options.backend.hash_balance_factor is not None:
         warnings.append(
@@ -116,6 +120,7 @@ def find_destination(
             balance,
             prefers_ipv6=primary is not None and prefers_ipv6(primary),
             verify_domain=_verify_domain(request),
+            refused=request.refused_weight,
         ),
         balance=balance,
         warnings=tuple(warnings),
@@ -163,12 +168,19 @@ def _verify_domain(request: Request) -> str:
 
 
 def _servers(
-    shares: Sequence[tuple[Target, ServiceEndpoints]], balance: Balance, *, prefers_ipv6: bool, verify_domain: str
+    shares: Sequence[tuple[Target, ServiceEndpoints]],
+    balance: Balance,
+    *,
+    prefers_ipv6: bool,
+    verify_domain: str,
+    refused: int | None,
 ) -> tuple[Server, ...]:
     found: dict[Place, Found] = {}
     parts: dict[Place, int] = {}
-    each_gets = endpoint_shares([(target.weight, len(endpoints.ready)) for target, endpoints in shares])
-    for (_, endpoints), share in zip(shares, each_gets, strict=True):
+    each_gets = endpoint_shares(
+        [*((target.weight, len(endpoints.ready)) for target, endpoints in shares), (_refused(shares, refused), 1)]
+    )
+    for (_, endpoints), share in zip(shares, each_gets[:-1], strict=True):
         for endpoint in endpoints.ready:
             found.setdefault(endpoint.place, endpoint)
             parts[endpoint.place] = parts.get(endpoint.place, 0) + share
@@ -180,16 +192,26 @@ def _servers(
         for place, instead in places_of_pods(found.values(), prefers_ipv6=prefers_ipv6).items():
             del found[place]
             parts[instead] = parts.get(instead, 0) + parts.pop(place, 0)
-    largest = largest_weight(len(shares), len(parts), on_a_ring=balance in _ON_A_RING)
-    return _weighted(found, parts, largest, verify_domain)
+    kinds = len(shares) + (each_gets[-1] > 0)
+    largest = largest_weight(kinds, len(parts), on_a_ring=balance in _ON_A_RING)
+    return _weighted(found, parts, largest, verify_domain, each_gets[-1] if any(parts.values()) else 0)
+
+
+def _refused(shares: Sequence[tuple[Target, ServiceEndpoints]], refused: int | None) -> int:
+    """Give the weight of what is refused: that which is, and of Services that have nobody who could answer."""
+    if refused is None:
+        return 0
+    return refused + sum(target.weight for target, endpoints in shares if not endpoints.ready)
 
 
 def _weighted(
-    found: Mapping[Place, Found], parts: Mapping[Place, int], largest: int, verify_domain: str
+    found: Mapping[Place, Found], parts: Mapping[Place, int], largest: int, verify_domain: str, refused: int
 ) -> tuple[Server, ...]:
     ids = server_ids((each.address, each.port, each.service) for each in found.values())
-    weights = dict(zip(parts, scaled(tuple(parts.values()), largest), strict=True))
-    return uniquely_named(
+    # Where everything is refused nobody has to stand for it.
+    *scaled_parts, refusing = scaled((*parts.values(), refused), largest)
+    weights = dict(zip(parts, scaled_parts, strict=True))
+    servers = [
         Server(
             each.name,
             each.address,
@@ -200,7 +222,11 @@ def _weighted(
             id=ids[each.address, each.port, each.service],
         )
         for place, each in found.items()
-    )
+    ]
+    if refusing:
+        number = another_id((REFUSING, 0, ""), frozenset(ids.values()))
+        servers.append(Server(REFUSING, REFUSING, 0, refusing, check=False, id=number))
+    return uniquely_named(servers)
 
 
 def uniquely_named(servers: Iterable[Server]) -> tuple[Server, ...]:

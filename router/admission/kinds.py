@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from router.admission import route, service, transport_server, transport_server_claim
+from router.admission.gateway.resolving import GATEWAY_KIND, read_alone
 from router.admission.request import Request
 from router.admission.termination import Credentials, credentials_of
 from router.admission.verdicts import Verdict
@@ -15,6 +16,7 @@ from router.model import ROUTE_GROUP, ROUTE_KIND, SERVICE_KIND
 from router.objects import cis, porter
 from router.objects.cis import TransportServer
 from router.objects.core import Service
+from router.objects.gateway import GROUP, Gateway
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey
 from router.objects.porter import TransportServerClaim
@@ -93,7 +95,20 @@ _TRANSPORT_SERVERS = AskerKind(
     is_on=lambda settings: settings.transport_servers,
 )
 
+_GATEWAYS = AskerKind(
+    GROUP,
+    "v1",
+    GATEWAY_KIND,
+    "gateways",
+    Gateway,
+    # By their classes, and with routes, they are read by ``gateway.book``; alone they say which ports they want.
+    is_ours=lambda _, settings: bool(settings.gateway_controller),
+    read=lambda obj, settings, _: read_alone(obj, settings),
+    credentials_of=lambda _: (),
+    services_of=lambda _: frozenset(),
+)
+
 KINDS: Mapping[type[KubernetesObject], AskerKind] = MappingProxyType(
-    {each.struct: each for each in (_ROUTES, _SERVICES, _SERVER_CLAIMS, _TRANSPORT_SERVERS)}
+    {each.struct: each for each in (_ROUTES, _SERVICES, _SERVER_CLAIMS, _TRANSPORT_SERVERS, _GATEWAYS)}
 )
 """By the type of their objects."""

@@ -34,4 +34,6 @@ def _without(asker: Asker, askers: tuple[Asker, ...]) -> tuple[Asker, ...]:
 
 
 def _services(request: Request | Verdict | None) -> tuple[ObjectKey, ...]:
-    return tuple(target.service for target in request.targets) if isinstance(request, Request) else ()
+    if not isinstance(request, Request):
+        return ()
+    return tuple(dict.fromkeys(target.service for target in request.targets))

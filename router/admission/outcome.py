@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from router.admission.gateway.states import State, StateKey
 from router.admission.policy import NO_NEWS, PolicyNews
 from router.admission.verdicts import Verdict
 from router.model import Asker, Model
@@ -21,6 +22,8 @@ class Outcome:
     names: Mapping[ObjectKey, str] = field(default_factory=dict)
     """What is to be looked up in the DNS, by the Services that say it."""
     policy: PolicyNews = NO_NEWS
+    gateway_api: Mapping[StateKey, State] = field(default_factory=dict)
+    """What objects of the Gateway API are told, as far as that depends on no claim."""
 
     def is_same(self, other: Outcome) -> bool:
         """Say whether all in it are the objects that they are in another one."""
@@ -29,4 +32,5 @@ class Outcome:
             and self.verdicts is other.verdicts
             and self.names is other.names
             and self.policy is other.policy
+            and self.gateway_api is other.gateway_api
         )

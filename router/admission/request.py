@@ -9,6 +9,7 @@ import msgspec
 from router.admission.allocation import Pool
 from router.admission.forms import Form, integer, read
 from router.admission.options import EXTERNAL_ADDRESS, EXTERNAL_TCP_PORT, ROUTER_NAME, WZH_ROUTER_NAME, RouteOptions
+from router.admission.target_port import OfService
 from router.admission.text import is_dns_label, is_dns_subdomain, shown
 from router.admission.verdicts import NotAcceptable, Reason, Rejection
 from router.model import Asker
@@ -28,6 +29,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 
     service: ObjectKey
     weight: int
+    port: OfService | None = None
+    """The port of the Service, where each Service of the asker has its own; else ``Request.target_port`` says which."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -44,7 +47,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     created: str | None
     options: RouteOptions
     targets: tuple[Target, ...]
-    """Each Service once; that of ``spec.to`` of a Route first."""
+    """Each Service once, or once for each of its ports; that of ``spec.to`` of a Route first."""
     target_port: int | str | None
     warnings: tuple[str, ...]
     """What its owner may not have meant, though it is acceptable."""
@@ -66,6 +69,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What clients should ask for who speak TLS; empty where there is none, or nobody can tell."""
     server_tls: ServerTls | None = None
     """How TLS begins anew towards its pods; None is not at all."""
+    refused_weight: int | None = None
+    """Of the weights the part that is refused, with that of Services without endpoints; None leads all to those that have some."""
 
 
 def annotations_of(metadata: ObjectMeta) -> Mapping[str, str]:

@@ -14,6 +14,10 @@ from router.objects.discovery import EndpointPort, EndpointSlice
 _MAX_LISTED = 5
 
 
+class OfService(int):
+    """A number that is that of a port of the Service, and never of its pods."""
+
+
 @dataclass(frozen=True, slots=True)
 class PortChoice:
     """The port of a slice that is meant, by its name, by its number where none has the name; neither where there is none."""
@@ -58,6 +62,8 @@ def choose_port(
         return _through_service(service, own or [port for port in ports if port.target_port == target], target)
     if target is None:
         return _only_port(service, ports)
+    if isinstance(target, OfService):
+        return _through_service(service, [port for port in ports if port.port == target], int(target))
     if isinstance(target, str):
         return _through_service(service, [port for port in ports if port.name == target], target)
     return _by_number(service, ports, slices, target)

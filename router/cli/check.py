@@ -15,7 +15,7 @@ import msgspec
 
 from router.admission import Admission, Outcome
 from router.admission.near_keys import LeftAlone, left_alone
-from router.cli import port_policy
+from router.cli import check_gateways, port_policy
 from router.cli.columns import columns, printable
 from router.cli.exits import NOT_ALL_ADMITTED, UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import PATHS, load_objects
@@ -82,6 +82,9 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
     alone = _left_alone(objects, outcome, options.router_name)
     for name, each in alone.items():
         click.echo(printable(f"left alone: {name}: {each.reason}"), err=output == "json")
+    told = check_gateways.told(outcome)
+    for line in [*told, *(check_gateways.left_alone(objects, outcome) if options.serves_gateways else ())]:
+        click.echo(printable(line), err=output == "json")
     for key, claim in sorted(objects.claims.items()):
         if claim.spec.ledger != options.ledger_name:
             said = f"its ledger is {claim.spec.ledger}, and this router's {options.ledger_name}"
@@ -89,7 +92,7 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
     if problems:
         raise SystemExit(UNUSABLE_INPUT)
     nobodys = any(each.names_router is None for each in alone.values())
-    if nobodys or (alone and not rows) or any(row.verdict != "admitted" for row in rows):
+    if told or nobodys or (alone and not rows) or any(row.verdict != "admitted" for row in rows):
         raise SystemExit(NOT_ALL_ADMITTED)
 
 

@@ -11,6 +11,7 @@ import structlog
 
 from router.admission.kinds import KINDS as ASKER_KINDS
 from router.admission.ledger import Ledger
+from router.cli.claiming import WRITE_DEADLINES, Claims, claims_of
 from router.cli.run_settings import RunSettings
 from router.cluster import KubeInput, sources_of
 from router.cluster.asking import asks_of
@@ -18,16 +19,13 @@ from router.cluster.machine import Machine
 from router.election.leader import LeaderElection, unique_identity
 from router.kube.connection import Connection, Deadlines
 from router.kube.siblings import Siblings
+from router.objects.meta import ObjectKey
 from router.objects.store import Store
 from router.observe.metrics.api import ApiMetrics, ApiReadings
 from router.observe.tracing import Makes
 from router.reconcile.hooks import Propose, Reporter, unheard
 from router.settings import AdmissionSettings, ClaimSettings, KubeSettings, RouterPodSettings
-from router.status.claim_api import ClaimApi
-from router.status.claim_keeper import ClaimKeeper
-from router.status.claim_usage import Busy, ClaimUsage
-from router.status.claims import ClaimsWriter
-from router.status.holders import Holders
+from router.status.claim_usage import Busy
 from router.status.kinds import KINDS, StatusKind
 from router.status.leading import LeadingWriter
 from router.status.precedence import Precedence
@@ -36,14 +34,12 @@ from router.status.writer import StatusWriter
 
 if TYPE_CHECKING:
     from router.cli.publishing import Publishing
+    from router.status.gateway_writer import GatewayWriter
 
 log = structlog.get_logger()
 
 _LEASE_DEADLINES = Deadlines(connect_s=2.0, read_s=3.0, total_s=4.0)
 """Short: one slow answer must not cost the lead."""
-
-_WRITE_DEADLINES = Deadlines(connect_s=2.0, read_s=4.0, total_s=5.0)
-"""What is lost of a Lease's 15 seconds after the 10 in which its leader must have renewed it: no write outlives the lead."""
 
 _REVIEW_DEADLINES = Deadlines(connect_s=2.0, read_s=4.0, total_s=4.0)
 """Two reviews fit into a scrape, which Prometheus gives ten seconds."""
@@ -81,47 +77,6 @@ class _Whereabouts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Claims:
-    """What writes PortClaims."""
-
-    connection: Connection
-    ledger: Ledger
-    writer: ClaimsWriter
-    usage: ClaimUsage
-    keeper: ClaimKeeper
-
-    def start(self) -> None:
-        """Begin to write."""
-        self.writer.start()
-        self.usage.start()
-
-    def stop(self) -> None:
-        """Write no more."""
-        self.writer.stop()
-        self.usage.stop()
-        self.connection.close()
-
-
-def _claims(options: RunSettings, connection: Connection, is_leader: Callable[[], bool]) -> _Claims:
-    to_write = connection.sibling(_WRITE_DEADLINES)
-    writer = ClaimsWriter(
-        to_write,
-        options.lease_namespace,
-        options.ledger_name,
-        options.router_name,
-        holders=Holders(to_write, options.admission()),
-        is_leader=is_leader,
-        per_second=options.claims_rate,
-        cooldown_s=options.auto_ports_cooldown / 1000,
-    )
-    ledger = Ledger(options.ledger_name, options.admission().overlapping)
-    usage = ClaimUsage(ClaimApi(to_write, options.lease_namespace, ledger.name, options.router_name), ledger.at)
-    return _Claims(
-        to_write, ledger, writer, usage, ClaimKeeper(ledger, writer, usage, options.auto_ports | options.claim_ports)
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class Cluster:
     """What follows one API server and reports to it."""
 
@@ -129,7 +84,8 @@ class Cluster:
     connection: Connection
     to_write: Connection
     writer: StatusWriter
-    claims: _Claims | None
+    gateways: GatewayWriter | None
+    claims: Claims | None
     publishing: Publishing | None
     election: LeaderElection
     whereabouts: _Whereabouts
@@ -157,6 +113,8 @@ class Cluster:
             external_certificate_account=options.external_certificate_account,
             reads_server_claims=options.server_claims != "off",
             reads_transport_servers=options.transport_servers,
+            gateway_api=options.gateway_api,
+            gateway_http=options.gateway_http == "accept",
         )
         connection = Connection.open(settings)
         if not connection.is_verified:
@@ -168,8 +126,8 @@ class Cluster:
             )
         name, pod = options.router_name, socket.gethostname()
         whereabouts = _Whereabouts()
-        to_write = connection.sibling(_WRITE_DEADLINES)
-        claims = _claims(options, connection, lambda: election.is_leader()) if settings.claims is not None else None  # noqa: PLW0108 - it is made below
+        to_write = connection.sibling(WRITE_DEADLINES)
+        claims = claims_of(options, connection, lambda: election.is_leader()) if settings.claims is not None else None  # noqa: PLW0108 - it is made below
         precedence = Precedence(claims.writer.waits) if claims is not None else Precedence()
         publishing = _publishing(options, connection, lambda: election.is_leader())  # noqa: PLW0108 - it is made below
         hostname = options.canonical_hostname or ""
@@ -186,8 +144,9 @@ class Cluster:
             selection=Selection(settings.namespaces, settings.namespace_selector, settings.route_selector),
             precedence=precedence,
         )
+        gateways = _gateways(options, to_write, lambda: election.is_leader(), precedence)  # noqa: PLW0108 - it is made next
         if claims is not None:
-            claims.writer.written = writer.release
+            claims.writer.written = _released(writer, gateways)
         election = LeaderElection(
             connection.sibling(_LEASE_DEADLINES),
             options.lease_namespace,
@@ -197,9 +156,12 @@ class Cluster:
                 writer,
                 claims.writer if claims is not None else None,
                 publishing.publisher if publishing is not None else None,
+                gateways,
             ),
         )
-        return cls(settings, connection, to_write, writer, claims, publishing, election, whereabouts, precedence)
+        return cls(
+            settings, connection, to_write, writer, gateways, claims, publishing, election, whereabouts, precedence
+        )
 
     def look_at_use(self, busy: Busy) -> None:
         """Say in PortClaims when they were last used, by the backends that have connections."""
@@ -215,9 +177,10 @@ class Cluster:
     def reporters(self) -> tuple[Reporter, ...]:
         """Who is told of each turn: what is written of claims comes before what is written of statuses."""
         published = (self.publishing.keeper,) if self.publishing is not None else ()
+        statuses: tuple[Reporter, ...] = (self.writer, self.gateways) if self.gateways is not None else (self.writer,)
         if self.claims is None:
-            return (*published, self.writer)
-        return (*published, self.precedence.first(self.claims.keeper, self.writer))
+            return (*published, *statuses)
+        return (*published, self.precedence.first(self.claims.keeper, *statuses))
 
     @property
     def propose(self) -> Propose:
@@ -229,9 +192,15 @@ class Cluster:
         """What a store must have had listed to be synced."""
         return sources_of(self.settings)
 
+    def _reached_by(self, hostname: str) -> None:
+        """Tell those who write statuses where clients reach the router."""
+        self.writer.reached_by(hostname)
+        if self.gateways is not None:
+            self.gateways.reached_by(hostname)
+
     def to_say(self) -> Connection:
         """Make a connection for saying something on the router's own pod; to be closed."""
-        return self.connection.sibling(_WRITE_DEADLINES)
+        return self.connection.sibling(WRITE_DEADLINES)
 
     def to_review(self) -> Connection:
         """Make a connection for asking who may read the metrics; to be closed."""
@@ -270,8 +239,9 @@ class Cluster:
             )
         )
         if self.publishing is not None:
-            self.publishing.follow(self.connection.sibling(), store, metrics, self.writer)
-        return ClusterSource(followed, self.to_write, self.writer, self.claims, self.publishing, self.election)
+            self.publishing.follow(self.connection.sibling(), store, metrics, self._reached_by)
+        writers = (self.writer, self.gateways) if self.gateways is not None else (self.writer,)
+        return ClusterSource(followed, self.to_write, writers, self.claims, self.publishing, self.election)
 
 
 def _status_kinds(settings: AdmissionSettings) -> tuple[StatusKind, ...]:
@@ -291,7 +261,27 @@ def _publishing(options: RunSettings, connection: Connection, is_leader: Callabl
     # On first use: most routers have none.
     from router.cli.publishing import Publishing  # noqa: PLC0415 - the line above
 
-    return Publishing.connect(options.publish_service, options, connection.sibling(_WRITE_DEADLINES), is_leader)
+    return Publishing.connect(options.publish_service, options, connection.sibling(WRITE_DEADLINES), is_leader)
+
+
+def _gateways(
+    options: RunSettings, api: Connection, is_leader: Callable[[], bool], precedence: Precedence
+) -> GatewayWriter | None:
+    """Make what reports on Gateways, where they are served."""
+    if not options.serves_gateways:
+        return None
+    from router.cli.gateways import gateway_writer  # noqa: PLC0415 - as publishing is
+
+    return gateway_writer(options, api, is_leader, precedence)
+
+
+def _released(writer: StatusWriter, gateways: GatewayWriter | None) -> Callable[[str, ObjectKey], None]:
+    def release(kind: str, key: ObjectKey) -> None:
+        writer.release(kind, key)
+        if gateways is not None:
+            gateways.release(kind, key)
+
+    return release
 
 
 def _router_pods(options: RunSettings) -> RouterPodSettings | None:
@@ -310,8 +300,8 @@ class ClusterSource:
 
     followed: KubeInput
     to_write: Connection
-    writer: StatusWriter
-    claims: _Claims | None
+    writers: tuple[LeadingWriter, ...]
+    claims: Claims | None
     publishing: Publishing | None
     election: LeaderElection
 
@@ -323,7 +313,8 @@ class ClusterSource:
             self.claims.start()
         if self.publishing is not None:
             self.publishing.start()
-        self.writer.start()
+        for writer in self.writers:
+            writer.start()
 
     def problems(self) -> tuple[str, ...]:
         """Give what keeps the kinds from being read, for a user; any thread."""
@@ -333,7 +324,8 @@ class ClusterSource:
     def stop(self) -> None:
         """End all of it; the Lease is released last, when nothing is written any more."""
         self.followed.stop()
-        self.writer.stop()
+        for writer in self.writers:
+            writer.stop()
         if self.claims is not None:
             self.claims.stop()
         if self.publishing is not None:

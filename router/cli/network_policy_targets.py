@@ -17,6 +17,7 @@ from router.admission.verdicts import Verdict
 from router.model import Asker
 from router.objects.cis import TransportServer
 from router.objects.core import Service
+from router.objects.gateway import GROUP as GATEWAY_GROUP
 from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
 from router.objects.porter import TransportServerClaim
@@ -51,7 +52,11 @@ class NamedKind:
     struct: type[Any]
 
 
-NAMED_KINDS = tuple(NamedKind(each.group, each.version, each.kind, each.plural, each.struct) for each in KINDS.values())
+NAMED_KINDS = tuple(
+    NamedKind(each.group, each.version, each.kind, each.plural, each.struct)
+    for each in KINDS.values()
+    if each.group != GATEWAY_GROUP
+)
 """In the order in which a name without a kind is looked for."""
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from router.admission.client_authorities import CLIENTS_OPTION, REVOKED_OPTION
+from router.cli.controller_name import ControllerNameType
 from router.cli.mutual_tls import FILTER_OPTION, PatternType
 from router.cli.named_addresses import NamedAddressType
 from router.cli.types import (
@@ -120,6 +121,12 @@ ADMISSION = (
            help="Lists of those that were revoked (PEM). Read again when it changes."),
     option(FILTER_OPTION, env="ROUTER_MUTUAL_TLS_AUTH_FILTER", type=PatternType(), default="", show_default="none",
            help="Of the clients verified by that CA those are let in whose certificate's subject this regular expression is found in."),
+    option("--gateway-api", type=click.Choice(["off", "auto", "on"]), default="off",
+           help="Serve Gateways of the Gateway API, with their TCPRoutes. auto: as far as the API server has their kinds, without a word about those it has not."),
+    option("--gateway-controller", type=ControllerNameType(), default="tcp-router.openshift.io/gateway",
+           help="The controllerName of the GatewayClasses that are this router's."),
+    option("--gateway-http", type=click.Choice(["refuse", "accept"]), default="refuse",
+           help="HTTP and HTTPS listeners of Gateways: refuse them, as this is no HTTP router; or accept them in status alone, for the conformance suite. No port is opened for them."),
     option("--namespace-policy/--no-namespace-policy", default=True,
            help="Go by the annotations of Namespaces about the ports that these may have (docs/ports.md)."),
     option("--namespace-ports", type=PortRangesType("none"), default=None, show_default="all of --ports",

@@ -21,7 +21,6 @@ from router.objects.store import Store
 from router.status.publish_keeper import PublishKeeper
 from router.status.published import PublishRules, is_of_our_class
 from router.status.publisher import Publisher
-from router.status.writer import StatusWriter
 
 log = structlog.get_logger()
 
@@ -54,14 +53,16 @@ class Publishing:
         keeper = PublishKeeper(publisher, options.sni_port)
         return cls(to_write, publisher, keeper, bool(options.canonical_hostname))
 
-    def follow(self, connection: Connection, store: Store, observer: WatchObserver, writer: StatusWriter) -> None:
+    def follow(
+        self, connection: Connection, store: Store, observer: WatchObserver, tell: Callable[[str], None]
+    ) -> None:
         """Follow the Service; what is found out goes into the store, and its address to who writes statuses."""
         self.publisher.tell = lambda notes: _put(store, notes)
 
         def reached_by(address: str) -> None:
             self.address = address
             if not self.has_hostname:
-                writer.reached_by(address)
+                tell(address)
 
         self.publisher.reached_by = reached_by
         self.followed = PublishedInput(connection, self.publisher.key, self.publisher.see, observer)

@@ -9,23 +9,31 @@ from pathlib import Path
 from typing import Literal
 
 from router.admission.reserved_ports import HOST_NETWORK_PORTS, ON_PREMISES_PORTS
+from router.cli.gateway_options import GatewayOptions
 from router.cli.mutual_tls import check_mutual_tls
 from router.cli.named_addresses import Named, addresses_of, check_known, for_admission
+from router.cli.useful_ports import useful
 from router.cluster.tls_files import TlsFiles
 from router.errors import SettingsError
 from router.model import Balance
 from router.model.tls import CIPHERSUITES, PROFILES, TlsOptions
 from router.objects.meta import ObjectKey
-from router.settings import AdmissionSettings, IpMode, PortRanges, RenderSettings, RouteDefaults, ServerClaims
+from router.settings import (
+    AdmissionSettings,
+    IpMode,
+    PortRanges,
+    RenderSettings,
+    RouteDefaults,
+    ServerClaims,
+)
 from router.status.balanced import Balancing
 
-_MOST_LISTED = 10
 SERVICE_CA = Path("/var/run/secrets/kubernetes.io/serviceaccount/service-ca.crt")
 """Where OpenShift puts the CA that signs for Services, and where our manifests do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServingSettings:
+class ServingSettings(GatewayOptions):
     """What decides what is served, and how: the options of ADMISSION, RENDER and HTTP, by their names; times in milliseconds."""
 
     router_name: str
@@ -188,6 +196,8 @@ class ServingSettings:
             counts_namespace_annotations=self.namespace_policy,
             must_know_namespaces=self.reads_namespaces and self.has_policy,
             enforces_policy_on_holders=self.enforce_policy_on_holders,
+            gateway_controller=self.gateway_controller if self.serves_gateways else "",
+            gateway_http=self.gateway_http == "accept",
             defaults=RouteDefaults(
                 balance=self.balance,
                 timeout_tunnel_ms=self.default_tunnel_timeout,
@@ -209,14 +219,7 @@ class ServingSettings:
         Raises:
             SettingsError: some of them nobody can have, so that they would not be what their admin thinks they are.
         """
-        useless = [port for port in ports if port not in self.ports]
-        if useless:
-            listed = PortRanges.of(*useless[:_MOST_LISTED])
-            more = f" and {len(useless) - _MOST_LISTED} more" if len(useless) > _MOST_LISTED else ""
-            raise SettingsError(
-                f"{option} has the ports {listed}{more}, which --ports does not let any Route have; it allows {str(self.ports) or 'none'}"
-            )
-        return ports
+        return useful(option, ports, self.ports)
 
     def render(self, *, log_json: bool = False) -> RenderSettings:
         """Give what rendering goes by.
@@ -245,6 +248,7 @@ class ServingSettings:
             max_connections_per_route=self.max_connections_per_route,
             max_connections_per_namespace=self.max_connections_per_namespace,
             namespace_limits=self.has_policy,
+            refuses_shares=self.serves_gateways,
         )
 
 
@@ -333,7 +337,7 @@ class RunSettings(ServingSettings):
     @property
     def reads_namespaces(self) -> bool:
         """Whether the API server is asked for Namespaces, of which it has one for whatever else it has."""
-        return self.manifests is None and (self.has_policy or bool(self.claims_wait_for_pair))
+        return self.manifests is None and (self.has_policy or bool(self.claims_wait_for_pair) or self.serves_gateways)
 
     @property
     def lease(self) -> str:

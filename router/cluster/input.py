@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
+from router.cluster import gateways
 from router.cluster.asking import Asks, ServiceSink, decoder
 from router.cluster.claims import ClaimSink, UntilRead
 from router.cluster.followed import Followed
@@ -26,19 +27,18 @@ from router.cluster.kinds import (
     services,
 )
 from router.cluster.namespaces import NamespaceReader, NamespaceSink, UnlessDenied
+from router.cluster.optional import OptionalWatch, counting, optional_watches
 from router.cluster.referred import by_name
 from router.cluster.reflector import Pace, Reflector, Sink, WatchObserver
 from router.cluster.routers import RouterPods, UnlessAbsent, UnlessForbidden
 from router.cluster.scoped import Announcing, Scoped
 from router.cluster.shard import Shard
-from router.cluster.sinks import AskerSink, RouteSink
-from router.cluster.sources import KindState, asker_kinds, endpoints_kind, follows_namespaces, source_name
+from router.cluster.sinks import RouteSink
+from router.cluster.sources import KindState, endpoints_kind, follows_namespaces, source_name
 from router.cluster.watch import Watch, state_of
 from router.kube.api import StoppableApi
-from router.objects.cis import TransportServer
 from router.objects.core import RouterPod
 from router.objects.kinds import AskingObject
-from router.objects.porter import TransportServerClaim
 from router.objects.store import Store
 from router.settings import ClaimSettings, KubeSettings, RouterPodSettings
 from router.supervisor import SUPERVISOR, Pool, Supervisor
@@ -108,8 +108,8 @@ class KubeInput:
         )
         for namespace in scopes:
             self._follow_routes(namespace)
-            for resource, struct in asker_kinds(settings):
-                self._follow_askers(resource, struct, namespace)
+        for watch in optional_watches(settings, store, self._shard):
+            self._follow_optional(watch)
         if follows_namespaces(settings):
             self._follow_namespaces(settings)
         self._router_pods: RouterPods | None = None
@@ -217,7 +217,7 @@ class KubeInput:
 
     def _is_first(self, resource: Resource) -> bool:
         """Say whether it tells which Services are wanted, so that all else waits for it."""
-        return resource in {ROUTES, SERVER_CLAIMS, TRANSPORT_SERVERS} or (
+        return resource in {ROUTES, SERVER_CLAIMS, TRANSPORT_SERVERS, *gateways.RESOURCES} or (
             resource is NAMESPACES and bool(self._settings.namespace_selector)
         )
 
@@ -265,7 +265,9 @@ class KubeInput:
         claims = self._settings.claims
         optional = {PODS} if claims is None or claims.required else {PODS, PORT_CLAIMS}
         optional |= {ROUTES} if self._does_without_routes else set()
-        optional |= {SERVER_CLAIMS, TRANSPORT_SERVERS}
+        optional |= {SERVER_CLAIMS, TRANSPORT_SERVERS, *gateways.RESOURCES} - (
+            gateways.REQUIRED if self._settings.gateway_api == "on" else set()
+        )
         return [watch for watch in self._watches if watch.resource not in optional or watch.reflector.is_listed]
 
     def _follow_routes(self, namespace: str) -> None:
@@ -277,20 +279,18 @@ class KubeInput:
         selector = self._settings.route_selector
         reflector = self._add(ROUTES, RouteSink(self._shard, namespace), Handle(), namespace, selector, observer)
 
-    def _follow_askers(
-        self, resource: Resource, struct: type[TransportServerClaim | TransportServer], namespace: str
-    ) -> None:
-        """Make a watch over a kind that asks; nothing waits for it where it cannot be had, for Routes need none."""
+    def _follow_optional(self, watch: OptionalWatch) -> None:
+        """Make a watch over a kind for which nothing waits where it cannot be had, for Routes need none."""
+        resource, namespace, sink, selector = watch
         source = source_name(resource, namespace)
+        self._held_by[resource.name] = counting(sink, self._held_by.get(resource.name))
 
         def do_without() -> None:
             self._know(source)
             self._store.mark_synced(source)
 
         observer = UnlessDenied(self._observer, lambda: reflector.is_listed, do_without)
-        sink: Sink = AskerSink(struct, resource.name, self._shard, namespace)
-        self._held_by[resource.name] = lambda: self._shard.held(struct)
-        reflector = self._add(resource, sink, Handle(), namespace, self._settings.route_selector, observer)
+        reflector = self._add(resource, sink, Handle(), namespace, selector, observer)
 
     def _follow_namespaces(self, settings: KubeSettings) -> None:
         """Make the watch over namespaces, or what reads those that are named; without rights, nothing new is claimed in them."""

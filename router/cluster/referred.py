@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from router.admission.kinds import KINDS
 from router.cluster.reflector import WatchObserver
 from router.kube.api import Api
-from router.objects.kinds import AskingObject, Slot
+from router.objects.gateway import TcpRoute
+from router.objects.kinds import Brought, Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Store
 from router.supervisor import Supervisor
@@ -41,7 +42,7 @@ class Referred:
         self._named: NamedObjects | None = None
         self._lock = threading.Lock()
         self._known = threading.Condition(self._lock)
-        self._waiting: dict[Slot, AskingObject] = {}
+        self._waiting: dict[Slot, Brought] = {}
         self._waiting_for: dict[ObjectKey, set[Slot]] = {}
         self._held: dict[Slot, frozenset[ObjectKey]] = {}
         """What is followed for an object: all that its version in the store refers to, and that which waits."""
@@ -49,8 +50,8 @@ class Referred:
         """Called when something is known of an object; any thread. Set before the first reference."""
 
     def hold_back(
-        self, changes: Mapping[Slot, AskingObject | None], is_ours: Callable[[AskingObject], bool]
-    ) -> Mapping[Slot, AskingObject | None]:
+        self, changes: Mapping[Slot, Brought | None], is_ours: Callable[[Brought], bool]
+    ) -> Mapping[Slot, Brought | None]:
         """Give those of the changes that need not wait."""
         wanted = {slot: names for slot, obj in changes.items() if (names := _names_of(obj, is_ours))}
         if not wanted:
@@ -68,7 +69,7 @@ class Referred:
                         self._waiting_for.setdefault(key, set()).add(slot)
         return {slot: obj for slot, obj in changes.items() if slot not in late}
 
-    def published(self, changes: Mapping[Slot, AskingObject | None], is_ours: Callable[[AskingObject], bool]) -> None:
+    def published(self, changes: Mapping[Slot, Brought | None], is_ours: Callable[[Brought], bool]) -> None:
         """Follow no longer what only former versions of these referred to: they are out of the store."""
         if self._named is None or not self._held:
             return
@@ -85,7 +86,7 @@ class Referred:
                 if slot in self._waiting:
                     self._end_waiting(slot)
 
-    def take_due(self, key: ObjectKey) -> Mapping[Slot, AskingObject]:
+    def take_due(self, key: ObjectKey) -> Mapping[Slot, Brought]:
         """Give those who waited for an object of which something is known now, and for no other; they wait no more."""
         with self._lock:
             named = self._named
@@ -94,7 +95,7 @@ class Referred:
             slots = [slot for slot in self._waiting_for.get(key, ()) if named.knows(_names_of(self._waiting[slot]))]
             return {slot: self._end_waiting(slot) for slot in slots}
 
-    def _end_waiting(self, slot: Slot) -> AskingObject:
+    def _end_waiting(self, slot: Slot) -> Brought:
         obj = self._waiting.pop(slot)
         for key in _names_of(obj):
             slots = self._waiting_for[key]
@@ -146,13 +147,13 @@ def by_name(api: Api, store: Store, account: str, observer: WatchObserver, super
     return Referred(make)
 
 
-def _any(_obj: AskingObject) -> bool:
+def _any(_obj: Brought) -> bool:
     return True
 
 
-def _names_of(obj: AskingObject | None, is_ours: Callable[[AskingObject], bool] = _any) -> frozenset[ObjectKey]:
+def _names_of(obj: Brought | None, is_ours: Callable[[Brought], bool] = _any) -> frozenset[ObjectKey]:
     """Give what an object of ours refers to in its namespace."""
-    if obj is None:
+    if obj is None or isinstance(obj, TcpRoute):
         return _NOTHING
     keys = KINDS[type(obj)].credentials_of(obj)
     return frozenset(key for key in keys if key.namespace) if keys and is_ours(obj) else _NOTHING

@@ -15,10 +15,12 @@ from typing import Protocol
 
 import structlog
 
+from router.admission.gateway.backends import services_of
 from router.admission.kinds import KINDS
 from router.cluster.referred import Referred
 from router.objects.core import Service
-from router.objects.kinds import ASKING, AskingObject, Slot
+from router.objects.gateway import TcpRoute
+from router.objects.kinds import ASKING, AskingObject, Brought, Slot
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
 from router.objects.store import Store
@@ -74,12 +76,12 @@ class Shard:
         """Held for an instant only, so that no watch waits for what is fetched."""
         self._publishing = threading.Lock()
         """Held by who brings Routes into the store."""
-        self._pending: dict[Slot, AskingObject | None] = {}
+        self._pending: dict[Slot, Brought | None] = {}
         """What is to be published: the objects of all events that came while others were."""
         self._is_scheduled = False
         self._failure: BaseException | None = None
-        self._objects: dict[type[AskingObject], dict[str, dict[ObjectKey, AskingObject]]] = {
-            kind: {} for kind in ASKING.values()
+        self._objects: dict[type[Brought], dict[str, dict[ObjectKey, Brought]]] = {
+            kind: {} for kind in (*ASKING.values(), TcpRoute)
         }
         """By kind, then by namespace."""
         self._selected: frozenset[str] | None = frozenset() if selects_namespaces else None
@@ -88,7 +90,7 @@ class Shard:
         self._users: Counter[ObjectKey] = Counter()
         """How many refer to a Service."""
 
-    def held(self, kind: type[AskingObject] = Route) -> int:
+    def held(self, kind: type[Brought] = Route) -> int:
         """Give how many of a kind are kept."""
         return sum(map(len, tuple(self._objects[kind].values())))
 
@@ -106,7 +108,7 @@ class Shard:
         """Say whether what asks in a namespace is of this shard."""
         return self._selected is None or namespace in self._selected
 
-    def put(self, obj: AskingObject) -> None:
+    def put(self, obj: Brought) -> None:
         """Take a Route, or a Service that asks, that was added or changed."""
         with self._lock:
             key = obj.key
@@ -114,7 +116,7 @@ class Shard:
             self._will_publish({(type(obj), key): obj})
         self._schedule()
 
-    def delete(self, kind: type[AskingObject], key: ObjectKey) -> None:
+    def delete(self, kind: type[Brought], key: ObjectKey) -> None:
         """Take note that one is gone, or asks no more; one that was not there is passed over."""
         with self._lock:
             if kind is Service and key not in self._objects[kind].get(key.namespace, ()):
@@ -125,9 +127,9 @@ class Shard:
 
     def replace(
         self,
-        kind: type[AskingObject],
+        kind: type[Brought],
         namespace: str,
-        objects: Mapping[ObjectKey, AskingObject],
+        objects: Mapping[ObjectKey, Brought],
         kept: frozenset[ObjectKey] = frozenset(),
     ) -> None:
         """Take these for all of a kind in a namespace (empty: in all); those of ``kept`` stay as they are."""
@@ -143,7 +145,7 @@ class Shard:
                 self._forget(kind, key)
             for key, obj in objects.items():
                 self._objects[kind].setdefault(key.namespace, {})[key] = obj
-            changes: dict[Slot, AskingObject | None] = dict.fromkeys((kind, key) for key in gone)
+            changes: dict[Slot, Brought | None] = dict.fromkeys((kind, key) for key in gone)
             changes.update({(kind, key): obj for key, obj in objects.items()})
             self._will_publish(changes)
         self._flush()
@@ -165,7 +167,7 @@ class Shard:
         with self._lock:
             former = self._selected or frozenset()
             self._selected = namespaces
-            changes: dict[Slot, AskingObject | None] = {}
+            changes: dict[Slot, Brought | None] = {}
             for kind, by_namespace in self._objects.items():
                 for name in former - namespaces:
                     changes.update(dict.fromkeys((kind, key) for key in by_namespace.get(name, ())))
@@ -174,13 +176,13 @@ class Shard:
             self._pending.update(changes)
         self._flush()
 
-    def _forget(self, kind: type[AskingObject], key: ObjectKey) -> None:
+    def _forget(self, kind: type[Brought], key: ObjectKey) -> None:
         members = self._objects[kind].get(key.namespace, {})
         members.pop(key, None)
         if not members:
             self._objects[kind].pop(key.namespace, None)
 
-    def _will_publish(self, changes: Mapping[Slot, AskingObject | None]) -> None:
+    def _will_publish(self, changes: Mapping[Slot, Brought | None]) -> None:
         self._pending.update({slot: obj for slot, obj in changes.items() if self.takes(slot[1].namespace)})
 
     def _schedule(self) -> None:
@@ -217,19 +219,21 @@ class Shard:
         finally:
             self._publishing.release()
 
-    def _is_known(self, obj: AskingObject | None) -> bool:
+    def _is_known(self, obj: Brought | None) -> bool:
         """Say whether an object refers to nothing that must be fetched."""
         services = self._services_of(obj)
         return not services or all(follower.knows(services) for follower in self._followers)
 
-    def _services_of(self, obj: AskingObject | None) -> frozenset[ObjectKey]:
+    def _services_of(self, obj: Brought | None) -> frozenset[ObjectKey]:
         """Give what is to be followed for an object: nothing for those of others. Only Services that ask come here."""
         if obj is None or not self._concerns_us(obj):
             return frozenset()
+        if isinstance(obj, TcpRoute):
+            return services_of(obj.spec.rules, obj.metadata.namespace)
         return KINDS[type(obj)].services_of(obj)
 
-    def _concerns_us(self, obj: AskingObject) -> bool:
-        return isinstance(obj, Service) or self._is_ours(obj)
+    def _concerns_us(self, obj: Brought) -> bool:
+        return isinstance(obj, Service | TcpRoute) or self._is_ours(obj)
 
     def _arrived(self, key: ObjectKey) -> None:
         """Publish those that waited for an object that is named."""
@@ -262,7 +266,7 @@ class Shard:
                     self._pending = {**changes, **self._pending}
                 raise
 
-    def _publish(self, changes: Mapping[Slot, AskingObject | None]) -> None:
+    def _publish(self, changes: Mapping[Slot, Brought | None]) -> None:
         """Bring Routes into the store, or out of it: first what they newly refer to, at last what nobody refers to now.
 
         Services that ask are brought by those who follow what is referred to.

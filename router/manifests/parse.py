@@ -20,6 +20,7 @@ from router.manifests.text import Document, Mark, Marks, read_yaml, utf_8
 from router.objects.config_map import ConfigMap, config_map_key, config_map_name, credential_of
 from router.objects.credential import SECRET_KIND, Credential
 from router.objects.decoding import API_VERSIONS, FieldPath, Misfit, decode, kind_of, shown
+from router.objects.gateway import GatewayClass
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace
@@ -193,7 +194,7 @@ class _Refused:
         struct = API_VERSIONS[kind][1]
         if struct is ConfigMap:
             return Credential, config_map_key(namespace or "default", name)
-        return struct, ObjectKey("" if struct is Namespace else namespace or "default", name)
+        return struct, ObjectKey("" if struct in {Namespace, GatewayClass} else namespace or "default", name)
 
     def problem(self, path: str, mark: Mark | None) -> ManifestError:
         """Make the problem: the refusal with the object that it concerns, at ``mark`` or, without one, at the document."""

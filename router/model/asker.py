@@ -22,7 +22,7 @@ class Asker(NamedTuple):
     namespace: str
     name: str
     section: str = ""
-    """The part of the object that asks by itself: the name of a Service's port. Empty for Routes, which ask as a whole."""
+    """The part of the object that asks by itself: the name of a Service's port, of a Gateway's listener. Empty for Routes, which ask as a whole."""
     uid: str = ""
     """Empty where the object has none, as in a folder of manifests."""
 
@@ -63,7 +63,8 @@ class Asker(NamedTuple):
         return f"{self.namespace}/{self.name}" if self.kind == ROUTE_KIND else str(self)
 
     def __str__(self) -> str:
-        section = f" port {self.section}" if self.section else ""
+        part = "port" if self.kind == SERVICE_KIND else "listener"
+        section = f" {part} {self.section}" if self.section else ""
         return f"{self.kind} {self.namespace}/{self.name}{section}"
 
 

@@ -21,6 +21,8 @@ from router.objects.config_map import ConfigMap
 from router.objects.core import Service
 from router.objects.credential import SECRET_KIND, Credential
 from router.objects.discovery import EndpointSlice
+from router.objects.gateway import GROUP as GATEWAY_GROUP
+from router.objects.gateway import Gateway, GatewayClass, HttpRoute, ReferenceGrant, TcpRoute
 from router.objects.kinds import KubernetesObject
 from router.objects.namespace import Namespace
 from router.objects.portclaim import PortClaim
@@ -39,6 +41,11 @@ API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
     CLAIM_KIND: (f"{GROUP}/{VERSION}", TransportServerClaim),
     cis.KIND: (f"{cis.GROUP}/{cis.VERSION}", TransportServer),
     SECRET_KIND: ("v1", Credential),
+    "GatewayClass": (f"{GATEWAY_GROUP}/v1", GatewayClass),
+    "Gateway": (f"{GATEWAY_GROUP}/v1", Gateway),
+    "TCPRoute": (f"{GATEWAY_GROUP}/v1", TcpRoute),
+    "ReferenceGrant": (f"{GATEWAY_GROUP}/v1", ReferenceGrant),
+    "HTTPRoute": (f"{GATEWAY_GROUP}/v1", HttpRoute),
 }
 """The kinds that the router reads, in the only versions that current clusters serve."""
 
@@ -48,8 +55,8 @@ _CONVERTERS: Mapping[type, Callable[[object], Any]] = {
     Credential: lambda value: credential_of(_read_secret(value)),
 }
 
-NAMESAKES = frozenset({"serving.knative.dev", "k8s.nginx.org"})
-"""API groups that have a Route, Service or TransportServer of their own, which is none of ours."""
+NAMESAKES = frozenset({"serving.knative.dev", "k8s.nginx.org", "networking.istio.io"})
+"""API groups that have a Route, Service, TransportServer or Gateway of their own, which is none of ours."""
 
 FieldPath = tuple[str | int, ...]
 """The way to a field: keys, and indices of lists."""

@@ -11,6 +11,7 @@ from router.objects.config_map import ConfigMap
 from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
+from router.objects.gateway import Gateway, GatewayClass, GatewaySecret, HttpRoute, ReferenceGrant, TcpRoute
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
 from router.objects.pair_note import PairNote
@@ -36,20 +37,28 @@ KubernetesObject = (
     | PairNote
     | ConfigMap
     | TransportServer
+    | GatewayClass
+    | Gateway
+    | TcpRoute
+    | ReferenceGrant
+    | HttpRoute
+    | GatewaySecret
 )
-AskingObject = Route | Service | TransportServerClaim | TransportServer
+AskingObject = Route | Service | TransportServerClaim | TransportServer | Gateway
 """Of the kinds that may ask; whether one does, admission says."""
+Brought = AskingObject | TcpRoute
+"""What asks, and what leads others that ask to Services."""
 Slot = tuple[type[KubernetesObject], ObjectKey]
 """Where an object is kept: its kind and its key."""
 ASKING: Mapping[str, type[AskingObject]] = MappingProxyType({
-    "Route": Route, "Service": Service, CLAIM_KIND: TransportServerClaim, KIND: TransportServer,
+    "Route": Route, "Service": Service, CLAIM_KIND: TransportServerClaim, KIND: TransportServer, "Gateway": Gateway,
 })  # fmt: skip
 """By the name of their kind."""
 
 
 def may_ask(obj: KubernetesObject | None) -> bool:
     """Say whether an object may ask to be served: all of its kind do, but a Service only by annotations or its class, or if it was told that it did."""
-    return isinstance(obj, Route | TransportServerClaim | TransportServer) or (
+    return isinstance(obj, Route | TransportServerClaim | TransportServer | Gateway) or (
         isinstance(obj, Service)
         and bool(obj.metadata.annotations or obj.status.conditions or obj.spec.load_balancer_class)
     )

@@ -71,3 +71,28 @@ def _part(text: str) -> Matcher | None:
         key, is_wanted = match[2], not match[1]
         return lambda labels: (key in labels) is is_wanted
     return None
+
+
+def selected_by(selector: LabelSelector, labels: Labels) -> bool:
+    """Say whether a selector in the form that objects have selects these labels, which are all that there are; an empty one selects all.
+
+    An operator that is none selects nothing.
+    """
+    if any(labels.get(key) != value for key, value in (selector.match_labels or {}).items()):
+        return False
+    for each in selector.match_expressions or ():
+        value = labels.get(each.key)
+        match each.operator:
+            case "In":
+                holds = value is not None and value in (each.values or ())
+            case "NotIn":
+                holds = value is None or value not in (each.values or ())
+            case "Exists":
+                holds = value is not None
+            case "DoesNotExist":
+                holds = value is None
+            case _:
+                holds = False
+        if not holds:
+            return False
+    return True

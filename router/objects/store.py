@@ -17,6 +17,8 @@ from router.objects.cis import TransportServer
 from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
+from router.objects.gateway import GATEWAY_KINDS, Gateway
+from router.objects.gateway_objects import GatewayObjects
 from router.objects.kinds import AskingObject, KubernetesObject, Slot, may_ask
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
@@ -48,19 +50,13 @@ class Changes:
     pair_notes: frozenset[ObjectKey] = frozenset()
     has_memory: bool = False
     """Whether it is otherwise now whether there are PortClaims at all."""
+    gateway_api: frozenset[Slot] = frozenset()
+    """Gateways are among the askers, too."""
 
     def __bool__(self) -> bool:
-        of_askers = self.askers or self.services or self.routers
+        of_askers = self.askers or self.services or self.routers or self.gateway_api or self.credentials
         of_policy = self.namespaces or self.has_policy
-        return bool(
-            of_askers
-            or self.claims
-            or of_policy
-            or self.notes
-            or self.has_memory
-            or self.credentials
-            or self.pair_notes
-        )
+        return bool(of_askers or self.claims or of_policy or self.notes or self.has_memory or self.pair_notes)
 
     def of(self, kind: type[KubernetesObject]) -> frozenset[ObjectKey]:
         """Give the objects of one kind that may ask, or might before."""
@@ -86,6 +82,7 @@ class Objects:
     pair_notes: dict[ObjectKey, PairNote] = field(default_factory=dict)
     server_claims: dict[ObjectKey, TransportServerClaim] = field(default_factory=dict)
     transport_servers: dict[ObjectKey, TransportServer] = field(default_factory=dict)
+    gateway_api: GatewayObjects = field(default_factory=GatewayObjects)
     remembers: bool = True
     """Whether PortClaims remember who holds what; False where the API server has no such kind, or is not asked for it."""
 
@@ -102,8 +99,7 @@ class Objects:
         services = frozenset(self.services) | frozenset(self.slices)
         askers: set[Slot] = {(Route, key) for key in self.routes}
         askers.update((Service, key) for key, service in self.services.items() if may_ask(service))
-        askers.update((TransportServerClaim, key) for key in self.server_claims)
-        askers.update((TransportServer, key) for key in self.transport_servers)
+        askers.update((kind, key) for kind in (TransportServerClaim, TransportServer, Gateway) for key in self.of(kind))
         return Changes(
             frozenset(askers),
             services,
@@ -114,6 +110,7 @@ class Objects:
             has_policy=bool(self.policy),
             notes=frozenset(self.notes) | frozenset(self.asker_notes),
             pair_notes=frozenset(self.pair_notes),
+            gateway_api=self.gateway_api.slots(),
         )
 
     def asking(self, slot: Slot) -> AskingObject | None:
@@ -127,6 +124,8 @@ class Objects:
             return self.routes
         if kind is TransportServer:
             return self.transport_servers
+        if kind is Gateway:
+            return self.gateway_api.gateways
         return self.server_claims if kind is TransportServerClaim else self.services
 
 
@@ -153,6 +152,7 @@ class Store:
             Credential: self.objects.credentials,
             AskerNote: self.objects.asker_notes,
             PairNote: self.objects.pair_notes,
+            **self.objects.gateway_api.by_kind,
         }
         """Where those are that nobody asks by."""
         self._asking: dict[type[KubernetesObject], dict[ObjectKey, Any]] = {
@@ -289,6 +289,7 @@ class Store:
                     changed[kind].add(key)
             else:
                 services.update(self._take_slice(key, obj))
+        askers.update((Gateway, key) for key in changed[Gateway])
         return Changes(
             frozenset(askers),
             frozenset(services | changed[ResolvedName]),
@@ -299,6 +300,7 @@ class Store:
             has_policy=bool(changed[PortPolicy]),
             notes=frozenset(changed[PortNote] | changed[AskerNote]),
             pair_notes=frozenset(changed[PairNote]),
+            gateway_api=frozenset((kind, key) for kind in GATEWAY_KINDS for key in changed[kind]),
         )
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:

@@ -200,6 +200,7 @@ class Controller:
             verdicts=changer.served.verdicts if changer.served is not None else {},
             applied=running.model if running is not None else None,
             owners=running.owners if running is not None else {},
+            gateway_api=changer.served.gateway_api if changer.served is not None else {},
             policy=changer.served.policy if changer.served is not None else NO_NEWS,
             configured=changer.served is not None,
             problem=changer.problem,

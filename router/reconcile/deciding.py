@@ -50,26 +50,27 @@ class Deciding:
         self.outcome: Outcome | None = None
         """Of what was taken so far; None before, and where everything is to be decided anew."""
         self.unreported: frozenset[Slot] = frozenset()
-        """What may ask, or might, and PortClaims, that are other objects than those last reported on, or gone."""
+        """What may ask, or might, what is of the Gateway API, and PortClaims, that are other objects than those last reported on, or gone."""
 
     def take(self, now_s: float) -> Outcome:
         """Decide about what arrived since (now is ``time.monotonic``)."""
         changes, arrived_s = self._store.take(self._shares.used_up(now_s))
         self._shares.touched(changes.askers)
         if changes:
-            self.unreported |= changes.askers | _claims(changes)
+            self.unreported |= changes.askers | changes.gateway_api | _claims(changes)
             self._observer.changes_seen(changes)
             if self._unserved_since_s is None:
                 self._unserved_since_s = arrived_s
         if self.outcome is None:
             everything = self._store.objects.everything()
-            self.unreported |= everything.askers | _claims(everything)
+            self.unreported |= everything.askers | everything.gateway_api | _claims(everything)
             changes = replace(
                 everything,
                 askers=changes.askers | everything.askers,
                 claims=changes.claims | everything.claims,
                 namespaces=changes.namespaces | everything.namespaces,
                 notes=changes.notes | everything.notes,
+                gateway_api=changes.gateway_api | everything.gateway_api,
             )
         if changes or self.outcome is None or self._isolation.due(now_s) is not None:
             self.outcome = self._isolation.update(self._store.objects, changes, now_s)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 import structlog
 
 from router.admission import Admission, Outcome
+from router.admission.gateway.book import concerning
+from router.objects.gateway import Gateway
 from router.objects.kinds import AskingObject, Slot
 from router.objects.store import Changes, Objects
 from router.supervisor.backoff import Backoff
@@ -78,7 +80,7 @@ class Isolation:
     def _find(self, objects: Objects, error: Exception, now_s: float) -> None:
         """Find those about whom admission raised, by themselves or among the others, and begin anew without them."""
         everything = objects.everything()
-        if self._raised(self.admission.trial(), objects, replace(everything, askers=frozenset())) is not None:
+        if self._raised(self.admission.trial(), objects, _without_askers(everything)) is not None:
             # Without any of them it raises, too.
             raise error
         found = self._tried(objects, everything.askers - self._held.keys())
@@ -96,9 +98,9 @@ class Isolation:
     def _first_among_others(self, objects: Objects, everything: Changes) -> dict[Slot, Exception]:
         """Give the first that raises only together with those before it, in the order of their keys; it is one for each turn."""
         together = self.admission.trial()
-        together.update(objects, replace(everything, askers=frozenset()))
+        together.update(objects, _without_askers(everything))
         for slot in sorted(everything.askers - self._held.keys(), key=lambda each: (each[0].__name__, each[1])):
-            error = self._raised(together, objects, Changes(frozenset({slot})))
+            error = self._raised(together, objects, _alone(slot, objects))
             if error is not None:
                 return {slot: error}
         return {}
@@ -118,7 +120,7 @@ class Isolation:
         routers = frozenset(objects.routers)
         found = {}
         for slot in slots:
-            error = self._raised(self.admission.trial(), objects, Changes(frozenset({slot}), routers=routers))
+            error = self._raised(self.admission.trial(), objects, replace(_alone(slot, objects), routers=routers))
             if error is not None:
                 found[slot] = error
         return found
@@ -153,6 +155,16 @@ class Isolation:
 def _is_all(objects: Objects, changes: Changes) -> bool:
     """Say whether these are the changes of a full rebuild: that is tried as a whole first."""
     return bool(changes.askers) and len(changes.askers) >= len(objects.routes)
+
+
+def _without_askers(everything: Changes) -> Changes:
+    return replace(everything, askers=frozenset(), gateway_api=frozenset())
+
+
+def _alone(slot: Slot, objects: Objects) -> Changes:
+    """Give the changes by which an admission gets to know one object, and what that is decided by."""
+    kind, key = slot
+    return Changes(frozenset({slot}), gateway_api=concerning(key, objects) if kind is Gateway else frozenset())
 
 
 def _named(slot: Slot) -> dict[str, str]:

@@ -11,6 +11,7 @@ from router.objects.store import Objects
 from router.reconcile.deciding import Deciding
 from router.reconcile.hooks import Observer, Propose, Reporter, unheard
 from router.reconcile.snapshot import Snapshot, differs
+from router.reconcile.state_log import log_states
 from router.reconcile.verdict_log import log_verdicts
 
 
@@ -42,6 +43,7 @@ class Publisher:
         """Publish the outcome of a turn."""
         if differs(snapshot, self.snapshot):
             log_verdicts(self.snapshot.verdicts, snapshot.verdicts)
+            log_states(self.snapshot.gateway_api, snapshot.gateway_api)
             self.snapshot = snapshot
             self._observer.published(snapshot)
 

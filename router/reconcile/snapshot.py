@@ -8,6 +8,7 @@ from operator import attrgetter
 from types import MappingProxyType
 
 from router.admission import Verdict
+from router.admission.gateway.states import State, StateKey
 from router.admission.policy import NO_NEWS, PolicyNews
 from router.model import Asker, Model
 
@@ -26,6 +27,8 @@ class Snapshot:
     """What HAProxy is known to serve; None before the first configuration and while HAProxy is down."""
     policy: PolicyNews = NO_NEWS
     """What is to be told of policies of namespaces."""
+    gateway_api: Mapping[StateKey, State] = field(default_factory=lambda: MappingProxyType({}))
+    """What objects of the Gateway API are told, beside what ``verdicts`` say of listeners."""
     owners: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """By backend of the port pool that serves somebody, the backend that this one would have of its own."""
     configured: bool = False

@@ -11,6 +11,7 @@ from dataclasses import replace
 from operator import attrgetter
 
 from router.model import Backend, RouteSection, Server
+from router.model.refusing import REFUSING
 from router.plan.section_text import SectionText, ServerLine
 
 _OF_SERVERS = frozenset({"servers", "shutdown_sessions_on_removed"})
@@ -34,7 +35,7 @@ def derived(text: SectionText, before: RouteSection, after: RouteSection) -> Sec
     ):
         return None
     formers = {server.name: server for server in former.servers}
-    alike = {_kind(server): text.servers.get(server.name) for server in former.servers}
+    alike = {_kind(server): text.servers.get(server.name) for server in former.servers if server.address != REFUSING}
     servers: dict[str, ServerLine] = {}
     for server in current.servers:
         like = alike.get(_kind(server))
@@ -43,6 +44,8 @@ def derived(text: SectionText, before: RouteSection, after: RouteSection) -> Sec
         if formers.get(server.name) == server and server.name in text.servers:
             servers[server.name] = text.servers[server.name]
             continue
+        if server.address == REFUSING:
+            return None
         host = f"[{server.address}]" if ":" in server.address else server.address
         servers[server.name] = replace(like, address=f"{host}:{server.port}", weight=server.weight, id=server.id)
     return replace(text, servers=servers)

@@ -39,6 +39,7 @@ COMPONENTS = (
     "components/metrics-access", "components/monitoring", "components/monitoring-shard", "components/on-premises",
     "components/addresses", "components/network-policies", "components/publish-service", "components/external-certificates",
     "components/transport-server-claims", "components/transport-servers", "components/client-certificates",
+    "components/transport-server-claims", "components/gateway-api", "components/gateway-http",
 )  # fmt: skip
 """Those that overlays take."""
 

@@ -9,6 +9,7 @@ from router.model import Asker, backend_name
 _ROUTE = Asker.route("shop", "db", "u1")
 _SERVICE = Asker("", "Service", "shop", "db", "", "u2")
 _PORT = Asker("", "Service", "shop", "db", "pg", "u2")
+_LISTENER = Asker("gateway.networking.k8s.io", "Gateway", "shop", "db", "pg", "u3")
 
 
 @pytest.mark.parametrize(
@@ -17,8 +18,9 @@ _PORT = Asker("", "Service", "shop", "db", "pg", "u2")
         (_ROUTE, "Route shop/db", "be_tcp:shop:db"),
         (_SERVICE, "Service shop/db", "be_tcp:shop:service_db"),
         (_PORT, "Service shop/db port pg", "be_tcp:shop:service_db_pg"),
+        (_LISTENER, "Gateway shop/db listener pg", "be_tcp:shop:gateway_db_pg"),
     ],
-    ids=["route", "service", "port of a service"],
+    ids=["route", "service", "port of a service", "listener"],
 )
 def test_names(asker: Asker, written: str, backend: str) -> None:
     """People read kind and name of an asker, HAProxy's names keep kinds apart and those of Routes as they were."""

@@ -67,6 +67,25 @@ PORT_CLAIMS = Resource(
     unconditional_update=False,
     counts_generations=True,
 )
+GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, HTTP_ROUTES, REFERENCE_GRANTS = (
+    Resource(
+        "gateway.networking.k8s.io",
+        "v1",
+        kind,
+        plural,
+        namespaced=kind != "GatewayClass",
+        subresources=() if kind == "ReferenceGrant" else ("status",),
+        unconditional_update=False,
+        counts_generations=True,
+    )
+    for kind, plural in (
+        ("GatewayClass", "gatewayclasses"),
+        ("Gateway", "gateways"),
+        ("TCPRoute", "tcproutes"),
+        ("HTTPRoute", "httproutes"),
+        ("ReferenceGrant", "referencegrants"),
+    )
+)
 SERVICES = Resource("", "v1", "Service", "services", subresources=("status",), create_on_update=True)
 ENDPOINTS = Resource("", "v1", "Endpoints", "endpoints", create_on_update=True)
 PODS = Resource("", "v1", "Pod", "pods", subresources=("status",))
@@ -107,7 +126,17 @@ ACCESS_REVIEWS = Resource("authorization.k8s.io", "v1", "SubjectAccessReview", "
 REVIEWS = (TOKEN_REVIEWS, ACCESS_REVIEWS)
 """Kinds that are answered and not stored."""
 
-CUSTOM = (ROUTES, PORT_CLAIMS, TRANSPORT_SERVER_CLAIMS, TRANSPORT_SERVERS)
+CUSTOM = (
+    ROUTES,
+    PORT_CLAIMS,
+    TRANSPORT_SERVER_CLAIMS,
+    TRANSPORT_SERVERS,
+    GATEWAY_CLASSES,
+    GATEWAYS,
+    TCP_ROUTES,
+    HTTP_ROUTES,
+    REFERENCE_GRANTS,
+)
 """Those that come by a CustomResourceDefinition, and go with it."""
 
 RESOURCES = (

@@ -8,6 +8,7 @@ from enum import Enum
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import msgspec
 import pytest
 
 from router.admission import Outcome, Verdict
@@ -30,6 +31,8 @@ def _is_frozen(of: Any) -> bool:
     if dataclasses.is_dataclass(of):
         return bool(of.__dataclass_params__.frozen)  # type: ignore[union-attr]  # every dataclass has it
     kind = get_origin(of) or of
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return kind.__struct_config__.frozen
     return kind in {Union, UnionType, Literal, Mapping, frozenset, Ellipsis} or issubclass(kind, (*_PLAIN, tuple))
 
 

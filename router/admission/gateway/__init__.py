@@ -1,0 +1,1 @@
+"""The Gateway API: which routes meet which listeners, what its objects are told of that, and what each listener asks for; pure."""

@@ -1,0 +1,148 @@
+"""What the listeners of one Gateway are by themselves: which kinds and namespaces of routes they take, and whether they go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from router.admission.gateway.states import (
+    ACCEPTED,
+    ALL_ACCEPTED,
+    CONFLICTED,
+    RESOLVED,
+    RESOLVED_REFS,
+    Said,
+    not_so,
+    so,
+)
+from router.admission.text import shown
+from router.objects.gateway import GROUP, Gateway, Listener
+from router.objects.labels import selected_by
+
+KINDS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType({"TCP": ("TCPRoute",)})
+"""By the protocols that are served, the kinds of routes that can be reached by them."""
+HTTP_KINDS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType({"HTTP": ("HTTPRoute",), "HTTPS": ("HTTPRoute",)})
+"""By the protocols that are judged and not served, where that is asked for."""
+_TOGETHER: tuple[frozenset[str], ...] = (frozenset({"TLS", "HTTPS"}), frozenset({"TCP"}), frozenset({"HTTP"}))
+"""Protocols that can have a port together, told apart by host; no two of these groups can."""
+_FREE = not_so(CONFLICTED, "NoConflicts")
+
+LabelsOf = Callable[[str], Mapping[str, str] | None]
+"""Gives the labels of a namespace; None where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerView:
+    """One listener, as routes meet it."""
+
+    listener: Listener
+    takes: frozenset[str]
+    """Kinds of routes."""
+    kinds: tuple[str, ...]
+    """Those that it says that it supports."""
+    accepted: Said
+    resolved: Said
+    conflicted: Said
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a port is opened for its protocol; others are only judged."""
+        return self.listener.protocol in KINDS_OF
+
+    def takes_from(self, route_namespace: str, own_namespace: str, labels_of: LabelsOf) -> bool:
+        """Say whether it takes routes of a namespace; of one that is not known it takes none by labels."""
+        namespaces = self.listener.allowed_routes.namespaces
+        match namespaces.from_:
+            case "All":
+                return True
+            case "Same":
+                return route_namespace == own_namespace
+            case "Selector" if namespaces.selector is not None:
+                labels = labels_of(route_namespace)
+                return labels is not None and selected_by(namespaces.selector, labels)
+            case _:
+                return False
+
+
+def views(
+    gateway: Gateway,
+    kinds_of: Mapping[str, tuple[str, ...]],
+    certificates: Callable[[Listener], Said | None] = lambda _: None,
+) -> tuple[ListenerView, ...]:
+    """Look at each listener of a Gateway, in their order.
+
+    Args:
+        gateway: the Gateway.
+        kinds_of: the kinds of routes of each protocol that is known here.
+        certificates: says what is wrong with those of a listener that ends TLS.
+    """
+    listeners = gateway.spec.listeners or ()
+    return tuple(_with_certificates(_view(each, listeners, kinds_of), certificates) for each in listeners)
+
+
+def _with_certificates(view: ListenerView, certificates: Callable[[Listener], Said | None]) -> ListenerView:
+    problem = certificates(view.listener) if view.listener.protocol == "HTTPS" and view.kinds else None
+    return replace(view, resolved=problem) if problem is not None and view.resolved.holds else view
+
+
+def _view(listener: Listener, listeners: tuple[Listener, ...], kinds_of: Mapping[str, tuple[str, ...]]) -> ListenerView:
+    possible = kinds_of.get(listener.protocol)
+    if possible is None:
+        told = not_so(ACCEPTED, "UnsupportedProtocol", _unsupported(listener.protocol, kinds_of))
+        return ListenerView(listener, frozenset(), (), told, RESOLVED, _FREE)
+    kinds, refs = _kinds(listener, possible)
+    conflict = _conflict(listener, listeners)
+    if conflict is None:
+        return ListenerView(listener, frozenset(kinds), kinds, ALL_ACCEPTED, refs, _FREE)
+    reason, message = conflict
+    return ListenerView(
+        listener,
+        frozenset(kinds),
+        kinds,
+        not_so(ACCEPTED, reason, message),
+        refs,
+        so(CONFLICTED, reason, message),
+    )
+
+
+def _unsupported(protocol: str, kinds_of: Mapping[str, tuple[str, ...]]) -> str:
+    return f"protocol {shown(protocol)} is not served; this router serves {', '.join(sorted(kinds_of))}"
+
+
+def _kinds(listener: Listener, possible: tuple[str, ...]) -> tuple[tuple[str, ...], Said]:
+    """Give the kinds of routes that a listener supports, and whether all that it wants are among them."""
+    wanted = listener.allowed_routes.kinds
+    if not wanted:
+        return possible, RESOLVED
+    good = tuple(kind for kind in possible if any((each.group, each.kind) == (GROUP, kind) for each in wanted))
+    bad = [each for each in wanted if each.group != GROUP or each.kind not in possible]
+    if not bad:
+        return good, RESOLVED
+    named = ", ".join(shown(f"{each.kind}.{each.group}" if each.group else each.kind) for each in bad)
+    message = f"a listener of protocol {listener.protocol} takes {', '.join(possible)}, and not {named}"
+    return good, not_so(RESOLVED_REFS, "InvalidRouteKinds", message)
+
+
+def _conflict(listener: Listener, listeners: tuple[Listener, ...]) -> tuple[str, str] | None:
+    """Say what of its own Gateway a listener does not go together with, and by which reason; None if with all. Both lose."""
+    group = _group(listener.protocol)
+    if group is None:
+        return None
+    for other in listeners:
+        if other is listener or other.port != listener.port:
+            continue
+        theirs = _group(other.protocol)
+        if theirs is not None and theirs != group:
+            return "ProtocolConflict", (
+                f"port {listener.port} cannot be {listener.protocol} and, by listener {shown(other.name)}, {other.protocol}"
+            )
+        if theirs == group and (other.hostname or "") == (listener.hostname or ""):
+            return "HostnameConflict", (
+                f"port {listener.port} is asked for in the same way by listener {shown(other.name)}"
+            )
+    return None
+
+
+def _group(protocol: str) -> frozenset[str] | None:
+    return next((group for group in _TOGETHER if protocol in group), None)

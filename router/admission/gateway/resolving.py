@@ -1,0 +1,214 @@
+"""One Gateway with all routes that want it: what it is told, what each of its listeners asks for, and who gets its connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from router.admission.gateway.addresses import Chosen, choose
+from router.admission.gateway.attachment import Attachment
+from router.admission.gateway.backends import Backends
+from router.admission.gateway.listeners import KINDS_OF, ListenerView, views
+from router.admission.gateway.states import (
+    ACCEPTED,
+    ALL_ACCEPTED,
+    PROGRAMMED,
+    SERVES,
+    GatewayState,
+    ListenerState,
+    ParentState,
+    Said,
+    StateKey,
+    not_so,
+    so,
+)
+from router.admission.options import RouteOptions, read_options
+from router.admission.request import Request, check_names, check_port
+from router.admission.text import is_dns_subdomain, shown
+from router.admission.verdicts import NotAcceptable, Reason, Verdict
+from router.model import Asker
+from router.objects.gateway import GROUP, Gateway, Listener
+from router.objects.meta import ObjectMeta
+from router.settings import AdmissionSettings, RouteDefaults
+
+GATEWAY_KIND = "Gateway"
+Age = tuple[bool, str, str, str]
+_BY_WEIGHT = frozenset({"roundrobin", "random"})
+"""Ways to spread connections that follow weights also while there are few at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetRoute:
+    """A route, and what came of those of its parentRefs that mean one Gateway."""
+
+    kind: str
+    namespace: str
+    name: str
+    age: Age
+    attachments: tuple[Attachment, ...]
+    backends: Backends
+
+    @property
+    def listeners(self) -> frozenset[str]:
+        """Those that took it."""
+        return frozenset(name for each in self.attachments for name in each.listeners)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What came of one Gateway."""
+
+    state: GatewayState
+    requests: tuple[Request | Verdict, ...]
+    """One for each listener that may be served."""
+    served: Mapping[str, MetRoute]
+    """By listener, whose connections it has."""
+    routes: Mapping[StateKey, MetRoute]
+    """All that have a parentRef to it."""
+
+
+def age_of(metadata: ObjectMeta) -> Age:
+    """Give what orders routes: the oldest first, then by namespace and name (the API's rule for conflicts)."""
+    created = metadata.creation_timestamp
+    return created is None, created or "", metadata.namespace, metadata.name
+
+
+def resolve(
+    gateway: Gateway, views: tuple[ListenerView, ...], routes: Iterable[MetRoute], settings: AdmissionSettings
+) -> Resolved:
+    """Decide about a Gateway of ours.
+
+    Args:
+        gateway: the Gateway.
+        views: its listeners.
+        routes: all that have a parentRef to it.
+        settings: what may be served.
+    """
+    met = {StateKey(route.kind, route.namespace, route.name): route for route in routes}
+    by_listener: dict[str, list[MetRoute]] = {view.listener.name: [] for view in views}
+    for route in met.values():
+        for name in route.listeners:
+            by_listener[name].append(route)
+    served = {name: min(those, key=lambda each: each.age) for name, those in by_listener.items() if those}
+    chosen = choose(gateway, settings)
+    listeners = tuple(
+        ListenerState(
+            name=view.listener.name,
+            kinds=view.kinds,
+            attached=len(by_listener[view.listener.name]),
+            is_served=view.is_served,
+            accepted=view.accepted,
+            resolved=view.resolved,
+            conflicted=view.conflicted,
+        )
+        for view in views
+    )
+    state = GatewayState(
+        key=StateKey(GATEWAY_KIND, *gateway.key),
+        uid=gateway.metadata.uid,
+        generation=gateway.metadata.generation,
+        accepted=_accepted(gateway, chosen, listeners),
+        programmed=chosen.programmed,
+        address=chosen.name,
+        listeners=listeners,
+    )
+    if not (state.accepted.holds and state.programmed.holds):
+        refusal = state.accepted if not state.accepted.holds else state.programmed
+        programmed = not_so(PROGRAMMED, "Invalid", refusal.message)
+        state = replace(state, programmed=programmed if not state.accepted.holds else state.programmed)
+        return Resolved(state, (), {}, met)
+    requests = [
+        _request(gateway, view, chosen.name, served.get(view.listener.name), settings)
+        for view, listener in zip(views, listeners, strict=True)
+        if listener.is_valid and view.is_served
+    ]
+    return Resolved(state, tuple(requests), served, met)
+
+
+def read_alone(gateway: Gateway, settings: AdmissionSettings) -> tuple[Request | Verdict, ...]:
+    """Give what the listeners of a Gateway ask for, without any route: their ports, which no route changes."""
+    return resolve(gateway, views(gateway, KINDS_OF), (), settings).requests
+
+
+def parents_of(route: MetRoute, resolved: Resolved) -> tuple[ParentState, ...]:
+    """Give what a route is told of a Gateway, for each parentRef."""
+    return tuple(_parent(each, route, resolved) for each in route.attachments)
+
+
+def _parent(attachment: Attachment, route: MetRoute, resolved: Resolved) -> ParentState:
+    conditions = [attachment.accepted, route.backends.refs]
+    if attachment.accepted.holds:
+        conditions.append(_serves(attachment, route, resolved))
+    return ParentState(ref=attachment.ref, conditions=tuple(conditions))
+
+
+def _serves(attachment: Attachment, route: MetRoute, resolved: Resolved) -> Said:
+    """Say whether connections are led to a route that is accepted: a port has those of one route."""
+    if not resolved.served:
+        return not_so(SERVES, "GatewayNotServed", "the Gateway is not served; its status says why")
+    has = [name for name in attachment.listeners if resolved.served[name] is route]
+    if len(has) == len(attachment.listeners):
+        return so(SERVES, "Served")
+    lost = next(name for name in attachment.listeners if name not in has)
+    message = f"connections of listener {shown(lost)} go to {resolved.served[lost]}, which is older"
+    return Said(SERVES, len(has) > 0, "ServedInPart" if has else "OlderRouteIsServed", message)
+
+
+def _accepted(gateway: Gateway, chosen: Chosen, listeners: tuple[ListenerState, ...]) -> Said:
+    infrastructure = gateway.spec.infrastructure
+    if infrastructure is not None and infrastructure.parameters_ref is not None:
+        ref = infrastructure.parameters_ref
+        message = f"infrastructure.parametersRef {shown(f'{ref.group}/{ref.kind}')} is none that this router knows; it knows none"
+        return not_so(ACCEPTED, "InvalidParameters", message)
+    if not chosen.accepted.holds:
+        return chosen.accepted
+    bad = [each.name for each in listeners if not each.is_valid]
+    if not bad:
+        return ALL_ACCEPTED
+    return Said(ACCEPTED, len(bad) < len(listeners), "ListenersNotValid", f"not valid: {', '.join(map(shown, bad))}")
+
+
+def _request(
+    gateway: Gateway, view: ListenerView, address: str, route: MetRoute | None, settings: AdmissionSettings
+) -> Request | Verdict:
+    listener, metadata = view.listener, gateway.metadata
+    asker = Asker(GROUP, GATEWAY_KIND, metadata.namespace, metadata.name, listener.name, metadata.uid)
+    try:
+        _check_names(gateway, listener)
+        check_port(listener.port, settings, address)
+    except NotAcceptable as refused:
+        return Verdict(asker=asker, port=listener.port, reason=refused.reason, message=refused.message, address=address)
+    backends = route.backends if route is not None else Backends()
+    return Request(
+        asker=asker,
+        port=listener.port,
+        address=address,
+        shares_port=False,
+        host=None,
+        created=metadata.creation_timestamp or None,
+        options=_options(settings.defaults, has_shares=len(backends.targets) + bool(backends.refused) > 1),
+        targets=backends.targets,
+        target_port=None,
+        warnings=(),
+        refused_weight=backends.refused,
+    )
+
+
+def _check_names(gateway: Gateway, listener: Listener) -> None:
+    check_names(GATEWAY_KIND, gateway.key)
+    if not is_dns_subdomain(listener.name):
+        raise NotAcceptable(Reason.CONFIG_REJECTED, f"listener name {shown(listener.name)} is no DNS name")
+
+
+@lru_cache(8)
+def _options(defaults: RouteDefaults, *, has_shares: bool) -> RouteOptions:
+    """Give how a listener is served. Where there are shares they must be kept, also by few connections at a time."""
+    options = read_options({}, defaults, claims_port=True)
+    if not has_shares:
+        return options
+    balance = defaults.balance if defaults.balance in _BY_WEIGHT else "roundrobin"
+    return replace(options, backend=replace(options.backend, balance=balance), balance_chosen=True)

@@ -1,0 +1,28 @@
+"""What reports on the Gateway API, put together; on first use, for most routers serve no Gateways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_address
+
+from router.cli.named_addresses import addresses_of
+from router.cli.run_settings import RunSettings
+from router.kube.api import Api
+from router.status.gateway import Facts
+from router.status.gateway_writer import GatewayWriter
+from router.status.precedence import Precedence
+
+
+def gateway_writer(
+    options: RunSettings, api: Api, is_leader: Callable[[], bool], precedence: Precedence
+) -> GatewayWriter:
+    """Make what writes the statuses of Gateways and of all that belongs to them."""
+    bound = tuple(ip for ip in options.bind_addresses if not ip_address(ip).is_unspecified)
+    own = options.host_ips if options.host_network else options.pod_ips
+    facts = Facts(
+        controller=options.gateway_controller,
+        hostname=options.canonical_hostname or "",
+        addresses=addresses_of(options.addresses, options.ip_mode),
+        ips=bound or own,
+    )
+    return GatewayWriter(api, facts, is_leader, precedence=precedence)

@@ -1,0 +1,112 @@
+"""The watches over the Gateway API, of which each kind may be missing, and come later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TypeVar, cast
+
+from msgspec.structs import replace
+
+from router.cluster.gateway_secrets import SecretSink
+from router.cluster.kinds import Resource
+from router.cluster.shard import Shard
+from router.cluster.sinks import Counted, ShardSink
+from router.cluster.whole import WholeSink
+from router.objects.gateway import Gateway, GatewayClass, GatewayObject, HttpRoute, ReferenceGrant, TcpRoute
+from router.objects.kinds import KubernetesObject, Slot
+from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.store import Store
+
+_Object = TypeVar("_Object", bound=GatewayClass | Gateway | TcpRoute | HttpRoute | ReferenceGrant)
+
+ROOT = "/apis/gateway.networking.k8s.io/v1"
+
+
+def _resource(name: str, consequence: str) -> Resource:
+    absent = f"this cluster has no {name} (gateway.networking.k8s.io/v1), and {consequence}; the router waits for them"
+    return Resource(name, ROOT, absent)
+
+
+GATEWAY_CLASSES = _resource("gatewayclasses", "no Gateway is served")
+GATEWAYS = _resource("gateways", "no Gateway is served")
+TCP_ROUTES = _resource("tcproutes", "Gateways lead no TCP ports anywhere")
+REFERENCE_GRANTS = _resource("referencegrants", "no route leads to another namespace")
+HTTP_ROUTES = _resource("httproutes", "none is counted")
+SECRETS = Resource("secrets", "/api/v1", "the API server has no secrets; is it a Kubernetes API server?")
+"""With --gateway-http accept alone."""
+REQUIRED = frozenset({GATEWAY_CLASSES, GATEWAYS})
+"""Without these nothing of the API can be used."""
+_ALWAYS = (GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, REFERENCE_GRANTS)
+RESOURCES = (*_ALWAYS, HTTP_ROUTES, SECRETS)
+
+
+def scoped(namespaces: tuple[str, ...], *, accepts_http: bool = False) -> Iterator[tuple[Resource, str]]:
+    """Give each watch, and the namespace that it is over; empty is all."""
+    for resource in RESOURCES if accepts_http else _ALWAYS:
+        for namespace in ("",) if resource is GATEWAY_CLASSES else namespaces or ("",):
+            yield resource, namespace
+
+
+def sink_of(resource: Resource, namespace: str, store: Store, shard: Shard) -> Counted:
+    """Make what takes the objects of one watch."""
+    if resource is GATEWAYS:
+        return ShardSink(Gateway, resource.name, _kept, shard, namespace)
+    if resource is TCP_ROUTES:
+        return ShardSink(TcpRoute, resource.name, _kept, shard, namespace)
+    if resource is GATEWAY_CLASSES:
+        return _StoreSink(GatewayClass, resource, store)
+    if resource is HTTP_ROUTES:
+        return _StoreSink(HttpRoute, resource, store)
+    if resource is SECRETS:
+        return SecretSink(store)
+    return _StoreSink(ReferenceGrant, resource, store)
+
+
+def _kept(obj: _Object) -> _Object:
+    """Give an object without what nobody reads of its metadata."""
+    metadata = obj.metadata
+    return replace(
+        obj,
+        metadata=ObjectMeta(
+            name=metadata.name,
+            namespace=metadata.namespace,
+            uid=metadata.uid,
+            resource_version=metadata.resource_version,
+            generation=metadata.generation,
+            creation_timestamp=metadata.creation_timestamp,
+        ),
+    )
+
+
+class _StoreSink(WholeSink[_Object]):
+    """Brings objects into the store as they come."""
+
+    def __init__(self, struct: type[_Object], resource: Resource, store: Store) -> None:
+        super().__init__(struct, resource.name, _kept)
+        self._kind = cast("type[GatewayObject]", struct)
+        self._store = store
+        self._known: set[ObjectKey] = set()
+
+    counts_all = False
+
+    @property
+    def held(self) -> int:
+        """How many are known."""
+        return len(self._known)
+
+    def replace(self, listed: Mapping[ObjectKey, _Object], undecodable: frozenset[ObjectKey]) -> None:
+        """Take these for all that there is."""
+        gone = self._known - listed.keys() - undecodable
+        self._known = (self._known & undecodable) | set(listed)
+        present: dict[Slot, KubernetesObject] = {(self._kind, key): obj for key, obj in listed.items()}
+        self._store.apply(present, frozenset((self._kind, key) for key in gone))
+
+    def put(self, obj: _Object) -> None:
+        """Take one that was added or changed."""
+        self._known.add(obj.key)
+        self._store.put(obj)
+
+    def delete(self, key: ObjectKey) -> None:
+        """Take note that one is gone."""
+        self._known.discard(key)
+        self._store.delete(self._kind, key)

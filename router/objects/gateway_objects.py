@@ -1,0 +1,39 @@
+"""The objects of the Gateway API as the reconcile thread sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from router.objects.gateway import Gateway, GatewayClass, GatewaySecret, HttpRoute, ReferenceGrant, TcpRoute
+from router.objects.kinds import KubernetesObject, Slot
+from router.objects.meta import ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayObjects:
+    """By kind and key; only ``Store.take`` writes here."""
+
+    classes: dict[ObjectKey, GatewayClass] = field(default_factory=dict)
+    gateways: dict[ObjectKey, Gateway] = field(default_factory=dict)
+    tcp_routes: dict[ObjectKey, TcpRoute] = field(default_factory=dict)
+    grants: dict[ObjectKey, ReferenceGrant] = field(default_factory=dict)
+    http_routes: dict[ObjectKey, HttpRoute] = field(default_factory=dict)
+    secrets: dict[ObjectKey, GatewaySecret] = field(default_factory=dict)
+
+    @property
+    def by_kind(self) -> Mapping[type[KubernetesObject], dict[ObjectKey, Any]]:
+        """All of them."""
+        return {
+            GatewayClass: self.classes,
+            Gateway: self.gateways,
+            TcpRoute: self.tcp_routes,
+            ReferenceGrant: self.grants,
+            HttpRoute: self.http_routes,
+            GatewaySecret: self.secrets,
+        }
+
+    def slots(self) -> frozenset[Slot]:
+        """Give the kind and the key of each."""
+        return frozenset((kind, key) for kind, members in self.by_kind.items() for key in members)

@@ -1,0 +1,272 @@
+"""What the statuses of the Gateway API's objects shall say of us, and the patch that makes them say so; pure.
+
+A status is written as a whole, by one merge patch that holds for the resourceVersion it was made for: lists are taken as they are, so that what
+others say is written back as it was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from router.admission.gateway.addresses import BY_NAME, IP_ADDRESS
+from router.admission.gateway.states import (
+    ACCEPTED,
+    CONFLICTED,
+    PROGRAMMED,
+    ClassState,
+    GatewayState,
+    ListenerState,
+    RouteState,
+    Said,
+    State,
+    not_so,
+    so,
+)
+from router.admission.text import shown
+from router.admission.verdicts import Reason, Verdict
+from router.objects.gateway import GROUP, Condition, Gateway, GatewayClass, ListenerStatus, ParentRef, TcpRoute
+from router.shapes import write
+from router.status.route import timestamp
+
+FEATURES = ("Gateway", "GatewayAddressEmpty", "GatewayStaticAddresses", "ReferenceGrant", "TCPRoute")
+"""What GatewayClasses say that is supported, by the names of the conformance suite; sorted."""
+MAX_MESSAGE = 4096
+NOT_SERVED = "judged only: this router opens no port for the protocol (--gateway-http accept)"
+_MAX_PARENTS = 32
+"""Of a route's status, by its CRD."""
+_MAX_CONDITIONS = 8
+_OTHERS_HAVE_IT = frozenset({Reason.PORT_ALREADY_CLAIMED, Reason.HOST_ALREADY_CLAIMED})
+Told = GatewayClass | Gateway | TcpRoute
+"""Whose status we write."""
+Verdicts = Mapping[str, Verdict]
+"""Of a Gateway's listeners, by name."""
+_EPOCH = "1970-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known beside objects and verdicts."""
+
+    controller: str
+    hostname: str = ""
+    """The name or address by which clients reach the router where no address has a name."""
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """The IPs of ``--address``, by name."""
+    ips: tuple[str, ...] = ()
+    """Those that the router listens on anyway, as far as it knows them; said where there is no ``hostname``."""
+
+
+def decide(obj: Told, state: State, verdicts: Verdicts, facts: Facts, now_s: float) -> bytes | None:
+    """Decide whether a status must be written.
+
+    Args:
+        obj: the object as it was last read.
+        state: what it is told.
+        verdicts: of its listeners, where it is a Gateway.
+        facts: who we are, and where.
+        now_s: seconds since the epoch.
+
+    Returns:
+        The merge patch; None if the status already says what it shall, or what is to be said is about another object than this.
+    """
+    metadata = obj.metadata
+    if (metadata.uid, metadata.generation) != (state.uid, state.generation):
+        return None
+    now = timestamp(now_s)
+    status: dict[str, Any]
+    if isinstance(obj, Gateway) and isinstance(state, GatewayState):
+        status = _of_gateway(obj, state, verdicts, facts, now)
+    elif isinstance(obj, GatewayClass) and isinstance(state, ClassState):
+        status = {
+            "conditions": _conditions(obj.status.conditions, (state.accepted,), state.generation, now),
+            "supportedFeatures": [{"name": name} for name in FEATURES],
+        }
+    elif isinstance(obj, TcpRoute) and isinstance(state, RouteState):
+        status = {"parents": _parents(obj, state, facts, now)}
+    else:
+        return None
+    if all(_said(getattr(obj.status, _FIELDS[key])) == value for key, value in status.items()):
+        return None
+    return write({"metadata": {"resourceVersion": metadata.resource_version, "uid": metadata.uid}, "status": status})
+
+
+_FIELDS = {
+    "conditions": "conditions",
+    "supportedFeatures": "supported_features",
+    "listeners": "listeners",
+    "addresses": "addresses",
+    "parents": "parents",
+}
+
+
+def _of_gateway(gateway: Gateway, state: GatewayState, verdicts: Verdicts, facts: Facts, now: str) -> dict[str, Any]:
+    former = {each.name: each for each in gateway.status.listeners or ()}
+    is_served = state.accepted.reason not in _NOTHING_SERVED and state.programmed.holds
+    listeners, valid = [], 0
+    for listener in state.listeners:
+        said = listener_conditions(listener, verdicts.get(listener.name), is_served=is_served)
+        valid += said[0].holds
+        known = former.get(listener.name)
+        listeners.append(_listener(listener, said, known, state.generation, now))
+    conditions = gateway_conditions(state, valid, [each for each in verdicts.values() if not each.admitted])
+    return {
+        "addresses": _addresses(gateway, state, facts) if is_served else [],
+        "conditions": _conditions(gateway.status.conditions, conditions, state.generation, now),
+        "listeners": listeners,
+    }
+
+
+_NOTHING_SERVED = frozenset({"InvalidParameters", "UnsupportedAddress"})
+
+
+def gateway_conditions(state: GatewayState, valid: int, rejected: Iterable[Verdict]) -> tuple[Said, Said]:
+    """Give what a Gateway is told as a whole.
+
+    Args:
+        state: what it is told by the objects alone.
+        valid: how many of its listeners are accepted.
+        rejected: the verdicts of those that have not got what they ask for.
+    """
+    if state.accepted.reason in _NOTHING_SERVED or not state.programmed.holds:
+        return state.accepted, state.programmed
+    bad = sorted(
+        {each.name for each in state.listeners if not each.is_valid} | {each.asker.section for each in rejected}
+    )
+    if not bad:
+        return state.accepted, state.programmed
+    message = f"not valid: {', '.join(map(shown, bad))}"
+    programmed = state.programmed if valid else not_so(PROGRAMMED, "Invalid", message)
+    return Said(ACCEPTED, valid > 0, "ListenersNotValid", message), programmed
+
+
+def listener_conditions(listener: ListenerState, verdict: Verdict | None, *, is_served: bool) -> tuple[Said, ...]:
+    """Give what a listener is told: whether it is accepted, programmed, resolved and in conflict.
+
+    Args:
+        listener: what it is told by the objects alone.
+        verdict: what became of its claim; None where it has none.
+        is_served: whether its Gateway is.
+    """
+    said, conflicted = listener.accepted, listener.conflicted
+    if not said.holds:
+        programmed = not_so(PROGRAMMED, "Invalid", said.message)
+    elif not is_served:
+        programmed = not_so(PROGRAMMED, "Invalid", "the Gateway is not served; its conditions say why")
+    elif not listener.is_served and not listener.resolved.holds and listener.kinds:
+        programmed = not_so(PROGRAMMED, "Invalid", listener.resolved.message)
+    elif not listener.is_served:
+        programmed = so(PROGRAMMED, "Programmed", NOT_SERVED)
+    elif verdict is None:
+        programmed = not_so(PROGRAMMED, "Pending", "it is not decided yet who has the port")
+    elif verdict.admitted:
+        programmed = so(PROGRAMMED, "Programmed")
+    else:
+        message = f"{verdict.reason}: {verdict.message}"
+        said = not_so(ACCEPTED, "PortUnavailable", message)
+        programmed = not_so(PROGRAMMED, "Invalid", message)
+        if verdict.reason in _OTHERS_HAVE_IT:
+            conflicted = so(CONFLICTED, str(verdict.reason), verdict.message)
+    return said, programmed, listener.resolved, conflicted
+
+
+def _listener(
+    listener: ListenerState, said: tuple[Said, ...], former: ListenerStatus | None, generation: int, now: str
+) -> dict[str, Any]:
+    return {
+        "name": listener.name,
+        "attachedRoutes": listener.attached,
+        "supportedKinds": [{"kind": kind, "group": GROUP} for kind in listener.kinds],
+        "conditions": _conditions(former.conditions if former is not None else None, said, generation, now),
+    }
+
+
+def _addresses(gateway: Gateway, state: GatewayState, facts: Facts) -> list[dict[str, str]]:
+    """Say where a Gateway is reached: by what it asked for, else by all that there is of its address."""
+    wanted = [each for each in gateway.spec.addresses or () if each.value and each.type != BY_NAME]
+    if wanted:
+        return [{"type": IP_ADDRESS, "value": each.value} for each in wanted]
+    if state.address:
+        return [{"type": IP_ADDRESS, "value": ip} for ip in facts.addresses.get(state.address, ())]
+    if not facts.hostname:
+        return [{"type": IP_ADDRESS, "value": ip} for ip in facts.ips]
+    is_ip = facts.hostname.replace(".", "").isdecimal() or ":" in facts.hostname
+    return [{"type": IP_ADDRESS if is_ip else "Hostname", "value": facts.hostname}]
+
+
+def _parents(route: TcpRoute, state: RouteState, facts: Facts, now: str) -> list[dict[str, Any]]:
+    parents = route.status.parents or ()
+    others = [_said(each) for each in parents if each.controller_name != facts.controller]
+    formers = {each.parent_ref: each for each in parents if each.controller_name == facts.controller}
+    ours = [
+        {
+            "parentRef": _ref(each.ref),
+            "controllerName": facts.controller,
+            "conditions": _conditions(
+                formers[each.ref].conditions if each.ref in formers else None, each.conditions, state.generation, now
+            ),
+        }
+        for each in state.parents
+    ]
+    return [*others, *ours][:_MAX_PARENTS]
+
+
+def _ref(ref: ParentRef) -> dict[str, Any]:
+    said: dict[str, Any] = _said(ref)
+    return said
+
+
+def _conditions(
+    former: tuple[Condition, ...] | None, said: Iterable[Said], generation: int, now: str
+) -> list[dict[str, Any]]:
+    """Give all conditions: ours, that keep the time of what holds as it did, and then those of others, of other types."""
+    known = {each.type: each for each in former or ()}
+    ours = []
+    for each in said:
+        status = "True" if each.holds else "False"
+        before = known.pop(each.type, None)
+        since = before.last_transition_time if before is not None and before.status == status else None
+        ours.append(
+            {
+                "type": each.type,
+                "status": status,
+                "reason": each.reason,
+                "message": each.message[:MAX_MESSAGE],
+                "lastTransitionTime": since or now,
+                "observedGeneration": generation,
+            }
+        )
+    others = [_said(each) for each in known.values()]
+    return [_full(each) for each in [*ours, *others][:_MAX_CONDITIONS]]
+
+
+def _full(condition: dict[str, Any]) -> dict[str, Any]:
+    """Give a condition with all that its CRD requires, in one order."""
+    full = {
+        "type": condition["type"],
+        "status": condition["status"],
+        "reason": condition.get("reason", ""),
+        "message": condition.get("message", ""),
+        "lastTransitionTime": condition.get("lastTransitionTime") or _EPOCH,
+    }
+    generation = condition.get("observedGeneration", 0)
+    return {**full, "observedGeneration": generation} if generation else full
+
+
+def _said(value: Any) -> Any:  # noqa: ANN401 - whatever a status has
+    """Give a part of a status as it would be written, without what is not said."""
+    if value is None:
+        return []
+    return _without_nulls(msgspec.to_builtins(value))
+
+
+def _without_nulls(value: Any) -> Any:  # noqa: ANN401 - as above
+    if isinstance(value, dict):
+        if "lastTransitionTime" in value or {"type", "status"} <= value.keys():
+            return _full(value)
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,305 @@
+"""What objects of the Gateway API are told equals a slow model; deciding after each change equals a full rebuild; traffic follows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from router.admission import Admission
+from router.admission.gateway.index import Index
+from router.admission.gateway.states import GatewayState, RouteState, State, StateKey
+from router.model.refusing import REFUSING
+from router.objects.core import Service, ServicePort, ServiceSpec
+from router.objects.discovery import EndpointPort
+from router.objects.gateway import (
+    GROUP,
+    AllowedRoutes,
+    BackendRef,
+    Gateway,
+    GatewayClass,
+    GatewayClassSpec,
+    GatewaySpec,
+    GrantFrom,
+    GrantTo,
+    Listener,
+    ParametersRef,
+    ParentRef,
+    ReferenceGrant,
+    ReferenceGrantSpec,
+    RouteGroupKind,
+    RouteNamespaces,
+    RouteRule,
+    TcpRoute,
+    TcpRouteSpec,
+)
+from router.objects.kinds import KubernetesObject
+from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.namespace import Namespace
+from router.objects.networking import LabelRequirement, LabelSelector
+from router.objects.store import Objects, Store
+from router.settings import AdmissionSettings
+from tests.support import gateway_model as model
+from tests.unit.admission.builders import endpoint_slice
+
+OURS = "example.com/ours"
+SETTINGS = AdmissionSettings(gateway_controller=OURS)
+NAMESPACES = ("team", "other")
+IN = st.sampled_from(NAMESPACES)
+NAMES = st.sampled_from("ab")
+CREATED = st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", None])
+
+
+def meta(name: str, namespace: str, created: str | None = None, labels: dict[str, str] | None = None) -> ObjectMeta:
+    """Make metadata."""
+    return ObjectMeta(
+        name=name, namespace=namespace, creation_timestamp=created, labels=labels, uid=f"{namespace}/{name}"
+    )
+
+
+CLASSES = st.builds(
+    lambda name, controller, ref: GatewayClass(meta(name, ""), GatewayClassSpec(controller, ref)),
+    NAMES,
+    st.sampled_from([OURS, OURS, OURS, "example.com/other"]),
+    st.sampled_from([None, None, None, ParametersRef("x", "X", "x")]),
+)
+SELECTORS = st.sampled_from([
+    LabelSelector(),
+    LabelSelector({"a": "1"}),
+    LabelSelector(None, (LabelRequirement("a", "In", ("1", "2")),)),
+    LabelSelector(None, (LabelRequirement("a", "NotIn", ("1",)),)),
+    LabelSelector(None, (LabelRequirement("a", "Exists"), LabelRequirement("b", "DoesNotExist"))),
+    LabelSelector(None, (LabelRequirement("a", "Sideways"),)),
+    None,
+])  # fmt: skip
+KINDS = st.sampled_from(
+    [RouteGroupKind("TCPRoute"), RouteGroupKind("TLSRoute"), RouteGroupKind("TCPRoute", "example.com")]
+)
+LISTENERS = st.builds(
+    Listener,
+    name=st.sampled_from(["l", "m", "n"]),
+    port=st.sampled_from([7000, 7000, 7001, 7002]),
+    protocol=st.sampled_from(["TCP", "TCP", "TCP", "TLS", "HTTP", "INVALID"]),
+    allowed_routes=st.builds(
+        AllowedRoutes,
+        st.builds(RouteNamespaces, st.sampled_from(["Same", "Same", "All", "Selector", "Odd"]), SELECTORS),
+        st.none() | st.lists(KINDS, max_size=2).map(tuple),
+    ),
+)
+GATEWAYS = st.builds(
+    lambda name, namespace, created, of_class, listeners: Gateway(
+        meta(name, namespace, created), GatewaySpec(of_class, tuple(listeners))
+    ),
+    NAMES,
+    IN,
+    CREATED,
+    NAMES,
+    st.lists(LISTENERS, min_size=1, max_size=3, unique_by=lambda each: each.name),
+)
+REFS = st.builds(
+    ParentRef,
+    name=NAMES,
+    group=st.sampled_from([GROUP, GROUP, GROUP, "example.com"]),
+    namespace=st.sampled_from([None, None, *NAMESPACES]),
+    section_name=st.sampled_from([None, None, "l", "m"]),
+    port=st.sampled_from([None, None, 7000, 7001]),
+)
+BACKENDS = st.builds(
+    BackendRef,
+    name=st.sampled_from("xyz"),
+    kind=st.sampled_from(["Service", "Service", "Service", "ConfigMap"]),
+    namespace=st.sampled_from([None, None, *NAMESPACES]),
+    port=st.sampled_from([80, 80, 53, 81, None]),
+    weight=st.sampled_from([1, 0, 70]),
+)
+ROUTES = st.builds(
+    lambda name, namespace, created, refs, backends: TcpRoute(
+        meta(name, namespace, created), TcpRouteSpec((RouteRule(tuple(backends)),), tuple(refs))
+    ),
+    st.sampled_from("abc"),
+    IN,
+    CREATED,
+    st.lists(REFS, max_size=3),
+    st.lists(BACKENDS, min_size=1, max_size=3),
+)
+GRANTS = st.builds(
+    lambda name, namespace, kind, of, to, named: ReferenceGrant(
+        meta(name, namespace),
+        ReferenceGrantSpec((GrantFrom(GROUP, kind, of),), (GrantTo("", to, named),)),
+    ),
+    NAMES,
+    IN,
+    st.sampled_from(["TCPRoute", "TCPRoute", "Gateway"]),
+    IN,
+    st.sampled_from(["Service", "Service", "Secret"]),
+    st.sampled_from([None, "", "x", "y"]),
+)
+SERVICES = st.builds(
+    lambda name, namespace: Service(
+        meta(name, namespace), ServiceSpec(ports=(ServicePort(80, "tcp"), ServicePort(53, "dns", "UDP")))
+    ),
+    st.sampled_from("xyz"),
+    IN,
+)
+SPACES = st.builds(
+    lambda name, labels: Namespace(meta(name, "", labels=labels)),
+    IN,
+    st.sampled_from([None, {"a": "1"}, {"a": "2", "b": ""}]),
+)
+OBJECTS = st.one_of(CLASSES, GATEWAYS, ROUTES, ROUTES, GRANTS, SERVICES, SPACES)
+
+
+@st.composite
+def _steps(draw: st.DrawFn) -> list[list[tuple[bool, KubernetesObject]]]:
+    made = st.tuples(st.sampled_from([True, True, True, False]), OBJECTS)
+    return draw(st.lists(st.lists(made, min_size=1, max_size=8), min_size=1, max_size=5))
+
+
+def _start(store: Store) -> None:
+    store.put(GatewayClass(meta("a", ""), GatewayClassSpec(OURS)))
+
+
+def _apply(store: Store, changes: list[tuple[bool, KubernetesObject]]) -> None:
+    for is_there, obj in changes:
+        if is_there:
+            store.put(obj)
+        else:
+            store.delete(type(obj), obj.key)
+
+
+@given(_steps())
+@settings(max_examples=300, deadline=None)
+def test_statuses_are_those_of_the_model_and_of_a_full_rebuild(
+    steps: list[list[tuple[bool, KubernetesObject]]],
+) -> None:
+    """Random classes, Gateways, routes, grants, Services and namespaces, changed at random."""
+    store, admission = Store(), Admission(SETTINGS)
+    _start(store)
+    for changes in steps:
+        _apply(store, changes)
+        outcome = admission.update(store.objects, store.take()[0])
+        objects = store.objects
+        again = Admission(SETTINGS, admission.memory()).update(objects, objects.everything())
+        assert dict(outcome.gateway_api) == dict(again.gateway_api)
+        assert outcome.model == again.model
+        assert dict(outcome.verdicts) == dict(again.verdicts)
+        _check_routes(objects, outcome.gateway_api)
+        _check_gateways(objects, outcome.gateway_api)
+
+
+def _check_routes(objects: Objects, states: Mapping[StateKey, State]) -> None:
+    for key, route in objects.gateway_api.tcp_routes.items():
+        state = states.get(StateKey("TCPRoute", *key))
+        parents = model.parents(route, objects, OURS)
+        if not parents:
+            assert state is None
+            continue
+        assert isinstance(state, RouteState)
+        assert [each.ref for each in state.parents] == [ref for ref, _ in parents]
+        for said, (ref, gateway) in zip(state.parents, parents, strict=True):
+            reasons = {each.type: each.reason for each in said.conditions}
+            reason, listeners = model.acceptance(route, ref, gateway, objects)
+            assert reasons["Accepted"] == reason
+            assert reasons["ResolvedRefs"] == model.refs_reason(route, objects)
+            firsts = {model.attached(gateway, name, objects, OURS)[0].key == key for name in listeners}
+            served = {frozenset({True}): "Served", frozenset({False}): "OlderRouteIsServed", frozenset(): None}
+            wanted = served.get(frozenset(firsts), "ServedInPart")
+            told = reasons.get("tcp-router.openshift.io/Serves")
+            assert told in {wanted, "GatewayNotServed"}
+
+
+def _check_gateways(objects: Objects, states: Mapping[StateKey, State]) -> None:
+    for key, gateway in objects.gateway_api.gateways.items():
+        state = states.get(StateKey("Gateway", *key))
+        if not model.is_ours(gateway, objects, OURS):
+            assert state is None
+            continue
+        assert isinstance(state, GatewayState)
+        assert [each.name for each in state.listeners] == [each.name for each in gateway.spec.listeners or ()]
+        for said, listener in zip(state.listeners, gateway.spec.listeners or (), strict=True):
+            assert said.attached == len(model.attached(gateway, listener.name, objects, OURS))
+            assert said.kinds == (("TCPRoute",) if model.takes_kind(listener) else ())
+            assert said.accepted.reason == model.listener_reason(gateway, listener)
+            assert said.resolved.holds is not model.has_odd_kinds(listener)
+            assert said.conflicted.holds is (said.accepted.reason in {"ProtocolConflict", "HostnameConflict"})
+        bad = [each for each in state.listeners if each.accepted.reason != "Accepted"]
+        assert state.accepted.holds is (len(bad) < len(state.listeners))
+        assert (state.accepted.reason == "ListenersNotValid") is bool(bad)
+
+
+def _weights(*backends: BackendRef, endpoints: tuple[str, ...] = ("x", "y")) -> dict[str, int]:
+    """Give the weights of what a listener with one route leads to, by Service."""
+    store = Store()
+    _start(store)
+    store.put(
+        Gateway(meta("gw", "team"), GatewaySpec("a", (Listener("l", 7000, "TCP"),))),
+        TcpRoute(meta("r", "team"), TcpRouteSpec((RouteRule(backends),), (ParentRef("gw"),))),
+        *(Service(meta(name, "team"), ServiceSpec(ports=(ServicePort(80),))) for name in "xy"),
+        *(
+            endpoint_slice(
+                *(f"10.0.{ord(name)}.{n}" for n in (1, 2)),
+                service=name,
+                namespace="team",
+                ports=(EndpointPort(name="", port=8080, protocol="TCP"),),
+            )
+            for name in endpoints
+        ),
+    )
+    outcome = Admission(SETTINGS).update(store.objects, store.take()[0])
+    (section,) = outcome.model.routes
+    found: dict[str, int] = {}
+    for server in section.backend.servers:
+        name = "refused" if server.address == REFUSING else {"120": "x", "121": "y"}[server.address.split(".")[2]]
+        found[name] = found.get(name, 0) + server.weight
+    return found
+
+
+def _shares(weights: dict[str, int]) -> dict[str, float]:
+    whole = sum(weights.values())
+    return {name: round(weight / whole, 2) for name, weight in weights.items()}
+
+
+def test_weights_are_shared_over_endpoints_and_what_cannot_be_had_refuses_its_share() -> None:
+    """Of 70, 20 and 10 for nobody: a Service that is not there, one without endpoints, a kind that is none."""
+    full = _weights(BackendRef("x", port=80, weight=70), BackendRef("y", port=80, weight=30))
+    assert _shares(full) == {"x": 0.7, "y": 0.3}
+    for refused in (BackendRef("gone", port=80, weight=10), BackendRef("x", kind="Pod", weight=10)):
+        weights = _weights(BackendRef("x", port=80, weight=70), BackendRef("y", port=80, weight=20), refused)
+        assert _shares(weights) == {"x": 0.7, "y": 0.2, "refused": 0.1}
+    empty = _weights(BackendRef("x", port=80, weight=70), BackendRef("y", port=80, weight=30), endpoints=("x",))
+    assert _shares(empty) == {"x": 0.7, "refused": 0.3}
+    assert _weights(BackendRef("gone", port=80)) == {}
+    assert _weights(BackendRef("x", port=80, weight=0), BackendRef("y", port=80, weight=0)) == {"x": 0, "y": 0}
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.frozensets(st.integers(0, 3))), max_size=20))
+def test_an_index_goes_both_ways(puts: list[tuple[int, frozenset[int]]]) -> None:
+    """Members by keys are what the last keys of each member say."""
+    index: Index[int, int] = Index()
+    last: dict[int, frozenset[int]] = {}
+    for member, keys in puts:
+        index.put(member, keys)
+        last[member] = keys
+    for key in range(4):
+        assert index.of(key) == {member for member, keys in last.items() if key in keys}
+    assert all(index.keys_of(member) == keys for member, keys in last.items())
+
+
+def test_a_gateway_that_is_held_is_rejected_alone_and_taken_up_again() -> None:
+    """What isolation leaves out has no state; all others go on."""
+    store, admission = Store(), Admission(SETTINGS)
+    _start(store)
+    gateways = [
+        Gateway(meta(name, "team"), GatewaySpec("a", (Listener("l", port, "TCP"),)))
+        for name, port in (("g", 7000), ("h", 7001))
+    ]
+    store.put(*gateways)
+    admission.update(store.objects, store.take()[0])
+    slot = (Gateway, ObjectKey("team", "g"))
+    for held, has in ((gateways[0], {"h"}), (None, {"g", "h"})):
+        admission.hold(slot, held)
+        changes = store.objects.everything()
+        outcome = admission.update(store.objects, changes)
+        assert {key.name for key in outcome.gateway_api if key.kind == "Gateway"} == has
+        assert {each.asker.name for each in outcome.model.routes} == has
