@@ -25,6 +25,8 @@ class _Refusal:
     """With an empty reason nothing is told of it."""
     due_s: float
     pauses: Backoff
+    version: str
+    """Of the object that was to be written."""
 
 
 class Refusals:
@@ -56,15 +58,17 @@ class Refusals:
         """Say whether a write is not to be made now."""
         refusal = self._by_target.get(write.target)
         if refusal is not None and refusal.due_s > now_s:
-            return True
+            # What somebody else wrote first is there by now, if the version is another.
+            return bool(refusal.problem.reason) or refusal.version == write.version
         return write.verb != "delete" and self._no_effect.get(write.target) == (repr(write.body), write.version)
 
-    def refuse(self, namespace: str, cluster: str, target: Target, problem: Problem, now_s: float) -> None:
-        """Take note of a write that was refused."""
+    def refuse(self, namespace: str, cluster: str, write: Write, problem: Problem, now_s: float) -> None:
+        """Take note of a write that was refused, in a cluster of this name."""
+        target = write.target
         known = self._by_target.get(target)
         self._of_namespace.setdefault(namespace, set()).add(target)
         if not problem.reason:
-            self._by_target[target] = _Refusal(problem, now_s + _CONFLICT_S, Backoff(*_PAUSES_S))
+            self._by_target[target] = _Refusal(problem, now_s + _CONFLICT_S, Backoff(*_PAUSES_S), write.version)
             return
         pauses = known.pauses if known is not None and known.problem.reason else Backoff(*_PAUSES_S)
         if known is not None and _NUMBERS.sub("", known.problem.message) == _NUMBERS.sub("", problem.message):
@@ -75,7 +79,7 @@ class Refusals:
                 "refused", cluster=cluster, resource=target.resource, namespace=target.namespace, name=target.name,
                 problem=problem.message,
             )  # fmt: skip
-        self._by_target[target] = _Refusal(problem, now_s + pauses.pause_s(), pauses)
+        self._by_target[target] = _Refusal(problem, now_s + pauses.pause_s(), pauses, write.version)
 
     def done(self, namespace: str, write: Write, *, has_effect: bool) -> None:
         """Take note of a write that was made."""

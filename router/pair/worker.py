@@ -314,7 +314,7 @@ class Worker:
             return False
         way.outage.over()
         if problem is not None:
-            self._refusals.refuse(namespace, self._settings.name(target.side), target, problem, self._clock())
+            self._refusals.refuse(namespace, self._settings.name(target.side), write, problem, self._clock())
             # Decided once more, so that it is told.
             self.changed(namespace)
             return False
