@@ -64,7 +64,7 @@ PORT_CLAIMS = Resource(
 SERVER_CLAIMS = Resource(
     "transportserverclaims",
     f"/apis/{porter.GROUP}/{porter.VERSION}",
-    "this cluster has no TransportServerClaims (porter.devops.gov.bc.ca/v1alpha1): apply manifests/components/transport-server-claims;"
+    "this cluster has no TransportServerClaims (porter.devops.gov.bc.ca/v1alpha1): apply manifests/crds/transport-server-claims;"
     " everything else is served meanwhile",
 )
 

@@ -11,7 +11,7 @@ from router.objects.porter import GROUP, VERSION
 CLAIMS = Resource(
     "transportserverclaims",
     f"/apis/{GROUP}/{VERSION}",
-    f"this cluster has no TransportServerClaims ({GROUP}/{VERSION}): apply manifests/crds; the pair waits for them",
+    f"this cluster has no TransportServerClaims ({GROUP}/{VERSION}): apply manifests/crds/transport-server-claims; the pair waits for them",
 )
 ENDPOINTS = Resource("endpoints", "/api/v1", "this cluster has no Endpoints")
 SLICES = Resource(
