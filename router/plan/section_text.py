@@ -153,10 +153,9 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
         None if the section has another form, which a template of the admin's may give it: then nothing but a reload can
         be trusted to change it.
     """
-    lines = list(_lines(text))
-    said = (line for line in text.splitlines() if line.split()[:1] and not line.split()[0].startswith("#"))
+    lines = [(line, words) for line in text.splitlines() if (words := line.split()) and not words[0].startswith("#")]
     # What a proxy takes its defaults from is fixed text as any other.
-    heads = [words[:2] for words in lines if words[0] in _SECTIONS]
+    heads = [words[:2] for _, words in lines if words[0] in _SECTIONS]
     expected = [["frontend", frontend]] if frontend is not None else []
     expected += [["backend", before.backend]] if before is not None else []
     expected += [["frontend", before.frontend]] if before is not None and before.frontend else []
@@ -168,7 +167,7 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
     stages: dict[str, ServerLine] = {}
     found = {backend: {}, before.backend if before is not None else "": stages}
     servers = found[backend]
-    for line, words in zip(said, lines, strict=True):
+    for line, words in lines:
         if words[0] in _SECTIONS:
             section = words[0]
             if section == "backend":

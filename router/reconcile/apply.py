@@ -6,8 +6,7 @@ The protocol is that of docs/architecture.md. Nothing here decides what to serve
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -138,15 +137,13 @@ class Applier:
             raise
         self._level.want(renderer, lambda: self._with_pool(update.after), check=update.new_sections)
 
-    @contextmanager
-    def ahead(self, *, is_of_use: bool) -> Iterator[None]:
-        """Connect for the commands of an ``update`` while it is still decided what these are, if that is of use."""
-        if is_of_use:
-            self._worker.get_ready()
-        try:
-            yield
-        finally:
-            self._worker.let_go()
+    def get_ready(self) -> None:
+        """Connect for the commands of an ``update`` that may come, while it is still decided what these are."""
+        self._worker.get_ready()
+
+    def let_go(self) -> None:
+        """Have that connection no longer, if it was not used."""
+        self._worker.let_go()
 
     def look(self, update: RuntimeUpdate) -> Asides:
         """Say which ports an update would open that somebody else has.

@@ -151,9 +151,12 @@ class Changer:
             everything = self._absence.tell(without(outcome, self._set_aside.in_force()), self._absent)
             wanted = self._room.within(everything, self._served_model, self._store.objects)
             # Whose status alone changed has no other model.
-            may_change = self.running is not None and wanted.model is not self._served_model
-            with self._applier.ahead(is_of_use=may_change):
+            if self.running is not None and wanted.model is not self._served_model:
+                self._applier.get_ready()
+            try:
                 goes_on = self._carry_out(self._plan(self._presence.fit(wanted.model)), everything, wanted)
+            finally:
+                self._applier.let_go()
 
     def _carry_out(self, todo: Plan, everything: Outcome, wanted: Outcome) -> bool:
         """Carry out a plan, as far as that can be done now; say whether to plan on at once if something is left to do."""

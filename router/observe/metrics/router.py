@@ -48,6 +48,8 @@ class Metrics:
         self._changes = Counter(
             "tcp_router_changes_seen", "Kubernetes objects seen to change.", ["kind"], registry=self.registry
         )
+        for kind in ("Route", "Service"):
+            self._changes.labels(kind)
         self._reloads = Counter(
             "tcp_router_reloads", "Reloads and starts of HAProxy, by result.", ["result"], registry=self.registry
         )
@@ -168,7 +170,8 @@ class Metrics:
     def changes_seen(self, changes: Changes) -> None:
         """Count objects that changed."""
         self._changes.labels("Service").inc(len(changes.services))
-        for kind, struct in ASKING.items():
+        # Endpoints, which move most often, are of none that asks.
+        for kind, struct in ASKING.items() if changes.askers else ():
             keys = changes.of(struct)
             if struct is Route or (keys and struct is not Service):
                 self._changes.labels(kind).inc(len(keys))
