@@ -223,7 +223,8 @@ class StateDir:
         if left:
             config = self.config.read_bytes()
             for path in left:
-                if bytes(path) not in config:
+                # By its name: what is before it may be written otherwise, in quotes.
+                if f"/{path.name}".encode() not in config:
                     path.unlink(missing_ok=True)
 
     def _sweep_maps(self, used: Iterable[str]) -> None:
