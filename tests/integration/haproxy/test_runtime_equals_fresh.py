@@ -56,8 +56,12 @@ def _model(draw: st.DrawFn) -> Model:
         # Who has a port of his own may have hosts here too, but not such whose TLS ends here.
         ending = draw(st.sampled_from((None, None, *map(shown_by, CERTIFICATES)))) if port is None else None
         ending = replace(ending, clients=draw(st.sampled_from(_CLIENTS))) if ending is not None else None
+        if ending is not None and ending.clients is None and draw(st.booleans()):
+            ending = replace(ending, starttls="postgres")
         is_staged = ending is not None and ending.clients is None
-        sections[-1] = replace(_asking(draw, sections[-1]), stages=(Spot(_SNI_PORT),) if is_staged else None)
+        if is_staged:
+            sections[-1] = replace(sections[-1], stages=(Spot(_SNI_PORT),))
+        sections[-1] = _asking(draw, sections[-1])
         for host in draw(st.lists(st.sampled_from(("x", "y", ".z")), unique=True, max_size=2)):
             full = f"{name}{host}" if host != ".z" else f".{name}.z"
             hosts.append(SniHost(full, f"be_tcp:team:{name}", Asker.route("team", name), ending))
@@ -69,11 +73,14 @@ def _model(draw: st.DrawFn) -> Model:
 
 
 def _asking(draw: st.DrawFn, section: RouteSection) -> RouteSection:
-    """Give a section whose clients are asked for certificates, or not, if its port ends TLS."""
+    """Give a section whose clients are asked for certificates, may ask in plain text to begin TLS, or neither, if its port ends TLS."""
     frontend = section.frontend
     if frontend is None or frontend.tls is None:
         return section
     tls = replace(frontend.tls, clients=draw(st.sampled_from(_CLIENTS)))
+    if tls.clients is None and draw(st.booleans()):
+        asked = replace(frontend, tls=replace(tls, starttls="postgres"))
+        return replace(section, frontend=asked, stages=(frontend.spot,))
     return replace(section, frontend=replace(frontend, tls=tls))
 
 
