@@ -192,7 +192,10 @@ class NamedObjects:
             return None
 
     def _look(self, named: Named) -> float:
-        """Review one, and read it unless it is watched; give the seconds until it is looked at again."""
+        """Review one, and read it; give the seconds until it is looked at again.
+
+        Of one that is watched the watch says what is in it. That it may not be read any more only a request tells: a watch that is open goes on.
+        """
         pace = self._pace
         with named.order:
             try:
@@ -200,13 +203,14 @@ class NamedObjects:
                     self._end_watch(named)
                     self._take(named, Credential.lacking(named.key, Lack.NOT_GRANTED, named.kind.account))
                     return pace.again_s
-                if named.watch is not None:
-                    return pace.review_s
                 found = self._read(named)
             except ApiError as error:
                 return self._unanswered(named, error)
             named.problem, named.retry_s = "", pace.retry_s
-            self._take(named, found)
+            if found.lack is Lack.FORBIDDEN:
+                self._end_watch(named)
+            if named.watch is None:
+                self._take(named, found)
             if found.lack is not Lack.FORBIDDEN:
                 self._begin_watch(named)
         return pace.review_s if named.watch is not None else pace.again_s

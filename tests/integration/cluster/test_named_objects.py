@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -106,7 +109,8 @@ def start(api: ApiServer, tmp_path: Path) -> Iterator[Start]:
         world.connection.close()
         world.named.stop()
         assert world.supervisor.deaths == {}
-        assert world.supervisor.running == {}
+        # Watches of what was left before end in their own time.
+        wait_for(lambda world=world: not world.supervisor.running, "all threads to end")  # type: ignore[misc]
 
 
 def asked(api: ApiServer, plural: str) -> list[Request]:
@@ -187,6 +191,16 @@ def test_router_that_may_not_read_it_says_so(api: ApiServer, start: Start) -> No
     wait_for(lambda: world.lack() is Lack.FORBIDDEN, "the refusal")
     api.apply(*may_read_secret("web-tls", ROUTER, OWN))
     wait_for(lambda: world.has("one"), "the right to be noticed")
+
+
+def test_withdrawn_right_of_the_router_is_noticed(api: ApiServer, start: Start) -> None:
+    """A watch that is open goes on without the right; a request says that it is gone."""
+    world = start(review_s=0.2)
+    world.named.follow([KEY])
+    wait_for(lambda: world.has("one") and api.open_watches == 1, "the Secret")
+    api.apply(*may_read_secret("web-tls", ROUTER))
+    wait_for(lambda: world.lack() is Lack.FORBIDDEN, "the withdrawal to be noticed")
+    wait_for(lambda: api.open_watches == 0, "the end of the watch")
 
 
 def test_secret_that_may_be_read_and_not_watched_is_looked_at_again(api: ApiServer, start: Start) -> None:
@@ -346,3 +360,71 @@ def test_config_map_of_another_form(api: ApiServer, start: Start) -> None:
     found = world.found(CLIENTS)
     assert found is not None
     assert "secret" not in found.problem
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_lives(  # noqa: C901 - a life has many things in it
+    api: ApiServer, start: Start, seed: int
+) -> None:
+    """Secrets, rights and references come and go while requests fail and streams are cut: in the end the store has what is so."""
+    chance = random.Random(seed)  # noqa: S311 - to be the same each time
+    world = start(review_s=0.2, watched_of_namespace=3)
+    names = ["web-tls", "a", "b", "c", "d"]
+    followed: Counter[str] = Counter()
+    rights: dict[str, tuple[str, ...]] = {"web-tls": (ROUTER, OWN)}
+    texts: dict[str, str] = {"web-tls": "one"}
+
+    def follow(name: str) -> None:
+        followed[name] += 1
+        world.named.follow([ObjectKey("team", name)])
+
+    def leave(name: str) -> None:
+        if followed[name]:
+            followed[name] -= 1
+            world.named.leave([ObjectKey("team", name)])
+
+    def write(name: str) -> None:
+        texts[name] = f"text {chance.random()}"
+        api.apply(tls_secret(name, texts[name], "key"))
+
+    def delete(name: str) -> None:
+        if texts.pop(name, None) is not None:
+            api.delete("Secret", "team", name)
+
+    def grant(name: str) -> None:
+        rights[name] = chance.choice([(ROUTER, OWN), (ROUTER, OWN), (ROUTER,), (OWN,)])
+        api.apply(*may_read_secret(name, *rights[name]))
+
+    def trouble(name: str) -> None:  # noqa: ARG001 - of all names
+        if chance.random() < 0.5:
+            api.faults.cut_streams()
+        else:
+            api.faults.fail("", chance.choice([REVIEWS, "/api/v1/namespaces/team/secrets"]), 503, times=2)
+
+    for _ in range(60):
+        chance.choice([follow, follow, follow, leave, write, write, delete, grant, grant, trouble])(
+            chance.choice(names)
+        )
+        if chance.random() < 0.3:
+            # Not to wait for anything: what comes together, and one after another, are different things.
+            time.sleep(chance.choice((0.01, 0.05, 0.2)))
+    api.faults.clear()
+
+    def wanted(name: str) -> Lack | str | None:
+        if not followed[name]:
+            return None
+        if ROUTER not in rights.get(name, ()):
+            return Lack.NOT_GRANTED
+        if OWN not in rights[name]:
+            return Lack.FORBIDDEN
+        return texts.get(name, Lack.ABSENT)
+
+    def found(name: str) -> Lack | str | None:
+        credential = world.found(ObjectKey("team", name))
+        return None if credential is None else credential.certificate or credential.lack
+
+    wait_for(lambda: all(found(name) == wanted(name) for name in names), "the store to have what is so", 30)
+    for name in names:
+        world.named.leave([ObjectKey("team", name)] * followed[name])
+    wait_for(lambda: api.open_watches == 0, "all watches to end")
+    assert [name for name in names if found(name) is not None] == []
