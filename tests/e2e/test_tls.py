@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import ssl
@@ -240,7 +241,21 @@ def test_on_ports_of_the_pool(make_router: Make, echo: TcpServer) -> None:
         assert row["certificate"]
     wait_for(lambda: len(router.traffic().splitlines()) > seen, "its line")
     (line,) = router.traffic().splitlines()[seen:]
-    assert "route=db" in line or '"route":"db"' in line
+    logged = json.loads(line)
+    assert (logged["namespace"], logged["route"], logged["port"], logged["client"]) == (
+        "team",
+        "db",
+        one,
+        "127.0.0.1",
+    )
+    seen = len(router.traffic().splitlines())
+    with connect(one) as plain:
+        assert not echoes(plain, b"hello, in the open\n")
+    wait_for(lambda: len(router.traffic().splitlines()) > seen, "the line of a handshake that failed")
+    (line,) = router.traffic().splitlines()[seen:]
+    logged = json.loads(line)
+    assert (logged["namespace"], logged["route"], logged["port"]) == ("team", "db", one)
+    assert logged["tls_error"]
     metrics = http_get(router.http_port, "/metrics")[1]
     sessions = [
         line
