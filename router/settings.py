@@ -186,8 +186,8 @@ class RenderSettings:
     client_subjects: str = ""
     """Of whose certificates clients are let in that show one as the router asks for it, as a regular expression; empty is anybody."""
     tls: TlsOptions = field(default_factory=TlsOptions)
-    refuses_shares: bool = False
-    """Whether a part of an asker's connections may have to be refused."""
+    serves_gateways: bool = False
+    """Whether Gateways are: then a part of connections may be refused, and wildcards stand for several labels."""
 
     def limits_at(self, maxconn: int) -> ConnectionLimits:
         """Give the limits in a process of so many connections."""

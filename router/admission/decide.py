@@ -39,7 +39,7 @@ from router.admission.request import Request
 from router.admission.termination import Credentials
 from router.admission.verdicts import Rejection, Verdict
 from router.model import Asker, Model, RouteSection
-from router.objects.gateway import Gateway
+from router.objects.gateway import Gateway, TlsRoute
 from router.objects.kinds import AskingObject, Slot
 from router.objects.store import Changes, Objects
 from router.ordered import SortedMap
@@ -222,8 +222,8 @@ class Admission:
         held = self._held.get(slot)
         if held is not None and held[0] is obj:
             return held[1]
-        if isinstance(obj, Gateway):
-            return self._gateways.requests(obj.key)
+        if isinstance(obj, Gateway | TlsRoute):
+            return self._gateways.requests(slot)
         return kind.read(obj, self._settings, self._references.last_good.credentials(slot, obj, credentials))
 
     def _takes(self, request: Request | Verdict) -> bool:
@@ -340,7 +340,7 @@ class Admission:
         return self._claims.outcome(asker)
 
     def _publish(self) -> Outcome:
-        routes, shared = self._sections.values(), self._claims.shared_frontends()
+        routes, shared = self._sections.values(), self._gateways.lead(self._claims.shared_frontends())
         policy, model = self._policies.news, self._outcome.model
         if routes is not model.routes or shared is not model.shared or policy.limits != model.namespace_limits:
             model = Model(routes, shared, namespace_limits=policy.limits)

@@ -8,7 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 from router.admission import route, service, transport_server, transport_server_claim
-from router.admission.gateway.resolving import GATEWAY_KIND, read_alone
+from router.admission.gateway import backends
+from router.admission.gateway.resolving import read_alone
+from router.admission.gateway.tables import GATEWAY_KIND
 from router.admission.request import Request
 from router.admission.termination import Credentials, credentials_of
 from router.admission.verdicts import Verdict
@@ -16,7 +18,7 @@ from router.model import ROUTE_GROUP, ROUTE_KIND, SERVICE_KIND
 from router.objects import cis, porter
 from router.objects.cis import TransportServer
 from router.objects.core import Service
-from router.objects.gateway import GROUP, Gateway
+from router.objects.gateway import GROUP, Gateway, TlsRoute
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey
 from router.objects.porter import TransportServerClaim
@@ -108,7 +110,20 @@ _GATEWAYS = AskerKind(
     services_of=lambda _: frozenset(),
 )
 
+_TLS_ROUTES = AskerKind(
+    GROUP,
+    "v1",
+    "TLSRoute",
+    "tlsroutes",
+    TlsRoute,
+    is_ours=lambda _, settings: bool(settings.gateway_controller),
+    # Alone they ask for nothing: ports and hosts are their listeners'.
+    read=lambda _obj, _settings, _credentials: (),
+    credentials_of=lambda _: (),
+    services_of=lambda obj: backends.services_of(obj.spec.rules, obj.metadata.namespace),
+)
+
 KINDS: Mapping[type[KubernetesObject], AskerKind] = MappingProxyType(
-    {each.struct: each for each in (_ROUTES, _SERVICES, _SERVER_CLAIMS, _TRANSPORT_SERVERS, _GATEWAYS)}
+    {each.struct: each for each in (_ROUTES, _SERVICES, _SERVER_CLAIMS, _TRANSPORT_SERVERS, _GATEWAYS, _TLS_ROUTES)}
 )
 """By the type of their objects."""

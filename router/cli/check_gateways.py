@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from router.admission import Outcome
 from router.admission.gateway.complaints import complaints
-from router.admission.gateway.resolving import GATEWAY_KIND
+from router.admission.gateway.tables import GATEWAY_KIND
 from router.objects.meta import ObjectKey
 from router.objects.store import Objects
 

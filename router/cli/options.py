@@ -122,7 +122,7 @@ ADMISSION = (
     option(FILTER_OPTION, env="ROUTER_MUTUAL_TLS_AUTH_FILTER", type=PatternType(), default="", show_default="none",
            help="Of the clients verified by that CA those are let in whose certificate's subject this regular expression is found in."),
     option("--gateway-api", type=click.Choice(["off", "auto", "on"]), default="off",
-           help="Serve Gateways of the Gateway API, with their TCPRoutes. auto: as far as the API server has their kinds, without a word about those it has not."),
+           help="Serve Gateways of the Gateway API, with their TCPRoutes and TLSRoutes. auto: as far as the API server has their kinds, without a word about those it has not."),
     option("--gateway-controller", type=ControllerNameType(), default="tcp-router.openshift.io/gateway",
            help="The controllerName of the GatewayClasses that are this router's."),
     option("--gateway-http", type=click.Choice(["refuse", "accept"]), default="refuse",

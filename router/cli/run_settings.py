@@ -248,7 +248,7 @@ class ServingSettings(GatewayOptions):
             max_connections_per_route=self.max_connections_per_route,
             max_connections_per_namespace=self.max_connections_per_namespace,
             namespace_limits=self.has_policy,
-            refuses_shares=self.serves_gateways,
+            serves_gateways=self.serves_gateways,
         )
 
 

@@ -12,12 +12,12 @@ from router.cluster.kinds import Resource
 from router.cluster.shard import Shard
 from router.cluster.sinks import Counted, ShardSink
 from router.cluster.whole import WholeSink
-from router.objects.gateway import Gateway, GatewayClass, GatewayObject, HttpRoute, ReferenceGrant, TcpRoute
+from router.objects.gateway import Gateway, GatewayClass, GatewayObject, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.store import Store
 
-_Object = TypeVar("_Object", bound=GatewayClass | Gateway | TcpRoute | HttpRoute | ReferenceGrant)
+_Object = TypeVar("_Object", bound=GatewayClass | Gateway | TcpRoute | TlsRoute | HttpRoute | ReferenceGrant)
 
 ROOT = "/apis/gateway.networking.k8s.io/v1"
 
@@ -30,13 +30,24 @@ def _resource(name: str, consequence: str) -> Resource:
 GATEWAY_CLASSES = _resource("gatewayclasses", "no Gateway is served")
 GATEWAYS = _resource("gateways", "no Gateway is served")
 TCP_ROUTES = _resource("tcproutes", "Gateways lead no TCP ports anywhere")
+TLS_ROUTES = _resource("tlsroutes", "Gateways lead no TLS server names anywhere")
 REFERENCE_GRANTS = _resource("referencegrants", "no route leads to another namespace")
 HTTP_ROUTES = _resource("httproutes", "none is counted")
 SECRETS = Resource("secrets", "/api/v1", "the API server has no secrets; is it a Kubernetes API server?")
 """With --gateway-http accept alone."""
+_OF_SHARD: Mapping[Resource, type[Gateway | TcpRoute | TlsRoute]] = {
+    GATEWAYS: Gateway,
+    TCP_ROUTES: TcpRoute,
+    TLS_ROUTES: TlsRoute,
+}
+_OF_STORE: Mapping[Resource, type[GatewayClass | HttpRoute | ReferenceGrant]] = {
+    GATEWAY_CLASSES: GatewayClass,
+    HTTP_ROUTES: HttpRoute,
+    REFERENCE_GRANTS: ReferenceGrant,
+}
 REQUIRED = frozenset({GATEWAY_CLASSES, GATEWAYS})
 """Without these nothing of the API can be used."""
-_ALWAYS = (GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, REFERENCE_GRANTS)
+_ALWAYS = (GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, TLS_ROUTES, REFERENCE_GRANTS)
 RESOURCES = (*_ALWAYS, HTTP_ROUTES, SECRETS)
 
 
@@ -49,17 +60,9 @@ def scoped(namespaces: tuple[str, ...], *, accepts_http: bool = False) -> Iterat
 
 def sink_of(resource: Resource, namespace: str, store: Store, shard: Shard) -> Counted:
     """Make what takes the objects of one watch."""
-    if resource is GATEWAYS:
-        return ShardSink(Gateway, resource.name, _kept, shard, namespace)
-    if resource is TCP_ROUTES:
-        return ShardSink(TcpRoute, resource.name, _kept, shard, namespace)
-    if resource is GATEWAY_CLASSES:
-        return _StoreSink(GatewayClass, resource, store)
-    if resource is HTTP_ROUTES:
-        return _StoreSink(HttpRoute, resource, store)
-    if resource is SECRETS:
-        return SecretSink(store)
-    return _StoreSink(ReferenceGrant, resource, store)
+    if resource in _OF_SHARD:
+        return ShardSink(_OF_SHARD[resource], resource.name, _kept, shard, namespace)
+    return SecretSink(store) if resource is SECRETS else _StoreSink(_OF_STORE[resource], resource, store)
 
 
 def _kept(obj: _Object) -> _Object:

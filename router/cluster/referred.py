@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from router.admission.kinds import KINDS
 from router.cluster.reflector import WatchObserver
 from router.kube.api import Api
-from router.objects.gateway import TcpRoute
+from router.objects.gateway import TcpRoute, TlsRoute
 from router.objects.kinds import Brought, Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Store
@@ -153,7 +153,7 @@ def _any(_obj: Brought) -> bool:
 
 def _names_of(obj: Brought | None, is_ours: Callable[[Brought], bool] = _any) -> frozenset[ObjectKey]:
     """Give what an object of ours refers to in its namespace."""
-    if obj is None or isinstance(obj, TcpRoute):
+    if obj is None or isinstance(obj, TcpRoute | TlsRoute):
         return _NOTHING
     keys = KINDS[type(obj)].credentials_of(obj)
     return frozenset(key for key in keys if key.namespace) if keys and is_ours(obj) else _NOTHING

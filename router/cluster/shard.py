@@ -19,7 +19,7 @@ from router.admission.gateway.backends import services_of
 from router.admission.kinds import KINDS
 from router.cluster.referred import Referred
 from router.objects.core import Service
-from router.objects.gateway import TcpRoute
+from router.objects.gateway import TcpRoute, TlsRoute
 from router.objects.kinds import ASKING, AskingObject, Brought, Slot
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
@@ -81,7 +81,7 @@ class Shard:
         self._is_scheduled = False
         self._failure: BaseException | None = None
         self._objects: dict[type[Brought], dict[str, dict[ObjectKey, Brought]]] = {
-            kind: {} for kind in (*ASKING.values(), TcpRoute)
+            kind: {} for kind in (*ASKING.values(), TcpRoute, TlsRoute)
         }
         """By kind, then by namespace."""
         self._selected: frozenset[str] | None = frozenset() if selects_namespaces else None
@@ -228,12 +228,12 @@ class Shard:
         """Give what is to be followed for an object: nothing for those of others. Only Services that ask come here."""
         if obj is None or not self._concerns_us(obj):
             return frozenset()
-        if isinstance(obj, TcpRoute):
+        if isinstance(obj, TcpRoute | TlsRoute):
             return services_of(obj.spec.rules, obj.metadata.namespace)
         return KINDS[type(obj)].services_of(obj)
 
     def _concerns_us(self, obj: Brought) -> bool:
-        return isinstance(obj, Service | TcpRoute) or self._is_ours(obj)
+        return isinstance(obj, Service | TcpRoute | TlsRoute) or self._is_ours(obj)
 
     def _arrived(self, key: ObjectKey) -> None:
         """Publish those that waited for an object that is named."""

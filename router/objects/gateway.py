@@ -217,6 +217,21 @@ class TcpRoute(WholeObject, frozen=True):
     status: GatewayRouteStatus = GatewayRouteStatus()
 
 
+class TlsRouteSpec(Fields, frozen=True):
+    """``spec`` of a TLSRoute."""
+
+    hostnames: tuple[str, ...] | None = None
+    rules: tuple[RouteRule, ...] | None = None
+    parent_refs: tuple[ParentRef, ...] | None = None
+
+
+class TlsRoute(WholeObject, frozen=True):
+    """Leads the connections of listeners to Services, by the TLS server name that clients ask for."""
+
+    spec: TlsRouteSpec = TlsRouteSpec()
+    status: GatewayRouteStatus = GatewayRouteStatus()
+
+
 class HttpRouteSpec(Fields, frozen=True):
     """``spec`` of an HTTPRoute, as far as it says where it wants to be reached."""
 
@@ -266,12 +281,13 @@ class ReferenceGrant(WholeObject, frozen=True):
     spec: ReferenceGrantSpec = ReferenceGrantSpec()
 
 
-GatewayObject = GatewayClass | Gateway | TcpRoute | HttpRoute | ReferenceGrant | GatewaySecret
+GatewayObject = GatewayClass | Gateway | TcpRoute | TlsRoute | HttpRoute | ReferenceGrant | GatewaySecret
 """Of the Gateway API, and what it refers to."""
 GATEWAY_KINDS: tuple[type[GatewayObject], ...] = (
     GatewayClass,
     Gateway,
     TcpRoute,
+    TlsRoute,
     HttpRoute,
     ReferenceGrant,
     GatewaySecret,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from router.objects.gateway import Gateway, GatewayClass, GatewaySecret, HttpRoute, ReferenceGrant, TcpRoute
+from router.objects.gateway import Gateway, GatewayClass, GatewaySecret, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
 
@@ -18,6 +18,7 @@ class GatewayObjects:
     classes: dict[ObjectKey, GatewayClass] = field(default_factory=dict)
     gateways: dict[ObjectKey, Gateway] = field(default_factory=dict)
     tcp_routes: dict[ObjectKey, TcpRoute] = field(default_factory=dict)
+    tls_routes: dict[ObjectKey, TlsRoute] = field(default_factory=dict)
     grants: dict[ObjectKey, ReferenceGrant] = field(default_factory=dict)
     http_routes: dict[ObjectKey, HttpRoute] = field(default_factory=dict)
     secrets: dict[ObjectKey, GatewaySecret] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class GatewayObjects:
             GatewayClass: self.classes,
             Gateway: self.gateways,
             TcpRoute: self.tcp_routes,
+            TlsRoute: self.tls_routes,
             ReferenceGrant: self.grants,
             HttpRoute: self.http_routes,
             GatewaySecret: self.secrets,

@@ -11,7 +11,7 @@ from router.objects.config_map import ConfigMap
 from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
-from router.objects.gateway import Gateway, GatewayClass, GatewaySecret, HttpRoute, ReferenceGrant, TcpRoute
+from router.objects.gateway import Gateway, GatewayClass, GatewaySecret, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
 from router.objects.pair_note import PairNote
@@ -42,11 +42,12 @@ KubernetesObject = (
     | TcpRoute
     | ReferenceGrant
     | HttpRoute
+    | TlsRoute
     | GatewaySecret
 )
 AskingObject = Route | Service | TransportServerClaim | TransportServer | Gateway
 """Of the kinds that may ask; whether one does, admission says."""
-Brought = AskingObject | TcpRoute
+Brought = AskingObject | TcpRoute | TlsRoute
 """What asks, and what leads others that ask to Services."""
 Slot = tuple[type[KubernetesObject], ObjectKey]
 """Where an object is kept: its kind and its key."""

@@ -17,7 +17,7 @@ from router.objects.cis import TransportServer
 from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
-from router.objects.gateway import GATEWAY_KINDS, Gateway
+from router.objects.gateway import GATEWAY_KINDS, Gateway, TlsRoute
 from router.objects.gateway_objects import GatewayObjects
 from router.objects.kinds import AskingObject, KubernetesObject, Slot, may_ask
 from router.objects.meta import ObjectKey
@@ -124,8 +124,8 @@ class Objects:
             return self.routes
         if kind is TransportServer:
             return self.transport_servers
-        if kind is Gateway:
-            return self.gateway_api.gateways
+        if kind in {Gateway, TlsRoute}:
+            return self.gateway_api.by_kind[kind]
         return self.server_claims if kind is TransportServerClaim else self.services
 
 

@@ -29,11 +29,20 @@ from router.admission.gateway.states import (
 )
 from router.admission.text import shown
 from router.admission.verdicts import Reason, Verdict
-from router.objects.gateway import GROUP, Condition, Gateway, GatewayClass, ListenerStatus, ParentRef, TcpRoute
+from router.objects.gateway import (
+    GROUP,
+    Condition,
+    Gateway,
+    GatewayClass,
+    ListenerStatus,
+    ParentRef,
+    TcpRoute,
+    TlsRoute,
+)
 from router.shapes import write
 from router.status.route import timestamp
 
-FEATURES = ("Gateway", "GatewayAddressEmpty", "GatewayStaticAddresses", "ReferenceGrant", "TCPRoute")
+FEATURES = ("Gateway", "GatewayAddressEmpty", "GatewayStaticAddresses", "ReferenceGrant", "TCPRoute", "TLSRoute")
 """What GatewayClasses say that is supported, by the names of the conformance suite; sorted."""
 MAX_MESSAGE = 4096
 NOT_SERVED = "judged only: this router opens no port for the protocol (--gateway-http accept)"
@@ -41,7 +50,7 @@ _MAX_PARENTS = 32
 """Of a route's status, by its CRD."""
 _MAX_CONDITIONS = 8
 _OTHERS_HAVE_IT = frozenset({Reason.PORT_ALREADY_CLAIMED, Reason.HOST_ALREADY_CLAIMED})
-Told = GatewayClass | Gateway | TcpRoute
+Told = GatewayClass | Gateway | TcpRoute | TlsRoute
 """Whose status we write."""
 Verdicts = Mapping[str, Verdict]
 """Of a Gateway's listeners, by name."""
@@ -86,7 +95,7 @@ def decide(obj: Told, state: State, verdicts: Verdicts, facts: Facts, now_s: flo
             "conditions": _conditions(obj.status.conditions, (state.accepted,), state.generation, now),
             "supportedFeatures": [{"name": name} for name in FEATURES],
         }
-    elif isinstance(obj, TcpRoute) and isinstance(state, RouteState):
+    elif isinstance(obj, TcpRoute | TlsRoute) and isinstance(state, RouteState):
         status = {"parents": _parents(obj, state, facts, now)}
     else:
         return None
@@ -198,7 +207,7 @@ def _addresses(gateway: Gateway, state: GatewayState, facts: Facts) -> list[dict
     return [{"type": IP_ADDRESS if is_ip else "Hostname", "value": facts.hostname}]
 
 
-def _parents(route: TcpRoute, state: RouteState, facts: Facts, now: str) -> list[dict[str, Any]]:
+def _parents(route: TcpRoute | TlsRoute, state: RouteState, facts: Facts, now: str) -> list[dict[str, Any]]:
     parents = route.status.parents or ()
     others = [_said(each) for each in parents if each.controller_name != facts.controller]
     formers = {each.parent_ref: each for each in parents if each.controller_name == facts.controller}

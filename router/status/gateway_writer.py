@@ -21,7 +21,7 @@ from router.admission.verdicts import different
 from router.errors import ApiConflict, ApiError, ApiForbidden, ApiInvalid, ApiNotFound
 from router.kube.api import Api
 from router.model import Asker
-from router.objects.gateway import GROUP, Gateway, GatewayClass, TcpRoute
+from router.objects.gateway import GROUP, Gateway, GatewayClass, TcpRoute, TlsRoute
 from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Objects
@@ -41,12 +41,18 @@ log = structlog.get_logger()
 MERGE_PATCH = "application/merge-patch+json"
 _ROOT = f"/apis/{GROUP}/v1"
 _GATEWAY = "Gateway"
-_PLURALS = {"GatewayClass": "gatewayclasses", _GATEWAY: "gateways", "TCPRoute": "tcproutes"}
-_KINDS: Mapping[type, str] = {GatewayClass: "GatewayClass", Gateway: _GATEWAY, TcpRoute: "TCPRoute"}
+_PLURALS = {"GatewayClass": "gatewayclasses", _GATEWAY: "gateways", "TCPRoute": "tcproutes", "TLSRoute": "tlsroutes"}
+_KINDS: Mapping[type, str] = {
+    GatewayClass: "GatewayClass",
+    Gateway: _GATEWAY,
+    TcpRoute: "TCPRoute",
+    TlsRoute: "TLSRoute",
+}
 _READERS: Mapping[str, Callable[[bytes], Told]] = {
     "GatewayClass": reader(GatewayClass),
     _GATEWAY: reader(Gateway),
     "TCPRoute": reader(TcpRoute),
+    "TLSRoute": reader(TlsRoute),
 }
 _PER_SECOND, _BURST = 50.0, 100
 """As of Routes' statuses."""
@@ -278,7 +284,9 @@ def _object(key: StateKey, objects: Objects) -> Told | None:
     of, place = objects.gateway_api, ObjectKey(key.namespace, key.name)
     if key.kind == _GATEWAY:
         return of.gateways.get(place)
-    return of.classes.get(place) if key.kind == "GatewayClass" else of.tcp_routes.get(place)
+    if key.kind == "GatewayClass":
+        return of.classes.get(place)
+    return of.tcp_routes.get(place) if key.kind == "TCPRoute" else of.tls_routes.get(place)
 
 
 def _path(key: StateKey) -> str:

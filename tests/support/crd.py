@@ -182,6 +182,7 @@ _GATEWAY_PLURALS = {
     "GatewayClass": "gatewayclasses",
     "Gateway": "gateways",
     "TCPRoute": "tcproutes",
+    "TLSRoute": "tlsroutes",
     "HTTPRoute": "httproutes",
     "ReferenceGrant": "referencegrants",
 }

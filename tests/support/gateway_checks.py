@@ -88,6 +88,17 @@ class Gateways:
             }
         )
 
+    def create_tls_route(self, name: str, parents: list[Object], hostnames: list[str], backends: list[Object]) -> None:
+        """Create a TLSRoute."""
+        self.cluster.client.create(
+            {
+                "apiVersion": f"{GROUP}/v1",
+                "kind": "TLSRoute",
+                "metadata": {"name": name, "namespace": self.cluster.namespace},
+                "spec": {"parentRefs": parents, "hostnames": hostnames, "rules": [{"backendRefs": backends}]},
+            }
+        )
+
     def create_http_route(self, name: str, parents: list[Object], hostnames: list[str] | None = None) -> None:
         """Create an HTTPRoute."""
         self.cluster.client.create(
@@ -134,21 +145,23 @@ class Gateways:
 
         return _waited(told, f"listeners of Gateway {name}", last)
 
-    def route_is_told(self, name: str, *parents: Wanted, namespace: str | None = None) -> Object:
-        """Wait until a TCPRoute has an entry of ours for each of its parentRefs, with these conditions; give it."""
+    def route_is_told(
+        self, name: str, *parents: Wanted, namespace: str | None = None, kind: str = "TCPRoute"
+    ) -> Object:
+        """Wait until a route has an entry of ours for each of its parentRefs, with these conditions; give it."""
         last: list[str] = []
 
         def told() -> Object | None:
-            route = self.get("TCPRoute", name, namespace)
+            route = self.get(kind, name, namespace)
             last[:] = [*stale(route), *self._parent_problems(route, parents)]
             return None if last else route
 
-        return _waited(told, f"parents of TCPRoute {name}", last)
+        return _waited(told, f"parents of {kind} {name}", last)
 
-    def accepted(self, gateway: str, *routes: str) -> tuple[str, Mapping[str, int]]:
+    def accepted(self, gateway: str, *routes: str, kind: str = "TCPRoute") -> tuple[str, Mapping[str, int]]:
         """Wait until routes and all listeners of their Gateway are accepted, resolved and programmed; give its address and its ports."""
         for route in routes:
-            self.route_is_told(route, {"Accepted": ("True", "Accepted")})
+            self.route_is_told(route, {"Accepted": ("True", "Accepted")}, kind=kind)
         last: list[str] = []
         wanted = {"ResolvedRefs": ("True", ""), "Accepted": ("True", ""), "Programmed": ("True", "")}
 

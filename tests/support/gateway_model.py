@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.objects.gateway import GROUP, BackendRef, Gateway, Listener, ParentRef, TcpRoute
+from router.objects.gateway import GROUP, BackendRef, Gateway, Listener, ParentRef, TcpRoute, TlsRoute
 from router.objects.meta import ObjectKey
 from router.objects.networking import LabelSelector
 from router.objects.store import Objects
@@ -18,18 +18,60 @@ def is_ours(gateway: Gateway, objects: Objects, controller: str) -> bool:
     )
 
 
-def takes_kind(listener: Listener) -> bool:
-    """Whether TCPRoutes can be attached."""
-    kinds = listener.allowed_routes.kinds
-    if listener.protocol != "TCP":
-        return False
-    return not kinds or ("TCPRoute", GROUP) in {(each.kind, each.group) for each in kinds}
+Served = TcpRoute | TlsRoute
+_KINDS = {"TCP": "TCPRoute", "TLS": "TLSRoute"}
+
+
+def kind_of(route: Served) -> str:
+    """Give the name of a route's kind."""
+    return "TCPRoute" if isinstance(route, TcpRoute) else "TLSRoute"
+
+
+def has_bad_value(listener: Listener) -> bool:
+    """Whether it is a TLS listener of a mode that is not served."""
+    return listener.protocol == "TLS" and (listener.tls is None or listener.tls.mode != "Passthrough")
+
+
+def kinds(listener: Listener) -> list[str]:
+    """Give the kinds of routes that can be attached."""
+    own = _KINDS.get(listener.protocol)
+    wanted = listener.allowed_routes.kinds
+    if own is None or has_bad_value(listener):
+        return []
+    return [own] if not wanted or (own, GROUP) in {(each.kind, each.group) for each in wanted} else []
 
 
 def has_odd_kinds(listener: Listener) -> bool:
     """Whether it wants a kind that it cannot have."""
-    kinds = listener.allowed_routes.kinds or ()
-    return listener.protocol == "TCP" and any((each.kind, each.group) != ("TCPRoute", GROUP) for each in kinds)
+    own = _KINDS.get(listener.protocol)
+    wanted = listener.allowed_routes.kinds or ()
+    return (
+        own is not None
+        and not has_bad_value(listener)
+        and any((each.kind, each.group) != (own, GROUP) for each in wanted)
+    )
+
+
+def go_by(name: str, host: str) -> bool:
+    """Say whether a host goes by a name of a listener or route."""
+    labels, wanted = host.split("."), name.split(".")
+    if name == "*":
+        return True
+    if wanted[0] != "*":
+        return labels == wanted
+    return len(labels) >= len(wanted) and labels[len(labels) - len(wanted) + 1 :] == wanted[1:]
+
+
+HOSTS = ("a.x", "b.x", "a.b.x", "y", "a.y", "x")
+"""Enough to tell all names of tests from each other."""
+
+
+def meets(listener: Listener, route: Served) -> bool:
+    """Whether any host goes by a name of both."""
+    if isinstance(route, TcpRoute):
+        return True
+    own, names = listener.hostname or "*", route.spec.hostnames or ("*",)
+    return any(go_by(own, host) and go_by(name, host) for host in HOSTS for name in names)
 
 
 def takes_namespace(listener: Listener, gateway: Gateway, namespace: str, objects: Objects) -> bool:
@@ -62,7 +104,7 @@ def _one(selector: LabelSelector, labels: dict[str, str]) -> list[bool]:
     return answers
 
 
-def acceptance(route: TcpRoute, ref: ParentRef, gateway: Gateway, objects: Objects) -> tuple[str, frozenset[str]]:
+def acceptance(route: Served, ref: ParentRef, gateway: Gateway, objects: Objects) -> tuple[str, frozenset[str]]:
     """Give the reason of a parent's Accepted condition, and the listeners that take the route by this parentRef."""
     meant = [
         each
@@ -72,12 +114,17 @@ def acceptance(route: TcpRoute, ref: ParentRef, gateway: Gateway, objects: Objec
     if not meant:
         return "NoMatchingParent", frozenset()
     taking = [
-        each for each in meant if takes_kind(each) and takes_namespace(each, gateway, route.metadata.namespace, objects)
+        each
+        for each in meant
+        if kind_of(route) in kinds(each) and takes_namespace(each, gateway, route.metadata.namespace, objects)
     ]
-    return ("Accepted", frozenset(each.name for each in taking)) if taking else ("NotAllowedByListeners", frozenset())
+    if not taking:
+        return "NotAllowedByListeners", frozenset()
+    meeting = frozenset(each.name for each in taking if meets(each, route))
+    return ("Accepted", meeting) if meeting else ("NoMatchingListenerHostname", frozenset())
 
 
-def parents(route: TcpRoute, objects: Objects, controller: str) -> list[tuple[ParentRef, Gateway]]:
+def parents(route: Served, objects: Objects, controller: str) -> list[tuple[ParentRef, Gateway]]:
     """Give those of a route's parentRefs that mean Gateways of ours, each once."""
     found: list[tuple[ParentRef, Gateway]] = []
     for ref in route.spec.parent_refs or ():
@@ -90,25 +137,55 @@ def parents(route: TcpRoute, objects: Objects, controller: str) -> list[tuple[Pa
     return found
 
 
-def attached(gateway: Gateway, listener: str, objects: Objects, controller: str) -> list[TcpRoute]:
+def routes_of(objects: Objects) -> list[Served]:
+    """Give all routes."""
+    return [*objects.gateway_api.tcp_routes.values(), *objects.gateway_api.tls_routes.values()]
+
+
+def having(gateway: Gateway, listener: Listener, objects: Objects, controller: str) -> list[Served]:
+    """Give the routes that have connections of a listener: the oldest, or for each host the oldest of those with the most specific name."""
+    there = attached(gateway, listener.name, objects, controller)
+    if listener.protocol != "TLS":
+        return there[:1]
+    return [each for each in there if any(each is _leads(host, listener, there) for host in HOSTS)]
+
+
+def _leads(host: str, listener: Listener, there: list[Served]) -> Served | None:
+    if not go_by(listener.hostname or "*", host):
+        return None
+    names = [
+        (name, each)
+        for each in there
+        if isinstance(each, TlsRoute)
+        for name in each.spec.hostnames or ("*",)
+        if go_by(name, host)
+    ]
+    exact = [each for name, each in names if "*" not in name]
+    if exact:
+        return exact[0]
+    longest = max((len(name) for name, _ in names), default=0)
+    return next((each for name, each in names if len(name) == longest), None)
+
+
+def attached(gateway: Gateway, listener: str, objects: Objects, controller: str) -> list[Served]:
     """Give the routes of a listener, the oldest first."""
     routes = [
         route
-        for route in objects.gateway_api.tcp_routes.values()
+        for route in routes_of(objects)
         if any(
             parent.key == gateway.key and listener in acceptance(route, ref, parent, objects)[1]
             for ref, parent in parents(route, objects, controller)
         )
     ]
 
-    def age(route: TcpRoute) -> tuple[str, str, str]:
+    def age(route: Served) -> tuple[str, str, str]:
         metadata = route.metadata
         return metadata.creation_timestamp or "9", metadata.namespace, metadata.name
 
     return sorted(routes, key=age)
 
 
-def permits(route: TcpRoute, service: ObjectKey, objects: Objects) -> bool:
+def permits(route: Served, service: ObjectKey, objects: Objects) -> bool:
     """Whether a route may refer to a Service."""
     if service.namespace == route.metadata.namespace:
         return True
@@ -116,7 +193,7 @@ def permits(route: TcpRoute, service: ObjectKey, objects: Objects) -> bool:
         if grant.metadata.namespace != service.namespace:
             continue
         who = any(
-            (each.group, each.kind, each.namespace) == (GROUP, "TCPRoute", route.metadata.namespace)
+            (each.group, each.kind, each.namespace) == (GROUP, kind_of(route), route.metadata.namespace)
             for each in grant.spec.from_
         )
         what = any(
@@ -128,7 +205,7 @@ def permits(route: TcpRoute, service: ObjectKey, objects: Objects) -> bool:
     return False
 
 
-def backend_reason(route: TcpRoute, ref: BackendRef, objects: Objects) -> str:
+def backend_reason(route: Served, ref: BackendRef, objects: Objects) -> str:
     """Give why a backendRef cannot be had; empty where it can."""
     if (ref.group, ref.kind) != ("", "Service"):
         return "InvalidKind"
@@ -142,7 +219,7 @@ def backend_reason(route: TcpRoute, ref: BackendRef, objects: Objects) -> str:
     return "" if "TCP" in protocols else "UnsupportedProtocol"
 
 
-def refs_reason(route: TcpRoute, objects: Objects) -> str:
+def refs_reason(route: Served, objects: Objects) -> str:
     """Give the reason of the ResolvedRefs condition."""
     refs = [ref for rule in route.spec.rules or () for ref in rule.backend_refs or ()]
     return next(filter(None, (backend_reason(route, ref, objects) for ref in refs)), "ResolvedRefs")
@@ -150,14 +227,16 @@ def refs_reason(route: TcpRoute, objects: Objects) -> str:
 
 def listener_reason(gateway: Gateway, listener: Listener) -> str:
     """Give the reason of a listener's Accepted condition, before its port is claimed."""
-    if listener.protocol != "TCP":
+    if listener.protocol not in _KINDS:
         return "UnsupportedProtocol"
-    others = [each for each in gateway.spec.listeners or () if each is not listener and each.port == listener.port]
-    if any(each.protocol in {"HTTP", "HTTPS", "TLS"} for each in others) and not any(
-        each.protocol == "TCP" for each in others
-    ):
-        return "ProtocolConflict"
-    known = [each for each in others if each.protocol in {"TCP", "HTTP", "HTTPS", "TLS"}]
-    if not known:
-        return "Accepted"
-    return "HostnameConflict" if known[0].protocol == "TCP" else "ProtocolConflict"
+    if has_bad_value(listener):
+        return "UnsupportedValue"
+    for other in gateway.spec.listeners or ():
+        if other is listener or other.port != listener.port or other.protocol not in {"TCP", "TLS", "HTTP", "HTTPS"}:
+            continue
+        groups = [{"TLS": 1, "HTTPS": 1, "TCP": 2, "HTTP": 3}[each.protocol] for each in (listener, other)]
+        if groups[0] != groups[1]:
+            return "ProtocolConflict"
+        if (other.hostname or "") == (listener.hostname or ""):
+            return "HostnameConflict"
+    return "Accepted"

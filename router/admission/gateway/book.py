@@ -17,7 +17,7 @@ from router.admission.gateway.certificates import certificate_problem, secrets_o
 from router.admission.gateway.grants import Grants
 from router.admission.gateway.index import Index
 from router.admission.gateway.listeners import HTTP_KINDS_OF, KINDS_OF, ListenerView, views
-from router.admission.gateway.resolving import GATEWAY_KIND, MetRoute, Resolved, age_of, parents_of, resolve
+from router.admission.gateway.resolving import MetRoute, Resolved, age_of, parents_of, resolve, route_request
 from router.admission.gateway.states import (
     ACCEPTED,
     ALL_ACCEPTED,
@@ -28,10 +28,21 @@ from router.admission.gateway.states import (
     StateKey,
     not_so,
 )
-from router.admission.gateway.things import AnyRoute, route_of, secret_problem
+from router.admission.gateway.tables import GATEWAY_KIND, Led, Table
+from router.admission.gateway.things import AnyRoute, ServedRoute, route_of, secret_problem
 from router.admission.request import Request
 from router.admission.verdicts import Verdict
-from router.objects.gateway import Gateway, GatewayClass, GatewaySecret, HttpRoute, ReferenceGrant, TcpRoute
+from router.model import Asker, SharedFrontend, Spot
+from router.objects.gateway import (
+    GROUP,
+    Gateway,
+    GatewayClass,
+    GatewaySecret,
+    HttpRoute,
+    ReferenceGrant,
+    TcpRoute,
+    TlsRoute,
+)
 from router.objects.gateway_objects import GatewayObjects
 from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey, ObjectMeta
@@ -39,12 +50,12 @@ from router.objects.store import Changes, Objects
 from router.ordered import SortedMap
 from router.settings import AdmissionSettings
 
-CLASS_KIND = "GatewayClass"
+CLASS_KIND, TLS_KIND = "GatewayClass", "TLSRoute"
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 _NONE: frozenset[Slot] = frozenset()
 _NO_ROUTES: frozenset[StateKey] = frozenset()
 _NOWHERE = Backends()
-_ROUTES: Mapping[type, str] = MappingProxyType({TcpRoute: "TCPRoute", HttpRoute: "HTTPRoute"})
+_ROUTES: Mapping[type, str] = MappingProxyType({TcpRoute: "TCPRoute", TlsRoute: TLS_KIND, HttpRoute: "HTTPRoute"})
 
 
 class GatewayBook:
@@ -76,6 +87,11 @@ class GatewayBook:
         self._backends: dict[StateKey, Backends] = {}
         """Of routes."""
         self._resolved: dict[ObjectKey, Resolved] = {}
+        self._of_routes: dict[ObjectKey, Request] = {}
+        """What TLSRoutes ask for."""
+        self._led = Led()
+        self._by_spot: Index[Spot, ObjectKey] = Index()
+        """Gateways by the ports that their TLS listeners ask for."""
         self._held: set[ObjectKey] = set()
         """Gateways that are not looked at."""
         self._states: SortedMap[StateKey, State] = SortedMap()
@@ -84,10 +100,24 @@ class GatewayBook:
         """Give what all objects that are ours are told; the same object until it is something else."""
         return self._states.mapping()
 
-    def requests(self, gateway: ObjectKey) -> tuple[Request | Verdict, ...]:
-        """Give what the listeners of a Gateway ask for, as last updated; nothing of one that is not ours."""
-        resolved = self._resolved.get(gateway)
+    def requests(self, slot: Slot) -> tuple[Request | Verdict, ...]:
+        """Give what the listeners of a Gateway, or a TLSRoute, ask for, as last updated; nothing of those that are not ours."""
+        kind, key = slot
+        if kind is TlsRoute:
+            request = self._of_routes.get(key)
+            return (request,) if request is not None else ()
+        resolved = self._resolved.get(key)
         return resolved.requests if resolved is not None else ()
+
+    def lead(self, shared: tuple[SharedFrontend, ...]) -> tuple[SharedFrontend, ...]:
+        """Give the shared ports with the names of routes at TLS listeners; the same objects where nothing changed."""
+        if not self._controller:
+            return shared
+        return self._led.lead(shared, self._table_of, lambda spot: bool(self._by_spot.of(spot)))
+
+    def _table_of(self, listener: Asker) -> Table | None:
+        resolved = self._resolved.get(ObjectKey(*listener.key))
+        return resolved.tables.get(listener.section) if resolved is not None else None
 
     def hold(self, slot: Slot, *, is_held: bool) -> None:
         """Do not look at a Gateway, or look at it again, with the next update that names it; other kinds are passed over."""
@@ -122,7 +152,8 @@ class GatewayBook:
             self._resolve(gateway, objects)
         for route in told:
             self._tell(route, objects)
-        return frozenset((Gateway, key) for key in gateways)
+        asking = {(TlsRoute, ObjectKey(each.namespace, each.name)) for each in told if each.kind == TLS_KIND}
+        return frozenset((Gateway, key) for key in gateways) | asking
 
     def _take(self, slot: Slot, api: GatewayObjects) -> tuple[AbstractSet[ObjectKey], AbstractSet[StateKey]]:
         """Take note of one object that was added or changed, or is gone; give the Gateways and the routes that it concerns."""
@@ -167,7 +198,7 @@ class GatewayBook:
         self._by_vault.put(key, {secret.namespace for secret in secrets})
 
     def _index_route(self, key: StateKey, route: AnyRoute | None) -> None:
-        rules = route.spec.rules if isinstance(route, TcpRoute) else None
+        rules = route.spec.rules if isinstance(route, ServedRoute) else None
         services = services_of(rules, key.namespace)
         self._by_gateway.put(key, gateways_of(route.spec.parent_refs, key.namespace) if route is not None else ())
         self._by_service.put(key, services)
@@ -176,7 +207,7 @@ class GatewayBook:
 
     def _judged(self, key: StateKey, route: AnyRoute, objects: Objects) -> Backends:
         """Judge where a route leads to, unless that is known; of those that are only counted nobody asks."""
-        if not isinstance(route, TcpRoute):
+        if not isinstance(route, ServedRoute):
             return _NOWHERE
         known = self._backends.get(key)
         if known is None:
@@ -201,6 +232,8 @@ class GatewayBook:
         gateway = objects.gateway_api.gateways.get(key)
         if gateway is None or key in self._held or not self._is_ours(gateway, objects):
             self._resolved.pop(key, None)
+            self._by_spot.put(key, ())
+            self._led.is_stale = True
             self._put(StateKey(GATEWAY_KIND, *key), None)
             return
 
@@ -211,12 +244,17 @@ class GatewayBook:
             gateway, self._kinds_of, lambda each: certificate_problem(each, key.namespace, self._grants, secret)
         )
         met = (self._met(route, key, seen, objects) for route in sorted(self._by_gateway.of(key)))
+        former = self._resolved.get(key)
         resolved = self._resolved[key] = resolve(gateway, seen, met, self._settings)
+        self._led.is_stale |= former is None or former.tables != resolved.tables
+        asked = (each for each in resolved.requests if isinstance(each, Request) and each.shares_port)
+        self._by_spot.put(key, {Spot(each.port, each.address) for each in asked if each.port is not None})
         self._put(StateKey(GATEWAY_KIND, *key), resolved.state)
 
     def _met(self, key: StateKey, gateway: ObjectKey, seen: tuple[ListenerView, ...], objects: Objects) -> MetRoute:
         route = route_of(key, objects.gateway_api) or TcpRoute(ObjectMeta(name=key.name, namespace=key.namespace))
-        hostnames = route.spec.hostnames if isinstance(route, HttpRoute) else None
+        hostnames = route.spec.hostnames if isinstance(route, HttpRoute | TlsRoute) else None
+        uid = route.metadata.uid
         refs = [ref for ref in route.spec.parent_refs or () if gateway_of(ref, key.namespace) == gateway]
 
         def labels_of(namespace: str) -> Mapping[str, str] | None:
@@ -232,12 +270,17 @@ class GatewayBook:
                 attach(ref, key.kind, key.namespace, gateway, seen, labels_of, hostnames) for ref in refs
             ),
             backends=self._judged(key, route, objects),
+            asker=Asker(GROUP, *key, "", uid) if key.kind == TLS_KIND else None,
+            hostnames=hostnames,
         )
 
     def _tell(self, key: StateKey, objects: Objects) -> None:
         """Say what a route is told of all of its parents that are ours; those that are only counted are told nothing."""
         route = route_of(key, objects.gateway_api)
-        if not isinstance(route, TcpRoute):
+        place = ObjectKey(key.namespace, key.name)
+        if key.kind == TLS_KIND:
+            self._of_routes.pop(place, None)
+        if not isinstance(route, ServedRoute):
             self._put(key, None)
             return
         parents: dict[object, ParentState] = {}
@@ -246,6 +289,10 @@ class GatewayBook:
             met = resolved.routes.get(key) if resolved is not None else None
             if resolved is not None and met is not None:
                 parents.update((each.ref, each) for each in parents_of(met, resolved))
+                if any(met in served for served in resolved.served.values()):
+                    request = route_request(met, route.metadata.creation_timestamp or None, self._settings)
+                    if request is not None:
+                        self._of_routes[place] = request
         refs = dict.fromkeys(route.spec.parent_refs or ())
         said = tuple(parents[ref] for ref in refs if ref in parents)
         has_entry = any(each.controller_name == self._controller for each in route.status.parents or ())

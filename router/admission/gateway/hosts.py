@@ -4,8 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from router.admission.text import is_dns_subdomain
+
 ANY = "*"
 """Where no hostname is said."""
+MAX_LABELS = 6
+"""Behind the asterisk of a wildcard: for each number of labels HAProxy makes a look-up for each connection."""
+_WILDCARD = "*."
+
+
+def is_host(name: str | None) -> bool:
+    """Say whether a name can be served: none, a DNS name, or a wildcard over one that has not too many labels."""
+    if name is None:
+        return True
+    domain = name.lower().removeprefix(_WILDCARD)
+    is_short = not name.startswith(_WILDCARD) or domain.count(".") < MAX_LABELS
+    return is_dns_subdomain(domain) and is_short
+
+
+def claimed(name: str | None) -> str:
+    """Give the host that a listener claims on its port, as ``SniHost.host`` spells it: one that a Route's wildcard is not told from."""
+    own = (name or ANY).lower()
+    return own.removeprefix("*") if own.startswith(_WILDCARD) else own
+
+
+def specificity(name: str) -> tuple[bool, int]:
+    """Give what orders names that one host goes by: the most specific is the largest."""
+    return name != ANY and not name.startswith(_WILDCARD), 0 if name == ANY else len(name)
+
+
+def covers(one: str, other: str) -> bool:
+    """Say whether all hosts of the other name are hosts of the one."""
+    return meet(one, other) == other
 
 
 def meet(one: str, other: str) -> str | None:
@@ -21,7 +51,7 @@ def meet(one: str, other: str) -> str | None:
 
 def _is_under(name: str, wildcard: str) -> bool:
     """Say whether all hosts of a name are under a wildcard, and the name is another."""
-    if not wildcard.startswith("*."):
+    if not wildcard.startswith(_WILDCARD):
         return False
     domain, within = wildcard.removeprefix("*"), name.removeprefix("*")
     return within.endswith(domain) and len(within) > len(domain)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from router.admission.gateway.hosts import is_host
 from router.admission.gateway.states import (
     ACCEPTED,
     ALL_ACCEPTED,
@@ -20,7 +21,7 @@ from router.admission.text import shown
 from router.objects.gateway import GROUP, Gateway, Listener
 from router.objects.labels import selected_by
 
-KINDS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType({"TCP": ("TCPRoute",)})
+KINDS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType({"TCP": ("TCPRoute",), "TLS": ("TLSRoute",)})
 """By the protocols that are served, the kinds of routes that can be reached by them."""
 HTTP_KINDS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType({"HTTP": ("HTTPRoute",), "HTTPS": ("HTTPRoute",)})
 """By the protocols that are judged and not served, where that is asked for."""
@@ -91,6 +92,10 @@ def _view(listener: Listener, listeners: tuple[Listener, ...], kinds_of: Mapping
     if possible is None:
         told = not_so(ACCEPTED, "UnsupportedProtocol", _unsupported(listener.protocol, kinds_of))
         return ListenerView(listener, frozenset(), (), told, RESOLVED, _FREE)
+    problem = _unsupported_value(listener) if listener.protocol == "TLS" else ""
+    if problem:
+        told = not_so(ACCEPTED, "UnsupportedValue", problem)
+        return ListenerView(listener, frozenset(), (), told, RESOLVED, _FREE)
     kinds, refs = _kinds(listener, possible)
     conflict = _conflict(listener, listeners)
     if conflict is None:
@@ -104,6 +109,14 @@ def _view(listener: Listener, listeners: tuple[Listener, ...], kinds_of: Mapping
         refs,
         so(CONFLICTED, reason, message),
     )
+
+
+def _unsupported_value(listener: Listener) -> str:
+    """Say what of a TLS listener is not served; empty where all is."""
+    mode = listener.tls.mode if listener.tls is not None else "Terminate"
+    if mode != "Passthrough":
+        return f"tls.mode {shown(mode)} is not served; this router serves Passthrough"
+    return "" if is_host(listener.hostname) else f"hostname {shown(listener.hostname or '')} is none that is served"
 
 
 def _unsupported(protocol: str, kinds_of: Mapping[str, tuple[str, ...]]) -> str:

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
+import msgspec
+
 from router.admission.gateway.addresses import Chosen, choose
 from router.admission.gateway.attachment import Attachment
 from router.admission.gateway.backends import Backends
+from router.admission.gateway.hosts import ANY, claimed, intersections
 from router.admission.gateway.listeners import KINDS_OF, ListenerView, views
 from router.admission.gateway.states import (
     ACCEPTED,
@@ -23,6 +26,7 @@ from router.admission.gateway.states import (
     not_so,
     so,
 )
+from router.admission.gateway.tables import GATEWAY_KIND, Table
 from router.admission.options import RouteOptions, read_options
 from router.admission.request import Request, check_names, check_port
 from router.admission.text import is_dns_subdomain, shown
@@ -32,7 +36,7 @@ from router.objects.gateway import GROUP, Gateway, Listener
 from router.objects.meta import ObjectMeta
 from router.settings import AdmissionSettings, RouteDefaults
 
-GATEWAY_KIND = "Gateway"
+_MAX_NAMED = 3
 Age = tuple[bool, str, str, str]
 _BY_WEIGHT = frozenset({"roundrobin", "random"})
 """Ways to spread connections that follow weights also while there are few at a time."""
@@ -48,6 +52,9 @@ class MetRoute:
     age: Age
     attachments: tuple[Attachment, ...]
     backends: Backends
+    asker: Asker | None = None
+    """As who it asks for its own backend, where it has one."""
+    hostnames: tuple[str, ...] | None = None
 
     @property
     def listeners(self) -> frozenset[str]:
@@ -65,8 +72,10 @@ class Resolved:
     state: GatewayState
     requests: tuple[Request | Verdict, ...]
     """One for each listener that may be served."""
-    served: Mapping[str, MetRoute]
-    """By listener, whose connections it has."""
+    served: Mapping[str, tuple[MetRoute, ...]]
+    """By listener, who has connections of it: one alone, or by name."""
+    tables: Mapping[str, Table]
+    """Of TLS listeners that may be served, by name."""
     routes: Mapping[StateKey, MetRoute]
     """All that have a parentRef to it."""
 
@@ -93,7 +102,12 @@ def resolve(
     for route in met.values():
         for name in route.listeners:
             by_listener[name].append(route)
-    served = {name: min(those, key=lambda each: each.age) for name, those in by_listener.items() if those}
+    tables = {
+        view.listener.name: _table(view.listener, by_listener[view.listener.name])
+        for view in views
+        if view.listener.protocol == "TLS"
+    }
+    served = {name: _served(those, tables.get(name)) for name, those in by_listener.items() if those}
     chosen = choose(gateway, settings)
     listeners = tuple(
         ListenerState(
@@ -120,13 +134,38 @@ def resolve(
         refusal = state.accepted if not state.accepted.holds else state.programmed
         programmed = not_so(PROGRAMMED, "Invalid", refusal.message)
         state = replace(state, programmed=programmed if not state.accepted.holds else state.programmed)
-        return Resolved(state, (), {}, met)
+        return Resolved(state, (), {}, {}, met)
     requests = [
-        _request(gateway, view, chosen.name, served.get(view.listener.name), settings)
+        _request(gateway, view, chosen.name, served.get(view.listener.name, ()), settings)
         for view, listener in zip(views, listeners, strict=True)
         if listener.is_valid and view.is_served
     ]
-    return Resolved(state, tuple(requests), served, met)
+    return Resolved(state, tuple(requests), served, tables, met)
+
+
+def _served(routes: list[MetRoute], table: Table | None) -> tuple[MetRoute, ...]:
+    """Give who has connections of a listener: by TLS server names, or the oldest all of them."""
+    if table is None:
+        return (min(routes, key=lambda each: each.age),)
+    having = {route for _, route in table.leads}
+    return tuple(each for each in routes if each.asker in having)
+
+
+def _table(listener: Listener, routes: list[MetRoute]) -> Table:
+    """Give who has which name at a TLS listener: of several the oldest."""
+    leads: dict[str, Asker] = {}
+    for route in sorted(routes, key=lambda each: each.age):
+        for name in intersections(listener.hostname, route.hostnames):
+            if route.asker is not None:
+                leads.setdefault(name, route.asker)
+    return Table((listener.hostname or ANY).lower(), tuple(sorted(leads.items())))
+
+
+def route_request(route: MetRoute, created: str | None, settings: AdmissionSettings) -> Request | None:
+    """Give what a route asks for that has a backend of its own: no port or host, which its listeners have."""
+    if route.asker is None:
+        return None
+    return _to(route.asker, None, "", created, route.backends, settings)
 
 
 def read_alone(gateway: Gateway, settings: AdmissionSettings) -> tuple[Request | Verdict, ...]:
@@ -150,11 +189,12 @@ def _serves(attachment: Attachment, route: MetRoute, resolved: Resolved) -> Said
     """Say whether connections are led to a route that is accepted: a port has those of one route."""
     if not resolved.served:
         return not_so(SERVES, "GatewayNotServed", "the Gateway is not served; its status says why")
-    has = [name for name in attachment.listeners if resolved.served[name] is route]
+    has = [name for name in attachment.listeners if route in resolved.served[name]]
     if len(has) == len(attachment.listeners):
         return so(SERVES, "Served")
     lost = next(name for name in attachment.listeners if name not in has)
-    message = f"connections of listener {shown(lost)} go to {resolved.served[lost]}, which is older"
+    others = ", ".join(map(str, resolved.served[lost][:_MAX_NAMED]))
+    message = f"connections of listener {shown(lost)} go to {others}, which {'is' if len(resolved.served[lost]) == 1 else 'are'} older"
     return Said(SERVES, len(has) > 0, "ServedInPart" if has else "OlderRouteIsServed", message)
 
 
@@ -173,7 +213,7 @@ def _accepted(gateway: Gateway, chosen: Chosen, listeners: tuple[ListenerState, 
 
 
 def _request(
-    gateway: Gateway, view: ListenerView, address: str, route: MetRoute | None, settings: AdmissionSettings
+    gateway: Gateway, view: ListenerView, address: str, served: tuple[MetRoute, ...], settings: AdmissionSettings
 ) -> Request | Verdict:
     listener, metadata = view.listener, gateway.metadata
     asker = Asker(GROUP, GATEWAY_KIND, metadata.namespace, metadata.name, listener.name, metadata.uid)
@@ -182,14 +222,22 @@ def _request(
         check_port(listener.port, settings, address)
     except NotAcceptable as refused:
         return Verdict(asker=asker, port=listener.port, reason=refused.reason, message=refused.message, address=address)
-    backends = route.backends if route is not None else Backends()
+    is_tls = listener.protocol == "TLS"
+    backends = served[0].backends if served and not is_tls else Backends()
+    request = _to(asker, listener.port, address, metadata.creation_timestamp or None, backends, settings)
+    return msgspec.structs.replace(request, shares_port=True, host=claimed(listener.hostname)) if is_tls else request
+
+
+def _to(  # noqa: PLR0913, PLR0917 - who asks for what
+    asker: Asker, port: int | None, address: str, created: str | None, backends: Backends, settings: AdmissionSettings
+) -> Request:
     return Request(
         asker=asker,
-        port=listener.port,
+        port=port,
         address=address,
         shares_port=False,
         host=None,
-        created=metadata.creation_timestamp or None,
+        created=created,
         options=_options(settings.defaults, has_shares=len(backends.targets) + bool(backends.refused) > 1),
         targets=backends.targets,
         target_port=None,

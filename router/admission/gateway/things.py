@@ -5,18 +5,25 @@ from __future__ import annotations
 from router.admission.certificates import judge_pair
 from router.admission.gateway.states import StateKey
 from router.objects.credential import Credential, Lack
-from router.objects.gateway import HttpRoute, TcpRoute
+from router.objects.gateway import HttpRoute, TcpRoute, TlsRoute
 from router.objects.gateway_objects import GatewayObjects
 from router.objects.meta import ObjectKey
 from router.objects.store import Objects
 
-AnyRoute = TcpRoute | HttpRoute
+ServedRoute = TcpRoute | TlsRoute
+AnyRoute = ServedRoute | HttpRoute
 
 
 def route_of(key: StateKey, api: GatewayObjects) -> AnyRoute | None:
     """Give a route; None if it is not there."""
     place = ObjectKey(key.namespace, key.name)
-    return api.tcp_routes.get(place) if key.kind == "TCPRoute" else api.http_routes.get(place)
+    match key.kind:
+        case "TCPRoute":
+            return api.tcp_routes.get(place)
+        case "TLSRoute":
+            return api.tls_routes.get(place)
+        case _:
+            return api.http_routes.get(place)
 
 
 def secret_problem(key: ObjectKey, objects: Objects) -> str:

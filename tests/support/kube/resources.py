@@ -67,7 +67,7 @@ PORT_CLAIMS = Resource(
     unconditional_update=False,
     counts_generations=True,
 )
-GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, HTTP_ROUTES, REFERENCE_GRANTS = (
+GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, TLS_ROUTES, HTTP_ROUTES, REFERENCE_GRANTS = (
     Resource(
         "gateway.networking.k8s.io",
         "v1",
@@ -82,6 +82,7 @@ GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, HTTP_ROUTES, REFERENCE_GRANTS = (
         ("GatewayClass", "gatewayclasses"),
         ("Gateway", "gateways"),
         ("TCPRoute", "tcproutes"),
+        ("TLSRoute", "tlsroutes"),
         ("HTTPRoute", "httproutes"),
         ("ReferenceGrant", "referencegrants"),
     )
@@ -134,6 +135,7 @@ CUSTOM = (
     GATEWAY_CLASSES,
     GATEWAYS,
     TCP_ROUTES,
+    TLS_ROUTES,
     HTTP_ROUTES,
     REFERENCE_GRANTS,
 )

@@ -24,6 +24,7 @@ from router.objects.gateway import (
     GrantFrom,
     GrantTo,
     Listener,
+    ListenerTls,
     ParametersRef,
     ParentRef,
     ReferenceGrant,
@@ -33,6 +34,8 @@ from router.objects.gateway import (
     RouteRule,
     TcpRoute,
     TcpRouteSpec,
+    TlsRoute,
+    TlsRouteSpec,
 )
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
@@ -80,7 +83,9 @@ LISTENERS = st.builds(
     Listener,
     name=st.sampled_from(["l", "m", "n"]),
     port=st.sampled_from([7000, 7000, 7001, 7002]),
-    protocol=st.sampled_from(["TCP", "TCP", "TCP", "TLS", "HTTP", "INVALID"]),
+    protocol=st.sampled_from(["TCP", "TCP", "TLS", "TLS", "HTTP", "INVALID"]),
+    hostname=st.sampled_from([None, "*.x", "a.x", "*.b.x"]),
+    tls=st.sampled_from([None, *[ListenerTls("Passthrough")] * 3, ListenerTls("Terminate")]),
     allowed_routes=st.builds(
         AllowedRoutes,
         st.builds(RouteNamespaces, st.sampled_from(["Same", "Same", "All", "Selector", "Odd"]), SELECTORS),
@@ -123,6 +128,13 @@ ROUTES = st.builds(
     st.lists(REFS, max_size=3),
     st.lists(BACKENDS, min_size=1, max_size=3),
 )
+TLS_ROUTES = st.builds(
+    lambda route, hostnames: TlsRoute(
+        route.metadata, TlsRouteSpec(tuple(hostnames), route.spec.rules, route.spec.parent_refs)
+    ),
+    ROUTES,
+    st.lists(st.sampled_from(["*.x", "a.x", "*.b.x", "a.b.x", "*.y", "y"]), min_size=1, max_size=2, unique=True),
+)
 GRANTS = st.builds(
     lambda name, namespace, kind, of, to, named: ReferenceGrant(
         meta(name, namespace),
@@ -130,7 +142,7 @@ GRANTS = st.builds(
     ),
     NAMES,
     IN,
-    st.sampled_from(["TCPRoute", "TCPRoute", "Gateway"]),
+    st.sampled_from(["TCPRoute", "TLSRoute", "Gateway"]),
     IN,
     st.sampled_from(["Service", "Service", "Secret"]),
     st.sampled_from([None, "", "x", "y"]),
@@ -147,7 +159,7 @@ SPACES = st.builds(
     IN,
     st.sampled_from([None, {"a": "1"}, {"a": "2", "b": ""}]),
 )
-OBJECTS = st.one_of(CLASSES, GATEWAYS, ROUTES, ROUTES, GRANTS, SERVICES, SPACES)
+OBJECTS = st.one_of(CLASSES, GATEWAYS, ROUTES, TLS_ROUTES, GRANTS, SERVICES, SPACES)
 
 
 @st.composite
@@ -189,8 +201,9 @@ def test_statuses_are_those_of_the_model_and_of_a_full_rebuild(
 
 
 def _check_routes(objects: Objects, states: Mapping[StateKey, State]) -> None:
-    for key, route in objects.gateway_api.tcp_routes.items():
-        state = states.get(StateKey("TCPRoute", *key))
+    for route in model.routes_of(objects):
+        key = route.key
+        state = states.get(StateKey(model.kind_of(route), *key))
         parents = model.parents(route, objects, OURS)
         if not parents:
             assert state is None
@@ -202,7 +215,11 @@ def _check_routes(objects: Objects, states: Mapping[StateKey, State]) -> None:
             reason, listeners = model.acceptance(route, ref, gateway, objects)
             assert reasons["Accepted"] == reason
             assert reasons["ResolvedRefs"] == model.refs_reason(route, objects)
-            firsts = {model.attached(gateway, name, objects, OURS)[0].key == key for name in listeners}
+            firsts = {
+                any(each is route for each in model.having(gateway, view, objects, OURS))
+                for view in gateway.spec.listeners or ()
+                if view.name in listeners
+            }
             served = {frozenset({True}): "Served", frozenset({False}): "OlderRouteIsServed", frozenset(): None}
             wanted = served.get(frozenset(firsts), "ServedInPart")
             told = reasons.get("tcp-router.openshift.io/Serves")
@@ -219,7 +236,7 @@ def _check_gateways(objects: Objects, states: Mapping[StateKey, State]) -> None:
         assert [each.name for each in state.listeners] == [each.name for each in gateway.spec.listeners or ()]
         for said, listener in zip(state.listeners, gateway.spec.listeners or (), strict=True):
             assert said.attached == len(model.attached(gateway, listener.name, objects, OURS))
-            assert said.kinds == (("TCPRoute",) if model.takes_kind(listener) else ())
+            assert list(said.kinds) == model.kinds(listener)
             assert said.accepted.reason == model.listener_reason(gateway, listener)
             assert said.resolved.holds is not model.has_odd_kinds(listener)
             assert said.conflicted.holds is (said.accepted.reason in {"ProtocolConflict", "HostnameConflict"})

@@ -1,0 +1,98 @@
+"""Which TLS server name leads to which route on ports with TLS listeners: the listener first, by its hostname, then the route inside it.
+
+HAProxy looks for the most specific name of one map for each port. So what a less specific listener has under the hostname of a more specific one is
+left out (listener isolation), and the hostname of each listener is in the map: where no route of it has a name, it leads to the listener's own
+backend, which has no servers and ends what comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from operator import attrgetter
+
+from router.admission.gateway.hosts import covers, specificity
+from router.model import Asker, SharedFrontend, SniHost, Spot, backend_name
+
+GATEWAY_KIND = "Gateway"
+_host_of = attrgetter("host")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One TLS listener."""
+
+    hostname: str
+    """As ``hosts.meet`` has it."""
+    leads: tuple[tuple[str, Asker], ...] = ()
+    """Names under it, sorted, each with the route that has it."""
+
+
+TableOf = Callable[[Asker], Table | None]
+
+
+class Led:
+    """Shared ports as they are led by tables; what did not change is the object that it was."""
+
+    def __init__(self) -> None:
+        self._remembered: dict[Spot, tuple[SharedFrontend, tuple[Table, ...], SharedFrontend]] = {}
+        self._shared: tuple[SharedFrontend, ...] = ()
+        self._last: tuple[SharedFrontend, ...] = ()
+        self.is_stale = False
+        """Whether a table is another than when last asked."""
+
+    def lead(
+        self, shared: tuple[SharedFrontend, ...], table_of: TableOf, has_listeners: Callable[[Spot], bool]
+    ) -> tuple[SharedFrontend, ...]:
+        """Give the shared ports with what the tables of their TLS listeners say.
+
+        Args:
+            shared: as their hosts were claimed.
+            table_of: gives the table of a listener; None for what is none.
+            has_listeners: says whether there may be a TLS listener on a port: all others are not looked into.
+        """
+        if shared is self._shared and not self.is_stale:
+            return self._last
+        self._shared, self.is_stale = shared, False
+        made = tuple(self._led(each, table_of) if has_listeners(each.spot) else each for each in shared)
+        if len(made) != len(self._last) or any(one is not other for one, other in zip(made, self._last, strict=True)):
+            self._last = made
+            spots = {each.spot for each in made}
+            self._remembered = {spot: known for spot, known in self._remembered.items() if spot in spots}
+        return self._last
+
+    def _led(self, frontend: SharedFrontend, table_of: TableOf) -> SharedFrontend:
+        tables = {
+            host.asker: table
+            for host in frontend.hosts
+            if host.asker.kind == GATEWAY_KIND and (table := table_of(host.asker)) is not None
+        }
+        if not tables:
+            return frontend
+        known = self._remembered.get(frontend.spot)
+        now = tuple(tables.values())
+        if known is not None and known[0] is frontend and known[1] == now:
+            return known[2]
+        others = [host for host in frontend.hosts if host.asker not in tables]
+        hosts = {host.host: host for host in [*_names(tables.items()), *others]}
+        made = replace(frontend, hosts=tuple(sorted(hosts.values(), key=_host_of)))
+        if known is not None and known[2] == made:
+            made = known[2]
+        self._remembered[frontend.spot] = frontend, now, made
+        return made
+
+
+def _names(tables: Iterable[tuple[Asker, Table]]) -> Iterable[SniHost]:
+    tables = list(tables)
+    for listener, table in tables:
+        within = [
+            each.hostname
+            for _, each in tables
+            if each.hostname != table.hostname
+            and specificity(each.hostname) > specificity(table.hostname)
+            and covers(table.hostname, each.hostname)
+        ]
+        yield SniHost(table.hostname, backend_name(listener), listener)
+        for name, route in table.leads:
+            if not any(covers(each, name) for each in within):
+                yield SniHost(name, backend_name(route), route)
