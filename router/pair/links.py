@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from router.pair import bodies
 from router.pair.model import Corner, PairSettings, Side, Target, Write
@@ -20,17 +20,6 @@ class Far:
 
     ips: tuple[str, ...]
     port: int
-
-
-@dataclass(slots=True)
-class Links:
-    """What is to be done about one claim's Services on one side."""
-
-    writes: list[Write] = field(default_factory=list)
-    problems: list[tuple[str, str]] = field(default_factory=list)
-    """Reason and message of what cannot be written."""
-    written: list[str] = field(default_factory=list)
-    """Names of Services that are there as they shall be, with all that belongs to them."""
 
 
 class Names:
@@ -125,27 +114,24 @@ def link(  # noqa: PLR0913, PLR0917 - what it is made of
     names: Sequence[str],
     far: Far,
     ports: tuple[int, ...],
-) -> Links:
+) -> list[Write]:
     """Decide what is to be written on one side so that these Services lead to the other, by these of their ports.
 
     Endpoints come when the Service is there and ours: those of somebody else's Service are not touched.
     """
-    links = Links()
+    writes: list[Write] = []
     ips = sorted(far.ips)
     for name in names:
         there = corner.services.get(name)
         wanted = bodies.service(settings, side, name, claim.name, ports, far.port, ips)
         if there is None:
-            links.writes.append(_create(side, "services", claim, name, wanted))
+            writes.append(_create(side, "services", claim, name, wanted))
             continue
         if there.is_going:
             continue
-        before = len(links.writes)
-        links.writes += _patch(side, "services", claim, there, bodies.service_patch(there, wanted))
-        links.writes += _beside(settings, side, corner, claim, name, bodies.target_ports(ports, far.port), ips)
-        if len(links.writes) == before:
-            links.written.append(name)
-    return links
+        writes += _patch(side, "services", claim, there, bodies.service_patch(there, wanted))
+        writes += _beside(settings, side, corner, claim, name, bodies.target_ports(ports, far.port), ips)
+    return writes
 
 
 def _beside(  # noqa: PLR0913, PLR0917 - likewise

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from router.cluster.kinds import PORT_CLAIMS
 from router.pair import bodies
 from router.pair.copies import is_copy, with_finalizer
-from router.pair.links import Far, Links, Names, link, service_ports, surplus
+from router.pair.links import Far, Names, link, service_ports, surplus
 from router.pair.model import Corner, PairSettings, Probe, Side, Target, View, Write
 from router.pair.numbers import Held, Numbers, decide_numbers, held
 from router.pair.objects import CLAIMS, FINALIZER, PairObject
@@ -59,7 +59,6 @@ class One:
         self.probe = self._probe()
         self._problems: list[tuple[str, str]] = []
         """Why Services are not as they should be."""
-        self._written: list[str] = []
         self._far: dict[Side, Far] = {}
 
     @property
@@ -163,8 +162,7 @@ class One:
             links = self._link(side, corner, names)
             if links is None:
                 continue
-            self._written += [f"{where}: {name}" for name in links.written]
-            writes += links.writes
+            writes += links
             writes += surplus(side, corner, self._settings.other(side), self._claim, names)
         self._problems += [
             (problem.reason, f"{self._settings.name(each.target.side)}: {problem.message}")
@@ -173,7 +171,7 @@ class One:
         ]
         return writes
 
-    def _link(self, side: Side, corner: Corner, names: list[str]) -> Links | None:
+    def _link(self, side: Side, corner: Corner, names: list[str]) -> list[Write] | None:
         """Decide the Services of one side; None, and why, where it is not known to where they shall lead: what was written stays."""
         other: Side = "remote" if side == "local" else "local"
         far = self._far_side(other)
