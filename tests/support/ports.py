@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 
-_BELOW_EPHEMERAL = range(10_240, 32_768)
+_FIRST, _, _LAST = os.environ.get("TCP_ROUTER_TEST_PORTS", "10240-32767").partition("-")
+"""Runs beside each other are each given their own."""
+_BELOW_EPHEMERAL = range(int(_FIRST), int(_LAST) + 1)
 """Above it the kernel chooses the ports of clients: each keeps its port taken for a minute after it has gone (TIME_WAIT)."""
 
 _given: set[int] = set()
