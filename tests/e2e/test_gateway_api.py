@@ -496,3 +496,18 @@ def test_a_folder_of_manifests_has_gateways_too(make_router: Make, echo: TcpServ
     checked = invoke("check", "--gateway-api", "on", "--gateway-controller", "example.com/x", folder)
     assert "left alone: Gateway team/gw: there is no GatewayClass tcp of this router" in checked.stdout
     assert "Gateway" not in invoke("check", folder).stdout
+
+
+def test_a_listener_on_a_pool_port_needs_no_reload(gateways: Gateways) -> None:
+    """A Gateway that comes while the router runs has its port open at once, and closed when it goes."""
+    port = free_port()
+    give(gateways.cluster, "a")
+    router = gateways.router("--port-pool", str(port)).start()
+    before = reloads(router)
+    gateways.create_gateway("gw", listener("tcp", port))
+    gateways.create_route("a", [{"name": "gw"}], [backend("a")])
+    gateways.accepted("gw", "a")
+    assert exchange(port) == b"a ping"
+    gateways.cluster.client.delete("Gateway", gateways.cluster.namespace, "gw")
+    wait_for(lambda: is_refused(port), "the port to be closed")
+    assert reloads(router) == before
