@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -95,12 +96,14 @@ def _live(router: Source, pause_s: float, sort: str) -> None:
 
     console = Console(highlight=False)
     before = _now(router)
-    with Live(_table([], console.height), console=console, screen=True, auto_refresh=False) as live:
+    # Whatever it is about when it is told to end.
+    with (
+        suppress(KeyboardInterrupt),
+        Live(_table([], console.height), console=console, screen=True, auto_refresh=False) as live,
+    ):
         while True:
             try:
                 before, found = _between(router, before, pause_s, sort)
-            except KeyboardInterrupt:
-                return
             except (RouterUnreachable, ApiError) as error:
                 # Goes on by itself when the router is back.
                 live.update(printable(str(error)), refresh=True)
