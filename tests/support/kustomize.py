@@ -17,6 +17,8 @@ MANIFESTS = Path(__file__).parents[2] / "manifests"
 
 SHARD = "overlays/shard"
 """The tree of a second router, which has names of its own."""
+CONFORMANCE = "overlays/gateway-conformance"
+"""The tree for the conformance suite of the Gateway API."""
 
 TREES = (
     "base",
@@ -26,6 +28,7 @@ TREES = (
     "demo",
     "openshift",
     "overlays/daemonset",
+    CONFORMANCE,
     "overlays/host-network",
     "overlays/load-balancer",
     "overlays/node-port",

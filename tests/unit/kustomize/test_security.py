@@ -8,6 +8,7 @@ from router.admission.reserved_ports import HOST_NETWORK_PORTS
 from router.kube import reviews
 from router.kube.configuration import SERVICE_ACCOUNT
 from tests.support.kustomize import (
+    CONFORMANCE,
     ON_HOST,
     ROUTER_TREES,
     TREES,
@@ -27,10 +28,11 @@ def test_pods_are_restricted(tree: str) -> None:
     """Each pod meets the Pod Security Standard "restricted", the host's network of one overlay aside.
 
     No root, no capability, no way to more rights, the runtime's own seccomp profile, and no volume but those that Kubernetes
-    makes.
+    makes. One overlay sets the sysctl by which ports under 1024 need no capability, which the standard allows.
     """
+    low_ports = {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]}
     for pod in (obj["spec"]["template"]["spec"] for obj in render(tree) if obj["kind"] in WORKLOADS):
-        assert pod["securityContext"] == POD_CONTEXT
+        assert pod["securityContext"] == POD_CONTEXT | (low_ports if tree == CONFORMANCE else {})
         for container in containers(pod).values():
             context = container["securityContext"]
             assert context["allowPrivilegeEscalation"] is False
@@ -153,15 +155,18 @@ def test_only_one_overlay_is_on_the_hosts_network() -> None:
         assert ("system:openshift:scc:hostnetwork-v2" in roles) is (tree in on_host)
 
 
-@pytest.mark.parametrize("tree", ["base", "overlays/load-balancer", "overlays/node-port"])
-def test_network_policy_opens_what_is_needed(tree: str) -> None:
-    """Clients reach every port from 1024 up but the router's HTTP, which OpenShift's Prometheus alone reaches."""
+@pytest.mark.parametrize(
+    ("tree", "lowest"),
+    [("base", 1024), ("overlays/load-balancer", 1024), ("overlays/node-port", 1024), (CONFORMANCE, 1)],
+)
+def test_network_policy_opens_what_is_needed(tree: str, lowest: int) -> None:
+    """Clients reach every port that can be had but the router's HTTP, which OpenShift's Prometheus alone reaches."""
     policy = one(render(tree), "NetworkPolicy")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     clients, metrics = policy["ingress"]
     (http,) = containers(router_pod(tree))["router"]["ports"]
     opened = {port for each in clients["ports"] for port in range(each["port"], each["endPort"] + 1)}
-    assert opened == set(range(1024, 65536)) - {http["containerPort"]}
+    assert opened == set(range(lowest, 65536)) - {http["containerPort"]}
     assert [each["port"] for each in metrics["ports"]] == [http["name"]]
     assert metrics["from"] == [
         {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-monitoring"}}}

@@ -12,6 +12,7 @@ from router.cli.run import run
 from router.cli.types import TimeType
 from router.settings import RenderSettings
 from tests.support.kustomize import (
+    CONFORMANCE,
     MANIFESTS,
     ON_HOST,
     ROUTER_TREES,
@@ -162,7 +163,7 @@ def test_selectors_find_their_pods(tree: str) -> None:
         assert any(wanted.items() <= labels.items() for labels in made), obj["kind"]
 
 
-@pytest.mark.parametrize("tree", sorted({*ROUTER_TREES} - {"overlays/daemonset"}))
+@pytest.mark.parametrize("tree", sorted({*ROUTER_TREES} - {"overlays/daemonset", CONFORMANCE}))
 def test_updates_leave_all_replicas(tree: str) -> None:
     """There are two replicas on two nodes; a new one is ready before an old one ends, beside it, and a drain of nodes leaves one."""
     objects = render(tree)
