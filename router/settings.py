@@ -300,6 +300,8 @@ class KubeSettings:
     claims: ClaimSettings | None = None
     """Where PortClaims are; None is not to look for them."""
     reads_transport_servers: bool = False
+    reads_grants: bool = False
+    """Whether ReferenceGrants are followed for what is not of the Gateway API."""
     reads_server_claims: bool = False
     """Whether TransportServerClaims are followed."""
     reads_namespaces: bool = False

@@ -135,7 +135,7 @@ class Admission:
         if self._is_new:
             self._is_new = False
             self._ledger.keep(key.name for key in objects.claims)
-        refer = self._references.to(changes.credentials) | self._gateways.update(objects, changes)
+        refer = self._references.to(objects, changes) | self._gateways.update(objects, changes)
         self._to_read |= refer
         read, to_find = self._read_objects(objects, changes.askers | refer)
         for service in changes.services:
@@ -224,7 +224,7 @@ class Admission:
             return held[1]
         if isinstance(obj, Gateway | TlsRoute):
             return self._gateways.requests(slot)
-        return kind.read(obj, self._settings, self._references.last_good.credentials(slot, obj, credentials))
+        return kind.read(obj, self._settings, self._references.known(slot, obj, credentials))
 
     def _takes(self, request: Request | Verdict) -> bool:
         """Take note of what one asks for; say whether that is another than before."""

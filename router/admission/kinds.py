@@ -11,8 +11,9 @@ from router.admission import route, service, transport_server, transport_server_
 from router.admission.gateway import backends
 from router.admission.gateway.resolving import read_alone
 from router.admission.gateway.tables import GATEWAY_KIND
+from router.admission.known import Known
 from router.admission.request import Request
-from router.admission.termination import Credentials, credentials_of
+from router.admission.termination import credentials_of
 from router.admission.verdicts import Verdict
 from router.model import ROUTE_GROUP, ROUTE_KIND, SERVICE_KIND
 from router.objects import cis, porter
@@ -37,7 +38,7 @@ class AskerKind:
     struct: type[KubernetesObject]
     is_ours: Callable[[Any, AdmissionSettings], bool]
     """Whether an object asks for this router."""
-    read: Callable[[Any, AdmissionSettings, Credentials], tuple[Request | Verdict, ...]]
+    read: Callable[[Any, AdmissionSettings, Known], tuple[Request | Verdict, ...]]
     """What an object of ours asks for, one for each section, at least one; a Verdict for one that is not acceptable by itself."""
     credentials_of: Callable[[Any], tuple[ObjectKey, ...]]
     """What it refers to of what ``read`` is given, whether that is there or not."""
@@ -45,6 +46,8 @@ class AskerKind:
     """The Services that an object leads to; none where what it says of them is not acceptable."""
     is_on: Callable[[AdmissionSettings], bool] = lambda _settings: True
     """Whether the router serves the kind at all."""
+    granting_of: Callable[[Any], frozenset[str]] = lambda _: frozenset()
+    """The namespaces by whose ReferenceGrants ``read`` decides."""
 
 
 _ROUTES = AskerKind(
@@ -54,7 +57,7 @@ _ROUTES = AskerKind(
     "routes",
     Route,
     is_ours=lambda obj, settings: route.is_ours(obj, settings.router_name),
-    read=lambda obj, settings, credentials: (route.read_route(obj, settings, credentials),),
+    read=lambda obj, settings, known: (route.read_route(obj, settings, known.credentials),),
     credentials_of=credentials_of,
     services_of=route.services_of,
 )
@@ -91,10 +94,11 @@ _TRANSPORT_SERVERS = AskerKind(
     "transportservers",
     TransportServer,
     is_ours=transport_server.is_ours,
-    read=lambda obj, settings, _: transport_server.read_server(obj, settings),
+    read=lambda obj, settings, known: transport_server.read_server(obj, settings, known.grants),
     credentials_of=lambda _: (),
     services_of=transport_server.services_of,
     is_on=lambda settings: settings.transport_servers,
+    granting_of=transport_server.granting_of,
 )
 
 _GATEWAYS = AskerKind(
@@ -118,7 +122,7 @@ _TLS_ROUTES = AskerKind(
     TlsRoute,
     is_ours=lambda _, settings: bool(settings.gateway_controller),
     # Alone they ask for nothing: ports and hosts are their listeners'.
-    read=lambda _obj, _settings, _credentials: (),
+    read=lambda _obj, _settings, _known: (),
     credentials_of=lambda _: (),
     services_of=lambda obj: backends.services_of(obj.spec.rules, obj.metadata.namespace),
 )

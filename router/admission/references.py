@@ -1,25 +1,40 @@
-"""Which objects refer to which credentials; pure."""
+"""Which objects refer to which credentials, and need the ReferenceGrants of which namespaces; pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+from router.admission.gateway.grants import Grants
+from router.admission.gateway.index import Index
 from router.admission.kinds import KINDS
+from router.admission.known import Known
 from router.admission.last_good import LastGood
+from router.admission.termination import Credentials
+from router.objects.gateway import ReferenceGrant
 from router.objects.kinds import AskingObject, Slot
 from router.objects.meta import ObjectKey
+from router.objects.store import Changes, Objects
 
 
 class References:
-    """The objects of ours by the credentials that they refer to, whether those are there or not."""
+    """The objects of ours by what they refer to, whether that is there or not; those of the Gateway API have a book of their own."""
 
     def __init__(self, last_good: LastGood | None = None) -> None:
         self.last_good = last_good or LastGood()
         self._by_credential: dict[ObjectKey, set[Slot]] = {}
+        self._grants = Grants()
+        self._by_granting: Index[str, Slot] = Index()
 
-    def to(self, credentials: Iterable[ObjectKey]) -> frozenset[Slot]:
-        """Give those that refer to any of these."""
-        return frozenset(slot for key in credentials for slot in self._by_credential.get(key, ()))
+    def to(self, objects: Objects, changes: Changes) -> frozenset[Slot]:
+        """Take note of the ReferenceGrants that changed; give those that refer to what did, or need a grant of where one did."""
+        referring = {slot for key in changes.credentials for slot in self._by_credential.get(key, ())}
+        for kind, key in changes.gateway_api:
+            if kind is ReferenceGrant:
+                self._grants.put(key, objects.gateway_api.grants.get(key))
+                referring |= self._by_granting.of(key.namespace)
+        return frozenset(referring)
+
+    def known(self, slot: Slot, obj: AskingObject, credentials: Credentials) -> Known:
+        """Give what an object of ours is read by, of the credentials that are there."""
+        return Known(self.last_good.credentials(slot, obj, credentials), self._grants)
 
     def put(self, slot: Slot, former: AskingObject | None, current: AskingObject | None) -> None:
         """Take note of an object of ours, in the place of what it was."""
@@ -33,3 +48,13 @@ class References:
                 del self._by_credential[key]
         for key in kind.credentials_of(current) if current is not None else ():
             self._by_credential.setdefault(key, set()).add(slot)
+        self._by_granting.put(slot, kind.granting_of(current) if current is not None else ())
+
+
+def grants_for(slot: Slot, objects: Objects) -> frozenset[Slot]:
+    """Give the ReferenceGrants that an object is read by; looks at all of them where it needs any."""
+    obj, kind = objects.asking(slot), KINDS.get(slot[0])
+    granting = kind.granting_of(obj) if kind is not None and obj is not None else frozenset()
+    if not granting:
+        return frozenset()
+    return frozenset((ReferenceGrant, key) for key in objects.gateway_api.grants if key.namespace in granting)

@@ -118,6 +118,11 @@ REMEDIES: Mapping[Reason, Remedy] = {
         "Use a Service with pods, or ask an admin to allow the name.",
         "--external-names says which names are allowed.",
     ),
+    Reason.REF_NOT_PERMITTED: Remedy(
+        "The object leads to a Service of another namespace, and nothing there lets it. Its port is closed.",
+        "Have who owns that namespace make the ReferenceGrant that the message names, or lead to a Service of your own. It is served by itself then.",
+        "--transport-server-cross-namespace lets all TransportServers lead to all namespaces; the router reads ReferenceGrants by manifests/components/transport-servers.",
+    ),
     Reason.UNSUPPORTED_TERMINATION: Remedy(
         "spec.tls asks for what a TCP port cannot do.",
         "Use edge, reencrypt or passthrough, without insecureEdgeTerminationPolicy; or no tls at all.",

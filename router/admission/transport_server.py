@@ -14,6 +14,7 @@ from typing import Any
 
 from router.admission.allowlist import read_networks
 from router.admission.client_certificates import unheard
+from router.admission.gateway.grants import Grants, Referrer
 from router.admission.monitor import Monitor, read_monitor
 from router.admission.near_keys import near_keys, read_near_keys, told
 from router.admission.options import (
@@ -34,11 +35,12 @@ from router.admission.request import Request, Target, annotations_of, check_name
 from router.admission.spec_values import as_list, as_mapping, number, service_name, service_port, shown_value
 from router.admission.text import is_dns_label, shown
 from router.admission.verdicts import NotAcceptable, Reason, Verdict
-from router.model import Asker, Balance
+from router.model import SERVICE_KIND, Asker, Balance
 from router.objects.cis import GROUP, KIND, TransportServer
 from router.objects.meta import ObjectKey
 from router.settings import MAX_PORT, AdmissionSettings
 
+NO_GRANTS = Grants()
 CLASS_LABEL = "f5cr"
 """The label by which F5's controller is told which objects are its own."""
 MAX_ALTERNATES = 16
@@ -87,6 +89,11 @@ def services_of(server: TransportServer) -> frozenset[ObjectKey]:
         return frozenset()
 
 
+def granting_of(server: TransportServer) -> frozenset[str]:
+    """Give the other namespaces that a TransportServer leads to, whose ReferenceGrants may let it."""
+    return frozenset(service.namespace for service in services_of(server)) - {server.metadata.namespace}
+
+
 def address_of(server: TransportServer, settings: AdmissionSettings) -> str:
     """Give the name of the address that its port is of; empty is ``--bind-address``.
 
@@ -132,8 +139,16 @@ def _by_label(label: object, settings: AdmissionSettings) -> str | None:
     return "" if settings.transport_server_class and label == settings.transport_server_class else None
 
 
-def read_server(server: TransportServer, settings: AdmissionSettings) -> tuple[Request | Verdict]:
-    """Read a TransportServer of ours; a Verdict is the rejection of one that cannot be had whatever else there is."""
+def read_server(
+    server: TransportServer, settings: AdmissionSettings, grants: Grants = NO_GRANTS
+) -> tuple[Request | Verdict]:
+    """Read a TransportServer of ours; a Verdict is the rejection of one that cannot be had whatever else there is.
+
+    Args:
+        server: the object.
+        settings: what may be served.
+        grants: the ReferenceGrants, which let it lead to Services of other namespaces.
+    """
     asker = Asker(GROUP, KIND, *server.key, "", server.metadata.uid)
     port: int | None = None
     address = ""
@@ -147,7 +162,8 @@ def read_server(server: TransportServer, settings: AdmissionSettings) -> tuple[R
         _check_served(spec)
         pool = as_mapping("spec.pool", spec.get("pool"))
         targets = _targets(server, pool)
-        _check_namespaces(server, targets, settings)
+        if not settings.transport_server_cross_namespace:
+            _check_namespaces(server, targets, grants)
         target_port = service_port("spec.pool.servicePort", pool.get("servicePort"))
         options = _options(spec, pool, annotations, settings)
         warnings = (
@@ -221,14 +237,17 @@ def _targets(server: TransportServer, pool: Mapping[str, Any]) -> tuple[Target, 
     return tuple(Target(key, weight) for key, weight in weights.items())
 
 
-def _check_namespaces(server: TransportServer, targets: tuple[Target, ...], settings: AdmissionSettings) -> None:
-    own = server.metadata.namespace
-    other = next((each.service for each in targets if each.service.namespace != own), None)
-    if other is not None and not settings.transport_server_cross_namespace:
+def _check_namespaces(server: TransportServer, targets: tuple[Target, ...], grants: Grants) -> None:
+    """Refuse Services of other namespaces to which no ReferenceGrant of theirs lets it, whether they are there or not."""
+    referrer = Referrer(GROUP, KIND, server.metadata.namespace)
+    other = next(
+        (each.service for each in targets if not grants.permit(referrer, "", SERVICE_KIND, each.service)), None
+    )
+    if other is not None:
         raise NotAcceptable(
-            Reason.INVALID_SPEC,
-            f"spec.pool leads to Service {other}, in another namespace than its own; this router's admin has not allowed that "
-            "(--transport-server-cross-namespace)",
+            Reason.REF_NOT_PERMITTED,
+            f"spec.pool leads to Service {other}, in another namespace than its own, and no ReferenceGrant in namespace {other.namespace} "
+            f"lets it: one from group {GROUP}, kind {KIND}, namespace {referrer.namespace} to kind {SERVICE_KIND} does",
         )
 
 

@@ -38,6 +38,8 @@ class Reason(StrEnum):
     HOST_ALREADY_CLAIMED = "HostAlreadyClaimed"
     AMBIGUOUS_TARGET_PORT = "AmbiguousTargetPort"
     EXTERNAL_NAME_NOT_ALLOWED = "ExternalNameNotAllowed"
+    REF_NOT_PERMITTED = "RefNotPermitted"
+    """It leads to another namespace; the name is that of the Gateway API."""
     UNSUPPORTED_TERMINATION = "UnsupportedTermination"
     EXTENDED_VALIDATION_FAILED = "ExtendedValidationFailed"
     """Certificates; the name is that of OpenShift's router."""

@@ -113,6 +113,7 @@ class Cluster:
             external_certificate_account=options.external_certificate_account,
             reads_server_claims=options.server_claims != "off",
             reads_transport_servers=options.transport_servers,
+            reads_grants=options.transport_servers and not options.transport_server_cross_namespace,
             gateway_api=options.gateway_api,
             gateway_http=options.gateway_http == "accept",
         )

@@ -10,9 +10,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from router.admission.kinds import KINDS
+from router.admission.known import NOTHING_KNOWN
 from router.admission.options import EXTERNAL_TCP_PORT, ROUTER_NAME, WZH_ROUTER_NAME
 from router.admission.request import Request, annotations_of
-from router.admission.termination import NO_CREDENTIALS
 from router.admission.verdicts import Verdict
 from router.model import Asker
 from router.objects.cis import TransportServer
@@ -95,7 +95,7 @@ def targets_of(obj: AskingObject) -> Targets:
     """Say where an object leads to."""
     router_name = obj.router_of_class if isinstance(obj, Service) and obj.router_of_class else ROUTER
     settings = dataclasses.replace(_TAKES_ALL, router_name=router_name)
-    asked = KINDS[type(obj)].read(_bare(obj, router_name), settings, NO_CREDENTIALS)
+    asked = KINDS[type(obj)].read(_bare(obj, router_name), settings, NOTHING_KNOWN)
     return Targets(
         asked[0].asker,
         tuple(

@@ -73,7 +73,7 @@ ADMISSION = (
     option("--transport-server-class", type=LabelType(), default=None, show_default="all",
            help="Serve those TransportServers alone whose label f5cr, or spec.ipamLabel, says this."),
     option("--transport-server-cross-namespace", is_flag=True,
-           help="Let TransportServers lead to Services of other namespaces (spec.pool.serviceNamespace)."),
+           help="Let TransportServers lead to Services of other namespaces (spec.pool.serviceNamespace) also without a ReferenceGrant."),
     option("--claims-wait-for-pair", type=SelectorType(), is_flag=False, flag_value="all", default="", show_default="none",
            help="TransportServerClaims of namespaces with these labels (a label selector; all, also without a value: of all) wait until tcp-router pair has reserved a port for them."),
     option("--sni-port", type=click.IntRange(0, MAX_PORT), default=8443,

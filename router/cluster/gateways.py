@@ -16,6 +16,7 @@ from router.objects.gateway import Gateway, GatewayClass, GatewayObject, HttpRou
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.store import Store
+from router.settings import KubeSettings
 
 _Object = TypeVar("_Object", bound=GatewayClass | Gateway | TcpRoute | TlsRoute | HttpRoute | ReferenceGrant)
 
@@ -31,7 +32,7 @@ GATEWAY_CLASSES = _resource("gatewayclasses", "no Gateway is served")
 GATEWAYS = _resource("gateways", "no Gateway is served")
 TCP_ROUTES = _resource("tcproutes", "Gateways lead no TCP ports anywhere")
 TLS_ROUTES = _resource("tlsroutes", "Gateways lead no TLS server names anywhere")
-REFERENCE_GRANTS = _resource("referencegrants", "no route leads to another namespace")
+REFERENCE_GRANTS = _resource("referencegrants", "no route, and no TransportServer by one, leads to another namespace")
 HTTP_ROUTES = _resource("httproutes", "none is counted")
 SECRETS = Resource("secrets", "/api/v1", "the API server has no secrets; is it a Kubernetes API server?")
 """With --gateway-http accept alone."""
@@ -51,10 +52,12 @@ _ALWAYS = (GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, TLS_ROUTES, REFERENCE_GRANTS)
 RESOURCES = (*_ALWAYS, HTTP_ROUTES, SECRETS)
 
 
-def scoped(namespaces: tuple[str, ...], *, accepts_http: bool = False) -> Iterator[tuple[Resource, str]]:
-    """Give each watch, and the namespace that it is over; empty is all."""
-    for resource in RESOURCES if accepts_http else _ALWAYS:
-        for namespace in ("",) if resource is GATEWAY_CLASSES else namespaces or ("",):
+def scoped(settings: KubeSettings) -> Iterator[tuple[Resource, str]]:
+    """Give each watch that the settings ask for, and the namespace that it is over; empty is all."""
+    grants = (REFERENCE_GRANTS,) if settings.reads_grants else ()
+    of_api = RESOURCES if settings.gateway_http else _ALWAYS
+    for resource in of_api if settings.gateway_api != "off" else grants:
+        for namespace in ("",) if resource is GATEWAY_CLASSES else settings.namespaces or ("",):
             yield resource, namespace
 
 

@@ -31,9 +31,8 @@ def optional_watches(settings: KubeSettings, store: Store, shard: Shard) -> Iter
         for namespace in settings.namespaces or ("",):
             sink = AskerSink(struct, resource.name, shard, namespace)
             yield OptionalWatch(resource, namespace, sink, settings.route_selector)
-    if settings.gateway_api != "off":
-        for resource, namespace in gateways.scoped(settings.namespaces, accepts_http=settings.gateway_http):
-            yield OptionalWatch(resource, namespace, gateways.sink_of(resource, namespace, store, shard), "")
+    for resource, namespace in gateways.scoped(settings):
+        yield OptionalWatch(resource, namespace, gateways.sink_of(resource, namespace, store, shard), "")
 
 
 def counting(sink: Counted, others: Callable[[], int] | None) -> Callable[[], int]:

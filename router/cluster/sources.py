@@ -49,11 +49,7 @@ def sources_of(settings: KubeSettings) -> frozenset[str]:
         names.add(source_name(PODS, settings.router_pods.namespace))
     if settings.claims is not None:
         names.add(source_name(PORT_CLAIMS, settings.claims.namespace))
-    if settings.gateway_api != "off":
-        names |= {
-            source_name(resource, namespace)
-            for resource, namespace in gateways.scoped(settings.namespaces, accepts_http=settings.gateway_http)
-        }
+    names |= {source_name(resource, namespace) for resource, namespace in gateways.scoped(settings)}
     return frozenset(names | ({NAMESPACES.name} if follows_namespaces(settings) else set()))
 
 

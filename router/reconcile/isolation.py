@@ -14,6 +14,7 @@ import structlog
 
 from router.admission import Admission, Outcome
 from router.admission.gateway.book import concerning
+from router.admission.references import grants_for
 from router.objects.gateway import Gateway
 from router.objects.kinds import AskingObject, Slot
 from router.objects.store import Changes, Objects
@@ -164,7 +165,8 @@ def _without_askers(everything: Changes) -> Changes:
 def _alone(slot: Slot, objects: Objects) -> Changes:
     """Give the changes by which an admission gets to know one object, and what that is decided by."""
     kind, key = slot
-    return Changes(frozenset({slot}), gateway_api=concerning(key, objects) if kind is Gateway else frozenset())
+    decided_by = concerning(key, objects) if kind is Gateway else grants_for(slot, objects)
+    return Changes(frozenset({slot}), gateway_api=decided_by)
 
 
 def _named(slot: Slot) -> dict[str, str]:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import msgspec
 
 from router.admission.kinds import KINDS, AskerKind
+from router.admission.known import NOTHING_KNOWN
 from router.admission.odd_specs import asked_host
 from router.admission.options import EXTERNAL_TCP_PORT
 from router.admission.places import SNI, Place
 from router.admission.request import Request
-from router.admission.termination import NO_CREDENTIALS
 from router.admission.verdicts import Verdict
 from router.errors import ApiNotFound, ApiUnreadable
 from router.kube.api import Api
@@ -61,7 +61,7 @@ class Holders:
         obj = self._read(kind, holder)
         if obj is None or not kind.is_ours(obj, self._settings):
             return None
-        for request in kind.read(obj, self._settings, NO_CREDENTIALS):
+        for request in kind.read(obj, self._settings, NOTHING_KNOWN):
             if _is_unreadable(obj, request, place):
                 # Nobody can tell which port it means, so that it may be this one.
                 return request.asker._replace(section=holder.section)

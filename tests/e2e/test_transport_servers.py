@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.e2e.conftest import Make
+from tests.e2e.test_rights import requests_of
 from tests.e2e.test_transport_server_claims import check_rights
 from tests.support.cluster import Cluster, http_cluster, write_kubeconfig
-from tests.support.commands import invoke
+from tests.support.commands import invoke, run_process
 from tests.support.kube.rbac import RBAC_FILE, placed
+from tests.support.kube.resources import REFERENCE_GRANTS
 from tests.support.objects import app, endpoint_slice, service
 from tests.support.ports import free_port, free_ports
 from tests.support.probing import exchange, is_refused
 from tests.support.router_process import RouterProcess
+from tests.support.servers import TcpServer
 from tests.support.waiting import wait_for
 
 KIND = "TransportServer"
@@ -143,6 +147,126 @@ def test_a_class_divides_them_and_ports_are_one_queue_with_routes(cluster: Clust
     late = told(cluster, "late", "PortAlreadyClaimed")
     assert late["error"] == f"tcp-router: port {held} is held by Route {cluster.namespace}/db"
     assert status(cluster, "f5") == theirs
+
+
+def grant(cluster: Cluster, namespace: str, service_name: str = "db") -> Object:
+    """Make a ReferenceGrant of a namespace, from the TransportServers of the cluster's to one Service."""
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "ReferenceGrant",
+        "metadata": {"name": "grant", "namespace": namespace},
+        "spec": {
+            "from": [{"group": "cis.f5.com", "kind": KIND, "namespace": cluster.namespace}],
+            "to": [{"group": "", "kind": "Service", "name": service_name}],
+        },
+    }
+
+
+def test_another_namespace_is_led_to_by_its_grant(cluster: Cluster) -> None:
+    """The kind comes after the router; without a grant, and once it is revoked, refused with its reason and closed; nobody else gets the port meanwhile."""
+    assert cluster.server is not None
+    own, port = free_ports(2)
+    other = f"{cluster.namespace}-other"
+    cluster.client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
+    for obj in (service("db", 5432), *endpoint_slice("db", cluster.pod(b"other:"))):
+        cluster.client.create({**obj, "metadata": {**obj["metadata"], "namespace": other}})
+    cluster.create(service("db", 5432), *endpoint_slice("db", cluster.pod(b"own:")), server("own", own))
+    cluster.create(server("cross", port, pool={"serviceNamespace": other}))
+    cluster.server.set_custom(REFERENCE_GRANTS, there=False)
+    router = start(cluster, "--transport-servers", "--namespace", other)
+    told(cluster, "own", "Ok")
+    assert exchange(own, address="127.0.0.7") == b"own:ping"
+    missing = (
+        f"spec.pool leads to Service {other}/db, in another namespace than its own, and no ReferenceGrant in namespace {other} lets it: "
+        f"one from group cis.f5.com, kind TransportServer, namespace {cluster.namespace} to kind Service does"
+    )
+    assert told(cluster, "cross", "RefNotPermitted")["error"] == f"tcp-router: {missing}"
+    way = run_process(
+        "explain", "--router", f"127.0.0.1:{router.http_port}", f"transportserver/{cluster.namespace}/cross"
+    )
+    assert way.exit_code == 1
+    assert f"NO pods {missing}" in " ".join(way.stdout.split())
+    assert "10." not in way.stdout
+    assert "--transport-server-cross-namespace" in way.stdout
+
+    cluster.server.set_custom(REFERENCE_GRANTS, there=True)
+    cluster.client.create(grant(cluster, other, "another"))
+    cluster.client.patch("ReferenceGrant", other, "grant", {"spec": grant(cluster, other)["spec"]})
+    told(cluster, "cross", "Ok")
+    assert exchange(port, address="127.0.0.7") == b"other:ping"
+    wait_for(lambda: len(cluster.client.list("PortClaim", cluster.namespace)) == 2, "both PortClaims")
+
+    cluster.client.delete("ReferenceGrant", other, "grant")
+    told(cluster, "cross", "RefNotPermitted")
+    wait_for(lambda: is_refused(port, address="127.0.0.7"), "the port to be closed")
+    assert exchange(own, address="127.0.0.7") == b"own:ping"
+    wait_for(
+        lambda: any(each["reason"] == "RefNotPermitted" for each in cluster.client.list("Event", cluster.namespace)),
+        "the Event",
+    )
+    cluster.create(server("late", port))
+    held = told(cluster, "late", "PortAlreadyClaimed")
+    assert f"held by TransportServer {cluster.namespace}/cross" in held["error"]
+    cluster.client.create(grant(cluster, other))
+    told(cluster, "cross", "Ok")
+    assert exchange(port, address="127.0.0.7") == b"other:ping"
+    check_rights(cluster, router, *(COMPONENTS / each / "rbac.yaml" for each in ("transport-servers", "addresses")))
+
+
+def test_who_lets_all_reads_no_grants(cluster: Cluster) -> None:
+    """With the option nothing else is asked for."""
+    assert cluster.server is not None
+    port, other = free_port(), f"{cluster.namespace}-other"
+    cluster.client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
+    for obj in (service("db", 5432), *endpoint_slice("db", cluster.pod(b"other:"))):
+        cluster.client.create({**obj, "metadata": {**obj["metadata"], "namespace": other}})
+    cluster.create(server("cross", port, pool={"serviceNamespace": other}))
+    router = start(cluster, "--transport-servers", "--transport-server-cross-namespace", "--namespace", other)
+    told(cluster, "cross", "Ok")
+    assert exchange(port, address="127.0.0.7") == b"other:ping"
+    paths = [request.path for request in requests_of(cluster.server, router)]
+    assert any("transportservers" in path for path in paths)
+    assert not [path for path in paths if "referencegrants" in path]
+
+
+def test_a_folder_of_manifests_has_grants_too(make_router: Make, echo: TcpServer) -> None:
+    """The file of the grant comes and goes, and the port with it."""
+    port = free_port()
+    address = ("--address", "vip=127.0.0.7", "--address-default-allowed", "vip", "--bind-address", "127.0.0.1")
+    router = make_router("--transport-servers", *address)
+    placed_in = {
+        "team": [server("cross", port, pool={"serviceNamespace": "other"})],
+        "other": [service("db", 5432), *endpoint_slice("db", (echo.address, echo.port))],
+    }
+    objects = [
+        {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
+        for namespace, members in placed_in.items()
+        for obj in members
+    ]
+    router.write("db.yaml", *objects)
+    router.start()
+    router.wait_for_row("team/cross", lambda row: row["reason"] == "RefNotPermitted", "it to be refused")
+    assert is_refused(port, address="127.0.0.7")
+    given = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "ReferenceGrant",
+        "metadata": {"name": "grant", "namespace": "other"},
+        "spec": {
+            "from": [{"group": "cis.f5.com", "kind": KIND, "namespace": "team"}],
+            "to": [{"group": "", "kind": "Service"}],
+        },
+    }
+    router.write("grant.yaml", given)
+    router.wait_admitted("team/cross")
+    assert exchange(port, address="127.0.0.7") == b"ping"
+    folder = str(router.manifests)
+    assert invoke("check", "--transport-servers", *address, folder).exit_code == 0
+    (router.manifests / "grant.yaml").unlink()
+    router.wait_for_row("team/cross", lambda row: row["reason"] == "RefNotPermitted", "it to be refused again")
+    wait_for(lambda: is_refused(port, address="127.0.0.7"), "the port to be closed")
+    refused = invoke("check", "--transport-servers", *address, folder)
+    assert refused.exit_code == 1
+    assert "no ReferenceGrant in namespace other lets it" in refused.stdout + refused.stderr
 
 
 def test_the_ports_of_porter_are_taken_over_as_they_are(cluster: Cluster, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from router.observe.explanation.words import Step, worst
 _OF_HAPROXY = frozenset(
     {Reason.CONFIG_REJECTED, Reason.OUT_OF_FILES, Reason.PORT_UNAVAILABLE, Reason.ADDRESS_UNAVAILABLE}
 )
-OF_PODS = frozenset({Reason.AMBIGUOUS_TARGET_PORT, Reason.EXTERNAL_NAME_NOT_ALLOWED})
+OF_PODS = frozenset({Reason.AMBIGUOUS_TARGET_PORT, Reason.EXTERNAL_NAME_NOT_ALLOWED, Reason.REF_NOT_PERMITTED})
 """Why something is rejected for what it leads to."""
 _MOST = 50
 """Servers that are told one by one."""
@@ -59,7 +59,9 @@ def _backend(facts: Facts, asker: Asker) -> Backend | None:
 
 
 def _pods(facts: Facts, obj: AskingObject, backend: Backend | None, verdict: Verdict, said: list[str]) -> Step:
-    steps = tuple(_service(facts, key) for key in sorted(KINDS[type(obj)].services_of(obj)))
+    # What is in a namespace that does not let it is not told to who may not lead there.
+    told = frozenset() if verdict.reason is Reason.REF_NOT_PERMITTED else KINDS[type(obj)].services_of(obj)
+    steps = tuple(_service(facts, key) for key in sorted(told))
     if verdict.reason in OF_PODS:
         return Step("pods", "no", verdict.message, steps)
     warned = tuple(Step("warning", "warning", each) for each in said)

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from router.admission import Admission, Outcome
 from router.admission.options import PREFIX
+from router.objects import cis
 from router.objects.asker_note import AskerNote
 from router.objects.cis import TransportServer
 from router.objects.core import RouterPod, Service, ServicePort
 from router.objects.credential import DEFAULTS, Credential, Lack
 from router.objects.discovery import EndpointPort, EndpointSlice
+from router.objects.gateway import GrantFrom, GrantTo, ReferenceGrant, ReferenceGrantSpec
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.namespace import Namespace, PolicyRule, PortPolicy
@@ -267,6 +269,28 @@ OF_CLAIMS = (
     | st.builds(port_claim, st.sampled_from("pq"), st.sampled_from([7001, 7002]), CLAIM_HOLDERS, origin=st.just("Reserved"))
     | st.builds(lambda labels: Namespace(ObjectMeta(NAMESPACE, "", labels=labels)), st.sampled_from([None, {"paired": "yes"}]))
 )  # fmt: skip
+ELSEWHERE = "elsewhere"
+GRANTS = st.builds(
+    lambda name, namespace, kind, to: ReferenceGrant(
+        ObjectMeta(name, namespace),
+        ReferenceGrantSpec((GrantFrom(cis.GROUP, kind, NAMESPACE),), (GrantTo("", "Service", to),)),
+    ),
+    st.sampled_from("gh"),
+    st.sampled_from([ELSEWHERE, ELSEWHERE, "third"]),
+    st.sampled_from([cis.KIND, cis.KIND, "VirtualServer"]),
+    st.sampled_from([None, "x", "y"]),
+)
+OF_OTHERS = st.builds(
+    lambda name, namespace: service(name, ServicePort(port=5432, name="pg"), namespace=namespace),
+    SERVICE_NAMES,
+    st.sampled_from([ELSEWHERE, "third"]),
+) | st.builds(
+    endpoint_slice,
+    st.sampled_from(["10.1.0.1", "10.1.0.2"]),
+    service=SERVICE_NAMES,
+    namespace=st.just(ELSEWHERE),
+    ports=st.just((EndpointPort(name="pg", port=5432),)),
+)
 WON = st.builds(port_claim, st.sampled_from("pq"), st.sampled_from([7001, 7002]), CLAIM_HOLDERS)
 SERVERS = st.builds(
     lambda name, spec: TransportServer(ObjectMeta(name, NAMESPACE), spec),
@@ -278,7 +302,12 @@ SERVERS = st.builds(
             "mode": st.just("standard"),
             "pool": st.fixed_dictionaries(
                 {"service": SERVICE_NAMES, "servicePort": st.sampled_from([5432, "pg"])},
-                optional={"alternateBackends": st.just([{"service": "x", "weight": 3}])},
+                optional={
+                    "alternateBackends": st.sampled_from(
+                        [[{"service": "x", "weight": 3}], [{"service": "y", "serviceNamespace": "third"}]]
+                    ),
+                    "serviceNamespace": st.sampled_from([ELSEWHERE, ELSEWHERE, "third"]),
+                },
             ),
         },
         optional={
@@ -301,6 +330,7 @@ DELETIONS = st.one_of(
     st.tuples(st.just(Namespace), st.just(NAMESPACE)),
     st.tuples(st.just(TransportServerClaim), NAMES),
     st.tuples(st.just(TransportServer), NAMES),
+    st.tuples(st.just(ReferenceGrant), st.sampled_from("gh")),
     st.tuples(st.just(PairNote), NAMES),
 )
 # Several changes at a time, as the controller takes them.
@@ -323,6 +353,8 @@ BATCHES = st.lists(
         | SERVER_CLAIMS
         | OF_CLAIMS
         | SERVERS
+        | GRANTS
+        | OF_OTHERS
         | DELETIONS,
         min_size=1,
         max_size=4,
@@ -336,7 +368,9 @@ def apply(store: Store, changes: list[Change]) -> Changes:
     for change in changes:
         if isinstance(change, tuple):
             kind, name = change
-            where = {PortClaim: "openshift-ingress", PortNote: "", Namespace: ""}.get(kind, NAMESPACE)
+            where = {PortClaim: "openshift-ingress", PortNote: "", Namespace: "", ReferenceGrant: ELSEWHERE}.get(
+                kind, NAMESPACE
+            )
             where = "" if name == DEFAULTS.name else where
             store.delete(kind, ObjectKey(where, name))
         else:
@@ -414,6 +448,32 @@ def test_who_was_given_a_port_keeps_it_as_a_rebuild_would(
     batches: list[list[Change]], given_settings: AdmissionSettings
 ) -> None:
     """The same of those who ask for any port alone, so that each of them changes often."""
+    follow(batches, given_settings)
+
+
+@given(
+    st.lists(
+        st.lists(
+            SERVERS
+            | GRANTS
+            | GRANTS
+            | OF_OTHERS
+            | ROUTES
+            | st.tuples(st.just(ReferenceGrant), st.sampled_from("gh"))
+            | st.tuples(st.just(TransportServer), NAMES),
+            min_size=1,
+            max_size=3,
+        ),
+        min_size=2,
+        max_size=10,
+    ),
+    st.sampled_from([CLAIMS, CLAIMS, replace(CLAIMS, transport_server_cross_namespace=True)]),
+)
+@settings(max_examples=200)
+def test_who_leads_to_other_namespaces_is_let_as_a_rebuild_would(
+    batches: list[list[Change]], given_settings: AdmissionSettings
+) -> None:
+    """Grants that come, change and go, in whatever order with TransportServers and what these lead to."""
     follow(batches, given_settings)
 
 

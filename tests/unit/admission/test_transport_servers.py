@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from router.admission import Reason, Verdict
 from router.admission.options import PREFIX
+from router.admission.references import References
 from router.admission.request import Request
 from router.admission.transport_server import is_ours, read_server, services_of
 from router.admission.verdicts import Lack
@@ -18,9 +19,11 @@ from router.model import Asker
 from router.objects.cis import GROUP, KIND, TransportServer
 from router.objects.core import ServicePort
 from router.objects.discovery import EndpointPort
+from router.objects.gateway import GrantFrom, GrantTo, ReferenceGrant, ReferenceGrantSpec
+from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.settings import AdmissionSettings, NamedAddress
-from tests.unit.admission.builders import NAMESPACE, SETTINGS, endpoint_slice, route, service
+from tests.unit.admission.builders import NAMESPACE, SETTINGS, asker, endpoint_slice, route, service
 from tests.unit.admission.test_autos import Router
 
 ADDRESSES = {
@@ -126,7 +129,6 @@ def test_an_address_is_a_name_or_an_ip(said: dict[str, Any], address: str) -> No
         ({"pool": {**POOL, "alternateBackends": [{"service": "x y"}]}}, "spec.pool.alternateBackends[0].service is 'x y'"),
         ({"pool": {**POOL, "alternateBackends": [3]}}, "spec.pool.alternateBackends[0] is 3, and must be a mapping"),
         ({"pool": {**POOL, "alternateBackends": [{"service": "a"}] * 17}}, "spec.pool.alternateBackends has 17 entries"),
-        ({"pool": {**POOL, "serviceNamespace": "other"}}, "spec.pool leads to Service other/db, in another namespace"),
         ({"pool": {**POOL, "monitor": {"type": "tcp", "interval": 0}}}, "spec.pool.monitor.interval is 0"),
         ({"pool": {**POOL, "monitors": {}}}, "spec.pool.monitors is a mapping, and must be a list"),
         ({"allowSourceRange": "10.0.0.0/8"}, "spec.allowSourceRange is '10.0.0.0/8', and must be a list"),
@@ -264,6 +266,102 @@ def test_another_namespace_is_led_to_where_the_admin_lets() -> None:
     (section,) = router.outcome.model.routes
     assert [each.address for each in section.backend.servers] == ["10.9.0.1"]
     assert services_of(server(pool=pool)) == {ObjectKey("other", "db")}
+
+
+def grant(
+    *,
+    of: tuple[str, str, str] = (GROUP, KIND, NAMESPACE),
+    to: tuple[str, str, str | None] = ("", "Service", None),
+    namespace: str = "other",
+) -> ReferenceGrant:
+    """Make a ReferenceGrant from group, kind and namespace to group, kind and name."""
+    return ReferenceGrant(ObjectMeta("grant", namespace), ReferenceGrantSpec((GrantFrom(*of),), (GrantTo(*to),)))
+
+
+def there(name: str = "db", address: str = "10.9.0.1", namespace: str = "other") -> tuple[KubernetesObject, ...]:
+    """Make a Service of another namespace, with an endpoint."""
+    ports = (EndpointPort(name="pg", port=5432),)
+    return (
+        service(name, ServicePort(port=5432, name="pg"), namespace=namespace),
+        endpoint_slice(address, namespace=namespace, service=name, name=f"{name}-1", ports=ports),
+    )
+
+
+ELSEWHERE = {**POOL, "serviceNamespace": "other"}
+
+
+@pytest.mark.parametrize(
+    ("made", "is_let"),
+    [
+        (grant(), True),
+        (grant(to=("", "Service", "db")), True),
+        (grant(to=("", "Service", "")), True),
+        (grant(to=("", "Service", "another")), False),
+        (grant(to=("", "Secret", None)), False),
+        (grant(of=(GROUP, KIND, "third")), False),
+        (grant(of=(GROUP, "VirtualServer", NAMESPACE)), False),
+        (grant(of=("gateway.networking.k8s.io", "TCPRoute", NAMESPACE)), False),
+        (grant(namespace="third"), False),
+        (grant(namespace=NAMESPACE), False),
+    ],
+    ids=str,
+)
+def test_a_grant_has_to_say_from_where_and_to_what(made: ReferenceGrant, is_let: bool) -> None:  # noqa: FBT001 - a table
+    """Each that is wrong in one thing is none, and what is missing is told; a right one is taken back with its end."""
+    router = Router(*there(), server(pool=ELSEWHERE), settings=SERVING)
+    refused = router.outcome.verdicts[who()]
+    assert (refused.reason, refused.port, refused.address) == (Reason.REF_NOT_PERMITTED, 36_001, "pg")
+    assert refused.message == (
+        "spec.pool leads to Service other/db, in another namespace than its own, and no ReferenceGrant in namespace other lets it: "
+        f"one from group cis.f5.com, kind TransportServer, namespace {NAMESPACE} to kind Service does"
+    )
+    router.put(made)
+    assert router.outcome.verdicts[who()].admitted is is_let
+    assert [each.address for section in router.outcome.model.routes for each in section.backend.servers] == (
+        ["10.9.0.1"] if is_let else []
+    )
+    router.store.delete(ReferenceGrant, made.key)
+    assert router.take().verdicts[who()] == refused
+    assert not router.outcome.model.routes
+
+
+def test_each_service_of_another_namespace_needs_a_grant() -> None:
+    """One that is not let closes all, for shares would be others than were said; whether it is there is not told."""
+    alternates = [{"service": "b", "serviceNamespace": "other"}, {"service": "c", "serviceNamespace": "third"}]
+    router = Router(*there(), server(pool={**ELSEWHERE, "alternateBackends": alternates}), settings=SERVING)
+    for made, missing in (((), "other/db"), ((grant(to=("", "Service", "db")),), "other/b"), ((grant(),), "third/c")):
+        router.put(*made)
+        assert router.outcome.verdicts[who()].message.startswith(f"spec.pool leads to Service {missing}, in another")
+    router.put(grant(namespace="third"))
+    assert router.outcome.verdicts[who()].admitted
+
+
+def test_a_grant_concerns_those_alone_who_lead_to_its_namespace() -> None:
+    """All others are the objects that they were, and are not read again; who leads there no more is none of them."""
+    apart = [server(f"t{number}", virtualServerPort=36_100 + number) for number in range(20)]
+    router = Router(*there(), *apart, server(pool=ELSEWHERE), settings=SERVING)
+    before = router.outcome
+    concerned = References()
+    for made in (*apart, server(pool=ELSEWHERE)):
+        concerned.put((TransportServer, made.key), None, made)
+    router.store.put(grant())
+    changes, _ = router.store.take()
+    assert concerned.to(router.store.objects, changes) == {(TransportServer, server().key)}
+    after = router.admission.update(router.store.objects, changes)
+    assert [name for name, verdict in after.verdicts.items() if before.verdicts[name] is not verdict] == [who()]
+    concerned.put((TransportServer, server().key), server(pool=ELSEWHERE), server())
+    assert concerned.to(router.store.objects, changes) == frozenset()
+
+
+def test_who_is_let_takes_the_port_as_any_other_does() -> None:
+    """While it was refused somebody else took it, where nothing remembers whose it was."""
+    router = Router(*there(), server(pool=ELSEWHERE), grant(), settings=SERVING)
+    router.store.delete(ReferenceGrant, grant().key)
+    router.take()
+    router.put(route("db", 36_001, external_address="pg"))
+    assert router.outcome.verdicts[asker("db")].admitted
+    router.put(grant())
+    assert router.outcome.verdicts[who()].reason is Reason.PORT_ALREADY_CLAIMED
 
 
 ANYTHING = st.recursive(

@@ -29,7 +29,9 @@ from router.reconcile.timing import Timing
 from router.settings import AdmissionSettings
 from tests.support.stage import Stage, asker, key, route
 from tests.unit.admission.builders import DB, NAMESPACE, asking, sni_route
+from tests.unit.admission.builders import asker as admission_asker
 from tests.unit.admission.builders import route as admission_route
+from tests.unit.admission.test_transport_servers import POOL, SERVING, grant, server, there, who
 
 _TIMING = Timing(
     reload_interval_s=0, gather_s=(0, 0), port_retry_s=0, refused_retry_s=(1e6, 1e6), failure_retry_s=(0, 0)
@@ -246,6 +248,18 @@ def test_it_is_tried_again_after_pauses_that_grow(fault: _Fault) -> None:
     fault.bad = set()
     assert alone.update(15.0) == {asker("bad"): True, asker("c"): True}
     assert alone.isolation.due(1e9) is None
+
+
+def test_one_that_is_let_by_a_grant_is_tried_with_it(fault: _Fault) -> None:
+    """Without the grant it would be refused before that is done with it which raises."""
+    alone = _Alone(isolation=Isolation(Admission(SERVING), (5.0, 300.0)))
+    fault.bad = {ObjectKey(NAMESPACE, "ts")}
+    alone.isolation.anew()
+    led = server(pool={**POOL, "serviceNamespace": "other"})
+    alone.store.put(*there(), grant(), led, *DB, admission_route("db", 36_002))
+    assert alone.update(0.0) == {who(): False, admission_asker("db"): True}
+    fault.bad = set()
+    assert alone.update(5.0) == {who(): True, admission_asker("db"): True}
 
 
 def test_one_that_raises_only_among_others_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
