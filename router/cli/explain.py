@@ -57,7 +57,7 @@ def complete_asker(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @option(
     "--probe",
     is_flag=True,
-    help="Let the router connect to each server; it closes the connections at once.",
+    help="Let the router connect to each server, and to the port; it closes the connections at once.",
 )
 @option("--output", type=click.Choice(["text", "json"]), default="text", help="For people, or an array of objects.")
 @click.option(

@@ -40,6 +40,8 @@ def explanations(  # noqa: PLR0913, PLR0917 - what there is to know
             admission.router_name,
             options.ledger_name,
             hostname,
+            published_by=str(options.publish_service or ""),
+            listens_on=options.bind_addresses[0] if options.bind_addresses else "localhost",
             connects=connects,
         )
         return make(path)

@@ -35,7 +35,9 @@ class ExplainPage:
         router_name: which askers are ours.
         ledger: which PortClaims are gone by.
         canonical_hostname: gives the name by which clients reach the router, or its address; None where neither is known.
-        connects: whether servers are connected to as well.
+        published_by: the Service in front of the router, whose ports it writes.
+        listens_on: an address at which the router's ports are open.
+        connects: whether servers, and the asker's port, are connected to as well.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what there is to know
@@ -47,6 +49,8 @@ class ExplainPage:
         ledger: str,
         canonical_hostname: Callable[[], str | None],
         *,
+        published_by: str = "",
+        listens_on: str = "127.0.0.1",
         connects: bool = False,
     ) -> None:
         self._snapshot = snapshot
@@ -55,6 +59,8 @@ class ExplainPage:
         self._router_name = router_name
         self._ledger = ledger
         self._canonical_hostname = canonical_hostname
+        self._published_by = published_by
+        self._listens_on = listens_on
         self._connects = connects
 
     def __call__(self, path: str) -> Page:
@@ -85,10 +91,20 @@ class ExplainPage:
                 policy=snapshot.policy,
                 servers=self._servers(snapshot, backends),
                 canonical_hostname=self._canonical_hostname(),
-                probes=_probed([backend for _, backend in backends]) if self._connects else {},
+                published_by=self._published_by,
+                probes=self._probed(snapshot, backends) if self._connects else {},
             ),
             wanted,
         )
+
+    def _probed(self, snapshot: Snapshot, backends: list[tuple[Asker, Backend]]) -> Mapping[str, str]:
+        """Connect to the port of each, and to each server; as many as there is time for."""
+        ports = [
+            verdict.port for asker, _ in backends if (verdict := snapshot.verdicts.get(asker)) and not verdict.address
+        ]
+        places = {str(port): (self._listens_on, port) for port in ports if port is not None}
+        places |= {each.name: (each.address, each.port) for _, backend in backends for each in backend.servers}
+        return _connected(places)
 
     def _servers(self, snapshot: Snapshot, backends: list[tuple[Asker, Backend]]) -> dict[str, ServerNow] | None:
         of_pool = {own: backend for backend, own in snapshot.owners.items()}
@@ -103,19 +119,18 @@ class ExplainPage:
         return found
 
 
-def _probed(backends: list[Backend]) -> Mapping[str, str]:
-    """Connect to each server, and give what came of it by name; as many as there is time for."""
+def _connected(places: Mapping[str, tuple[str, int]]) -> Mapping[str, str]:
     ends_s = time.monotonic() + _PROBED_WITHIN_S
     probes: dict[str, str] = {}
-    for server in (server for backend in backends for server in backend.servers):
+    for name, place in places.items():
         left_s = ends_s - time.monotonic()
         if left_s <= 0:
             break
         try:
-            socket.create_connection((server.address, server.port), min(_CONNECT_S, left_s)).close()
-            probes[server.name] = "ok"
+            socket.create_connection(place, min(_CONNECT_S, left_s)).close()
+            probes[name] = "ok"
         except TimeoutError:
-            probes[server.name] = "no answer"
+            probes[name] = "no answer"
         except OSError as error:
-            probes[server.name] = error.strerror or str(error)
+            probes[name] = error.strerror or str(error)
     return probes

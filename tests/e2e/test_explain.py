@@ -37,6 +37,7 @@ def test_the_way_of_one_that_is_served(router: RouterProcess, echo: TcpServer) -
     assert down.exit_code == 1
     assert "last check L4CON: Connection refused" in down.stdout
     assert "connecting from the router: Connection refused" in down.stdout
+    assert f"ok connecting   to port {loser}, from the router: ok" in down.stdout
 
     lost = run_process("explain", *at, "--output", "json", "team/late")
     assert lost.exit_code == 1

@@ -81,7 +81,9 @@ class Facts:
     servers: Mapping[str, ServerNow] | None = None
     """By name, those of the asker's backend; None where no HAProxy was asked."""
     canonical_hostname: str | None = None
+    published_by: str = ""
+    """The Service in front of the router, ``namespace/name``, whose ports it writes; empty without one."""
     probes: Mapping[str, str] = field(default_factory=dict)
-    """What came of connecting from here, by what was connected to; ``ok`` is well."""
+    """What came of connecting from here, by the name of a server, or by the number of the asker's own port; ``ok`` is well."""
     runs: bool = True
     """There is a router of which these are the facts; False of manifests that are judged."""

@@ -15,6 +15,7 @@ from router.objects.kinds import ASKING, AskingObject
 from router.objects.meta import ObjectKey
 from router.objects.portclaim import PortClaim
 from router.objects.porter import TransportServerClaim
+from router.objects.portnote import PortNote
 from router.observe.explanation.facts import Facts, Wanted
 from router.observe.explanation.pods import OF_PODS, lead
 from router.observe.explanation.words import Explanation, Step
@@ -121,11 +122,11 @@ def _explained(facts: Facts, obj: AskingObject, asker: Asker, verdict: Verdict) 
         _namespace(facts, asker, verdict),
         _claim(facts, asker, verdict),
         *_tls(verdict),
-        *lead(facts, obj, asker, verdict, [*_of_pods(obj, verdict)]),
+        *lead(facts, obj, asker, verdict, [*_of_pods(facts, obj, verdict)]),
         *_warned(verdict),
     ]
-    if verdict.admitted and facts.canonical_hostname and verdict.port:
-        steps.append(Step("address", "yes", f"clients reach it at {verdict.reached_at(facts.canonical_hostname)}"))
+    if verdict.admitted and verdict.port:
+        steps.extend(_reached(facts, verdict, verdict.port))
     states = {each.name: each.state for each in steps}
     served: bool | None = verdict.admitted and states.get("pods") != "no"
     if served and facts.runs and states.get("servers") in {"no", "unknown"}:
@@ -141,6 +142,19 @@ def _explained(facts: Facts, obj: AskingObject, asker: Asker, verdict: Verdict) 
         steps=tuple(steps),
         todo=_todo(verdict, steps),
     )
+
+
+def _reached(facts: Facts, verdict: Verdict, port: int) -> Iterator[Step]:
+    """Give the way of clients to the port."""
+    if (probe := facts.probes.get(str(port))) is not None:
+        yield Step("connecting", "yes" if probe == "ok" else "no", f"to port {port}, from the router: {probe}")
+    if facts.published_by and not verdict.address:
+        note = facts.objects.notes.get(PortNote.about(port).key)
+        is_lacking = note is not None and bool(note.warning)
+        said = note.warning if note is not None and is_lacking else f"Service {facts.published_by} has the port"
+        yield Step("published", "no" if is_lacking else "yes", said)
+    if facts.canonical_hostname:
+        yield Step("address", "yes", f"clients reach it at {verdict.reached_at(facts.canonical_hostname)}")
 
 
 def _object(kind: str, obj: AskingObject) -> Step:
@@ -261,17 +275,20 @@ def _tls(verdict: Verdict) -> Iterator[Step]:
         yield Step("tls", "warning" if warned else "yes", f"TLS ends here, by {verdict.certificate}", warned)
 
 
-def _of_pods(obj: AskingObject, verdict: Verdict) -> Iterator[str]:
+def _of_pods(facts: Facts, obj: AskingObject, verdict: Verdict) -> Iterator[str]:
     """Give the warnings that are about where connections go."""
-    elsewhere = set(_elsewhere(obj, verdict))
+    elsewhere = set(_elsewhere(facts, obj, verdict))
     yield from (each for each in verdict.warnings if each not in elsewhere)
 
 
-def _elsewhere(obj: AskingObject, verdict: Verdict) -> Iterator[str]:
+def _elsewhere(facts: Facts, obj: AskingObject, verdict: Verdict) -> Iterator[str]:
     near = {str(each) for each in near_keys(obj.metadata.annotations or {})}
+    note = facts.objects.notes.get(PortNote.about(verdict.port or 0).key) if facts.published_by else None
+    said = {note.warning} if note is not None else set()
     for each in verdict.warnings:
         if (
             each in near
+            or each in said
             or each.startswith(("annotation ", _NETWORK_POLICY, "host ", "spec."))
             or (verdict.certificate and "certificate" in each)
         ):

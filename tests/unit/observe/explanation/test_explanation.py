@@ -15,6 +15,7 @@ from router.haproxy.talk.stats import ServerNow
 from router.model import Asker
 from router.objects.kinds import KubernetesObject
 from router.objects.portclaim import ClaimHolder
+from router.objects.portnote import PortNote
 from router.observe.explanation import Explanation, Facts, Wanted, explain, tree
 from tests.unit.admission.builders import (
     SETTINGS,
@@ -163,6 +164,26 @@ def test_who_waits_for_the_port() -> None:
     """The holder sees who would have it next."""
     second = route("second", created="2024-03-01T00:00:00Z")
     assert "it has what it asks for; shop/second would have it next" in tree(the_way(facts_of(route(), second, *PODS)))
+
+
+def test_whether_the_service_in_front_has_the_port() -> None:
+    """What keeps it out stands there, and in no other step."""
+    lacking = "port 6620 is not in Service openshift-ingress/tcp-router: it has as many ports as it may"
+    facts = facts_of(route(), *PODS)
+    assert states(the_way(replace(facts, published_by="openshift-ingress/tcp-router")))["published"] == "yes"
+    facts = facts_of(route(), *PODS, PortNote.about(6620, lacking))
+    way = the_way(replace(facts, published_by="openshift-ingress/tcp-router"))
+    assert states(way)["published"] == "no"
+    assert tree(way).count(lacking) == 1
+
+
+def test_what_came_of_connecting() -> None:
+    """To the port, as clients do."""
+    facts = facts_of(route(), *PODS)
+    assert states(the_way(replace(facts, probes={"6620": "ok"})))["connecting"] == "yes"
+    assert "to port 6620, from the router: Connection refused" in tree(
+        the_way(replace(facts, probes={"6620": "Connection refused"}))
+    )
 
 
 def test_one_that_is_not_there() -> None:
