@@ -18,7 +18,7 @@ from router.reconcile.snapshot import Snapshot
 from router.settings import AdmissionSettings, RenderSettings
 
 PAGES = ("/", "/plain", "/page.js", "/page.css", "/page/rows", "/page/events", "/page/router")
-BELOW = ("/page/connections/", "/page/free/")
+BELOW = ("/page/asker/", "/page/free/")
 """The paths, and the beginnings of paths, that are guarded as /ports is."""
 
 

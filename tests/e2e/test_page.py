@@ -118,11 +118,13 @@ def test_one_port(browser: Browser, shop: RouterProcess) -> None:
         expect(page.locator("main")).to_contain_text("it ended in order (--)")
         is_accessible(page)
         picture(page, "page-port")
+        shop.write("late.yaml")
+        expect(page.locator("main")).not_to_contain_text("would have it next", timeout=20_000)
         page.go_back()
         page.click("text=team/dead")
         expect(page.locator("main")).to_contain_text("NetworkPolicy keeps the router out")
         page.click("text=All ports")
-        expect(page.locator("#count")).to_have_text("3 of 3")
+        expect(page.locator("#count")).to_have_text("2 of 2")
 
 
 def test_the_router_and_free_ports(browser: Browser, shop: RouterProcess) -> None:

@@ -12,7 +12,7 @@ import msgspec
 from router.haproxy.talk.stats import BackendNow
 from router.objects.store import Objects
 from router.observe.http import JSON, Page
-from router.observe.page.rows import HISTORY, Row, Rows, Step
+from router.observe.page.rows import HISTORY, Change, Row, Rows, Step
 from router.reconcile.snapshot import Snapshot
 from router.supervisor import SUPERVISOR
 
@@ -77,6 +77,12 @@ class Live:
             self._look(time.monotonic())
             return self._rows.all
 
+    def changes_of(self, name: str) -> tuple[Change, ...]:
+        """Give what became of one asker since this router started, the newest first."""
+        with self._lock:
+            self._look(time.monotonic())
+            return self._rows.changes_of(name)
+
     def events(self) -> Page:
         """Give the beginning of a stream."""
         with self._lock:
@@ -85,8 +91,8 @@ class Live:
     def _run(self) -> None:
         while not self._stopping.wait(_LOOK_EVERY_S):
             now_s = time.monotonic()
-            # Without viewers this thread costs a look at the clock, and a count in half a minute.
-            if self._viewers() or now_s - self._remembered_s >= _REMEMBER_EVERY_S:
+            # Without viewers this thread costs a look at what changed, and a count in half a minute.
+            if self._viewers() or self._snapshot() is not self._seen or now_s - self._remembered_s >= _REMEMBER_EVERY_S:
                 with self._lock:
                     self._look(now_s)
 
@@ -94,9 +100,9 @@ class Live:
         snapshot = self._snapshot()
         if snapshot is not self._seen:
             self._seen = snapshot
-            self._pass_on(self._rows.decided(snapshot))
+            self._pass_on(self._rows.decided(snapshot, time.time()))
         remembers = now_s - self._remembered_s >= _REMEMBER_EVERY_S
-        if remembers or now_s - self._counted_s >= _COUNT_EVERY_S:
+        if remembers or (self._viewers() and now_s - self._counted_s >= _COUNT_EVERY_S) or not self._counted_s:
             self._counted_s = now_s
             self._pass_on(self._rows.counted(snapshot, self._counts(), now_s))
             # Says that the router is there, where nothing changes.

@@ -16,6 +16,10 @@ from router.observe.ports_page import by_own_backend
 from router.ordered import differences
 from router.reconcile.snapshot import Snapshot
 
+CHANGES = 8
+"""So many verdicts of the past are kept of an asker whose verdict became another."""
+MOST_CHANGED = 2000
+"""Of so many askers, those that changed last."""
 HISTORY = 20
 """So many values of the past are kept of each asker that is used."""
 
@@ -55,6 +59,15 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """As its PortClaim has it; empty without one."""
 
 
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """A verdict that became another, or came."""
+
+    time_s: float
+    """Seconds since the epoch."""
+    verdict: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What is another than it was."""
@@ -80,14 +93,26 @@ class Rows:
         self._passed: dict[Asker, float] = {}
         """Bytes since the history was last written."""
         self._claims: dict[tuple[str, str, str, str], tuple[str, str]] = {}
+        self._changes: dict[str, deque[Change]] = {}
+        """By the ids of rows; those that changed last stand last."""
 
     @property
     def all(self) -> tuple[Row, ...]:
         """Give every row."""
         return tuple(self._rows.values())
 
-    def decided(self, snapshot: Snapshot) -> Step:
-        """Take the controller's last snapshot; give what is another for it."""
+    def changes_of(self, name: str) -> tuple[Change, ...]:
+        """Give what became of one asker since this router started, the newest first."""
+        return tuple(reversed(self._changes.get(name, ())))
+
+    def decided(self, snapshot: Snapshot, now_s: float = 0.0) -> Step:
+        """Take the controller's last snapshot; give what is another for it.
+
+        Args:
+            snapshot: the last.
+            now_s: seconds since the epoch, for what is told of changes.
+        """
+        is_first = self._applied is None
         former, current = differences(tuple(self._verdicts.values()), tuple(snapshot.verdicts.values()))
         touched = {each.asker for each in former} | {each.asker for each in current}
         self._verdicts = snapshot.verdicts
@@ -100,7 +125,23 @@ class Rows:
                 if backends.get(each) is not self._backends.get(each)
             )
             self._backends = backends
-        return self._remade(touched)
+        before = {row.id: row for asker in touched if (row := self._rows.get(asker)) is not None}
+        step = self._remade(touched)
+        if not is_first:
+            self._remember(step, before, now_s)
+        return step
+
+    def _remember(self, step: Step, before: Mapping[str, Row], now_s: float) -> None:
+        for row in step.changed:
+            former = before.get(row.id)
+            if former is not None and (former.reason, former.message) == (row.reason, row.message):
+                continue
+            changes = self._changes.pop(row.id, None) or deque(maxlen=CHANGES)
+            if not changes or (changes[-1].verdict, changes[-1].message) != (row.reason or "admitted", row.message):
+                changes.append(Change(now_s, row.reason or "admitted", row.message))
+            self._changes[row.id] = changes
+        while len(self._changes) > MOST_CHANGED:
+            del self._changes[next(iter(self._changes))]
 
     def counted(self, snapshot: Snapshot, counts: Mapping[str, BackendNow] | None, now_s: float) -> Step:
         """Take what HAProxy counts; give what is another for it."""
@@ -171,7 +212,7 @@ class Rows:
         connections, passed = self._rates.get(asker, (0.0, 0.0))
         since, last_used = self._claims.get(_holder(asker), ("", ""))
         return Row(
-            id=f"{asker.kind}/{asker.namespace}/{asker.name}{f':{asker.section}' if asker.section else ''}",
+            id=_id(asker),
             kind=asker.kind,
             namespace=asker.namespace,
             name=asker.name,
@@ -192,6 +233,10 @@ class Rows:
             since=since,
             last_used=last_used,
         )
+
+
+def _id(asker: Asker) -> str:
+    return f"{asker.kind}/{asker.namespace}/{asker.name}{f':{asker.section}' if asker.section else ''}"
 
 
 def _holder(asker: Asker) -> tuple[str, str, str, str]:

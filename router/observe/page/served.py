@@ -64,10 +64,10 @@ class ServedPage:
 
     def below(self) -> Mapping[str, Callable[[str], Page]]:
         """Give what makes the pages below a path."""
-        return {"/page/connections/": self._connections, "/page/free/": self._free}
+        return {"/page/asker/": self._asker, "/page/free/": self._free}
 
-    def _connections(self, path: str) -> Page:
-        """Give the last connections of ``Kind/namespace/name[:section]``."""
+    def _asker(self, path: str) -> Page:
+        """Give the last connections of ``Kind/namespace/name[:section]``, and what became of it."""
         wanted = unquote(path)
         asker = next((each for each in self.snapshot().verdicts if _id(each) == wanted), None)
         if asker is None:
@@ -76,7 +76,11 @@ class ServedPage:
             lines = recent_lines(self.stats_socket, _COMMAND_S)
         except HaproxyError as error:
             return Page(f"{error}\n".encode(), status=HTTPStatus.SERVICE_UNAVAILABLE)
-        return Page(_encode(last_of(lines, asker.namespace, asker.log_name, _MOST_CONNECTIONS)), JSON, headers=HEADERS)
+        found = {
+            "connections": last_of(lines, asker.namespace, asker.log_name, _MOST_CONNECTIONS),
+            "changes": self.live.changes_of(wanted),
+        }
+        return Page(_encode(found), JSON, headers=HEADERS)
 
     def _free(self, path: str) -> Page:
         """Give what is free, of all ports and of those of a namespace, where one is named."""

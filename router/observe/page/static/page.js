@@ -273,7 +273,8 @@ function regularly(main, make) {
 function portView(main, id) {
   return regularly(main, async () => {
     const path = id.split("/").map(encodeURIComponent).join("/");
-    const [ways, ended] = await Promise.all([fetched(`explain/${path}`), fetched(`page/connections/${path}`).catch(() => [])]);
+    const [ways, told] = await Promise.all([fetched(`explain/${path}`), fetched(`page/asker/${path}`).catch(() => ({ connections: [], changes: [] }))]);
+    const ended = told.connections;
     const row = rows.get(id), parts = [element("p", {}, element("a", { href: address({ view: "ports", id: "" }) }, "All ports"))];
     for (const way of ways) {
       parts.push(element("h2", {}, `${way.kind} ${way.namespace}/${way.name}${way.section ? ` port ${way.section}` : ""}: ${way.verdict}`), steps(way.steps));
@@ -284,6 +285,9 @@ function portView(main, id) {
       const host = (ways[0]?.steps.find((step) => step.name === "address")?.said.match(/ at (.*):\d+$/) || [])[1] || location.hostname;
       const commands = tries(row, host, ways.some((way) => way.steps.some((step) => step.name === "tls")));
       if (commands.length) parts.push(element("h2", {}, "Try it"), element("pre", { tabindex: "0" }, commands.join("\n")));
+    }
+    if (told.changes.length) {
+      parts.push(element("h2", {}, "What became of it"), element("ul", {}, ...told.changes.map((each) => element("li", {}, `${new Date(each.time_s * 1000).toISOString().slice(0, 19)}Z: ${each.verdict}${each.message ? `: ${each.message}` : ""}`))));
     }
     parts.push(element("h2", {}, "Its last connections"));
     if (ended.length) {

@@ -13,7 +13,7 @@ from router.haproxy.talk.stats import BackendNow
 from router.model import Asker
 from router.objects.kinds import KubernetesObject
 from router.objects.portclaim import ClaimHolder, PortClaimStatus
-from router.observe.page.rows import HISTORY, Row, Rows, Step
+from router.observe.page.rows import CHANGES, HISTORY, Row, Rows, Step
 from router.reconcile.snapshot import Snapshot
 from tests.unit.admission.builders import SETTINGS, endpoint, endpoint_slice, objects_of, port_claim, route, service
 
@@ -123,6 +123,31 @@ def test_since_when_and_when_last_used() -> None:
     rows.decided(snapshot_of(route(), *PODS))
     rows.remembered([type(claim)(claim.metadata, claim.spec, used)], 30.0)
     assert (by_id(rows)[DB].since, by_id(rows)[DB].last_used) == ("2024-05-01T00:00:00Z", "2024-06-01T00:00:00Z")
+
+
+def test_what_became_of_it() -> None:
+    """Verdicts that became others, the newest first; what was there at first is no change, nor is another server."""
+    rows, first = Rows(), route("first", created="2023-01-01T00:00:00Z")
+    rows.decided(snapshot_of(route(), *PODS), 1.0)
+    assert rows.changes_of(DB) == ()
+    rows.decided(snapshot_of(route(), service(), endpoint_slice(endpoint("10.1.0.9"))), 2.0)
+    assert rows.changes_of(DB) == ()
+    rows.decided(snapshot_of(route(), first, *PODS), 3.0)
+    rows.decided(snapshot_of(route(), *PODS), 4.0)
+    assert [(each.time_s, each.verdict) for each in rows.changes_of(DB)] == [
+        (4.0, "admitted"),
+        (3.0, "PortAlreadyClaimed"),
+    ]
+    assert [each.verdict for each in rows.changes_of("Route/shop/first")] == ["admitted"]
+
+
+def test_what_became_of_many_is_bounded() -> None:
+    """So many of each, and so many askers."""
+    rows = Rows()
+    rows.decided(snapshot_of(), 1.0)
+    for number in range(CHANGES + 3):
+        rows.decided(snapshot_of(route(balance="source" if number % 2 else "nonsense"), *PODS), float(number))
+    assert len(rows.changes_of(DB)) == CHANGES
 
 
 LIVES = st.lists(
