@@ -115,6 +115,8 @@ class AdmissionSettings:
     """GatewayClasses with this ``controllerName`` are ours; empty is to serve no Gateways."""
     gateway_http: bool = False
     """Whether HTTP and HTTPS listeners are judged as if they were served."""
+    gateway_certificates: bool = False
+    """Whether TLS listeners may end TLS."""
 
     @property
     def gives_ports(self) -> bool:
@@ -312,3 +314,5 @@ class KubeSettings:
     """Whether the Gateway API is followed; ``auto`` says nothing where there is none."""
     gateway_http: bool = False
     """Whether HTTPRoutes are counted and certificates judged."""
+    gateway_certificates: bool = False
+    """Whether Secrets are read for listeners that end TLS."""

@@ -166,6 +166,8 @@ def _rejected(request: Request, host: str | None, rejection: Rejection, kept: tu
 
 def _stages(request: Request, places: tuple[Place, ...], sni_port: int) -> tuple[Spot, ...] | None:
     """Give the ports behind which TLS ends: shared ones, and one of its own where clients may ask in plain text to begin it."""
+    if request.stages:
+        return request.stages
     if request.port_tls is None or request.port_tls.clients is not None:
         # Clients who show certificates are led to a socket of the Route's own.
         return None

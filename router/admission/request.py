@@ -12,7 +12,7 @@ from router.admission.options import EXTERNAL_ADDRESS, EXTERNAL_TCP_PORT, ROUTER
 from router.admission.target_port import OfService
 from router.admission.text import is_dns_label, is_dns_subdomain, shown
 from router.admission.verdicts import NotAcceptable, Reason, Rejection
-from router.model import Asker
+from router.model import Asker, Spot
 from router.model.tls import PortTls, ServerTls
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.settings import MAX_PORT, AdmissionSettings
@@ -71,6 +71,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How TLS begins anew towards its pods; None is not at all."""
     refused_weight: int | None = None
     """Of the weights the part that is refused, with that of Services without endpoints; None leads all to those that have some."""
+    stages: tuple[Spot, ...] = ()
+    """Ports of others behind which TLS ends for clients that they lead here, sorted."""
 
 
 def annotations_of(metadata: ObjectMeta) -> Mapping[str, str]:

@@ -116,6 +116,7 @@ class Cluster:
             reads_grants=options.transport_servers and not options.transport_server_cross_namespace,
             gateway_api=options.gateway_api,
             gateway_http=options.gateway_http == "accept",
+            gateway_certificates=options.gateway_certificates,
         )
         connection = Connection.open(settings)
         if not connection.is_verified:

@@ -24,5 +24,6 @@ def gateway_writer(
         hostname=options.canonical_hostname or "",
         addresses=addresses_of(options.addresses, options.ip_mode),
         ips=bound or own,
+        ends_tls=options.gateway_certificates,
     )
     return GatewayWriter(api, facts, is_leader, precedence=precedence)

@@ -163,7 +163,7 @@ class ServingSettings(GatewayOptions):
         check_known("--address-default-allowed", self.address_default_allowed, addresses)
         of_addresses = self.address_reserved_ports if self.address_reserved_ports is not None else reserved
         own_places = [self.http_address, *((each, self.tcp_health_port) for each in self.bind_addresses or ("::",))]
-        return AdmissionSettings(
+        made = AdmissionSettings(
             router_name=self.router_name,
             ledger=self.ledger_name,
             ports=self.ports,
@@ -196,8 +196,6 @@ class ServingSettings(GatewayOptions):
             counts_namespace_annotations=self.namespace_policy,
             must_know_namespaces=self.reads_namespaces and self.has_policy,
             enforces_policy_on_holders=self.enforce_policy_on_holders,
-            gateway_controller=self.gateway_controller if self.serves_gateways else "",
-            gateway_http=self.gateway_http == "accept",
             defaults=RouteDefaults(
                 balance=self.balance,
                 timeout_tunnel_ms=self.default_tunnel_timeout,
@@ -207,6 +205,7 @@ class ServingSettings(GatewayOptions):
                 check_interval_ms=self.check_interval,
             ),
         )
+        return self.with_gateways(made)
 
     @property
     def gives_ports_at_once(self) -> bool:

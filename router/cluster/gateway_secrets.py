@@ -1,4 +1,4 @@
-"""Secrets that Gateways' listeners may refer to: judged as they come, and nothing kept of what is in them."""
+"""Secrets that Gateways' listeners may refer to: judged as they come; what is in them is kept of those with certificates alone, where TLS of Gateways may end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from router.admission.gateway.things import credential_problem
+from router.admission.gateway.things import judge_credential
 from router.cluster.decoding import Head, decode_head
 from router.objects.gateway import GatewaySecret
 from router.objects.meta import ObjectKey, ObjectMeta
@@ -22,12 +22,14 @@ class SecretSink:
 
     Args:
         store: is told.
+        keeps_content: whether certificates and keys are kept.
     """
 
     counts_all = False
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, keeps_content: bool) -> None:
         self._store = store
+        self._keeps_content = keeps_content
         self._known: set[ObjectKey] = set()
         self._listed: dict[ObjectKey, GatewaySecret] = {}
 
@@ -43,7 +45,7 @@ class SecretSink:
     def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
         """Take Secrets of the list."""
         for raw in items:
-            secret = _judged(raw)
+            secret = self._judged(raw)
             self._listed[secret.key] = secret
 
     def leave_out(self, key: ObjectKey) -> None:
@@ -66,17 +68,22 @@ class SecretSink:
             self._store.delete(GatewaySecret, head.key)
         else:
             self._known.add(head.key)
-            self._store.put(_judged(raw))
+            self._store.put(self._judged(raw))
 
-
-def _judged(raw: msgspec.Raw) -> GatewaySecret:
-    try:
-        secret = _read(raw)
-    except msgspec.DecodeError:
-        # Without its words: they may quote what is in it.
-        key = decode_head(raw).key
-        return GatewaySecret(metadata=ObjectMeta(name=key.name, namespace=key.namespace), problem="it cannot be read")
-    key = secret.key
-    return GatewaySecret(
-        metadata=ObjectMeta(name=key.name, namespace=key.namespace), problem=credential_problem(credential_of(secret))
-    )
+    def _judged(self, raw: msgspec.Raw) -> GatewaySecret:
+        try:
+            secret = _read(raw)
+        except msgspec.DecodeError:
+            # Without its words: they may quote what is in it.
+            key = decode_head(raw).key
+            return GatewaySecret(
+                metadata=ObjectMeta(name=key.name, namespace=key.namespace), problem="it cannot be read"
+            )
+        credential = credential_of(secret)
+        judged = judge_credential(credential)
+        problem = judged if isinstance(judged, str) else ""
+        return GatewaySecret(
+            metadata=ObjectMeta(name=secret.key.name, namespace=secret.key.namespace),
+            problem=problem,
+            credential=credential if self._keeps_content and not problem else None,
+        )

@@ -35,7 +35,7 @@ TLS_ROUTES = _resource("tlsroutes", "Gateways lead no TLS server names anywhere"
 REFERENCE_GRANTS = _resource("referencegrants", "no route, and no TransportServer by one, leads to another namespace")
 HTTP_ROUTES = _resource("httproutes", "none is counted")
 SECRETS = Resource("secrets", "/api/v1", "the API server has no secrets; is it a Kubernetes API server?")
-"""With --gateway-http accept alone."""
+"""With --gateway-http accept, for whether they are whole, or --gateway-certificates."""
 _OF_SHARD: Mapping[Resource, type[Gateway | TcpRoute | TlsRoute]] = {
     GATEWAYS: Gateway,
     TCP_ROUTES: TcpRoute,
@@ -55,17 +55,20 @@ RESOURCES = (*_ALWAYS, HTTP_ROUTES, SECRETS)
 def scoped(settings: KubeSettings) -> Iterator[tuple[Resource, str]]:
     """Give each watch that the settings ask for, and the namespace that it is over; empty is all."""
     grants = (REFERENCE_GRANTS,) if settings.reads_grants else ()
-    of_api = RESOURCES if settings.gateway_http else _ALWAYS
-    for resource in of_api if settings.gateway_api != "off" else grants:
+    of_http = (HTTP_ROUTES,) if settings.gateway_http else ()
+    secrets = (SECRETS,) if settings.gateway_http or settings.gateway_certificates else ()
+    for resource in (*_ALWAYS, *of_http, *secrets) if settings.gateway_api != "off" else grants:
         for namespace in ("",) if resource is GATEWAY_CLASSES else settings.namespaces or ("",):
             yield resource, namespace
 
 
-def sink_of(resource: Resource, namespace: str, store: Store, shard: Shard) -> Counted:
+def sink_of(resource: Resource, namespace: str, store: Store, shard: Shard, *, keeps_secrets: bool) -> Counted:
     """Make what takes the objects of one watch."""
     if resource in _OF_SHARD:
         return ShardSink(_OF_SHARD[resource], resource.name, _kept, shard, namespace)
-    return SecretSink(store) if resource is SECRETS else _StoreSink(_OF_STORE[resource], resource, store)
+    if resource is SECRETS:
+        return SecretSink(store, keeps_content=keeps_secrets)
+    return _StoreSink(_OF_STORE[resource], resource, store)
 
 
 def _kept(obj: _Object) -> _Object:

@@ -31,8 +31,10 @@ def optional_watches(settings: KubeSettings, store: Store, shard: Shard) -> Iter
         for namespace in settings.namespaces or ("",):
             sink = AskerSink(struct, resource.name, shard, namespace)
             yield OptionalWatch(resource, namespace, sink, settings.route_selector)
+    keeps = settings.gateway_certificates
     for resource, namespace in gateways.scoped(settings):
-        yield OptionalWatch(resource, namespace, gateways.sink_of(resource, namespace, store, shard), "")
+        taking = gateways.sink_of(resource, namespace, store, shard, keeps_secrets=keeps)
+        yield OptionalWatch(resource, namespace, taking, "")
 
 
 def counting(sink: Counted, others: Callable[[], int] | None) -> Callable[[], int]:

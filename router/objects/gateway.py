@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from router.objects.credential import Credential
 from router.objects.meta import Fields, ObjectKey, WholeObject
 from router.objects.networking import LabelSelector
 
@@ -246,10 +247,12 @@ class HttpRoute(WholeObject, frozen=True):
 
 
 class GatewaySecret(WholeObject, frozen=True, kw_only=True):
-    """What is kept of a Secret that a listener may refer to: whether it is of use, and nothing of what is in it."""
+    """What is kept of a Secret that a listener may refer to: whether it is of use, and what is in it only where TLS of Gateways may end."""
 
     problem: str = ""
     """Why it is none."""
+    credential: Credential | None = None
+    """Its certificate and key; None where they are not kept."""
 
 
 class GrantFrom(Fields, frozen=True):

@@ -44,6 +44,8 @@ from router.status.route import timestamp
 
 FEATURES = ("Gateway", "GatewayAddressEmpty", "GatewayStaticAddresses", "ReferenceGrant", "TCPRoute", "TLSRoute")
 """What GatewayClasses say that is supported, by the names of the conformance suite; sorted."""
+ENDING_FEATURES = ("TLSRouteModeMixed", "TLSRouteModeTerminate")
+"""Further ones where TLS may end; behind those, by the alphabet."""
 MAX_MESSAGE = 4096
 NOT_SERVED = "judged only: this router opens no port for the protocol (--gateway-http accept)"
 _MAX_PARENTS = 32
@@ -68,6 +70,8 @@ class Facts:
     """The IPs of ``--address``, by name."""
     ips: tuple[str, ...] = ()
     """Those that the router listens on anyway, as far as it knows them; said where there is no ``hostname``."""
+    ends_tls: bool = False
+    """Whether listeners may."""
 
 
 def decide(obj: Told, state: State, verdicts: Verdicts, facts: Facts, now_s: float) -> bytes | None:
@@ -93,7 +97,7 @@ def decide(obj: Told, state: State, verdicts: Verdicts, facts: Facts, now_s: flo
     elif isinstance(obj, GatewayClass) and isinstance(state, ClassState):
         status = {
             "conditions": _conditions(obj.status.conditions, (state.accepted,), state.generation, now),
-            "supportedFeatures": [{"name": name} for name in FEATURES],
+            "supportedFeatures": [{"name": name} for name in (*FEATURES, *(ENDING_FEATURES if facts.ends_tls else ()))],
         }
     elif isinstance(obj, TcpRoute | TlsRoute) and isinstance(state, RouteState):
         status = {"parents": _parents(obj, state, facts, now)}
@@ -166,7 +170,7 @@ def listener_conditions(listener: ListenerState, verdict: Verdict | None, *, is_
         programmed = not_so(PROGRAMMED, "Invalid", said.message)
     elif not is_served:
         programmed = not_so(PROGRAMMED, "Invalid", "the Gateway is not served; its conditions say why")
-    elif not listener.is_served and not listener.resolved.holds and listener.kinds:
+    elif not listener.has_certificates or (not listener.is_served and not listener.resolved.holds and listener.kinds):
         programmed = not_so(PROGRAMMED, "Invalid", listener.resolved.message)
     elif not listener.is_served:
         programmed = so(PROGRAMMED, "Programmed", NOT_SERVED)

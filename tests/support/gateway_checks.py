@@ -40,11 +40,15 @@ class Gateways:
         made.create_class(made.class_name)
         return made
 
-    def router(self, *options: str, accepts_http: bool = False) -> RouterProcess:
+    def router(self, *options: str, accepts_http: bool = False, ends_tls: bool = False) -> RouterProcess:
         """Make a router that serves Gateways of this class, with the rights of the components; not started yet."""
-        components = ("gateway-api", "gateway-http") if accepts_http else ("gateway-api",)
+        components = ["gateway-api"]
         if accepts_http:
+            components.append("gateway-http")
             options = ("--gateway-http", "accept", *options)
+        if ends_tls:
+            components.append("gateway-certificates")
+            options = ("--gateway-certificates", *options)
         namespace = self.cluster.namespace
         texts = [(COMPONENTS / each / "rbac.yaml").read_text(encoding="utf-8") for each in components]
         extra = [obj for text in texts for obj in yaml.safe_load_all(text) if obj]

@@ -43,6 +43,7 @@ COMPONENTS = (
     "components/addresses", "components/network-policies", "components/publish-service", "components/external-certificates",
     "components/transport-server-claims", "components/transport-servers", "components/client-certificates",
     "components/transport-server-claims", "components/gateway-api", "components/gateway-http",
+    "components/gateway-certificates",
 )  # fmt: skip
 """Those that overlays take."""
 

@@ -11,13 +11,22 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 
+from router.admission.certificates import Pair
 from router.admission.gateway.attachment import attach, gateway_of, gateways_of
 from router.admission.gateway.backends import Backends, judge, services_of
-from router.admission.gateway.certificates import certificate_problem, secrets_of
+from router.admission.gateway.certificates import read_certificates, secrets_of
 from router.admission.gateway.grants import Grants
 from router.admission.gateway.index import Index
 from router.admission.gateway.listeners import HTTP_KINDS_OF, KINDS_OF, ListenerView, views
-from router.admission.gateway.resolving import MetRoute, Resolved, age_of, parents_of, resolve, route_request
+from router.admission.gateway.resolving import (
+    MetRoute,
+    Resolved,
+    age_of,
+    parents_of,
+    resolve,
+    route_request,
+    stages_of,
+)
 from router.admission.gateway.states import (
     ACCEPTED,
     ALL_ACCEPTED,
@@ -29,7 +38,7 @@ from router.admission.gateway.states import (
     not_so,
 )
 from router.admission.gateway.tables import GATEWAY_KIND, Led, Table
-from router.admission.gateway.things import AnyRoute, ServedRoute, route_of, secret_problem
+from router.admission.gateway.things import AnyRoute, ServedRoute, pair_in, route_of
 from router.admission.request import Request
 from router.admission.verdicts import Verdict
 from router.model import Asker, SharedFrontend, Spot
@@ -237,11 +246,14 @@ class GatewayBook:
             self._put(StateKey(GATEWAY_KIND, *key), None)
             return
 
-        def secret(wanted: ObjectKey) -> str:
-            return secret_problem(wanted, objects)
+        def secret(wanted: ObjectKey) -> Pair | str | None:
+            return pair_in(wanted, objects)
 
         seen = views(
-            gateway, self._kinds_of, lambda each: certificate_problem(each, key.namespace, self._grants, secret)
+            gateway,
+            self._kinds_of,
+            lambda each: read_certificates(each, key.namespace, self._grants, secret),
+            may_end_tls=self._settings.gateway_certificates,
         )
         met = (self._met(route, key, seen, objects) for route in sorted(self._by_gateway.of(key)))
         former = self._resolved.get(key)
@@ -284,13 +296,16 @@ class GatewayBook:
             self._put(key, None)
             return
         parents: dict[object, ParentState] = {}
+        stages: set[Spot] = set()
         for gateway in sorted(self._by_gateway.keys_of(key)):
             resolved = self._resolved.get(gateway)
             met = resolved.routes.get(key) if resolved is not None else None
             if resolved is not None and met is not None:
                 parents.update((each.ref, each) for each in parents_of(met, resolved))
                 if any(met in served for served in resolved.served.values()):
-                    request = route_request(met, route.metadata.creation_timestamp or None, self._settings)
+                    stages.update(stages_of(met, resolved))
+                    created = route.metadata.creation_timestamp or None
+                    request = route_request(met, created, self._settings, stages)
                     if request is not None:
                         self._of_routes[place] = request
         refs = dict.fromkeys(route.spec.parent_refs or ())

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 
+from router.admission.certificates import Pair
 from router.admission.gateway.grants import Grants, Referrer
 from router.admission.gateway.states import RESOLVED_REFS, Said, not_so
 from router.admission.text import shown
 from router.objects.gateway import GROUP, Gateway, Listener, SecretRef
 from router.objects.meta import ObjectKey
 
-SecretProblem = Callable[[ObjectKey], str]
-"""Says what keeps a Secret from being served; empty where nothing does."""
+Secrets = Callable[[ObjectKey], Pair | str | None]
+"""Gives what is in a Secret, or what keeps it from being served; None of one of which no more is known than that it is whole."""
 
 
 def secrets_of(gateway: Gateway) -> frozenset[ObjectKey]:
@@ -21,8 +23,8 @@ def secrets_of(gateway: Gateway) -> frozenset[ObjectKey]:
     return frozenset(key for ref in refs if (key := _secret(ref, namespace)) is not None)
 
 
-def certificate_problem(listener: Listener, namespace: str, grants: Grants, secret: SecretProblem) -> Said | None:
-    """Say why a listener has not got its certificates; None where it has.
+def read_certificates(listener: Listener, namespace: str, grants: Grants, secret: Secrets) -> tuple[Pair, ...] | Said:
+    """Give the certificates of a listener, as far as what is in them is known; or why it has not got all of them.
 
     Permission comes first: who may not refer to a Secret is not told whether there is one.
 
@@ -30,15 +32,24 @@ def certificate_problem(listener: Listener, namespace: str, grants: Grants, secr
         listener: one that ends TLS.
         namespace: of its Gateway.
         grants: who may refer to what.
-        secret: says what is wrong with a Secret.
+        secret: gives what is in a Secret.
     """
     refs = _refs(listener)
     if not refs:
         return not_so(RESOLVED_REFS, "InvalidCertificateRef", "the listener ends TLS, and names no certificate")
-    return next(filter(None, (_problem(ref, namespace, grants, secret) for ref in refs)), None)
+    found = [_read(ref, namespace, grants, secret) for ref in refs]
+    problem = next((each for each in found if isinstance(each, Said)), None)
+    return problem or tuple(each for each in found if isinstance(each, Pair))
 
 
-def _problem(ref: SecretRef, namespace: str, grants: Grants, secret: SecretProblem) -> Said | None:
+def certificate_for(name: str, pairs: Sequence[Pair]) -> Pair:
+    """Give the certificate that clients are shown who ask for a name: the first that has the very name, else that is for it, else the first of all."""
+    having = (each for each in pairs if name in each.names)
+    covering = (each for each in pairs if each.covers(name))
+    return next(chain(having, covering), pairs[0])
+
+
+def _read(ref: SecretRef, namespace: str, grants: Grants, secret: Secrets) -> Pair | Said | None:
     key = _secret(ref, namespace)
     if key is None:
         named = shown(f"{ref.kind}.{ref.group}" if ref.group else ref.kind)
@@ -53,8 +64,10 @@ def _problem(ref: SecretRef, namespace: str, grants: Grants, secret: SecretProbl
             "RefNotPermitted",
             f"no ReferenceGrant of namespace {shown(key.namespace)} lets a Gateway of namespace {shown(namespace)} refer to Secret {shown(key.name)}",
         )
-    problem = secret(key)
-    return not_so(RESOLVED_REFS, "InvalidCertificateRef", f"Secret {shown(ref.name)}: {problem}") if problem else None
+    found = secret(key)
+    if isinstance(found, str):
+        return not_so(RESOLVED_REFS, "InvalidCertificateRef", f"Secret {shown(ref.name)}: {found}")
+    return found
 
 
 def _refs(listener: Listener) -> tuple[SecretRef, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from router.admission.certificates import Pair
 from router.admission.gateway.hosts import is_host
 from router.admission.gateway.states import (
     ACCEPTED,
@@ -29,6 +30,10 @@ _TOGETHER: tuple[frozenset[str], ...] = (frozenset({"TLS", "HTTPS"}), frozenset(
 """Protocols that can have a port together, told apart by host; no two of these groups can."""
 _FREE = not_so(CONFLICTED, "NoConflicts")
 
+PASSTHROUGH, TERMINATE = "Passthrough", "Terminate"
+"""Values of ``tls.mode``."""
+Certificates = Callable[[Listener], tuple[Pair, ...] | Said]
+"""Gives those of a listener that ends TLS, or what is wrong with them."""
 LabelsOf = Callable[[str], Mapping[str, str] | None]
 """Gives the labels of a namespace; None where it is not known."""
 
@@ -45,6 +50,8 @@ class ListenerView:
     accepted: Said
     resolved: Said
     conflicted: Said
+    pairs: tuple[Pair, ...] | None = None
+    """The certificates with which it ends TLS, none where it has not got them; None where TLS goes on as it came."""
 
     @property
     def is_served(self) -> bool:
@@ -69,30 +76,53 @@ class ListenerView:
 def views(
     gateway: Gateway,
     kinds_of: Mapping[str, tuple[str, ...]],
-    certificates: Callable[[Listener], Said | None] = lambda _: None,
+    certificates: Certificates = lambda _: (),
+    *,
+    may_end_tls: bool = False,
 ) -> tuple[ListenerView, ...]:
     """Look at each listener of a Gateway, in their order.
 
     Args:
         gateway: the Gateway.
         kinds_of: the kinds of routes of each protocol that is known here.
-        certificates: says what is wrong with those of a listener that ends TLS.
+        certificates: gives those of a listener that ends TLS, or what is wrong with them.
+        may_end_tls: whether TLS listeners are served that do.
     """
     listeners = gateway.spec.listeners or ()
-    return tuple(_with_certificates(_view(each, listeners, kinds_of), certificates) for each in listeners)
+    modes = (PASSTHROUGH, TERMINATE) if may_end_tls else (PASSTHROUGH,)
+    return tuple(_with_certificates(_view(each, listeners, kinds_of, modes), certificates) for each in listeners)
 
 
-def _with_certificates(view: ListenerView, certificates: Callable[[Listener], Said | None]) -> ListenerView:
-    problem = certificates(view.listener) if view.listener.protocol == "HTTPS" and view.kinds else None
-    return replace(view, resolved=problem) if problem is not None and view.resolved.holds else view
+def ends_tls(listener: Listener) -> bool:
+    """Say whether a TLS listener is to end it."""
+    return listener.protocol == "TLS" and _mode(listener) == TERMINATE
 
 
-def _view(listener: Listener, listeners: tuple[Listener, ...], kinds_of: Mapping[str, tuple[str, ...]]) -> ListenerView:
+def _mode(listener: Listener) -> str:
+    return listener.tls.mode if listener.tls is not None else TERMINATE
+
+
+def _with_certificates(view: ListenerView, certificates: Certificates) -> ListenerView:
+    ends = ends_tls(view.listener)
+    if not view.kinds or not (ends or view.listener.protocol == "HTTPS"):
+        return view
+    found = certificates(view.listener)
+    if isinstance(found, Said):
+        view, found = (replace(view, resolved=found) if view.resolved.holds else view), ()
+    return replace(view, pairs=found) if ends else view
+
+
+def _view(
+    listener: Listener,
+    listeners: tuple[Listener, ...],
+    kinds_of: Mapping[str, tuple[str, ...]],
+    modes: tuple[str, ...],
+) -> ListenerView:
     possible = kinds_of.get(listener.protocol)
     if possible is None:
         told = not_so(ACCEPTED, "UnsupportedProtocol", _unsupported(listener.protocol, kinds_of))
         return ListenerView(listener, frozenset(), (), told, RESOLVED, _FREE)
-    problem = _unsupported_value(listener) if listener.protocol == "TLS" else ""
+    problem = _unsupported_value(listener, modes) if listener.protocol == "TLS" else ""
     if problem:
         told = not_so(ACCEPTED, "UnsupportedValue", problem)
         return ListenerView(listener, frozenset(), (), told, RESOLVED, _FREE)
@@ -111,11 +141,12 @@ def _view(listener: Listener, listeners: tuple[Listener, ...], kinds_of: Mapping
     )
 
 
-def _unsupported_value(listener: Listener) -> str:
+def _unsupported_value(listener: Listener, modes: tuple[str, ...]) -> str:
     """Say what of a TLS listener is not served; empty where all is."""
-    mode = listener.tls.mode if listener.tls is not None else "Terminate"
-    if mode != "Passthrough":
-        return f"tls.mode {shown(mode)} is not served; this router serves Passthrough"
+    mode = _mode(listener)
+    if mode not in modes:
+        without = ", and Terminate with --gateway-certificates" if TERMINATE not in modes else ""
+        return f"tls.mode {shown(mode)} is not served; this router serves {' and '.join(modes)}{without}"
     return "" if is_host(listener.hostname) else f"hostname {shown(listener.hostname or '')} is none that is served"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -11,7 +11,8 @@ import msgspec
 from router.admission.gateway.addresses import Chosen, choose
 from router.admission.gateway.attachment import Attachment
 from router.admission.gateway.backends import Backends
-from router.admission.gateway.hosts import ANY, claimed, intersections
+from router.admission.gateway.certificates import certificate_for
+from router.admission.gateway.hosts import ANY, claimed, intersections, is_host
 from router.admission.gateway.listeners import KINDS_OF, ListenerView, views
 from router.admission.gateway.states import (
     ACCEPTED,
@@ -31,7 +32,8 @@ from router.admission.options import RouteOptions, read_options
 from router.admission.request import Request, check_names, check_port
 from router.admission.text import is_dns_subdomain, shown
 from router.admission.verdicts import NotAcceptable, Reason, Verdict
-from router.model import Asker
+from router.model import Asker, Spot
+from router.model.tls import PortTls
 from router.objects.gateway import GROUP, Gateway, Listener
 from router.objects.meta import ObjectMeta
 from router.settings import AdmissionSettings, RouteDefaults
@@ -103,7 +105,7 @@ def resolve(
         for name in route.listeners:
             by_listener[name].append(route)
     tables = {
-        view.listener.name: _table(view.listener, by_listener[view.listener.name])
+        view.listener.name: _table(view, by_listener[view.listener.name])
         for view in views
         if view.listener.protocol == "TLS"
     }
@@ -115,6 +117,7 @@ def resolve(
             kinds=view.kinds,
             attached=len(by_listener[view.listener.name]),
             is_served=view.is_served,
+            has_certificates=view.pairs != (),
             accepted=view.accepted,
             resolved=view.resolved,
             conflicted=view.conflicted,
@@ -151,26 +154,48 @@ def _served(routes: list[MetRoute], table: Table | None) -> tuple[MetRoute, ...]
     return tuple(each for each in routes if each.asker in having)
 
 
-def _table(listener: Listener, routes: list[MetRoute]) -> Table:
-    """Give who has which name at a TLS listener: of several the oldest."""
+def _table(view: ListenerView, routes: list[MetRoute]) -> Table:
+    """Give who has which name at a TLS listener: of several the oldest. Without certificates one that ends TLS leads nobody anywhere."""
+    hostname = (view.listener.hostname or ANY).lower()
+    if view.pairs == ():
+        return Table(hostname)
     leads: dict[str, Asker] = {}
     for route in sorted(routes, key=lambda each: each.age):
-        for name in intersections(listener.hostname, route.hostnames):
-            if route.asker is not None:
+        for name in intersections(view.listener.hostname, route.hostnames):
+            if route.asker is not None and _is_served(name, view):
                 leads.setdefault(name, route.asker)
-    return Table((listener.hostname or ANY).lower(), tuple(sorted(leads.items())))
+    names = tuple(sorted(leads.items()))
+    if view.pairs is None:
+        return Table(hostname, names)
+    return Table(hostname, names, tuple(PortTls(certificate_for(name, view.pairs).certificate) for name, _ in names))
 
 
-def route_request(route: MetRoute, created: str | None, settings: AdmissionSettings) -> Request | None:
-    """Give what a route asks for that has a backend of its own: no port or host, which its listeners have."""
+def _is_served(name: str, view: ListenerView) -> bool:
+    # A certificate is shown by a name, or by a wildcard over one.
+    return is_host(name) or (name == ANY and view.pairs is None)
+
+
+def route_request(
+    route: MetRoute, created: str | None, settings: AdmissionSettings, stages: Iterable[Spot] = ()
+) -> Request | None:
+    """Give what a route asks for that has a backend of its own: no port or host, which its listeners have; ``stages`` are those where TLS ends."""
     if route.asker is None:
         return None
-    return _to(route.asker, None, "", created, route.backends, settings)
+    request = _to(route.asker, None, "", created, route.backends, settings)
+    return msgspec.structs.replace(request, stages=tuple(sorted(set(stages))))
+
+
+def stages_of(route: MetRoute, resolved: Resolved) -> Iterator[Spot]:
+    """Give the ports of a Gateway behind which TLS ends for clients that are led to a route."""
+    for request in resolved.requests:
+        table = resolved.tables.get(request.asker.section)
+        if table is not None and table.ends and request.port and any(each == route.asker for _, each in table.leads):
+            yield Spot(request.port, request.address)
 
 
 def read_alone(gateway: Gateway, settings: AdmissionSettings) -> tuple[Request | Verdict, ...]:
     """Give what the listeners of a Gateway ask for, without any route: their ports, which no route changes."""
-    return resolve(gateway, views(gateway, KINDS_OF), (), settings).requests
+    return resolve(gateway, views(gateway, KINDS_OF, may_end_tls=settings.gateway_certificates), (), settings).requests
 
 
 def parents_of(route: MetRoute, resolved: Resolved) -> tuple[ParentState, ...]:
@@ -193,6 +218,9 @@ def _serves(attachment: Attachment, route: MetRoute, resolved: Resolved) -> Said
     if len(has) == len(attachment.listeners):
         return so(SERVES, "Served")
     lost = next(name for name in attachment.listeners if name not in has)
+    if not resolved.served[lost]:
+        message = f"listener {shown(lost)} leads nobody anywhere; its status says why"
+        return Said(SERVES, len(has) > 0, "ServedInPart" if has else "ListenerNotServed", message)
     others = ", ".join(map(str, resolved.served[lost][:_MAX_NAMED]))
     message = f"connections of listener {shown(lost)} go to {others}, which {'is' if len(resolved.served[lost]) == 1 else 'are'} older"
     return Said(SERVES, len(has) > 0, "ServedInPart" if has else "OlderRouteIsServed", message)

@@ -60,6 +60,8 @@ class ListenerState:
     """How many routes it took."""
     is_served: bool = True
     """Whether a port is opened for its protocol."""
+    has_certificates: bool = True
+    """False where it is to end TLS, and has not got all certificates for that."""
     accepted: Said
     resolved: Said
     conflicted: Said

@@ -7,12 +7,14 @@ backend, which has no servers and ends what comes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from operator import attrgetter
 
 from router.admission.gateway.hosts import covers, specificity
 from router.model import Asker, SharedFrontend, SniHost, Spot, backend_name
+from router.model.tls import PortTls
 
 GATEWAY_KIND = "Gateway"
 _host_of = attrgetter("host")
@@ -26,6 +28,13 @@ class Table:
     """As ``hosts.meet`` has it."""
     leads: tuple[tuple[str, Asker], ...] = ()
     """Names under it, sorted, each with the route that has it."""
+    ends: tuple[PortTls, ...] = ()
+    """How TLS ends for each of these; none where it goes on as it came."""
+
+    def hosts(self) -> Iterator[SniHost]:
+        """Give the names, as they are led."""
+        for (name, route), tls in zip_longest(self.leads, self.ends):
+            yield SniHost(name, backend_name(route), route, tls)
 
 
 TableOf = Callable[[Asker], Table | None]
@@ -74,7 +83,12 @@ class Led:
         if known is not None and known[0] is frontend and known[1] == now:
             return known[2]
         others = [host for host in frontend.hosts if host.asker not in tables]
-        hosts = {host.host: host for host in [*_names(tables.items()), *others]}
+        # A certificate is shown by one wildcard of a name alone, and a Route's is looked up first.
+        taken = {host.host for host in others}
+        named = (
+            host for host in _names(tables.items()) if host.tls is None or host.host.removeprefix("*") not in taken
+        )
+        hosts = {host.host: host for host in [*named, *others]}
         made = replace(frontend, hosts=tuple(sorted(hosts.values(), key=_host_of)))
         if known is not None and known[2] == made:
             made = known[2]
@@ -93,6 +107,6 @@ def _names(tables: Iterable[tuple[Asker, Table]]) -> Iterable[SniHost]:
             and covers(table.hostname, each.hostname)
         ]
         yield SniHost(table.hostname, backend_name(listener), listener)
-        for name, route in table.leads:
-            if not any(covers(each, name) for each in within):
-                yield SniHost(name, backend_name(route), route)
+        for host in table.hosts():
+            if not any(covers(each, host.host) for each in within):
+                yield host

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.admission.certificates import judge_pair
+from router.admission.certificates import Pair, judge_pair
 from router.admission.gateway.states import StateKey
 from router.objects.credential import Credential, Lack
 from router.objects.gateway import HttpRoute, TcpRoute, TlsRoute
@@ -26,18 +26,20 @@ def route_of(key: StateKey, api: GatewayObjects) -> AnyRoute | None:
             return api.http_routes.get(place)
 
 
-def secret_problem(key: ObjectKey, objects: Objects) -> str:
-    """Say what keeps a Secret from being served; empty where nothing does. On a cluster it was judged when it came, else it is a manifest."""
+def pair_in(key: ObjectKey, objects: Objects) -> Pair | str | None:
+    """Give what is in a Secret, or what keeps it from being served; None of one that is whole, and of which nothing more is kept.
+
+    On a cluster it was judged when it came, else it is a manifest.
+    """
     judged = objects.gateway_api.secrets.get(key)
     if judged is not None:
-        return judged.problem
+        return judged.problem or (judge_credential(judged.credential) if judged.credential is not None else None)
     found = objects.credentials.get(key)
-    return "it does not exist" if found is None else credential_problem(found)
+    return "it does not exist" if found is None else judge_credential(found)
 
 
-def credential_problem(credential: Credential) -> str:
-    """Say what keeps a certificate with its key from being served; empty where nothing does."""
+def judge_credential(credential: Credential) -> Pair | str:
+    """Give a certificate with its key, or what keeps them from being served."""
     if credential.lack is not Lack.NOTHING:
         return credential.problem or f"it is {credential.lack}"
-    pair = judge_pair("the Secret", credential.certificate, credential.key_pem, "")
-    return pair if isinstance(pair, str) else ""
+    return judge_pair("the Secret", credential.certificate, credential.key_pem, "")

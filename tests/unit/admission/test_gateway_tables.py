@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from router.admission.gateway.hosts import ANY, MAX_LABELS, claimed, covers, specificity
 from router.admission.gateway.tables import Led, Table
 from router.model import Asker, PortOptions, SharedFrontend, SniHost, backend_name
+from tests.support.certificates import make, shown_by
 from tests.support.gateway_model import go_by
 
 OPTIONS = PortOptions(timeout_client_ms=1, maxconn=None, tcp_keepalive=True, accept_proxy=False)
@@ -67,3 +68,15 @@ def test_a_name_leads_to_the_most_specific_listener_and_there_to_the_most_specif
     for host in HOSTS:
         assert looked_up(frontend, host) == wanted(tables, host), host
     assert led.lead(shared, tables.get, lambda _: True)[0] is frontend
+
+
+def test_a_routes_wildcard_has_its_certificate_alone() -> None:
+    """Where TLS ends for both, a TLSRoute's wildcard over the same name is not in the list of certificates; where it goes on, both are led."""
+    own, theirs = shown_by(make("*.b.x")), shown_by(make("*.b.x"))
+    wild = SniHost(".b.x", "be_tcp:team:old", Asker.route("team", "old"), theirs)
+    claims = (SniHost(".x", backend_name(listener(0)), listener(0)), wild)
+    for ends, hosts in (((own,), ["*.x", ".b.x"]), ((), ["*.b.x", "*.x", ".b.x"])):
+        tables = {listener(0): Table("*.x", (("*.b.x", route(0)),), ends)}
+        (frontend,) = Led().lead((SharedFrontend(443, OPTIONS, claims),), tables.get, lambda _: True)
+        assert [each.host for each in frontend.hosts] == hosts
+        assert frontend.hosts[-1] == wild

@@ -22,6 +22,7 @@ LISTENERS = {
     "dns": {"port": 53, "protocol": "TCP"},
     "https": {"port": 443, "protocol": "TLS", "tls": {"mode": "Passthrough"}},
     "sni": {"port": 8443, "protocol": "TLS", "tls": {"mode": "Passthrough"}},
+    "ends": {"port": 8883, "protocol": "TLS", "tls": {"mode": "Terminate", "certificateRefs": [{"name": "tls"}]}},
     "echo": {"port": 9300, "protocol": "TCP"},
 }
 
@@ -59,9 +60,9 @@ def test_http_is_judged(protocol: str) -> None:
 
 
 def test_it_has_the_rights_and_one_address() -> None:
-    """Those of both components, bound to the router's account; one replica, whose address is what the suite dials."""
+    """Those of its components, bound to the router's account; one replica, whose address is what the suite dials."""
     objects = render(CONFORMANCE)
-    for name in ("tcp-router-gateway-api", "tcp-router-gateway-http"):
+    for name in ("tcp-router-gateway-api", "tcp-router-gateway-http", "tcp-router-gateway-certificates"):
         one(objects, "ClusterRole", name)
         assert one(objects, "ClusterRoleBinding", name)["subjects"][0]["name"] == "tcp-router"
     assert router_workload(CONFORMANCE)["spec"]["replicas"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -195,3 +196,27 @@ def test_a_class_is_told_what_is_supported() -> None:
     names = [each["name"] for each in status["supportedFeatures"]]
     assert names == sorted(names)
     assert decide(read(GatewayClass, spec={"controllerName": "c"}, status=status), state, {}, FACTS, NOW_S) is None
+
+
+def test_a_listener_without_its_certificates_is_accepted_and_not_programmed() -> None:
+    """It has its port, and leads nobody anywhere; the message says what is wrong with them."""
+    bad = not_so("ResolvedRefs", "InvalidCertificateRef", "Secret tls: it does not exist")
+    state = replace(STATE, listeners=(replace(LISTENER, resolved=bad, has_certificates=False),))
+    patch = patched(decide(gateway(), state, verdict(), FACTS, NOW_S))
+    (told,) = patch["listeners"]
+    said = {each["type"]: (each["status"], each["reason"], each["message"]) for each in told["conditions"]}
+    assert said["Accepted"][:2] == ("True", "Accepted")
+    assert said["ResolvedRefs"] == ("False", "InvalidCertificateRef", bad.message)
+    assert said["Programmed"] == ("False", "Invalid", bad.message)
+
+
+def test_features_of_ending_tls_are_said_where_it_may_end() -> None:
+    """Sorted, and by nobody else."""
+    obj = read(GatewayClass, spec={"controllerName": FACTS.controller})
+    state = ClassState(key=StateKey("GatewayClass", "", "gw"), uid="u", generation=3, accepted=ALL_ACCEPTED)
+    found = {}
+    for ends_tls in (False, True):
+        patch = patched(decide(obj, state, {}, replace(FACTS, ends_tls=ends_tls), NOW_S))
+        found[ends_tls] = [each["name"] for each in patch["supportedFeatures"]]
+        assert found[ends_tls] == sorted(found[ends_tls])
+    assert set(found[True]) - set(found[False]) == {"TLSRouteModeTerminate", "TLSRouteModeMixed"}
