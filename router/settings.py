@@ -207,6 +207,10 @@ class RenderSettings:
         digest = f"-{hashlib.sha256(address.encode()).hexdigest()[:6]}" if address else ""
         return self.state_dir / "run" / f"t{port}{digest}.sock"
 
+    def switch_socket(self, spot: tuple[int, str]) -> Path:
+        """Where the frontend listens that leads to those of ``gate_socket``."""
+        return self.gate_socket(spot, "gates")
+
     def slot_socket(self, number: int) -> Path:
         """Where TLS ends for a port of the pool."""
         return self.state_dir / "run" / f"s{number}.sock"

@@ -168,8 +168,7 @@ def _stages(request: Request, places: tuple[Place, ...], sni_port: int) -> tuple
     """Give the ports behind which TLS ends: shared ones, and one of its own where clients may ask in plain text to begin it."""
     if request.stages:
         return request.stages
-    if request.port_tls is None or request.port_tls.clients is not None:
-        # Clients who show certificates are led to a socket of the Route's own.
+    if request.port_tls is None:
         return None
     if request.port is not None and not request.shares_port:
         return (Spot(request.port, request.address),) if request.port_tls.starttls is not None else None
@@ -192,4 +191,5 @@ def _section(request: Request, destination: Destination, stages: tuple[Spot, ...
         if dedicated is not None
         else None,
         stages=stages,
+        is_gated=stages is not None and request.port_tls is not None and request.port_tls.clients is not None,
     )

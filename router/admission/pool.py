@@ -83,7 +83,7 @@ class PortPool:
             model: what shall be served.
             unavailable: ports that cannot be had.
         """
-        of_hosts = self._staged if any(shared.ends_tls for shared in model.shared) else self._sni
+        of_hosts = self._staged if any(shared.ends_tls or shared.gates for shared in model.shared) else self._sni
         if not self._by_spot or Step.POOL in model.saved:
             return of_hosts
         used, free = self._used(model), self._free

@@ -23,7 +23,7 @@ _NAME_WITHIN_S = 5.5
 """So long the ports' frontends wait for a client's server name, and a little."""
 _LOOK_EVERY_S = 0.05
 _SECOND = "fe_tls"
-_BACKENDS = ("be_tcp:", "pool:", "tls:")
+_BACKENDS = ("be_tcp:", "pool:", "tls:", "be_tls:")
 
 
 def close_ports_first(stats_socket: Path, timeout_s: float, hurry: threading.Event, within_s: float) -> None:

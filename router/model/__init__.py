@@ -147,6 +147,8 @@ class RouteSection:
     """Ports behind which its clients' TLS ends before they are led to it, sorted. Empty is of a place of the pool that can come to have some, or be led on to a slot."""
     slot: Slot | None = None
     """The place of the pool in which TLS ends; ``frontend`` is then the port that leads there, as it comes."""
+    is_gated: bool = False
+    """Whether its TLS ends behind ``stages`` by sockets that are no other Route's, as its clients are asked for certificates."""
 
     @property
     def namespace(self) -> str:

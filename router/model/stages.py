@@ -8,13 +8,20 @@ from router.model import Model, RouteSection, Spot, frontend_name
 from router.model.tls import PortTls
 
 _BEFORE = "tls:"
+_GATES = "gates"
 TO_SLOT = "tls"
 """The server of a port of the pool that leads to a slot; no other of a Route is named so."""
 
 
 def stages(model: Model) -> int:
-    """Give how many connections one of a client may be to HAProxy: two where TLS ends behind the port that it comes to, or may there or behind one of the pool."""
-    ends_tls = any(shared.ends_tls or shared.gates for shared in model.shared) or any(map(has_stage, model.routes))
+    """Give how many connections one of a client may be to HAProxy.
+
+    Two where TLS ends behind the port that it comes to, or may there or behind one of the pool; three where it does, or may, by a socket that is a single
+    host's: one in common leads to these.
+    """
+    if any(shared.gates for shared in model.shared):
+        return 3
+    ends_tls = any(shared.ends_tls for shared in model.shared) or any(map(has_stage, model.routes))
     return 2 if ends_tls or any(place.slot is not None for place in model.pool) else 1
 
 
@@ -65,9 +72,19 @@ def gate_name(spot: Spot, number: int | str) -> str:
     return f"{stage_name(spot)}:{number}"
 
 
+def switch_name(spot: Spot) -> str:
+    """Give what the frontend is named after ``fe_`` that leads clients of a port to the socket of the host that they named, once who may connect was looked at."""
+    return gate_name(spot, _GATES)
+
+
+def gates_server(spot: Spot) -> str:
+    """Give the name of the server that leads there."""
+    return f"{_GATES}:{frontend_name(*spot)}"
+
+
 def backend_before(backend: str) -> str:
     """Give the name of the backend in which clients are who will come to this one when their TLS has ended: it has who may connect, and limits.
 
-    Its servers are the sockets behind ports, each named after the port's frontend.
+    Its servers are the sockets behind ports, each named after the port's frontend; those that lead to sockets of single hosts as ``gates_server`` says.
     """
     return f"{_BEFORE}{backend}"

@@ -57,5 +57,13 @@ def is_same_place(before: RouteSection, after: RouteSection) -> bool:
     return is_same_port(before, after) and (before.stages is None) is (after.stages is None)
 
 
+def is_led_alike(before: RouteSection, after: RouteSection) -> bool:
+    """Say whether clients can be led as before, where their TLS ends behind ports.
+
+    Whether these have room for what leads them otherwise is known only when all Routes are planned: who is served stays so until a reload.
+    """
+    return before.is_gated is after.is_gated or not (before.stages and after.stages)
+
+
 def _ips(frontend: Frontend | None) -> tuple[str, ...]:
     return frontend.ips if frontend is not None else ()

@@ -13,7 +13,7 @@ from router.model.stages import door
 from router.ordered import differences
 from router.plan import commands, owners
 from router.plan.commands import Command
-from router.plan.difference import difference, ending, is_same_place, is_same_port
+from router.plan.difference import difference, ending, is_led_alike, is_same_place, is_same_port
 from router.plan.endings import change_endings, possible
 from router.plan.gates import change_gates
 from router.plan.leaving import LeavingDraft
@@ -151,7 +151,7 @@ class Update:
         return step
 
     def _change(self, name: str, before: RouteSection, after: RouteSection) -> None:
-        if self._change_in_place(name, before, after):
+        if is_led_alike(before, after) and self._change_in_place(name, before, after):
             return
         # It keeps its place until it is served by another one.
         closed = self._closed_step(name, before, after) if not is_same_place(before, after) else None

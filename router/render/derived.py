@@ -29,7 +29,7 @@ def derived(text: SectionText, before: RouteSection, after: RouteSection) -> Sec
     former, current = before.backend, after.backend
     if (
         before.asker != after.asker
-        or (before.frontend, before.stages) != (after.frontend, after.stages)
+        or (before.frontend, before.stages, before.is_gated) != (after.frontend, after.stages, after.is_gated)
         or len(former.servers) != len(text.servers)
         or _other_lines(former) != _other_lines(current)
     ):

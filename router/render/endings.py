@@ -8,7 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from router.model import Model, RouteSection, SniHost, Spot, frontend_name
-from router.model.stages import TO_SLOT, backend_before, door, has_stage, slot_frontend, stage_name, starts_tls
+from router.model.stages import (
+    TO_SLOT,
+    backend_before,
+    door,
+    gates_server,
+    has_stage,
+    slot_frontend,
+    stage_name,
+    starts_tls,
+)
 from router.plan.endings import EndingFiles
 from router.plan.section_text import Before, CertificateFile, SectionText, ServerLine, begins_tls, ends_tls
 from router.render import files
@@ -18,10 +27,10 @@ from router.settings import RenderSettings
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What leads to the frontend that ends TLS for hosts of a shared port."""
+    """What leads to the frontend that ends TLS for hosts of a shared port, or to the one that leads to those of single hosts."""
 
-    frontend: str
-    """The port's own."""
+    server: str
+    """Its name."""
     socket: Path
 
 
@@ -72,9 +81,14 @@ class Endings:
         }
         if section.stages is None or (section.frontend is not None and not has_stage(section)):
             return found
-        stages = tuple(Stage(frontend_name(*spot), self._settings.stage_socket(spot)) for spot in section.stages)
+        stages = tuple(self._stage(spot, is_gated=section.is_gated) for spot in section.stages)
         name = backend_before(section.backend.name)
         return {**found, "backend_before": name, "stages": stages, "allowlist_id_before": allowlist_id}
+
+    def _stage(self, spot: Spot, *, is_gated: bool) -> Stage:
+        if is_gated:
+            return Stage(gates_server(spot), self._settings.switch_socket(spot))
+        return Stage(frontend_name(*spot), self._settings.stage_socket(spot))
 
     def led(self, text: SectionText, section: RouteSection) -> SectionText:
         """Give what is known of a Route in a slot, with what leads there; the same text for others."""
@@ -150,6 +164,8 @@ def route_problem(
         rf"^backend {re.escape(backend_before(section.backend.name))} ", text, re.MULTILINE
     ):
         return "has no backend for clients whose TLS ends behind a shared port (backend_before); see docs/tls.md"
+    if section.stages and section.is_gated and "use-server gates:%[fe_name]" not in text:
+        return "leads nobody to where clients are asked for certificates (use-server gates:%[fe_name]); see docs/tls.md"
     return None
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from router.errors import TemplateError
 from router.model import Model, SharedFrontend, SniHost, Spot
-from router.model.stages import gate_name
+from router.model.stages import gate_name, switch_name
 from router.model.tls import ClientTls
 from router.plan.gates import GateLine, Gates
 from router.render import files
 from router.render.clients import has_no_cache
+from router.render.quoting import quoted
 from router.render.result import SectionFailure
 from router.settings import RenderSettings
 
@@ -54,6 +55,8 @@ class Gating:
         return {
             "gates": gates,
             "gates_file": every.hosts if gates else None,
+            "switch_name": switch_name(shared.spot),
+            "switch_socket": self._settings.switch_socket(shared.spot),
             "required_file": every.required if gates else None,
             "filtered_file": every.filtered if gates else None,
         }
@@ -120,8 +123,8 @@ class Gating:
 
     def _problem(self, text: str, process: str, shared: SharedFrontend) -> str | None:
         for gate in self.gates(shared):
-            lines = [line for line in text.splitlines() if f"crt-list {gate.certificates}" in line.replace("'", "")]
-            if not lines or any(f"unix@{gate.socket}" not in line.replace("'", "") for line in lines):
+            lines = [line for line in text.splitlines() if f"crt-list {quoted(gate.certificates)}" in line]
+            if not lines or any(f"unix@{quoted(gate.socket)}" not in line for line in lines):
                 return "binds nothing for hosts whose clients are asked for certificates (gates); see docs/tls.md"
             if any(" no-tls-tickets" not in line or " strict-sni" not in line for line in lines):
                 return "has sessions resumed where clients are asked for certificates (no-tls-tickets); see docs/tls.md"

@@ -51,6 +51,7 @@ def section(
     options: PortOptions | None = None,
     tls: PortTls | None = None,
     stages: tuple[Spot, ...] | None = None,
+    is_gated: bool = False,
     **of_backend: Any,
 ) -> RouteSection:
     """Make the section of a Route; ``port`` None is one that is reached through shared ports only."""
@@ -71,7 +72,7 @@ def section(
     asker = Asker.route(namespace, route)
     backend = Backend(name=backend_name(asker), servers=tuple(sorted(servers)), **{**values, **of_backend})
     frontend = Frontend(port, options or port_options(), tls=tls) if port is not None else None
-    return RouteSection(asker, backend, frontend, stages)
+    return RouteSection(asker, backend, frontend, stages, is_gated=is_gated)
 
 
 def shared(port: int, hosts: dict[str, RouteSection], options: PortOptions | None = None) -> SharedFrontend:

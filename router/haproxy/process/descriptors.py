@@ -21,8 +21,8 @@ STEPS = (Step.CHECKS, Step.CONNECTIONS, Step.POOL, Step.CLAIMS)
 LEAST_CONNECTIONS = 100
 """What HAProxy takes for ``maxconn`` if it has to choose and no more fits (DEFAULT_MAXCONN)."""
 _SHARE_OF_CONNECTIONS = 8
-"""Where HAProxy chooses ``maxconn``, a quarter of the files is for connections of clients, two for each (half, with second stages): before it comes
-to fewer, checks end."""
+"""Where HAProxy chooses ``maxconn``, a quarter of the files is for connections of clients, two for each (half, with second stages, and three quarters
+with third ones): before it comes to fewer, checks end."""
 _FEWEST_PORTS = 8
 """Of all addresses together: so many are served rather than room kept for old workers."""
 _BACK_AT = 0.9
@@ -93,7 +93,7 @@ def counts(model: Model, pool: Iterable[RouteSection], ips: Mapping[str, int] = 
     pool_ports, named_pool = _count((section.frontend for section in pool if section.frontend is not None), ips)
     return Counts(
         ports=ports
-        + sum(shared.ends_tls + shared.gates for shared in model.shared)
+        + sum(shared.ends_tls + gates + bool(gates) for shared in model.shared for gates in [shared.gates])
         + sum(map(has_stage, model.routes)),
         named=named,
         pool_ports=pool_ports,

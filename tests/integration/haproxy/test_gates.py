@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,15 +17,18 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from router.cli.stand_in import stand_in
-from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot
+from router.haproxy.closing import close_ports_first
+from router.haproxy.talk import runtime, stats
+from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot, frontend_name
 from router.model.tls import ClientTls, PortTls
-from router.plan import NoChange, Plan, Reload, RuntimeUpdate
+from router.plan import NoChange, Plan, Reload, RuntimeUpdate, plan
+from router.plan.commands import open_frontend
 from router.render import TemplateSet
 from router.render.renderer import Renderer
 from router.settings import RenderSettings
 from tests.support.certificates import Made, make, shown_by
 from tests.support.client_certificates import authority, context_of, greeted, revoke, show, speaking, verified_by
-from tests.support.clients import echoes
+from tests.support.clients import TIMEOUT_S, connect, echoes
 from tests.support.haproxy import running
 from tests.support.models import port_options, section, server
 from tests.support.ports import free_port
@@ -63,7 +68,7 @@ class _Port:
 
     def _route(self, name: str, tls: ClientTls | str | None) -> RouteSection:
         made = section(name, None, server(self.pod.port), check_interval_ms=0)
-        return replace(made, stages=(Spot(self.port),)) if tls is None else made
+        return made if isinstance(tls, str) else replace(made, stages=(Spot(self.port),), is_gated=tls is not None)
 
     @staticmethod
     def _tls(name: str, clients: ClientTls | str | None) -> PortTls | None:
@@ -103,7 +108,7 @@ def test_beside_others(port: _Port, version: str) -> None:
     assert port.lets_in("c", *_EVERYBODY, version=version) == [False, True, True]
     assert port.lets_in("d", *_EVERYBODY, version=version) == [False, False, False]
     sockets = list((port.changed.settings.state_dir / "run").glob("t[0-9]*.sock"))
-    assert len(sockets) == 3 + _SPARE
+    assert len(sockets) == 4 + _SPARE
     assert {stat.S_IMODE(each.stat().st_mode) for each in sockets} == {0o600}
 
 
@@ -154,12 +159,28 @@ def test_another_authority_or_list_holds_at_once(port: _Port) -> None:
 def test_a_host_comes_to_ask_and_ceases_to(port: _Port, before: str | None) -> None:
     """Beside a host of the kind that it was, without a reload; nobody is led round it meanwhile or after."""
     port.bring(a=before, b=None)
-    plan = port.bring(a=verified_by(_CA), b=None)
-    assert isinstance(plan, RuntimeUpdate | Reload)
+    assert isinstance(port.bring(a=verified_by(_CA), b=None), RuntimeUpdate | Reload)
     assert port.lets_in("a", *_EVERYBODY) == [True, False, False]
     port.bring(a=before, b=None)
     assert port.lets_in("b", None) == [True]
     assert port.lets_in("a", None) == [before is None]
+
+
+def test_who_waits_for_a_reload_is_served_meanwhile(port: _Port) -> None:
+    """There is no socket left for a host that comes to ask: until the reload its clients are led as they were."""
+    changed = port.changed
+    port.bring(a=None)
+    assert isinstance(port.bring(a=None, c=verified_by(_CA), d=verified_by(_CA)), RuntimeUpdate)
+    hosts: Hosts = {"a": verified_by(_CA), "b": None, "c": verified_by(_CA), "d": verified_by(_CA)}
+    todo = plan(changed.running, port.model(hosts), changed.renderer)
+    assert isinstance(todo, Reload)
+    assert todo.meanwhile is not None
+    assert changed.running is not None
+    changed.applier.update(changed.renderer, changed.running, todo.meanwhile)
+    changed.running = todo.meanwhile.after
+    assert port.lets_in("a", *_EVERYBODY) == port.lets_in("b", *_EVERYBODY) == [True, True, True]
+    assert isinstance(port.bring(**hosts), Reload)
+    assert port.lets_in("a", *_EVERYBODY) == [True, False, False]
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
@@ -200,6 +221,36 @@ def test_a_socket_that_was_another_hosts(port: _Port) -> None:
     for context, session in sessions:
         for name in "bc":
             assert greeted(context, port.port, f"{name}.example.com", session)[0] == b""
+
+
+class _Waiting(threading.Event):
+    """What a wait for clients that are on the way is; it is cut short."""
+
+    has_begun = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        del timeout
+        self.has_begun = True
+        return True
+
+
+def test_who_has_arrived_is_not_waited_for_at_the_end(port: _Port) -> None:
+    """However many frontends he came through; who has not named his host yet is."""
+    port.bring(a=verified_by(_CA), b=None)
+    stats_socket, name_of_port = port.changed.settings.stats_socket, frontend_name(port.port)
+    sessions = partial(stats.frontend_sessions, stats_socket, TIMEOUT_S)
+    for silent in (False, True):
+        with contextlib.ExitStack() as stack:
+            for name in "ab":
+                connection = stack.enter_context(speaking(context_of(_ALICE), port.port, f"{name}.example.com"))
+                assert connection.recv(100) == b"hello"
+            if silent:
+                stack.enter_context(connect(port.port))
+                wait_for(lambda: sessions()[name_of_port] == 3, "HAProxy to have all three")
+            waiting = _Waiting()
+            close_ports_first(stats_socket, TIMEOUT_S, waiting, 30)
+            assert waiting.has_begun is silent
+            runtime.run(stats_socket, [open_frontend(name_of_port)], TIMEOUT_S)
 
 
 _CLIENTS = st.sampled_from(
@@ -269,7 +320,7 @@ def test_haproxy_takes_it_without_a_word(*, log_json: bool) -> None:
             state_dir=Path(folder), ip_mode="v4", log_json=log_json, stand_in=stand_in().certificate.pem
         )
         at = free_port()
-        to = section("a", None, server(pod.port), check_interval_ms=0)
+        to = section("a", None, server(pod.port), check_interval_ms=0, stages=(Spot(at),), is_gated=True)
         tls = replace(shown_by(_SHOWN["a"]), clients=verified_by(_CA, revoked=revoke(_CA)))
         lead = SniHost("a.example.com", to.backend.name, to.asker, tls)
         shared = SharedFrontend(at, port_options(), (lead,), spare_gates=3)
@@ -286,6 +337,7 @@ def test_haproxy_takes_it_without_a_word(*, log_json: bool) -> None:
 
 
 _TEMPLATES = {
+    "no way there": ("route.cfg.j2", "gates:%[fe_name]", "%[fe_name]", "use-server"),
     "no sockets": ("shared.cfg.j2", "gate.socket", "stage_socket", "gates"),
     "sessions are resumed": ("shared.cfg.j2", " no-tls-tickets", "", "no-tls-tickets"),
     "any name": ("shared.cfg.j2", "strict-sni", "", "no-tls-tickets"),

@@ -9,16 +9,18 @@ import ssl
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
 from router.model import ConnectionLimit, Model, RouteSection, SharedFrontend, SniHost, Spot
+from router.model.tls import PortTls
 from router.plan import RuntimeUpdate
 from router.settings import RenderSettings
 from tests.support.certificates import client_context, make, shown_by
+from tests.support.client_certificates import authority, context_of, verified_by
 from tests.support.clients import connect
 from tests.support.haproxy import RunningHaproxy, running
 from tests.support.models import port_options, section, server
@@ -29,6 +31,9 @@ from tests.support.waiting import wait_for
 
 T = TypeVar("T")
 _SHOWN = shown_by(make("*.example.com"))
+_CA = authority("clients")
+_ASKING = replace(_SHOWN, clients=verified_by(_CA))
+_ALICE = context_of(make("alice", signed_by=_CA))
 
 
 @pytest.fixture
@@ -46,13 +51,14 @@ class _Client:
     host: str
     before: bytes = b""
     """What comes before TLS."""
+    context: ssl.SSLContext = field(default_factory=client_context)
 
     def comes(self, held: ExitStack | None = None, source: str = "127.0.0.1") -> str:
         """Say what becomes of a connection, which is held if told so: served, or ended before or after the handshake."""
         with ExitStack() as stack:
             incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
             # Not by a socket of its own, which does not come to be where the connection was reset already.
-            client = client_context().wrap_bio(incoming, outgoing, server_hostname=self.host)
+            client = self.context.wrap_bio(incoming, outgoing, server_hostname=self.host)
             became = "before"
             with contextlib.suppress(OSError):
                 plain = (held or stack).enter_context(connect(self.port, source=source))
@@ -87,12 +93,12 @@ def _own(pod: TcpServer, name: str = "a", **options: object) -> tuple[RouteSecti
     return made, _Client(port, f"{name}.example.com")
 
 
-def _shared(ports: tuple[int, ...], *routes: RouteSection) -> Model:
+def _shared(ports: tuple[int, ...], *routes: RouteSection, tls: PortTls = _SHOWN) -> Model:
     """Lead to these Routes by name, where their TLS ends at each of the ports."""
     spots = tuple(map(Spot, sorted(ports)))
-    hosts = tuple(SniHost(f"{each.route}.example.com", each.backend.name, each.asker, _SHOWN) for each in routes)
+    hosts = tuple(SniHost(f"{each.route}.example.com", each.backend.name, each.asker, tls) for each in routes)
     return Model(
-        tuple(replace(each, stages=spots) for each in routes),
+        tuple(replace(each, stages=spots, is_gated=tls.clients is not None) for each in routes),
         tuple(SharedFrontend(spot.port, port_options(), hosts) for spot in spots),
     )
 
@@ -101,19 +107,21 @@ def _shared(ports: tuple[int, ...], *routes: RouteSection) -> Model:
 def _serving(
     kind: str, settings: RenderSettings, pod: TcpServer, **options: object
 ) -> Iterator[tuple[_Client, RunningHaproxy]]:
-    """Serve one Route on a port of its own, or by name on one that others may share."""
+    """Serve one Route on a port of its own, or by name on one that others may share, there also with clients asked for certificates."""
     if kind == "own":
         made, client = _own(pod, **options)  # type: ignore[arg-type]  # passed on
         model = Model((made,))
     else:
         port = free_port()
-        client = _Client(port, "a.example.com")
-        model = _shared((port,), section("a", None, server(pod.port), check_interval_ms=0, **options))  # type: ignore[arg-type]  # passed on
+        client = _Client(port, "a.example.com", context=_ALICE if kind == "asked" else client_context())
+        of_all = section("a", None, server(pod.port), check_interval_ms=0, **options)  # type: ignore[arg-type]  # passed on
+        model = _shared((port,), of_all, tls=_ASKING if kind == "asked" else _SHOWN)
     with running(model, settings) as haproxy:
         yield client, haproxy
 
 
-_KINDS = pytest.mark.parametrize("kind", ["own", "shared"])
+_KINDS = pytest.mark.parametrize("kind", ["own", "shared", "asked"])
+"""A port of its own, a shared one, and a shared one at which clients are asked for certificates."""
 
 
 @_KINDS
@@ -178,8 +186,10 @@ def test_one_namespace(settings: RenderSettings, pod: TcpServer, kind: str) -> N
         model = Model((a, b))
     else:
         port = free_port()
-        of_a, of_b = _Client(port, "a.example.com"), _Client(port, "b.example.com")
-        model = _shared((port,), *(section(name, None, server(pod.port), check_interval_ms=0) for name in "ab"))
+        tls, context = (_ASKING, _ALICE) if kind == "asked" else (_SHOWN, client_context())
+        of_a, of_b = (_Client(port, f"{name}.example.com", context=context) for name in "ab")
+        routes = (section(name, None, server(pod.port), check_interval_ms=0) for name in "ab")
+        model = _shared((port,), *routes, tls=tls)
     with running(model, limited), ExitStack() as held:
         assert [of_a.comes(held) for _ in range(3)] == ["served"] * 3
         assert [of_b.comes(held) for _ in range(3)] == ["served", "before", "before"]
@@ -245,7 +255,7 @@ def test_entries_change_without_a_reload(pod: TcpServer, kind: str) -> None:
     """Of one that was loaded, and of one that came to a place of the pool since; there also where there was none."""
     with tempfile.TemporaryDirectory() as folder, applying(Path(folder), "127.0.0.1", sni_pool=2) as changed:
         port = free_port()
-        client = _Client(port, "a.example.com")
+        client = _Client(port, "a.example.com", context=_ALICE if kind == "asked" else client_context())
 
         def model(*names: str, allowlist: tuple[str, ...] | None) -> Model:
             if kind == "own":
@@ -253,7 +263,10 @@ def test_entries_change_without_a_reload(pod: TcpServer, kind: str) -> None:
                     (section("a", port, server(pod.port), tls=_SHOWN, check_interval_ms=0, allowlist=allowlist),)
                 )
             routes = (section(name, None, server(pod.port), check_interval_ms=0, allowlist=allowlist) for name in names)
-            return _shared((port,), *routes)
+            if kind != "asked":
+                return _shared((port,), *routes)
+            made = _shared((port,), *routes, tls=_ASKING)
+            return replace(made, shared=tuple(replace(each, spare_gates=2) for each in made.shared))
 
         changed.bring(model("a", allowlist=("127.0.0.2",)))
         assert client.comes() == "before"

@@ -15,6 +15,7 @@ from router.model import Model, SharedFrontend, SniHost, Spot
 from router.model.stages import stages
 from router.settings import ConnectionLimits, RenderSettings
 from tests.support.certificates import make, server_context, shown_by
+from tests.support.client_certificates import authority, verified_by
 from tests.support.clients import connect, echoes, reached, served, tls
 from tests.support.haproxy import RunningHaproxy, running
 from tests.support.models import port_options, section, server, shared
@@ -170,24 +171,29 @@ def test_haproxy_that_chooses_by_itself_gets_shares_of_that(
 
 
 @pytest.mark.parametrize("maxconn", [None, 200])
-def test_limits_are_of_clients(settings: RenderSettings, pod: TcpServer, maxconn: int | None) -> None:
-    """Where one may be two connections of HAProxy, that has twice as many for all of them, and the second stage never fewer than the first."""
+@pytest.mark.parametrize("of_a_client", [2, 3])
+def test_limits_are_of_clients(settings: RenderSettings, pod: TcpServer, maxconn: int | None, of_a_client: int) -> None:
+    """Where one may be two connections of HAProxy, or three, that has as many times as many, and no later stage fewer than the first."""
     port = free_port()
-    route = section("a", None, server(pod.port), check_interval_ms=0, stages=(Spot(port),))
-    lead = SniHost("a.example.com", route.backend.name, route.asker, shown_by(make("a.example.com")))
+    asks = of_a_client == 3
+    route = section("a", None, server(pod.port), check_interval_ms=0, stages=(Spot(port),), is_gated=asks)
+    shown = replace(shown_by(make("a.example.com")), clients=verified_by(authority("clients")) if asks else None)
+    lead = SniHost("a.example.com", route.backend.name, route.asker, shown)
     chosen = replace(settings, maxconn=maxconn)
     model = Model((route,), (SharedFrontend(port, port_options(), (lead,)),))
     with running(model, chosen) as haproxy:
         limiter = ConnectionLimiter(chosen)
         limiter.loaded(stages(model))
         takes = int(haproxy.ask("show info").partition("\nMaxconn: ")[2].split()[0])
-        clients = takes // 2
+        clients = takes // of_a_client
         assert maxconn in {None, clients}
         assert limiter.in_force == ConnectionLimits.of(clients)
         assert variable(haproxy, "route_connections") == clients // 2
         assert variable(haproxy, "shared_port_connections") == clients * 9 // 10
         limits = {row[0]: int(row[6]) for row in map(_row, haproxy.ask("show stat -1 1 -1").splitlines()[1:]) if row[0]}
-        assert limits[f"fe_tls:{port}"] == limits[f"fe_tcp:{port}"] == takes
+        behind = [limit for name, limit in limits.items() if name.startswith(f"fe_tls:{port}")]
+        assert limits[f"fe_tcp:{port}"] == takes
+        assert behind == [takes] * (of_a_client - 1)
 
 
 def _row(line: str) -> list[str]:

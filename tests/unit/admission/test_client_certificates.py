@@ -14,6 +14,7 @@ from router.admission import Admission, Outcome, Verdict
 from router.admission.client_authorities import judge_authorities
 from router.admission.options import PREFIX
 from router.admission.verdicts import Reason
+from router.model import Spot
 from router.model.tls import ClientTls
 from router.objects.config_map import ConfigMap, config_map_key, config_map_name, credential_of
 from router.objects.credential import DEFAULTS, Credential
@@ -299,3 +300,11 @@ def test_what_the_router_asks_for(auth: str, wish: dict[str, Any], *, required: 
     assert (own.authorities, own.required, own.subjects) == (_OTHER.pem, True, "")
     assert verdict_of(route(tls=_TLS), *DB, settings=settings_).reason is Reason.CLIENT_CA_INVALID
     assert verdict_of(route(), *DB, settings=settings_).admitted
+
+
+def test_the_stage_of_a_shared_port_has_who_may_connect() -> None:
+    """There also where the socket behind it is the Route's own; at a port of its own no stage is."""
+    shared = admit(_asks(external_tcp_port_sni="true", host="db.example.com"), _map(), *DB)
+    assert (section_of(shared).stages, section_of(shared).is_gated) == ((Spot(6620), Spot(8443)), True)
+    own = admit(_asks(), _map(), *DB)
+    assert (section_of(own).stages, section_of(own).is_gated) == (None, False)

@@ -68,6 +68,8 @@ def test_places_for_hosts_where_a_port_ends_tls() -> None:
     assert [each.stages for each in pool.sections(Model())] == [None, None, None]
     assert [each.stages for each in pool.sections(ending)] == [None, (), ()]
     assert list(map(id, pool.sections(ending))) == list(map(id, pool.sections(ending)))
+    asking = Model((), (SharedFrontend(8443, port_options(), (), spare_gates=1),))
+    assert [each.stages for each in pool.sections(asking)] == [None, (), ()]
     saved = replace(ending, saved=frozenset({Step.POOL}))
     assert [each.stages for each in pool.sections(saved)] == [(), ()]
 

@@ -279,6 +279,9 @@ def test_servers_that_were_not_asked_for() -> None:
         pytest.param("1", "tls:be_tcp:ns:a", "", None, id="before TLS has ended"),
         pytest.param("2", "tls:pool:sni:3", "fe_tcp:8443", None, id="server before TLS has ended"),
         pytest.param("0", "fe_tls:8443", "", None, id="where TLS ends for a shared port"),
+        pytest.param("0", "fe_tls:8443:gates", "", None, id="way to sockets of single hosts"),
+        pytest.param("1", "be_tls:8443:1", "", None, id="way to where TLS ends for a single host"),
+        pytest.param("2", "be_tls:8443:1", "tls", None, id="its server"),
         pytest.param("0", "fe_tls_1", "", None, id="where TLS ends for a port of the pool"),
         pytest.param("1", "pool:sni:3", "", {"backend": "tcp", "namespace": "ns", "route": "b", "kind": "Route", "port": ""}, id="SNI pool"),
         pytest.param(

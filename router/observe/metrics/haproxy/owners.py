@@ -14,7 +14,7 @@ from router.model import ROUTE_KIND, Model, Spot, frontend_name, spot_of
 from router.model.stages import TO_SLOT
 from router.objects.kinds import ASKING
 
-_OURS = re.compile(r"(?:fe_tcp|be_tcp|fe_tls|tls|pool):|fe_tls_[0-9]")
+_OURS = re.compile(r"(?:fe_tcp|be_tcp|fe_tls|be_tls|tls|pool):|fe_tls_[0-9]")
 _BACKEND_OF_ASKER = re.compile(r"be_tcp:([^:]+):([^:]+)")
 _KINDS = {kind.lower(): kind for kind in ASKING}
 """As ``Asker.log_name`` has them, and as they are written."""

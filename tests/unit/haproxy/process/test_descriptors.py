@@ -35,6 +35,9 @@ def test_what_is_counted() -> None:
     )
     pool = PortPool(PortRanges.parse("7000-7009"), 3, RouteDefaults()).sections(model)
     assert descriptors.counts(model, pool) == Counts(ports=3, pool_ports=10, checked_servers=3)
+    # Two sockets of single hosts, and the one that leads there.
+    asking = replace(model, shared=(replace(model.shared[0], spare_gates=2),))
+    assert descriptors.counts(asking, pool) == Counts(ports=6, pool_ports=10, checked_servers=3, stages=3)
 
 
 def test_ports_of_addresses_are_counted_by_what_these_are() -> None:
