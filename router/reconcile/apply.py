@@ -5,7 +5,6 @@ The protocol is that of docs/architecture.md. Nothing here decides what to serve
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -19,6 +18,7 @@ from router.model.stages import stages
 from router.plan import RuntimeUpdate
 from router.plan import running as runs
 from router.plan.commands import opened
+from router.plan.leaving import Leaving
 from router.plan.running import Running
 from router.reconcile.handover import handed_over
 from router.reconcile.judge import Accepted, Failed, Judge, Refused, one_line
@@ -26,20 +26,13 @@ from router.reconcile.level import Leveler
 from router.reconcile.new_worker import NewWorker
 from router.reconcile.port_refusals import at_spots, bind_refusals, refusals_at
 from router.reconcile.presence import Pool
+from router.reconcile.retired import Retired
 from router.reconcile.set_aside import Asides
 from router.reconcile.state_dir import StateDir
 from router.reconcile.worker import Worker
 from router.render import Rendered, Renderer
 
 log = structlog.get_logger()
-
-_DELETED_AT_ONCE = 200
-"""Servers that one look tries to delete, or ``_DELETED_PART`` of all: it takes about 5 ms."""
-_DELETED_PART = 5
-"""However fast somebody's endpoints change: what is added in a second is gone some seconds later."""
-
-
-_FIRST = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +56,7 @@ class Applier:
         pool: what is declared in advance.
         level: brings haproxy.cfg level after commands.
         loaded: is told whenever a worker was loaded, and how many of its connections one of a client may be.
+        retired: deletes its servers that leave.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts that meet here
@@ -74,6 +68,7 @@ class Applier:
         pool: Pool,
         level: Leveler,
         loaded: Callable[[int], None] = lambda _stages: None,
+        retired: Retired | None = None,
     ) -> None:
         self._control = control
         self._state = state
@@ -84,7 +79,7 @@ class Applier:
         self._loaded = loaded
         self._new_worker = NewWorker(control, worker)
         self._has_started = False
-        self._tried_last = _FIRST
+        self._retired = retired or Retired(worker)
         self._last_owners: Mapping[str, str] = {}
         """Whom the pool served when it was last known."""
         self._bound: frozenset[Bind] = frozenset()
@@ -111,6 +106,7 @@ class Applier:
             raise HaproxyError("HAProxy runs on a configuration that is not known")
         # What was not written before it ended was never in force in this one.
         self._level.reloaded(on_disk)
+        self._retired.keep(on_disk.leaving)
         self._bound = _open(on_disk.model)
         self._worker.run(runs.close_idle_ports(on_disk))
         self._loaded(stages(on_disk.model))
@@ -127,6 +123,7 @@ class Applier:
         Raises:
             HaproxyError: it did not do all of it; what it has is not known any more.
         """
+        self._retired.keep(update.after.leaving)
         try:
             self._worker.run(update.commands)
         except HaproxyError:
@@ -181,19 +178,13 @@ class Applier:
         return at_spots(frontends)
 
     def delete_leaving(self, running: Running) -> Running:
-        """Delete servers that were retired and have no connections left; give what HAProxy has then.
+        """Delete servers that were retired and have no connections left; see ``Retired.delete``. Give what HAProxy has then.
 
         Raises:
             HaproxyError: HAProxy did not answer as it should; it has what it had.
         """
         # Beginning after those that were tried last: many that stay busy must not keep others from their turn.
-        names = sorted(running.leaving)
-        first = bisect_right(names, self._tried_last)
-        some = (names[first:] + names[:first])[: max(_DELETED_AT_ONCE, len(names) // _DELETED_PART)]
-        self._tried_last = some[-1] if some else _FIRST
-        drained = [name for name in some if running.leaving[name].cuts_sessions_when_down]
-        gone = self._worker.delete_servers([name for name in some if name not in set(drained)], drained)
-        return running.without_leaving(gone) if gone else running
+        return self._retired.delete(running)
 
     def apply(self, renderer: Renderer, desired: Model, running: Running | None) -> ApplyResult:
         """Make HAProxy serve ``desired``, by a new configuration and a new worker.
@@ -206,6 +197,7 @@ class Applier:
         Returns:
             What came of it. Never raises for what HAProxy, the disk or a template does.
         """
+        self._retired.keep(Leaving())
         result = self._tried(renderer, desired, running)
         if not isinstance(result, Applied):
             self._level.not_reloaded()

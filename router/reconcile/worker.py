@@ -22,8 +22,11 @@ class Worker(Protocol):
     def run(self, commands: Iterable[Command]) -> None:
         """Carry out commands, in their order."""
 
-    def delete_servers(self, servers: Iterable[ServerName], drained: Iterable[ServerName]) -> frozenset[ServerName]:
-        """Delete servers that have no connections left; give those that are gone."""
+    def idle_servers(self, servers: Iterable[ServerName], drained: Iterable[ServerName]) -> frozenset[ServerName]:
+        """Give those that have no connections; what drained until then is in maintenance."""
+
+    def delete_servers(self, servers: Iterable[ServerName]) -> frozenset[ServerName]:
+        """Delete servers in maintenance; give those that are gone."""
 
     def down_servers(self) -> DownServers:
         """Give the servers that failed their checks."""

@@ -20,6 +20,7 @@ from router.plan.running import Running
 from router.reconcile.apply import Applied, Applier
 from router.reconcile.judge import Judge
 from router.reconcile.level import Leveler
+from router.reconcile.retired import Retired
 from router.reconcile.state_dir import StateDir
 from router.render import Renderer, TemplateSet
 from router.render.files import authorities_file, certificate_file
@@ -322,15 +323,18 @@ def applying(
     haproxy = StandaloneHaproxy(find_binary(), state.config, settings, Deadlines(drain_s=0), wake=lambda: None)
     judge = Judge(haproxy.check, state)
     level = Leveler(judge, state, quiet_s=0)
+    worker = WorkerSocket(settings.stats_socket)
     applier = Applier(
         haproxy,
         state,
         judge,
-        WorkerSocket(settings.stats_socket),
+        worker,
         PortPool(
             PortRanges.parse(pool), sni_pool, RouteDefaults(), slots=tls_pool, shown=NOBODYS if tls_pool else None
         ),
         level,
+        # No connection is refused here.
+        retired=Retired(worker, tried_anew_within_s=0),
     )
     try:
         yield Applying(settings, haproxy, applier, level, Renderer(TemplateSet.load(templates), settings))

@@ -99,7 +99,7 @@ class PretendedHaproxy:
         self.refused_commands: set[str] = set()
         self.closed: set[str] = set()
         """Frontends that were closed by commands since the last load."""
-        self.asked_to_delete: list[ServerName] = []
+        self.asked_if_idle: list[ServerName] = []
         self.busy: set[ServerName] = set()
 
     def check(self, config: Path) -> CheckResult:
@@ -205,11 +205,15 @@ class PretendedHaproxy:
                 what, _, name = text.split()
                 (self.closed.add if what == "disable" else self.closed.discard)(name)
 
-    def delete_servers(self, servers: Iterable[ServerName], drained: Iterable[ServerName]) -> frozenset[ServerName]:
+    def idle_servers(self, servers: Iterable[ServerName], drained: Iterable[ServerName]) -> frozenset[ServerName]:
         """Have all connections of retired servers ended, unless they are held."""
         asked = [*servers, *drained]
-        self.asked_to_delete += asked
+        self.asked_if_idle += asked
         return frozenset(asked) - self.busy
+
+    def delete_servers(self, servers: Iterable[ServerName]) -> frozenset[ServerName]:
+        """Delete all of them."""
+        return frozenset(servers)
 
     def down_servers(self) -> Mapping[ServerName, str]:
         """Have all servers up."""

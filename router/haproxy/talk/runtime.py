@@ -9,7 +9,7 @@ from pathlib import Path
 
 from router.errors import UnexpectedReply
 from router.haproxy.talk.cli_socket import Connect, command
-from router.haproxy.talk.stats import server_sessions
+from router.haproxy.talk.stats import asking_for_servers, sessions_of_servers
 from router.plan.commands import Answer, Command
 from router.plan.commands import abort_transaction as abort
 
@@ -95,15 +95,43 @@ def _worked(each: Command, reply: str) -> bool:
     return _ANSWERS[each.answer].fullmatch(reply) is not None
 
 
-def delete_servers(
+def idle_servers(
     stats_socket: Path, servers: Collection[tuple[str, str]], drained: Collection[tuple[str, str]], timeout_s: float
 ) -> frozenset[tuple[str, str]]:
-    """Delete servers in maintenance that have no connections left.
+    """Find retired servers that have no connections.
 
     Args:
         stats_socket: the worker's.
         servers: (backend, server) of those in maintenance.
-        drained: the same of those that drain, and get into maintenance only when their connections are gone.
+        drained: the same of those that drain, and get into maintenance only now, when their connections are gone.
+        timeout_s: seconds for all of them together.
+
+    Returns:
+        Those that have none, or are not there; all of them in maintenance.
+
+    Raises:
+        HaproxyUnreachable: the worker does not answer in time.
+        UnexpectedReply: it answers something else.
+    """
+    ends_s = time.monotonic() + timeout_s
+    backends = sorted({backend for backend, _ in (*servers, *drained)})
+    sessions: dict[tuple[str, str], int] = {}
+    for batch in _batches(map(Command, asking_for_servers(backends))):
+        for reply in _replies(stats_socket, batch, ends_s):
+            sessions.update(sessions_of_servers(reply))
+    idle = [name for name in drained if not sessions.get(name)]
+    run(stats_socket, [Command(f"set server {backend}/{server} state maint") for backend, server in idle], timeout_s)
+    return frozenset([*idle, *(name for name in servers if not sessions.get(name))])
+
+
+def delete_servers(
+    stats_socket: Path, servers: Collection[tuple[str, str]], timeout_s: float
+) -> frozenset[tuple[str, str]]:
+    """Delete servers in maintenance.
+
+    Args:
+        stats_socket: the worker's.
+        servers: (backend, server) of those that had no connections for so long that none remembers them.
         timeout_s: seconds for all of them together.
 
     Returns:
@@ -114,15 +142,8 @@ def delete_servers(
         UnexpectedReply: it answers something else than whether a server was deleted.
     """
     ends_s = time.monotonic() + timeout_s
-    sessions = {
-        backend: server_sessions(stats_socket, backend, _left_s(ends_s))
-        for backend in sorted({name[0] for name in drained})
-    }
-    idle = [(backend, server) for backend, server in drained if not sessions[backend].get(server)]
-    run(stats_socket, [Command(f"set server {backend}/{server} state maint") for backend, server in idle], timeout_s)
-    tried = [*servers, *idle]
     gone = set()
-    for batch in _batches([Command(f"del server {backend}/{server}") for backend, server in tried]):
+    for batch in _batches([Command(f"del server {backend}/{server}") for backend, server in servers]):
         for sent, reply in zip(batch, _replies(stats_socket, batch, ends_s), strict=True):
             if _DELETED.fullmatch(reply):
                 backend, _, server = sent.text.removeprefix("del server ").partition("/")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -174,16 +174,23 @@ def frontend_sessions(stats_socket: Path, timeout_s: float) -> Mapping[str, int]
     return _sessions(_statistics(stats_socket, _FRONTENDS, timeout_s, _SESSIONS), _PROXY_NAME)
 
 
-def server_sessions(stats_socket: Path, backend: str, timeout_s: float) -> Mapping[str, int]:
-    """Give how many sessions each server of a backend has now.
+def asking_for_servers(backends: Collection[str]) -> Iterator[str]:
+    """Write the commands of which ``sessions_of_servers`` reads the answers."""
+    for backend in backends if len(backends) <= _ASKED_ONE_BY_ONE else ("-1",):
+        yield f"show stat {backend} {_SERVERS} -1"
+
+
+def sessions_of_servers(answer: str) -> Mapping[tuple[str, str], int]:
+    """Give how many sessions each server has now, by (backend, server): those that are being connected count, those that wait to be tried anew do not.
 
     Not by ``show servers conn``: what it counts as used are connections that could be shared, which those of TCP are not.
 
     Raises:
-        HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
-        UnexpectedReply: it answers something else.
+        UnexpectedReply: the answer is something else.
     """
-    return _sessions(_statistics(stats_socket, _SERVERS, timeout_s, _SESSIONS, backend), _SERVER_NAME)
+    table = parse_stat(answer, _SESSIONS)
+    pick = table.picker(_PROXY_NAME, _SERVER_NAME, _SESSIONS)
+    return {(backend, server): _number(sessions) for backend, server, sessions in map(pick, table.rows)}
 
 
 class ServerNow(NamedTuple):

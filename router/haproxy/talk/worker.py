@@ -55,11 +55,15 @@ class WorkerSocket:
         """Carry out commands, in their order; see ``router.haproxy.talk.runtime.run``."""
         runtime.run(self._stats_socket, commands, self._timeout_s, self._sent, self._connect)
 
-    def delete_servers(
+    def idle_servers(
         self, servers: Iterable[tuple[str, str]], drained: Iterable[tuple[str, str]]
     ) -> frozenset[tuple[str, str]]:
-        """Delete servers that have no connections left; see ``router.haproxy.talk.runtime.delete_servers``."""
-        return runtime.delete_servers(self._stats_socket, tuple(servers), tuple(drained), self._timeout_s)
+        """Give the servers that have no connections; see ``router.haproxy.talk.runtime.idle_servers``."""
+        return runtime.idle_servers(self._stats_socket, tuple(servers), tuple(drained), self._timeout_s)
+
+    def delete_servers(self, servers: Iterable[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Delete servers in maintenance; see ``router.haproxy.talk.runtime.delete_servers``."""
+        return runtime.delete_servers(self._stats_socket, tuple(servers), self._timeout_s)
 
     def down_servers(self) -> DownServers:
         """Give the servers that failed their checks; see ``router.haproxy.talk.server_states``."""

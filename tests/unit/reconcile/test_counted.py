@@ -205,7 +205,7 @@ def test_memory_does_not_grow_with_changes(tmp_path: Path) -> None:
     def in_use() -> int:
         stage.turn()
         # What the pretended HAProxy was told, and the log, are the test's.
-        for told in (stage.haproxy.commands, stage.haproxy.checked, stage.haproxy.asked_to_delete, lines):
+        for told in (stage.haproxy.commands, stage.haproxy.checked, stage.haproxy.asked_if_idle, lines):
             told.clear()
         gc.collect()
         return tracemalloc.get_traced_memory()[0]

@@ -189,10 +189,10 @@ def test_retired_servers_are_deleted_and_busy_ones_asked_again(stage: Stage) -> 
 
     def asked_often_enough() -> bool:
         stage.turn()
-        return stage.haproxy.asked_to_delete.count(min(names)) >= 3
+        return stage.haproxy.asked_if_idle.count(min(names)) >= 3
 
     wait_for(asked_often_enough, "the second look")
-    assert stage.haproxy.asked_to_delete.count(max(names)) < 3
+    assert stage.haproxy.asked_if_idle.count(max(names)) < 3
     stage.haproxy.busy = set()
 
     def has_nothing_to_do() -> bool:
@@ -327,4 +327,4 @@ def test_servers_that_were_retired_in_masses_are_deleted_in_masses(stage: Stage)
     stage.store.put(slice_of("10.9.0.1"))
     stage.turn()
     stage.turn()
-    assert len(stage.haproxy.asked_to_delete) == 1900 // 5
+    assert len(stage.haproxy.asked_if_idle) == 1900 // 5

@@ -11,7 +11,7 @@ import pytest
 
 from router.errors import HaproxyUnreachable, UnexpectedReply
 from router.haproxy.talk import runtime
-from router.haproxy.talk.runtime import delete_servers, split_replies
+from router.haproxy.talk.runtime import delete_servers, idle_servers, split_replies
 from router.haproxy.talk.worker import WorkerSocket
 from router.plan.commands import Answer, Command
 from tests.support.haproxy_sockets import answering, read_command, saying
@@ -228,7 +228,9 @@ def _deleting(replies: dict[str, str], sent: list[str]) -> Callable[[socket.sock
         line = read_command(connection).rstrip("\n")
         sent.append(line)
         if line.startswith("show stat"):
-            connection.sendall(_STAT.encode())
+            connection.sendall(
+                "".join(_STAT.replace("be,", f"{each.split()[2]},") for each in line.split(";")).encode()
+            )
         else:
             connection.sendall("".join(f"{replies.get(each, '')}\n" for each in line.split(";")).encode())
 
@@ -247,23 +249,40 @@ def test_deleting_servers(tmp_path: Path) -> None:
     }
     names = [("be", name) for name in "abcde"]
     with answering(path, _deleting(replies, sent)):
-        assert WorkerSocket(path).delete_servers(names, ()) == {("be", "a"), ("be", "b")}
+        assert WorkerSocket(path).delete_servers(names) == {("be", "a"), ("be", "b")}
     assert sent == [";".join(replies)]
+
+
+def test_idle_servers_of_many_backends_are_asked_for_at_once(tmp_path: Path) -> None:
+    """Those in maintenance are left there, also such as HAProxy does not have."""
+    path, sent = tmp_path / "s", list[str]()
+    names = [(f"be-{n}", name) for n in range(3) for name in ("busy", "idle", "gone")]
+    with answering(path, _deleting({}, sent)):
+        assert WorkerSocket(path).idle_servers(names, ()) == {name for name in names if name[1] != "busy"}
+    assert sent == [";".join(f"show stat be-{n} 4 -1" for n in range(3))]
+
+
+def test_idle_servers_of_very_many_backends_are_found_in_those_of_all(tmp_path: Path) -> None:
+    """HAProxy looks through all backends for each that is named."""
+    path, sent = tmp_path / "s", list[str]()
+    names = [(f"be-{n}", "busy") for n in range(101)]
+    with answering(path, _deleting({}, sent)):
+        assert idle_servers(path, names, (), _TIMEOUT_S) == set(names)
+    assert sent == ["show stat -1 4 -1"]
 
 
 def test_drained_servers_go_into_maintenance_when_idle(tmp_path: Path) -> None:
     """Maintenance would cut their connections: those that have some are left as they are."""
     path, sent = tmp_path / "s", list[str]()
-    replies = {"del server be/idle": "Server deleted.\n"}
-    with answering(path, _deleting(replies, sent)):
-        gone = delete_servers(path, (), [("be", "busy"), ("be", "idle")], _TIMEOUT_S)
-    assert gone == {("be", "idle")}
+    with answering(path, _deleting({}, sent)):
+        idle = idle_servers(path, (), [("be", "busy"), ("be", "idle")], _TIMEOUT_S)
+    assert idle == {("be", "idle")}
     assert [line for line in sent if "maint" in line] == ["set server be/idle state maint"]
-    assert all("busy" not in line for line in sent if not line.startswith("show"))
+    assert all("busy" not in line for line in sent)
 
 
 def test_odd_reply_to_a_deletion_is_a_fault(tmp_path: Path) -> None:
     """Neither deleted nor still there."""
     path = tmp_path / "s"
     with saying(path, "Permission denied\n\n"), pytest.raises(UnexpectedReply, match="del server be/a"):
-        delete_servers(path, [("be", "a")], (), _TIMEOUT_S)
+        delete_servers(path, [("be", "a")], _TIMEOUT_S)

@@ -1,0 +1,82 @@
+"""Delete servers that were retired, when HAProxy has no connection left that could lead to them.
+
+HAProxy 2.8 refuses to delete a server that has connections, but does not count those that wait to be tried anew: a connection that a
+server refused is taken off it, remembers it, and looks at it again when the second is over (HAProxy's issue 3455). A server that was
+deleted meanwhile is memory that somebody else has by then; HAProxy writes there, and dies of it sooner or later. So a server is
+deleted only when it had none for longer than that: in maintenance it gets no further ones.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+
+from router.plan.leaving import Leaving, ServerName
+from router.plan.running import Running
+from router.reconcile.worker import Worker
+
+_TRIED_ANEW_WITHIN_S = 1.9
+"""The second that HAProxy waits at most, whatever ``timeout connect`` is, and nearly another for a thread that is busy."""
+_LOOKED_AT_ONCE = 200
+"""Servers that one look asks about, or ``_LOOKED_AT_PART`` of all: it takes some 5 ms, and 0.2 s where they are of very many backends."""
+_LOOKED_AT_PART = 5
+"""However fast somebody's endpoints change: what is added in a second is gone some seconds later."""
+_FIRST = ("", "")
+
+
+class Retired:
+    """Looks at the servers of one HAProxy that leave. All calls from one thread.
+
+    Args:
+        worker: its newest worker.
+        tried_anew_within_s: how long a connection that a server refused may remember it.
+        now_s: the clock.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        tried_anew_within_s: float = _TRIED_ANEW_WITHIN_S,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._worker = worker
+        self._tried_anew_within_s = tried_anew_within_s
+        self._now_s = now_s
+        self._looked_at_last: ServerName = _FIRST
+        self._idle_since_s: dict[ServerName, float] = {}
+        """Those in maintenance that had no connections when they were looked at."""
+
+    def keep(self, leaving: Leaving) -> None:
+        """Forget what was seen of servers that do not leave any more: one that comes back may have connections until it leaves again."""
+        if self._idle_since_s:
+            self._idle_since_s = {name: since_s for name, since_s in self._idle_since_s.items() if name in leaving}
+
+    def delete(self, running: Running) -> Running:
+        """Delete those that had no connections for long enough, and look which others have none; give what HAProxy has then.
+
+        Raises:
+            HaproxyError: HAProxy did not answer as it should; it has what it had.
+        """
+        self.keep(running.leaving)
+        self._look(running)
+        long_ago_s = self._now_s() - self._tried_anew_within_s
+        due = [name for name, since_s in self._idle_since_s.items() if since_s <= long_ago_s]
+        for name in due:
+            # One that cannot be deleted is looked at as if for the first time.
+            del self._idle_since_s[name]
+        gone = self._worker.delete_servers(due) if due else frozenset()
+        return running.without_leaving(gone) if gone else running
+
+    def _look(self, running: Running) -> None:
+        names = sorted(running.leaving.keys() - self._idle_since_s.keys())
+        if not names:
+            return
+        # Beginning after those that were looked at last: many that stay busy must not keep others from their turn.
+        first = bisect_right(names, self._looked_at_last)
+        some = (names[first:] + names[:first])[: max(_LOOKED_AT_ONCE, len(names) // _LOOKED_AT_PART)]
+        self._looked_at_last = some[-1]
+        drained = {name for name in some if running.leaving[name].cuts_sessions_when_down}
+        idle = self._worker.idle_servers([name for name in some if name not in drained], sorted(drained))
+        now_s = self._now_s()
+        self._idle_since_s.update(dict.fromkeys(sorted(idle), now_s))

@@ -1,0 +1,128 @@
+"""When servers that were retired are deleted: not while a connection may still remember them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router.haproxy.talk.server_states import DownServers
+from router.model import Model
+from router.plan.commands import Command
+from router.plan.leaving import Leaving, ServerName
+from router.plan.running import Running
+from router.plan.section_text import ServerLine
+from router.reconcile.retired import Retired
+
+_WAITS_S = 1.5
+_NAMES = [("be", "a"), ("be", "b"), ("other", "a")]
+
+
+class _Worker:
+    """A worker with connections, of which some were refused by their server, and remember it for a while."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+        self.connected: set[ServerName] = set()
+        self.remembered_until_s: dict[ServerName, float] = {}
+        self.refuses: set[ServerName] = set()
+        self.asked: list[ServerName] = []
+        self.deleted: list[ServerName] = []
+
+    def fail(self, name: ServerName) -> None:
+        """Have the connections to a server refused by it."""
+        if name in self.connected:
+            self.connected.discard(name)
+            self.remembered_until_s[name] = self.now_s + 1
+
+    def idle_servers(self, servers: Iterable[ServerName], drained: Iterable[ServerName]) -> frozenset[ServerName]:
+        """Give those without connections; those that wait to be tried anew are none, as in HAProxy."""
+        asked = [*servers, *drained]
+        self.asked += asked
+        return frozenset(asked) - self.connected
+
+    def delete_servers(self, servers: Iterable[ServerName]) -> frozenset[ServerName]:
+        """Delete, and see to it that nobody remembers who is deleted."""
+        gone = frozenset(servers) - self.refuses
+        for name in gone:
+            assert self.remembered_until_s.get(name, 0.0) <= self.now_s, f"{name} is remembered"
+            assert name not in self.connected
+        self.deleted += sorted(gone)
+        return gone
+
+    def get_ready(self) -> None: ...
+    def let_go(self) -> None: ...
+    def run(self, commands: Iterable[Command]) -> None: ...
+    def down_servers(self) -> DownServers:
+        return {}
+
+
+def _running(names: Iterable[ServerName], *options: str) -> Running:
+    line = ServerLine("10.0.0.1:80", 1, 0, options)
+    leaving = Leaving(dict.fromkeys(names, line))
+    return Running(model=Model(), named={}, pool={}, sni_pool=(), hosts_files={}, owners_file="", leaving=leaving)
+
+
+def _retired(worker: _Worker) -> Retired:
+    return Retired(worker, _WAITS_S, lambda: worker.now_s)
+
+
+@given(st.lists(st.tuples(st.sampled_from(_NAMES), st.sampled_from([0.0, 0.4, 1.0]), st.booleans())))
+def test_no_server_is_deleted_that_a_connection_remembers(steps: list[tuple[ServerName, float, bool]]) -> None:
+    """Whenever connections are refused, and whenever is looked; in the end all are gone."""
+    worker = _Worker()
+    retired, running = _retired(worker), _running(_NAMES)
+    worker.connected = set(_NAMES)
+    for name, pause_s, looks in steps:
+        worker.fail(name)
+        worker.now_s += pause_s
+        if looks:
+            running = retired.delete(running)
+    for name in _NAMES:
+        worker.fail(name)
+    for _ in range(3):
+        running = retired.delete(running)
+        worker.now_s += _WAITS_S
+    assert not running.leaving
+    assert sorted(worker.deleted) == sorted(_NAMES)
+
+
+def test_a_server_that_was_revived_and_retired_again_is_a_new_one() -> None:
+    """Meanwhile it may have had connections."""
+    worker, first = _Worker(), _NAMES[0]
+    retired, running = _retired(worker), _running([first])
+    retired.delete(running)
+    retired.keep(Leaving())
+    worker.now_s += _WAITS_S
+    worker.remembered_until_s[first] = worker.now_s + 1
+    again = retired.delete(running)
+    assert again.leaving
+    worker.now_s += _WAITS_S
+    assert not retired.delete(again).leaving
+
+
+def test_one_that_cannot_be_deleted_is_looked_at_anew() -> None:
+    """A template may refer to it; it is not asked about while it waits."""
+    worker, first = _Worker(), _NAMES[0]
+    worker.refuses = {first}
+    retired, running = _retired(worker), _running(_NAMES, "on-marked-down")
+    for _ in range(4):
+        running = retired.delete(running)
+        worker.now_s += _WAITS_S
+    assert set(running.leaving) == {first}
+    assert worker.asked.count(first) == 2
+    assert [worker.asked.count(name) for name in _NAMES[1:]] == [1, 1]
+
+
+def test_busy_ones_keep_nobody_from_their_turn() -> None:
+    """A look asks about two hundred, and the next one goes on behind them."""
+    worker = _Worker()
+    names = [("be", f"{number:03}") for number in range(500)]
+    worker.connected = set(names[:400])
+    retired, running = _retired(worker), _running(names)
+    for _ in range(4):
+        running = retired.delete(running)
+        worker.now_s += _WAITS_S
+    assert set(worker.asked) == set(names)
+    assert sorted(worker.deleted) == names[400:]
