@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -227,12 +228,13 @@ class Cluster:
         )
         self.whereabouts.followed = followed
         store.remember(does=self.claims is not None)
+        writers = (self.writer, self.gateways) if self.gateways is not None else (self.writer,)
         metrics.read(
             ApiReadings(
                 kinds=lambda: followed.kinds,
                 is_leader=self.election.is_leader,
                 status_writes=self.writer.writes,
-                events=self.writer.events,
+                events=lambda: sum((Counter(each.events()) for each in writers), Counter()),
                 queued=lambda: self.writer.queued,
                 claim_writes=lambda: self.claims.writer.writes() if self.claims is not None else {},
                 claims_queued=lambda: self.claims.writer.queued if self.claims is not None else 0,
@@ -242,7 +244,6 @@ class Cluster:
         )
         if self.publishing is not None:
             self.publishing.follow(self.connection.sibling(), store, metrics, self._reached_by)
-        writers = (self.writer, self.gateways) if self.gateways is not None else (self.writer,)
         return ClusterSource(followed, self.to_write, writers, self.claims, self.publishing, self.election)
 
 

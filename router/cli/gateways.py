@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Callable
 from ipaddress import ip_address
 
 from router.cli.named_addresses import addresses_of
 from router.cli.run_settings import RunSettings
 from router.kube.api import Api
+from router.status.events import EventSender
 from router.status.gateway import Facts
 from router.status.gateway_writer import GatewayWriter
 from router.status.precedence import Precedence
+from router.status.route import Identity
 
 
 def gateway_writer(
@@ -26,4 +30,6 @@ def gateway_writer(
         ips=bound or own,
         ends_tls=options.gateway_certificates,
     )
-    return GatewayWriter(api, facts, is_leader, precedence=precedence)
+    identity, pod = Identity(options.router_name), socket.gethostname()
+    events = EventSender(api, identity, pod, clock=time.monotonic, wall_clock=time.time)
+    return GatewayWriter(api, facts, is_leader, events=events, precedence=precedence)

@@ -28,8 +28,10 @@ from router.objects.store import Objects
 from router.ordered import differences
 from router.reconcile.snapshot import Snapshot
 from router.shapes import reader
+from router.status.events import EventSender
 from router.status.forbidden import Forbidden
 from router.status.gateway import Facts, Told, Verdicts, decide
+from router.status.gateway_notices import notices
 from router.status.leading import LeadingWriter
 from router.status.pacing import TokenBucket, WorkQueue
 from router.status.precedence import Precedence
@@ -77,6 +79,7 @@ class GatewayWriter(LeadingWriter):
         api: the API server.
         facts: who we are, and where.
         is_leader: says whether this replica may write; is asked before each request, and must not block.
+        events: sends the Events.
         precedence: says which statuses wait for a claim.
         clock: seconds of a clock that never goes back.
         wall_clock: seconds since the epoch.
@@ -89,6 +92,7 @@ class GatewayWriter(LeadingWriter):
         facts: Facts,
         is_leader: Callable[[], bool],
         *,
+        events: EventSender,
         precedence: Precedence | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -99,6 +103,7 @@ class GatewayWriter(LeadingWriter):
         )
         self._api = api
         self._facts = facts
+        self._events = events
         self._precedence = precedence or Precedence()
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
@@ -134,6 +139,10 @@ class GatewayWriter(LeadingWriter):
     def writes(self) -> Mapping[str, int]:
         """Give how many writes of a status there were, by result."""
         return dict(self._counts)
+
+    def events(self) -> Mapping[str, int]:
+        """Give how many Events there were, by result."""
+        return self._events.counts()
 
     @property
     def queued(self) -> int:
@@ -202,6 +211,7 @@ class GatewayWriter(LeadingWriter):
         with self._lock:
             self._is_open = False
             self._queue.clear()
+        self._events.clear()
 
     def _write_next(self, now_s: float) -> float:
         while True:
@@ -209,9 +219,16 @@ class GatewayWriter(LeadingWriter):
                 item = self._queue.pop(now_s)
                 due_s = self._queue.due_s()
             if item is None:
-                return max(due_s - now_s, 0.0)
+                return self._send_event(due_s, now_s)
             if self._attend(*item, now_s):
                 return 0.0
+
+    def _send_event(self, due_s: float, now_s: float) -> float:
+        """Send an Event, if one is due, while no status is; give the seconds until there can be something to do."""
+        if self._events.send_one(self._may_write):
+            self._bucket.take(now_s)
+            return 0.0
+        return max(min(due_s, self._events.due_s()) - now_s, 0.0)
 
     def _attend(self, key: StateKey, work: _Work, now_s: float) -> bool:
         """Bring one object's status level; say whether a request was made."""
@@ -241,6 +258,9 @@ class GatewayWriter(LeadingWriter):
         self._bucket.take(self._clock())
         self._api.patch(f"{_path(key)}/status", patch, MERGE_PATCH)
         self._counts["written"] += 1
+        if not isinstance(obj, GatewayClass):
+            for notice in notices(obj, key.kind, patch, self._facts.controller):
+                self._events.add(notice)
         self._outage.over()
         if self._forbidden.permitted(key.namespace):
             log.info("gateway status permitted again", namespace=key.namespace)

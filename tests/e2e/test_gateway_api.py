@@ -15,6 +15,7 @@ from tests.support.cluster import Cluster
 from tests.support.commands import invoke, write_manifests
 from tests.support.gateway_checks import GROUP, Gateways
 from tests.support.kube.resources import TCP_ROUTES
+from tests.support.level import metric
 from tests.support.objects import app, endpoint_slice, service
 from tests.support.ports import free_port
 from tests.support.probing import exchange, is_refused
@@ -511,3 +512,31 @@ def test_a_listener_on_a_pool_port_needs_no_reload(gateways: Gateways) -> None:
     gateways.cluster.client.delete("Gateway", gateways.cluster.namespace, "gw")
     wait_for(lambda: is_refused(port), "the port to be closed")
     assert reloads(router) == before
+
+
+def test_events_tell_what_became_of_listeners_and_routes(gateways: Gateways) -> None:
+    """On the Gateway and on the route, once; the metrics count them."""
+    cluster, port = gateways.cluster, free_port()
+    give(cluster, "a")
+    gateways.create_gateway("gw", listener("tcp", port))
+    gateways.create_route("r", [{"name": "gw"}], [backend("a")])
+    router = gateways.router().start()
+    gateways.accepted("gw", "r")
+    gateways.create_gateway("late", listener("tcp", port))
+    gateways.create_route("lost", [{"name": "gw"}], [backend("gone")])
+
+    def told() -> set[tuple[str, str, str, str]]:
+        events = cluster.client.list("Event", cluster.namespace)
+        of = [(each["regarding"], each) for each in events if each["regarding"]["apiVersion"] == f"{GROUP}/v1"]
+        return {(about["kind"], about["name"], event["type"], event["reason"]) for about, event in of}
+
+    wanted = {
+        ("Gateway", "gw", "Normal", "Programmed"),
+        ("TCPRoute", "r", "Normal", "Served"),
+        ("Gateway", "late", "Warning", "PortUnavailable"),
+        ("TCPRoute", "lost", "Warning", "BackendNotFound"),
+    }
+    wait_for(lambda: wanted <= told(), f"Events {wanted}")
+    assert told() == wanted
+    created = 'tcp_router_events_total{result="created"}'
+    wait_for(lambda: (metric(router, created) or 0) >= len(wanted), "all of them to be counted")
