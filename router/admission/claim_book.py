@@ -23,7 +23,6 @@ from router.settings import MAX_PORT
 
 _UNDECIDED = ClaimOutcome()
 _NO_CLAIMS: Mapping[Asker, Claim] = {}
-_LOST = frozenset({Reason.PORT_ALREADY_CLAIMED, Reason.PORT_RESERVED, Reason.PORT_NOT_ALLOWED})
 
 
 class ClaimBook:
@@ -145,8 +144,9 @@ class ClaimBook:
         return self._by_port.get(port, _NO_CLAIMS)
 
     def has_lost(self, asker: Asker) -> bool:
-        """Say whether the port that an asker claims is another's, or kept for another, or forbidden to its namespace."""
-        return asker in self._port_rejections and self._port_rejections[asker].reason in _LOST
+        """Say whether the port that an asker claims is another's, or kept for another, or nothing that its namespace may have."""
+        rejection = self._port_rejections.get(asker)
+        return rejection is not None and rejection.takes_port
 
     def place_of(self, asker: Asker) -> Place | None:
         """Give the port that an asker has to itself, as last settled."""

@@ -210,7 +210,7 @@ class Lines:
 
     def may_exceed(self, namespace: str) -> bool:
         """Say whether somebody came to have a port here, and PortClaims were written of others of his namespace."""
-        return namespace in self.unconfirmed and bool(self.held.of(namespace))
+        return self._policies.gives_way and namespace in self.unconfirmed and bool(self.held.of(namespace))
 
     def at(self, port: int) -> Iterator[tuple[Place, Asker]]:
         """Give who has an external port, or a host on it, or holds it by a PortClaim."""

@@ -85,6 +85,8 @@ class Policies:
         self._counts_annotations = settings.counts_namespace_annotations
         self._must_know = settings.must_know_namespaces
         self.enforces = settings.enforces_policy_on_holders
+        self.gives_way = not settings.auto_at_once
+        """Whether who is served here alone may have too much for what PortClaims say of others: where replicas have to agree."""
         self._file = PortPolicy()
         self._matchers: tuple[tuple[PolicyRule, Matcher], ...] = ()
         self._namespaces: dict[str, Namespace] = {}

@@ -62,6 +62,7 @@ class Lack(StrEnum):
     ENDPOINTS = "NoEndpoints"
 
 
+_TAKES_PORT = frozenset({Reason.PORT_ALREADY_CLAIMED, Reason.PORT_RESERVED, Reason.PORT_NOT_ALLOWED})
 _KEEPS_CLAIM = frozenset({Reason.PORT_UNAVAILABLE, Reason.OUT_OF_FILES, Reason.ADDRESS_UNAVAILABLE})
 """Why something is not served here, or anywhere now, that has what it claims all the same."""
 
@@ -132,6 +133,11 @@ class Rejection:
     message: str
     forfeits: bool = False
     """Who held it by a PortClaim holds it no more, for his namespace must not have it."""
+
+    @property
+    def takes_port(self) -> bool:
+        """Whether one that was given the port has it no more; with a PortClaim of too many it has it until that is gone."""
+        return self.reason in _TAKES_PORT or (self.reason is Reason.PORT_QUOTA_EXCEEDED and not self.forfeits)
 
 
 def forfeited(rejection: Rejection) -> Rejection:

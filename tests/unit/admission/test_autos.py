@@ -500,3 +500,30 @@ def test_what_is_free_is_counted() -> None:
     router.write()
     assert router.admission.ports_to_give("auto") == (3, 1)
     assert Router(settings=SETTINGS).admission.ports_to_give("auto") == (0, 0)
+
+
+def test_nobody_gives_way_where_there_is_nobody_to_agree_with() -> None:
+    """In a folder a PortClaim of another, and a number that is lower than before, take nothing away; nor does a restart see it otherwise."""
+    router = Router(route("db", "auto"), settings=AT_ONCE)
+    port = router.port()
+    router.put(port_claim("p", 7009, asker("other")))
+    router.put(namespace(NAMESPACE, None, tcp_ports_max="1"))
+    assert (router.port(), port) == (port, FIRST)
+    assert router.verdict().warnings[-1].endswith("who had it before keeps it")
+    again = Admission(AT_ONCE, router.admission.memory()).update(
+        router.store.objects, router.store.objects.everything()
+    )
+    assert again == router.outcome
+
+
+def test_who_gives_way_to_a_claim_has_the_port_no_more() -> None:
+    """It was its own by number, without a PortClaim yet: then others of its namespace were written, and neither this replica nor a new one keeps it."""
+    router = Router(namespace(NAMESPACE, None, tcp_ports_max="1"), route("db", 7000))
+    router.put(route("db", "auto"))
+    assert router.port() == 7000
+    router.put(port_claim("p", 7009, asker("other")))
+    verdict = router.verdict()
+    assert (verdict.reason, verdict.port) == (Reason.PORT_QUOTA_EXCEEDED, None)
+    assert not router.admission.memory()
+    again = Admission(AUTO, router.admission.memory()).update(router.store.objects, router.store.objects.everything())
+    assert again == router.outcome

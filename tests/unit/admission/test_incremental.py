@@ -477,6 +477,35 @@ def test_who_leads_to_other_namespaces_is_let_as_a_rebuild_would(
     follow(batches, given_settings)
 
 
+QUOTAS = st.builds(lambda most: namespace(NAMESPACE, None, tcp_ports_max=most), st.sampled_from(["1", "1", "2"]))
+OF_QUOTAS = (
+    st.builds(route, NAMES, st.sampled_from(["auto", "auto", 7000, 7001]), to=st.just("x"))
+    | st.builds(port_claim, st.sampled_from("pq"), st.sampled_from([7000, 7001, 7002]), st.builds(asker, NAMES))
+    | QUOTAS
+    | st.one_of(
+        st.tuples(st.just(Route), NAMES),
+        st.tuples(st.just(PortClaim), st.sampled_from("pq")),
+        st.tuples(st.just(Namespace), st.just(NAMESPACE)),
+    ).map(lambda gone: gone)  # so that it is one choice among the others, and not three
+)
+
+
+@given(
+    st.lists(st.lists(OF_QUOTAS, min_size=1, max_size=2), min_size=4, max_size=10),
+    st.sampled_from([AUTO, replace(AUTO, auto_at_once=True)]),
+    st.sampled_from([False, False, True]),
+)
+@settings(max_examples=300)
+def test_what_a_namespace_may_hold_is_counted_as_a_rebuild_would(
+    batches: list[list[Change]],
+    given_settings: AdmissionSettings,
+    enforces: bool,  # noqa: FBT001 - drawn
+) -> None:
+    """Numbers that change, claims that are written late or deleted, and ports of one's own number that become any."""
+    there: list[Change] = [service("x"), endpoint_slice("10.1.0.1", service="x")]
+    follow([there, *batches], replace(given_settings, enforces_policy_on_holders=enforces))
+
+
 def follow(batches: list[list[Change]], given_settings: AdmissionSettings) -> None:
     """Decide after each batch, and compare."""
     store = Store()
