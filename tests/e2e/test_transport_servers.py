@@ -213,6 +213,40 @@ def test_another_namespace_is_led_to_by_its_grant(cluster: Cluster) -> None:
     check_rights(cluster, router, *(COMPONENTS / each / "rbac.yaml" for each in ("transport-servers", "addresses")))
 
 
+def test_without_the_right_to_read_grants_all_else_is_served(cluster: Cluster) -> None:
+    """As after an upgrade of the router alone; the right that comes is taken up, and the log says which it is."""
+    own, port = free_ports(2)
+    other = f"{cluster.namespace}-other"
+    cluster.client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": other}})
+    for obj in (service("db", 5432), *endpoint_slice("db", cluster.pod(b"other:")), grant(cluster, other)):
+        cluster.client.create({**obj, "metadata": {**obj["metadata"], "namespace": other}})
+    cluster.create(service("db", 5432), *endpoint_slice("db", cluster.pod(b"own:")), server("own", own))
+    cluster.create(server("cross", port, pool={"serviceNamespace": other}))
+    with_grants = rights(cluster.namespace)
+    given = [
+        {**obj, "rules": [each for each in obj["rules"] if each["resources"] != ["referencegrants"]]}
+        if "rules" in obj
+        else obj
+        for obj in with_grants
+    ]
+    address = ("--address", "vip=127.0.0.7", "--address-default-allowed", "vip", "--bind-address", "127.0.0.1")
+    router = cluster.router(
+        "--claims", "required", *address, "--transport-servers", "--namespace", other, rights=given
+    ).start()
+    told(cluster, "own", "Ok")
+    assert exchange(own, address="127.0.0.7") == b"own:ping"
+    told(cluster, "cross", "RefNotPermitted")
+    assert "the permission to list referencegrants.gateway.networking.k8s.io" in router.log()
+    (role,) = [
+        obj
+        for obj in with_grants
+        if obj["metadata"]["name"].startswith("tcp-router-transport-servers-") and "rules" in obj
+    ]
+    cluster.client.patch("ClusterRole", "", role["metadata"]["name"], {"rules": role["rules"]})
+    told(cluster, "cross", "Ok")
+    assert exchange(port, address="127.0.0.7") == b"other:ping"
+
+
 def test_who_lets_all_reads_no_grants(cluster: Cluster) -> None:
     """With the option nothing else is asked for."""
     assert cluster.server is not None
