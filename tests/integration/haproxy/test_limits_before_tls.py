@@ -210,15 +210,19 @@ def test_what_an_admin_lets_a_namespace_have(settings: RenderSettings, pod: TcpS
         assert [client.comes(held) for _ in range(4)] == ["served"] * 2 + [refused] * 2
 
 
-def test_one_route_on_two_ports(settings: RenderSettings, pod: TcpServer) -> None:
+@pytest.mark.parametrize(("tls", "context"), [(_SHOWN, client_context()), (_ASKING, _ALICE)], ids=["shared", "asked"])
+def test_one_route_on_two_ports(
+    settings: RenderSettings, pod: TcpServer, tls: PortTls, context: ssl.SSLContext
+) -> None:
     """Its limits hold for both together, and each leads to where TLS ends for that port."""
     ports = free_port(), free_port()
     model = _shared(
         ports,
         section("a", None, server(pod.port), check_interval_ms=0, connection_limit=ConnectionLimit(3, None)),
+        tls=tls,
     )
     with running(model, settings) as haproxy, ExitStack() as held:
-        clients = [_Client(port, "a.example.com") for port in ports]
+        clients = [_Client(port, "a.example.com", context=context) for port in ports]
         assert [clients[at].comes(held) for at in (0, 1, 0, 1, 0)] == ["served"] * 3 + ["before"] * 2
         for port in ports:
             wait_for(lambda port=port: f"fe_tls:{port}" in haproxy.ask("show stat -1 1 -1"), "its frontend")  # type: ignore[misc]
