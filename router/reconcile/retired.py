@@ -1,8 +1,8 @@
 """Delete servers that were retired, when HAProxy has no connection left that could lead to them.
 
-HAProxy 2.8 refuses to delete a server that has connections, but does not count those that wait to be tried anew: a connection that a
-server refused is taken off it, remembers it, and looks at it again when the second is over (HAProxy's issue 3455). A server that was
-deleted meanwhile is memory that somebody else has by then; HAProxy writes there, and dies of it sooner or later. So a server is
+HAProxy 2.8.25 refuses to delete a server that has connections, but does not count those that wait to be tried anew: a connection that a
+server refused is taken off it, remembers it, and looks at it again when the second is over (HAProxy's issue 3455; 3.2.26 and 3.4.7
+count them). A server that was deleted meanwhile is memory that somebody else may have by then, and HAProxy counts in it. So a server is
 deleted only when it had none for longer than that: in maintenance it gets no further ones.
 """
 
