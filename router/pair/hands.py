@@ -86,7 +86,7 @@ class Hands:
         try:
             if target.resource == PORT_CLAIMS.name:
                 if write.verb == "delete":
-                    self._seen.delete_port_claim(target.name)
+                    self._seen.delete_port_claim(target.name, uid=write.uid)
                 else:
                     self._seen.put_port_claim(read_port_claim(answer))
                 return
@@ -96,7 +96,7 @@ class Hands:
         is_gone = obj.is_going and not obj.metadata.finalizers
         if is_gone or (write.verb == "delete" and not obj.is_going):
             # To a delete an API server answers with a Status, or with the object that waits for finalizers.
-            self._seen.delete(target.resource, ObjectKey(target.namespace, target.name))
+            self._seen.delete(target.resource, ObjectKey(target.namespace, target.name), uid=write.uid)
         else:
             self._seen.put(target.resource, obj)
 
@@ -107,9 +107,9 @@ class Hands:
             case ApiNotFound():
                 self._counts["absent"] += 1
                 if write.verb == "delete" and target.resource == PORT_CLAIMS.name:
-                    self._seen.delete_port_claim(target.name)
+                    self._seen.delete_port_claim(target.name, uid=write.uid)
                 elif write.verb == "delete":
-                    self._seen.delete(target.resource, ObjectKey(target.namespace, target.name))
+                    self._seen.delete(target.resource, ObjectKey(target.namespace, target.name), uid=write.uid)
                 return Problem("", said)
             case ApiConflict():
                 self._counts["conflict"] += 1

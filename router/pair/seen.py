@@ -60,11 +60,20 @@ class Seen:
             there[obj.name] = obj
         self._changed(obj.name if resource == NAMESPACES.name else namespace)
 
-    def delete(self, resource: str, key: ObjectKey) -> None:
-        """Take note that an object is gone."""
+    def delete(self, resource: str, key: ObjectKey, *, version: str = "", uid: str = "") -> None:
+        """Take note that an object is gone.
+
+        Args:
+            resource: which kind.
+            key: its namespace and name.
+            version: the resourceVersion of its deletion, where it is known: what is newer is another object of that name.
+            uid: the object's own, likewise.
+        """
         namespace = "" if resource == NAMESPACES.name else key.namespace
         with self._lock:
             there = self._objects[resource].get(namespace, {})
+            if _is_another(there.get(key.name), version, uid):
+                return
             self._bury(there.pop(key.name, None))
             if not there:
                 self._objects[resource].pop(namespace, None)
@@ -99,9 +108,11 @@ class Seen:
             touched = self._forget(claim.metadata.name) | self._enter(claim)
         self._tell(touched)
 
-    def delete_port_claim(self, name: str) -> None:
-        """Take note that a PortClaim is gone."""
+    def delete_port_claim(self, name: str, *, version: str = "", uid: str = "") -> None:
+        """Take note that a PortClaim is gone; its resourceVersion and uid as for ``delete``."""
         with self._lock:
+            if _is_another(self._port_claims.get(name), version, uid):
+                return
             self._bury(self._port_claims.get(name))
             touched = self._forget(name)
         self._tell(touched)
@@ -228,6 +239,14 @@ def _ports(claim: PortClaim) -> Iterator[int]:
 
 def _scope(resource: str, obj: PairObject) -> str:
     return "" if resource == NAMESPACES.name else obj.metadata.namespace
+
+
+def _is_another(known: PairObject | PortClaim | None, version: str, uid: str) -> bool:
+    """Say whether what is known came after the one that is gone: answers to writes come before the watch, which still tells of the former."""
+    if known is None:
+        return False
+    gone, newest = version_number(version), version_number(known.metadata.resource_version)
+    return bool(uid and uid != known.metadata.uid) or (gone is not None and newest is not None and newest > gone)
 
 
 def _is_older(obj: PairObject | PortClaim, known: PairObject | PortClaim | None) -> bool:

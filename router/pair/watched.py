@@ -194,7 +194,7 @@ class _Sink(_Listing):
     def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
         """Take an object that was added or changed, or (None) deleted."""
         if raw is None:
-            self._seen.delete(self._resource, head.key)
+            self._seen.delete(self._resource, head.key, version=head.metadata.resource_version)
             return
         self.take(raw, lambda _, obj: self._put(obj), lambda _: None)
 
@@ -218,7 +218,7 @@ class _PortClaimSink(_Listing):
     def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
         """Take one that was added or changed, or (None) deleted."""
         if raw is None:
-            self._seen.delete_port_claim(head.key.name)
+            self._seen.delete_port_claim(head.key.name, version=head.metadata.resource_version)
             return
         self.take(raw, lambda _, obj: self._put(obj), lambda _: None)
 

@@ -32,6 +32,27 @@ def test_an_answer_that_comes_after_the_deletion_brings_nothing_back() -> None:
     assert seen.claim("shop", "db") is None
 
 
+def test_a_deletion_that_is_told_late_takes_nothing_newer_away() -> None:
+    """The answer to the creation of another one of that name comes before the watch tells that the former one went."""
+    seen = Seen("tcp-router", lambda _: None)
+    seen.put("transportserverclaims", _claim(5))
+    seen.put("transportserverclaims", _claim(8, uid="2"))
+    seen.delete("transportserverclaims", ObjectKey("shop", "db"), version="7")
+    assert seen.claim("shop", "db") == _claim(8, uid="2")
+    seen.delete("transportserverclaims", ObjectKey("shop", "db"), uid="1")
+    assert seen.claim("shop", "db") == _claim(8, uid="2")
+    seen.put("transportserverclaims", _claim(9, uid="2"))
+    assert seen.claim("shop", "db") == _claim(9, uid="2")
+    seen.delete("transportserverclaims", ObjectKey("shop", "db"), version="10")
+    assert seen.claim("shop", "db") is None
+    seen.put_port_claim(_held("a", 31000))
+    seen.delete_port_claim("a", version="4")
+    seen.delete_port_claim("a", uid="b")
+    assert seen.corner("shop", is_connected=True).taken
+    seen.delete_port_claim("a", version="6", uid="a")
+    assert not seen.corner("shop", is_connected=True).taken
+
+
 def test_what_is_older_than_what_is_known_is_passed_over() -> None:
     """And what cannot be read in a list stays as it was."""
     seen = Seen("tcp-router", lambda _: None)
