@@ -118,6 +118,7 @@ class _TokenRequest(msgspec.Struct):
 
 
 _read_token = reader(_TokenRequest)
+_encode = msgspec.json.Encoder().encode
 
 
 class Reached(NamedTuple):
@@ -272,7 +273,7 @@ def _token_of(credentials: Credentials, namespace: str, name: str) -> dict[str, 
     api = Connection(credentials, Deadlines(total_s=_DEADLINE_S))
     try:
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
-        made = _read_token(api.post(path, msgspec.json.encode(wanted)))
+        made = _read_token(api.post(path, _encode(wanted)))
     except msgspec.DecodeError as error:
         raise RouterUnreachable(
             f"the API server made no token of service account {namespace}/{name}: {error}"

@@ -78,6 +78,7 @@ class _Row(msgspec.Struct, frozen=True):
 
 
 _read = reader(list[_Row])
+_encode = msgspec.json.Encoder().encode
 
 
 class _NotServed(Exception):
@@ -154,7 +155,7 @@ def _judged(paths: tuple[Path, ...], options: ServingSettings) -> list[_Row]:
     objects, _ = load_objects(paths, options.tls_files().first(), *port_policy.load(options))
     outcome = Admission(options.admission()).update(objects, objects.everything())
     rows = port_rows(outcome.verdicts, outcome.model, now_s=time.time(), sni_port=options.sni_port)
-    return _read(msgspec.json.encode(rows))
+    return _read(_encode(rows))
 
 
 def _found(rows: list[_Row], wanted: Wanted) -> _Row:

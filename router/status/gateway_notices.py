@@ -9,6 +9,7 @@ import msgspec
 
 from router.admission.gateway.states import ACCEPTED, PROGRAMMED, RESOLVED_REFS, SERVES
 from router.objects.gateway import Gateway, TcpRoute, TlsRoute
+from router.shapes import read_any
 from router.status.notices import MAX_NOTE, Notice
 
 _OF_LISTENERS, _OF_PARENTS = (ACCEPTED, RESOLVED_REFS, PROGRAMMED), (ACCEPTED, RESOLVED_REFS, SERVES)
@@ -33,7 +34,7 @@ def notices(obj: Gateway | TcpRoute | TlsRoute, kind: str, patch: bytes, control
         controller: whose entries of a route's parents are ours.
     """
     before = dict(_places(msgspec.to_builtins(obj.status), controller))
-    for place, conditions in _places(msgspec.json.decode(patch)["status"], controller):
+    for place, conditions in _places(read_any(patch)["status"], controller):
         order = _OF_PARENTS if kind != "Gateway" else _OF_LISTENERS
         told = _told(conditions, order)
         if told is None or told == _told(before.get(place, {}), order):
