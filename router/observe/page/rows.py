@@ -10,7 +10,7 @@ import msgspec
 
 from router.admission import Verdict
 from router.haproxy.talk.stats import BackendNow
-from router.model import Asker, Backend
+from router.model import Asker, Backend, RouteSection
 from router.objects.portclaim import PortClaim
 from router.observe.ports_page import by_own_backend
 from router.ordered import differences
@@ -86,6 +86,7 @@ class Rows:
         self._verdicts: Mapping[Asker, Verdict] = {}
         self._backends: dict[Asker, Backend] = {}
         self._applied: object = None
+        self._routes: tuple[RouteSection, ...] = ()
         self._counts: Mapping[str, BackendNow] = {}
         self._counted_s = 0.0
         self._rates: dict[Asker, tuple[float, float]] = {}
@@ -117,14 +118,13 @@ class Rows:
         touched = {each.asker for each in former} | {each.asker for each in current}
         self._verdicts = snapshot.verdicts
         if snapshot.applied is not self._applied:
-            self._applied = snapshot.applied
-            backends = {each.asker: each.backend for each in snapshot.applied.routes} if snapshot.applied else {}
-            touched.update(
-                each
-                for each in backends.keys() | self._backends.keys()
-                if backends.get(each) is not self._backends.get(each)
-            )
-            self._backends = backends
+            routes = snapshot.applied.routes if snapshot.applied is not None else ()
+            gone, come = differences(self._routes, routes)
+            for section in gone:
+                self._backends.pop(section.asker, None)
+            self._backends.update({each.asker: each.backend for each in come})
+            touched.update(each.asker for each in (*gone, *come))
+            self._applied, self._routes = snapshot.applied, routes
         before = {row.id: row for asker in touched if (row := self._rows.get(asker)) is not None}
         step = self._remade(touched)
         if not is_first:
