@@ -10,6 +10,8 @@ import pytest
 from playwright.sync_api import expect
 
 from router.admission import Admission
+from router.cli.metrics import FOR_PEOPLE
+from router.cli.page_parts import BELOW, PAGES
 from router.haproxy.talk.stats import BackendNow
 from router.observe.health import Health
 from router.observe.http import HttpServer, Hub
@@ -25,8 +27,8 @@ ROUTES = 5000
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    """A server of the page."""
+def page() -> Iterator[tuple[ServedPage, int]]:
+    """The page, and the port of its server."""
     objects = objects_of(
         *(route(f"db-{number}", 10_000 + number) for number in range(ROUTES)),
         service(),
@@ -57,7 +59,26 @@ def port() -> Iterator[int]:
         stack.callback(live.stop)
         server.start()
         live.start()
-        yield server.port
+        yield served, server.port
+
+
+@pytest.fixture
+def served(page: tuple[ServedPage, int]) -> ServedPage:
+    """The page."""
+    return page[0]
+
+
+@pytest.fixture
+def port(page: tuple[ServedPage, int]) -> int:
+    """Where it is served."""
+    return page[1]
+
+
+def test_whatever_the_page_consists_of_is_guarded(served: ServedPage) -> None:
+    """As /ports is: a path that is added to the page, and not to these, would be given to everybody."""
+    assert set(served.pages()) == set(PAGES)
+    assert set(served.below()) == set(BELOW)
+    assert set(FOR_PEOPLE) >= {*PAGES, *BELOW}
 
 
 def test_only_what_is_seen_is_in_the_document(port: int) -> None:
