@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,11 @@ def _no_thread_dies() -> Iterator[None]:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell starts what runs in the background, beside other tests; programs that tests start would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+if _PORTS := os.environ.get("TCP_ROUTER_TEST_PORTS"):
+    # Benchmarks that tests start take theirs from the same ones as the tests (tests/support/ports.py).
+    os.environ.setdefault("TCP_ROUTER_BENCH_FIRST_PORT", _PORTS.partition("-")[0])
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

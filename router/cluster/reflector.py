@@ -327,8 +327,9 @@ class Reflector:
         self._cannot_watch = self._is_watching
         problem = f"{self._resource.absent} ({error})" if isinstance(error, ApiNotFound) else str(error)
         if problem != self.problem:
-            self._log.warning("watch failed", cause=cause, problem=problem, retry_in_seconds=round(pause_s, 1))
+            # Before the log says so: who reads the line and asks /readyz is told the same.
             self.problem = problem
+            self._log.warning("watch failed", cause=cause, problem=problem, retry_in_seconds=round(pause_s, 1))
 
     def _cause(self, error: ApiError | None) -> str:
         if error is None:

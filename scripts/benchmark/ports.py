@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -9,8 +10,8 @@ from router.haproxy.process.ports import probe
 from router.settings import MAX_PORT
 from scripts.benchmark.failure import BenchFailed
 
-PREFERRED = 20_000
-"""Where the ports begin where they are free."""
+PREFERRED = int(os.environ.get("TCP_ROUTER_BENCH_FIRST_PORT", "20000"))
+"""Where the ports begin where they are free: runs beside each other are each given their own."""
 _LOWEST = 1024
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _UNUSUAL_FILE = "its content is not two ports"
@@ -30,7 +31,7 @@ def ephemeral_ports(setting: Path = _EPHEMERAL) -> range:
 
 
 def candidates(ephemeral: range) -> Iterator[int]:
-    """Give all ports that may be used, the preferred ones first: from 20000 up, then from 1024 up."""
+    """Give all ports that may be used, the preferred ones first: from ``PREFERRED`` up, then from 1024 up."""
     for port in (*range(PREFERRED, MAX_PORT + 1), *range(_LOWEST, PREFERRED)):
         if port not in ephemeral:
             yield port
