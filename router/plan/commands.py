@@ -30,6 +30,8 @@ class Answer(Enum):
     TRANSACTION = auto()
     """A change that waits to be committed."""
     COMMITTED = auto()
+    SHOWN = auto()
+    """It was committed, and ports show it."""
     DONE = auto()
     """Something was made, listed or deleted."""
 
@@ -134,15 +136,19 @@ def change_networks(allowlist: str, before: tuple[str, ...], after: tuple[str, .
 
 
 def set_certificate(file: str, pem: PrivateBytes) -> Iterator[Command]:
-    """Have new connections shown another certificate; those that are open go on."""
-    yield Command(f"set ssl cert {_escaped(file)} <<", Answer.TRANSACTION, pem)
-    yield Command(f"commit ssl cert {_escaped(file)}", Answer.COMMITTED)
+    """Have new connections shown another certificate than the one that a port has; those that are open go on."""
+    yield from _certificate(file, pem, Answer.SHOWN)
 
 
 def add_certificate(file: str, pem: PrivateBytes) -> Iterator[Command]:
     """Have a certificate that is not there yet; nobody is shown it before it is listed."""
     yield Command(f"new ssl cert {_escaped(file)}", Answer.DONE)
-    yield from set_certificate(file, pem)
+    yield from _certificate(file, pem, Answer.COMMITTED)
+
+
+def _certificate(file: str, pem: PrivateBytes, answer: Answer) -> Iterator[Command]:
+    yield Command(f"set ssl cert {_escaped(file)} <<", Answer.TRANSACTION, pem)
+    yield Command(f"commit ssl cert {_escaped(file)}", answer)
 
 
 def delete_certificate(file: str) -> Command:

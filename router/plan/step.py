@@ -68,15 +68,24 @@ class Step:
         self.networks = networks
         return True
 
-    def set_certificate(self, place_text: SectionText, wanted: SectionText) -> bool:
-        """Show another certificate, and verify those of clients by others; the file that HAProxy was loaded with gives it its name, whatever is in it by then."""
+    def set_certificate(self, place_text: SectionText, wanted: SectionText, current: SectionText | None = None) -> bool:
+        """Show another certificate, and verify those of clients by others; the file that HAProxy was loaded with gives it its name, whatever is in it by then.
+
+        Args:
+            place_text: the place, as it was loaded.
+            wanted: what it shall show.
+            current: what it shows; None where that is not known, and all is said anew.
+        """
         if place_text.certificate is None or wanted.certificate is None:
             return place_text.certificate is wanted.certificate
         if [each.kind for each in place_text.clients] != [each.kind for each in wanted.clients]:
             return False
-        self.opening += self.certificate(place_text, wanted)
+        if current is None or current.certificate != wanted.certificate:
+            self.opening += self.certificate(place_text, wanted)
+        known = {each.kind: each.pem for each in current.clients} if current is not None else {}
         for there, each in zip(place_text.clients, wanted.clients, strict=True):
-            self.opening += commands.set_client_file(there.kind, there.name, each.pem)
+            if known.get(each.kind) != each.pem:
+                self.opening += commands.set_client_file(there.kind, there.name, each.pem)
         return True
 
     @staticmethod

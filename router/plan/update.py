@@ -212,7 +212,7 @@ class Update:
         if place_text is not None and not step.set_networks(place_text, self._networks.get(door(step.place)), text):
             return False
         if place_text is not None and shows_another:
-            if not step.set_certificate(place_text, text):
+            if not step.set_certificate(place_text, text, text_before):
                 return False
             self._new_sections = True
         if not step.change_servers(text_before, text, ending(before, after)):

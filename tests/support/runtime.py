@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from router.admission.pool import PortPool
+from router.errors import UnexpectedReply
 from router.haproxy.newest_worker import Deadlines
 from router.haproxy.process.binary import find_binary
 from router.haproxy.standalone import StandaloneHaproxy
@@ -69,6 +70,15 @@ class Applying:
     renderer: Renderer
     running: Running | None = None
     plans: list[Plan] = field(default_factory=list)
+
+    def bring_anyhow(self, desired: Model) -> None:
+        """Plan and carry out; what HAProxy refuses to change while it runs is loaded, as the controller does."""
+        try:
+            self.bring(desired)
+        except UnexpectedReply:
+            result = self.applier.apply(self.renderer, desired, None)
+            assert isinstance(result, Applied), result
+            self.running = result.running
 
     def bring(self, desired: Model) -> Plan:
         """Plan and carry out; give the plan."""

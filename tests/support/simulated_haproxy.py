@@ -162,7 +162,7 @@ class SimulatedHaproxy:
                     raise Refused(f"nothing was begun with {path}")
                 self._certificates[path] = self._transaction[1]
                 self._transaction = None
-                return Answer.COMMITTED
+                return Answer.SHOWN
             case _:
                 return None
 

@@ -31,7 +31,12 @@ _ANSWERS = {
         r"|New (CA|CRL) file created '.*'!|(CA|CRL) file '.*' deleted!)"
     ),
     Answer.COMMITTED: re.compile(r"(.*\n)*Success!"),
+    # A dot for each bind that it made anew. Without the fix of its issue 3165 (3.0.11, all before 3.2.8) HAProxy loses sight of the binds of a
+    # certificate when what clients are verified by was changed there: it says Success then, goes on showing the former one, and ends by a fault of
+    # its own at the next change of that. So it is loaded anew before.
+    Answer.SHOWN: re.compile(r"(.*\n)*Committing .*[^.\n]\.+\n(.*\n)*Success!"),
 }
+_OF_TRANSACTIONS = frozenset({Answer.TRANSACTION, Answer.COMMITTED, Answer.SHOWN})
 _REPLACED = re.compile(r"Frontend was previously shut down, cannot (disable|enable)\.")
 """A worker that was just replaced, and took the connection before it stopped to listen, says so of all its ports."""
 _REPLACED_S = 1.0
@@ -77,7 +82,7 @@ def run(
             replies = _replies(stats_socket, batch, ends_s, sent)
         for each, reply in zip(batch, replies, strict=True):
             if not _worked(each, reply):
-                if each.answer in {Answer.TRANSACTION, Answer.COMMITTED}:
+                if each.answer in _OF_TRANSACTIONS:
                     abort_transaction(stats_socket, _left_s(ends_s))
                 raise _unexpected(each, reply)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import struct
@@ -11,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -37,7 +39,7 @@ _ALICE, _BOB = make("alice", signed_by=_CA), make("bob", signed_by=_CA)
 _MALLORY = make("mallory", signed_by=_OTHER_CA)
 _PHASES = (Phase.explicit, Phase.generate)
 """Each step changes a HAProxy: to make a counterexample smaller would take minutes."""
-_SHOWN = make("db.example.com")
+_SHOWN, _RENEWED = make("db.example.com"), make("db.example.com")
 _BOB_REVOKED = revoke(_CA, _BOB)
 
 
@@ -53,14 +55,22 @@ class _Ports:
         tls = replace(shown_by(shown), clients=clients)
         return section(name, port, server(self.pod.port), tls=tls, check_interval_ms=0)
 
-    def bring(self, clients: ClientTls | None, open_clients: ClientTls | None = None, shown: Made = _SHOWN) -> Plan:
+    def bring(self, clients: ClientTls | None, open_clients: ClientTls | None = None) -> Plan:
         """Serve both ports."""
-        routes = self.section("a", self.open, open_clients), self.section("b", self.closed, clients, shown)
-        return self.changed.bring(Model(routes))
+        return self.changed.bring(self.model(clients, open_clients))
+
+    def model(self, clients: ClientTls | None, open_clients: ClientTls | None = None, shown: Made = _SHOWN) -> Model:
+        """Give both ports."""
+        return Model((self.section("a", self.open, open_clients), self.section("b", self.closed, clients, shown)))
 
     def lets_in(self, made: Made | None, version: str = "1.3") -> bool:
         """Whether a client with this certificate reaches the pod behind the port that asks for one."""
         return greeted(context_of(made, version), self.closed)[0] == b"hello"
+
+    def shows(self, made: Made) -> bytes | None:
+        """Give the certificate of the port that asks for one, in DER, as a client with this one sees it."""
+        with speaking(context_of(made), self.closed, None) as connection:
+            return connection.getpeercert(binary_form=True)
 
 
 @pytest.fixture
@@ -109,6 +119,27 @@ def test_another_authority_or_list_needs_no_reload(ports: _Ports) -> None:
     wait_for(lambda: ports.changed.haproxy.is_down, "HAProxy to end")
     ports.changed.haproxy.load()
     assert [ports.lets_in(each) for each in (_ALICE, _MALLORY)] == [False, True]
+
+
+def test_certificates_and_authorities_change_by_turns(ports: _Ports) -> None:
+    """Whatever changed before, the port shows the new certificate, asks for that of the new authority, and HAProxy lives; without a reload where it can (its issue 3165)."""
+    ports.bring(verified_by(_CA, revoked=revoke(_CA)))
+    first = ports.changed.ask("show info").split("Pid: ")[1].split()[0]
+    steps = [
+        (_OTHER_CA, _SHOWN, _MALLORY), (_OTHER_CA, _RENEWED, _MALLORY), (_CA, _RENEWED, _ALICE), (_OTHER_CA, _SHOWN, _MALLORY),
+        (_CA, _RENEWED, _ALICE), (_CA, _SHOWN, _ALICE), (_OTHER_CA, _SHOWN, _MALLORY),
+    ]  # fmt: skip
+    for ca, shown, client in steps:
+        ports.changed.bring_anyhow(ports.model(verified_by(ca, revoked=revoke(ca)), shown=shown))
+        assert ports.shows(client) == shown.certificate.public_bytes(Encoding.DER)
+        assert [ports.lets_in(each) for each in (_ALICE, _MALLORY, None)] == [
+            client is _ALICE,
+            client is _MALLORY,
+            False,
+        ]
+    version = re.findall(r"Version: (\d+)\.(\d+)\.(\d+)", ports.changed.ask("show info"))[0]
+    if tuple(map(int, version)) >= (3, 2, 8) or version[:2] == ("2", "8"):
+        assert ports.changed.ask("show info").split("Pid: ")[1].split()[0] == first
 
 
 def test_what_only_a_reload_changes(ports: _Ports) -> None:
