@@ -116,6 +116,8 @@ class Terms(NamedTuple):
     """As bits; -1 is all of them."""
     room: int | None = None
     """How many more its namespace may have; None is any number."""
+    ready: int = 0
+    """Ports that are opened for it at once, as bits: others are chosen where none of these is free."""
 
 
 @dataclass(slots=True)
@@ -171,7 +173,7 @@ def propose(  # noqa: PLR0913, PLR0917 - what there is, and who may have what of
         if rooms.get(namespace) == 0:
             chosen[asker] = _OVER
             continue
-        allowed, room = terms(asker)
+        allowed, room, ready = terms(asker)
         room = rooms.setdefault(namespace, room if room is None else max(room, 0))
         if room == 0:
             chosen[asker] = _OVER
@@ -181,7 +183,7 @@ def propose(  # noqa: PLR0913, PLR0917 - what there is, and who may have what of
             mine = free & allowed
             port = wanted(asker) if mine else None
             if mine and (port is None or not mine >> port & 1):
-                port = next_free(mine, first_choice(asker, ports(asker)))
+                port = next_free(mine & ready or mine, first_choice(asker, ports(asker)))
             free ^= 1 << port if port is not None else 0
         if port is not None and room is not None:
             rooms[namespace] = room - 1

@@ -47,7 +47,7 @@ class Autos:
         memory: Mapping[Place, Asker],
         allowance: Allowance,
     ) -> None:
-        self._pools = Pools(settings, allowance)
+        self.pools = Pools(settings, allowance)
         self._at_once = settings.auto_at_once
         self._ledger = ledger
         self._claims_on = claims_on
@@ -60,7 +60,7 @@ class Autos:
         self._having: dict[int, dict[Place, Asker]] = {}
         """By port, who has it."""
         self._holdings = Holdings(ledger)
-        self._free = self._pools.to_give
+        self.free = self.pools.to_give  # As bits; for any thread.
         self._waiting = WaitingLine()
         self._chosen: dict[Asker, Choice] = {}
         self._chosen_ports: set[int] = set()
@@ -140,7 +140,7 @@ class Autos:
 
     def counts(self, pool: Pool) -> tuple[int, int]:
         """Give how many ports of a pool there are to give, and how many of them are free."""
-        return self._pools.counts(pool, self._free)
+        return self.pools.counts(pool, self.free)
 
     def rejection(self, asker: Asker) -> Rejection:
         """Say why one has no port."""
@@ -212,7 +212,7 @@ class Autos:
         return {asker for asker in self._waiting.askers if asker.namespace in others}
 
     def _ports(self, asker: Asker) -> PortRanges:
-        return self._pools.ports(self._asks[asker].wish.pool)
+        return self.pools.ports(self._asks[asker].wish.pool)
 
     def _place(self, asker: Asker, port: int) -> Place:
         return Place(port, "", self._asks[asker].wish.address)
@@ -244,7 +244,7 @@ class Autos:
         held = [
             place
             for port in self._holdings.held(asker, auto.wish.address)
-            if self._pools.may_have(asker.namespace, place := self._place(asker, port))
+            if self.pools.may_have(asker.namespace, place := self._place(asker, port))
         ]
         had = self._had.pop(asker, None)
         if held:
@@ -257,7 +257,7 @@ class Autos:
     def _keeps(self, asker: Asker, auto: Auto, place: Place) -> bool:
         """Say whether one keeps a port that it had, and of which no PortClaim says that it is its own."""
         owner = self._having.get(place.port, _NOTHING).get(place, asker)
-        if place.address != auto.wish.address or owner != asker or not self._pools.may_have(asker.namespace, place):
+        if place.address != auto.wish.address or owner != asker or not self.pools.may_have(asker.namespace, place):
             return False
         if self._ledger.bars(place, asker) is not None:
             return False
@@ -302,19 +302,19 @@ class Autos:
     def _look_at(self, ports: Collection[int]) -> None:
         """Look again which of these ports are free."""
         for port in ports:
-            if not self._pools.to_give >> port & 1:
+            if not self.pools.to_give >> port & 1:
                 continue
             is_free = port not in self._having and not self._ledger.speaks_of(port) and not self._is_named(port)
-            if is_free is not bool(self._free >> port & 1):
-                self._free ^= 1 << port
+            if is_free is not bool(self.free >> port & 1):
+                self.free ^= 1 << port
                 self._is_stale = self._is_stale or is_free or port in self._chosen_ports
 
     def _choose(self) -> set[Asker]:
         """Choose for all that wait; give those of whom something else is told."""
         self._is_stale = self._is_told = False
         former, self._chosen = self._chosen, {}
-        if self._waiting and self._pools.to_give and (self._at_once or self._can_remember):
-            of_namespace = cache(self._pools.terms)
+        if self._waiting and self.pools.to_give and (self._at_once or self._can_remember):
+            of_namespace = cache(self.pools.terms)
 
             def terms(asker: Asker) -> Terms:
                 wish = self._asks[asker].wish
@@ -323,7 +323,7 @@ class Autos:
             self._chosen = propose(
                 self._waiting,
                 self._ports,
-                self._free,
+                self.free,
                 terms,
                 lambda each: self._preferred(each, terms),
                 lambda each: self._asks[each].wish.wanted,
@@ -343,7 +343,7 @@ class Autos:
     def _preferred(self, asker: Asker, terms: Callable[[Asker], Terms]) -> int | None:
         """Give a port that was its own, and can be nobody else's as long as PortClaims say so."""
         had = self._holdings.had(asker)
-        may_have = self._pools.to_give & terms(asker).ports if had else 0
+        may_have = self.pools.to_give & terms(asker).ports if had else 0
         return next(
             (port for port in had if may_have >> port & 1 and port not in self._having and not self._is_named(port)),
             None,

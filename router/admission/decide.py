@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from router.admission.address_use import AddressUse
-from router.admission.allocation import Pool, Wish
+from router.admission.allocation import Wish
 from router.admission.allowance import Allowance
 from router.admission.autos import Autos
 from router.admission.claim_book import ClaimBook
@@ -92,7 +92,8 @@ class Admission:
         )
         self._notes = Notes(settings.sni_port)
         autos = (settings, self._ledger, self._claims.claims_on, served, Allowance(self._policies, self._claims.ports))
-        self._autos = Autos(*autos) if settings.gives_ports else None
+        self.autos = Autos(*autos) if settings.gives_ports else None
+        """Those who ask for any port; None where there is none to give."""
         self._is_served = Listening(settings, self._claims.served_on)
         self._sections: SortedMap[Asker, RouteSection] = SortedMap()
         self._verdicts: SortedMap[Asker, Verdict] = SortedMap()
@@ -101,6 +102,8 @@ class Admission:
     def anew(self) -> Admission:
         """Give one with the same settings that knows of no object yet, and only whom this replica serves; it takes the place of this one."""
         fresh = Admission(self._settings, self.memory(), self._ledger)
+        if fresh.autos is not None and self.autos is not None:
+            fresh.autos.pools.ready = self.autos.pools.ready
         fresh._references = References(self._references.last_good)
         return fresh
 
@@ -171,16 +174,12 @@ class Admission:
     def memory(self) -> Mapping[Place, Asker]:
         """Give the same, and the ports of those who keep theirs while they cannot be served."""
         served = self._claims.served()
-        return served if self._autos is None else {**self._autos.having(), **served}
+        return served if self.autos is None else {**self.autos.having(), **served}
 
     @property
     def proposed(self) -> Mapping[Place, Asker]:
         """What is to be claimed for those who ask for any port, as last updated; the same object until it is something else."""
-        return self._autos.proposed if self._autos is not None else _NOBODY
-
-    def ports_to_give(self, pool: Pool) -> tuple[int, int]:
-        """Give how many ports of a pool there are for those who ask for any, and how many of them are free; any thread."""
-        return self._autos.counts(pool) if self._autos is not None else (0, 0)
+        return self.autos.proposed if self.autos is not None else _NOBODY
 
     def askers_of(self, slot: Slot) -> tuple[Asker, ...]:
         """Give who asks by an object, as last updated; one that is not ours has nobody."""
@@ -279,42 +278,42 @@ class Admission:
             loops=loops,
         )
         self._loops.enter(asker, entry.destination)
-        if self._autos is not None and request.auto:
+        if self.autos is not None and request.auto:
             may_use = self._address_use.refusal(asker.namespace, request.address) is None
             entry.withheld = request.withheld or self._pairing.withheld(request)
             is_ready = may_use and not isinstance(entry.destination, Rejection) and entry.withheld is None
             wish = Wish(request.created, request.address, is_ready, request.pool, request.wanted)
-            self._autos.ask(asker, wish, self._claims.place_of(asker))
+            self.autos.ask(asker, wish, self._claims.place_of(asker))
             # It has what it had, whatever else it asks for now, until something else is settled.
-            entry.port = self._autos.port(asker)
+            entry.port = self.autos.port(asker)
         else:
             self._leave_autos(asker)
         self._claims.put(asker, entry.claim)
 
     def _leave_autos(self, asker: Asker) -> None:
         self._pairing.leave(asker)
-        if self._autos is not None:
-            self._autos.leave(asker)
+        if self.autos is not None:
+            self.autos.leave(asker)
 
     def _settle(self, touched: Touched, objects: Objects) -> set[Asker]:
         """Decide who has what; give those for whom that may be something else than before."""
-        if self._autos is None:
+        if self.autos is None:
             return self._claims.settle()
         can_remember, dirty = objects.remembers, self._claims.dirty_ports()
-        moved = self._move(self._autos.settle(touched, dirty, can_remember=can_remember))
+        moved = self._move(self.autos.settle(touched, dirty, can_remember=can_remember))
         decided = self._claims.settle()
-        lost = {asker for asker in decided if self._claims.has_lost(asker) and self._autos.lose(asker)}
+        lost = {asker for asker in decided if self._claims.has_lost(asker) and self.autos.lose(asker)}
         if lost:
-            moved |= self._move(lost | self._autos.settle(Touched(), frozenset(), can_remember=can_remember))
+            moved |= self._move(lost | self.autos.settle(Touched(), frozenset(), can_remember=can_remember))
             decided |= self._claims.settle()
-        chosen = self._move(self._autos.choose(is_settled_anew=bool(decided or touched.places)))
+        chosen = self._move(self.autos.choose(is_settled_anew=bool(decided or touched.places)))
         return decided | moved | chosen | (self._claims.settle() if chosen else set())
 
     def _move(self, moved: set[Asker]) -> set[Asker]:
         """Let those who were given ports, or lost them, claim that."""
         for asker in moved:
             entry = self._entries[asker]
-            entry.port = self._autos.port(asker) if self._autos is not None else None
+            entry.port = self.autos.port(asker) if self.autos is not None else None
             self._claims.put(asker, entry.claim)
         return moved
 
@@ -334,9 +333,9 @@ class Admission:
             self._sections.put(asker, section)
 
     def _claim_outcome(self, asker: Asker, entry: Entry) -> ClaimOutcome:
-        if self._autos is not None and entry.is_portless:
+        if self.autos is not None and entry.is_portless:
             refusal = self._address_use.refusal(asker.namespace, entry.request.address)
-            return ClaimOutcome(rejection=entry.withheld or refusal or self._autos.rejection(asker))
+            return ClaimOutcome(rejection=entry.withheld or refusal or self.autos.rejection(asker))
         return self._claims.outcome(asker)
 
     def _publish(self) -> Outcome:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from router.admission.options import read_options
+from router.admission.spare_ports import SparePorts
 from router.model import (
     NOBODY,
     Frontend,
@@ -49,6 +50,7 @@ class PortPool:
         overlapping: the names of those that overlap with ``--bind-address``.
         slots: how many of its ports can come to end TLS without a reload.
         shown: what these show as long as they serve nobody; needed for any.
+        spare: chooses ports beside those that are wanted; None chooses none.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what an admin chooses
@@ -60,14 +62,18 @@ class PortPool:
         overlapping: Collection[str] = (),
         slots: int = 0,
         shown: PortTls | None = None,
+        spare: SparePorts | None = None,
     ) -> None:
         self._overlapping = overlapping
+        self._spare = spare
+        self._defaults = defaults
         every = {"": wanted, **of_addresses}
         all_spots = sorted(Spot(port, address) for address, ranges in every.items() for port in ranges)
         numbers = range(1, slots + 1) if shown is not None else ()
         self._slots = tuple(_slot(number, shown, defaults) for number in numbers if shown is not None)
-        leading = () if self._slots else None
-        self._by_spot = {spot: replace(_section(spot, defaults), stages=leading) for spot in all_spots}
+        self._by_spot = {spot: self._of_port(spot) for spot in all_spots}
+        self._spares: dict[Spot, RouteSection] = {}
+        """Sections of spare ports, made as they are chosen."""
         self._sni = tuple(_section(None, defaults, f"sni:{number}") for number in range(1, sni_backends + 1))
         self._staged = tuple(replace(section, stages=()) for section in self._sni)
         """The same where shared ports end TLS."""
@@ -76,15 +82,18 @@ class PortPool:
         self._free: tuple[frozenset[Spot], tuple[RouteSection, ...]] | None = None
         """Where something was, and the sections with a port that were left."""
 
-    def sections(self, model: Model, unavailable: Collection[Spot] = ()) -> tuple[RouteSection, ...]:
+    def sections(
+        self, model: Model, unavailable: Collection[Spot] = (), declared: Collection[Spot] | None = None
+    ) -> tuple[RouteSection, ...]:
         """Give the sections to declare beside a model, sorted by port: those of ports that it does not use itself.
 
         Args:
             model: what shall be served.
             unavailable: ports that cannot be had.
+            declared: those that HAProxy has in advance already, where no spare ones are to be chosen anew.
         """
         of_hosts = self._staged if any(shared.ends_tls or shared.gates for shared in model.shared) else self._sni
-        if not self._by_spot or Step.POOL in model.saved:
+        if (not self._by_spot and self._spare is None) or Step.POOL in model.saved:
             return of_hosts
         used, free = self._used(model), self._free
         if free is None or free[0] is not used or unavailable:
@@ -92,7 +101,33 @@ class PortPool:
             free = used, tuple(section for spot, section in self._by_spot.items() if spot not in not_ours)
         if not unavailable:
             self._free = free
-        return (*free[1], *of_hosts, *self._slots)
+        of_ports = free[1] if self._spare is None else self._with_spare(free[1], used, unavailable, declared)
+        return (*of_ports, *of_hosts, *self._slots)
+
+    def _with_spare(
+        self,
+        others: tuple[RouteSection, ...],
+        used: frozenset[Spot],
+        unavailable: Collection[Spot],
+        declared: Collection[Spot] | None,
+    ) -> tuple[RouteSection, ...]:
+        """Give these sections and those of spare ports; what is chosen depends on more than the model, so that nothing is remembered of it but the sections."""
+        not_ours = used | set(unavailable) | self._overlapped(used)
+        if self._spare is None:
+            return others
+        if declared is None:
+            chosen = self._spare.choose(spot.port for spot in not_ours if not spot.address)
+            spares = [Spot(port) for port in chosen]
+        else:
+            spares = [spot for spot in declared if spot not in not_ours and spot not in self._by_spot]
+        made = self._spares
+        # The same objects again, so that what was rendered of them is remembered.
+        self._spares = {spot: made.get(spot) or self._of_port(spot) for spot in spares}
+        of_spots = {each.frontend.spot: each for each in others if each.frontend is not None} | self._spares
+        return tuple(of_spots[spot] for spot in sorted(of_spots))
+
+    def _of_port(self, spot: Spot) -> RouteSection:
+        return replace(_section(spot, self._defaults), stages=() if self._slots else None)
 
     def _used(self, model: Model) -> frozenset[Spot]:
         """Give where something is open for a model: the same object as the last time where, as after most changes, none came or went."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from operator import or_
 
@@ -29,6 +30,8 @@ class Pools:
         self._ports = {pool: ports_of(bits) for pool, bits in self._bits.items()}
         self.to_give = reduce(or_, self._bits.values())
         """All of them, as bits."""
+        self.ready: Callable[[], int] = int
+        """Gives those of ``--bind-address`` that are opened without a reload, as bits."""
 
     def ports(self, pool: Pool) -> PortRanges:
         """Give the ports of a pool."""
@@ -41,8 +44,9 @@ class Pools:
 
     def terms(self, namespace: str, address: str, pool: Pool) -> Terms:
         """Give what a namespace may have of a pool on an address, as last settled."""
-        ports, room = self._allowance.terms(namespace)
-        return Terms(ports & self._legal[address] & self._bits[pool], room)
+        terms = self._allowance.terms(namespace)
+        ports = terms.ports & self._legal[address] & self._bits[pool]
+        return Terms(ports, terms.room, 0 if address else self.ready())
 
     def may_have(self, namespace: str, place: Place) -> bool:
         """Say whether a namespace may have, or at least keep, a place, from wherever it has it."""

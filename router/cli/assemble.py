@@ -22,7 +22,7 @@ from router.cli.ip_versions import settings_on_this_host
 from router.cli.metrics import haproxy_metrics, protection
 from router.cli.own_addresses import machine_of
 from router.cli.policies import session_counts
-from router.cli.pool import pool_of, with_stand_in
+from router.cli.pool import filling_of, pool_of, with_stand_in
 from router.cli.presence import follow_addresses
 from router.cli.run_settings import RunSettings
 from router.cli.templates import watch_templates
@@ -133,14 +133,17 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     limiter = ConnectionLimiter(settings)
     metrics = makes.metrics(binary.build, lambda: haproxy.is_up)
     addresses = follow_addresses(settings, dict(options.address_hostnames), store.wake, metrics, stack, cluster)
-    pool = FittedPool(pool_of(options, admission), addresses.presence)
+    filling = filling_of(options, admission, state, stack)
+    pool = FittedPool(pool_of(options, admission, filling), addresses.presence)
     room = Room(lambda: _for_files(haproxy, binary, settings), pool.sections, addresses.sizes)
     won, reporters = _won(cluster, state, stack)
     names = look_up(options, store, state.names, metrics, stack)
     controller = Controller(
         store=store,
         admission=makes.admission(admission, won, cluster.ledger if cluster is not None else None),
-        applier=Applier(haproxy, state, judge, makes.worker(settings.stats_socket), pool, level, limiter.loaded),
+        applier=Applier(
+            haproxy, state, judge, makes.worker(settings.stats_socket), pool, level, limiter.loaded, filling=filling
+        ),
         haproxy=haproxy,
         renderer=at_start,
         load_templates=renderer,
@@ -156,6 +159,8 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
         look_up=names.want,
         propose=cluster.propose if cluster is not None else unheard,
     )
+    if filling is not None:
+        controller.fill_from(filling.spare)
     source, input_problems = _source(options, followed, store, metrics, stack, makes)
     readiness = Readiness(
         lambda: controller.snapshot,
@@ -167,6 +172,7 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     )
     metrics.show_readiness(readiness.now)
     _show(metrics, room, controller, haproxy, limiter)
+    metrics.show_port_pool(filling.busiest if filling is not None else None)
     tell_times(store, lambda: controller.snapshot.applied, stack)
     sessions = session_counts(options, settings, cluster, store, lambda: controller.snapshot, stack)
 

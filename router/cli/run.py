@@ -28,6 +28,7 @@ from router.cli.options import (
     with_options,
 )
 from router.cli.own_addresses import OWN_ADDRESSES
+from router.cli.pool_type import PortPoolType
 from router.cli.run_settings import RunSettings
 from router.cli.signals import StopSignals
 from router.cli.types import HostnameType, ObjectKeyType, PortRangesType, ResolverType, TimeType
@@ -51,8 +52,8 @@ RUN = (
            help="Folder with Routes, Services and EndpointSlices as YAML or JSON; followed live, in the place of an API server."),
     option("--reload-interval", env="RELOAD_INTERVAL", type=TimeType(zero=True), default="1s",
            help="Least time between two reloads; the first runs at once."),
-    option("--port-pool", type=PortRangesType(), default="", show_default="none",
-           help="Ports that HAProxy has in advance and keeps closed, so that a Route is served on one without a reload."),
+    option("--port-pool", type=PortPoolType(), default="", show_default="none",
+           help="Ports that HAProxy has in advance and keeps closed, so that a Route is served on one without a reload; auto: as many of --auto-ports as the busiest hour took."),
     option("--address-port-pool", type=NamedRangesType(), multiple=True, show_default="none",
            help="The same for ports of an address of --address: NAME=RANGES; repeatable."),
     option("--pair-wait", type=TimeType(zero=True), default="60s",

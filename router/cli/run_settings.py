@@ -259,7 +259,7 @@ class RunSettings(ServingSettings):
     haproxy_mode: Literal["standalone", "attached"]
     manifests: Path | None
     reload_interval: int
-    port_pool: PortRanges
+    port_pool: PortRanges | Literal["auto"]
     address_port_pool: tuple[tuple[str, PortRanges], ...]
     sni_pool: int
     tls_pool: int

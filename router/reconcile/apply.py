@@ -20,6 +20,7 @@ from router.plan import running as runs
 from router.plan.commands import opened
 from router.plan.leaving import Leaving
 from router.plan.running import Running
+from router.reconcile.filling import Filling
 from router.reconcile.handover import handed_over
 from router.reconcile.judge import Accepted, Failed, Judge, Refused, one_line
 from router.reconcile.level import Leveler
@@ -57,6 +58,7 @@ class Applier:
         level: brings haproxy.cfg level after commands.
         loaded: is told whenever a worker was loaded, and how many of its connections one of a client may be.
         retired: deletes its servers that leave.
+        filling: is told what becomes of the pool, where that sizes itself.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts that meet here
@@ -69,11 +71,13 @@ class Applier:
         level: Leveler,
         loaded: Callable[[int], None] = lambda _stages: None,
         retired: Retired | None = None,
+        filling: Filling | None = None,
     ) -> None:
         self._control = control
         self._state = state
         self._worker = worker
         self._pool = pool
+        self._filling = filling
         self._level = level
         self._judge = judge
         self._loaded = loaded
@@ -110,6 +114,8 @@ class Applier:
         self._bound = _open(on_disk.model)
         self._worker.run(runs.close_idle_ports(on_disk))
         self._loaded(stages(on_disk.model))
+        if self._filling is not None:
+            self._filling.loaded(on_disk.model)
         return on_disk
 
     def update(self, renderer: Renderer, running: Running, update: RuntimeUpdate) -> None:
@@ -132,6 +138,8 @@ class Applier:
             self._bound = frozenset(bind for bind, spot in both.items() if spot in listening)
             self._last_owners = update.after.owners
             raise
+        if self._filling is not None:
+            self._filling.took(at_spots(opened(update.commands)))
         self._level.want(renderer, lambda: self._with_pool(update.after), check=update.new_sections)
 
     def get_ready(self) -> None:
@@ -214,6 +222,9 @@ class Applier:
             return Failed(str(error))
 
     def _apply(self, renderer: Renderer, desired: Model, running: Running | None) -> ApplyResult:
+        if running is not None and self._filling is not None:
+            # First: as many more are to be ready afterwards.
+            self._filling.took(spots(desired) - spots(running.model))
         wanted = binds(replace(desired, pool=self._pool.sections(desired)))
         if running is not None:
             # Closed ports of the pool are looked at each time: whoever else opened one meanwhile has it.
@@ -291,6 +302,8 @@ class Applier:
             problem = f"HAProxy's new worker does not serve what its configuration says: {missing}"
             return Failed(problem, certain=False, config_refused=True)
         self._bound = _open(full)
+        if self._filling is not None:
+            self._filling.loaded(full)
         self._state.sweep(rendered.files)
         return Applied(fresh)
 
@@ -316,7 +329,8 @@ class Applier:
     def _with_pool(self, running: Running) -> Model:
         """Give what is to be on disk: every Route in a section of its own, and of the pool what is left."""
         declared = {section.backend.name for section in running.model.pool}
-        pool = self._pool.sections(running.model)
+        at = [section.frontend.spot for section in running.model.pool if section.frontend is not None]
+        pool = self._pool.sections(running.model, declared=at)
         # What could not be declared when HAProxy was loaded can, as far as is known, not be declared now.
         return replace(running.model, pool=tuple(section for section in pool if section.backend.name in declared))
 

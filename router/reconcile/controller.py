@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from router.admission import Admission
 from router.admission.allocation import Pool
 from router.admission.policy import NO_NEWS
+from router.admission.spare_ports import SparePorts
 from router.haproxy.control import Control
 from router.objects.store import Store
 from router.reconcile.absence import Absence
@@ -115,6 +116,11 @@ class Controller:
     def ports_to_give(self, pool: Pool) -> tuple[int, int]:
         """Give how many ports of a pool there are for those who ask for any, and how many of them are free; any thread."""
         return self._deciding.ports_to_give(pool)
+
+    def fill_from(self, spare: SparePorts) -> None:
+        """Have those who ask for any port get the ones of the pool first, and the pool filled with free ones; before ``run``."""
+        self._deciding.prefer(lambda: spare.ready)
+        spare.free = self._deciding.free_ports
 
     @property
     def failed_turns(self) -> int:

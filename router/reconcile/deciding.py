@@ -86,7 +86,18 @@ class Deciding:
 
     def ports_to_give(self, pool: Pool) -> tuple[int, int]:
         """Give how many ports of a pool there are for those who ask for any, and how many of them are free; any thread."""
-        return self._isolation.admission.ports_to_give(pool)
+        autos = self._isolation.admission.autos
+        return autos.counts(pool) if autos is not None else (0, 0)
+
+    def free_ports(self) -> int:
+        """Give the ports that whoever asks for any can get, as bits; any thread."""
+        autos = self._isolation.admission.autos
+        return autos.free if autos is not None else 0
+
+    def prefer(self, ready: Callable[[], int]) -> None:
+        """Give those who ask for any port one of these first, as bits: they can be opened without a reload."""
+        if (autos := self._isolation.admission.autos) is not None:
+            autos.pools.ready = ready
 
     def anew(self) -> None:
         """Decide about all objects with the next ``take``, without anything that is remembered of them."""

@@ -26,7 +26,9 @@ class Here:
 class Pool(Protocol):
     """What is declared in advance, wherever it can be bound."""
 
-    def sections(self, model: Model, unavailable: Collection[Spot] = ()) -> tuple[RouteSection, ...]:
+    def sections(
+        self, model: Model, unavailable: Collection[Spot] = (), declared: Collection[Spot] | None = None
+    ) -> tuple[RouteSection, ...]:
         """Give what is to be declared beside a model."""
 
 
@@ -153,6 +155,8 @@ class FittedPool:
     pool: Pool
     presence: Presence
 
-    def sections(self, model: Model, unavailable: Collection[Spot] = ()) -> tuple[RouteSection, ...]:
+    def sections(
+        self, model: Model, unavailable: Collection[Spot] = (), declared: Collection[Spot] | None = None
+    ) -> tuple[RouteSection, ...]:
         """Give what is to be declared beside a model."""
-        return self.presence.fit_pool(self.pool.sections(model, unavailable))
+        return self.presence.fit_pool(self.pool.sections(model, unavailable, declared))

@@ -7,6 +7,7 @@ haproxy.cfg.level       what haproxy.cfg is to be after changes that needed no r
 haproxy.files           how many files a HAProxy in a container of its own may have open
 claims.json             what was won, where the input is a folder
 generations.json        whom HAProxy may share ports with, for HAProxy's container
+pool.json               how many ports the busiest hours took, for a pool that sizes itself
 servers.state           which servers the last worker knew to be down, for the next one
 maps/                   map and ACL files, and certificates with their keys, named by their content; unused ones are swept after a success
 run/                    the sockets
@@ -48,6 +49,7 @@ class StateDir:
         self.generations = path / "generations.json"
         self.won = path / "claims.json"
         self.names = path / "names.json"
+        self.busiest_hours = path / "pool.json"
         self._maps = path / "maps"
         self._run = path / "run"
         self._known: set[str] = set()
@@ -76,6 +78,7 @@ class StateDir:
             self.generations,
             self.won,
             self.names,
+            self.busiest_hours,
             lock,
         )
         try:

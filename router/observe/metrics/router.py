@@ -13,6 +13,7 @@ from prometheus_client.registry import Collector
 
 from router import __version__
 from router.admission.allocation import Pool
+from router.model import spots
 from router.objects.core import Service
 from router.objects.kinds import ASKING
 from router.objects.route import Route
@@ -144,6 +145,14 @@ class Metrics:
             given.set_function(partial(lambda pool: count(pool)[0], pool))
             free.set_function(partial(lambda pool: count(pool)[1], pool))
 
+    def show_port_pool(self, busiest: Callable[[], int] | None) -> None:
+        """Show from now on how many ports HAProxy has in advance, where it has any.
+
+        Args:
+            busiest: gives how many ports the busiest hour took, where the pool goes by that.
+        """
+        self.registry.register(_PortPool(lambda: self._snapshot, busiest))
+
     def show_limits(self, in_force: Callable[[], ConnectionLimits]) -> None:
         """Show from now on how many connections may be one Route's, and one namespace's."""
         for of, limit in (
@@ -218,6 +227,34 @@ class Metrics:
         """Give the text that Prometheus reads."""
         own = generate_latest(self.registry)
         return own if self._haproxy is None else own + self._haproxy.exposition()
+
+
+class _PortPool(Collector):
+    """The ports that HAProxy has in advance, as they are when Prometheus scrapes."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot], busiest: Callable[[], int] | None) -> None:
+        self._snapshot = snapshot
+        self._busiest = busiest
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the gauges as they are now; none where there is no pool."""
+        applied = self._snapshot().applied
+        ports = (
+            [each.frontend.spot for each in applied.pool if each.frontend is not None] if applied is not None else []
+        )
+        if self._busiest is not None:
+            yield _gauge(
+                "tcp_router_port_pool_busiest_hour",
+                "Ports of --auto-ports that the busiest hour of the last week took.",
+                self._busiest(),
+            )
+        if applied is None or (not ports and self._busiest is None):
+            return
+        used = spots(applied)
+        yield _gauge("tcp_router_port_pool", "Ports that HAProxy was loaded with in advance.", len(ports))
+        yield _gauge(
+            "tcp_router_port_pool_free", "Those of them that serve nobody.", sum(spot not in used for spot in ports)
+        )
 
 
 class _Present(Collector):

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 
 from router.admission import Admission, Outcome, Reason, Verdict
-from router.admission.allocation import first_choice
+from router.admission.allocation import Pool, first_choice
 from router.admission.options import PREFIX
 from router.admission.places import Place
 from router.model import Asker
@@ -69,6 +69,11 @@ class Router:
         """Decide about what changed."""
         self.outcome = self.admission.update(self.store.objects, self.store.take()[0])
         return self.outcome
+
+    def counts(self, pool: Pool) -> tuple[int, int]:
+        """Give how many ports there are of a pool, and how many are free."""
+        assert self.admission.autos is not None
+        return self.admission.autos.counts(pool)
 
     def write(self) -> None:
         """Write what is proposed, as a leader does."""
@@ -496,10 +501,10 @@ def test_a_policy_that_becomes_tighter_moves_it_only_where_it_is_enforced(base: 
 def test_what_is_free_is_counted() -> None:
     """For the metric."""
     router = Router(route("db", "auto"), route("other", 7001 if FIRST != 7001 else 7002))
-    assert router.admission.ports_to_give("auto") == (3, 2)
+    assert router.counts("auto") == (3, 2)
     router.write()
-    assert router.admission.ports_to_give("auto") == (3, 1)
-    assert Router(settings=SETTINGS).admission.ports_to_give("auto") == (0, 0)
+    assert router.counts("auto") == (3, 1)
+    assert Router(settings=SETTINGS).admission.autos is None
 
 
 def test_nobody_gives_way_where_there_is_nobody_to_agree_with() -> None:

@@ -240,8 +240,8 @@ def test_ports_for_others_are_not_for_claims_nor_the_other_way_round() -> None:
     router = Claims(claim(), route("db", "auto"), settings=settings)
     assert router.port() == 7000
     assert router.of().port in GIVEN
-    assert router.admission.ports_to_give("auto") == (1, 0)
-    assert router.admission.ports_to_give("claims") == (10, 9)
+    assert router.counts("auto") == (1, 0)
+    assert router.counts("claims") == (10, 9)
 
 
 @pytest.mark.parametrize(

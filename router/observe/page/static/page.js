@@ -315,6 +315,11 @@ function routerView(main) {
       card("Reloads", String(sum("tcp_router_reloads_total")), values("tcp_router_reload_causes_total").map((each) => `${each[1].reason}: ${each[2]}`).join(", ")),
       card("Memory", human(value("process_resident_memory_bytes") || 0, "B"), "of the router's process"),
     ];
+    const pool = value("tcp_router_port_pool");
+    if (pool !== undefined) {
+      const busiest = value("tcp_router_port_pool_busiest_hour");
+      cards.push(card("Port pool", `${value("tcp_router_port_pool_free")} free`, `of ${pool} that open without a reload${busiest === undefined ? "" : `; the busiest hour took ${busiest}`}`));
+    }
     if (connected !== undefined) cards.push(card("API server", connected ? "answers" : "does not answer", connected ? "" : "the last known state is served", connected ? "well" : "bad"));
     if (leads !== undefined) cards.push(card("Leader", leads ? "this replica writes" : "another replica writes", "status, PortClaims, Events"));
     const parts = [element("h2", {}, "This replica"), element("ul", { class: "cards" }, ...cards), element("h2", {}, "Problems now")];
