@@ -1,7 +1,7 @@
 """A list that is read while it is not known yet what of it is wanted.
 
-Whose endpoints are wanted is known when Services are listed. The API server has the list of endpoints ready by then, and this router has read it, where
-both are asked for at the same time.
+Which Services are wanted is known when Routes are listed, and whose endpoints when Services are. The API server has these lists ready by then, and this
+router has read them, where all are asked for at the same time.
 """
 
 from __future__ import annotations

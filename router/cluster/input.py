@@ -46,6 +46,8 @@ from router.supervisor import SUPERVISOR, Pool, Supervisor
 log = structlog.get_logger()
 
 _JOIN_S = 0.9
+_WITHOUT_ROUTES_S = 600.0
+"""So long what Routes may lead to, which was listed along with them, waits for them; by then it is out of date, and listed once more."""
 _FETCHING = 4
 """Threads that fetch: one publishes Routes, another may wait to do so, and two followers are asked at a time."""
 
@@ -53,7 +55,7 @@ _FETCHING = 4
 class KubeInput:
     """Reads an API server into the store, and follows its changes; on an outage the store keeps what it has.
 
-    Routes are read first, as Services and endpoints are kept only of those that a Route of ours refers to.
+    Services and endpoints are kept only of those that a Route of ours refers to. They are listed along with Routes, and looked through after them.
 
     Args:
         api: the API server, by a connection of this input's own: ``stop`` closes it.
@@ -183,8 +185,10 @@ class KubeInput:
     ) -> Reflector:
         source = source_name(resource, namespace)
         is_first = self._is_first(resource)
-        # Endpoints are listed along with Services, and taken when it is known which of these ask.
-        lists = HeldBack(sink, self._services_known) if isinstance(sink, Followed) else sink
+        # Everything is listed at the same time, and taken in its order: endpoints when it is known which Services ask.
+        lists: Sink = HeldBack(sink, self._services_known) if isinstance(sink, Followed) else sink
+        if isinstance(sink, Followed | ServiceSink):
+            lists = HeldBack(lists, self._routes_known, longest_s=_WITHOUT_ROUTES_S)
         reflector = Reflector(
             self._api,
             resource,
@@ -196,12 +200,7 @@ class KubeInput:
             namespace=namespace,
             label_selector=label_selector,
         )
-        target = (
-            reflector.run
-            if is_first or resource in {PODS, PORT_CLAIMS, NAMESPACES}
-            else lambda: self._run_later(reflector)
-        )
-        self._own(resource, reflector, handle, source, target)
+        self._own(resource, reflector, handle, source, reflector.run)
         return reflector
 
     def _own(
@@ -225,11 +224,6 @@ class KubeInput:
         handle.stop()
         self._routes_known.set()
         self._services_known.set()
-
-    def _run_later(self, reflector: Reflector) -> None:
-        """Run when it is known which Services Routes refer to."""
-        self._routes_known.wait()
-        reflector.run()
 
     def _listed(self, source: str, *, is_first: bool) -> None:
         """Take note that a list is in the store."""

@@ -15,8 +15,9 @@ import structlog
 from router.cluster.decoding import Head, decode_event, decode_head, decode_status
 from router.cluster.handle import Handle
 from router.cluster.kinds import Resource
+from router.cluster.listing import Listing
 from router.cluster.place import ErrorEvent, Mute, Place
-from router.cluster.streamed import ListSink, NotStreamed, StreamedList
+from router.cluster.streamed import ListSink
 from router.errors import (
     ApiBusy,
     ApiError,
@@ -28,7 +29,7 @@ from router.errors import (
     ApiUnreadable,
 )
 from router.kube.api import Api
-from router.kube.pages import SIZE, Pages
+from router.kube.pages import SIZE
 from router.kube.problems import error_of
 from router.supervisor.backoff import Backoff
 
@@ -50,10 +51,12 @@ _GONE_AT_MOST = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How often and how long things are done; seconds but for the first two."""
+    """How often and how long things are done; seconds but for the first three."""
 
+    asks_for_all: bool = True
+    """Whether lists are asked for in one answer first."""
     streams_lists: bool = True
-    """Whether lists are asked for as streams first."""
+    """Whether they are asked for as streams, before they are in pages."""
     page_size: int = SIZE
     pauses_s: tuple[float, float] = (0.2, 15.0)
     """First and longest pause after a failure; each is shortened at random, by up to a half."""
@@ -138,9 +141,17 @@ class Reflector:
         self._gets_bookmarks = False
         self._gone_in_a_row = 0
         self._backoff = Backoff(*pace.pauses_s)
-        self._streams_lists = pace.streams_lists
-        self._tries_pages = False
-        """The last list as a stream did not come to its end: what is on the way may have cut it for what it is."""
+        self._listing = Listing(
+            api=api,
+            path=self._path,
+            selects=self._selector,
+            sink=sink,
+            answered=self._answered,
+            log=self._log,
+            page_size=pace.page_size,
+            asks_for_all=pace.asks_for_all,
+            streams=pace.streams_lists,
+        )
         self._is_watching = False
         self._cannot_watch = False
         """What went wrong was a watch. A list that goes well says nothing about that: each needs a permission of its own."""
@@ -181,7 +192,7 @@ class Reflector:
             if self._handle.take_list_request():
                 self._place.forget()
             if self._place.version is None:
-                self._place.listed(self._list())
+                self._place.listed(self._listing.read())
                 self.is_listed = True
             if self._is_behind:
                 # What is missing, not all there is; the watch goes on from where it was.
@@ -194,32 +205,6 @@ class Reflector:
             self._place.failed(error, is_watching=self._is_watching)
             return error
         return None
-
-    def _list(self) -> str:
-        """Give all objects to the sink; return the list's resourceVersion."""
-        if self._streams_lists and not self._tries_pages:
-            self._tries_pages = True
-            try:
-                version = StreamedList(self._api, self._path, self._selector, self._sink, self._answered).read()
-            except NotStreamed as error:
-                self._streams_lists = not error.is_for_good
-                reason = "the API server has no WatchLists" if error.is_for_good else str(error)
-                self._log.info("listed in pages", reason=reason)
-            else:
-                self._tries_pages = False
-                return version
-        pages = Pages(self._api, self._path, self._selector, self._pace.page_size)
-        version = ""
-        while not pages.is_over:
-            page = pages.read()
-            self._answered()
-            if page.is_first:
-                self._sink.begin_list()
-            self._sink.add_page(page.items)
-            version = page.resource_version
-        self._sink.end_list(version)
-        self._tries_pages = False
-        return version
 
     def _watch(self, resource_version: str) -> None:
         """Give changes to the sink until the stream ends."""

@@ -32,6 +32,12 @@ class Api(Protocol):
     def get(self, path: str, query: Query | None = None) -> bytes:
         """GET a path such as ``/api/v1/services``; give the body."""
 
+    def answer(self, path: str, query: Query, silence_s: float) -> AbstractContextManager[Iterator[bytes]]:
+        """GET a path; give the body piece by piece as it comes, silent for at most ``silence_s`` seconds.
+
+        What the iterator gives until its end is the whole body; ApiUnreachable where it was cut.
+        """
+
     def watch(self, path: str, query: Query, read_timeout_s: float) -> AbstractContextManager[Stream]:
         """GET a path as a stream, silent for at most ``read_timeout_s`` seconds; the query has ``watch=true`` and more."""
 

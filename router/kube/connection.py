@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import os
-import ssl
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,17 +17,16 @@ import urllib3
 from router import __version__
 from router.errors import ApiUnauthorized, ApiUnreachable
 from router.kube.api import Query
+from router.kube.body import TRANSPORT_ERRORS, Body, LineStream, reason_of, whole_body
 from router.kube.configuration import SERVICE_ACCOUNT, Credentials, loader
 from router.kube.problems import error_of
-from router.kube.transport import Call, CallEnded, making, track
+from router.kube.transport import Call, making, track
 from router.settings import KubeSettings
 
 _T = TypeVar("_T")
 
-_PIECE = 1 << 16
 _IDLE_CONNECTIONS = 32
 _SUCCESS = range(200, 300)
-_TRANSPORT_ERRORS = (urllib3.exceptions.HTTPError, OSError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,12 +112,24 @@ class Connection:
         return self._call("DELETE", path, None, body)
 
     @contextmanager
-    def watch(self, path: str, query: Query, read_timeout_s: float) -> Iterator[_LineStream]:
+    def answer(self, path: str, query: Query, silence_s: float) -> Iterator[Iterator[bytes]]:
+        """GET a path; give the body piece by piece as it comes, silent for at most ``silence_s`` seconds."""
+        with self._calling("GET", path) as call:
+            response = self._authorized(lambda: self._send(call, "GET", path, query))
+            body = Body(response, call, f"GET {path}")
+            try:
+                yield body.pieces(silence_s)
+            finally:
+                # What was read to its end leaves a connection for the watch that follows.
+                response.release_conn() if body.is_over else response.close()
+
+    @contextmanager
+    def watch(self, path: str, query: Query, read_timeout_s: float) -> Iterator[LineStream]:
         """GET a path as a stream, silent for at most ``read_timeout_s`` seconds; the query has ``watch=true`` and more."""
         with self._calling("WATCH", path) as call:
             response = self._authorized(lambda: self._send(call, "GET", path, query, is_watch=True))
             try:
-                yield _LineStream(response, call, path, read_timeout_s)
+                yield LineStream(response, call, path, read_timeout_s)
             finally:
                 response.close()
 
@@ -166,7 +174,7 @@ class Connection:
         deadlines = self._deadlines
         with call.within(deadlines.total_s, f"no whole answer within {deadlines.total_s:g} s"):
             response = self._send(call, method, path, query, body, content_type)
-            answer = _whole_body(response)
+            answer = whole_body(response)
             # A body without a length ends where the connection does, and so it does when the call is ended.
             call.check()
             return answer
@@ -202,7 +210,7 @@ class Connection:
             )
             if response.status not in _SUCCESS:
                 retry_after = response.headers.get("Retry-After")
-                said = _whole_body(response)
+                said = whole_body(response)
                 raise error_of(method, path, response.status, said, retry_after=retry_after, is_watch=is_watch)
         return response
 
@@ -216,13 +224,13 @@ class Connection:
             self._under_way.add(call)
         try:
             yield call
-        except (*_TRANSPORT_ERRORS, ApiUnreachable) as error:
+        except (*TRANSPORT_ERRORS, ApiUnreachable) as error:
             # What else waits in the pool went the same way as a rule; a new connection tells.
             if self._pools is not None:
                 self._pools.clear()
             if isinstance(error, ApiUnreachable):
                 raise
-            reason = call.ended_because or _reason(error)
+            reason = call.ended_because or reason_of(error)
             raise ApiUnreachable(f"{method} {path} at {self.server}: {reason}") from error
         finally:
             call.finish()
@@ -238,83 +246,3 @@ class Connection:
                 track(pools)
                 self._pools, self._pools_are_of = pools, generation
             return self._pools
-
-
-class _LineStream:
-    """The lines of a watch."""
-
-    def __init__(self, response: urllib3.BaseHTTPResponse, call: Call, path: str, read_timeout_s: float) -> None:
-        self._response = response
-        self._call = call
-        self._path = path
-        self._read_timeout_s = read_timeout_s
-
-    def lines(self) -> Iterator[bytes]:
-        """Give whole lines as they come, until the server ends the stream.
-
-        A line that does not become whole counts as silence.
-
-        Raises:
-            ApiUnreachable: cut, or silent for longer than the read deadline.
-        """
-        rest: list[bytes] = []
-        silent_since_s = time.monotonic()
-        while True:
-            piece = self._piece(silent_since_s)
-            if not piece:
-                break
-            *whole, last = piece.split(b"\n")
-            if whole:
-                whole[0] = b"".join((*rest, whole[0]))
-                rest.clear()
-                yield from filter(None, whole)
-                silent_since_s = time.monotonic()
-            rest.append(last)
-        if any(rest):
-            raise ApiUnreachable(f"WATCH {self._path}: cut in the middle of an object")
-
-    def close(self) -> None:
-        """End it from any thread; a reader that waits for a line wakes at once."""
-        self._call.end("the stream was closed")
-
-    def _piece(self, silent_since_s: float) -> bytes:
-        left_s = silent_since_s + self._read_timeout_s - time.monotonic()
-        try:
-            if self._call.sock is not None:
-                # A millisecond is as good as none; 0 would mean not to wait, which TLS does not take for a timeout.
-                self._call.sock.settimeout(max(left_s, 0.001))
-            piece = self._response.read1(_PIECE)
-            self._call.check()
-        except (TimeoutError, urllib3.exceptions.ReadTimeoutError) as error:
-            raise ApiUnreachable(f"WATCH {self._path}: silent for {self._read_timeout_s:g} s") from error
-        except _TRANSPORT_ERRORS as error:
-            reason = self._call.ended_because or _reason(error)
-            raise ApiUnreachable(f"WATCH {self._path}: {reason}") from error
-        return piece
-
-
-def _whole_body(response: urllib3.BaseHTTPResponse) -> bytes:
-    try:
-        return response.read()
-    finally:
-        response.release_conn()
-
-
-def _reason(error: BaseException) -> str:
-    """Find the words for a failed connection in the exceptions that urllib3 and ssl put into each other."""
-    while True:
-        inner = getattr(error, "original_error", None) or getattr(error, "reason", None)
-        if not isinstance(inner, BaseException):
-            inner = next((arg for arg in error.args if isinstance(arg, BaseException)), None)
-        if inner is None:
-            break
-        error = inner
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate does not verify: {error.verify_message or error}"
-    if isinstance(error, CallEnded):
-        return str(error)
-    if isinstance(error, http.client.IncompleteRead):
-        return "the connection was cut in the middle of the answer"
-    if isinstance(error, TimeoutError | urllib3.exceptions.TimeoutError):
-        return "no answer within the deadline"
-    return str(getattr(error, "strerror", None) or error)

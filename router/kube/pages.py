@@ -15,19 +15,22 @@ SIZE = 500
 _EVERYTHING: Query = {}
 
 
-class _Meta(msgspec.Struct, frozen=True, rename="camel"):
+class ListMeta(msgspec.Struct, frozen=True, rename="camel"):
     """meta/v1 ListMeta."""
 
     resource_version: str = ""
     continue_: str = msgspec.field(name="continue", default="")
 
 
-class _List(msgspec.Struct, frozen=True):
-    metadata: _Meta = _Meta()
+class List(msgspec.Struct, frozen=True):
+    """A list of any kind; its objects are not decoded."""
+
+    metadata: ListMeta = ListMeta()
     items: tuple[msgspec.Raw, ...] | None = None
 
 
-_read = reader(_List)
+read_list = reader(List)
+"""Reads one; raises msgspec.DecodeError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ class Pages:
             self._query, self._is_first = self._selects, True
             answer = self._api.get(self._path, self._query)
         try:
-            read = _read(answer)
+            read = read_list(answer)
         except msgspec.DecodeError as error:
             raise ApiUnreadable(f"GET {self._path}: the answer is no list: {error}") from error
         is_first, self._is_first = self._is_first, False

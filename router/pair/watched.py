@@ -124,6 +124,12 @@ class _Named:
             return self._api.get(path, query)
 
     @contextmanager
+    def answer(self, path: str, query: Query, silence_s: float) -> Iterator[Iterator[bytes]]:
+        """GET a path, piece by piece."""
+        with self._saying(), self._api.answer(path, query, silence_s) as pieces:
+            yield pieces
+
+    @contextmanager
     def watch(self, path: str, query: Query, read_timeout_s: float) -> Iterator[Stream]:
         """GET a path as a stream."""
         with self._saying(), self._api.watch(path, query, read_timeout_s) as stream:

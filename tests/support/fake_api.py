@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -143,6 +143,10 @@ class FakeApi:
     def put(self, path: str, body: bytes) -> bytes:
         """Nobody replaces whole objects here."""
         raise NotImplementedError(path, body)
+
+    def answer(self, path: str, query: Query, silence_s: float) -> AbstractContextManager[Iterator[bytes]]:
+        """Nobody lists here."""
+        raise NotImplementedError(path, query, silence_s)
 
     def watch(self, path: str, query: Query, read_timeout_s: float) -> AbstractContextManager[Stream]:
         """Nobody watches here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 from router.kube.api import Query, Stream
@@ -13,6 +14,10 @@ class UnusedApi:
     def get(self, path: str, query: Query | None = None) -> bytes:
         """Fail."""
         raise AssertionError(f"GET {path} {query}")
+
+    def answer(self, path: str, query: Query, silence_s: float) -> AbstractContextManager[Iterator[bytes]]:
+        """Fail."""
+        raise AssertionError(f"GET {path} {query} {silence_s}")
 
     def watch(self, path: str, query: Query, read_timeout_s: float) -> AbstractContextManager[Stream]:
         """Fail."""

@@ -63,6 +63,7 @@ class _Api:
         self._api = api
         self._trace = trace
         self.get, self.patch, self.post, self.put = api.get, api.patch, api.post, api.put
+        self.answer = api.answer
         self.close = api.close
 
     @contextmanager

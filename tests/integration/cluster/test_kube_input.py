@@ -206,10 +206,25 @@ def test_lists_come_in_pages(api: ApiServer, watch: Watch) -> None:
     """More objects than a page has are all there."""
     for number in range(25):
         api.apply(route(f"r{number}", 7000 + number))
-    world = watch(api, pace=Pace(page_size=10)).synced()
+    world = watch(api, pace=Pace(page_size=10, asks_for_all=False)).synced()
 
     assert len(world.routes()) == 26
     assert any(request.query.get("continue") for request in api.requests)
+
+
+def test_a_list_is_one_answer(api: ApiServer, watch: Watch) -> None:
+    """The API server is asked once for all that there is of a kind, and what it has is all there."""
+    for number in range(25):
+        api.apply(route(f"r{number}", 7000 + number))
+    world = watch(api, pace=Pace(page_size=10)).synced()
+
+    assert len(world.routes()) == 26
+    lists = [
+        request
+        for request in api.requests
+        if request.path.endswith("/routes") and "resourceVersion" not in request.query
+    ]
+    assert [dict(request.query) for request in lists] == [{}]
 
 
 def test_foreign_events_leave_nothing(api: ApiServer, watch: Watch) -> None:
@@ -233,7 +248,7 @@ def _ten_thousand(asked: Asked, reply: Reply) -> None:
     if asked.path.endswith("/routes"):
         reply.json({"metadata": {"resourceVersion": "1"}, "items": [route("s7", 6620)]})
         return
-    first, size = int(asked.query.get("continue", "0")), int(asked.query["limit"])
+    first, size = int(asked.query.get("continue", "0")), int(asked.query.get("limit", "10000"))
     names = [f"s{number}" for number in range(first, first + size)]
     if asked.path.endswith("/services"):
         items = [service(name) for name in names]

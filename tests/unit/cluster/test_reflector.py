@@ -96,7 +96,12 @@ def test_only_an_open_stream_that_was_heard_lately_is_live(live_s: float) -> Non
     """Before it is open, after silence, and when it has ended, what happens may not be brought."""
     api, handle = LastingStream(), Pauses()
     reflector = Reflector(
-        api, ROUTES, Nobody(), handle=handle, observer=Nobody(), pace=Pace(streams_lists=False, live_s=live_s)
+        api,
+        ROUTES,
+        Nobody(),
+        handle=handle,
+        observer=Nobody(),
+        pace=Pace(asks_for_all=False, streams_lists=False, live_s=live_s),
     )
     assert not reflector.is_live
     thread = threading.Thread(target=reflector.run)
@@ -117,7 +122,7 @@ def test_only_an_open_stream_that_was_heard_lately_is_live(live_s: float) -> Non
 def test_pauses_grow_only_while_streams_do_not_last(well_after_s: float, longest_s: float) -> None:
     """A stream that brought nothing but lasted is a success: the fault after it is the first of a row, not the next."""
     handle = Pauses()
-    pace = Pace(streams_lists=False, pauses_s=PAUSES_S, well_after_s=well_after_s)
+    pace = Pace(asks_for_all=False, streams_lists=False, pauses_s=PAUSES_S, well_after_s=well_after_s)
     Reflector(CutStreams(), ROUTES, Nobody(), handle=handle, observer=Nobody(), pace=pace).run()
     assert longest_s / 2 <= handle.taken_s[-1] <= longest_s
 
@@ -147,7 +152,12 @@ def test_a_server_that_asks_to_wait_is_asked_to_watch_again_and_nothing_else() -
     """The pause is at least what it asked for, and the place where the watch was is kept, however often it says so."""
     api, handle = RefusedWatches(ApiBusy("429", 429, 30.0)), Pauses()
     Reflector(
-        api, ROUTES, Nobody(), handle=handle, observer=Nobody(), pace=Pace(streams_lists=False, pauses_s=PAUSES_S)
+        api,
+        ROUTES,
+        Nobody(),
+        handle=handle,
+        observer=Nobody(),
+        pace=Pace(asks_for_all=False, streams_lists=False, pauses_s=PAUSES_S),
     ).run()
     assert (api.lists, api.watched_from) == (1, ["7"] * TURNS)
     assert handle.taken_s == [30.0] * TURNS
@@ -184,7 +194,12 @@ def test_what_a_watch_cannot_get_past_is_listed_at_the_second_time(event: bytes,
     """One error in a stream is no reason for a list; a place that no watch gets past is. A server that is busy is waited for."""
     api, handle = ErrorsInStreams(event), Pauses()
     Reflector(
-        api, ROUTES, Nobody(), handle=handle, observer=Nobody(), pace=Pace(streams_lists=False, pauses_s=(0.2, 15.0))
+        api,
+        ROUTES,
+        Nobody(),
+        handle=handle,
+        observer=Nobody(),
+        pace=Pace(asks_for_all=False, streams_lists=False, pauses_s=(0.2, 15.0)),
     ).run()
     assert api.lists == lists
     assert len(api.watched_from) == TURNS

@@ -181,7 +181,7 @@ def test_who_cannot_answer_is_not_asked_in_another_way_at_once(error: ApiError, 
             handle.stop()
 
     handle.pause = pause  # type: ignore[method-assign, assignment]
-    Reflector(api, ROUTES, sink, handle=handle, observer=_Nobody(), pace=Pace()).run()
+    Reflector(api, ROUTES, sink, handle=handle, observer=_Nobody(), pace=Pace(asks_for_all=False)).run()
     assert pauses[0] == (1, 0)
     # The pages, and the watch from there, which fares as the stream did.
     assert pauses[1] == (2, 1)
