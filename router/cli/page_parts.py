@@ -67,5 +67,6 @@ def page_parts(  # noqa: PLR0913 - what there is to see
         stats_socket=settings.stats_socket,
     )
     stack.callback(live.stop)
+    metrics.tell_of_reloads(live.loaded)
     live.start()
     return PageParts(served.pages(), served.below(), hub)

@@ -249,11 +249,10 @@ class Changer:
         former, self.running = self.running, None
         result = self._applier.apply(self._templates.renderer, self._presence.fit(wanted.model), former)
         seconds = time.monotonic() - began_s
-        causes = frozenset(reason.cause for reason in todo.reasons)
         self._deciding.reloaded(todo.reasons, time.monotonic())
         match result:
             case Applied(running):
-                self._observer.reload_finished("success", causes, seconds)
+                self._observer.reload_finished("success", todo.reasons, seconds)
                 log.info("reloaded", reasons=_few(todo.reasons), seconds=round(seconds, 3))
                 self.running, self._unknown = running, None
                 self.last_success_s = time.time()
@@ -265,7 +264,7 @@ class Changer:
             case Refused(refusals):
                 refusals = self._still_here(refusals)
                 self.running = former
-                self._observer.reload_finished("refused", causes, seconds)
+                self._observer.reload_finished("refused", todo.reasons, seconds)
                 if self._templates.is_trying_new and (lost := served_but_rejected(self._served_model, refusals)):
                     self._templates.drop("; ".join(lost[:_NAMED]))
                 else:
@@ -273,7 +272,7 @@ class Changer:
                 self._pace.hurry(time.monotonic())
             case Failed(problem, certain, config_refused):
                 self.running = former if certain else None
-                self._observer.reload_finished("failed", causes, seconds)
+                self._observer.reload_finished("failed", todo.reasons, seconds)
                 if self._templates.is_trying_new and config_refused:
                     self._templates.drop(problem)
                     return True

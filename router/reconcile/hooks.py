@@ -9,7 +9,7 @@ from router.admission.places import Place
 from router.model import Asker
 from router.objects.kinds import Slot
 from router.objects.store import Changes, Objects
-from router.plan import ReloadCause
+from router.plan import ReloadReason
 from router.reconcile.snapshot import Snapshot
 
 
@@ -19,7 +19,7 @@ class Observer(Protocol):
     def changes_seen(self, changes: Changes) -> None:
         """Count objects that changed."""
 
-    def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:
+    def reload_finished(self, result: str, reasons: tuple[ReloadReason, ...], seconds: float) -> None:
         """Tell of a reload: ``success``, ``refused`` or ``failed``, why it was made and how long it took."""
 
     def runtime_updated(self, result: str, commands: int, seconds: float) -> None:

@@ -154,6 +154,12 @@ def test_what_changes_is_seen(browser: Browser, shop: RouterProcess, echo: TcpSe
         expect(page.locator("#count")).to_have_text("3 of 3")
         file = shop.write("new.yaml", *app("new", port, ("127.0.0.1", echo.port)))
         expect(page.locator("tr[data-id='Route/team/new']")).to_contain_text("admitted")
+        page.click("text=team/new")
+        expect(page.locator("main")).to_contain_text("admitted, by a reload of HAProxy (route-added)")
+        page.click("text=All ports")
+        page.click("text=team/db")
+        expect(page.locator("main")).to_contain_text("Nothing else since this router started")
+        page.click("text=All ports")
         file.unlink()
         expect(page.locator("tr[data-id='Route/team/new']")).to_have_count(0)
         shop.stop()
@@ -162,6 +168,29 @@ def test_what_changes_is_seen(browser: Browser, shop: RouterProcess, echo: TcpSe
         shop.start()
         expect(page.locator("#state")).to_have_text("live", timeout=40_000)
         expect(page.locator("#count")).to_have_text("3 of 3")
+
+
+def test_five_thousand_routes(browser: Browser, router: RouterProcess) -> None:
+    """Only what is seen is in the document; search, order, scrolling and what changes are there for all of them."""
+    port, most = free_port(), 5000
+    router.write("all.yaml", *(route(f"r{number:04}", port) for number in range(most)))
+    router.start()
+    router.wait_admitted("team/r0000")
+    with opened(browser, address(router)) as page:
+        count = page.locator("#count")
+        expect(count).to_have_text(f"{most} of {most}")
+        assert 0 < page.locator("tbody tr").count() < 100
+        page.click("#by-asker button")
+        assert lines(page)[0] == "team/r0000"
+        page.locator(".scroll").evaluate("place => place.scrollTop = place.scrollHeight")
+        expect(page.locator("tr[data-id='Route/team/r4999']")).to_be_in_viewport()
+        assert page.locator("tbody tr").count() < 100
+        page.fill("#search", "r4321")
+        expect(count).to_have_text(f"1 of {most}")
+        assert lines(page) == ["team/r4321"]
+        is_accessible(page)
+        router.write("more.yaml", route("r4321-more", port))
+        expect(count).to_have_text(f"2 of {most + 1}")
 
 
 def test_a_hidden_page_asks_for_nothing(browser: Browser, shop: RouterProcess) -> None:

@@ -22,7 +22,7 @@ from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.route import Route, RouteSpec, RouteTarget
 from router.objects.store import Changes, Objects, Store
-from router.plan import ReloadCause
+from router.plan import ReloadCause, ReloadReason
 from router.plan.commands import Command
 from router.plan.leaving import ServerName
 from router.reconcile.absence import Absence
@@ -257,10 +257,10 @@ class Witness:
         """Count Routes."""
         self.changes += len(changes.of(Route))
 
-    def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:
+    def reload_finished(self, result: str, reasons: tuple[ReloadReason, ...], seconds: float) -> None:
         """Remember result and causes."""
         assert seconds >= 0
-        self.results.append((result, causes))
+        self.results.append((result, frozenset(each.cause for each in reasons)))
 
     def turn_failed(self) -> None:
         """Count."""

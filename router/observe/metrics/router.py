@@ -21,7 +21,7 @@ from router.objects.store import Changes
 from router.observe.health import Health
 from router.observe.metrics.haproxy import HaproxyMetrics, Owners
 from router.observe.metrics.policy import show_policy
-from router.plan import ReloadCause
+from router.plan import ReloadReason
 from router.reconcile.snapshot import Snapshot
 from router.settings import ConnectionLimits
 
@@ -42,6 +42,7 @@ class Metrics:
         self._owners = Owners()
         self._owners_are_of: Snapshot | None = None
         self._haproxy: HaproxyMetrics | None = None
+        self._loaded: Callable[[tuple[ReloadReason, ...]], None] = _unheard
         # Under their usual names, which dashboards for processes of every kind ask for.
         ProcessCollector(registry=self.registry)
         build = Info("tcp_router_build", "Versions in use.", registry=self.registry)
@@ -166,6 +167,10 @@ class Metrics:
         """Show HAProxy's own metrics from now on, and tell them of reloads."""
         self._haproxy = haproxy
 
+    def tell_of_reloads(self, loaded: Callable[[tuple[ReloadReason, ...]], None]) -> None:
+        """Tell somebody of each reload that worked, and why it was made, from now on; on the controller's thread."""
+        self._loaded = loaded
+
     @property
     def owners(self) -> Owners:
         """Whose HAProxy's ports and backends are, or were before HAProxy went down; for one thread at a time."""
@@ -185,12 +190,14 @@ class Metrics:
             if struct is Route or (keys and struct is not Service):
                 self._changes.labels(kind).inc(len(keys))
 
-    def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:
-        """Count a reload and its time."""
+    def reload_finished(self, result: str, reasons: tuple[ReloadReason, ...], seconds: float) -> None:
+        """Count a reload and its time, and tell who wants to know."""
         self._reloads.labels(result).inc()
         self._apply.labels(result).observe(seconds)
-        for cause in causes:
+        for cause in {each.cause for each in reasons}:
             self._reload_causes.labels(str(cause)).inc()
+        if result == "success":
+            self._loaded(reasons)
         if self._haproxy is not None:
             self._haproxy.reloaded()
 
@@ -310,3 +317,7 @@ class _Ready(Collector):
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, documentation, value=value)
+
+
+def _unheard(reasons: tuple[ReloadReason, ...]) -> None:
+    """Pass over a reload, where nobody wants to know."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,9 @@ import msgspec
 from router.haproxy.talk.stats import BackendNow
 from router.objects.store import Objects
 from router.observe.http import JSON, Page
-from router.observe.page.rows import HISTORY, Change, Row, Rows, Step
+from router.observe.page.past import Change
+from router.observe.page.rows import HISTORY, Row, Rows, Step
+from router.plan import ReloadReason
 from router.reconcile.snapshot import Snapshot
 from router.supervisor import SUPERVISOR
 
@@ -22,6 +25,8 @@ _COUNT_EVERY_S = 5.0
 """While somebody looks: of 5,000 Routes HAProxy's answer takes the router some 30 ms."""
 _REMEMBER_EVERY_S = 600.0 / HISTORY
 _STOPS_WITHIN_S = 5.0
+_MOST_LOADS = 64
+"""Reloads between two looks; there are never so many."""
 _FRESH = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 _STREAM = "text/event-stream; charset=utf-8"
 
@@ -53,6 +58,8 @@ class Live:
         self._rows = Rows()
         self._seen: Snapshot | None = None
         self._lock = threading.Lock()
+        self._loads: deque[tuple[float, tuple[ReloadReason, ...]]] = deque(maxlen=_MOST_LOADS)
+        """When HAProxy was loaded anew (seconds since the epoch), and why; those that no snapshot that was looked at is of yet."""
         self._counted_s = self._remembered_s = 0.0
         self._stopping = threading.Event()
         self._thread = SUPERVISOR.own("page", self._run, ask_to_end=self._stopping.set)
@@ -64,6 +71,10 @@ class Live:
     def stop(self) -> None:
         """End it."""
         self._thread.stop(_STOPS_WITHIN_S)
+
+    def loaded(self, reasons: tuple[ReloadReason, ...]) -> None:
+        """Take note of a reload, before the snapshot of what it serves is there; on any thread."""
+        self._loads.append((time.time(), reasons))
 
     def rows(self) -> Page:
         """Give all rows, with the version of the stream that they are at."""
@@ -100,7 +111,7 @@ class Live:
         snapshot = self._snapshot()
         if snapshot is not self._seen:
             self._seen = snapshot
-            self._pass_on(self._rows.decided(snapshot, time.time()))
+            self._pass_on(self._rows.decided(snapshot, time.time(), self._reasons(snapshot)))
         remembers = now_s - self._remembered_s >= _REMEMBER_EVERY_S
         if remembers or (self._viewers() and now_s - self._counted_s >= _COUNT_EVERY_S) or not self._counted_s:
             self._counted_s = now_s
@@ -111,6 +122,13 @@ class Live:
             seconds = min(now_s - self._remembered_s, _REMEMBER_EVERY_S) if self._remembered_s else _REMEMBER_EVERY_S
             self._remembered_s = now_s
             self._pass_on(self._rows.remembered(list(self._objects.claims.values()), seconds))
+
+    def _reasons(self, snapshot: Snapshot) -> list[ReloadReason]:
+        """Give the reasons of reloads since the snapshot before; a later one is told of before its snapshot is here."""
+        reasons: list[ReloadReason] = []
+        while self._loads and self._loads[0][0] <= (snapshot.last_success_s or 0.0):
+            reasons += self._loads.popleft()[1]
+        return reasons
 
     def _pass_on(self, step: Step) -> None:
         if step.changed or step.gone:

@@ -12,14 +12,12 @@ from router.admission import Verdict
 from router.haproxy.talk.stats import BackendNow
 from router.model import Asker, Backend, RouteSection
 from router.objects.portclaim import PortClaim
+from router.observe.page.past import Change, Loads, Past
 from router.observe.ports_page import by_own_backend
 from router.ordered import differences
+from router.plan import ReloadReason
 from router.reconcile.snapshot import Snapshot
 
-CHANGES = 8
-"""So many verdicts of the past are kept of an asker whose verdict became another."""
-MOST_CHANGED = 2000
-"""Of so many askers, those that changed last."""
 HISTORY = 20
 """So many values of the past are kept of each asker that is used."""
 
@@ -59,15 +57,6 @@ class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """As its PortClaim has it; empty without one."""
 
 
-class Change(msgspec.Struct, frozen=True, gc=False):
-    """A verdict that became another, or came."""
-
-    time_s: float
-    """Seconds since the epoch."""
-    verdict: str
-    message: str
-
-
 @dataclass(frozen=True, slots=True)
 class Step:
     """What is another than it was."""
@@ -94,8 +83,7 @@ class Rows:
         self._passed: dict[Asker, float] = {}
         """Bytes since the history was last written."""
         self._claims: dict[tuple[str, str, str, str], tuple[str, str]] = {}
-        self._changes: dict[str, deque[Change]] = {}
-        """By the ids of rows; those that changed last stand last."""
+        self._past = Past()
 
     @property
     def all(self) -> tuple[Row, ...]:
@@ -104,14 +92,15 @@ class Rows:
 
     def changes_of(self, name: str) -> tuple[Change, ...]:
         """Give what became of one asker since this router started, the newest first."""
-        return tuple(reversed(self._changes.get(name, ())))
+        return self._past.of(name)
 
-    def decided(self, snapshot: Snapshot, now_s: float = 0.0) -> Step:
+    def decided(self, snapshot: Snapshot, now_s: float = 0.0, reasons: Iterable[ReloadReason] = ()) -> Step:
         """Take the controller's last snapshot; give what is another for it.
 
         Args:
             snapshot: the last.
             now_s: seconds since the epoch, for what is told of changes.
+            reasons: those of reloads since the snapshot before.
         """
         is_first = self._applied is None
         former, current = differences(tuple(self._verdicts.values()), tuple(snapshot.verdicts.values()))
@@ -125,23 +114,20 @@ class Rows:
             self._backends.update({each.asker: each.backend for each in come})
             touched.update(each.asker for each in (*gone, *come))
             self._applied, self._routes = snapshot.applied, routes
-        before = {row.id: row for asker in touched if (row := self._rows.get(asker)) is not None}
+        before = {asker: row for asker in touched if (row := self._rows.get(asker)) is not None}
         step = self._remade(touched)
         if not is_first:
-            self._remember(step, before, now_s)
+            self._remember(touched, before, Loads(reasons), now_s)
         return step
 
-    def _remember(self, step: Step, before: Mapping[str, Row], now_s: float) -> None:
-        for row in step.changed:
-            former = before.get(row.id)
-            if former is not None and (former.reason, former.message) == (row.reason, row.message):
+    def _remember(self, touched: Iterable[Asker], before: Mapping[Asker, Row], loads: Loads, now_s: float) -> None:
+        for asker in touched:
+            row, former, verdict = self._rows.get(asker), before.get(asker), self._verdicts.get(asker)
+            if row is None or verdict is None:
                 continue
-            changes = self._changes.pop(row.id, None) or deque(maxlen=CHANGES)
-            if not changes or (changes[-1].verdict, changes[-1].message) != (row.reason or "admitted", row.message):
-                changes.append(Change(now_s, row.reason or "admitted", row.message))
-            self._changes[row.id] = changes
-        while len(self._changes) > MOST_CHANGED:
-            del self._changes[next(iter(self._changes))]
+            cause = loads.cause(asker, verdict.port, verdict.address) if verdict.admitted else ""
+            if cause or former is None or (former.reason, former.message) != (row.reason, row.message):
+                self._past.add(row.id, Change(now_s, row.reason or "admitted", row.message, cause))
 
     def counted(self, snapshot: Snapshot, counts: Mapping[str, BackendNow] | None, now_s: float) -> Step:
         """Take what HAProxy counts; give what is another for it."""

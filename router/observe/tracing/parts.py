@@ -20,7 +20,7 @@ from router.objects.kinds import KubernetesObject, Slot
 from router.objects.store import Changes, Objects, Store
 from router.observe.metrics.router import Metrics
 from router.observe.tracing.trace import ADMISSION, PLAN, RELOAD, REPLY, SEND, STAGES, ServedChange, Trace
-from router.plan import ReloadCause
+from router.plan import ReloadReason
 from router.plan.commands import Command
 from router.settings import AdmissionSettings
 
@@ -154,9 +154,9 @@ class _Metrics(Metrics):
         for stage in STAGES:
             self._stages.labels(stage)
 
-    def reload_finished(self, result: str, causes: frozenset[ReloadCause], seconds: float) -> None:
+    def reload_finished(self, result: str, reasons: tuple[ReloadReason, ...], seconds: float) -> None:
         """Count a reload and its time."""
-        super().reload_finished(result, causes, seconds)
+        super().reload_finished(result, reasons, seconds)
         self._trace.mark(RELOAD)
 
     def changes_served(self, seconds: float) -> None:

@@ -26,7 +26,7 @@ from router.observe.health import Health, alive, ready
 from router.observe.http import JSON, HttpServer, Page, health_page
 from router.observe.metrics.router import Metrics
 from router.observe.ports import port_rows
-from router.plan import ReloadCause
+from router.plan import ReloadCause, ReloadReason
 from router.reconcile.snapshot import Snapshot
 from tests.support.exposition import Exposition
 
@@ -111,8 +111,16 @@ def test_metrics_tell_what_happened() -> None:
     metrics = Metrics("3.0.11", haproxy_up=lambda: True)
     metrics.count_problems(lambda: 2)
     metrics.changes_seen(Changes(frozenset({(Route, ObjectKey("a", "b"))}), frozenset()))
-    metrics.reload_finished("success", frozenset({ReloadCause.ROUTE_ADDED, ReloadCause.SERVERS_CHANGED}), 0.02)
-    metrics.reload_finished("refused", frozenset({ReloadCause.ROUTE_ADDED}), 0.02)
+    metrics.reload_finished(
+        "success",
+        (
+            ReloadReason(ReloadCause.ROUTE_ADDED, "a/b"),
+            ReloadReason(ReloadCause.ROUTE_ADDED, "a/c"),
+            ReloadReason(ReloadCause.SERVERS_CHANGED, "a/d"),
+        ),
+        0.02,
+    )
+    metrics.reload_finished("refused", (ReloadReason(ReloadCause.ROUTE_ADDED, "a/b"),), 0.02)
     metrics.haproxy_ended()
     good, bad = Asker.route("a", "good"), Asker.route("a", "bad")
     verdicts = {good: Verdict(asker=good, warnings=("w",)), bad: Verdict(asker=bad, reason=Reason.INVALID_PORT)}

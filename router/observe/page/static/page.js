@@ -249,6 +249,11 @@ function simpleTable(caption, heads, lines) {
     element("tbody", {}, ...lines.map((cellsOf) => element("tr", {}, ...cellsOf.map((cell) => element("td", {}, cell)))))));
 }
 
+function became(change) {
+  const how = change.reload ? `, by a reload of HAProxy (${change.reload})` : change.verdict === "admitted" ? ", without a reload" : "";
+  return `${new Date(change.time_s * 1000).toISOString().slice(0, 19)}Z: ${change.verdict}${how}${change.message ? `: ${change.message}` : ""}`;
+}
+
 function tries(row, host, hasTls) {
   const at = `${host} ${row.port}`;
   if (row.reason) return [];
@@ -273,7 +278,7 @@ function regularly(main, make) {
 function portView(main, id) {
   return regularly(main, async () => {
     const path = id.split("/").map(encodeURIComponent).join("/");
-    const [ways, told] = await Promise.all([fetched(`explain/${path}`), fetched(`page/asker/${path}`).catch(() => ({ connections: [], changes: [] }))]);
+    const [ways, told] = await Promise.all([fetched(`explain/${path}`), fetched(`page/asker/${path}`).catch(() => ({ connections: [] }))]);
     const ended = told.connections;
     const row = rows.get(id), parts = [element("p", {}, element("a", { href: address({ view: "ports", id: "" }) }, "All ports"))];
     for (const way of ways) {
@@ -286,8 +291,9 @@ function portView(main, id) {
       const commands = tries(row, host, ways.some((way) => way.steps.some((step) => step.name === "tls")));
       if (commands.length) parts.push(element("h2", {}, "Try it"), element("pre", { tabindex: "0" }, commands.join("\n")));
     }
-    if (told.changes.length) {
-      parts.push(element("h2", {}, "What became of it"), element("ul", {}, ...told.changes.map((each) => element("li", {}, `${new Date(each.time_s * 1000).toISOString().slice(0, 19)}Z: ${each.verdict}${each.message ? `: ${each.message}` : ""}`))));
+    if (told.changes) {
+      parts.push(element("h2", {}, "What became of it"), told.changes.length ? element("ul", {}, ...told.changes.map((each) => element("li", {}, became(each))))
+        : element("p", { class: "dim" }, "Nothing else since this router started, which came upon it as it is."));
     }
     parts.push(element("h2", {}, "Its last connections"));
     if (ended.length) {

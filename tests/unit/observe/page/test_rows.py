@@ -13,7 +13,9 @@ from router.haproxy.talk.stats import BackendNow
 from router.model import Asker
 from router.objects.kinds import KubernetesObject
 from router.objects.portclaim import ClaimHolder, PortClaimStatus
-from router.observe.page.rows import CHANGES, HISTORY, Row, Rows, Step
+from router.observe.page.past import CHANGES, Change
+from router.observe.page.rows import HISTORY, Row, Rows, Step
+from router.plan import ReloadCause, ReloadReason
 from router.reconcile.snapshot import Snapshot
 from tests.unit.admission.builders import SETTINGS, endpoint, endpoint_slice, objects_of, port_claim, route, service
 
@@ -139,6 +141,23 @@ def test_what_became_of_it() -> None:
         (3.0, "PortAlreadyClaimed"),
     ]
     assert [each.verdict for each in rows.changes_of("Route/shop/first")] == ["admitted"]
+
+
+def test_whether_it_came_by_a_reload() -> None:
+    """Its own, its port's or everybody's, with the cause; nobody else's; also where the verdict stays and only an option changed."""
+    rows = Rows()
+    rows.decided(snapshot_of(), 1.0)
+    both = (route(), route("web", 6621))
+    rows.decided(snapshot_of(*both, *PODS), 2.0, [ReloadReason(ReloadCause.ROUTE_ADDED, "shop/web")])
+    assert [(each.verdict, each.reload) for each in rows.changes_of(DB)] == [("admitted", "")]
+    assert [(each.verdict, each.reload) for each in rows.changes_of("Route/shop/web")] == [("admitted", "route-added")]
+    changed = (route(balance="source"), route("web", 6621))
+    rows.decided(snapshot_of(*changed, *PODS), 3.0, [ReloadReason(ReloadCause.OPTIONS_CHANGED, "shop/db")])
+    assert rows.changes_of(DB)[0] == Change(3.0, "admitted", "", "options-changed")
+    assert len(rows.changes_of("Route/shop/web")) == 1
+    rows.decided(snapshot_of(*both, *PODS), 4.0, [ReloadReason(ReloadCause.PORT_CHANGED, "6620")])
+    rows.decided(snapshot_of(*changed, *PODS), 5.0, [ReloadReason(ReloadCause.RUNTIME_REFUSED)])
+    assert [each.reload for each in rows.changes_of(DB)] == ["runtime-refused", "port-changed", "options-changed", ""]
 
 
 def test_what_became_of_many_is_bounded() -> None:
