@@ -6,14 +6,14 @@ to be let in any more: that fails closed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec.structs import replace
 
 from router.admission.client_certificates import config_maps_of, is_there, judge_config_maps
-from router.admission.kinds import KINDS
-from router.admission.request import annotations_of
 from router.admission.termination import Credentials
 from router.admission.verdicts import Rejection
-from router.objects.kinds import AskingObject, Slot
+from router.objects.kinds import Slot
 
 
 class LastGood:
@@ -22,29 +22,30 @@ class LastGood:
     def __init__(self) -> None:
         self._good: dict[Slot, Credentials] = {}
 
-    def credentials(self, slot: Slot, obj: AskingObject, credentials: Credentials) -> Credentials:
-        """Give what an object of ours may refer to: ConfigMaps as they were where they are of no use now.
+    def config_maps(
+        self, slot: Slot, annotations: Mapping[str, str], namespace: str, credentials: Credentials
+    ) -> Credentials | None:
+        """Give the ConfigMaps that an object of ours names as they were, where they are of no use now; None where they are taken as they are.
 
         Args:
             slot: of the object.
-            obj: the object.
+            annotations: of the object, or what says the same.
+            namespace: of the object.
             credentials: what is there.
         """
-        annotations, namespace = annotations_of(obj.metadata), obj.metadata.namespace
         former = self._good.pop(slot, None)
         keys = config_maps_of(annotations, namespace)
         if not keys or not all(is_there(key, credentials) for key in keys):
-            return credentials
+            return None
         found = {key: credentials[key] for key in keys}
         judged = judge_config_maps(annotations, namespace, found)
         if not isinstance(judged, Rejection):
             self._good[slot] = found
-            return credentials
+            return None
         if former is None or former.keys() != found.keys():
-            return credentials
+            return None
         self._good[slot] = former
-        others = {key: credentials[key] for key in KINDS[slot[0]].credentials_of(obj) if key in credentials}
-        return others | {key: replace(each, problem=judged.message) for key, each in former.items()}
+        return {key: replace(each, problem=judged.message) for key, each in former.items()}
 
     def forget(self, slot: Slot) -> None:
         """Know nothing of an object that is gone, or not ours."""

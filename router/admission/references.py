@@ -7,6 +7,7 @@ from router.admission.gateway.index import Index
 from router.admission.kinds import KINDS
 from router.admission.known import Known
 from router.admission.last_good import LastGood
+from router.admission.request import annotations_of
 from router.admission.termination import Credentials
 from router.objects.gateway import ReferenceGrant
 from router.objects.kinds import AskingObject, Slot
@@ -34,7 +35,11 @@ class References:
 
     def known(self, slot: Slot, obj: AskingObject, credentials: Credentials) -> Known:
         """Give what an object of ours is read by, of the credentials that are there."""
-        return Known(self.last_good.credentials(slot, obj, credentials), self._grants)
+        kept = self.last_good.config_maps(slot, annotations_of(obj.metadata), obj.metadata.namespace, credentials)
+        if kept is not None:
+            others = {key: credentials[key] for key in KINDS[slot[0]].credentials_of(obj) if key in credentials}
+            credentials = {**others, **kept}
+        return Known(credentials, self._grants)
 
     def put(self, slot: Slot, former: AskingObject | None, current: AskingObject | None) -> None:
         """Take note of an object of ours, in the place of what it was."""

@@ -112,6 +112,22 @@ def credentials_of(route: Route) -> tuple[ObjectKey, ...]:
     return (DEFAULTS, *config_maps) if secret is None else (DEFAULTS, secret, *config_maps)
 
 
+def read_offer(
+    annotations: Mapping[str, str], settings: AdmissionSettings
+) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Give the oldest version of TLS (empty is the router's), the protocols that are offered, and what of both has no effect.
+
+    Raises:
+        NotAcceptable: one of them is not of its form.
+    """
+    min_version = read(annotations, TLS_MIN_VERSION, _VERSION_FORM) or ""
+    alpn = read(annotations, TLS_ALPN, _ALPN_FORM) or ()
+    if not min_version or min_version >= settings.tls_min_version:
+        return min_version, alpn, ()
+    said = f"annotation {TLS_MIN_VERSION} has no effect: this router takes nothing before {settings.tls_min_version}"
+    return "", alpn, (said,)
+
+
 def read_tls(route: Route, termination: Termination, settings: AdmissionSettings, credentials: Credentials) -> Ending:
     """Give how a Route's TLS ends.
 
@@ -126,8 +142,7 @@ def read_tls(route: Route, termination: Termination, settings: AdmissionSettings
     """
     tls, annotations = route.spec.tls, annotations_of(route.metadata)
     server_name = read(annotations, DESTINATION_SERVER_NAME, _HOST_FORM) or ""
-    min_version = read(annotations, TLS_MIN_VERSION, _VERSION_FORM) or ""
-    alpn = read(annotations, TLS_ALPN, _ALPN_FORM) or ()
+    min_version, alpn, no_effect = read_offer(annotations, settings)
     ends_tls = tls is not None and termination is not Termination.PASSTHROUGH
     clients = read_clients(annotations, route.metadata.namespace, settings, credentials, ends_tls=ends_tls)
     starttls = read(annotations, STARTTLS, _STARTTLS_FORM)
@@ -147,12 +162,7 @@ def read_tls(route: Route, termination: Termination, settings: AdmissionSettings
     _check_policy(tls)
     defaults = credentials.get(DEFAULTS, _NO_DEFAULTS)
     pair, warnings = _pair(route, tls, credentials)
-    warnings = (*pair.warnings, *warnings, *_exposure(route, settings.router_name))
-    if min_version and min_version < settings.tls_min_version:
-        warnings += (
-            f"annotation {TLS_MIN_VERSION} has no effect: this router takes nothing before {settings.tls_min_version}",
-        )
-        min_version = ""
+    warnings = (*pair.warnings, *warnings, *_exposure(route, settings.router_name), *no_effect)
     if starttls is not None and alpn and not set(_POSTGRESQL) & set(alpn):
         unnamed = f"annotation {TLS_ALPN} does not name {_POSTGRESQL[0]}"
         warnings += (

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar, cast
 
+import msgspec
 from msgspec.structs import replace
 
+from router.cluster.decoding import decode_object
 from router.cluster.gateway_secrets import SecretSink
 from router.cluster.kinds import Resource
 from router.cluster.shard import Shard
 from router.cluster.sinks import Counted, ShardSink
 from router.cluster.whole import WholeSink
+from router.objects.decoding import Misfit
 from router.objects.gateway import Gateway, GatewayClass, GatewayObject, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.store import Store
+from router.objects.tcp_route_policy import POLICY_GROUP, POLICY_VERSION, TcpRoutePolicy, UnreadPolicy
 from router.settings import KubeSettings
+from router.shapes import reader
 
-_Object = TypeVar("_Object", bound=GatewayClass | Gateway | TcpRoute | TlsRoute | HttpRoute | ReferenceGrant)
+_Object = TypeVar(
+    "_Object", bound=GatewayClass | Gateway | TcpRoute | TlsRoute | HttpRoute | ReferenceGrant | TcpRoutePolicy
+)
+
+_read_unread: Callable[[bytes | msgspec.Raw], UnreadPolicy] = reader(UnreadPolicy)
 
 ROOT = "/apis/gateway.networking.k8s.io/v1"
 
@@ -34,6 +43,11 @@ TCP_ROUTES = _resource("tcproutes", "Gateways lead no TCP ports anywhere")
 TLS_ROUTES = _resource("tlsroutes", "Gateways lead no TLS server names anywhere")
 REFERENCE_GRANTS = _resource("referencegrants", "no route, and no TransportServer by one, leads to another namespace")
 HTTP_ROUTES = _resource("httproutes", "none is counted")
+POLICIES = Resource(
+    "tcproutepolicies",
+    f"/apis/{POLICY_GROUP}/{POLICY_VERSION}",
+    "this cluster has no tcproutepolicies (tcp-router.openshift.io/v1alpha1): Gateways and their routes are served as the router's options say; the router waits for them",
+)
 SECRETS = Resource("secrets", "/api/v1", "the API server has no secrets; is it a Kubernetes API server?")
 """With --gateway-http accept, for whether they are whole, or --gateway-certificates."""
 _OF_SHARD: Mapping[Resource, type[Gateway | TcpRoute | TlsRoute]] = {
@@ -48,7 +62,7 @@ _OF_STORE: Mapping[Resource, type[GatewayClass | HttpRoute | ReferenceGrant]] = 
 }
 REQUIRED = frozenset({GATEWAY_CLASSES, GATEWAYS})
 """Without these nothing of the API can be used."""
-_ALWAYS = (GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, TLS_ROUTES, REFERENCE_GRANTS)
+_ALWAYS = (GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, TLS_ROUTES, REFERENCE_GRANTS, POLICIES)
 RESOURCES = (*_ALWAYS, HTTP_ROUTES, SECRETS)
 
 
@@ -66,6 +80,8 @@ def sink_of(resource: Resource, namespace: str, store: Store, shard: Shard, *, k
     """Make what takes the objects of one watch."""
     if resource in _OF_SHARD:
         return ShardSink(_OF_SHARD[resource], resource.name, _kept, shard, namespace)
+    if resource is POLICIES:
+        return PolicySink(TcpRoutePolicy, resource.name, _kept, shard, namespace)
     if resource is SECRETS:
         return SecretSink(store, keeps_content=keeps_secrets)
     return _StoreSink(_OF_STORE[resource], resource, store)
@@ -85,6 +101,19 @@ def _kept(obj: _Object) -> _Object:
             creation_timestamp=metadata.creation_timestamp,
         ),
     )
+
+
+class PolicySink(ShardSink[TcpRoutePolicy]):
+    """Brings policies. Of one that cannot be read it brings what it is for: to pass it over would let in whom it keeps out."""
+
+    def _decode(self, raw: msgspec.Raw) -> TcpRoutePolicy | None:
+        decoded = decode_object(TcpRoutePolicy, raw)
+        if not isinstance(decoded, Misfit):
+            return self._kept(decoded)
+        try:
+            return self._kept(_read_unread(raw).refused(str(decoded)))
+        except msgspec.DecodeError:
+            return super()._decode(raw)
 
 
 class _StoreSink(WholeSink[_Object]):

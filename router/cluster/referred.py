@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from router.admission.client_certificates import config_maps_of
+from router.admission.gateway.wishes import annotations_in
 from router.admission.kinds import KINDS
 from router.cluster.reflector import WatchObserver
 from router.kube.api import Api
@@ -19,6 +21,7 @@ from router.objects.gateway import TcpRoute, TlsRoute
 from router.objects.kinds import Brought, Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Store
+from router.objects.tcp_route_policy import TcpRoutePolicy
 from router.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -155,5 +158,7 @@ def _names_of(obj: Brought | None, is_ours: Callable[[Brought], bool] = _any) ->
     """Give what an object of ours refers to in its namespace."""
     if obj is None or isinstance(obj, TcpRoute | TlsRoute):
         return _NOTHING
+    if isinstance(obj, TcpRoutePolicy):
+        return frozenset(config_maps_of(annotations_in(obj), obj.metadata.namespace))
     keys = KINDS[type(obj)].credentials_of(obj)
     return frozenset(key for key in keys if key.namespace) if keys and is_ours(obj) else _NOTHING

@@ -24,6 +24,7 @@ from router.objects.kinds import ASKING, AskingObject, Brought, Slot
 from router.objects.meta import ObjectKey
 from router.objects.route import Route
 from router.objects.store import Store
+from router.objects.tcp_route_policy import TcpRoutePolicy
 
 log = structlog.get_logger()
 
@@ -81,7 +82,7 @@ class Shard:
         self._is_scheduled = False
         self._failure: BaseException | None = None
         self._objects: dict[type[Brought], dict[str, dict[ObjectKey, Brought]]] = {
-            kind: {} for kind in (*ASKING.values(), TcpRoute, TlsRoute)
+            kind: {} for kind in (*ASKING.values(), TcpRoute, TlsRoute, TcpRoutePolicy)
         }
         """By kind, then by namespace."""
         self._selected: frozenset[str] | None = frozenset() if selects_namespaces else None
@@ -100,7 +101,7 @@ class Shard:
         return any(
             self.takes(namespace)
             for kind, members in self._objects.items()
-            if kind is not Route
+            if kind not in {Route, TcpRoutePolicy}
             for namespace in tuple(members)
         )
 
@@ -228,12 +229,14 @@ class Shard:
         """Give what is to be followed for an object: nothing for those of others. Only Services that ask come here."""
         if obj is None or not self._concerns_us(obj):
             return frozenset()
+        if isinstance(obj, TcpRoutePolicy):
+            return frozenset()
         if isinstance(obj, TcpRoute | TlsRoute):
             return services_of(obj.spec.rules, obj.metadata.namespace)
         return KINDS[type(obj)].services_of(obj)
 
     def _concerns_us(self, obj: Brought) -> bool:
-        return isinstance(obj, Service | TcpRoute | TlsRoute) or self._is_ours(obj)
+        return isinstance(obj, Service | TcpRoute | TlsRoute | TcpRoutePolicy) or self._is_ours(obj)
 
     def _arrived(self, key: ObjectKey) -> None:
         """Publish those that waited for an object that is named."""

@@ -29,6 +29,7 @@ from router.objects.portclaim import PortClaim
 from router.objects.porter import CLAIM_KIND, GROUP, VERSION, TransportServerClaim
 from router.objects.route import Route
 from router.objects.secret import Secret, credential_of
+from router.objects.tcp_route_policy import POLICY_GROUP, POLICY_KIND, POLICY_VERSION, TcpRoutePolicy
 from router.shapes import converter
 
 API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
@@ -47,6 +48,7 @@ API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
     "TLSRoute": (f"{GATEWAY_GROUP}/v1", TlsRoute),
     "ReferenceGrant": (f"{GATEWAY_GROUP}/v1", ReferenceGrant),
     "HTTPRoute": (f"{GATEWAY_GROUP}/v1", HttpRoute),
+    POLICY_KIND: (f"{POLICY_GROUP}/{POLICY_VERSION}", TcpRoutePolicy),
 }
 """The kinds that the router reads, in the only versions that current clusters serve."""
 
@@ -78,6 +80,7 @@ _TYPE_WORDS = {
     "array": "a list",
     "null": "null",
 }
+_UNKNOWN = re.compile(r"Object contains unknown field `([^`]+)`")
 _MAX_SHOWN = 100
 _MAX_WHOLE = 2.0**53
 """Below it every whole number is a float of its own."""
@@ -207,8 +210,9 @@ def _explained(value: Mapping[str, object], error: str) -> Misfit:
     """Put msgspec's message into words that name the place and the way out."""
     at = _MSGSPEC_PATH.search(error)
     path, found = _followed(value, at["steps"] if at else "")
-    if missing := _MISSING.match(error):
-        return Misfit("is missing", (*path, missing[1]))
+    if of_field := _MISSING.match(error) or _UNKNOWN.match(error):
+        problem = "is missing" if of_field.re is _MISSING else "is no field that is known"
+        return Misfit(problem, (*path, of_field[1]))
     types = _EXPECTED.match(error)
     if types is None:
         return Misfit(error, path)

@@ -6,9 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from router.objects.gateway import Gateway, GatewayClass, GatewaySecret, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute
+from router.objects.gateway import (
+    GATEWAY_KINDS,
+    Gateway,
+    GatewayClass,
+    GatewaySecret,
+    HttpRoute,
+    ReferenceGrant,
+    TcpRoute,
+    TlsRoute,
+)
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
+from router.objects.tcp_route_policy import TcpRoutePolicy
+
+GATEWAY_API: tuple[type[KubernetesObject], ...] = (*GATEWAY_KINDS, TcpRoutePolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +34,7 @@ class GatewayObjects:
     grants: dict[ObjectKey, ReferenceGrant] = field(default_factory=dict)
     http_routes: dict[ObjectKey, HttpRoute] = field(default_factory=dict)
     secrets: dict[ObjectKey, GatewaySecret] = field(default_factory=dict)
+    policies: dict[ObjectKey, TcpRoutePolicy] = field(default_factory=dict)
 
     @property
     def by_kind(self) -> Mapping[type[KubernetesObject], dict[ObjectKey, Any]]:
@@ -34,6 +47,7 @@ class GatewayObjects:
             ReferenceGrant: self.grants,
             HttpRoute: self.http_routes,
             GatewaySecret: self.secrets,
+            TcpRoutePolicy: self.policies,
         }
 
     def slots(self) -> frozenset[Slot]:

@@ -20,6 +20,7 @@ from router.objects.porter import CLAIM_KIND, TransportServerClaim
 from router.objects.portnote import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route
+from router.objects.tcp_route_policy import TcpRoutePolicy
 
 KubernetesObject = (
     Route
@@ -44,11 +45,12 @@ KubernetesObject = (
     | HttpRoute
     | TlsRoute
     | GatewaySecret
+    | TcpRoutePolicy
 )
 AskingObject = Route | Service | TransportServerClaim | TransportServer | Gateway
 """Of the kinds that may ask; whether one does, admission says."""
-Brought = AskingObject | TcpRoute | TlsRoute
-"""What asks, and what leads others that ask to Services."""
+Brought = AskingObject | TcpRoute | TlsRoute | TcpRoutePolicy
+"""What asks, what leads others that ask to Services, and what refers to ConfigMaps for these."""
 Slot = tuple[type[KubernetesObject], ObjectKey]
 """Where an object is kept: its kind and its key."""
 ASKING: Mapping[str, type[AskingObject]] = MappingProxyType({

@@ -17,8 +17,8 @@ from router.objects.cis import TransportServer
 from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
-from router.objects.gateway import GATEWAY_KINDS, Gateway, TlsRoute
-from router.objects.gateway_objects import GatewayObjects
+from router.objects.gateway import Gateway, TlsRoute
+from router.objects.gateway_objects import GATEWAY_API, GatewayObjects
 from router.objects.kinds import AskingObject, KubernetesObject, Slot, may_ask
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
@@ -300,7 +300,7 @@ class Store:
             has_policy=bool(changed[PortPolicy]),
             notes=frozenset(changed[PortNote] | changed[AskerNote]),
             pair_notes=frozenset(changed[PairNote]),
-            gateway_api=frozenset((kind, key) for kind in GATEWAY_KINDS for key in changed[kind]),
+            gateway_api=frozenset((kind, key) for kind in GATEWAY_API for key in changed[kind]),
         )
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:

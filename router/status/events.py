@@ -23,7 +23,7 @@ from router.errors import (
 )
 from router.kube.api import Api
 from router.model import ROUTE_GROUP, ROUTE_KIND, SERVICE_KIND
-from router.objects import cis, gateway, porter
+from router.objects import cis, gateway, porter, tcp_route_policy
 from router.shapes import write
 from router.status.forbidden import Forbidden
 from router.status.notices import Notice
@@ -34,6 +34,7 @@ log = structlog.get_logger()
 _API_VERSIONS = {
     ROUTE_KIND: f"{ROUTE_GROUP}/v1", SERVICE_KIND: "v1", "Namespace": "v1", porter.CLAIM_KIND: f"{porter.GROUP}/{porter.VERSION}",
     cis.KIND: f"{cis.GROUP}/{cis.VERSION}", **dict.fromkeys(("Gateway", "TCPRoute", "TLSRoute"), f"{gateway.GROUP}/v1"),
+    tcp_route_policy.POLICY_KIND: f"{tcp_route_policy.POLICY_GROUP}/{tcp_route_policy.POLICY_VERSION}",
 }  # fmt: skip
 _MAX_INSTANCE = 128
 """Bytes; this and the next: kubernetes, pkg/apis/core/validation/events.go."""

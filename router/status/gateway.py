@@ -21,6 +21,7 @@ from router.admission.gateway.states import (
     ClassState,
     GatewayState,
     ListenerState,
+    PolicyState,
     RouteState,
     Said,
     State,
@@ -39,6 +40,7 @@ from router.objects.gateway import (
     TcpRoute,
     TlsRoute,
 )
+from router.objects.tcp_route_policy import AncestorRef, TcpRoutePolicy
 from router.shapes import write
 from router.status.route import timestamp
 
@@ -50,9 +52,10 @@ MAX_MESSAGE = 4096
 NOT_SERVED = "judged only: this router opens no port for the protocol (--gateway-http accept)"
 _MAX_PARENTS = 32
 """Of a route's status, by its CRD."""
+_MAX_ANCESTORS = 16
 _MAX_CONDITIONS = 8
 _OTHERS_HAVE_IT = frozenset({Reason.PORT_ALREADY_CLAIMED, Reason.HOST_ALREADY_CLAIMED})
-Told = GatewayClass | Gateway | TcpRoute | TlsRoute
+Told = GatewayClass | Gateway | TcpRoute | TlsRoute | TcpRoutePolicy
 """Whose status we write."""
 Verdicts = Mapping[str, Verdict]
 """Of a Gateway's listeners, by name."""
@@ -101,6 +104,8 @@ def decide(obj: Told, state: State, verdicts: Verdicts, facts: Facts, now_s: flo
         }
     elif isinstance(obj, TcpRoute | TlsRoute) and isinstance(state, RouteState):
         status = {"parents": _parents(obj, state, facts, now)}
+    elif isinstance(obj, TcpRoutePolicy) and isinstance(state, PolicyState):
+        status = {"ancestors": _ancestors(obj, state, facts, now)}
     else:
         return None
     if all(_said(getattr(obj.status, _FIELDS[key])) == value for key, value in status.items()):
@@ -114,6 +119,7 @@ _FIELDS = {
     "listeners": "listeners",
     "addresses": "addresses",
     "parents": "parents",
+    "ancestors": "ancestors",
 }
 
 
@@ -168,6 +174,8 @@ def listener_conditions(listener: ListenerState, verdict: Verdict | None, *, is_
     said, conflicted = listener.accepted, listener.conflicted
     if not said.holds:
         programmed = not_so(PROGRAMMED, "Invalid", said.message)
+    elif listener.problem:
+        programmed = not_so(PROGRAMMED, "Invalid", listener.problem)
     elif not is_served:
         programmed = not_so(PROGRAMMED, "Invalid", "the Gateway is not served; its conditions say why")
     elif not listener.has_certificates or (not listener.is_served and not listener.resolved.holds and listener.kinds):
@@ -209,6 +217,19 @@ def _addresses(gateway: Gateway, state: GatewayState, facts: Facts) -> list[dict
         return [{"type": IP_ADDRESS, "value": ip} for ip in facts.ips]
     is_ip = facts.hostname.replace(".", "").isdecimal() or ":" in facts.hostname
     return [{"type": IP_ADDRESS if is_ip else "Hostname", "value": facts.hostname}]
+
+
+def _ancestors(policy: TcpRoutePolicy, state: PolicyState, facts: Facts, now: str) -> list[dict[str, Any]]:
+    known = policy.status.ancestors or ()
+    others = [_said(each) for each in known if each.controller_name != facts.controller]
+    formers = {each.ancestor_ref: each.conditions for each in known if each.controller_name == facts.controller}
+    ours = []
+    for each in state.ancestors:
+        target = each.ref
+        ref = AncestorRef(target.kind, target.name, target.group, state.key.namespace, target.section_name)
+        conditions = _conditions(formers.get(ref), (each.accepted,), state.generation, now)
+        ours.append({"ancestorRef": _said(ref), "controllerName": facts.controller, "conditions": conditions})
+    return [*others, *ours][:_MAX_ANCESTORS]
 
 
 def _parents(route: TcpRoute | TlsRoute, state: RouteState, facts: Facts, now: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import msgspec
 
 from router.admission.gateway.states import ACCEPTED, PROGRAMMED, RESOLVED_REFS, SERVES
 from router.objects.gateway import Gateway, TcpRoute, TlsRoute
+from router.objects.tcp_route_policy import TcpRoutePolicy
 from router.shapes import read_any
 from router.status.notices import MAX_NOTE, Notice
 
@@ -22,7 +23,9 @@ Conditions = Mapping[str, Mapping[str, Any]]
 """By type."""
 
 
-def notices(obj: Gateway | TcpRoute | TlsRoute, kind: str, patch: bytes, controller: str) -> Iterator[Notice]:
+def notices(
+    obj: Gateway | TcpRoute | TlsRoute | TcpRoutePolicy, kind: str, patch: bytes, controller: str
+) -> Iterator[Notice]:
     """Give the notices that go with a written status.
 
     What a status said before is what its owner has been told, by whichever replica: nothing is said of what it says again.
@@ -62,6 +65,11 @@ def _places(status: Mapping[str, Any], controller: str) -> Iterator[tuple[str, C
     yield "", _by_type(status)
     for listener in status.get("listeners") or ():
         yield f"listener {listener['name']}: ", _by_type(listener)
+    for ancestor in status.get("ancestors") or ():
+        if ancestor["controllerName"] == controller:
+            ref = ancestor["ancestorRef"]
+            section = f" listener {ref['sectionName']}" if ref.get("sectionName") else ""
+            yield f"{ref['kind']} {ref['name']}{section}: ", _by_type(ancestor)
     for parent in status.get("parents") or ():
         if parent["controllerName"] == controller:
             ref = parent["parentRef"]

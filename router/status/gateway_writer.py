@@ -25,6 +25,7 @@ from router.objects.gateway import GROUP, Gateway, GatewayClass, TcpRoute, TlsRo
 from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Objects
+from router.objects.tcp_route_policy import POLICY_GROUP, POLICY_KIND, POLICY_VERSION, TcpRoutePolicy
 from router.ordered import differences
 from router.reconcile.snapshot import Snapshot
 from router.shapes import reader
@@ -43,18 +44,28 @@ log = structlog.get_logger()
 MERGE_PATCH = "application/merge-patch+json"
 _ROOT = f"/apis/{GROUP}/v1"
 _GATEWAY = "Gateway"
-_PLURALS = {"GatewayClass": "gatewayclasses", _GATEWAY: "gateways", "TCPRoute": "tcproutes", "TLSRoute": "tlsroutes"}
+_PLURALS = {
+    "GatewayClass": "gatewayclasses",
+    _GATEWAY: "gateways",
+    "TCPRoute": "tcproutes",
+    "TLSRoute": "tlsroutes",
+    POLICY_KIND: "tcproutepolicies",
+}
+_ROOTS = {POLICY_KIND: f"/apis/{POLICY_GROUP}/{POLICY_VERSION}"}
+"""Of kinds that are not of the Gateway API's own group."""
 _KINDS: Mapping[type, str] = {
     GatewayClass: "GatewayClass",
     Gateway: _GATEWAY,
     TcpRoute: "TCPRoute",
     TlsRoute: "TLSRoute",
+    TcpRoutePolicy: POLICY_KIND,
 }
 _READERS: Mapping[str, Callable[[bytes], Told]] = {
     "GatewayClass": reader(GatewayClass),
     _GATEWAY: reader(Gateway),
     "TCPRoute": reader(TcpRoute),
     "TLSRoute": reader(TlsRoute),
+    POLICY_KIND: reader(TcpRoutePolicy),
 }
 _PER_SECOND, _BURST = 50.0, 100
 """As of Routes' statuses."""
@@ -306,12 +317,14 @@ def _object(key: StateKey, objects: Objects) -> Told | None:
         return of.gateways.get(place)
     if key.kind == "GatewayClass":
         return of.classes.get(place)
+    if key.kind == POLICY_KIND:
+        return of.policies.get(place)
     return of.tcp_routes.get(place) if key.kind == "TCPRoute" else of.tls_routes.get(place)
 
 
 def _path(key: StateKey) -> str:
     scope = f"/namespaces/{key.namespace}" if key.namespace else ""
-    return f"{_ROOT}{scope}/{_PLURALS[key.kind]}/{key.name}"
+    return f"{_ROOTS.get(key.kind, _ROOT)}{scope}/{_PLURALS[key.kind]}/{key.name}"
 
 
 def _decoded(key: StateKey, body: bytes) -> Told:

@@ -23,6 +23,7 @@ from tests.support.kube.statuses import Cause
 
 CRD_FILE = Path(__file__).parents[2].parent / "shared" / "crds" / "route.crd.yaml"
 CLAIMS_FILE = Path(__file__).parents[2] / "manifests" / "crds" / "portclaims.yaml"
+POLICIES_FILE = CLAIMS_FILE.with_name("tcproutepolicies.yaml")
 SERVER_CLAIMS_FILE = CLAIMS_FILE.parent / "transport-server-claims" / "transportserverclaims.yaml"
 
 Schema = dict[str, Any]
@@ -88,6 +89,22 @@ _RULES: dict[str, Callable[[Any], bool]] = {
         or (spec["origin"] == "Reserved" and spec["host"] == "" and spec["portEnd"] >= spec["port"])
     ),
     "(self.name == '') == (self.kind == '')": lambda holder: (holder["name"] == "") is (holder["kind"] == ""),
+    "!has(self.sectionName) || self.kind == 'Gateway'": lambda ref: (
+        "sectionName" not in ref or ref["kind"] == "Gateway"
+    ),
+    "has(self.ca) || !has(self.crl)": lambda clients: "ca" in clients or "crl" not in clients,
+    "self.targetRefs.all(target, target.kind == 'Gateway') || !(has(self.tls) || has(self.clientCertificates) || "
+    "(has(self.timeouts) && has(self.timeouts.client)) || (has(self.limits) && has(self.limits.maxConnections)) || "
+    "(has(self.proxyProtocol) && has(self.proxyProtocol.accept)))": lambda spec: (
+        all(target["kind"] == "Gateway" for target in spec["targetRefs"])
+        or not (
+            "tls" in spec
+            or "clientCertificates" in spec
+            or "client" in spec.get("timeouts", {})
+            or "maxConnections" in spec.get("limits", {})
+            or "accept" in spec.get("proxyProtocol", {})
+        )
+    ),
     "self.name == '' || self.namespace != ''": lambda holder: holder["name"] == "" or holder["namespace"] != "",
 }
 
@@ -163,6 +180,12 @@ def claims_schema() -> CustomSchema:
 
 
 @functools.cache
+def policies_schema() -> CustomSchema:
+    """Read the CRD of TCPRoutePolicies."""
+    return CustomSchema(yaml.safe_load(POLICIES_FILE.read_text(encoding="utf-8")))
+
+
+@functools.cache
 def server_claims_schema() -> CustomSchema:
     """Read the CRD of TransportServerClaims."""
     return CustomSchema(yaml.safe_load(SERVER_CLAIMS_FILE.read_text(encoding="utf-8")))
@@ -195,6 +218,7 @@ def schema_of(kind: str) -> CustomSchema | None:
     read = {
         "Route": route_schema,
         "PortClaim": claims_schema,
+        "TCPRoutePolicy": policies_schema,
         "TransportServerClaim": server_claims_schema,
     }.get(kind)
     return read() if read is not None else None

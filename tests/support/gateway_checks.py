@@ -40,7 +40,9 @@ class Gateways:
         made.create_class(made.class_name)
         return made
 
-    def router(self, *options: str, accepts_http: bool = False, ends_tls: bool = False) -> RouterProcess:
+    def router(
+        self, *options: str, accepts_http: bool = False, ends_tls: bool = False, reads_config_maps: bool = False
+    ) -> RouterProcess:
         """Make a router that serves Gateways of this class, with the rights of the components; not started yet."""
         components = ["gateway-api"]
         if accepts_http:
@@ -49,6 +51,8 @@ class Gateways:
         if ends_tls:
             components.append("gateway-certificates")
             options = ("--gateway-certificates", *options)
+        if reads_config_maps:
+            components.append("client-certificates")
         namespace = self.cluster.namespace
         texts = [(COMPONENTS / each / "rbac.yaml").read_text(encoding="utf-8") for each in components]
         extra = [obj for text in texts for obj in yaml.safe_load_all(text) if obj]
@@ -102,6 +106,39 @@ class Gateways:
                 "spec": {"parentRefs": parents, "hostnames": hostnames, "rules": [{"backendRefs": backends}]},
             }
         )
+
+    def create_policy(self, name: str, *targets: Object, namespace: str = "", **spec: Any) -> None:
+        """Create a TCPRoutePolicy."""
+        self.cluster.client.create(
+            {
+                "apiVersion": "tcp-router.openshift.io/v1alpha1",
+                "kind": "TCPRoutePolicy",
+                "metadata": {"name": name, "namespace": namespace or self.cluster.namespace},
+                "spec": {"targetRefs": [{"group": GROUP, **each} for each in targets], **spec},
+            }
+        )
+
+    def policy_is_told(self, name: str, *ancestors: Wanted) -> Object:
+        """Wait until a policy has an entry of ours for each of its targets, with these conditions; give it."""
+        last: list[str] = []
+
+        def told() -> Object | None:
+            policy = self.get("TCPRoutePolicy", name)
+            entries = policy.get("status", {}).get("ancestors") or []
+            ours = [each for each in entries if each["controllerName"] == self.controller]
+            generations = {each["observedGeneration"] for entry in ours for each in entry["conditions"]}
+            last[:] = [
+                *([] if len(ours) == len(ancestors) else [f"{len(ours)} ancestors"]),
+                *([] if generations <= {policy["metadata"]["generation"]} else [f"generations {generations}"]),
+                *(
+                    problem
+                    for entry, wanted in zip(ours, ancestors, strict=False)
+                    for problem in lacking(entry["conditions"], wanted)
+                ),
+            ]
+            return None if last else policy
+
+        return _waited(told, f"ancestors of TCPRoutePolicy {name}", last)
 
     def create_http_route(self, name: str, parents: list[Object], hostnames: list[str] | None = None) -> None:
         """Create an HTTPRoute."""

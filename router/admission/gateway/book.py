@@ -16,8 +16,10 @@ from router.admission.gateway.attachment import attach, gateway_of, gateways_of
 from router.admission.gateway.backends import Backends, judge, services_of
 from router.admission.gateway.certificates import read_certificates, secrets_of
 from router.admission.gateway.grants import Grants
+from router.admission.gateway.imposed import Imposed
 from router.admission.gateway.index import Index
 from router.admission.gateway.listeners import HTTP_KINDS_OF, KINDS_OF, ListenerView, views
+from router.admission.gateway.policy_book import PolicyBook
 from router.admission.gateway.resolving import (
     MetRoute,
     Resolved,
@@ -56,6 +58,7 @@ from router.objects.gateway_objects import GatewayObjects
 from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.store import Changes, Objects
+from router.objects.tcp_route_policy import POLICY_KIND, TcpRoutePolicy
 from router.ordered import SortedMap
 from router.settings import AdmissionSettings
 
@@ -78,7 +81,7 @@ class GatewayBook:
         self._settings = settings
         self._controller = settings.gateway_controller
         self._kinds_of = {**KINDS_OF, **HTTP_KINDS_OF} if settings.gateway_http else KINDS_OF
-        self._grants = Grants()
+        self._grants, self._policies = Grants(), PolicyBook(settings)
         self._by_class: Index[str, ObjectKey] = Index()
         """Gateways by the name of their class."""
         self._by_secret: Index[ObjectKey, ObjectKey] = Index()
@@ -142,12 +145,13 @@ class GatewayBook:
             return _NONE
         gateways = {key for kind, key in changes.askers if kind is Gateway}
         routes: set[StateKey] = set()
+        policies = {key for kind, key in changes.gateway_api if kind is TcpRoutePolicy}
         for slot in changes.gateway_api:
             of_gateways, of_routes = self._take(slot, objects.gateway_api)
             gateways |= of_gateways
             routes |= of_routes
-        for secret in changes.credentials:
-            gateways |= self._by_secret.of(secret)
+        for credential in changes.credentials:
+            gateways |= self._by_secret.of(credential) | self._policies.naming(credential)
         for service in changes.services:
             routes |= self._by_service.of(service)
         for namespace in changes.namespaces:
@@ -161,6 +165,10 @@ class GatewayBook:
             self._resolve(gateway, objects)
         for route in told:
             self._tell(route, objects)
+        targets = {StateKey(GATEWAY_KIND, *key) for key in gateways} | told
+        for policy in policies | self._policies.of(targets):
+            state = self._policies.tell(policy, objects, self._resolved.keys(), self._by_gateway.keys_of)
+            self._put(StateKey(POLICY_KIND, *policy), state)
         asking = {(TlsRoute, ObjectKey(each.namespace, each.name)) for each in told if each.kind == TLS_KIND}
         return frozenset((Gateway, key) for key in gateways) | asking
 
@@ -173,6 +181,8 @@ class GatewayBook:
         if kind is Gateway:
             self._index_gateway(key, api.gateways.get(key))
             return {key}, _NO_ROUTES
+        if kind is TcpRoutePolicy:
+            return self._policies.put(key, api.policies.get(key))
         if kind is GatewaySecret:
             return self._by_secret.of(key), _NO_ROUTES
         if kind in _ROUTES:
@@ -255,6 +265,7 @@ class GatewayBook:
             lambda each: read_certificates(each, key.namespace, self._grants, secret),
             may_end_tls=self._settings.gateway_certificates,
         )
+        seen = tuple(self._policies.seen(each, key, objects.credentials) for each in seen)
         met = (self._met(route, key, seen, objects) for route in sorted(self._by_gateway.of(key)))
         former = self._resolved.get(key)
         resolved = self._resolved[key] = resolve(gateway, seen, met, self._settings)
@@ -284,6 +295,7 @@ class GatewayBook:
             backends=self._judged(key, route, objects),
             asker=Asker(GROUP, *key, "", uid) if key.kind == TLS_KIND else None,
             hostnames=hostnames,
+            wishes=self._policies.wishes(key),
         )
 
     def _tell(self, key: StateKey, objects: Objects) -> None:
@@ -297,6 +309,7 @@ class GatewayBook:
             return
         parents: dict[object, ParentState] = {}
         stages: set[Spot] = set()
+        imposed: list[Imposed] = []
         for gateway in sorted(self._by_gateway.keys_of(key)):
             resolved = self._resolved.get(gateway)
             met = resolved.routes.get(key) if resolved is not None else None
@@ -304,8 +317,9 @@ class GatewayBook:
                 parents.update((each.ref, each) for each in parents_of(met, resolved))
                 if any(met in served for served in resolved.served.values()):
                     stages.update(stages_of(met, resolved))
+                    imposed += resolved.imposed_on(met)
                     created = route.metadata.creation_timestamp or None
-                    request = route_request(met, created, self._settings, stages)
+                    request = route_request(met, created, self._settings, stages, imposed)
                     if request is not None:
                         self._of_routes[place] = request
         refs = dict.fromkeys(route.spec.parent_refs or ())
@@ -328,5 +342,5 @@ def concerning(gateway: ObjectKey, objects: Objects) -> frozenset[Slot]:
         for key, route in api.by_kind[kind].items()
         if gateway in gateways_of(route.spec.parent_refs, key.namespace)
     }
-    others = {slot for slot in api.slots() if slot[0] in {GatewayClass, ReferenceGrant, GatewaySecret}}
+    others = {slot for slot in api.slots() if slot[0] in {GatewayClass, ReferenceGrant, GatewaySecret, TcpRoutePolicy}}
     return frozenset({(Gateway, gateway), *routes, *others})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from router.admission.gateway.states import CONFLICTED, ClassState, GatewayState, RouteState, Said, State
+from router.admission.gateway.states import CONFLICTED, ClassState, GatewayState, PolicyState, RouteState, Said, State
 
 
 def complaints(state: State) -> Iterator[str]:
@@ -16,6 +16,10 @@ def complaints(state: State) -> Iterator[str]:
             yield from _of("", state.accepted, state.programmed)
             for listener in state.listeners:
                 yield from _of(f"listener {listener.name}: ", listener.accepted, listener.resolved)
+        case PolicyState():
+            for each in state.ancestors:
+                section = f" listener {each.ref.section_name}" if each.ref.section_name else ""
+                yield from _of(f"target {each.ref.kind} {each.ref.name}{section}: ", each.accepted)
         case RouteState():
             for parent in state.parents:
                 yield from _of(f"parent {parent.ref.name}: ", *parent.conditions)

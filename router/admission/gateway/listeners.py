@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from router.admission.certificates import Pair
 from router.admission.gateway.hosts import is_host
+from router.admission.gateway.imposed import NOTHING_IMPOSED, Imposed
 from router.admission.gateway.states import (
     ACCEPTED,
     ALL_ACCEPTED,
@@ -52,6 +53,8 @@ class ListenerView:
     conflicted: Said
     pairs: tuple[Pair, ...] | None = None
     """The certificates with which it ends TLS, none where it has not got them; None where TLS goes on as it came."""
+    imposed: Imposed = NOTHING_IMPOSED
+    """What policies say of it."""
 
     @property
     def is_served(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import msgspec
 
@@ -13,6 +12,7 @@ from router.admission.gateway.attachment import Attachment
 from router.admission.gateway.backends import Backends
 from router.admission.gateway.certificates import certificate_for
 from router.admission.gateway.hosts import ANY, claimed, intersections, is_host
+from router.admission.gateway.imposed import Imposed, options_for, together
 from router.admission.gateway.listeners import KINDS_OF, ListenerView, views
 from router.admission.gateway.states import (
     ACCEPTED,
@@ -28,20 +28,19 @@ from router.admission.gateway.states import (
     so,
 )
 from router.admission.gateway.tables import GATEWAY_KIND, Table
-from router.admission.options import RouteOptions, read_options
+from router.admission.gateway.wishes import NO_WISHES, Wishes
 from router.admission.request import Request, check_names, check_port
 from router.admission.text import is_dns_subdomain, shown
 from router.admission.verdicts import NotAcceptable, Reason, Verdict
 from router.model import Asker, Spot
-from router.model.tls import PortTls
+from router.model.tls import NOTHING_PRIVATE, Certificate, PortTls
 from router.objects.gateway import GROUP, Gateway, Listener
 from router.objects.meta import ObjectMeta
-from router.settings import AdmissionSettings, RouteDefaults
+from router.settings import AdmissionSettings
 
 _MAX_NAMED = 3
 Age = tuple[bool, str, str, str]
-_BY_WEIGHT = frozenset({"roundrobin", "random"})
-"""Ways to spread connections that follow weights also while there are few at a time."""
+_NO_CERTIFICATE = Certificate(NOTHING_PRIVATE, 0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +56,8 @@ class MetRoute:
     asker: Asker | None = None
     """As who it asks for its own backend, where it has one."""
     hostnames: tuple[str, ...] | None = None
+    wishes: Wishes = NO_WISHES
+    """What the policy says that targets it."""
 
     @property
     def listeners(self) -> frozenset[str]:
@@ -80,6 +81,12 @@ class Resolved:
     """Of TLS listeners that may be served, by name."""
     routes: Mapping[StateKey, MetRoute]
     """All that have a parentRef to it."""
+    imposed: Mapping[str, Imposed]
+    """What policies say of listeners that may be served, by name."""
+
+    def imposed_on(self, route: MetRoute) -> Iterator[Imposed]:
+        """Give what policies say of the listeners at which a route has connections."""
+        return (each for name, each in self.imposed.items() if route in self.served.get(name, ()))
 
 
 def age_of(metadata: ObjectMeta) -> Age:
@@ -109,7 +116,11 @@ def resolve(
         for view in views
         if view.listener.protocol == "TLS"
     }
-    served = {name: _served(those, tables.get(name)) for name, those in by_listener.items() if those}
+    served = {
+        view.listener.name: _served(view, those, tables.get(view.listener.name))
+        for view in views
+        if (those := by_listener[view.listener.name])
+    }
     chosen = choose(gateway, settings)
     listeners = tuple(
         ListenerState(
@@ -118,6 +129,7 @@ def resolve(
             attached=len(by_listener[view.listener.name]),
             is_served=view.is_served,
             has_certificates=view.pairs != (),
+            problem=view.imposed.wishes.problem,
             accepted=view.accepted,
             resolved=view.resolved,
             conflicted=view.conflicted,
@@ -137,19 +149,19 @@ def resolve(
         refusal = state.accepted if not state.accepted.holds else state.programmed
         programmed = not_so(PROGRAMMED, "Invalid", refusal.message)
         state = replace(state, programmed=programmed if not state.accepted.holds else state.programmed)
-        return Resolved(state, (), {}, {}, met)
+        return Resolved(state, (), {}, {}, met, {})
     requests = [
         _request(gateway, view, chosen.name, served.get(view.listener.name, ()), settings)
         for view, listener in zip(views, listeners, strict=True)
         if listener.is_valid and view.is_served
     ]
-    return Resolved(state, tuple(requests), served, tables, met)
+    return Resolved(state, tuple(requests), served, tables, met, {view.listener.name: view.imposed for view in views})
 
 
-def _served(routes: list[MetRoute], table: Table | None) -> tuple[MetRoute, ...]:
+def _served(view: ListenerView, routes: list[MetRoute], table: Table | None) -> tuple[MetRoute, ...]:
     """Give who has connections of a listener: by TLS server names, or the oldest all of them."""
     if table is None:
-        return (min(routes, key=lambda each: each.age),)
+        return () if view.imposed.wishes.problem else (min(routes, key=lambda each: each.age),)
     having = {route for _, route in table.leads}
     return tuple(each for each in routes if each.asker in having)
 
@@ -157,7 +169,7 @@ def _served(routes: list[MetRoute], table: Table | None) -> tuple[MetRoute, ...]
 def _table(view: ListenerView, routes: list[MetRoute]) -> Table:
     """Give who has which name at a TLS listener: of several the oldest. Without certificates one that ends TLS leads nobody anywhere."""
     hostname = (view.listener.hostname or ANY).lower()
-    if view.pairs == ():
+    if view.pairs == () or view.imposed.wishes.problem:
         return Table(hostname)
     leads: dict[str, Asker] = {}
     for route in sorted(routes, key=lambda each: each.age):
@@ -167,7 +179,9 @@ def _table(view: ListenerView, routes: list[MetRoute]) -> Table:
     names = tuple(sorted(leads.items()))
     if view.pairs is None:
         return Table(hostname, names)
-    return Table(hostname, names, tuple(PortTls(certificate_for(name, view.pairs).certificate) for name, _ in names))
+    return Table(
+        hostname, names, tuple(view.imposed.ending(certificate_for(name, view.pairs).certificate) for name, _ in names)
+    )
 
 
 def _is_served(name: str, view: ListenerView) -> bool:
@@ -176,13 +190,31 @@ def _is_served(name: str, view: ListenerView) -> bool:
 
 
 def route_request(
-    route: MetRoute, created: str | None, settings: AdmissionSettings, stages: Iterable[Spot] = ()
+    route: MetRoute,
+    created: str | None,
+    settings: AdmissionSettings,
+    stages: Iterable[Spot] = (),
+    imposed: Iterable[Imposed] = (),
 ) -> Request | None:
-    """Give what a route asks for that has a backend of its own: no port or host, which its listeners have; ``stages`` are those where TLS ends."""
+    """Give what a route asks for that has a backend of its own: no port or host, which its listeners have.
+
+    Args:
+        route: the route.
+        created: when it was.
+        settings: what may be served.
+        stages: the ports behind which TLS ends for its clients.
+        imposed: what policies say of its listeners.
+    """
     if route.asker is None:
         return None
-    request = _to(route.asker, None, "", created, route.backends, settings)
-    return msgspec.structs.replace(request, stages=tuple(sorted(set(stages))))
+    imposed = tuple(imposed)
+    request = _to(route.asker, None, "", created, route.backends, settings, together(route.wishes, imposed))
+    clients = next((each.clients for each in imposed if each.clients is not None), None)
+    return msgspec.structs.replace(
+        request,
+        stages=tuple(sorted(set(stages))),
+        port_tls=PortTls(_NO_CERTIFICATE, clients=clients) if clients is not None else None,
+    )
 
 
 def stages_of(route: MetRoute, resolved: Resolved) -> Iterator[Spot]:
@@ -214,6 +246,9 @@ def _serves(attachment: Attachment, route: MetRoute, resolved: Resolved) -> Said
     """Say whether connections are led to a route that is accepted: a port has those of one route."""
     if not resolved.served:
         return not_so(SERVES, "GatewayNotServed", "the Gateway is not served; its status says why")
+    problem = together(route.wishes, resolved.imposed_on(route)).problem
+    if problem:
+        return not_so(SERVES, "PolicyInvalid", problem)
     has = [name for name in attachment.listeners if route in resolved.served[name]]
     if len(has) == len(attachment.listeners):
         return so(SERVES, "Served")
@@ -251,14 +286,27 @@ def _request(
     except NotAcceptable as refused:
         return Verdict(asker=asker, port=listener.port, reason=refused.reason, message=refused.message, address=address)
     is_tls = listener.protocol == "TLS"
-    backends = served[0].backends if served and not is_tls else Backends()
-    request = _to(asker, listener.port, address, metadata.creation_timestamp or None, backends, settings)
-    return msgspec.structs.replace(request, shares_port=True, host=claimed(listener.hostname)) if is_tls else request
+    created, of_port = metadata.creation_timestamp or None, view.imposed.wishes
+    if is_tls or not served:
+        request = _to(asker, listener.port, address, created, Backends(), settings, NO_WISHES, of_port)
+        return (
+            msgspec.structs.replace(request, shares_port=True, host=claimed(listener.hostname)) if is_tls else request
+        )
+    wishes = together(served[0].wishes, (view.imposed,))
+    return _to(asker, listener.port, address, created, served[0].backends, settings, wishes, of_port)
 
 
 def _to(  # noqa: PLR0913, PLR0917 - who asks for what
-    asker: Asker, port: int | None, address: str, created: str | None, backends: Backends, settings: AdmissionSettings
+    asker: Asker,
+    port: int | None,
+    address: str,
+    created: str | None,
+    backends: Backends,
+    settings: AdmissionSettings,
+    wishes: Wishes,
+    of_port: Wishes = NO_WISHES,
 ) -> Request:
+    backends = Backends() if wishes.problem else backends
     return Request(
         asker=asker,
         port=port,
@@ -266,7 +314,9 @@ def _to(  # noqa: PLR0913, PLR0917 - who asks for what
         shares_port=False,
         host=None,
         created=created,
-        options=_options(settings.defaults, has_shares=len(backends.targets) + bool(backends.refused) > 1),
+        options=options_for(
+            wishes, of_port, settings.defaults, has_shares=len(backends.targets) + bool(backends.refused) > 1
+        ),
         targets=backends.targets,
         target_port=None,
         warnings=(),
@@ -278,13 +328,3 @@ def _check_names(gateway: Gateway, listener: Listener) -> None:
     check_names(GATEWAY_KIND, gateway.key)
     if not is_dns_subdomain(listener.name):
         raise NotAcceptable(Reason.CONFIG_REJECTED, f"listener name {shown(listener.name)} is no DNS name")
-
-
-@lru_cache(8)
-def _options(defaults: RouteDefaults, *, has_shares: bool) -> RouteOptions:
-    """Give how a listener is served. Where there are shares they must be kept, also by few connections at a time."""
-    options = read_options({}, defaults, claims_port=True)
-    if not has_shares:
-        return options
-    balance = defaults.balance if defaults.balance in _BY_WEIGHT else "roundrobin"
-    return replace(options, backend=replace(options.backend, balance=balance), balance_chosen=True)

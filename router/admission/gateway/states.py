@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from router.objects.gateway import ParentRef
+from router.objects.tcp_route_policy import PolicyTarget
 
 
 class Said(NamedTuple):
@@ -62,6 +63,8 @@ class ListenerState:
     """Whether a port is opened for its protocol."""
     has_certificates: bool = True
     """False where it is to end TLS, and has not got all certificates for that."""
+    problem: str = ""
+    """Why a policy has it lead nobody anywhere."""
     accepted: Said
     resolved: Said
     conflicted: Said
@@ -114,4 +117,22 @@ class ClassState:
     accepted: Said
 
 
-State = GatewayState | RouteState | ClassState
+@dataclass(frozen=True, slots=True)
+class AncestorState:
+    """What a policy is told of one of its targets."""
+
+    ref: PolicyTarget
+    accepted: Said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyState:
+    """What a policy is told; nothing of targets that are not ours."""
+
+    key: StateKey
+    uid: str
+    generation: int
+    ancestors: tuple[AncestorState, ...] = ()
+
+
+State = GatewayState | RouteState | ClassState | PolicyState

@@ -5,13 +5,18 @@ from __future__ import annotations
 from router.admission.certificates import Pair, judge_pair
 from router.admission.gateway.states import StateKey
 from router.objects.credential import Credential, Lack
-from router.objects.gateway import HttpRoute, TcpRoute, TlsRoute
+from router.objects.gateway import Gateway, HttpRoute, TcpRoute, TlsRoute
 from router.objects.gateway_objects import GatewayObjects
 from router.objects.meta import ObjectKey
 from router.objects.store import Objects
 
 ServedRoute = TcpRoute | TlsRoute
 AnyRoute = ServedRoute | HttpRoute
+
+
+def object_of(key: StateKey, api: GatewayObjects) -> AnyRoute | Gateway | None:
+    """Give a route or a Gateway; None if it is not there."""
+    return api.gateways.get(ObjectKey(key.namespace, key.name)) if key.kind == "Gateway" else route_of(key, api)
 
 
 def route_of(key: StateKey, api: GatewayObjects) -> AnyRoute | None:

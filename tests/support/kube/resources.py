@@ -67,6 +67,15 @@ PORT_CLAIMS = Resource(
     unconditional_update=False,
     counts_generations=True,
 )
+TCP_ROUTE_POLICIES = Resource(
+    "tcp-router.openshift.io",
+    "v1alpha1",
+    "TCPRoutePolicy",
+    "tcproutepolicies",
+    subresources=("status",),
+    unconditional_update=False,
+    counts_generations=True,
+)
 GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, TLS_ROUTES, HTTP_ROUTES, REFERENCE_GRANTS = (
     Resource(
         "gateway.networking.k8s.io",
@@ -130,6 +139,7 @@ REVIEWS = (TOKEN_REVIEWS, ACCESS_REVIEWS)
 CUSTOM = (
     ROUTES,
     PORT_CLAIMS,
+    TCP_ROUTE_POLICIES,
     TRANSPORT_SERVER_CLAIMS,
     TRANSPORT_SERVERS,
     GATEWAY_CLASSES,

@@ -11,6 +11,7 @@ from tests.support.crd import claims_schema
 from tests.support.kustomize import one, render
 from tests.support.objects import port_claim
 
+CLAIMS = "portclaims.tcp-router.openshift.io"
 WON = port_claim("tcp-router-15432", 15432, holder=("Route", "shop", "db"))
 RESERVED = port_claim("keep", 15432, holder=None)
 
@@ -86,7 +87,7 @@ def test_what_a_claim_is_of_cannot_be_changed(field: str) -> None:
 
 def test_what_kubectl_shows() -> None:
     """The columns that the documentation names, each of a field that the schema has."""
-    (version,) = one(render("crds"), "CustomResourceDefinition")["spec"]["versions"]
+    (version,) = one(render("crds"), "CustomResourceDefinition", CLAIMS)["spec"]["versions"]
     columns = {
         each["name"]: each["jsonPath"] for each in version["additionalPrinterColumns"] if not each.get("priority")
     }
@@ -95,5 +96,17 @@ def test_what_kubectl_shows() -> None:
     for each in version["additionalPrinterColumns"]:
         _, part, field = each["jsonPath"].split(".")
         assert part == "metadata" or field in schema[part]["properties"]
-    names = one(render("crds"), "CustomResourceDefinition")["spec"]["names"]
+    names = one(render("crds"), "CustomResourceDefinition", CLAIMS)["spec"]["names"]
     assert (names["kind"], names["shortNames"]) == ("PortClaim", ["pclaim"])
+
+
+def test_what_kubectl_shows_of_policies() -> None:
+    """What they are for and what became of that; each a field that the schema has, by a short name."""
+    crd = one(render("crds"), "CustomResourceDefinition", "tcproutepolicies.tcp-router.openshift.io")
+    (version,) = crd["spec"]["versions"]
+    columns = [each["name"] for each in version["additionalPrinterColumns"] if not each.get("priority")]
+    assert columns == ["Target", "Name of target", "Accepted", "Reason", "Age"]
+    target = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["targetRefs"]["items"]
+    assert {"kind", "name", "sectionName"} <= set(target["properties"])
+    assert crd["spec"]["names"]["shortNames"] == ["tcppolicy"]
+    assert crd["metadata"]["labels"]["gateway.networking.k8s.io/policy"] == "Inherited"

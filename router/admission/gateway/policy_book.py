@@ -1,0 +1,217 @@
+"""TCPRoutePolicies by what they target, and who of several has a target (GEP-713): the oldest, then by name; whether it can be read or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+
+from router.admission.client_certificates import config_maps_of
+from router.admission.gateway.imposed import NOTHING_IMPOSED, Imposed, impose
+from router.admission.gateway.index import Index
+from router.admission.gateway.listeners import ListenerView, ends_tls
+from router.admission.gateway.resolving import age_of
+from router.admission.gateway.states import ACCEPTED, ALL_ACCEPTED, AncestorState, PolicyState, Said, StateKey, not_so
+from router.admission.gateway.things import object_of
+from router.admission.gateway.wishes import (
+    CLIENT_KEYS,
+    NO_WISHES,
+    Wishes,
+    annotations_in,
+    merged,
+    of_route,
+    read_wishes,
+)
+from router.admission.last_good import LastGood
+from router.admission.termination import Credentials
+from router.admission.text import shown
+from router.objects.gateway import GROUP, Gateway
+from router.objects.meta import ObjectKey
+from router.objects.store import Objects
+from router.objects.tcp_route_policy import POLICY_KIND, PolicyTarget, TcpRoutePolicy
+from router.settings import AdmissionSettings
+
+_GATEWAY = "Gateway"
+_ROUTE_KINDS = frozenset({"TCPRoute", "TLSRoute"})
+_TARGETS = f"{_GATEWAY}, {', '.join(sorted(_ROUTE_KINDS))} (group {GROUP})"
+Place = tuple[StateKey, str]
+"""What is targeted: an object, and of a Gateway a listener by name; empty is all of it."""
+
+
+class PolicyBook:
+    """Follows all of them.
+
+    Args:
+        settings: what may be served.
+    """
+
+    def __init__(self, settings: AdmissionSettings) -> None:
+        self._settings = settings
+        self._policies: dict[ObjectKey, tuple[TcpRoutePolicy, Wishes, dict[str, str]]] = {}
+        self._by_place: Index[Place, ObjectKey] = Index()
+        self._by_object: Index[StateKey, ObjectKey] = Index()
+        self._by_config_map: Index[ObjectKey, ObjectKey] = Index()
+        self._last_good = LastGood()
+
+    def put(self, key: ObjectKey, policy: TcpRoutePolicy | None) -> tuple[set[ObjectKey], set[StateKey]]:
+        """Take note of a policy, or (None) that it is gone; give the Gateways and routes that it targets, or did."""
+        former = self._by_object.keys_of(key)
+        if policy is None:
+            self._policies.pop(key, None)
+            self._last_good.forget((TcpRoutePolicy, key))
+        else:
+            said = annotations_in(policy)
+            self._policies[key] = policy, read_wishes(policy, self._settings), said
+        places = [place for each in _refs(policy) if (place := _place(each, key.namespace)) is not None]
+        self._by_place.put(key, places)
+        self._by_object.put(key, (target for target, _ in places))
+        self._by_config_map.put(
+            key, config_maps_of(self._policies[key][2], key.namespace) if policy is not None else ()
+        )
+        targets = former | self._by_object.keys_of(key)
+        return (
+            {ObjectKey(each.namespace, each.name) for each in targets if each.kind == _GATEWAY},
+            {each for each in targets if each.kind != _GATEWAY},
+        )
+
+    def naming(self, config_map: ObjectKey) -> frozenset[ObjectKey]:
+        """Give the Gateways whose policies name a ConfigMap."""
+        return frozenset(
+            ObjectKey(target.namespace, target.name)
+            for policy in self._by_config_map.of(config_map)
+            for target in self._by_object.keys_of(policy)
+            if target.kind == _GATEWAY
+        )
+
+    def of(self, targets: Iterable[StateKey]) -> set[ObjectKey]:
+        """Give the policies that target any of these."""
+        return {policy for target in targets for policy in self._by_object.of(target)}
+
+    def wishes(self, route: StateKey) -> Wishes:
+        """Give what is said of a route itself."""
+        policy = self._having((route, ""))
+        return of_route(self._policies[policy][1]) if policy is not None else NO_WISHES
+
+    def seen(self, view: ListenerView, gateway: ObjectKey, credentials: Credentials) -> ListenerView:
+        """Give a listener with what is said of it, by its policy and by that of its Gateway."""
+        target = StateKey(_GATEWAY, *gateway)
+        return replace(view, imposed=self._imposed(target, view, credentials)) if self._by_object.of(target) else view
+
+    def _imposed(self, target: StateKey, view: ListenerView, credentials: Credentials) -> Imposed:
+        having = [self._having((target, section)) for section in (view.listener.name, "")]
+        policies = [each for each in having if each is not None]
+        wishes = NO_WISHES
+        for each in policies:
+            credentials = self._known(each, credentials)
+            wishes = merged(wishes, self._policies[each][1])
+        if wishes == NO_WISHES:
+            return NOTHING_IMPOSED
+        return impose(wishes, target.namespace, self._settings, credentials, ends_tls=ends_tls(view.listener))
+
+    def tell(
+        self,
+        key: ObjectKey,
+        objects: Objects,
+        ours: AbstractSet[ObjectKey],
+        gateways_of: Callable[[StateKey], frozenset[ObjectKey]],
+    ) -> PolicyState | None:
+        """Give what a policy is told of each of its targets that is ours, or that is not there.
+
+        Args:
+            key: of the policy.
+            objects: all that there is.
+            ours: the Gateways that are of a class of this router's.
+            gateways_of: gives those that a route names.
+        """
+        if key not in self._policies:
+            return None
+        policy = self._policies[key][0]
+        said = []
+        for ref in dict.fromkeys(policy.spec.target_refs):
+            told = self._told(key, ref, objects, ours, gateways_of)
+            if told is not None:
+                said.append(AncestorState(ref, told))
+        has_entry = any(
+            each.controller_name == self._settings.gateway_controller for each in policy.status.ancestors or ()
+        )
+        if not said and not has_entry:
+            return None
+        return PolicyState(
+            key=StateKey(POLICY_KIND, *key),
+            uid=policy.metadata.uid,
+            generation=policy.metadata.generation,
+            ancestors=tuple(said),
+        )
+
+    def _told(
+        self,
+        key: ObjectKey,
+        ref: PolicyTarget,
+        objects: Objects,
+        ours: AbstractSet[ObjectKey],
+        gateways_of: Callable[[StateKey], frozenset[ObjectKey]],
+    ) -> Said | None:
+        place = _place(ref, key.namespace)
+        if place is None:
+            named = shown(f"{ref.kind}.{ref.group}" if ref.group else ref.kind)
+            section = f" with sectionName {shown(ref.section_name)}" if ref.section_name else ""
+            return not_so(
+                ACCEPTED,
+                "Invalid",
+                f"targetRef is a {named}{section}; accepted are {_TARGETS}, and sectionName with {_GATEWAY}",
+            )
+        target, section = place
+        found = object_of(target, objects.gateway_api)
+        if found is None:
+            return not_so(ACCEPTED, "TargetNotFound", f"{target} does not exist")
+        gateway = found if isinstance(found, Gateway) else None
+        if not ours & (gateways_of(target) if gateway is None else {gateway.key}):
+            return None
+        if section and gateway is not None and all(each.name != section for each in gateway.spec.listeners or ()):
+            return not_so(ACCEPTED, "TargetNotFound", f"{target} has no listener {shown(section)}")
+        having = self._having(place)
+        if having is not None and having != key:
+            return not_so(
+                ACCEPTED,
+                "Conflicted",
+                f"{POLICY_KIND} {having} targets the same, and is older: this one has no effect there",
+            )
+        return self._judged(key, section, gateway, objects.credentials)
+
+    def _judged(self, key: ObjectKey, section: str, gateway: Gateway | None, credentials: Credentials) -> Said:
+        """Say whether a policy that has its target can be kept there."""
+        wishes = self._policies[key][1]
+        if gateway is None:
+            wishes = of_route(wishes)
+        elif not wishes.problem:
+            meant = [each for each in gateway.spec.listeners or () if section in {"", each.name}]
+            is_ending = any(map(ends_tls, meant))
+            known = self._known(key, credentials)
+            # Of a Gateway's listeners those that cannot be asked for certificates say so themselves.
+            wishes = impose(wishes, key.namespace, self._settings, known, ends_tls=is_ending).wishes
+        if wishes.problem:
+            return not_so(ACCEPTED, "Invalid", f"{wishes.problem}; nothing is led on by what it targets")
+        return ALL_ACCEPTED._replace(message="; ".join(wishes.warnings))
+
+    def _known(self, key: ObjectKey, credentials: Credentials) -> Credentials:
+        """Give credentials with the ConfigMaps of a policy as they were when they last were of use."""
+        said = self._policies[key][2]
+        if not CLIENT_KEYS & said.keys():
+            return credentials
+        kept = self._last_good.config_maps((TcpRoutePolicy, key), said, key.namespace, credentials)
+        return {**credentials, **kept} if kept is not None else credentials
+
+    def _having(self, place: Place) -> ObjectKey | None:
+        """Give the policy that a target goes by."""
+        there = self._by_place.of(place)
+        return min(there, key=lambda each: age_of(self._policies[each][0].metadata)) if there else None
+
+
+def _refs(policy: TcpRoutePolicy | None) -> Iterator[PolicyTarget]:
+    yield from policy.spec.target_refs if policy is not None else ()
+
+
+def _place(ref: PolicyTarget, namespace: str) -> Place | None:
+    if ref.group != GROUP or (ref.kind != _GATEWAY and (ref.kind not in _ROUTE_KINDS or ref.section_name)):
+        return None
+    return StateKey(ref.kind, namespace, ref.name), ref.section_name or ""
