@@ -6,7 +6,7 @@ What is published is sorted after every small change, and who sees the same obje
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import ItemsView, Iterator, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from itertools import compress, count
 from operator import is_not
 from typing import Any, Generic, TypeVar
@@ -148,14 +148,57 @@ def differences(before: tuple[T, ...], after: tuple[T, ...]) -> tuple[tuple[T, .
     """
     if before is after:
         return (), ()
-    shorter = min(len(before), len(after))
-    first = _alike(before, after, shorter)
-    last = _alike_at_end(before, after, shorter - first)
+    first, last = _ends(before, after)
     before, after = before[first : len(before) - last], after[first : len(after) - last]
     if len(before) != len(after):
         return before, after
     differ = tuple(map(is_not, before, after))
     return tuple(compress(before, differ)), tuple(compress(after, differ))
+
+
+class Images(Generic[T, V]):
+    """What a function makes of each member of a long tuple: of members that are the same as the last time it is not asked again.
+
+    What is the same is as in ``differences``.
+
+    Args:
+        of: gives the image of a member; depends on nothing else.
+    """
+
+    def __init__(self, of: Callable[[T], V]) -> None:
+        self._of = of
+        self._members: tuple[T, ...] = ()
+        self._images: tuple[V, ...] = ()
+
+    def __call__(self, members: tuple[T, ...]) -> tuple[V, ...]:
+        """Give the images of these, in their order; the same tuple for the same members."""
+        if members is self._members:
+            return self._images
+        first, last = _ends(self._members, members)
+        end = len(self._members) - last
+        former, images = self._members[first:end], self._images[first:end]
+        current = members[first : len(members) - last]
+        made = list(images)
+        if len(former) != len(current):
+            known = dict(zip(map(id, former), images, strict=True))
+            made = [known[id(each)] if id(each) in known else self._of(each) for each in current]
+        else:
+            others = tuple(compress(count(), map(is_not, former, current)))
+            known = {id(former[place]): images[place] for place in others}
+            for place in others:
+                each = current[place]
+                made[place] = known[id(each)] if id(each) in known else self._of(each)
+        if made or len(members) != len(self._members):
+            self._images = (*self._images[:first], *made, *self._images[end:])
+        self._members = members
+        return self._images
+
+
+def _ends(before: tuple[T, ...], after: tuple[T, ...]) -> tuple[int, int]:
+    """Give how many members both have in common at their beginning, and at their end."""
+    shorter = min(len(before), len(after))
+    first = _alike(before, after, shorter)
+    return first, _alike_at_end(before, after, shorter - first)
 
 
 def _alike(before: tuple[T, ...], after: tuple[T, ...], most: int) -> int:

@@ -132,15 +132,18 @@ class PortPool:
     def _used(self, model: Model) -> frozenset[Spot]:
         """Give where something is open for a model: the same object as the last time where, as after most changes, none came or went."""
         routes, shared, used = self._last
-        gone, new = (Model(sections) for sections in differences(routes, model.routes))
-        if spots(gone) != spots(new) or spots(Model((), shared)) != spots(Model((), model.shared)):
-            used = spots(model)
+        gone, new = (spots(Model(sections)) for sections in differences(routes, model.routes))
+        former, current = spots(Model((), shared)), spots(Model((), model.shared))
+        if gone != new or former != current:
+            used = (used - gone - former) | new | current
         self._last = model.routes, model.shared, used
         return used
 
     def _overlapped(self, used: frozenset[Spot]) -> set[Spot]:
         """Give the spots of the pool whose port is open on an address that theirs overlaps with."""
         overlapping = self._overlapping
+        if not overlapping:
+            return set()
         inside = {Spot(each.port, name) for each in used if not each.address for name in overlapping}
         return inside | {Spot(each.port) for each in used if each.address in overlapping}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import compress
 
 from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
-from router.model import Asker
 from router.objects.core import RouterPod
-from router.ordered import replaced
+from router.ordered import Images, replaced, values_in_order
 
 _TOLD_AFTER_S = 30.0
 """What moves from one node to another is nowhere for a moment."""
@@ -32,6 +32,9 @@ class Absence:
         self._told_after_s = told_after_s
         self._since_s: dict[str, float] = {}
         self._last: tuple[Outcome, frozenset[str], Outcome] | None = None
+        self._told_of: frozenset[str] = frozenset()
+        self._images: Images[Verdict, Verdict | None] = Images(lambda _verdict: None)
+        """Of verdicts those of who is told of these, None of all others."""
 
     def look(self, present: Iterable[str], pods: Iterable[RouterPod], now_s: float) -> frozenset[str]:
         """Give the names of addresses that are to be told of.
@@ -59,14 +62,17 @@ class Absence:
         if not absent:
             self._last = None
             return outcome
+        if absent != self._told_of:
+            self._told_of = absent
+            self._images = Images(
+                lambda verdict: _absent(verdict) if verdict.address in absent and verdict.admitted else None
+            )
         last = self._last
         if last is not None and last[0] is outcome and last[1] == absent:
             return last[2]
-        told: dict[Asker, Verdict] = {
-            asker: _absent(verdict)
-            for asker, verdict in outcome.verdicts.items()
-            if verdict.address in absent and verdict.admitted
-        }
+        # Everybody's changes come through here as long as one address is nowhere.
+        images = self._images(values_in_order(outcome.verdicts))
+        told = {asker: image for asker, image in compress(zip(outcome.verdicts, images, strict=True), images) if image}
         after = replace(outcome, verdicts=replaced(outcome.verdicts, told)) if told else outcome
         self._last = outcome, absent, after
         return after

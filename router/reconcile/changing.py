@@ -15,7 +15,7 @@ import structlog
 from router.admission import Outcome
 from router.errors import HaproxyError
 from router.haproxy.control import Control
-from router.model import Model, Spot, spots
+from router.model import Model, Spot
 from router.objects.store import Store
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.plan.running import Running
@@ -24,6 +24,7 @@ from router.reconcile.apply import Applied, Applier
 from router.reconcile.deciding import Deciding
 from router.reconcile.hooks import Observer
 from router.reconcile.judge import Failed, Refused
+from router.reconcile.listening import Listening
 from router.reconcile.pace import ReloadPace
 from router.reconcile.presence import Presence
 from router.reconcile.retries import SetAside
@@ -86,6 +87,8 @@ class Changer:
         self._served_model = Model()
         self._delete_not_before_s = 0.0
         self._set_aside = self._new_set_aside()
+        self._listening: Listening | None = None
+        """Of what was decided, while something is set aside."""
         self._pace = self._new_pace()
         self.running: Running | None = None
         """What HAProxy is known to have; None where that is not known."""
@@ -146,9 +149,13 @@ class Changer:
         """Bring HAProxy level with an outcome, as far as it can be done now."""
         if self._set_aside:
             self._review(outcome)
+        else:
+            self._listening = None
         self.pending = goes_on = True
         while self.pending and goes_on:
-            everything = self._absence.tell(without(outcome, self._set_aside.in_force()), self._absent)
+            asides = self._set_aside.in_force()
+            listening = self._listens(outcome) if asides.ports else None
+            everything = self._absence.tell(without(outcome, asides, listening), self._absent)
             wanted = self._room.within(everything, self._served_model, self._store.objects)
             # Whose status alone changed has no other model.
             if self.running is not None and wanted.model is not self._served_model:
@@ -177,9 +184,14 @@ class Changer:
 
     def _review(self, outcome: Outcome) -> None:
         served = self._served_model.routes
-        if self._set_aside.review(outcome, served, spots(outcome.model), self._look, time.monotonic()):
+        if self._set_aside.review(outcome, served, self._listens(outcome), self._look, time.monotonic()):
             # Nobody answers on ports that another generation of this router has closed.
             self._pace.hurry(time.monotonic())
+
+    def _listens(self, outcome: Outcome) -> Listening:
+        self._listening = self._listening or Listening()
+        self._listening.follow(outcome.model)
+        return self._listening
 
     def _look(self, at_spots: tuple[Spot, ...]) -> Mapping[Spot, str]:
         wanted = {bind: spot for spot in at_spots for bind in self._presence.binds_at(spot)}

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import compress, count
 from operator import is_not
 from typing import Protocol
 
 from router.model import Bind, Model, RouteSection, SharedFrontend, Spot
+from router.ordered import Images
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,7 @@ class Presence:
         self._addresses = addresses or {}
         self._here = here
         self._bindable: frozenset[str] = frozenset()
-        self._seen: tuple[RouteSection, ...] = ()
-        self._fitted: tuple[RouteSection, ...] = ()
-        """What these were fitted to."""
+        self._fitted = Images(self._section)
         self._last: tuple[Model, Model] = (Model(), Model())
         """The last model, and what it was fitted to."""
         self._of_pool: dict[int, tuple[RouteSection, RouteSection]] = {}
@@ -60,7 +58,7 @@ class Presence:
         former, self._bindable = self._bindable, self._here().bindable
         if former == self._bindable:
             return False
-        self._seen, self._fitted, self._last = (), (), (Model(), Model())
+        self._fitted, self._last = Images(self._section), (Model(), Model())
         self._of_pool, self._of_shared = {}, {}
         return not self._bindable <= former
 
@@ -74,7 +72,8 @@ class Presence:
         if not self._addresses:
             return model
         if self._last[0] is not model:
-            routes = self._routes(model.routes)
+            fitted = self._fitted(model.routes)
+            routes = fitted if any(map(is_not, fitted, model.routes)) else model.routes
             shared = self._shared(model.shared)
             is_same = routes is model.routes and shared is model.shared
             self._last = model, model if is_same else replace(model, routes=routes, shared=shared)
@@ -101,21 +100,6 @@ class Presence:
 
     def _ips(self, address: str) -> tuple[str, ...]:
         return tuple(ip for ip in self._addresses.get(address, ()) if ip in self._bindable)
-
-    def _routes(self, routes: tuple[RouteSection, ...]) -> tuple[RouteSection, ...]:
-        """Fit those that are other objects than the last time; all others are what they were fitted to then."""
-        seen, fitted = self._seen, self._fitted
-        # One that changed, as a rule, is found without a look at all others.
-        changed = tuple(compress(count(), map(is_not, seen, routes))) if len(seen) == len(routes) else ()
-        if len(seen) == len(routes) and len(changed) <= 1:
-            current = list(fitted)
-            for place in changed:
-                current[place] = self._section(routes[place])
-        else:
-            known = dict(zip(map(id, seen), fitted, strict=True))
-            current = [known.get(id(section)) or self._section(section) for section in routes]
-        self._seen, self._fitted = routes, tuple(current)
-        return self._fitted if any(map(is_not, current, routes)) else routes
 
     def _section(self, section: RouteSection) -> RouteSection:
         frontend = section.frontend

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from router.admission import Outcome
@@ -136,7 +136,7 @@ class SetAside:
         self,
         wanted: Outcome,
         served: tuple[RouteSection, ...],
-        at_spots: frozenset[Spot],
+        listens_at: Container[Spot],
         look: Callable[[tuple[Spot, ...]], Mapping[Spot, str]],
         now_s: float,
     ) -> bool:
@@ -145,7 +145,7 @@ class SetAside:
         Args:
             wanted: what would be served, were nothing set aside.
             served: the sections that HAProxy serves.
-            at_spots: where what is wanted listens.
+            listens_at: where what is wanted listens.
             look: says which of some ports still cannot be bound; called with those due, if any are.
             now_s: ``time.monotonic``.
 
@@ -169,8 +169,7 @@ class SetAside:
             former = there if there is not None and may_stay(there, ask.section) else None
             backoff, free_s = Backoff(*self._refused_pauses_s), self._free_s(key.namespace)
             self._routes[key] = _Entry(self._waits(key), backoff, free_s, ask, former=former)
-        for port in self._ports.keys() - at_spots:
-            del self._ports[port]
+        self._ports = {spot: entry for spot, entry in self._ports.items() if spot in listens_at}
         return self._review_ports(look, now_s)
 
     def _review_ports(self, look: Callable[[tuple[Spot, ...]], Mapping[Spot, str]], now_s: float) -> bool:

@@ -14,12 +14,13 @@ import structlog
 from router.admission import Outcome
 from router.admission.verdicts import Reason
 from router.haproxy.process import descriptors
-from router.haproxy.process.descriptors import Counts, Haproxy
+from router.haproxy.process.descriptors import Counts, Haproxy, Tally
 from router.model import Asker, Model, RouteSection, Step
 from router.objects.kinds import ASKING
 from router.objects.meta import ObjectKey
 from router.objects.store import Objects
-from router.reconcile.set_aside import Aside, Asides, without
+from router.ordered import Images
+from router.reconcile.set_aside import Aside, Asides, asker_of, without
 
 log = structlog.get_logger()
 
@@ -64,8 +65,14 @@ class Room:
         self._fit = 0
         self._model = Model()
         self._is_tight = False
-        self._unchecked: dict[int, tuple[RouteSection, RouteSection]] = {}
-        """By identity of a section, it and the same without checks."""
+        self._tally = Tally(self._ips)
+        self._unchecked = Images(_without_checks)
+        self._claiming: Images[RouteSection, Asker | None] = Images(
+            lambda section: section.asker if section.frontend is not None else None
+        )
+        self._serving = Images(asker_of)
+        self._unfit: tuple[tuple[tuple[Asker, ...], int, tuple[Asker, ...]], list[Asker]] = ((), 0, ()), []
+        """Who claims ports, how many of these are too many, and who is served; and whose ports do not fit then."""
 
     def now(self) -> Files:
         """Say how it stands; any thread. Logs when little is left, and when there is enough again."""
@@ -82,7 +89,7 @@ class Room:
 
     def _decide(self, model: Model, is_taken: Callable[[frozenset[Step]], bool]) -> bool:
         haproxy = self._haproxy()
-        of = descriptors.counts(model, self._pool(model), self._ips)
+        of = self._tally.counts(model, self._pool(model))
         before = (self._saved, self._fit)
         steps = descriptors.saved(haproxy, of, self._saved)
         if is_taken(steps):
@@ -106,44 +113,33 @@ class Room:
             # What there is room for again need not wait for a load that has another reason.
             self._decide(outcome.model, lambda steps: steps < self._saved)
         if not self._saved:
-            self._unchecked = {}
+            self._unchecked = Images(_without_checks)
             return outcome
         if Step.CLAIMS in self._saved:
             outcome = without(
                 outcome, Asides(dict.fromkeys(self._too_many(outcome.model, served, objects), _refusal()), {})
             )
-        sections = tuple(self._without_checks(section) for section in outcome.model.routes)
-        self._unchecked = {
-            id(section): pair for section in outcome.model.routes if (pair := self._pair(section)) is not None
-        }
+        # Everybody's changes come through here as long as files are short.
+        sections = self._unchecked(outcome.model.routes)
         return replace(outcome, model=replace(outcome.model, routes=sections, saved=self._saved))
 
     def _too_many(self, model: Model, served: Model, objects: Objects) -> list[Asker]:
         """Give the Routes whose port does not fit: of those that are not served yet the youngest, on every replica the same."""
-        ports = [section.asker for section in model.routes if section.frontend is not None]
-        too_many = len(ports) + len(model.shared) - self._fit
-        if too_many <= 0:
-            return []
-        before = {section.asker for section in served.routes}
+        ports = tuple(filter(None, self._claiming(model.routes)))
+        too_many = max(len(ports) + len(model.shared) - self._fit, 0)
+        of = (ports, too_many, self._serving(served.routes))
+        if of != self._unfit[0]:
+            self._unfit = of, self._youngest(ports, too_many, frozenset(of[2]), objects)
+        return self._unfit[1]
 
+    @staticmethod
+    def _youngest(ports: tuple[Asker, ...], many: int, before: frozenset[Asker], objects: Objects) -> list[Asker]:
         def place(asker: Asker) -> tuple[bool, bool, str, tuple[str, str, str, str]]:
             obj = objects.asking((ASKING[asker.kind], ObjectKey(*asker.key)))
             created = obj.metadata.creation_timestamp if obj is not None else None
             return asker not in before, created is None, created or "", asker.order
 
-        return sorted(ports, key=place)[-too_many:]
-
-    def _without_checks(self, section: RouteSection) -> RouteSection:
-        if not section.backend.check_interval_ms:
-            return section
-        pair = self._pair(section)
-        if pair is None:
-            unchecked = replace(section, backend=replace(section.backend, check_interval_ms=0))
-            pair = self._unchecked[id(section)] = (section, unchecked)
-        return pair[1]
-
-    def _pair(self, section: RouteSection) -> tuple[RouteSection, RouteSection] | None:
-        return self._unchecked.get(id(section))
+        return sorted(ports, key=place)[-many:] if many else []
 
     def _look(self, haproxy: Haproxy, of: Counts) -> Files:
         files = Files(descriptors.wanted(haproxy, of), haproxy.limit, self._saved)
@@ -154,6 +150,12 @@ class Room:
             log.info("files for haproxy suffice", needed=files.needed, limit=files.limit)
         self._is_tight = is_tight
         return files
+
+
+def _without_checks(section: RouteSection) -> RouteSection:
+    if not section.backend.check_interval_ms:
+        return section
+    return replace(section, backend=replace(section.backend, check_interval_ms=0))
 
 
 def _tell(files: Files) -> None:

@@ -15,6 +15,7 @@ from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
 from router.model import Asker, Model, RouteSection, SharedFrontend, Spot
 from router.ordered import replaced
+from router.reconcile.listening import Listening
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +84,15 @@ def ask_for(section: RouteSection, outcome: Outcome) -> Ask:
     return Ask(bare, spot, verdict.host, verdict.certificate)
 
 
-def without(outcome: Outcome, refusals: Asides) -> Outcome:
+def without(outcome: Outcome, refusals: Asides, listening: Listening | None = None) -> Outcome:
     """Give the outcome as it is with these refusals: less in the model, and their Routes rejected.
 
     A Route that is set aside keeps its claim, because claims follow from the objects alone (docs/admission.md).
+
+    Args:
+        outcome: what would be served.
+        refusals: what is not.
+        listening: who is reached where in the outcome; without it that is found out, by a look at all Routes.
     """
     if refusals.former:
         outcome = _as_before(outcome, refusals.former)
@@ -95,23 +101,18 @@ def without(outcome: Outcome, refusals: Asides) -> Outcome:
     if not refusals.ports:
         return _without_routes(outcome, refusals.routes)
     refused: dict[Asker, Aside] = {}
-    shared = tuple(frontend for frontend in outcome.model.shared if frontend.spot not in refusals.ports)
-    reachable = {host.asker for frontend in shared for host in frontend.hosts}
-    routes = []
-    for section in outcome.model.routes:
-        refusal = _refusal(section, outcome.verdicts[section.asker], refusals, reachable)
-        if refusal is None:
-            routes.append(section)
+    for asker, spot in (listening or Listening(outcome.model)).cost_by(refusals.ports):
+        if spot is None:
+            # Reached through shared ports only, and none of them is left: its external port, else the SNI port.
+            verdict = outcome.verdicts[asker]
+            named = refusals.ports.get(Spot(verdict.port, verdict.address)) if verdict.port is not None else None
+            refused[asker] = named or next(iter(refusals.ports.values()))
         else:
-            refused[section.asker] = refusal
-    if refused:
-        shared = tuple(_less(frontend, refused) for frontend in shared)
-    verdicts: dict[Asker, Verdict] = dict(outcome.verdicts.items())
-    for key, refusal in refused.items():
-        verdicts[key] = replace(
-            verdicts[key], reason=refusal.reason, message=refusal.message, warnings=(), set_aside=True
-        )
-    return replace(outcome, model=replace(outcome.model, routes=tuple(routes), shared=shared), verdicts=verdicts)
+            refused[asker] = refusals.ports[spot]
+    shared = tuple(frontend for frontend in outcome.model.shared if frontend.spot not in refusals.ports)
+    if len(shared) < len(outcome.model.shared):
+        outcome = replace(outcome, model=replace(outcome.model, shared=shared))
+    return _without_routes(outcome, {**refused, **refusals.routes})
 
 
 def may_stay(former: RouteSection, current: RouteSection) -> bool:
@@ -183,24 +184,6 @@ def served_but_rejected(served: Model, refusals: Asides) -> list[str]:
     lost = [refusal for key, refusal in refusals.routes.items() if key in routes]
     lost += [refusal for spot, refusal in refusals.ports.items() if spot in shared]
     return list(dict.fromkeys(refusal.message for refusal in lost if refusal.reason is Reason.CONFIG_REJECTED))
-
-
-def _refusal(section: RouteSection, verdict: Verdict, refusals: Asides, reachable: set[Asker]) -> Aside | None:
-    own = refusals.routes.get(section.asker)
-    if own is not None:
-        return own
-    if section.frontend is not None:
-        return refusals.ports.get(section.frontend.spot)
-    if section.asker in reachable:
-        return None
-    # Reached through shared ports only, and none of them is left: its external port, else the SNI port.
-    named = refusals.ports.get(Spot(verdict.port, verdict.address)) if verdict.port is not None else None
-    return named or next(iter(refusals.ports.values()), None)
-
-
-def _less(frontend: SharedFrontend, refused: Mapping[Asker, Aside]) -> SharedFrontend:
-    hosts = tuple(host for host in frontend.hosts if host.asker not in refused)
-    return frontend if len(hosts) == len(frontend.hosts) else replace(frontend, hosts=hosts)
 
 
 _host = attrgetter("host")

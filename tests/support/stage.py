@@ -296,6 +296,7 @@ class Stage:
         auto_ports: PortRanges = PortRanges(()),  # noqa: B008 - frozen
         addresses: Mapping[str, tuple[str, ...]] | None = None,
         address_told_after_s: float = 0,
+        sni_backends: int = 0,
     ) -> None:
         addresses = addresses or {}
         self.here = Here()
@@ -314,7 +315,7 @@ class Stage:
         self.settings = RenderSettings(state_dir=state.path, addresses=addresses)
         self.files = Haproxy(version=(3, 0, 0), threads=2, binds_per_port=1, max_connections=None, limit=1_000_000)
         """What HAProxy may open; changed by tests."""
-        ports = PortPool(pool, 0, RouteDefaults())
+        ports = PortPool(pool, sni_backends, RouteDefaults())
         self.room = Room(lambda: self.files, ports.sections)
         self.controller = Controller(
             store=self.store,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.ordered import SortedMap, differences
+from router.ordered import Images, SortedMap, differences
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.one_of(st.none(), st.text(max_size=1)))))
@@ -69,3 +69,36 @@ def test_equal_members_may_be_passed_over() -> None:
     assert before is not after
     lost, found = differences(before, after)
     assert all(one == other for one, other in zip(lost, found, strict=True))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sets(st.integers(0, len(_MEMBERS)), max_size=3),
+            st.sets(st.integers(0, len(_MEMBERS)), max_size=2),
+            st.integers(0, 2),
+        ),
+        max_size=6,
+    )
+)
+def test_images_are_those_of_all_members(steps: list[tuple[set[int], set[int], int]]) -> None:
+    """Whatever goes, comes and is another: the images are in order, and none is made twice of one that stayed."""
+    asked: list[_Member] = []
+
+    def of(member: _Member) -> tuple[_Member]:
+        asked.append(member)
+        return (member,)
+
+    images, members = Images(of), _MEMBERS
+    before = dict(zip(members, images(members), strict=True))
+    for gone, come, kept in steps:
+        asked.clear()
+        after = [each for place, each in enumerate(members) if place not in gone or place % 3 == kept]
+        for place in come:
+            after.insert(place, _Member())
+        found = images(tuple(after))
+        assert [each for (each,) in found] == after
+        assert set(asked) == set(after) - set(members)
+        assert all(image is before[each] for each, image in zip(after, found, strict=True) if each in before)
+        assert images(tuple(after)) is found
+        members, before = tuple(after), dict(zip(after, found, strict=True))

@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
-from router.model import Backend, Frontend, Model, RouteSection, SharedFrontend, Step
+from router.model import Backend, Model, RouteSection, SharedFrontend, Step
 from router.model.stages import has_stage, stages
+from router.ordered import differences
 
 STEPS = (Step.CHECKS, Step.CONNECTIONS, Step.POOL, Step.CLAIMS)
 """What HAProxy does without where files are short: each step with all before it."""
@@ -87,21 +89,71 @@ def counts(model: Model, pool: Iterable[RouteSection], ips: Mapping[str, int] = 
         pool: what would be declared beside.
         ips: how many IP addresses each named address is.
     """
-    frontends = (section.frontend for section in model.routes if section.frontend is not None)
-    ports, named = _count((*frontends, *model.shared), ips)
-    pool = tuple(pool)
-    pool_ports, named_pool = _count((section.frontend for section in pool if section.frontend is not None), ips)
-    return Counts(
-        ports=ports
-        + sum(shared.ends_tls + gates + bool(gates) for shared in model.shared for gates in [shared.gates])
-        + sum(map(has_stage, model.routes)),
-        named=named,
-        pool_ports=pool_ports,
-        # A socket each, whatever a port is bound to.
-        named_pool=named_pool + sum(section.slot is not None for section in pool),
-        checked_servers=sum(_checked(section.backend) for section in model.routes),
-        stages=stages(replace(model, pool=pool)),
-    )
+    return Tally(ips).counts(model, pool)
+
+
+class _Sums(NamedTuple):
+    """What of some sections needs files."""
+
+    ports: int = 0
+    named: int = 0
+    sockets: int = 0
+    """Places for TLS that ends here: a socket each, whatever a port is bound to."""
+    stages: int = 0
+    """Ports behind which TLS ends."""
+    checked: int = 0
+
+    def plus(self, sections: Iterable[RouteSection], ips: Mapping[str, int], sign: int = 1) -> _Sums:
+        """Count these too; with the sign -1 they are gone."""
+        ports, named, sockets, staged, checked = self
+        for section in sections:
+            if section.frontend is not None and section.frontend.address:
+                named += sign * ips.get(section.frontend.address, 1)
+            elif section.frontend is not None:
+                ports += sign
+            sockets += sign * (section.slot is not None)
+            staged += sign * has_stage(section)
+            checked += sign * _checked(section.backend)
+        return _Sums(ports, named, sockets, staged, checked)
+
+
+class Tally:
+    """Counts one model after the other: what is the same as in the last one is not looked at.
+
+    Args:
+        ips: how many IP addresses each named address is.
+    """
+
+    def __init__(self, ips: Mapping[str, int] = _NO_ADDRESSES) -> None:
+        self._ips = ips
+        self._routes: tuple[tuple[RouteSection, ...], _Sums] = (), _Sums()
+        self._pool: tuple[tuple[RouteSection, ...], _Sums] = (), _Sums()
+        """The last ones, and what they come to."""
+
+    def counts(self, model: Model, pool: Iterable[RouteSection]) -> Counts:
+        """Count, as ``counts``."""
+        of_routes, of_pool = self._of(self._routes, model.routes), self._of(self._pool, tuple(pool))
+        self._routes, self._pool = of_routes, of_pool
+        routes, declared = of_routes[1], of_pool[1]
+        ports, named = _count(model.shared, self._ips)
+        of_shared = stages(Model((), model.shared))
+        return Counts(
+            ports=routes.ports
+            + ports
+            + sum(shared.ends_tls + gates + bool(gates) for shared in model.shared for gates in [shared.gates])
+            + routes.stages,
+            named=routes.named + named,
+            pool_ports=declared.ports,
+            named_pool=declared.named + declared.sockets,
+            checked_servers=routes.checked,
+            stages=max(of_shared, 2 if routes.stages or declared.sockets else 1),
+        )
+
+    def _of(
+        self, former: tuple[tuple[RouteSection, ...], _Sums], sections: tuple[RouteSection, ...]
+    ) -> tuple[tuple[RouteSection, ...], _Sums]:
+        gone, new = differences(former[0], sections)
+        return sections, former[1].plus(gone, self._ips, -1).plus(new, self._ips)
 
 
 def needed(haproxy: Haproxy, listeners: int, checked_servers: int, connections: int) -> int:
@@ -170,7 +222,7 @@ def is_tight(haproxy: Haproxy, of: Counts, *, formerly: bool) -> bool:
     return wanted(haproxy, of) > haproxy.limit * (_EASY_AT if formerly else _TIGHT_AT)
 
 
-def _count(frontends: Iterable[Frontend | SharedFrontend], ips: Mapping[str, int]) -> tuple[int, int]:
+def _count(frontends: Iterable[SharedFrontend], ips: Mapping[str, int]) -> tuple[int, int]:
     """Give how many ports of ``--bind-address`` there are, and how many IP addresses with a port of others."""
     ports = named = 0
     for frontend in frontends:

@@ -8,13 +8,11 @@ most. What C does in one go (a comparison of two long tuples) is no instruction;
 from __future__ import annotations
 
 import gc
-import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import pytest
@@ -27,6 +25,7 @@ from router.observe.metrics.router import Metrics
 from router.settings import PortRanges
 from router.status.backlog import Backlog
 from router.status.writer import StatusWriter
+from tests.support.counting import instructions, peak_bytes
 from tests.support.stage import NEVER_AGAIN, PREFIX, Stage, start
 from tests.support.unused_api import UnusedApi
 from tests.support.waiting import wait_for
@@ -43,7 +42,6 @@ _WARM = 3
 """Changes before one is counted, so that what is remembered of earlier ones is there."""
 _MORE = 200
 """Instructions by which the same change may differ; each Route that is looked at takes some ten."""
-_TESTS = str(Path(__file__).parents[2])
 
 _numbers = count(1)
 
@@ -90,37 +88,6 @@ def _route_goes(stage: Stage) -> None:
     stage.store.delete(Route, ObjectKey("team-3", "new"))
 
 
-def _instructions(turn: Callable[[], object]) -> int:
-    """Count the instructions of everything that is called, but for the tests' own parts."""
-    counted = 0
-
-    def trace(frame: FrameType, event: str, _: Any) -> Any:
-        nonlocal counted
-        if event == "call" and frame.f_code.co_filename.startswith(_TESTS):
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        counted += event == "opcode"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        turn()
-    finally:
-        sys.settrace(before)
-    return counted
-
-
-def _peak_bytes(turn: Callable[[], object]) -> int:
-    tracemalloc.start()
-    try:
-        before, _ = tracemalloc.get_traced_memory()
-        turn()
-        return tracemalloc.get_traced_memory()[1] - before
-    finally:
-        tracemalloc.stop()
-
-
 def _cost(directory: Path, routes: int, change: Callable[[Stage], None]) -> Cost:
     directory.mkdir()
     writer = StatusWriter(UnusedApi(), "tcp-router", "", lambda: False)
@@ -133,13 +100,13 @@ def _cost(directory: Path, routes: int, change: Callable[[Stage], None]) -> Cost
             stage.turn()
         sent = len(stage.haproxy.commands)
         change(stage)
-        instructions = _instructions(stage.turn)
+        counted = instructions(stage.turn)
         change(stage)
-        peak = _peak_bytes(stage.turn)
+        peak = peak_bytes(stage.turn)
         assert len(stage.haproxy.commands) > sent
         assert len(stage.haproxy.loads) == 1
         assert len(stage.controller.snapshot.verdicts) in {routes, routes + 1}
-        return Cost(instructions, peak)
+        return Cost(counted, peak)
     finally:
         stage.close()
 
@@ -175,10 +142,10 @@ def test_a_look_at_every_route_is_counted() -> None:
     names: dict[str, Any] = {"routes": routes}
     exec(compile("def comprehend(): return [each for each in routes]", "elsewhere.py", "exec"), names)  # noqa: S102 - the line above
     exec(compile("def look():\n for each in routes: pass", "elsewhere.py", "exec"), names)  # noqa: S102 - as above
-    assert _instructions(loop) == 0
-    assert _instructions(names["comprehend"]) > _MANY
-    assert _instructions(names["look"]) > _MANY
-    assert _peak_bytes(lambda: dict.fromkeys(routes)) > _MANY * 9
+    assert instructions(loop) == 0
+    assert instructions(names["comprehend"]) > _MANY
+    assert instructions(names["look"]) > _MANY
+    assert peak_bytes(lambda: dict.fromkeys(routes)) > _MANY * 9
 
 
 def test_memory_does_not_grow_with_changes(tmp_path: Path) -> None:

@@ -22,8 +22,10 @@ from router.model import (
     SniHost,
     Spot,
     backend_name,
+    spots,
 )
 from router.reconcile import set_aside
+from router.reconcile.listening import Listening
 from router.reconcile.set_aside import Aside, Asides, without
 from router.settings import AdmissionSettings
 from tests.unit.admission.builders import DB, admit, route, sni_route
@@ -158,13 +160,49 @@ def test_refused_routes_are_left_out_alike_whether_a_port_is_too(with_port: set[
 
 def test_one_refused_route_does_not_have_all_others_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """One team's refused Route must not make the changes of all others slower: a search, and copies."""
-    looked_at = Mock(wraps=set_aside._refusal)  # noqa: SLF001 - to count
     keys = Mock(wraps=set_aside.asker_of)
-    monkeypatch.setattr(set_aside, "_refusal", looked_at)
     monkeypatch.setattr(set_aside, "asker_of", keys)
     many = [route(f"r{number}", 10_000 + number) for number in range(300)]
     outcome = admit(*many, *DB)
     left = without(outcome, Asides({Asker.route("shop", "r7"): NO}, {}))
     assert len(left.model.routes) == 299
-    assert looked_at.call_count == 0
     assert keys.call_count < 20
+
+
+_SPOTS = [Spot(port) for port in (*range(7000, 7004), 7443, 8443)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from([None, *range(7000, 7004), 7443])),
+            st.sets(st.sampled_from(_SPOTS), min_size=1),
+            st.sets(st.sampled_from("abcdefgh"), max_size=2),
+        ),
+        max_size=6,
+    )
+)
+def test_ports_that_are_refused_cost_the_same_whatever_was_before(
+    steps: list[tuple[dict[str, int | None], set[Spot], set[str]]],
+) -> None:
+    """Who is reached where, followed from one outcome to the next, is what a look at all Routes finds, and who is refused is reached nowhere else."""
+    settings = AdmissionSettings()
+    listening = Listening()
+    for asked, taken, refused in steps:
+        routes = [
+            sni_route(name, f"{name}.example.com", port) if port in {None, 7443} else route(name, port)
+            for name, port in asked.items()
+        ]
+        outcome = admit(*routes, *DB, settings=settings)
+        refusals = Asides({Asker.route("shop", name): NO for name in refused}, dict.fromkeys(taken, TAKEN))
+        listening.follow(outcome.model)
+        left = without(outcome, refusals, listening)
+        assert left == without(outcome, refusals)
+        assert all(spot in listening for spot in spots(outcome.model))
+        assert not spots(left.model) & taken
+        for section in outcome.model.routes:
+            hosts = {each.spot for each in outcome.model.shared for host in each.hosts if host.asker == section.asker}
+            reached = {section.frontend.spot} if section.frontend is not None else hosts
+            is_served = section.asker.name not in refused and not reached <= taken
+            assert left.verdicts[section.asker].admitted == is_served
+            assert (section in left.model.routes) == is_served

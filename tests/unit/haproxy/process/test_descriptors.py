@@ -55,6 +55,37 @@ def test_ports_of_addresses_are_counted_by_what_these_are() -> None:
     assert descriptors.wanted(two_each, counts, _POOL) - descriptors.wanted(two_each, Counts(0, 0, 0), _POOL) == 2 + 2
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.dictionaries(st.integers(0, 8), st.tuples(st.integers(0, 3), st.booleans(), st.booleans()), max_size=6),
+            st.sets(st.integers(7000, 7004)),
+        ),
+        max_size=5,
+    )
+)
+def test_what_is_counted_one_model_after_the_other_is_what_each_comes_to(
+    steps: list[tuple[dict[int, tuple[int, bool, bool]], set[int]]],
+) -> None:
+    """Routes that come, go and change, and another pool: nothing of the models before is left in the sums."""
+    tally = descriptors.Tally({"dual": 2})
+    for wanted, pool_ports in steps:
+        routes = []
+        for number, (servers, is_named, is_checked) in sorted(wanted.items()):
+            made = section(f"r{number}", 6000 + number, *map(server, range(servers)), check_interval_ms=5 * is_checked)
+            assert made.frontend is not None
+            routes.append(replace(made, frontend=replace(made.frontend, address="dual" if is_named else "")))
+        model = Model(tuple(routes))
+        pool = PortPool(PortRanges.of(*pool_ports), 2, RouteDefaults()).sections(model)
+        found = tally.counts(model, pool)
+        assert found == Counts(
+            ports=sum(not is_named for _, is_named, _ in wanted.values()),
+            named=2 * sum(is_named for _, is_named, _ in wanted.values()),
+            pool_ports=len(pool_ports),
+            checked_servers=sum(servers for servers, _, is_checked in wanted.values() if is_checked),
+        )
+
+
 @pytest.mark.parametrize(
     ("counts", "changes", "saved"),
     [
