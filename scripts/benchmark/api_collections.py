@@ -72,6 +72,11 @@ class Collections:
     def __contains__(self, resource: str) -> bool:
         return resource in self._objects
 
+    def add(self, objects: Iterable[tuple[str, Object]]) -> None:
+        """Have these objects, with their resource, before anybody asks."""
+        for resource, obj in objects:
+            self._put(resource, self._form(obj))
+
     def change(self, changes: Iterable[Change]) -> None:
         """Make these changes, and tell those who watch."""
         formed = [(kind, resource, self._form(obj)) for kind, resource, obj in changes]

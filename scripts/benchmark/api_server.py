@@ -1,6 +1,6 @@
 """An API server in a process of its own, which takes as long as a real one: ``scripts.benchmark.calibration`` says how long that is.
 
-``python -m scripts.benchmark.api_server [--ideal] [--leases] [--certificate FILE --key FILE] FILE...``, each file one collection: its
+``python -m scripts.benchmark.api_server --others SERVICES SLICES [--ideal] [--leases] [--certificate FILE --key FILE] FILE...``, each file one collection: its
 name is the resource's, each line an object. It says its port on standard output, then a line for each watch that begins, for each piece
 of events that it sends, and for each list of changes that is made, with the time, for each status that is written, and how many PortClaims there
 are when one comes or goes. Each line on standard input is a list of changes (type,
@@ -26,10 +26,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import click
 
-from scripts.benchmark import api_leases, calibration
+from scripts.benchmark import api_leases, api_others, calibration
 from scripts.benchmark.api_collections import Collections
 from scripts.benchmark.api_load import Ideal, Load, Real
-from scripts.benchmark.api_others import change_others, others
 from scripts.benchmark.objects import CLAIMS
 from scripts.benchmark.stored import stored
 
@@ -213,10 +212,19 @@ class _Server(ThreadingHTTPServer):
 @click.command()
 @click.option("--ideal", is_flag=True)
 @click.option("--leases", is_flag=True)
+@click.option("--others", type=(int, int), required=True)
 @click.option("--certificate", type=click.Path(path_type=Path))
 @click.option("--key", type=click.Path(path_type=Path))
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1)
-def main(*, ideal: bool, leases: bool, certificate: Path | None, key: Path | None, files: tuple[Path, ...]) -> None:
+def main(  # noqa: PLR0913 - its options
+    *,
+    ideal: bool,
+    leases: bool,
+    others: tuple[int, int],
+    certificate: Path | None,
+    key: Path | None,
+    files: tuple[Path, ...],
+) -> None:
     """Serve these collections until standard input ends."""
     load: Load = Ideal() if ideal else Real()
     collections = Collections(files, (lambda obj: obj) if ideal else stored)
@@ -227,10 +235,10 @@ def main(*, ideal: bool, leases: bool, certificate: Path | None, key: Path | Non
         context.load_cert_chain(certificate, key)
         # Each client's thread shakes hands with it, not the one that accepts.
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     if not ideal:
-        collections.change(others())
-        threading.Thread(target=change_others, args=(collections,), daemon=True).start()
+        collections.add(api_others.others(*others))
+        threading.Thread(target=api_others.change_others, args=(collections, *others), daemon=True).start()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     _say(f"port {server.server_address[1]}")
     for line in sys.stdin.buffer:
         changes = json.loads(line)

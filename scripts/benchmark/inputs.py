@@ -97,7 +97,12 @@ class Api:
         """When the last one was (``time.perf_counter``)."""
         self.claims = workload.routes if workload.has_statuses else 0
         """How many PortClaims there are."""
-        options = [*(("--ideal",) if is_ideal else ()), *(("--leases",) if has_leases else ())]
+        options = [
+            "--others",
+            *map(str, workload.others),
+            *(("--ideal",) if is_ideal else ()),
+            *(("--leases",) if has_leases else ()),
+        ]
         if self._certificate is not None:
             key = directory / "server.key"
             write_certificate((_SERVER_NAME,), self._certificate, key)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_DNS, UUID, uuid5
 
+from router.admission.places import Place
+from router.status.claim_work import claim_name
 from scripts.benchmark.workload import ENDPOINT_ADDRESSES, Workload
 
 ROUTES, SERVICES, SLICES, CLAIMS = "routes", "services", "endpointslices", "portclaims"
@@ -91,18 +93,21 @@ def _route(workload: Workload, number: int) -> _Object:
         "haproxy.router.openshift.io/router-name": "tcp-router",
         "haproxy.router.openshift.io/external-tcp-port": str(workload.external_ports[number]),
     }
-    name = workload.name(number)
+    name, host = workload.name(number), workload.host(number)
     head = _head(workload, number, 0, "route.openshift.io/v1", "Route", name, {})
     head["metadata"]["annotations"] = annotations
     route = {
         **head,
         "spec": {
-            "host": f"{name}.apps.example.com",
+            "host": host,
             "port": {"targetPort": "tcp"},
             "to": {"kind": "Service", "name": name, "weight": 100},
             "wildcardPolicy": "None",
         },
     }
+    if number in workload.by_host:
+        annotations[f"{_PORT}-sni"] = "true"
+        route["spec"]["tls"] = {"termination": "passthrough"}
     if _was_served(workload, number):
         conditions = [
             {"type": "Admitted", "status": "True", "lastTransitionTime": _CREATED},
@@ -116,7 +121,7 @@ def _route(workload: Workload, number: int) -> _Object:
         route["status"] = {
             "ingress": [
                 {
-                    "host": f"{name}.apps.example.com",
+                    "host": host,
                     "routerName": "tcp-router",
                     "wildcardPolicy": "None",
                     "conditions": conditions,
@@ -133,7 +138,9 @@ def _was_served(workload: Workload, number: int) -> bool:
 
 def _claim(workload: Workload, number: int) -> _Object:
     port, namespace, name = workload.external_ports[number], workload.namespace(number), workload.name(number)
-    head = _head(workload, number, 4, "tcp-router.openshift.io/v1alpha1", "PortClaim", f"tcp-router-{port}", {})
+    host = workload.host(number) if number in workload.by_host else ""
+    claim = claim_name("tcp-router", Place(port, host))
+    head = _head(workload, number, 4, "tcp-router.openshift.io/v1alpha1", "PortClaim", claim, {})
     head["metadata"]["namespace"] = _NAMESPACE
     holder = {"group": "route.openshift.io", "kind": "Route", "namespace": namespace, "name": name, "section": ""}
     condition = {"type": "InForce", "status": "True", "reason": "InForce", "message": "", "observedGeneration": 1}
@@ -143,7 +150,7 @@ def _claim(workload: Workload, number: int) -> _Object:
             "ledger": "tcp-router",
             "routerName": "tcp-router",
             "port": port,
-            "host": "",
+            "host": host,
             "origin": "Won",
             "holder": {**holder, "uid": _uid(number, 0)},
         },

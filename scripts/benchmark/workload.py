@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.benchmark.calibration import OTHERS
+
 ENDPOINT_ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 """Of the three endpoints of every Route; all of 127.0.0.0/8 is loopback."""
 
@@ -60,7 +62,8 @@ class Workload:
 
     ``external_ports`` are those of the Routes, in the order of their numbers; ``endpoint_port`` is the port of all endpoints,
     and ``other_endpoint_port`` the one that they move to. On an API server each Service has so many ``slices``, and Routes have a
-    status from an earlier life of the router if ``has_statuses``.
+    status from an earlier life of the router if ``has_statuses``. ``by_host`` are the numbers of Routes that share their port, each by the
+    name of a host. ``others`` is how many Services and slices there are of others.
     """
 
     routes: int
@@ -69,6 +72,8 @@ class Workload:
     other_endpoint_port: int
     slices: int = 1
     has_statuses: bool = True
+    by_host: range = range(0)
+    others: tuple[int, int] = (OTHERS, OTHERS)
 
     @property
     def last(self) -> int:
@@ -78,6 +83,10 @@ class Workload:
     def name(self, number: int) -> str:
         """Give the name of a Route and of its Service."""
         return f"app-{number:05}"
+
+    def host(self, number: int) -> str:
+        """Give the host of a Route."""
+        return f"{self.name(number)}.apps.example.com"
 
     @property
     def namespaces(self) -> tuple[str, ...]:
