@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from router.cluster.machine import Machine
 from router.election.leader import LeaderElection, unique_identity
 from router.kube.connection import Connection, Deadlines
 from router.kube.siblings import Siblings
+from router.objects.core import PodNow
 from router.objects.meta import ObjectKey
 from router.objects.store import Store
 from router.observe.metrics.api import ApiMetrics, ApiReadings
@@ -204,6 +205,11 @@ class Cluster:
     def to_say(self) -> Connection:
         """Make a connection for saying something on the router's own pod; to be closed."""
         return self.connection.sibling(WRITE_DEADLINES)
+
+    def pods_now(self) -> Mapping[ObjectKey, PodNow]:
+        """Give how the pods of routers are, as far as the API server has told."""
+        pods = self.whereabouts.followed.router_pods if self.whereabouts.followed is not None else None
+        return pods.now if pods is not None else {}
 
     def to_review(self) -> Connection:
         """Make a connection for asking who may read the metrics; to be closed."""

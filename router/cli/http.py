@@ -74,6 +74,8 @@ def serve_http(  # noqa: PLR0913, PLR0917 - what is served, and to whom
             liveness=seen.liveness,
             metrics=metrics,
             stack=stack,
+            cluster=cluster,
+            own_pod=cluster.settings.router_pods if cluster is not None and options.share_figures else None,
         )
     return _listen(options, {**pages, **parts.pages}, {**below, **parts.below}, protected, parts.hub, stack)
 

@@ -36,6 +36,8 @@ METRICS_OPTIONS = (
            default=DEFAULT_SERVER_LIMIT,
            help="While all Routes together have more servers than this, /metrics counts by Route only, not by server."),
     option("--page/--no-page", default=True, help="Whether there is a page for people, at / on the port of --listen, for whoever may read /ports."),
+    option("--share-figures/--no-share-figures", default=False,
+           help="Whether each replica says on its own pod how it is, so that the pages of the others show it; needs the right to patch pods/status."),
     option("--metrics-tls-cert", env="ROUTER_METRICS_TLS_CERT_FILE", type=click.Path(path_type=Path, dir_okay=False), default=None,
            show_default="none: plain HTTP",
            help="Certificate (PEM) with which /metrics and /ports are given, by https only, on the port of --listen; read again when it changes."),

@@ -91,11 +91,11 @@ def follow_addresses(  # noqa: PLR0913, PLR0917 - who is told
 def _say_on_pod(
     cluster: Cluster, pods: RouterPodSettings, present: Callable[[], frozenset[str]], stack: ExitStack
 ) -> Callable[[], None]:
-    from router.status.own_pod import OwnPod  # noqa: PLC0415 - where there are addresses
+    from router.status.own_pod import OwnPod, of_addresses  # noqa: PLC0415 - where there are addresses
 
     connection = cluster.to_say()
     stack.callback(connection.close)
-    pod = OwnPod(connection, pods.namespace, pods.own_name, present)
+    pod = OwnPod(connection, pods.namespace, pods.own_name, of_addresses(present))
     stack.callback(pod.stop)
     pod.start()
     return pod.changed

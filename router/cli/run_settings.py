@@ -299,6 +299,7 @@ class RunSettings(ServingSettings):
 
     metrics_server_limit: int
     page: bool
+    share_figures: bool
     metrics_tls_cert: Path | None
     metrics_tls_key: Path | None
     metrics_auth: Literal["none", "kubernetes"]

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from router.objects.core import REPORTED_ADDRESSES, RouterPod
+from router.objects.core import REPORTED_ADDRESSES, REPORTED_FIGURES, PodNow, RouterPod
 from router.objects.credential import Credential
 from router.objects.decoding import API_VERSIONS, Misfit, decode
 from router.objects.discovery import Endpoint, EndpointConditions, EndpointPort, EndpointSlice, TargetRef
@@ -101,8 +101,15 @@ class _PodSpec(_Fields, frozen=True):
     node_name: str = ""
 
 
+class _Condition(_Fields, frozen=True):
+    type: str = ""
+    status: str = ""
+
+
 class _PodStatus(_Fields, frozen=True):
     phase: str = ""
+    start_time: str | None = None
+    conditions: tuple[_Condition, ...] | None = None
     pod_ip: str = msgspec.field(name="podIP", default="")
     pod_ips: tuple[_Ip, ...] | None = msgspec.field(name="podIPs", default=None)
     host_ip: str = msgspec.field(name="hostIP", default="")
@@ -199,6 +206,22 @@ def decode_router_pod(raw: bytes) -> RouterPod:
     said = (pod.metadata.annotations or {}).get(REPORTED_ADDRESSES)
     reported = tuple(said.split(",")) if said is not None else None
     return RouterPod(metadata, addresses, node, (pod.metadata.labels or {}).get(_APP, ""), reported)
+
+
+def decode_pod_now(raw: bytes) -> PodNow:
+    """Make of a Pod what people see of it.
+
+    Raises:
+        msgspec.DecodeError: it cannot be read.
+    """
+    pod = _decode_pod(raw)
+    said = {each.type: each.status == "True" for each in pod.status.conditions or ()}
+    return PodNow(
+        ready=said.get("Ready"),
+        phase=pod.status.phase,
+        since=pod.status.start_time or "",
+        figures=(pod.metadata.annotations or {}).get(REPORTED_FIGURES, ""),
+    )
 
 
 def version_number(resource_version: str) -> int | None:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from router.cluster.decoding import Head, decode_router_pod
+from router.cluster.decoding import Head, decode_pod_now, decode_router_pod
 from router.cluster.machine import MACHINE
 from router.cluster.reflector import WatchObserver
-from router.objects.core import RouterPod
+from router.objects.core import PodNow, RouterPod
 from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Store
@@ -39,11 +39,15 @@ class RouterPods:
         self._machine = machine
         self._known: dict[ObjectKey, RouterPod] = {}
         self._listed: dict[ObjectKey, RouterPod] = {}
+        self._listed_now: dict[ObjectKey, PodNow] = {}
         self._has_given_up = False
         self.nodes: frozenset[str] | None = None
         """Where replicas of this router run; None while the API server has not told. Any thread."""
         self.addresses: frozenset[str] = frozenset()
         """Of these pods and of their nodes, as far as the API server has told. Any thread."""
+
+        self.now: dict[ObjectKey, PodNow] = {}
+        """How each is, for people: beside the store, for nothing is decided by it. Any thread; never changed, but replaced."""
 
     @property
     def held(self) -> int:
@@ -52,7 +56,7 @@ class RouterPods:
 
     def begin_list(self) -> None:
         """Begin to list."""
-        self._listed = {}
+        self._listed, self._listed_now = {}, {}
 
     def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
         """Take pods of the list."""
@@ -60,20 +64,25 @@ class RouterPods:
             pod = _decoded(raw)
             if pod is not None:
                 self._listed[pod.key] = pod
+                self._listed_now[pod.key] = decode_pod_now(raw)
 
     def leave_out(self, key: ObjectKey) -> None:
         """Take no pod of this key for one of the list."""
         self._listed.pop(key, None)
+        self._listed_now.pop(key, None)
 
     def end_list(self, resource_version: str) -> None:  # noqa: ARG002 - events and lists come on one thread, in order
         """Take what was listed for all that there is."""
+        self.now = self._listed_now
         self._take(self._listed)
-        self._listed = {}
+        self._listed, self._listed_now = {}, {}
 
     def apply(self, head: Head, raw: msgspec.Raw | None) -> None:
         """Take a pod that was added or changed, or (None) deleted."""
         pod = _decoded(raw) if raw is not None else None
         others = {key: known for key, known in self._known.items() if key != head.key}
+        others_now = {key: known for key, known in self.now.items() if key != head.key}
+        self.now = others_now if pod is None or raw is None else {**others_now, pod.key: decode_pod_now(raw)}
         self._take(others if pod is None else {**others, pod.key: pod})
 
     def give_up(self) -> None:

@@ -99,7 +99,20 @@ class Service(WholeObject, frozen=True):
 
 
 REPORTED_ADDRESSES = "tcp-router.openshift.io/addresses"
+REPORTED_FIGURES = "tcp-router.openshift.io/figures"
 """The annotation by which the router of a pod says which of the named addresses its node has."""
+
+
+class PodNow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """How a pod of a router is, for people to see; nothing is decided by it."""
+
+    ready: bool | None
+    """None: the kubelet has not said."""
+    phase: str
+    since: str
+    """When it was started; RFC 3339, empty where that is not known."""
+    figures: str
+    """What it says of itself in an annotation, as it was written; empty where it says nothing."""
 
 
 class RouterPod(WholeObject, frozen=True):

@@ -40,7 +40,7 @@ TREES = (
 
 COMPONENTS = (
     "components/metrics-access", "components/monitoring", "components/monitoring-shard", "components/on-premises",
-    "components/addresses", "components/network-policies", "components/publish-service", "components/external-certificates",
+    "components/addresses", "components/replica-figures", "components/network-policies", "components/publish-service", "components/external-certificates",
     "components/transport-server-claims", "components/transport-servers", "components/client-certificates",
     "components/transport-server-claims", "components/gateway-api", "components/gateway-http",
     "components/gateway-certificates",

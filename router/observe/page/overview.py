@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +16,11 @@ from router.haproxy.talk.cli_socket import command
 from router.haproxy.talk.master import processes
 from router.haproxy.talk.stats import Info, info, read_info
 from router.haproxy.talk.tables import parse_info_fields
+from router.objects.core import PodNow, RouterPod
+from router.objects.meta import ObjectKey
 from router.objects.store import Objects
 from router.observe.health import Health
+from router.observe.page.figures import Figures, read, written
 from router.reconcile.snapshot import Snapshot
 
 _COMMAND_S = 2.0
@@ -51,6 +55,13 @@ class Replica(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     name: str
     node: str
     addresses: tuple[str, ...]
+    leads: bool
+    ready: bool | None
+    """None: that is not known."""
+    phase: str
+    since: str
+    figures: Figures | None
+    """What it says of itself; None where it says nothing, as it may have no right to."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -73,6 +84,8 @@ class Overview(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     workers: tuple[Worker, ...]
     more_old_workers: int
     replicas: tuple[Replica, ...]
+    shares_figures: bool
+    """This replica tells the others how it is, for which there is an option; as a rule they all do, or none."""
     samples: tuple[Sample, ...]
 
 
@@ -89,6 +102,11 @@ class Overviews:
     objects: Objects
     stats_socket: Path
     master_socket: Path
+    pods: Callable[[], Mapping[ObjectKey, PodNow]] = dict
+    """How the pods of routers are, as far as the API server tells."""
+    leader: Callable[[], str] = str
+    """Who holds the Lease: the name of its pod, or its node, and ``_`` with a number behind; empty for nobody."""
+    shares_figures: bool = False
 
     def now(self) -> Overview:
         """Give how it is now; HAProxy is asked, who may be silent for seconds."""
@@ -104,12 +122,37 @@ class Overviews:
             last_success_s=snapshot.last_success_s,
             workers=workers,
             more_old_workers=more,
-            replicas=tuple(
-                Replica(name=str(key), node=pod.node, addresses=pod.addresses)
-                for key, pod in sorted(self.objects.routers.items())
-            ),
+            replicas=self._replicas(),
+            shares_figures=self.shares_figures,
             samples=tuple(_samples(self.registry)),
         )
+
+    def figures(self) -> str | None:
+        """Give what the pages of other replicas show of this one, as text; None while it has served nothing yet."""
+        snapshot, ready, alive = self.snapshot(), self.readiness(), self.liveness()
+        if not snapshot.configured:
+            return None
+        workers, more = self._workers()
+        current = next((each for each in workers if not each.is_old), None)
+        problems = dict.fromkeys((*alive.problems, *ready.problems, *filter(None, (snapshot.problem,))))
+        reloads = (each.value for each in _samples(self.registry) if each.name == "tcp_router_reloads_total")
+        return written(
+            Figures(
+                time_s=round(time.time(), 1),
+                version=__version__,
+                haproxy=self.haproxy_build,
+                connections=current.connections if current is not None else -1,
+                limit=current.limit if current is not None else 0,
+                old_workers=sum(each.is_old for each in workers) + more,
+                reloads=round(sum(reloads)),
+                problems=tuple(problems),
+            )
+        )
+
+    def _replicas(self) -> tuple[Replica, ...]:
+        holder = self.leader().rpartition("_")[0]
+        pods = self.pods()
+        return tuple(_replica(key, pod, pods.get(key), holder) for key, pod in sorted(self.objects.routers.items()))
 
     def _workers(self) -> tuple[tuple[Worker, ...], int]:
         found: list[Worker] = []
@@ -125,6 +168,20 @@ class Overviews:
             # One that ended between two questions, or a HAProxy that is being started: what was told is shown.
             return tuple(found), more
         return tuple(found), more
+
+
+def _replica(key: ObjectKey, pod: RouterPod, now: PodNow | None, holder: str) -> Replica:
+    return Replica(
+        name=str(key),
+        node=pod.node,
+        addresses=pod.addresses,
+        # On the host's network a process has the name of its node.
+        leads=bool(holder) and holder in {key.name, pod.node},
+        ready=now.ready if now is not None else None,
+        phase=now.phase if now is not None else "",
+        since=now.since if now is not None else "",
+        figures=read(now.figures) if now is not None else None,
+    )
 
 
 def _worker(told: Info, *, is_old: bool) -> Worker:

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from router.errors import ApiForbidden, ApiUnreachable
-from router.status.own_pod import OwnPod
+from router.status.own_pod import OwnPod, of_addresses
 from router.supervisor import Supervisor
 from tests.support.unused_api import UnusedApi
 from tests.support.waiting import wait_for
@@ -57,7 +57,7 @@ def node() -> Node:
 def pod(api: Pods, node: Node) -> Iterator[OwnPod]:
     """What writes; not started."""
     supervisor = Supervisor()
-    own = OwnPod(api, "openshift-ingress", "router-a", lambda: node.present, supervisor)
+    own = OwnPod(api, "openshift-ingress", "router-a", of_addresses(lambda: node.present), supervisor)
     yield own
     own.stop()
     assert supervisor.deaths == {}
@@ -83,5 +83,5 @@ def test_what_is_not_taken_is_tried_again(api: Pods, pod: OwnPod) -> None:
     with capture_logs() as logged:
         pod.start()
         wait_for(lambda: not api.failures and api.told() == ["10.0.0.1,10.0.0.2"], "it to be told", 20)
-    assert [line["event"] for line in logged] == ["addresses not told", "addresses not told"]
+    assert [line["event"] for line in logged] == ["own pod not written", "own pod not written"]
     assert "pods/status" in logged[0]["permission"]

@@ -303,6 +303,16 @@ function portView(main, id) {
   });
 }
 
+function replica(each) {
+  const said = each.figures, old = said && Date.now() / 1000 - said.time_s;
+  const state = each.phase && each.phase !== "Running" ? each.phase : each.ready === null ? "?" : each.ready ? "ready" : "not ready";
+  return [
+    `${each.name}${each.leads ? " (leads)" : ""}`, each.node, `${state}${each.since ? `, started ${ago(each.since)} ago` : ""}`,
+    said && said.connections >= 0 ? `${said.connections} of ${said.limit}` : "?", said ? said.old_workers : "?", said ? said.reloads : "?",
+    said ? said.problems.join("; ") || "none" : "?", said ? `${span(old)} ago` : "nothing",
+  ];
+}
+
 function routerView(main) {
   return regularly(main, async () => {
     const now = await fetched("page/router");
@@ -336,8 +346,9 @@ function routerView(main) {
     parts.push(old.length ? simpleTable("Workers that were replaced", ["Process", "Connections that it still has", "Runs for"], old.map((worker) => [worker.pid, worker.connections, span(worker.seconds)])) : element("p", { class: "dim" }, "None lives on for its connections."));
     if (now.more_old_workers) parts.push(element("p", {}, `And ${now.more_old_workers} more.`));
     parts.push(element("h2", {}, "Pods of routers"));
-    parts.push(element("p", { class: "dim" }, "All figures on this page are this replica's alone; each of the others has a page of its own."));
-    if (now.replicas.length) parts.push(simpleTable("Pods of routers", ["Pod", "Node", "Addresses"], now.replicas.map((each) => [each.name, each.node, each.addresses.join(" ")])));
+    parts.push(element("p", { class: "dim" }, now.shares_figures ? "What is above is this replica's alone. The others say how they are twice a minute."
+      : "All figures on this page are this replica's alone: the others do not say how they are (option --share-figures), and each has a page of its own."));
+    if (now.replicas.length) parts.push(simpleTable("Pods of routers", ["Pod", "Node", "State", "Connections", "Old workers", "Reloads", "Problems", "Said"], now.replicas.map(replica)));
     return parts;
   });
 }
