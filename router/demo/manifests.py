@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from textwrap import indent
 
 from router.demo.claim import CLAIM, CLAIM_TEXT
+from router.demo.gateway import GATEWAY, gateway_text
 
 ROUTER_NAME = "wzh-router-1"
 TLS_HOST = "vault.example.com"
@@ -22,7 +23,7 @@ ANY_PORT = "any-port.yaml"
 EDGE = "mail-by-tls.yaml"
 QUOTA = "quota.yaml"
 BY_NAME = "queue-by-name.yaml"
-FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED, QUEUE, ANY_PORT, EDGE, QUOTA, BY_NAME, CLAIM)
+FILES = (CACHE, MAIL, VAULT, CONFLICTING, MISTYPED, QUEUE, ANY_PORT, EDGE, QUOTA, BY_NAME, CLAIM, GATEWAY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,8 @@ class Layout:
     """External port of the Service that asks without a Route."""
     edge_port: int = 6631
     """External port of the Route whose TLS the router ends."""
+    gateway_ports: tuple[int, int] = (6634, 6635)
+    """Of the Gateway's listeners, that of the TLSRoute behind that of the TCPRoute."""
     cache_endpoint: int | None
     """Where the echo listens; None is no Route to it."""
     mail_endpoint: int
@@ -75,6 +78,7 @@ def manifests(layout: Layout) -> dict[str, str]:
             key=indent(layout.key, "      "),
         ),
         CLAIM: CLAIM_TEXT,
+        GATEWAY: gateway_text(*layout.gateway_ports),
         ANY_PORT: _ANY_PORT.format(router_name=ROUTER_NAME),
         QUOTA: _QUOTA.format(router_name=ROUTER_NAME, endpoint=layout.mail_endpoint),
         MISTYPED: _MISTYPED.format(port=layout.spare_port, router_name=ROUTER_NAME, balance=layout.spare_balance),
@@ -293,11 +297,9 @@ metadata:
     kubernetes.io/service-name: mail
 addressType: IPv4
 ports:
-  - name: smtp
-    port: {endpoint}
+  - {{name: smtp, port: {endpoint}}}
 endpoints:
-  - addresses:
-      - 127.0.0.1
+  - addresses: ["127.0.0.1"]
 """
 
 _SERVICE = """\

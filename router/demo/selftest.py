@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from router.demo import client
+from router.demo.gateway import GATEWAY_HOST, LISTENER, TLS_LISTENER, TLS_ROUTE
 from router.demo.manifests import EDGE_HOST, QUEUE_HOST, TLS_HOST, Layout
 from router.demo.stage import QUEUE_BY_NAME, Stage
 from router.demo.table import PortEntry
@@ -85,6 +86,9 @@ class SelfTest:
         if WITHIN_QUOTA not in over.message:
             raise DemoFailed(f"the message does not name the holder {WITHIN_QUOTA}: {over.message}")
         self._see_verdict(f"{CLAIM}, which asks by a claim", CLAIM, "admitted")
+        for listener in (LISTENER, TLS_LISTENER):
+            self._see_verdict(f"{listener}, a listener", listener, "admitted")
+        self._see_verdict(f"{TLS_ROUTE}, which is led to by a name", TLS_ROUTE, "admitted")
         self._given = self._see_verdict(f"Route {ANY_PORT}, which asks for any port", ANY_PORT, "admitted").port
 
     def _ports(self) -> None:
@@ -107,12 +111,27 @@ class SelfTest:
             lambda: client.ask_over_tls(self._layout.edge_port, EDGE_HOST, access.certificate_file, "hello"),
             _starts("220 mail"),
         )
+        self._gateway()
         self._bridge()
         port = self._layout.spare_port
         self._see(f"port {port}, of the mistyped Route, is closed", lambda: client.is_refused(port), bool)
         sni_port = self._stage.access.sni_port
         self._see(
             f"port {sni_port}, asking for a name that no Route has", self._ask_for_unknown_host, _is("not served")
+        )
+
+    def _gateway(self) -> None:
+        port, tls_port = self._layout.gateway_ports
+        self._see(
+            f"port {port}, of a Gateway, which leads to a TCPRoute",
+            lambda: client.ask(port, "hello"),
+            _is("queue: hello"),
+        )
+        certificate_file = self._stage.access.certificate_file
+        self._see(
+            f"port {tls_port}, of a Gateway, TLS to {GATEWAY_HOST}, which leads to a TLSRoute",
+            lambda: client.ask_over_tls(tls_port, GATEWAY_HOST, certificate_file, "hello"),
+            _is("vault: hello"),
         )
 
     def _bridge(self) -> None:

@@ -14,6 +14,7 @@ from router.demo.bridge import Bridge, bridge
 from router.demo.certificate import write_certificate
 from router.demo.child import RouterProcess
 from router.demo.client import is_ready, until
+from router.demo.gateway import GATEWAY_HOST
 from router.demo.manifests import EDGE_HOST, FILES, QUEUE_HOST, ROUTER_NAME, TLS_HOST, Layout, manifests
 from router.demo.ports import Ports
 from router.demo.services import Service, echo, greeter, over_tls, server_context
@@ -39,6 +40,7 @@ _SNI_POOL = 3
 _EDGE_PORT = 6631
 _CLAIM_PORT = 6633
 _BRIDGE_PORT = 6632
+_GATEWAY_PORT, _GATEWAY_TLS_PORT = 6634, 6635
 _SNI_PORT = 8443
 _HTTP_PORT = 1936
 
@@ -88,7 +90,7 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
         programs = frozenset(name for name in ("nc", "openssl") if shutil.which(name) is not None)
         access = Access(ports.keep(_SNI_PORT), work / "vault.pem", programs)
         key_file = work / "vault.key"
-        write_certificate((TLS_HOST, EDGE_HOST, QUEUE_HOST), access.certificate_file, key_file)
+        write_certificate((TLS_HOST, EDGE_HOST, QUEUE_HOST, GATEWAY_HOST), access.certificate_file, key_file)
         tls = server_context(access.certificate_file, key_file)
         cache, moved_cache, mail, vault, messages = (
             stack.enter_context(Service(talk))
@@ -104,6 +106,7 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
             vault_endpoint=vault.port,
             queue_endpoint=messages.port,
             edge_port=ports.keep(_EDGE_PORT),
+            gateway_ports=(ports.keep(_GATEWAY_PORT), ports.keep(_GATEWAY_TLS_PORT)),
             certificate=access.certificate_file.read_text(),
             key=key_file.read_text(),
         )
@@ -121,6 +124,7 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
             layout.mail_port,
             layout.spare_port,
             layout.queue_port,
+            layout.gateway_ports[0],
             moved_port,
             *auto_ports,
             claim_port,
@@ -141,7 +145,11 @@ def stage(directory: Path | None, haproxy: str | None) -> Iterator[Stage]:
             moved_endpoint=moved_cache.port,
             auto_ports=auto_ports,
             claim_port=claim_port,
-            access=replace(access, bridge_port=bridge_port) if queue.child is not None else access,
+            access=replace(
+                access,
+                bridge_port=bridge_port if queue.child is not None else None,
+                gateway_tls_port=layout.gateway_ports[1],
+            ),
             bridge=queue,
             http_port=http_port,
             log_file=log_file,
@@ -197,7 +205,7 @@ def _arguments(folder: Path, state_dir: Path, http_port: int, sni_port: int) -> 
         "--drain-timeout": "1s",
         "--log-format": "text",
     }
-    return [*(word for pair in options.items() for word in pair), "--allow-loopback-endpoints"]
+    return [*(word for pair in options.items() for word in pair), "--allow-loopback-endpoints", "--gateway-api", "on"]
 
 
 def _wait_until_ready(router: RouterProcess, http_port: int) -> None:

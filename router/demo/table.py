@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
+from router.demo.gateway import GATEWAY_HOST, TLS_LISTENER, TLS_ROUTE
 from router.demo.manifests import EDGE_HOST, QUEUE_HOST
 
 
@@ -49,6 +51,8 @@ class Access:
 
     bridge_port: int | None = None
     """Where a stunnel takes plain clients to ``QUEUE_HOST``; None without one."""
+    gateway_tls_port: int | None = None
+    """Where the Gateway's TLSRoute is reached by ``GATEWAY_HOST``."""
 
 
 def table(entries: Iterable[PortEntry], access: Access) -> str:
@@ -70,6 +74,9 @@ def table(entries: Iterable[PortEntry], access: Access) -> str:
 def try_command(entry: PortEntry, access: Access) -> str:
     """Give a shell command that reaches an admitted Route as a client would; it ends by itself."""
     port, host = entry.port or access.sni_port, entry.host or EDGE_HOST
+    if entry.route in {TLS_LISTENER, TLS_ROUTE}:
+        # Of the route the listener has the port, and of the listener, which has none of its own, the route has the name.
+        entry, port, host = replace(entry, port=None), access.gateway_tls_port or port, GATEWAY_HOST
     plain = access.bridge_port if host == QUEUE_HOST else entry.port if entry.certificate is None else None
     if plain is not None:
         if "nc" in access.programs:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from router.demo.gateway import GATEWAY
 from router.demo.manifests import CACHE, FILES, MAIL, QUOTA, Layout, manifests
 from router.demo.stage import write_manifests
 from router.demo.table import Access, PortEntry, table, try_command
@@ -24,7 +25,7 @@ LAYOUT = Layout(
     queue_port=6627,
     queue_endpoint=40004,
 )
-ACCESS = Access(8443, Path("/tmp/a b/vault.pem"))  # noqa: S108 - a path that is only printed
+ACCESS = Access(8443, Path("/tmp/a b/vault.pem"), gateway_tls_port=6635)  # noqa: S108 - a path that is only printed
 
 
 def test_first_route_is_the_one_the_project_started_from() -> None:
@@ -39,6 +40,9 @@ def test_every_file_is_yaml_with_one_asker() -> None:
         if name == QUOTA:
             # Of a namespace that may have less than is asked for in it.
             assert kinds == ["Namespace", "Route", "Route", "Service", "EndpointSlice"]
+            continue
+        if name == GATEWAY:
+            assert kinds == ["GatewayClass", "Gateway", "TCPRoute", "TLSRoute", "TCPRoutePolicy"]
             continue
         assert kinds in (
             ["Route"],
@@ -83,6 +87,17 @@ def test_writing_touches_only_what_changed(tmp_path: Path) -> None:
             "6631  a/b    admitted  openssl s_client -brief -connect 127.0.0.1:6631 -servername mail.example.com"
             " -CAfile '/tmp/a b/vault.pem' </dev/null",
             id="TLS that the router ends",
+        ),
+        pytest.param(
+            PortEntry(namespace="default", name="demo", kind="Gateway", section="queue", verdict="admitted", port=6634),
+            "6634  Gateway default/demo queue  admitted  printf 'hello\\n' | nc -w 2 127.0.0.1 6634",
+            id="listener",
+        ),
+        pytest.param(
+            PortEntry(namespace="default", name="keys", kind="TLSRoute", verdict="admitted"),
+            "-     TLSRoute default/keys  admitted  openssl s_client -brief -connect 127.0.0.1:6635 -servername keys.example.com"
+            " -CAfile '/tmp/a b/vault.pem' </dev/null",
+            id="TLSRoute",
         ),
         pytest.param(
             PortEntry(namespace="a", name="b", verdict="rejected", port=1, reason="PortReserved", message="no"),

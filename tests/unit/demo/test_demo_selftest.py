@@ -51,7 +51,7 @@ class FakeRouter:
         self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
 
     def answer(self, routes: dict[str, tuple[str, str] | None]) -> None:
-        """Report these Routes: None is admitted, else reason and message; and the Service and the claim, which are admitted."""
+        """Report these Routes: None is admitted, else reason and message; and the Service, the claim, the Gateway's listeners and a route, which are admitted."""
         service = {
             "kind": "Service",
             "namespace": "default",
@@ -67,9 +67,23 @@ class FakeRouter:
             "verdict": "admitted",
             "port": 1,
         }
+        listeners = [
+            {
+                "kind": "Gateway",
+                "namespace": "default",
+                "name": "demo",
+                "section": section,
+                "verdict": "admitted",
+                "port": 1,
+            }
+            for section in ("queue", "keys")
+        ]
+        route = {"kind": "TLSRoute", "namespace": "default", "name": "keys", "verdict": "admitted"}
         entries = [
             service,
             claim,
+            *listeners,
+            route,
             *(
                 {
                     "namespace": namespace or "default",
@@ -172,7 +186,7 @@ def test_closed_port_fails(router: FakeRouter, self_test: SelfTest, said: list[s
     router.answer(ROUTES)
     with pytest.raises(DemoFailed, match=r"port 1, saying 'hello': .*refused"):
         self_test.run()
-    assert len(said) == len(ROUTES) + 2
+    assert len(said) == len(ROUTES) + 5
 
 
 def test_table_that_is_none_fails(router: FakeRouter, self_test: SelfTest) -> None:
