@@ -6,7 +6,7 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,24 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.daemons import Command, own_folder, redis_server, running, set_up, smtp_server, ssh_server, succeeds
+from tests.support.daemons import (
+    Command,
+    hand_over,
+    own_folder,
+    redis_server,
+    running,
+    set_up,
+    smtp_server,
+    ssh_server,
+    succeeds,
+)
 from tests.support.databases import mariadb, mariadb_server, postgresql, psql
 from tests.support.objects import ANNOTATIONS, app
 from tests.support.ports import free_port
 from tests.support.probing import is_refused
 from tests.support.programs import requires_program
 from tests.support.router_process import RouterProcess
+from tests.support.waiting import wait_for
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to.md"
 ROUTES: dict[str, dict[str, Any]] = {
@@ -31,10 +42,10 @@ ROUTES: dict[str, dict[str, Any]] = {
 BASE = "dc=example,dc=com"
 
 
-def served(router: RouterProcess, name: str, pod_port: int) -> int:
-    """Serve a Route of the page, on a port that is free here; give the port."""
+def served(router: RouterProcess, name: str, pod_port: int, more: Mapping[str, str] | None = None) -> int:
+    """Serve a Route of the page, on a port that is free here, with more annotations; give the port."""
     port, made = free_port(), ROUTES[name]
-    annotations = {**made["metadata"]["annotations"], f"{ANNOTATIONS}external-tcp-port": str(port)}
+    annotations = {**made["metadata"]["annotations"], f"{ANNOTATIONS}external-tcp-port": str(port), **(more or {})}
     made = {**made, "metadata": {**made["metadata"], "namespace": "team", "annotations": annotations}}
     router.write("route.yaml", made, *app(name, None, ("127.0.0.1", pod_port))[1:])
     router.start()
@@ -116,6 +127,44 @@ def test_mqtt(router: RouterProcess) -> None:
             waiting.stdout.close()
 
 
+@contextmanager
+def rabbitmq(*settings: str) -> Iterator[int]:
+    """Run a broker of AMQP, with lines of its configuration; give its port."""
+    # The program of this name in PATH wants to be another user.
+    requires_program("rabbitmq-server")
+    server, epmd, port = "/usr/lib/rabbitmq/bin/rabbitmq-server", requires_program("epmd"), free_port()
+    names, distribution = free_port(), free_port()
+    with own_folder() as folder:
+        hand_over(folder / "rabbitmq.conf", "\n".join(settings) + "\n")
+        hand_over(folder / "plugins", "[].\n")
+        given = {
+            "HOME": folder, "ERL_EPMD_PORT": names, "ERL_EPMD_ADDRESS": "127.0.0.1", "RABBITMQ_NODENAME": f"test{port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1", "RABBITMQ_NODE_PORT": port, "RABBITMQ_DIST_PORT": distribution,
+            "RABBITMQ_CONFIG_FILE": folder / "rabbitmq", "RABBITMQ_ENABLED_PLUGINS_FILE": folder / "plugins",
+            "RABBITMQ_MNESIA_BASE": folder / "data", "RABBITMQ_LOG_BASE": folder / "log",
+        }  # fmt: skip
+        begin = ["env", *(f"{name}={value}" for name, value in given.items())]
+        # Else the broker leaves one behind.
+        with (
+            running([*begin, epmd], folder, signal.SIGTERM, lambda: not is_refused(names)),
+            running([*begin, server], folder, signal.SIGTERM, lambda: not is_refused(port)),
+        ):
+            yield port
+
+
+@pytest.mark.parametrize("proxied", [False, True], ids=["plain", "proxy-protocol"])
+def test_rabbitmq(router: RouterProcess, proxied: bool) -> None:  # noqa: FBT001 - a parameter
+    """What is published by one connection is got by another; also where the broker is told the client's address."""
+    publish, get = requires_program("amqp-publish"), requires_program("amqp-get")
+    with rabbitmq(f"proxy_protocol = {str(proxied).lower()}") as broker:
+        port = served(router, "rabbitmq", broker, {f"{ANNOTATIONS}send-proxy": "v2"} if proxied else {})
+        address = ["-u", f"amqp://guest:guest@127.0.0.1:{port}"]
+        declare: Command = [requires_program("amqp-declare-queue"), *address, "-q", "rain"]
+        wait_for(lambda: succeeds(declare), "the broker to take clients")
+        said([publish, *address, "-r", "rain", "-b", "12 mm"])
+        assert said([get, *address, "-q", "rain"]) == "12 mm"
+
+
 def test_ldap(router: RouterProcess) -> None:
     """An anonymous search, and a bind with a change."""
     with slapd() as server:
@@ -190,4 +239,4 @@ def test_smtp_behind_a_proxy_header(router: RouterProcess) -> None:
 
 def test_every_protocol_of_the_page_is_tried() -> None:
     """But for Kafka's, of which Debian has no server."""
-    assert set(ROUTES) == {"pg", "mysql", "redis", "mqtt", "kafka-0", "ssh", "ldap", "smtp"}
+    assert set(ROUTES) == {"pg", "mysql", "redis", "mqtt", "rabbitmq", "kafka-0", "ssh", "ldap", "smtp"}

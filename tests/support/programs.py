@@ -36,6 +36,8 @@ _DEBIAN_PACKAGES = {
     "prlimit": "util-linux",
     "promtool": "prometheus",
     "psql": "postgresql-client",
+    "amqp-get": "amqp-tools",
+    "epmd": "erlang-base",
     "redis-cli": "redis-tools",
     "redis-server": "redis-server",
     "socat": "socat",
