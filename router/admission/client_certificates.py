@@ -6,11 +6,12 @@ Whatever asks for a check and cannot be had rejects its Route: to pass it over w
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from router.admission.client_authorities import CLIENTS_OPTION, REVOKED_OPTION, Authorities, judge_authorities
 from router.admission.forms import Form, choice, read
-from router.admission.options import CLIENT_CA, CLIENT_CERTIFICATE, CLIENT_CRL, SEND_PROXY
+from router.admission.options import CLIENT_CA, CLIENT_CERTIFICATE, CLIENT_CRL, POD_CONCURRENT_CONNECTIONS, SEND_PROXY
 from router.admission.text import is_dns_subdomain
 from router.admission.verdicts import NotAcceptable, Reason, Rejection
 from router.model.tls import ClientTls
@@ -110,13 +111,23 @@ def read_clients(
         if ca is None
         else _by_route(annotations, namespace, wish, settings, credentials)
     )
-    if annotations.get(SEND_PROXY) == TELLS_OF_TLS and (clients is None or not clients.required):
+    if annotations.get(SEND_PROXY) != TELLS_OF_TLS:
+        return clients, warnings
+    if clients is None:
         # By the protocol, and to who reads it, 0 is a certificate that was shown and verified.
         raise _invalid(
             f"annotation {SEND_PROXY} is {TELLS_OF_TLS}, by which HAProxy tells pods of a client without a certificate that it was verified (0): have "
-            f"all clients show one ({CLIENT_CA}, {CLIENT_CERTIFICATE} {REQUIRED}), or have {SEND_PROXY} be v2"
+            f"clients asked for one ({CLIENT_CA}), or have {SEND_PROXY} be v2"
         )
-    return clients, warnings
+    if clients.required:
+        return clients, warnings
+    if POD_CONCURRENT_CONNECTIONS in annotations:
+        said = (
+            f"annotation {POD_CONCURRENT_CONNECTIONS} counts clients with a certificate and those without one each by themselves, "
+            f"as {SEND_PROXY} is {TELLS_OF_TLS} and {CLIENT_CERTIFICATE} is {OPTIONAL}"
+        )
+        warnings = (*warnings, said)
+    return replace(clients, tells_apart=True), warnings
 
 
 def unheard(annotations: Mapping[str, str]) -> tuple[str, ...]:

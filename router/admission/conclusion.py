@@ -178,6 +178,7 @@ def _stages(request: Request, places: tuple[Place, ...], sni_port: int) -> tuple
 def _section(request: Request, destination: Destination, stages: tuple[Spot, ...] | None) -> RouteSection:
     options = request.options
     dedicated = None if request.shares_port else request.port
+    clients = request.port_tls.clients if request.port_tls is not None else None
     return RouteSection(
         asker=request.asker,
         backend=replace(
@@ -186,10 +187,11 @@ def _section(request: Request, destination: Destination, stages: tuple[Spot, ...
             balance=destination.balance,
             tls=request.server_tls,
             servers=destination.servers,
+            send_proxy="v2-ssl-shown" if clients is not None and clients.tells_apart else options.backend.send_proxy,
         ),
         frontend=Frontend(dedicated, options.port, request.address, tls=request.port_tls)
         if dedicated is not None
         else None,
         stages=stages,
-        is_gated=stages is not None and request.port_tls is not None and request.port_tls.clients is not None,
+        is_gated=stages is not None and clients is not None,
     )

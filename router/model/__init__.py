@@ -27,7 +27,8 @@ FRONTEND = r"fe_tcp:([0-9]+)(?::([a-z0-9-]+))?"
 _FRONTEND = re.compile(FRONTEND)
 
 Balance = Literal["roundrobin", "leastconn", "source", "random", "first"]
-ProxyProtocol = Literal["v1", "v2", "v2-ssl"]
+ProxyProtocol = Literal["v1", "v2", "v2-ssl", "v2-ssl-shown"]
+"""The last is ``v2-ssl`` of clients who showed a certificate, and ``v2`` of others."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,6 +82,11 @@ class Backend:
     tls: ServerTls | None = None
     servers: tuple[Server, ...]
     """Sorted by name."""
+
+    @property
+    def tells_apart(self) -> bool:
+        """Whether clients who show no certificate are led to the same servers by a backend of their own (``stages.without_certificate``)."""
+        return self.send_proxy == "v2-ssl-shown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from router.model.tls import PortTls
 
 _BEFORE = "tls:"
 _GATES = "gates"
+_APART = "nocert:"
 TO_SLOT = "tls"
 """The server of a port of the pool that leads to a slot; no other of a Route is named so."""
 
@@ -88,3 +89,19 @@ def backend_before(backend: str) -> str:
     Its servers are the sockets behind ports, each named after the port's frontend; those that lead to sockets of single hosts as ``gates_server`` says.
     """
     return f"{_BEFORE}{backend}"
+
+
+def without_certificate(backend: str) -> str:
+    """Give the name of the backend that leads clients who showed no certificate to the servers of this one, which are told who the others are."""
+    return f"{_APART}{backend}"
+
+
+def own_backend(backend: str) -> str:
+    """Give the backend that clients who show a certificate come to, for one of ``without_certificate``; any other as it is."""
+    return backend.removeprefix(_APART)
+
+
+def backends_of(section: RouteSection) -> tuple[str, ...]:
+    """Give the names of all backends that lead to the servers of a section, its own first."""
+    backend = section.backend
+    return (backend.name, without_certificate(backend.name)) if backend.tells_apart else (backend.name,)

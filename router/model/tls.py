@@ -56,6 +56,8 @@ class ClientTls:
     """When the first of the authorities expires, seconds since the epoch."""
     revoked_until_s: int = 0
     """When the first of the lists is out of date, from when on no certificate is taken; 0 is never."""
+    tells_apart: bool = False
+    """Whether who shows none is led on by another backend than who does, as their servers are told who the client is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ def _fixed(tls: PortTls) -> PortTls:
     clients = tls.clients
     if clients is not None:
         has_lists = "lists" if clients.revoked else ""
-        clients = ClientTls("", clients.required, has_lists, clients.subjects)
+        clients = ClientTls("", clients.required, has_lists, clients.subjects, tells_apart=clients.tells_apart)
     return replace(tls, certificate=Certificate(NOTHING_PRIVATE, 0, 0), clients=clients)
 
 

@@ -41,6 +41,8 @@ class Gates:
     """The ACL of hosts whose clients have to show a certificate."""
     filtered: str
     """The ACL of hosts of whose clients the subject counts as well."""
+    apart: str
+    """The ACL of hosts whose clients without a certificate are led on by another backend."""
     taken: Mapping[str, str]
     """By host, the name of its socket."""
 
@@ -130,7 +132,12 @@ def _lists_of(gates: Gates, host: SniHost) -> list[str]:
     clients = host.tls.clients if host.tls is not None else None
     if clients is None:
         return []
-    return [*([gates.required] if clients.required else []), *([gates.filtered] if clients.subjects else [])]
+    in_each = (
+        (gates.required, clients.required),
+        (gates.filtered, bool(clients.subjects)),
+        (gates.apart, clients.tells_apart),
+    )
+    return [name for name, is_in in in_each if is_in]
 
 
 def _with(certificates: str, line: GateLine) -> Iterator[Command]:

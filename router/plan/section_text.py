@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
@@ -123,6 +123,8 @@ class SectionText:
     """By name, the servers of the backend in which clients are before their TLS has ended behind a socket."""
     clients: tuple[ClientFile, ...] = ()
     """None where clients show no certificates."""
+    apart: Mapping[str, ServerLine] = field(default_factory=lambda: MappingProxyType({}))
+    """By name, the servers of the backend that clients are led by who showed no certificate, where that is another one."""
 
     @property
     def goes_by_ids(self) -> bool:
@@ -136,6 +138,7 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
     frontend: str | None,
     backend: str,
     before: Before | None = None,
+    apart: str | None = None,
     defaults: Mapping[str, tuple[str, ...]] = _NO_DEFAULTS,
     hot: HotFiles = _NONE_HOT,
 ) -> SectionText | None:
@@ -146,6 +149,7 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
         frontend: the name that its frontend must have; None if there must be none.
         backend: the name that its backend must have.
         before: that of the backend in which clients are whose TLS ends behind a socket; None if there must be none.
+        apart: that of the backend of clients who showed no certificate; None if there must be none.
         defaults: the words of ``default-server`` lines that hold for backends, as ``default_server_words`` gives them.
         hot: of the Route, as far as it has any.
 
@@ -159,13 +163,14 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
     expected = [["frontend", frontend]] if frontend is not None else []
     expected += [["backend", before.backend]] if before is not None else []
     expected += [["frontend", before.frontend]] if before is not None and before.frontend else []
+    expected += [["backend", apart]] if apart is not None else []
     if sorted(heads) != sorted([*expected, ["backend", backend]]):
         return None
     section = ""
     options: tuple[str, ...] = ()
     fixed: list[str] = []
     stages: dict[str, ServerLine] = {}
-    found = {backend: {}, before.backend if before is not None else "": stages}
+    found = {backend: {}, before.backend if before is not None else "": stages, apart or "-": {}}
     servers = found[backend]
     for line, words in lines:
         if words[0] in _SECTIONS:
@@ -173,7 +178,7 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
             if section == "backend":
                 options, servers = defaults.get(_taken_from(words), ()), found[words[1]]
         if section == "backend" and words[0] in {"server", "default-server"}:
-            if servers is not found[backend] and not (_NEEDS_READING - {"'"}) & set(line):
+            if servers is stages and not (_NEEDS_READING - {"'"}) & set(line):
                 # A socket's path is what it is, and may have blanks.
                 words = shlex.split(line)  # noqa: PLW2901 - the same, read
             elif any(_NEEDS_READING & set(word) for word in words):
@@ -189,7 +194,8 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
             servers[words[1]] = server
             continue
         fixed.append(" ".join(words))
-    return _taken_apart("\n".join(fixed), found[backend], stages, hot)
+    taken = _taken_apart("\n".join(fixed), found[backend], stages, hot)
+    return replace(taken, apart=found[apart]) if apart is not None else taken
 
 
 def _taken_apart(

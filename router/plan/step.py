@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from router.model import RouteSection, frontend_name
-from router.model.stages import backend_before, door
+from router.model.stages import backend_before, door, without_certificate
 from router.plan import commands
 from router.plan.commands import Command
 from router.plan.leaving import LeavingDraft, ServerName
@@ -111,8 +111,10 @@ class Step:
         """
         former, wanted = before or _NO_SERVERS, after or _NO_SERVERS
         # Who is led here when TLS has ended comes by the stages, which are there once all else is.
-        return self._change(self.backend, former.servers, wanted.servers, ending) and self._change(
-            self._before, former.stages, wanted.stages, ()
+        return (
+            self._change(self.backend, former.servers, wanted.servers, ending)
+            and self._change(without_certificate(self.backend), former.apart, wanted.apart, ending)
+            and self._change(self._before, former.stages, wanted.stages, ())
         )
 
     def _change(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from router.haproxy.talk.server_states import NOTHING_DOWN, DownServers, NewServer, state_file
 from router.model import Model
+from router.model.stages import own_backend
 from router.render import Renderer
 
 
@@ -24,8 +25,10 @@ def handed_over(down: DownServers, renderer: Renderer, full: Model, owners: Mapp
 
     def becomes(backend: str, server: str, address: str) -> NewServer | None:
         name = owners.get(backend, backend)
-        text = renderer.text(sections[name]) if name in sections else None
-        line = text.servers.get(server) if text is not None else None
+        own = own_backend(name)
+        text = renderer.text(sections[own]) if own in sections else None
+        lines = (text.servers if own == name else text.apart) if text is not None else {}
+        line = lines.get(server)
         if line is None or not line.is_checked or line.address != address:
             return None
         return NewServer(name, line.id, line.weight)

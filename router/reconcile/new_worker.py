@@ -16,6 +16,7 @@ import structlog
 from router.admission.weights import MAX_WEIGHT
 from router.haproxy.control import Serving
 from router.model import Frontend, Model, RouteSection, Server, SharedFrontend, frontend_name, spots
+from router.model.stages import backends_of
 from router.plan import commands
 from router.plan.commands import Command
 from router.plan.leaving import ServerName
@@ -101,7 +102,10 @@ class NewWorker:
         if lacking := missing(model, serving):
             return lacking
         limited = frozenset(
-            section.backend.name for section in model.routes if section.backend.server_maxconn is not None
+            name
+            for section in model.routes
+            if section.backend.server_maxconn is not None
+            for name in backends_of(section)
         )
         found = (
             *still_open(closing, serving),
@@ -119,7 +123,12 @@ class NewWorker:
 def missing(model: Model, serving: Serving) -> str:
     """Name what a model has and the worker lacks; more than that may come from a user's template."""
     lacking = sorted({frontend_name(*spot) for spot in spots(model)} - serving.frontends.keys())
-    servers = {(section.backend.name, server.name) for section in model.routes for server in section.backend.servers}
+    servers = {
+        (name, server.name)
+        for section in model.routes
+        for name in backends_of(section)
+        for server in section.backend.servers
+    }
     lacking += [f"{backend}/{server}" for backend, server in sorted(servers - serving.servers.keys())]
     few = 5
     return ", ".join(lacking[:few]) + (f" and {len(lacking) - few} more" if len(lacking) > few else "")
@@ -152,8 +161,9 @@ def deviations(
         limits: of servers, for Routes that limit them.
     """
     for section in model.routes:
-        for server in section.backend.servers:
-            yield from _of_server(section, server, templates, serving, limits)
+        for backend in backends_of(section):
+            for server in section.backend.servers:
+                yield from _of_server(section, (backend, server.name), server, templates, serving, limits)
     for section in model.routes:
         if section.frontend is not None:
             yield from _of_frontend(section, section.frontend, templates, serving)
@@ -161,22 +171,23 @@ def deviations(
         yield from _of_frontend(shared, shared, templates, serving)
 
 
-def _of_server(
+def _of_server(  # noqa: PLR0913, PLR0917 - what is compared, and where it is found
     section: RouteSection,
+    name: ServerName,
     server: Server,
     templates: Templates,
     serving: Serving,
     limits: Mapping[ServerName, int],
 ) -> Iterator[Deviation]:
     backend = section.backend
-    name = backend.name, server.name
     state = serving.servers[name]
     limit = limits.get(name)
     is_limited = limit is None or limit == backend.server_maxconn
     if state.weight == server.weight and state.is_ready and is_limited:
         return
     text = templates.text(section)
-    line = text.servers.get(server.name) if text is not None else None
+    lines = (text.servers if name[0] == backend.name else text.apart) if text is not None else {}
+    line = lines.get(server.name)
     if line is None:
         return
     shown = "/".join(name)
@@ -216,9 +227,10 @@ def turned(model: Model, templates: Templates, turn: int) -> Iterator[Command]:
         if len(takers) > 1:
             # Not the same for all: of Routes that lead to the same pods each begins with another one.
             ahead = (turn + crc32(backend.name.encode())) % min(len(takers), _MAX_TURNS)
-            for name, weight in takers[:ahead]:
-                yield commands.set_weight(backend.name, name, weight + 1 if weight < MAX_WEIGHT else weight - 1)
-                yield commands.set_weight(backend.name, name, weight)
+            for each in backends_of(section):
+                for name, weight in takers[:ahead]:
+                    yield commands.set_weight(each, name, weight + 1 if weight < MAX_WEIGHT else weight - 1)
+                    yield commands.set_weight(each, name, weight)
 
 
 def _takers(section: RouteSection, templates: Templates) -> list[tuple[str, int]]:

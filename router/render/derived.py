@@ -31,6 +31,7 @@ def derived(text: SectionText, before: RouteSection, after: RouteSection) -> Sec
         before.asker != after.asker
         or (before.frontend, before.stages, before.is_gated) != (after.frontend, after.stages, after.is_gated)
         or len(former.servers) != len(text.servers)
+        or current.tells_apart
         or _other_lines(former) != _other_lines(current)
     ):
         return None

@@ -17,6 +17,7 @@ from router.model.stages import (
     slot_frontend,
     stage_name,
     starts_tls,
+    without_certificate,
 )
 from router.plan.endings import EndingFiles
 from router.plan.section_text import Before, CertificateFile, SectionText, ServerLine, begins_tls, ends_tls
@@ -164,6 +165,11 @@ def route_problem(
         rf"^backend {re.escape(backend_before(section.backend.name))} ", text, re.MULTILINE
     ):
         return "has no backend for clients whose TLS ends behind a shared port (backend_before); see docs/tls.md"
+    if section.backend.tells_apart:
+        apart = without_certificate(section.backend.name)
+        leads = section.frontend is None or f"use_backend {apart} " in text
+        if not leads or not re.search(rf"^backend {re.escape(apart)} ", text, re.MULTILINE):
+            return "leads clients without a certificate to where pods would take it for verified (backend_apart); see docs/tls.md"
     if section.stages and section.is_gated and "use-server gates:%[fe_name]" not in text:
         return "leads nobody to where clients are asked for certificates (use-server gates:%[fe_name]); see docs/tls.md"
     return None

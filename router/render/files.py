@@ -18,9 +18,9 @@ from router.model.tls import PortTls, PrivateBytes
 from router.settings import RenderSettings
 
 (
-    ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING, STARTING, LIMITS, CLIENTS, REVOKED, GATES, GATE, REQUIRED, FILTERED,
+    ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING, STARTING, LIMITS, CLIENTS, REVOKED, GATES, GATE, REQUIRED, FILTERED, APART,
 ) = (
-    "allow", "sni", "owners", "hello", "cert", "ca", "certs", "ends", "starts", "limits", "clients", "revoked", "gates", "gate", "required", "filtered",
+    "allow", "sni", "owners", "hello", "cert", "ca", "certs", "ends", "starts", "limits", "clients", "revoked", "gates", "gate", "required", "filtered", "apart",
 )  # fmt: skip
 """How the names of the files of each kind begin."""
 _SCRIPTS = ("split_hello.lua", "postgres.lua")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from router.errors import TemplateError
 from router.model import Model, SharedFrontend, SniHost, Spot
-from router.model.stages import gate_name, switch_name
+from router.model.stages import gate_name, switch_name, without_certificate
 from router.model.tls import ClientTls
 from router.plan.gates import GateLine, Gates
 from router.render import files
@@ -59,6 +59,7 @@ class Gating:
             "switch_socket": self._settings.switch_socket(shared.spot),
             "required_file": every.required if gates else None,
             "filtered_file": every.filtered if gates else None,
+            "apart_file": every.apart if gates else None,
         }
 
     def gates(self, shared: SharedFrontend) -> tuple[Gate, ...]:
@@ -92,9 +93,9 @@ class Gating:
     def files(self, shared: SharedFrontend) -> Gates:
         """Give them as HAProxy has them when it was just loaded."""
         every = self.gates(shared)
-        hosts, required, filtered = (str(self._maps_dir / name) for name, _ in self._of_all(shared))
+        hosts, required, filtered, apart = (str(self._maps_dir / name) for name, _ in self._of_all(shared))
         taken = {gate.host.host: gate.name for gate in every if gate.host is not None}
-        return Gates({gate.name: gate.certificates for gate in every}, hosts, required, filtered, taken)
+        return Gates({gate.name: gate.certificates for gate in every}, hosts, required, filtered, apart, taken)
 
     def line(self, spot: Spot, host: SniHost) -> GateLine:
         """Give what is needed of a host."""
@@ -132,8 +133,18 @@ class Gating:
             return "asks clients for certificates without a look at ssl_c_used; see docs/tls.md"
         if not has_no_cache(process):
             return "asks clients for certificates, and the global part has no tune.ssl.cachesize 0; see docs/tls.md"
+        return self._problem_of_clients(text, shared)
+
+    def _problem_of_clients(self, text: str, shared: SharedFrontend) -> str | None:
         if any(each.subjects != self._settings.client_subjects for each in _clients(shared) if each.subjects):
             return "lets in clients whatever the subject of their certificate"
+        apart = f"-f {quoted(self.files(shared).apart)}"
+        led = any(
+            line.split()[:1] == ["use_backend"] and without_certificate("") in line and apart in line
+            for line in text.splitlines()
+        )
+        if any(each.tells_apart for each in _clients(shared)) and not led:
+            return "leads clients without a certificate to where pods would take it for verified (apart_file); see docs/tls.md"
         return None
 
     def _list_file(self, spot: Spot, number: int | str, host: SniHost | None) -> tuple[str, bytes]:
@@ -159,6 +170,7 @@ class Gating:
         ]
         yield files.hosts_list_file(files.REQUIRED, spot, (name for name, each in clients if each.required))
         yield files.hosts_list_file(files.FILTERED, spot, (name for name, each in clients if each.subjects))
+        yield files.hosts_list_file(files.APART, spot, (name for name, each in clients if each.tells_apart))
 
 
 def without_gates(shared: SharedFrontend) -> SharedFrontend:

@@ -18,7 +18,7 @@ from router.model import (
     Step,
     frontend_name,
 )
-from router.model.stages import stages
+from router.model.stages import stages, without_certificate
 from router.plan.gates import GateLine
 from router.plan.running import Running, loaded
 from router.plan.section_text import SectionText, default_server_words, frontend_limit, read_section
@@ -209,6 +209,7 @@ class Renderer:
                     frontend=frontend_name(*section.frontend.spot) if section.frontend is not None else None,
                     backend=section.backend.name,
                     before=before_of(section),
+                    apart=without_certificate(section.backend.name) if section.backend.tells_apart else None,
                     defaults=self._default_server,
                     hot=hot_files(self._settings, section, part),
                 ),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from router.admission.pool import allowlist_id, allowlist_id_before
 from router.model import Frontend, RouteSection, SharedFrontend, frontend_name
+from router.model.stages import without_certificate
 from router.model.tls import PortTls
 from router.render import files
 from router.render.clients import client_words
@@ -67,6 +68,7 @@ class Variables:
                 "certificate_file": paths.get(files.CERTIFICATE),
                 "tls_options": self._settings.tls.words(tls) + self.client_words(tls, made),
                 "authorities_file": paths.get(files.AUTHORITIES),
+                "backend_apart": without_certificate(subject.backend.name) if subject.backend.tells_apart else None,
                 **self._endings.own_variables(subject),
                 "allowlist_id": allowlist_id(place, tuple(self._settings.addresses)) if place is not None else None,
                 **self._endings.before(subject, before),

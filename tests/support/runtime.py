@@ -16,6 +16,7 @@ from router.haproxy.standalone import StandaloneHaproxy
 from router.haproxy.talk.cli_socket import command
 from router.haproxy.talk.worker import WorkerSocket
 from router.model import Model
+from router.model.stages import own_backend
 from router.plan import NoChange, Plan, Reload, RuntimeUpdate, plan
 from router.plan.running import Running
 from router.reconcile.apply import Applied, Applier
@@ -154,6 +155,9 @@ class Applying:
                 continue
             if is_before := backend.startswith("tls:"):
                 backend, name, number = backend.removeprefix("tls:"), f"tls:{name}", ""
+            if own_backend(backend) != backend:
+                # Of clients without a certificate.
+                backend, name = own_backend(backend), f"nocert:{name}"
             assert backend in owner, f"{backend}/{name} takes connections and serves nobody"
             found[owner[backend]].add(
                 (

@@ -241,4 +241,5 @@ def _connections(haproxy: Haproxy, of_a_client: int) -> int:
 
 
 def _checked(backend: Backend) -> int:
-    return sum(server.check for server in backend.servers) if backend.check_interval_ms else 0
+    checked = sum(server.check for server in backend.servers) if backend.check_interval_ms else 0
+    return checked * (2 if backend.tells_apart else 1)

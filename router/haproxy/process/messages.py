@@ -19,6 +19,8 @@ _ASKED_FOR = re.compile(
     r"|Server \S+ (?:is going DOWN for maintenance|was DOWN and now enters maintenance|is UP/READY|enters drain state|is UP \(leaving )"
     # That is said of the last server, too.
     r"|backend '\S+' has no server available!"
+    # Nor is that of the backend that clients without a certificate are led by: the Route's own has the same pods.
+    r"|Server nocert:\S+ is (?:UP|DOWN),"
     # That was told when it happened.
     r"|(?:config : )?Server \S+ is DOWN, changed from server-state"
     # A start, a reload, and an end by a signal, as they should be.

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from router.errors import UnexpectedReply
 from router.haproxy.talk.cli_socket import command
 from router.haproxy.talk.tables import Table, parse_info_fields, parse_servers_state, parse_stat
+from router.model.stages import own_backend
 
 _FRONTENDS = 1  # type of "show stat"
 _BACKENDS = 2
@@ -152,8 +153,13 @@ class BackendNow(NamedTuple):
     bytes_out: int = 0
 
 
+_NOTHING = BackendNow(0, 0)
+
+
 def backends(stats_socket: Path, timeout_s: float) -> Mapping[str, BackendNow]:
     """Give what each of the worker's backends has now; sessions of replaced workers are not in it.
+
+    What clients have who are led by a backend of their own, as they showed no certificate, is in that of the others.
 
     Raises:
         HaproxyUnreachable: it does not answer within ``timeout_s`` seconds.
@@ -161,7 +167,17 @@ def backends(stats_socket: Path, timeout_s: float) -> Mapping[str, BackendNow]:
     """
     table = _statistics(stats_socket, _BACKENDS, timeout_s, _ACTIVE)
     pick = table.picker(_PROXY_NAME, _SESSIONS, _ACTIVE, "stot", "bin", "bout")
-    return {name: BackendNow(*map(_number, numbers)) for name, *numbers in map(pick, table.rows)}
+    found = {name: BackendNow(*map(_number, numbers)) for name, *numbers in map(pick, table.rows)}
+    for name in [name for name in found if own_backend(name) != name]:
+        apart, own = found.pop(name), found.get(own_backend(name), _NOTHING)
+        found[own_backend(name)] = BackendNow(
+            own.sessions + apart.sessions,
+            own.servers_up,
+            own.connections + apart.connections,
+            own.bytes_in + apart.bytes_in,
+            own.bytes_out + apart.bytes_out,
+        )
+    return found
 
 
 def frontend_sessions(stats_socket: Path, timeout_s: float) -> Mapping[str, int]:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from router.model import Asker, Model, RouteSection, SharedFrontend, SniHost, Spot
+from router.model.tls import PortTls
 from tests.support.certificates import make, shown_by
 from tests.support.client_certificates import authority, revoke, verified_by
 from tests.support.models import port_options
@@ -29,6 +30,8 @@ _CLIENTS = (
     verified_by(_CA),
     verified_by(_CA, _OTHER_CA),
     verified_by(_CA, required=False),
+    replace(verified_by(_CA, required=False), tells_apart=True),
+    replace(verified_by(_CA, _OTHER_CA, required=False), tells_apart=True),
     verified_by(_CA, revoked=revoke(_CA)),
     verified_by(_CA, revoked=revoke(_CA, _REVOKED)),
 )
@@ -56,6 +59,7 @@ def _model(draw: st.DrawFn) -> Model:
         # Who has a port of his own may have hosts here too, but not such whose TLS ends here.
         ending = draw(st.sampled_from((None, None, *map(shown_by, CERTIFICATES)))) if port is None else None
         ending = replace(ending, clients=draw(st.sampled_from(_CLIENTS))) if ending is not None else None
+        sections[-1] = _told(sections[-1], ending)
         if ending is not None and ending.clients is None and draw(st.booleans()):
             ending = replace(ending, starttls="postgres")
         is_staged = ending is not None and ending.clients is None
@@ -81,7 +85,14 @@ def _asking(draw: st.DrawFn, section: RouteSection) -> RouteSection:
     if tls.clients is None and draw(st.booleans()):
         asked = replace(frontend, tls=replace(tls, starttls="postgres"))
         return replace(section, frontend=asked, stages=(frontend.spot,))
-    return replace(section, frontend=replace(frontend, tls=tls))
+    return _told(replace(section, frontend=replace(frontend, tls=tls)), tls)
+
+
+def _told(section: RouteSection, tls: PortTls | None) -> RouteSection:
+    """Give a section whose pods are told who its clients are, where that is asked for."""
+    if tls is None or tls.clients is None or not tls.clients.tells_apart:
+        return section
+    return replace(section, backend=replace(section.backend, send_proxy="v2-ssl-shown"))
 
 
 @settings(

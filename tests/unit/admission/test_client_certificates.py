@@ -134,10 +134,6 @@ REFUSED: dict[str, tuple[Route, str]] = {
     ),
     "plain TCP": (route(client_ca="clients"), "does not end TLS"),
     "passthrough": (route(termination="passthrough", host="a.example.com", client_ca="clients"), "does not end TLS"),
-    "optional, and told as verified": (
-        _asks(client_certificate="optional", send_proxy="v2-ssl"),
-        "that it was verified",
-    ),
     "none, and told as verified": (route(tls=_TLS, send_proxy="v2-ssl"), "that it was verified"),
     "asked in plain text": (_asks(starttls="postgres"), "starttls does not go together with certificates of clients"),
     "nearly": (route(tls=_TLS, client_caa="clients"), "nearly haproxy.router.openshift.io/client-ca"),
@@ -171,6 +167,23 @@ def test_pods_hear_of_no_tls_that_does_not_end_here() -> None:
     (warning,) = verdict_of(route(send_proxy="v2-ssl"), *DB).warnings
     assert "does not end TLS here" in warning
     assert verdict_of(_asks(send_proxy="v2-ssl"), _map(), *DB).warnings == ()
+
+
+def test_who_shows_none_is_led_apart_where_pods_are_told() -> None:
+    """Where certificates are optional; then each way has its own count of a pod's connections, which is told."""
+    outcome = admit(_asks(client_certificate="optional", send_proxy="v2-ssl"), _map(), *DB)
+    clients = _clients(outcome)
+    assert clients is not None
+    assert clients.tells_apart
+    assert section_of(outcome).backend.send_proxy == "v2-ssl-shown"
+    assert not next(iter(outcome.verdicts.values())).warnings
+    limited = _asks(client_certificate="optional", send_proxy="v2-ssl", pod_concurrent_connections="5")
+    (warning,) = verdict_of(limited, _map(), *DB).warnings
+    assert "each by themselves" in warning
+    for one in ({"client_certificate": "optional", "send_proxy": "v2"}, {"send_proxy": "v2-ssl"}):
+        section = section_of(admit(_asks(**one), _map(), *DB))
+        assert section.backend.send_proxy == one["send_proxy"]
+        assert not section.backend.tells_apart
 
 
 class _Following:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from router.haproxy.talk.tables import BACKEND, FRONTEND
 from router.model import ROUTE_KIND, Model, Spot, frontend_name, spot_of
-from router.model.stages import TO_SLOT
+from router.model.stages import TO_SLOT, own_backend
 from router.objects.kinds import ASKING
 
-_OURS = re.compile(r"(?:fe_tcp|be_tcp|fe_tls|be_tls|tls|pool):|fe_tls_[0-9]")
+_OURS = re.compile(r"(?:fe_tcp|be_tcp|nocert|fe_tls|be_tls|tls|pool):|fe_tls_[0-9]")
 _BACKEND_OF_ASKER = re.compile(r"be_tcp:([^:]+):([^:]+)")
 _KINDS = {kind.lower(): kind for kind in ASKING}
 """As ``Asker.log_name`` has them, and as they are written."""
@@ -122,7 +122,8 @@ class Owners:
         """
         if kind == FRONTEND:
             return self._of_frontend(proxy)
-        name = self.backends.get(proxy, proxy)
+        # Who showed no certificate counts as any other.
+        name = self.backends.get(proxy, own_backend(proxy))
         owner = _Owner.of_backend(name)
         if _OURS.match(proxy) and (owner is None or server == TO_SLOT):
             # Between frontends of HAProxy's, or idle.
