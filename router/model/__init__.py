@@ -179,6 +179,8 @@ class SniHost:
     asker: Asker
     tls: PortTls | None = None
     """How TLS ends before it is led there; None leads on what comes as it comes."""
+    gate: int = field(default=0, compare=False)
+    """Of one that is gated, the number of its socket, if that was there in advance when it came; 0 is one that is named after the host."""
 
     @property
     def ends_tls(self) -> bool:
@@ -214,6 +216,8 @@ class SharedFrontend:
     ips: tuple[str, ...] = ()
     spare_gates: int = 0
     """How many sockets it has in advance for hosts whose clients are asked for certificates."""
+    first_gate: int = 1
+    """The number of the first of them; none of ``hosts`` has one of theirs."""
 
     @property
     def spot(self) -> Spot:

@@ -9,6 +9,7 @@ from router.model.tls import PortTls
 
 _BEFORE = "tls:"
 _GATES = "gates"
+_DIGEST = 8
 _APART = "nocert:"
 TO_SLOT = "tls"
 """The server of a port of the pool that leads to a slot; no other of a Route is named so."""
@@ -68,9 +69,15 @@ def gate_name(spot: Spot, number: int | str) -> str:
 
     Args:
         spot: the shared port.
-        number: of one that is there in advance, from 1; else the digest of the host.
+        number: of one that is there in advance, from 1; else the digest of the host, of eight digits, which no number has.
     """
     return f"{stage_name(spot)}:{number}"
+
+
+def gate_number(name: str) -> int:
+    """Give the number in a name of ``gate_name``; 0 where there is a digest."""
+    number = name.rpartition(":")[2]
+    return int(number) if len(number) < _DIGEST and number.isdecimal() else 0
 
 
 def switch_name(spot: Spot) -> str:

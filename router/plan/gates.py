@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from router.model import SniHost
+from router.model import SharedFrontend, SniHost
+from router.model.stages import gate_number
 from router.model.tls import PrivateBytes
 from router.plan import commands
 from router.plan.commands import Command
@@ -60,6 +61,31 @@ class Gates:
         newcomers = [name for name, host in wanted.items() if host.is_gated and name not in self.taken]
         room = len(self.lists) - len(self.taken) + len(gone)
         return frozenset((*(self.taken.keys() & wanted.keys()), *newcomers[:room]))
+
+
+def with_their_gates(shared: SharedFrontend, gates: Gates | None) -> SharedFrontend:
+    """Give a shared port as it is loaded: hosts keep the sockets that they have, so that whom the former worker leads there still gets to the right one.
+
+    Args:
+        shared: the port.
+        gates: what it has now; None is nothing.
+
+    Returns:
+        The same object where no host has one that was there in advance.
+    """
+    found = {}
+    for host, name in gates.taken.items() if gates is not None else ():
+        number = gate_number(name)
+        if number:
+            found[host] = number
+    hosts = tuple(
+        replace(host, gate=found[host.host]) if host.is_gated and host.host in found else host for host in shared.hosts
+    )
+    taken = [host.gate for host in hosts if host.gate]
+    if not taken:
+        return shared
+    first = 1 if min(taken) > shared.spare_gates else max(taken) + 1
+    return replace(shared, hosts=hosts, first_gate=first)
 
 
 @dataclass(slots=True)

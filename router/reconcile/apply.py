@@ -18,6 +18,7 @@ from router.model.stages import stages
 from router.plan import RuntimeUpdate
 from router.plan import running as runs
 from router.plan.commands import opened
+from router.plan.gates import with_their_gates
 from router.plan.leaving import Leaving
 from router.plan.running import Running
 from router.reconcile.filling import Filling
@@ -225,6 +226,10 @@ class Applier:
         if running is not None and self._filling is not None:
             # First: as many more are to be ready afterwards.
             self._filling.took(spots(desired) - spots(running.model))
+        gates = running.gates if running is not None else {}
+        desired = replace(
+            desired, shared=tuple(with_their_gates(each, gates.get(each.spot)) for each in desired.shared)
+        )
         wanted = binds(replace(desired, pool=self._pool.sections(desired)))
         if running is not None:
             # Closed ports of the pool are looked at each time: whoever else opened one meanwhile has it.

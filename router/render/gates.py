@@ -65,8 +65,8 @@ class Gating:
     def gates(self, shared: SharedFrontend) -> tuple[Gate, ...]:
         """Give all of a port."""
         found: list[tuple[int | str, SniHost | None]] = [
-            *((_digest(host.host), host) for host in shared.hosts if host.is_gated),
-            *((number, None) for number in range(1, shared.spare_gates + 1)),
+            *((_number(host), host) for host in shared.hosts if host.is_gated),
+            *((number, None) for number in _spare(shared)),
         ]
         return tuple(self._gate(shared.spot, number, host) for number, host in found)
 
@@ -82,10 +82,10 @@ class Gating:
         spot, hosts = shared.spot, [host for host in shared.hosts if host.is_gated]
         yield from self._of_all(shared)
         for host in hosts:
-            yield self._list_file(spot, _digest(host.host), host)
+            yield self._list_file(spot, _number(host), host)
             yield files.host_certificate_file(spot, host)
             yield from files.host_client_files(spot, host)
-        for number in range(1, shared.spare_gates + 1):
+        for number in _spare(shared):
             yield self._list_file(spot, number, None)
         if shared.spare_gates and self._settings.stand_in:
             yield files.stand_in_file(self._settings.stand_in)
@@ -164,7 +164,7 @@ class Gating:
 
     def _of_all(self, shared: SharedFrontend) -> Iterator[tuple[str, bytes]]:
         spot, hosts = shared.spot, [host for host in shared.hosts if host.is_gated]
-        yield files.gates_file(spot, ((host.host, gate_name(spot, _digest(host.host))) for host in hosts))
+        yield files.gates_file(spot, ((host.host, gate_name(spot, _number(host))) for host in hosts))
         clients = [
             (host.host, each) for host in hosts if host.tls is not None and (each := host.tls.clients) is not None
         ]
@@ -189,5 +189,9 @@ def _clients(shared: SharedFrontend) -> Iterator[ClientTls]:
             yield host.tls.clients
 
 
-def _digest(host: str) -> str:
-    return hashlib.sha256(host.encode()).hexdigest()[:8]
+def _spare(shared: SharedFrontend) -> range:
+    return range(shared.first_gate, shared.first_gate + shared.spare_gates)
+
+
+def _number(host: SniHost) -> int | str:
+    return host.gate or hashlib.sha256(host.host.encode()).hexdigest()[:8]

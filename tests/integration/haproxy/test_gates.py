@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import stat
+import struct
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -20,9 +22,11 @@ from router.cli.stand_in import stand_in
 from router.haproxy.closing import close_ports_first
 from router.haproxy.talk import runtime, stats
 from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot, frontend_name
+from router.model.stages import gate_number
 from router.model.tls import ClientTls, PortTls
 from router.plan import NoChange, Plan, Reload, RuntimeUpdate, plan
 from router.plan.commands import open_frontend
+from router.reconcile.apply import Applied
 from router.render import TemplateSet
 from router.render.renderer import Renderer
 from router.settings import RenderSettings
@@ -131,6 +135,45 @@ def test_the_pool_makes_them_come_and_go_without_a_reload(port: _Port) -> None:
         port.bring(a=verified_by(_CA), b=verified_by(_CA), c=verified_by(_CA), d=verified_by(_CA)), RuntimeUpdate
     )
     assert port.lets_in("d", *_EVERYBODY) == [True, False, False]
+
+
+def test_who_is_on_the_way_meets_the_same_host_behind_a_reload(port: _Port) -> None:
+    """The worker that is replaced leads to the sockets that it knows, and at each other reload those of the pool would be somebody else's; the pool is full again."""
+    port.bring(b=None)
+    spot, host = Spot(port.port), "a.example.com"
+    for turn in range(3):
+        assert isinstance(port.bring(a=verified_by(_CA), b=None), RuntimeUpdate if turn == 0 else NoChange)
+        changed = port.changed
+        assert changed.running is not None
+        number = gate_number(changed.running.gates[spot].taken[host])
+        assert number
+        result = changed.applier.apply(changed.renderer, changed.running.model, changed.running)
+        assert isinstance(result, Applied)
+        changed.running = result.running
+        assert _led(changed.settings.gate_socket(spot, number), host, port.port) == b"hello"
+        assert port.lets_in("a", *_EVERYBODY) == [True, False, False]
+    asking = verified_by(_CA)
+    assert isinstance(port.bring(a=asking, b=None, c=asking, d=asking), RuntimeUpdate)
+    assert port.lets_in("c", *_EVERYBODY) == port.lets_in("d", *_EVERYBODY) == [True, False, False]
+    result = changed.applier.apply(changed.renderer, port.model({"a": asking, "c": asking}), changed.running)
+    assert isinstance(result, Applied)
+    changed.running = result.running
+    assert port.lets_in("a", _ALICE) == port.lets_in("c", _ALICE) == [True]
+    assert isinstance(port.bring(a=asking, b=asking, c=asking, d=asking), RuntimeUpdate)
+    assert [port.lets_in(name, *_EVERYBODY) for name in "abcd"] == [[True, False, False]] * 4
+
+
+def _led(path: Path, host: str, port: int) -> bytes:
+    """Give what a client is greeted with that another worker leads to a socket."""
+    with socket.socket(socket.AF_UNIX) as plain:
+        plain.settimeout(TIMEOUT_S)
+        plain.connect(str(path))
+        tlv = struct.pack("!BH", 5, len(host)) + host.encode()
+        ends = socket.inet_aton("127.0.0.1") * 2 + struct.pack("!HH", 1000, port)
+        plain.sendall(b"\r\n\r\n\x00\r\nQUIT\n" + struct.pack("!BBH", 0x21, 0x11, len(ends) + len(tlv)) + ends + tlv)
+        with contextlib.suppress(OSError), context_of(_ALICE).wrap_socket(plain, server_hostname=host) as connection:
+            return connection.recv(100)
+    return b""
 
 
 def test_another_authority_or_list_holds_at_once(port: _Port) -> None:
