@@ -56,6 +56,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     port_options: PortOptions
     host: str | None
     created: str | None
+    host_owner: str = ""
+    """As ``Request.host_owner``."""
     address: str = ""
     """The name of that which the port is of."""
     port_rank: Rank = NEWCOMER
@@ -75,6 +77,7 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             shares_port=request.shares_port,
             port_options=request.options.port,
             host=request.host,
+            host_owner=request.host_owner,
             created=request.created,
             address=request.address,
             port_tls=request.port_tls if request.host is not None else None,
@@ -124,6 +127,11 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def where(self) -> Spot:
         """The port, in words."""
         return Spot(self.port or SNI, self.address)
+
+    @property
+    def domain_owner(self) -> str:
+        """The namespace as whose its host counts, and that owns what is under it."""
+        return self.host_owner or self.asker.namespace
 
     @property
     def whose(self) -> str:

@@ -39,7 +39,7 @@ from router.admission.request import Request
 from router.admission.termination import Credentials
 from router.admission.verdicts import Rejection, Verdict
 from router.model import Asker, Model, RouteSection
-from router.objects.gateway import Gateway, TlsRoute
+from router.objects.gateway import Gateway, ListenerSet, TlsRoute
 from router.objects.kinds import AskingObject, Slot
 from router.objects.store import Changes, Objects
 from router.ordered import SortedMap
@@ -221,7 +221,7 @@ class Admission:
         held = self._held.get(slot)
         if held is not None and held[0] is obj:
             return held[1]
-        if isinstance(obj, Gateway | TlsRoute):
+        if isinstance(obj, Gateway | ListenerSet | TlsRoute):
             return self._gateways.requests(slot)
         return kind.read(obj, self._settings, self._references.known(slot, obj, credentials))
 

@@ -62,7 +62,7 @@ class Domain:
         if former == self.wildcard:
             return set()
         concerned = [claim for claim in (former, self.wildcard) if claim is not None]
-        namespaces = {claim.asker.namespace for claim in concerned}
+        namespaces = {claim.domain_owner for claim in concerned}
         wildcard = {claim.host or "" for claim in concerned}
         return wildcard.union(self._firsts if len(namespaces) > 1 else self._hosts_but_of(*namespaces))
 
@@ -71,13 +71,13 @@ class Domain:
         wildcard = self.wildcard
         return (
             wildcard is not None
-            and wildcard.asker.namespace != claim.asker.namespace
+            and wildcard.domain_owner != claim.domain_owner
             and wildcard.host_order < claim.host_order
         )
 
     def _is_kept_out(self, claim: Claim) -> bool:
         """Say whether a single host, of another namespace and before it in the queue, keeps out a claim to the wildcard."""
-        firsts = (order for order, namespace in self._namespaces[:2] if namespace != claim.asker.namespace)
+        firsts = (order for order, namespace in self._namespaces[:2] if namespace != claim.domain_owner)
         return next(firsts, claim.host_order) < claim.host_order
 
     def _hosts_but_of(self, namespace: str) -> Iterator[str]:
@@ -85,7 +85,7 @@ class Domain:
         return (host for _, host in chain.from_iterable(others))
 
     def _change(self, claim: Claim, host: str, *, is_there: bool) -> None:
-        namespace = claim.asker.namespace
+        namespace = claim.domain_owner
         places = self._of_namespace.setdefault(namespace, [])
         former = places[0] if places else None
         place = (claim.host_order, host)

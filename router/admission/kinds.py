@@ -9,8 +9,8 @@ from typing import Any
 
 from router.admission import route, service, transport_server, transport_server_claim
 from router.admission.gateway import backends
-from router.admission.gateway.resolving import read_alone
-from router.admission.gateway.tables import GATEWAY_KIND
+from router.admission.gateway.resolving import read_alone, read_set_alone
+from router.admission.gateway.states import GATEWAY_KIND, LISTENER_SET_KIND
 from router.admission.known import Known
 from router.admission.request import Request
 from router.admission.termination import credentials_of
@@ -19,7 +19,7 @@ from router.model import ROUTE_GROUP, ROUTE_KIND, SERVICE_KIND
 from router.objects import cis, porter
 from router.objects.cis import TransportServer
 from router.objects.core import Service
-from router.objects.gateway import GROUP, Gateway, TlsRoute
+from router.objects.gateway import GROUP, Gateway, ListenerSet, TlsRoute
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey
 from router.objects.porter import TransportServerClaim
@@ -114,6 +114,18 @@ _GATEWAYS = AskerKind(
     services_of=lambda _: frozenset(),
 )
 
+_LISTENER_SETS = AskerKind(
+    GROUP,
+    "v1",
+    LISTENER_SET_KIND,
+    "listenersets",
+    ListenerSet,
+    is_ours=lambda _, settings: bool(settings.gateway_controller),
+    read=lambda obj, settings, _: read_set_alone(obj, settings),
+    credentials_of=lambda _: (),
+    services_of=lambda _: frozenset(),
+)
+
 _TLS_ROUTES = AskerKind(
     GROUP,
     "v1",
@@ -128,6 +140,17 @@ _TLS_ROUTES = AskerKind(
 )
 
 KINDS: Mapping[type[KubernetesObject], AskerKind] = MappingProxyType(
-    {each.struct: each for each in (_ROUTES, _SERVICES, _SERVER_CLAIMS, _TRANSPORT_SERVERS, _GATEWAYS, _TLS_ROUTES)}
+    {
+        each.struct: each
+        for each in (
+            _ROUTES,
+            _SERVICES,
+            _SERVER_CLAIMS,
+            _TRANSPORT_SERVERS,
+            _GATEWAYS,
+            _LISTENER_SETS,
+            _TLS_ROUTES,
+        )
+    }
 )
 """By the type of their objects."""

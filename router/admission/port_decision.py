@@ -204,11 +204,11 @@ class _Hosts:
         if claim.host is not None:
             self.by_host[claim.host] = claim
             if not claim.host.startswith("."):
-                self._namespaces.setdefault(domain_of(claim.host), set()).add(claim.asker.namespace)
+                self._namespaces.setdefault(domain_of(claim.host), set()).add(claim.domain_owner)
 
     def loss(self, claim: Claim) -> Loss | None:
         """Say who has the claim's host, by name or by another namespace's wildcard over it, or host under it."""
-        host, namespace = claim.host or "", claim.asker.namespace
+        host, namespace = claim.host or "", claim.domain_owner
         holder = self.by_host.get(host)
         if holder is not None:
             return Loss(host, holder.asker)
@@ -220,7 +220,7 @@ class _Hosts:
             kept_out = any(each != namespace for each in islice(self._namespaces.get(domain, ()), 2))
             return Loss(host, None) if kept_out else None
         wildcard = self.by_host.get(domain)
-        return Loss(domain, wildcard.asker) if wildcard is not None and wildcard.asker.namespace != namespace else None
+        return Loss(domain, wildcard.asker) if wildcard is not None and wildcard.domain_owner != namespace else None
 
 
 def _said(claim: Claim, loss: Loss | None, port: Spot) -> str:

@@ -123,6 +123,10 @@ REMEDIES: Mapping[Reason, Remedy] = {
         "Have who owns that namespace make the ReferenceGrant that the message names, or lead to a Service of your own. It is served by itself then.",
         "--transport-server-cross-namespace lets all TransportServers lead to all namespaces; the router reads ReferenceGrants by manifests/components/transport-servers.",
     ),
+    Reason.LISTENER_NOT_TAKEN: Remedy(
+        "The Gateway of a ListenerSet does not take it, or has its port for a listener that comes first: its own, or one of an older ListenerSet.",
+        "Ask for another port or hostname, or have the owner of the Gateway let ListenerSets of the namespace.",
+    ),
     Reason.UNSUPPORTED_TERMINATION: Remedy(
         "spec.tls asks for what a TCP port cannot do.",
         "Use edge, reencrypt or passthrough, without insecureEdgeTerminationPolicy; or no tls at all.",

@@ -44,6 +44,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     shares_port: bool
     host: str | None
     """The TLS server name that it claims, as ``SniHost.host`` spells it."""
+    host_owner: str = ""
+    """The namespace as whose that name counts where names of different ones do not go together; empty is its own."""
     created: str | None
     options: RouteOptions
     targets: tuple[Target, ...]

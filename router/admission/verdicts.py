@@ -40,6 +40,8 @@ class Reason(StrEnum):
     EXTERNAL_NAME_NOT_ALLOWED = "ExternalNameNotAllowed"
     REF_NOT_PERMITTED = "RefNotPermitted"
     """It leads to another namespace; the name is that of the Gateway API."""
+    LISTENER_NOT_TAKEN = "ListenerNotTaken"
+    """Of a ListenerSet: its Gateway does not take it, or has the port for another."""
     UNSUPPORTED_TERMINATION = "UnsupportedTermination"
     EXTENDED_VALIDATION_FAILED = "ExtendedValidationFailed"
     """Certificates; the name is that of OpenShift's router."""

@@ -15,7 +15,16 @@ from router.cluster.shard import Shard
 from router.cluster.sinks import Counted, ShardSink
 from router.cluster.whole import WholeSink
 from router.objects.decoding import Misfit
-from router.objects.gateway import Gateway, GatewayClass, GatewayObject, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute
+from router.objects.gateway import (
+    Gateway,
+    GatewayClass,
+    GatewayObject,
+    HttpRoute,
+    ListenerSet,
+    ReferenceGrant,
+    TcpRoute,
+    TlsRoute,
+)
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.store import Store
@@ -24,7 +33,8 @@ from router.settings import KubeSettings
 from router.shapes import reader
 
 _Object = TypeVar(
-    "_Object", bound=GatewayClass | Gateway | TcpRoute | TlsRoute | HttpRoute | ReferenceGrant | TcpRoutePolicy
+    "_Object",
+    bound=GatewayClass | Gateway | ListenerSet | TcpRoute | TlsRoute | HttpRoute | ReferenceGrant | TcpRoutePolicy,
 )
 
 _read_unread: Callable[[bytes | msgspec.Raw], UnreadPolicy] = reader(UnreadPolicy)
@@ -39,6 +49,7 @@ def _resource(name: str, consequence: str) -> Resource:
 
 GATEWAY_CLASSES = _resource("gatewayclasses", "no Gateway is served")
 GATEWAYS = _resource("gateways", "no Gateway is served")
+LISTENER_SETS = _resource("listenersets", "Gateways have the listeners alone that are their own")
 TCP_ROUTES = _resource("tcproutes", "Gateways lead no TCP ports anywhere")
 TLS_ROUTES = _resource("tlsroutes", "Gateways lead no TLS server names anywhere")
 REFERENCE_GRANTS = _resource("referencegrants", "no route, and no TransportServer by one, leads to another namespace")
@@ -50,8 +61,9 @@ POLICIES = Resource(
 )
 SECRETS = Resource("secrets", "/api/v1", "the API server has no secrets; is it a Kubernetes API server?")
 """With --gateway-http accept, for whether they are whole, or --gateway-certificates."""
-_OF_SHARD: Mapping[Resource, type[Gateway | TcpRoute | TlsRoute]] = {
+_OF_SHARD: Mapping[Resource, type[Gateway | ListenerSet | TcpRoute | TlsRoute]] = {
     GATEWAYS: Gateway,
+    LISTENER_SETS: ListenerSet,
     TCP_ROUTES: TcpRoute,
     TLS_ROUTES: TlsRoute,
 }
@@ -62,7 +74,7 @@ _OF_STORE: Mapping[Resource, type[GatewayClass | HttpRoute | ReferenceGrant]] = 
 }
 REQUIRED = frozenset({GATEWAY_CLASSES, GATEWAYS})
 """Without these nothing of the API can be used."""
-_ALWAYS = (GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, TLS_ROUTES, REFERENCE_GRANTS, POLICIES)
+_ALWAYS = (GATEWAY_CLASSES, GATEWAYS, LISTENER_SETS, TCP_ROUTES, TLS_ROUTES, REFERENCE_GRANTS, POLICIES)
 RESOURCES = (*_ALWAYS, HTTP_ROUTES, SECRETS)
 
 

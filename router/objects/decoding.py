@@ -22,7 +22,7 @@ from router.objects.core import Service
 from router.objects.credential import SECRET_KIND, Credential
 from router.objects.discovery import EndpointSlice
 from router.objects.gateway import GROUP as GATEWAY_GROUP
-from router.objects.gateway import Gateway, GatewayClass, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute
+from router.objects.gateway import Gateway, GatewayClass, HttpRoute, ListenerSet, ReferenceGrant, TcpRoute, TlsRoute
 from router.objects.kinds import KubernetesObject
 from router.objects.namespace import Namespace
 from router.objects.portclaim import PortClaim
@@ -44,6 +44,7 @@ API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
     SECRET_KIND: ("v1", Credential),
     "GatewayClass": (f"{GATEWAY_GROUP}/v1", GatewayClass),
     "Gateway": (f"{GATEWAY_GROUP}/v1", Gateway),
+    "ListenerSet": (f"{GATEWAY_GROUP}/v1", ListenerSet),
     "TCPRoute": (f"{GATEWAY_GROUP}/v1", TcpRoute),
     "TLSRoute": (f"{GATEWAY_GROUP}/v1", TlsRoute),
     "ReferenceGrant": (f"{GATEWAY_GROUP}/v1", ReferenceGrant),

@@ -129,6 +129,19 @@ class Infrastructure(Fields, frozen=True):
     parameters_ref: ParametersRef | None = None
 
 
+class ListenerNamespaces(Fields, frozen=True):
+    """From which namespaces ListenerSets are taken."""
+
+    from_: str = msgspec.field(name="from", default="None")
+    selector: LabelSelector | None = None
+
+
+class AllowedListeners(Fields, frozen=True):
+    """``spec.allowedListeners`` of a Gateway."""
+
+    namespaces: ListenerNamespaces = ListenerNamespaces()
+
+
 class GatewaySpec(Fields, frozen=True):
     """``spec`` of a Gateway."""
 
@@ -136,6 +149,7 @@ class GatewaySpec(Fields, frozen=True):
     listeners: tuple[Listener, ...] | None = None
     addresses: tuple[GatewayAddress, ...] | None = None
     infrastructure: Infrastructure | None = None
+    allowed_listeners: AllowedListeners = AllowedListeners()
 
 
 class ListenerStatus(Fields, frozen=True):
@@ -153,6 +167,7 @@ class GatewayStatus(Fields, frozen=True):
     addresses: tuple[GatewayAddress, ...] | None = None
     conditions: tuple[Condition, ...] | None = None
     listeners: tuple[ListenerStatus, ...] | None = None
+    attached_listener_sets: int | None = None
 
 
 class Gateway(WholeObject, frozen=True):
@@ -160,6 +175,36 @@ class Gateway(WholeObject, frozen=True):
 
     spec: GatewaySpec
     status: GatewayStatus = GatewayStatus()
+
+
+class ParentGatewayRef(Fields, frozen=True):
+    """``spec.parentRef`` of a ListenerSet."""
+
+    name: str
+    group: str = GROUP
+    kind: str = "Gateway"
+    namespace: str | None = None
+
+
+class ListenerSetSpec(Fields, frozen=True):
+    """``spec`` of a ListenerSet."""
+
+    parent_ref: ParentGatewayRef
+    listeners: tuple[Listener, ...] | None = None
+
+
+class ListenerSetStatus(Fields, frozen=True):
+    """``status`` of a ListenerSet."""
+
+    conditions: tuple[Condition, ...] | None = None
+    listeners: tuple[ListenerStatus, ...] | None = None
+
+
+class ListenerSet(WholeObject, frozen=True):
+    """Further listeners of a Gateway, whose owner lets others bring them."""
+
+    spec: ListenerSetSpec
+    status: ListenerSetStatus = ListenerSetStatus()
 
 
 class ParentRef(Fields, frozen=True):
@@ -284,11 +329,12 @@ class ReferenceGrant(WholeObject, frozen=True):
     spec: ReferenceGrantSpec = ReferenceGrantSpec()
 
 
-GatewayObject = GatewayClass | Gateway | TcpRoute | TlsRoute | HttpRoute | ReferenceGrant | GatewaySecret
+GatewayObject = GatewayClass | Gateway | ListenerSet | TcpRoute | TlsRoute | HttpRoute | ReferenceGrant | GatewaySecret
 """Of the Gateway API, and what it refers to."""
 GATEWAY_KINDS: tuple[type[GatewayObject], ...] = (
     GatewayClass,
     Gateway,
+    ListenerSet,
     TcpRoute,
     TlsRoute,
     HttpRoute,

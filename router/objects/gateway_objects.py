@@ -12,6 +12,7 @@ from router.objects.gateway import (
     GatewayClass,
     GatewaySecret,
     HttpRoute,
+    ListenerSet,
     ReferenceGrant,
     TcpRoute,
     TlsRoute,
@@ -34,6 +35,7 @@ class GatewayObjects:
     grants: dict[ObjectKey, ReferenceGrant] = field(default_factory=dict)
     http_routes: dict[ObjectKey, HttpRoute] = field(default_factory=dict)
     secrets: dict[ObjectKey, GatewaySecret] = field(default_factory=dict)
+    listener_sets: dict[ObjectKey, ListenerSet] = field(default_factory=dict)
     policies: dict[ObjectKey, TcpRoutePolicy] = field(default_factory=dict)
 
     @property
@@ -42,6 +44,7 @@ class GatewayObjects:
         return {
             GatewayClass: self.classes,
             Gateway: self.gateways,
+            ListenerSet: self.listener_sets,
             TcpRoute: self.tcp_routes,
             TlsRoute: self.tls_routes,
             ReferenceGrant: self.grants,

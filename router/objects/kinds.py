@@ -11,7 +11,16 @@ from router.objects.config_map import ConfigMap
 from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
-from router.objects.gateway import Gateway, GatewayClass, GatewaySecret, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute
+from router.objects.gateway import (
+    Gateway,
+    GatewayClass,
+    GatewaySecret,
+    HttpRoute,
+    ListenerSet,
+    ReferenceGrant,
+    TcpRoute,
+    TlsRoute,
+)
 from router.objects.meta import ObjectKey
 from router.objects.namespace import Namespace, PortPolicy
 from router.objects.pair_note import PairNote
@@ -40,6 +49,7 @@ KubernetesObject = (
     | TransportServer
     | GatewayClass
     | Gateway
+    | ListenerSet
     | TcpRoute
     | ReferenceGrant
     | HttpRoute
@@ -47,7 +57,7 @@ KubernetesObject = (
     | GatewaySecret
     | TcpRoutePolicy
 )
-AskingObject = Route | Service | TransportServerClaim | TransportServer | Gateway
+AskingObject = Route | Service | TransportServerClaim | TransportServer | Gateway | ListenerSet
 """Of the kinds that may ask; whether one does, admission says."""
 Brought = AskingObject | TcpRoute | TlsRoute | TcpRoutePolicy
 """What asks, what leads others that ask to Services, and what refers to ConfigMaps for these."""
@@ -55,13 +65,14 @@ Slot = tuple[type[KubernetesObject], ObjectKey]
 """Where an object is kept: its kind and its key."""
 ASKING: Mapping[str, type[AskingObject]] = MappingProxyType({
     "Route": Route, "Service": Service, CLAIM_KIND: TransportServerClaim, KIND: TransportServer, "Gateway": Gateway,
+    "ListenerSet": ListenerSet,
 })  # fmt: skip
 """By the name of their kind."""
 
 
 def may_ask(obj: KubernetesObject | None) -> bool:
     """Say whether an object may ask to be served: all of its kind do, but a Service only by annotations or its class, or if it was told that it did."""
-    return isinstance(obj, Route | TransportServerClaim | TransportServer | Gateway) or (
+    return isinstance(obj, Route | TransportServerClaim | TransportServer | Gateway | ListenerSet) or (
         isinstance(obj, Service)
         and bool(obj.metadata.annotations or obj.status.conditions or obj.spec.load_balancer_class)
     )

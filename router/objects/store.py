@@ -17,7 +17,7 @@ from router.objects.cis import TransportServer
 from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
-from router.objects.gateway import Gateway, TlsRoute
+from router.objects.gateway import Gateway, ListenerSet, TlsRoute
 from router.objects.gateway_objects import GATEWAY_API, GatewayObjects
 from router.objects.kinds import AskingObject, KubernetesObject, Slot, may_ask
 from router.objects.meta import ObjectKey
@@ -29,6 +29,9 @@ from router.objects.portnote import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route
 from router.supervisor.bell import Bell
+
+_ASKING = (TransportServerClaim, TransportServer, Gateway, ListenerSet)
+"""Kinds whose objects are all there to ask, beside Routes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class Changes:
     has_memory: bool = False
     """Whether it is otherwise now whether there are PortClaims at all."""
     gateway_api: frozenset[Slot] = frozenset()
-    """Gateways are among the askers, too."""
+    """Gateways and ListenerSets are among the askers, too."""
 
     def __bool__(self) -> bool:
         of_askers = self.askers or self.services or self.routers or self.gateway_api or self.credentials
@@ -99,7 +102,7 @@ class Objects:
         services = frozenset(self.services) | frozenset(self.slices)
         askers: set[Slot] = {(Route, key) for key in self.routes}
         askers.update((Service, key) for key, service in self.services.items() if may_ask(service))
-        askers.update((kind, key) for kind in (TransportServerClaim, TransportServer, Gateway) for key in self.of(kind))
+        askers.update((kind, key) for kind in _ASKING for key in self.of(kind))
         return Changes(
             frozenset(askers),
             services,
@@ -124,7 +127,7 @@ class Objects:
             return self.routes
         if kind is TransportServer:
             return self.transport_servers
-        if kind in {Gateway, TlsRoute}:
+        if kind in {Gateway, ListenerSet, TlsRoute}:
             return self.gateway_api.by_kind[kind]
         return self.server_claims if kind is TransportServerClaim else self.services
 
@@ -289,7 +292,7 @@ class Store:
                     changed[kind].add(key)
             else:
                 services.update(self._take_slice(key, obj))
-        askers.update((Gateway, key) for key in changed[Gateway])
+        askers.update((kind, key) for kind in (Gateway, ListenerSet) for key in changed[kind])
         return Changes(
             frozenset(askers),
             frozenset(services | changed[ResolvedName]),

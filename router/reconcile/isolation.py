@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import structlog
 
 from router.admission import Admission, Outcome
-from router.admission.gateway.book import concerning
+from router.admission.gateway.ways import concerning
 from router.admission.references import grants_for
-from router.objects.gateway import Gateway
+from router.objects.gateway import Gateway, ListenerSet
 from router.objects.kinds import AskingObject, Slot
 from router.objects.store import Changes, Objects
 from router.supervisor.backoff import Backoff
@@ -164,8 +164,7 @@ def _without_askers(everything: Changes) -> Changes:
 
 def _alone(slot: Slot, objects: Objects) -> Changes:
     """Give the changes by which an admission gets to know one object, and what that is decided by."""
-    kind, key = slot
-    decided_by = concerning(key, objects) if kind is Gateway else grants_for(slot, objects)
+    decided_by = concerning(slot, objects) if slot[0] in {Gateway, ListenerSet} else grants_for(slot, objects)
     return Changes(frozenset({slot}), gateway_api=decided_by)
 
 

@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 _API_VERSIONS = {
     ROUTE_KIND: f"{ROUTE_GROUP}/v1", SERVICE_KIND: "v1", "Namespace": "v1", porter.CLAIM_KIND: f"{porter.GROUP}/{porter.VERSION}",
-    cis.KIND: f"{cis.GROUP}/{cis.VERSION}", **dict.fromkeys(("Gateway", "TCPRoute", "TLSRoute"), f"{gateway.GROUP}/v1"),
+    cis.KIND: f"{cis.GROUP}/{cis.VERSION}", **dict.fromkeys(("Gateway", "ListenerSet", "TCPRoute", "TLSRoute"), f"{gateway.GROUP}/v1"),
     tcp_route_policy.POLICY_KIND: f"{tcp_route_policy.POLICY_GROUP}/{tcp_route_policy.POLICY_VERSION}",
 }  # fmt: skip
 _MAX_INSTANCE = 128

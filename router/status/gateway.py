@@ -20,7 +20,9 @@ from router.admission.gateway.states import (
     PROGRAMMED,
     ClassState,
     GatewayState,
+    ListenerSetState,
     ListenerState,
+    ParentsState,
     PolicyState,
     RouteState,
     Said,
@@ -35,7 +37,7 @@ from router.objects.gateway import (
     Condition,
     Gateway,
     GatewayClass,
-    ListenerStatus,
+    ListenerSet,
     ParentRef,
     TcpRoute,
     TlsRoute,
@@ -44,7 +46,15 @@ from router.objects.tcp_route_policy import AncestorRef, TcpRoutePolicy
 from router.shapes import write
 from router.status.route import timestamp
 
-FEATURES = ("Gateway", "GatewayAddressEmpty", "GatewayStaticAddresses", "ReferenceGrant", "TCPRoute", "TLSRoute")
+FEATURES = (
+    "Gateway",
+    "GatewayAddressEmpty",
+    "GatewayStaticAddresses",
+    "ListenerSet",
+    "ReferenceGrant",
+    "TCPRoute",
+    "TLSRoute",
+)
 """What GatewayClasses say that is supported, by the names of the conformance suite; sorted."""
 ENDING_FEATURES = ("TLSRouteModeMixed", "TLSRouteModeTerminate")
 """Further ones where TLS may end; behind those, by the alphabet."""
@@ -55,10 +65,10 @@ _MAX_PARENTS = 32
 _MAX_ANCESTORS = 16
 _MAX_CONDITIONS = 8
 _OTHERS_HAVE_IT = frozenset({Reason.PORT_ALREADY_CLAIMED, Reason.HOST_ALREADY_CLAIMED})
-Told = GatewayClass | Gateway | TcpRoute | TlsRoute | TcpRoutePolicy
+Told = GatewayClass | Gateway | ListenerSet | TcpRoute | TlsRoute | TcpRoutePolicy
 """Whose status we write."""
 Verdicts = Mapping[str, Verdict]
-"""Of a Gateway's listeners, by name."""
+"""Of the listeners of a Gateway or a ListenerSet, by name."""
 _EPOCH = "1970-01-01T00:00:00Z"
 
 
@@ -77,15 +87,18 @@ class Facts:
     """Whether listeners may."""
 
 
-def decide(obj: Told, state: State, verdicts: Verdicts, facts: Facts, now_s: float) -> bytes | None:
+def decide(  # noqa: PLR0913, PLR0917 - what is so, and when
+    obj: Told, state: State, verdicts: Verdicts, facts: Facts, now_s: float, attached_sets: int = 0
+) -> bytes | None:
     """Decide whether a status must be written.
 
     Args:
         obj: the object as it was last read.
         state: what it is told.
-        verdicts: of its listeners, where it is a Gateway.
+        verdicts: of its listeners, where it has some.
         facts: who we are, and where.
         now_s: seconds since the epoch.
+        attached_sets: of a Gateway, how many ListenerSets of it are accepted.
 
     Returns:
         The merge patch; None if the status already says what it shall, or what is to be said is about another object than this.
@@ -97,6 +110,11 @@ def decide(obj: Told, state: State, verdicts: Verdicts, facts: Facts, now_s: flo
     status: dict[str, Any]
     if isinstance(obj, Gateway) and isinstance(state, GatewayState):
         status = _of_gateway(obj, state, verdicts, facts, now)
+        if state.sets is not None or obj.status.attached_listener_sets is not None:
+            # Only then: a CRD from before ListenerSets does not keep it, and it would be written again and again.
+            status["attachedListenerSets"] = attached_sets
+    elif isinstance(obj, ListenerSet) and isinstance(state, ListenerSetState):
+        status = _of_set(obj, state, verdicts, now)
     elif isinstance(obj, GatewayClass) and isinstance(state, ClassState):
         status = {
             "conditions": _conditions(obj.status.conditions, (state.accepted,), state.generation, now),
@@ -108,36 +126,55 @@ def decide(obj: Told, state: State, verdicts: Verdicts, facts: Facts, now_s: flo
         status = {"ancestors": _ancestors(obj, state, facts, now)}
     else:
         return None
-    if all(_said(getattr(obj.status, _FIELDS[key])) == value for key, value in status.items()):
+    if all(_said(getattr(obj.status, _FIELDS.get(key, key))) == value for key, value in status.items()):
         return None
     return write({"metadata": {"resourceVersion": metadata.resource_version, "uid": metadata.uid}, "status": status})
 
 
-_FIELDS = {
-    "conditions": "conditions",
-    "supportedFeatures": "supported_features",
-    "listeners": "listeners",
-    "addresses": "addresses",
-    "parents": "parents",
-    "ancestors": "ancestors",
-}
+_FIELDS = {"supportedFeatures": "supported_features", "attachedListenerSets": "attached_listener_sets"}
+"""By their names in JSON, those that have others here."""
 
 
 def _of_gateway(gateway: Gateway, state: GatewayState, verdicts: Verdicts, facts: Facts, now: str) -> dict[str, Any]:
-    former = {each.name: each for each in gateway.status.listeners or ()}
     is_served = state.accepted.reason not in _NOTHING_SERVED and state.programmed.holds
-    listeners, valid = [], 0
-    for listener in state.listeners:
-        said = listener_conditions(listener, verdicts.get(listener.name), is_served=is_served)
-        valid += said[0].holds
-        known = former.get(listener.name)
-        listeners.append(_listener(listener, said, known, state.generation, now))
+    told = _told(state, verdicts, is_served=is_served)
+    valid = sum(said[0].holds for said in told)
     conditions = gateway_conditions(state, valid, [each for each in verdicts.values() if not each.admitted])
     return {
         "addresses": _addresses(gateway, state, facts) if is_served else [],
         "conditions": _conditions(gateway.status.conditions, conditions, state.generation, now),
-        "listeners": listeners,
+        "listeners": _listeners(gateway, state, told, now),
     }
+
+
+def _of_set(listener_set: ListenerSet, state: ListenerSetState, verdicts: Verdicts, now: str) -> dict[str, Any]:
+    conditions = set_conditions(state, verdicts)
+    told = _told(state, verdicts, is_served=state.accepted.reason != "ParentNotAccepted")
+    return {
+        "conditions": _conditions(listener_set.status.conditions, conditions, state.generation, now),
+        "listeners": _listeners(listener_set, state, told, now),
+    }
+
+
+def _told(state: ParentsState, verdicts: Verdicts, *, is_served: bool) -> list[tuple[Said, ...]]:
+    return [listener_conditions(each, verdicts.get(each.name), is_served=is_served) for each in state.listeners]
+
+
+def _listeners(
+    obj: Gateway | ListenerSet, state: ParentsState, told: Iterable[tuple[Said, ...]], now: str
+) -> list[dict[str, Any]]:
+    former = {each.name: each for each in obj.status.listeners or ()}
+    return [
+        {
+            "name": listener.name,
+            "attachedRoutes": listener.attached,
+            "supportedKinds": [{"kind": kind, "group": GROUP} for kind in listener.kinds],
+            "conditions": _conditions(
+                former[listener.name].conditions if listener.name in former else None, said, state.generation, now
+            ),
+        }
+        for listener, said in zip(state.listeners, told, strict=True)
+    ]
 
 
 _NOTHING_SERVED = frozenset({"InvalidParameters", "UnsupportedAddress"})
@@ -163,6 +200,24 @@ def gateway_conditions(state: GatewayState, valid: int, rejected: Iterable[Verdi
     return Said(ACCEPTED, valid > 0, "ListenersNotValid", message), programmed
 
 
+def set_conditions(state: ListenerSetState, verdicts: Verdicts) -> tuple[Said, Said]:
+    """Give what a ListenerSet is told as a whole: it is accepted with one listener that is served, as the conformance suite wants it.
+
+    Args:
+        state: what it is told by the objects alone.
+        verdicts: of its listeners.
+    """
+    if not (state.accepted.holds and state.programmed.holds):
+        return state.accepted, state.programmed
+    told = _told(state, verdicts, is_served=True)
+    good = [said[0].holds and (said[1].holds or said[1].reason == "Pending") for said in told]
+    if all(good):
+        return state.accepted, state.programmed
+    bad = [each.name for each, is_good in zip(state.listeners, good, strict=True) if not is_good]
+    said = Said(ACCEPTED, any(good), "ListenersNotValid", f"not valid: {', '.join(map(shown, bad))}")
+    return said, state.programmed if said.holds else said._replace(type=PROGRAMMED)
+
+
 def listener_conditions(listener: ListenerState, verdict: Verdict | None, *, is_served: bool) -> tuple[Said, ...]:
     """Give what a listener is told: whether it is accepted, programmed, resolved and in conflict.
 
@@ -173,7 +228,7 @@ def listener_conditions(listener: ListenerState, verdict: Verdict | None, *, is_
     """
     said, conflicted = listener.accepted, listener.conflicted
     if not said.holds:
-        programmed = not_so(PROGRAMMED, "Invalid", said.message)
+        programmed = not_so(PROGRAMMED, conflicted.reason if conflicted.holds else "Invalid", said.message)
     elif listener.problem:
         programmed = not_so(PROGRAMMED, "Invalid", listener.problem)
     elif not is_served:
@@ -193,17 +248,6 @@ def listener_conditions(listener: ListenerState, verdict: Verdict | None, *, is_
         if verdict.reason in _OTHERS_HAVE_IT:
             conflicted = so(CONFLICTED, str(verdict.reason), verdict.message)
     return said, programmed, listener.resolved, conflicted
-
-
-def _listener(
-    listener: ListenerState, said: tuple[Said, ...], former: ListenerStatus | None, generation: int, now: str
-) -> dict[str, Any]:
-    return {
-        "name": listener.name,
-        "attachedRoutes": listener.attached,
-        "supportedKinds": [{"kind": kind, "group": GROUP} for kind in listener.kinds],
-        "conditions": _conditions(former.conditions if former is not None else None, said, generation, now),
-    }
 
 
 def _addresses(gateway: Gateway, state: GatewayState, facts: Facts) -> list[dict[str, str]]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from router.admission.gateway.states import ACCEPTED, PROGRAMMED, RESOLVED_REFS, SERVES
-from router.objects.gateway import Gateway, TcpRoute, TlsRoute
+from router.admission.gateway.states import ACCEPTED, GATEWAY_KIND, LISTENER_SET_KIND, PROGRAMMED, RESOLVED_REFS, SERVES
+from router.objects.gateway import Gateway, ListenerSet, TcpRoute, TlsRoute
 from router.objects.tcp_route_policy import TcpRoutePolicy
 from router.shapes import read_any
 from router.status.notices import MAX_NOTE, Notice
@@ -24,7 +24,7 @@ Conditions = Mapping[str, Mapping[str, Any]]
 
 
 def notices(
-    obj: Gateway | TcpRoute | TlsRoute | TcpRoutePolicy, kind: str, patch: bytes, controller: str
+    obj: Gateway | ListenerSet | TcpRoute | TlsRoute | TcpRoutePolicy, kind: str, patch: bytes, controller: str
 ) -> Iterator[Notice]:
     """Give the notices that go with a written status.
 
@@ -38,7 +38,7 @@ def notices(
     """
     before = dict(_places(msgspec.to_builtins(obj.status), controller))
     for place, conditions in _places(read_any(patch)["status"], controller):
-        order = _OF_PARENTS if kind != "Gateway" else _OF_LISTENERS
+        order = _OF_LISTENERS if kind in {GATEWAY_KIND, LISTENER_SET_KIND} else _OF_PARENTS
         told = _told(conditions, order)
         if told is None or told == _told(before.get(place, {}), order):
             continue
@@ -76,7 +76,7 @@ def _places(status: Mapping[str, Any], controller: str) -> Iterator[tuple[str, C
             section = f" listener {ref['sectionName']}" if ref.get("sectionName") else ""
             port = f" port {ref['port']}" if ref.get("port") else ""
             namespace = f"{ref['namespace']}/" if ref.get("namespace") else ""
-            yield f"Gateway {namespace}{ref['name']}{section}{port}: ", _by_type(parent)
+            yield f"{ref.get('kind', GATEWAY_KIND)} {namespace}{ref['name']}{section}{port}: ", _by_type(parent)
 
 
 def _by_type(said: Mapping[str, Any]) -> Conditions:

@@ -16,12 +16,19 @@ import msgspec
 import structlog
 
 from router.admission import Verdict
-from router.admission.gateway.states import State, StateKey
+from router.admission.gateway.states import (
+    GATEWAY_KIND,
+    LISTENER_SET_KIND,
+    GatewayState,
+    ListenerSetState,
+    State,
+    StateKey,
+)
 from router.admission.verdicts import different
 from router.errors import ApiConflict, ApiError, ApiForbidden, ApiInvalid, ApiNotFound
 from router.kube.api import Api
 from router.model import Asker
-from router.objects.gateway import GROUP, Gateway, GatewayClass, TcpRoute, TlsRoute
+from router.objects.gateway import GROUP, Gateway, GatewayClass, ListenerSet, TcpRoute, TlsRoute
 from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Objects
@@ -31,7 +38,7 @@ from router.reconcile.snapshot import Snapshot
 from router.shapes import reader
 from router.status.events import EventSender
 from router.status.forbidden import Forbidden
-from router.status.gateway import Facts, Told, Verdicts, decide
+from router.status.gateway import Facts, Told, Verdicts, decide, set_conditions
 from router.status.gateway_notices import notices
 from router.status.leading import LeadingWriter
 from router.status.pacing import TokenBucket, WorkQueue
@@ -43,30 +50,23 @@ log = structlog.get_logger()
 
 MERGE_PATCH = "application/merge-patch+json"
 _ROOT = f"/apis/{GROUP}/v1"
-_GATEWAY = "Gateway"
-_PLURALS = {
-    "GatewayClass": "gatewayclasses",
-    _GATEWAY: "gateways",
-    "TCPRoute": "tcproutes",
-    "TLSRoute": "tlsroutes",
-    POLICY_KIND: "tcproutepolicies",
+_PARENTS = frozenset({GATEWAY_KIND, LISTENER_SET_KIND})
+"""Kinds that claim something."""
+_CLASS = "GatewayClass"
+_STRUCTS: Mapping[str, type[Told]] = {
+    _CLASS: GatewayClass,
+    GATEWAY_KIND: Gateway,
+    LISTENER_SET_KIND: ListenerSet,
+    "TCPRoute": TcpRoute,
+    "TLSRoute": TlsRoute,
+    POLICY_KIND: TcpRoutePolicy,
 }
+_PLURALS = {_CLASS: "gatewayclasses", POLICY_KIND: "tcproutepolicies"}
+"""Of others it is the name with an s."""
 _ROOTS = {POLICY_KIND: f"/apis/{POLICY_GROUP}/{POLICY_VERSION}"}
 """Of kinds that are not of the Gateway API's own group."""
-_KINDS: Mapping[type, str] = {
-    GatewayClass: "GatewayClass",
-    Gateway: _GATEWAY,
-    TcpRoute: "TCPRoute",
-    TlsRoute: "TLSRoute",
-    TcpRoutePolicy: POLICY_KIND,
-}
-_READERS: Mapping[str, Callable[[bytes], Told]] = {
-    "GatewayClass": reader(GatewayClass),
-    _GATEWAY: reader(Gateway),
-    "TCPRoute": reader(TcpRoute),
-    "TLSRoute": reader(TlsRoute),
-    POLICY_KIND: reader(TcpRoutePolicy),
-}
+_KINDS: Mapping[type, str] = {struct: kind for kind, struct in _STRUCTS.items()}
+_READERS: Mapping[str, Callable[[bytes], Told]] = {kind: reader(struct) for kind, struct in _STRUCTS.items()}
 _PER_SECOND, _BURST = 50.0, 100
 """As of Routes' statuses."""
 _CONFLICT_S, _LONGEST_CONFLICT_S = 0.05, 5.0
@@ -80,6 +80,8 @@ class _Work:
     obj: Told
     state: State
     verdicts: Verdicts
+    attached_sets: int = 0
+    """Of a Gateway: ListenerSets that are accepted."""
     conflicts: int = 0
 
 
@@ -128,7 +130,8 @@ class GatewayWriter(LeadingWriter):
         self._unlooked: set[StateKey] = set()
         self._states: Mapping[StateKey, State] = {}
         self._verdicts: Mapping[Asker, Verdict] = {}
-        self._of_gateway: dict[StateKey, dict[str, Verdict]] = {}
+        self._of_parent: dict[StateKey, dict[str, Verdict]] = {}
+        """What became of the listeners of Gateways and ListenerSets."""
 
     # Any thread
 
@@ -138,14 +141,14 @@ class GatewayWriter(LeadingWriter):
 
     def release(self, kind: str, key: ObjectKey) -> None:
         """Let the status of an object wait for its claims no more."""
-        if kind == _GATEWAY:
+        if kind in _PARENTS:
             self._put_again(lambda each: each == StateKey(kind, *key))
 
     def reached_by(self, hostname: str) -> None:
         """Take the name or address by which clients reach the router now; empty is not known."""
         if hostname != self._facts.hostname:
             self._facts = replace(self._facts, hostname=hostname)
-            self._put_again(lambda each: each.kind == _GATEWAY)
+            self._put_again(lambda each: each.kind == GATEWAY_KIND)
 
     def writes(self) -> Mapping[str, int]:
         """Give how many writes of a status there were, by result."""
@@ -172,25 +175,29 @@ class GatewayWriter(LeadingWriter):
         if former is not self._states:
             before, after = differences(tuple(former.values()), tuple(self._states.values()))
             keys.update(state.key for state in (*before, *after))
+            keys.update(state.gateway for state in (*before, *after) if isinstance(state, ListenerSetState))
         told, self._verdicts = self._verdicts, snapshot.verdicts
         keys.update(self._keep(different(told, snapshot.verdicts)))
         if keys:
             self._note(keys, objects)
 
     def _keep(self, askers: Iterable[Asker]) -> Iterable[StateKey]:
-        """Keep what became of listeners, by their Gateway; give these Gateways."""
+        """Keep what became of listeners, by their Gateway or ListenerSet; give these, and the Gateways of the latter."""
         for asker in askers:
-            if (asker.group, asker.kind) != (GROUP, _GATEWAY):
+            if asker.group != GROUP or asker.kind not in _PARENTS:
                 continue
-            key = StateKey(_GATEWAY, asker.namespace, asker.name)
-            sections = dict(self._of_gateway.pop(key, {}))
+            key = StateKey(asker.kind, asker.namespace, asker.name)
+            sections = dict(self._of_parent.pop(key, {}))
             sections.pop(asker.section, None)
             verdict = self._verdicts.get(asker)
             if verdict is not None:
                 sections[asker.section] = verdict
             if sections:
-                self._of_gateway[key] = sections
+                self._of_parent[key] = sections
             yield key
+            state = self._states.get(key)
+            if isinstance(state, ListenerSetState):
+                yield state.gateway
 
     def _note(self, keys: Iterable[StateKey], objects: Objects) -> None:
         with self._lock:
@@ -200,12 +207,26 @@ class GatewayWriter(LeadingWriter):
                     self._known.pop(key, None)
                     self._queue.discard(key)
                     continue
-                verdicts = self._of_gateway.get(key, {})
-                work = _Work(obj, state, {name: each for name, each in verdicts.items() if each.asker.uid == state.uid})
+                work = _Work(obj, state, self._verdicts_of(state), self._attached_sets(state))
                 self._known[key] = work
                 if self._is_open:
                     self._queue.put(key, work)
         self._bell.ring()
+
+    def _verdicts_of(self, state: State) -> Verdicts:
+        found = self._of_parent.get(state.key, {})
+        return {name: each for name, each in found.items() if each.asker.uid == state.uid}
+
+    def _attached_sets(self, state: State) -> int:
+        """Give how many ListenerSets of a Gateway are accepted."""
+        if not isinstance(state, GatewayState):
+            return 0
+        sets = (self._states.get(key) for key in state.sets or ())
+        return sum(
+            set_conditions(each, self._verdicts_of(each))[0].holds
+            for each in sets
+            if isinstance(each, ListenerSetState)
+        )
 
     # The writing thread
 
@@ -247,7 +268,7 @@ class GatewayWriter(LeadingWriter):
         if until_s is not None:
             self._put_back(key, work, until_s)
             return False
-        if key.kind == _GATEWAY and self._precedence.waits(key.kind, ObjectKey(key.namespace, key.name)):
+        if key.kind in _PARENTS and self._precedence.waits(key.kind, ObjectKey(key.namespace, key.name)):
             self._put_back(key, work, now_s + _CLAIM_S)
             return False
         try:
@@ -261,7 +282,7 @@ class GatewayWriter(LeadingWriter):
         if work.conflicts:
             self._bucket.take(self._clock())
             obj = _decoded(key, self._api.get(_path(key)))
-        patch = decide(obj, work.state, work.verdicts, self._facts, self._wall_clock())
+        patch = decide(obj, work.state, work.verdicts, self._facts, self._wall_clock(), work.attached_sets)
         if patch is None:
             return bool(work.conflicts)
         if not self._may_write():
@@ -312,19 +333,14 @@ class GatewayWriter(LeadingWriter):
 
 
 def _object(key: StateKey, objects: Objects) -> Told | None:
-    of, place = objects.gateway_api, ObjectKey(key.namespace, key.name)
-    if key.kind == _GATEWAY:
-        return of.gateways.get(place)
-    if key.kind == "GatewayClass":
-        return of.classes.get(place)
-    if key.kind == POLICY_KIND:
-        return of.policies.get(place)
-    return of.tcp_routes.get(place) if key.kind == "TCPRoute" else of.tls_routes.get(place)
+    found: Told | None = objects.gateway_api.by_kind[_STRUCTS[key.kind]].get(ObjectKey(key.namespace, key.name))
+    return found
 
 
 def _path(key: StateKey) -> str:
     scope = f"/namespaces/{key.namespace}" if key.namespace else ""
-    return f"{_ROOTS.get(key.kind, _ROOT)}{scope}/{_PLURALS[key.kind]}/{key.name}"
+    plural = _PLURALS.get(key.kind, f"{key.kind.lower()}s")
+    return f"{_ROOTS.get(key.kind, _ROOT)}{scope}/{plural}/{key.name}"
 
 
 def _decoded(key: StateKey, body: bytes) -> Told:

@@ -95,6 +95,27 @@ def test_a_listener_ends_tls(gateways: Gateways) -> None:
     assert {"TLSRouteModeTerminate", "TLSRouteModeMixed"} <= set(features)
 
 
+def test_kinds_of_a_listener_that_ends_tls(gateways: Gateways) -> None:
+    """TLSRouteListenerTerminateSupportedKinds: TLSRoutes, whatever else it wants; and TLSRouteListenerMixedTerminationNotSupported is not so here."""
+    port = free_port()
+    keep(gateways, "certificate", make(HOST))
+    ref, both = {"name": "certificate"}, [{"kind": "TLSRoute"}, {"kind": "TCPRoute"}]
+    gateways.create_gateway(
+        "gw",
+        ends("ends", port, HOST, ref),
+        ends("asks", port, "asks.example.com", ref, allowedRoutes={"kinds": both}),
+        tls("passes", port, "passes.example.com"),
+    )
+    gateways.router(ends_tls=True).start()
+    bad = {"Accepted": ACCEPTED, "ResolvedRefs": ("False", "InvalidRouteKinds")}
+    gateways.listeners_are_told(
+        "gw",
+        ends={**TLS, "attached": 0},
+        asks={**TLS, "attached": 0, "conditions": bad},
+        passes={**TLS, "attached": 0},
+    )
+
+
 def test_both_modes_on_one_port(pods: Gateways) -> None:
     """TLSRouteMixedTerminationSameNamespace: by server name, though both routes name the whole Gateway; one route can be at both."""
     port, other, made = free_port(), free_port(), make(HOST)

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.e2e.test_gateway_api import ACCEPTED, GOOD, PROGRAMMED, RESOLVED, backend, gateways, listener
+from tests.e2e.test_gateway_http import grant
 from tests.e2e.test_runtime import reloads
 from tests.support.certificates import server_context
 from tests.support.clients import reached
-from tests.support.gateway_checks import Gateways
+from tests.support.gateway_checks import GROUP, Gateways
 from tests.support.kube.pods import Wanted
 from tests.support.objects import endpoint_slice, route, service
 from tests.support.ports import free_port
@@ -44,6 +45,12 @@ def tls(name: str, port: int, hostname: str | None = None, mode: str = "Passthro
 def to(name: str) -> list[dict[str, Any]]:
     """Make backendRefs to one Service."""
     return [backend(name, 443)]
+
+
+def as_grant(name: str, namespace: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """Make a ReferenceGrant."""
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": f"{GROUP}/v1", "kind": "ReferenceGrant", "metadata": metadata, "spec": spec}
 
 
 def told(gateways: Gateways, name: str, **wanted: tuple[str, str]) -> None:
@@ -164,13 +171,43 @@ def test_http_listeners_take_no_tls_routes(pods: Gateways) -> None:
     ids=["nonexistent", "unknown kind", "no grant"],
 )
 def test_a_backend_that_cannot_be_had_drops_connections(pods: Gateways, ref: dict[str, Any], reason: str) -> None:
-    """TLSRouteInvalidBackendRefNonexistent, -UnknownKind and TLSRouteInvalidReferenceGrant: accepted, and dropped."""
+    """TLSRouteInvalidBackendRefNonexistent and -UnknownKind, and a Service without any grant: accepted, and dropped."""
     port = free_port()
     pods.create_gateway("gw", tls("tls", port))
     pods.create_tls_route("r", [{"name": "gw"}], ["abc.example.com"], [ref])
     pods.router().start()
     told(pods, "r", Accepted=ACCEPTED, ResolvedRefs=("False", reason))
     assert is_dropped(port, "abc.example.com")
+
+
+def test_a_grant_that_is_wrong_in_one_thing_is_none(pods: Gateways) -> None:
+    """TLSRouteInvalidReferenceGrant: seven, each wrong in one field, and none lets the route; one that is right in all does."""
+    cluster, port = pods.cluster, free_port()
+    own, there, third = cluster.namespace, f"{cluster.namespace}-web", f"{cluster.namespace}-third"
+    for name in (there, third):
+        cluster.client.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    pod = cluster.pod(b"there ")
+    for obj in (service("web", 443), *endpoint_slice("web", pod)):
+        cluster.client.create({**obj, "metadata": {**obj["metadata"], "namespace": there}})
+    right = grant("TLSRoute", own, "Service", "web")
+    wrong = [
+        (there, grant("TLSRoute", own, "Service", "web", group="not.the.group")),
+        (there, grant("Gateway", own, "Service", "web")),
+        (there, grant("TLSRoute", there, "Service", "web")),
+        (there, {**right, "to": [{"group": "x.io", "kind": "Service"}]}),
+        (there, grant("TLSRoute", own, "Secret", "web")),
+        (there, grant("TLSRoute", own, "Service", "not-the-one")),
+        (third, right),
+    ]
+    for number, (namespace, spec) in enumerate(wrong):
+        cluster.client.create(as_grant(f"wrong-{number}", namespace, spec))
+    pods.create_gateway("gw", tls("tls", port))
+    pods.create_tls_route("r", [{"name": "gw"}], ["abc.example.com"], [backend("web", 443, namespace=there)])
+    pods.router("--namespace", there, "--namespace", third).start()
+    told(pods, "r", Accepted=ACCEPTED, ResolvedRefs=("False", "RefNotPermitted"))
+    assert is_dropped(port, "abc.example.com")
+    cluster.client.create(as_grant("right", there, right))
+    told(pods, "r", Accepted=ACCEPTED, ResolvedRefs=RESOLVED)
 
 
 def test_kinds_and_modes_that_are_not_supported(pods: Gateways) -> None:

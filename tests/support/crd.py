@@ -204,6 +204,7 @@ def gateway_schema(plural: str) -> CustomSchema:
 _GATEWAY_PLURALS = {
     "GatewayClass": "gatewayclasses",
     "Gateway": "gateways",
+    "ListenerSet": "listenersets",
     "TCPRoute": "tcproutes",
     "TLSRoute": "tlsroutes",
     "HTTPRoute": "httproutes",

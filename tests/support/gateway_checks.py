@@ -85,6 +85,17 @@ class Gateways:
             }
         )
 
+    def create_set(self, name: str, gateway: Object, *listeners: Object, namespace: str = "") -> None:
+        """Create a ListenerSet."""
+        self.cluster.client.create(
+            {
+                "apiVersion": f"{GROUP}/v1",
+                "kind": "ListenerSet",
+                "metadata": {"name": name, "namespace": namespace or self.cluster.namespace},
+                "spec": {"parentRef": gateway, "listeners": list(listeners)},
+            }
+        )
+
     def create_route(self, name: str, parents: list[Object], backends: list[Object], *, namespace: str = "") -> None:
         """Create a TCPRoute."""
         self.cluster.client.create(
@@ -96,13 +107,15 @@ class Gateways:
             }
         )
 
-    def create_tls_route(self, name: str, parents: list[Object], hostnames: list[str], backends: list[Object]) -> None:
+    def create_tls_route(
+        self, name: str, parents: list[Object], hostnames: list[str], backends: list[Object], *, namespace: str = ""
+    ) -> None:
         """Create a TLSRoute."""
         self.cluster.client.create(
             {
                 "apiVersion": f"{GROUP}/v1",
                 "kind": "TLSRoute",
-                "metadata": {"name": name, "namespace": self.cluster.namespace},
+                "metadata": {"name": name, "namespace": namespace or self.cluster.namespace},
                 "spec": {"parentRefs": parents, "hostnames": hostnames, "rules": [{"backendRefs": backends}]},
             }
         )
@@ -172,19 +185,41 @@ class Gateways:
         """Wait until a Gateway has these conditions, all at its generation, and give it."""
         return self._wait(lambda: self.get("Gateway", name, namespace), wanted, f"Gateway {name}")
 
+    def set_is_told(self, name: str, wanted: Wanted, namespace: str | None = None) -> Object:
+        """Wait until a ListenerSet has these conditions, all at its generation, and give it."""
+        return self._wait(lambda: self.get("ListenerSet", name, namespace), wanted, f"ListenerSet {name}")
+
+    def has_sets(self, gateway: str, count: int) -> None:
+        """Wait until a Gateway says that it has so many ListenerSets."""
+
+        def told() -> bool:
+            found = self.get("Gateway", gateway)
+            return not any(stale(found)) and found["status"].get("attachedListenerSets") == count
+
+        wait_for(told, f"{count} ListenerSets attached to Gateway {gateway}")
+
     def listeners_are_told(self, name: str, **listeners: Object) -> Object:
         """Wait until the status of a Gateway has these listeners and no others; give it.
 
         Each has ``kinds``, ``attached`` and ``conditions`` (``Wanted``).
         """
+        return self._listeners_are_told("Gateway", name, None, listeners)
+
+    def set_listeners_are_told(self, name: str, namespace: str | None = None, **listeners: Object) -> Object:
+        """Wait until the status of a ListenerSet has these, likewise."""
+        return self._listeners_are_told("ListenerSet", name, namespace, listeners)
+
+    def _listeners_are_told(
+        self, kind: str, name: str, namespace: str | None, listeners: Mapping[str, Object]
+    ) -> Object:
         last: list[str] = []
 
         def told() -> Object | None:
-            gateway = self.get("Gateway", name)
-            last[:] = [*stale(gateway), *_listener_problems(gateway, listeners)]
-            return None if last else gateway
+            found = self.get(kind, name, namespace)
+            last[:] = [*stale(found), *_listener_problems(found, listeners)]
+            return None if last else found
 
-        return _waited(told, f"listeners of Gateway {name}", last)
+        return _waited(told, f"listeners of {kind} {name}", last)
 
     def route_is_told(
         self, name: str, *parents: Wanted, namespace: str | None = None, kind: str = "TCPRoute"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from router.objects.gateway import GROUP, BackendRef, Gateway, Listener, ParentRef, TcpRoute, TlsRoute
+from router.objects.gateway import GROUP, BackendRef, Gateway, Listener, ListenerSet, ParentRef, TcpRoute, TlsRoute
 from router.objects.meta import ObjectKey
 from router.objects.networking import LabelSelector
 from router.objects.store import Objects
@@ -19,6 +19,8 @@ def is_ours(gateway: Gateway, objects: Objects, controller: str) -> bool:
 
 
 Served = TcpRoute | TlsRoute
+Owner = Gateway | ListenerSet
+"""Whose listeners are."""
 _KINDS = {"TCP": "TCPRoute", "TLS": "TLSRoute"}
 
 
@@ -74,18 +76,59 @@ def meets(listener: Listener, route: Served) -> bool:
     return any(go_by(own, host) and go_by(name, host) for host in HOSTS for name in names)
 
 
-def takes_namespace(listener: Listener, gateway: Gateway, namespace: str, objects: Objects) -> bool:
+def takes_namespace(listener: Listener, owner: Owner, namespace: str, objects: Objects) -> bool:
     """Whether routes of a namespace can be attached."""
     allowed = listener.allowed_routes.namespaces
-    if allowed.from_ == "All":
-        return True
-    if allowed.from_ == "Same":
-        return namespace == gateway.metadata.namespace
+    return _selects(allowed.from_, allowed.selector, owner.metadata.namespace, namespace, objects)
+
+
+def _selects(wanted: str, selector: LabelSelector | None, own: str, namespace: str, objects: Objects) -> bool:
+    if wanted in {"All", "Same"}:
+        return wanted == "All" or namespace == own
     found = objects.namespaces.get(ObjectKey("", namespace))
-    if found is None or allowed.selector is None:
+    if wanted != "Selector" or found is None or selector is None:
         return False
-    labels = dict(found.metadata.labels or {})
-    return all(_one(allowed.selector, labels))
+    return all(_one(selector, dict(found.metadata.labels or {})))
+
+
+def gateway_of(owner: Owner, objects: Objects) -> Gateway | None:
+    """Give the Gateway whose listeners these are, or are to be; None where it is not there."""
+    if isinstance(owner, Gateway):
+        return owner
+    ref = owner.spec.parent_ref
+    key = ObjectKey(ref.namespace or owner.metadata.namespace, ref.name)
+    return objects.gateway_api.gateways.get(key) if (ref.group, ref.kind) == (GROUP, "Gateway") else None
+
+
+def is_taken(owner: Owner, objects: Objects) -> bool:
+    """Whether it is a Gateway, or a ListenerSet that its Gateway takes."""
+    gateway = gateway_of(owner, objects)
+    if isinstance(owner, Gateway) or gateway is None:
+        return isinstance(owner, Gateway)
+    allowed = gateway.spec.allowed_listeners.namespaces
+    own = gateway.metadata.namespace
+    return _selects(allowed.from_, allowed.selector, own, owner.metadata.namespace, objects)
+
+
+def sets_of(gateway: Gateway, objects: Objects) -> list[ListenerSet]:
+    """Give the ListenerSets that a Gateway takes, in their order."""
+
+    def age(each: ListenerSet) -> tuple[str, str, str]:
+        return each.metadata.creation_timestamp or "9", each.metadata.namespace, each.metadata.name
+
+    there = objects.gateway_api.listener_sets.values()
+    return sorted((each for each in there if gateway_of(each, objects) is gateway and is_taken(each, objects)), key=age)
+
+
+def is_served(owner: Owner, objects: Objects) -> bool:
+    """Whether anything of it may be: a ListenerSet is not where its Gateway is not."""
+    gateway = gateway_of(owner, objects)
+    return (
+        gateway is not None
+        and is_taken(owner, objects)
+        and any(listener_reason(gateway, each, objects) == "Accepted" for each in gateway.spec.listeners or ())
+        and any(listener_reason(owner, each, objects) == "Accepted" for each in owner.spec.listeners or ())
+    )
 
 
 def _one(selector: LabelSelector, labels: dict[str, str]) -> list[bool]:
@@ -104,19 +147,21 @@ def _one(selector: LabelSelector, labels: dict[str, str]) -> list[bool]:
     return answers
 
 
-def acceptance(route: Served, ref: ParentRef, gateway: Gateway, objects: Objects) -> tuple[str, frozenset[str]]:
+def acceptance(route: Served, ref: ParentRef, owner: Owner, objects: Objects) -> tuple[str, frozenset[str]]:
     """Give the reason of a parent's Accepted condition, and the listeners that take the route by this parentRef."""
     meant = [
         each
-        for each in gateway.spec.listeners or ()
-        if (ref.section_name is None or each.name == ref.section_name) and (ref.port is None or each.port == ref.port)
+        for each in owner.spec.listeners or ()
+        if is_taken(owner, objects)
+        and (ref.section_name is None or each.name == ref.section_name)
+        and (ref.port is None or each.port == ref.port)
     ]
     if not meant:
         return "NoMatchingParent", frozenset()
     taking = [
         each
         for each in meant
-        if kind_of(route) in kinds(each) and takes_namespace(each, gateway, route.metadata.namespace, objects)
+        if kind_of(route) in kinds(each) and takes_namespace(each, owner, route.metadata.namespace, objects)
     ]
     if not taking:
         return "NotAllowedByListeners", frozenset()
@@ -124,16 +169,19 @@ def acceptance(route: Served, ref: ParentRef, gateway: Gateway, objects: Objects
     return ("Accepted", meeting) if meeting else ("NoMatchingListenerHostname", frozenset())
 
 
-def parents(route: Served, objects: Objects, controller: str) -> list[tuple[ParentRef, Gateway]]:
-    """Give those of a route's parentRefs that mean Gateways of ours, each once."""
-    found: list[tuple[ParentRef, Gateway]] = []
+def parents(route: Served, objects: Objects, controller: str) -> list[tuple[ParentRef, Owner]]:
+    """Give those of a route's parentRefs that mean Gateways of ours, or ListenerSets of these, each once."""
+    found: list[tuple[ParentRef, Owner]] = []
     for ref in route.spec.parent_refs or ():
         key = ObjectKey(ref.namespace or route.metadata.namespace, ref.name)
-        gateway = objects.gateway_api.gateways.get(key)
-        if (ref.group, ref.kind) != (GROUP, "Gateway") or gateway is None or not is_ours(gateway, objects, controller):
+        api = objects.gateway_api
+        kinds: dict[str, Owner | None] = {"Gateway": api.gateways.get(key), "ListenerSet": api.listener_sets.get(key)}
+        owner = kinds.get(ref.kind) if ref.group == GROUP else None
+        gateway = gateway_of(owner, objects) if owner is not None else None
+        if owner is None or gateway is None or not is_ours(gateway, objects, controller):
             continue
         if all(known != ref for known, _ in found):
-            found.append((ref, gateway))
+            found.append((ref, owner))
     return found
 
 
@@ -142,9 +190,9 @@ def routes_of(objects: Objects) -> list[Served]:
     return [*objects.gateway_api.tcp_routes.values(), *objects.gateway_api.tls_routes.values()]
 
 
-def having(gateway: Gateway, listener: Listener, objects: Objects, controller: str) -> list[Served]:
+def having(owner: Owner, listener: Listener, objects: Objects, controller: str) -> list[Served]:
     """Give the routes that have connections of a listener: the oldest, or for each host the oldest of those with the most specific name."""
-    there = attached(gateway, listener.name, objects, controller)
+    there = attached(owner, listener.name, objects, controller)
     if listener.protocol != "TLS":
         return there[:1]
     return [each for each in there if any(each is _leads(host, listener, there) for host in HOSTS)]
@@ -167,13 +215,13 @@ def _leads(host: str, listener: Listener, there: list[Served]) -> Served | None:
     return next((each for name, each in names if len(name) == longest), None)
 
 
-def attached(gateway: Gateway, listener: str, objects: Objects, controller: str) -> list[Served]:
+def attached(owner: Owner, listener: str, objects: Objects, controller: str) -> list[Served]:
     """Give the routes of a listener, the oldest first."""
     routes = [
         route
         for route in routes_of(objects)
         if any(
-            parent.key == gateway.key and listener in acceptance(route, ref, parent, objects)[1]
+            parent is owner and listener in acceptance(route, ref, parent, objects)[1]
             for ref, parent in parents(route, objects, controller)
         )
     ]
@@ -225,18 +273,41 @@ def refs_reason(route: Served, objects: Objects) -> str:
     return next(filter(None, (backend_reason(route, ref, objects) for ref in refs)), "ResolvedRefs")
 
 
-def listener_reason(gateway: Gateway, listener: Listener) -> str:
+_GROUPS = {"TLS": 1, "HTTPS": 1, "TCP": 2, "HTTP": 3}
+
+
+def listener_reason(owner: Owner, listener: Listener, objects: Objects) -> str:
     """Give the reason of a listener's Accepted condition, before its port is claimed."""
     if listener.protocol not in _KINDS:
         return "UnsupportedProtocol"
     if has_bad_value(listener):
         return "UnsupportedValue"
-    for other in gateway.spec.listeners or ():
-        if other is listener or other.port != listener.port or other.protocol not in {"TCP", "TLS", "HTTP", "HTTPS"}:
-            continue
-        groups = [{"TLS": 1, "HTTPS": 1, "TCP": 2, "HTTP": 3}[each.protocol] for each in (listener, other)]
-        if groups[0] != groups[1]:
-            return "ProtocolConflict"
-        if (other.hostname or "") == (listener.hostname or ""):
-            return "HostnameConflict"
-    return "Accepted"
+    before = before_of(owner, objects)
+    reasons = {clash(listener, each) for each in before} - {""}
+    if reasons:
+        return "ProtocolConflict" if "ProtocolConflict" in reasons else "HostnameConflict"
+    others = (clash(listener, each) for each in owner.spec.listeners or () if each is not listener)
+    return next(filter(None, others), "Accepted")
+
+
+def before_of(owner: Owner, objects: Objects) -> list[Listener]:
+    """Give the listeners that come before those of a ListenerSet: all of its Gateway, and those of older sets that are accepted."""
+    gateway = gateway_of(owner, objects)
+    if gateway is None or isinstance(owner, Gateway):
+        return []
+    before = list(gateway.spec.listeners or ())
+    for each in sets_of(gateway, objects):
+        if each is owner:
+            break
+        before += [one for one in each.spec.listeners or () if listener_reason(each, one, objects) == "Accepted"]
+    return before
+
+
+def clash(listener: Listener, other: Listener) -> str:
+    """Give the reason for which two cannot be had together; empty where they can."""
+    groups = [_GROUPS.get(each.protocol) for each in (listener, other)]
+    if other.port != listener.port or None in groups:
+        return ""
+    if groups[0] != groups[1]:
+        return "ProtocolConflict"
+    return "HostnameConflict" if (other.hostname or "") == (listener.hostname or "") else ""

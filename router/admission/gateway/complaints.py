@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from router.admission.gateway.states import CONFLICTED, ClassState, GatewayState, PolicyState, RouteState, Said, State
+from router.admission.gateway.states import (
+    CONFLICTED,
+    ClassState,
+    GatewayState,
+    ListenerSetState,
+    PolicyState,
+    RouteState,
+    Said,
+    State,
+)
 
 
 def complaints(state: State) -> Iterator[str]:
@@ -12,7 +21,7 @@ def complaints(state: State) -> Iterator[str]:
     match state:
         case ClassState():
             yield from _of("", state.accepted)
-        case GatewayState():
+        case GatewayState() | ListenerSetState():
             yield from _of("", state.accepted, state.programmed)
             for listener in state.listeners:
                 yield from _of(f"listener {listener.name}: ", listener.accepted, listener.resolved)

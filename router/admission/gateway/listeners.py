@@ -9,6 +9,7 @@ from types import MappingProxyType
 from router.admission.certificates import Pair
 from router.admission.gateway.hosts import is_host
 from router.admission.gateway.imposed import NOTHING_IMPOSED, Imposed
+from router.admission.gateway.standings import Clash, Standings, clash
 from router.admission.gateway.states import (
     ACCEPTED,
     ALL_ACCEPTED,
@@ -20,15 +21,13 @@ from router.admission.gateway.states import (
     so,
 )
 from router.admission.text import shown
-from router.objects.gateway import GROUP, Gateway, Listener
+from router.objects.gateway import GROUP, Listener
 from router.objects.labels import selected_by
 
 KINDS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType({"TCP": ("TCPRoute",), "TLS": ("TLSRoute",)})
 """By the protocols that are served, the kinds of routes that can be reached by them."""
 HTTP_KINDS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType({"HTTP": ("HTTPRoute",), "HTTPS": ("HTTPRoute",)})
 """By the protocols that are judged and not served, where that is asked for."""
-_TOGETHER: tuple[frozenset[str], ...] = (frozenset({"TLS", "HTTPS"}), frozenset({"TCP"}), frozenset({"HTTP"}))
-"""Protocols that can have a port together, told apart by host; no two of these groups can."""
 _FREE = not_so(CONFLICTED, "NoConflicts")
 
 PASSTHROUGH, TERMINATE = "Passthrough", "Terminate"
@@ -55,6 +54,8 @@ class ListenerView:
     """The certificates with which it ends TLS, none where it has not got them; None where TLS goes on as it came."""
     imposed: Imposed = NOTHING_IMPOSED
     """What policies say of it."""
+    yields: bool = False
+    """Whether a listener that comes before it has what it asks for."""
 
     @property
     def is_served(self) -> bool:
@@ -77,23 +78,25 @@ class ListenerView:
 
 
 def views(
-    gateway: Gateway,
+    listeners: tuple[Listener, ...],
     kinds_of: Mapping[str, tuple[str, ...]],
     certificates: Certificates = lambda _: (),
+    before: Standings | None = None,
     *,
     may_end_tls: bool = False,
 ) -> tuple[ListenerView, ...]:
-    """Look at each listener of a Gateway, in their order.
+    """Look at each listener of a Gateway, or of one of its ListenerSets, in their order.
 
     Args:
-        gateway: the Gateway.
+        listeners: all of that object.
         kinds_of: the kinds of routes of each protocol that is known here.
         certificates: gives those of a listener that ends TLS, or what is wrong with them.
+        before: those of the same Gateway that have what they ask for before these.
         may_end_tls: whether TLS listeners are served that do.
     """
-    listeners = gateway.spec.listeners or ()
     modes = (PASSTHROUGH, TERMINATE) if may_end_tls else (PASSTHROUGH,)
-    return tuple(_with_certificates(_view(each, listeners, kinds_of, modes), certificates) for each in listeners)
+    looked_at = (_view(each, listeners, before, kinds_of, modes) for each in listeners)
+    return tuple(_with_certificates(each, certificates) for each in looked_at)
 
 
 def ends_tls(listener: Listener) -> bool:
@@ -118,6 +121,7 @@ def _with_certificates(view: ListenerView, certificates: Certificates) -> Listen
 def _view(
     listener: Listener,
     listeners: tuple[Listener, ...],
+    before: Standings | None,
     kinds_of: Mapping[str, tuple[str, ...]],
     modes: tuple[str, ...],
 ) -> ListenerView:
@@ -130,7 +134,8 @@ def _view(
         told = not_so(ACCEPTED, "UnsupportedValue", problem)
         return ListenerView(listener, frozenset(), (), told, RESOLVED, _FREE)
     kinds, refs = _kinds(listener, possible)
-    conflict = _conflict(listener, listeners)
+    first = before.clash(listener) if before is not None else None
+    conflict = first or _conflict(listener, listeners)
     if conflict is None:
         return ListenerView(listener, frozenset(kinds), kinds, ALL_ACCEPTED, refs, _FREE)
     reason, message = conflict
@@ -141,6 +146,7 @@ def _view(
         not_so(ACCEPTED, reason, message),
         refs,
         so(CONFLICTED, reason, message),
+        yields=first is not None,
     )
 
 
@@ -171,25 +177,7 @@ def _kinds(listener: Listener, possible: tuple[str, ...]) -> tuple[tuple[str, ..
     return good, not_so(RESOLVED_REFS, "InvalidRouteKinds", message)
 
 
-def _conflict(listener: Listener, listeners: tuple[Listener, ...]) -> tuple[str, str] | None:
-    """Say what of its own Gateway a listener does not go together with, and by which reason; None if with all. Both lose."""
-    group = _group(listener.protocol)
-    if group is None:
-        return None
-    for other in listeners:
-        if other is listener or other.port != listener.port:
-            continue
-        theirs = _group(other.protocol)
-        if theirs is not None and theirs != group:
-            return "ProtocolConflict", (
-                f"port {listener.port} cannot be {listener.protocol} and, by listener {shown(other.name)}, {other.protocol}"
-            )
-        if theirs == group and (other.hostname or "") == (listener.hostname or ""):
-            return "HostnameConflict", (
-                f"port {listener.port} is asked for in the same way by listener {shown(other.name)}"
-            )
-    return None
-
-
-def _group(protocol: str) -> frozenset[str] | None:
-    return next((group for group in _TOGETHER if protocol in group), None)
+def _conflict(listener: Listener, listeners: tuple[Listener, ...]) -> Clash | None:
+    """Say what of its own object a listener does not go together with; None if with all. Both lose."""
+    others = (each for each in listeners if each is not listener)
+    return next((found for each in others if (found := clash(listener, each))), None)

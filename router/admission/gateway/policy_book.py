@@ -10,7 +10,7 @@ from router.admission.client_certificates import config_maps_of
 from router.admission.gateway.imposed import NOTHING_IMPOSED, Imposed, impose
 from router.admission.gateway.index import Index
 from router.admission.gateway.listeners import ListenerView, ends_tls
-from router.admission.gateway.resolving import age_of
+from router.admission.gateway.merging import age_of
 from router.admission.gateway.states import ACCEPTED, ALL_ACCEPTED, AncestorState, PolicyState, Said, StateKey, not_so
 from router.admission.gateway.things import object_of
 from router.admission.gateway.wishes import (
@@ -92,13 +92,16 @@ class PolicyBook:
         policy = self._having((route, ""))
         return of_route(self._policies[policy][1]) if policy is not None else NO_WISHES
 
-    def seen(self, view: ListenerView, gateway: ObjectKey, credentials: Credentials) -> ListenerView:
-        """Give a listener with what is said of it, by its policy and by that of its Gateway."""
-        target = StateKey(_GATEWAY, *gateway)
-        return replace(view, imposed=self._imposed(target, view, credentials)) if self._by_object.of(target) else view
+    def seen(
+        self, view: ListenerView, gateway: StateKey, credentials: Credentials, *, is_own: bool = True
+    ) -> ListenerView:
+        """Give a listener with what is said of it, by its policy and by that of its Gateway; of one of a ListenerSet the latter's alone."""
+        if not self._by_object.of(gateway):
+            return view
+        return replace(view, imposed=self._imposed(gateway, view, credentials, is_own=is_own))
 
-    def _imposed(self, target: StateKey, view: ListenerView, credentials: Credentials) -> Imposed:
-        having = [self._having((target, section)) for section in (view.listener.name, "")]
+    def _imposed(self, target: StateKey, view: ListenerView, credentials: Credentials, *, is_own: bool) -> Imposed:
+        having = [self._having((target, section)) for section in ((view.listener.name, "") if is_own else ("",))]
         policies = [each for each in having if each is not None]
         wishes = NO_WISHES
         for each in policies:

@@ -1,51 +1,49 @@
-"""One Gateway with all routes that want it: what it is told, what each of its listeners asks for, and who gets its connections."""
+"""One Gateway, or one ListenerSet, with all routes that want it: what it is told, what each of its listeners asks for, and who gets its connections."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
-from router.admission.gateway.addresses import Chosen, choose
 from router.admission.gateway.attachment import Attachment
 from router.admission.gateway.backends import Backends
 from router.admission.gateway.certificates import certificate_for
 from router.admission.gateway.hosts import ANY, claimed, intersections, is_host
 from router.admission.gateway.imposed import Imposed, options_for, together
 from router.admission.gateway.listeners import KINDS_OF, ListenerView, views
+from router.admission.gateway.merging import Age, Seen, see_gateway, see_set_alone
 from router.admission.gateway.states import (
-    ACCEPTED,
-    ALL_ACCEPTED,
-    PROGRAMMED,
     SERVES,
     GatewayState,
+    ListenerSetState,
     ListenerState,
+    ParentsState,
     ParentState,
     Said,
     StateKey,
     not_so,
     so,
 )
-from router.admission.gateway.tables import GATEWAY_KIND, Table
+from router.admission.gateway.tables import Table
 from router.admission.gateway.wishes import NO_WISHES, Wishes
 from router.admission.request import Request, check_names, check_port
 from router.admission.text import is_dns_subdomain, shown
 from router.admission.verdicts import NotAcceptable, Reason, Verdict
 from router.model import Asker, Spot
 from router.model.tls import NOTHING_PRIVATE, Certificate, PortTls
-from router.objects.gateway import GROUP, Gateway, Listener
-from router.objects.meta import ObjectMeta
+from router.objects.gateway import GROUP, Gateway, Listener, ListenerSet
+from router.objects.meta import ObjectKey
 from router.settings import AdmissionSettings
 
 _MAX_NAMED = 3
-Age = tuple[bool, str, str, str]
 _NO_CERTIFICATE = Certificate(NOTHING_PRIVATE, 0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetRoute:
-    """A route, and what came of those of its parentRefs that mean one Gateway."""
+    """A route, and what came of those of its parentRefs that mean one Gateway or ListenerSet."""
 
     kind: str
     namespace: str
@@ -70,11 +68,11 @@ class MetRoute:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What came of one Gateway."""
+    """What came of one Gateway, or of one ListenerSet."""
 
-    state: GatewayState
+    state: ParentsState
     requests: tuple[Request | Verdict, ...]
-    """One for each listener that may be served."""
+    """One for each listener that may be served, and for those of a ListenerSet that its Gateway does not take."""
     served: Mapping[str, tuple[MetRoute, ...]]
     """By listener, who has connections of it: one alone, or by name."""
     tables: Mapping[str, Table]
@@ -89,44 +87,47 @@ class Resolved:
         return (each for name, each in self.imposed.items() if route in self.served.get(name, ()))
 
 
-def age_of(metadata: ObjectMeta) -> Age:
-    """Give what orders routes: the oldest first, then by namespace and name (the API's rule for conflicts)."""
-    created = metadata.creation_timestamp
-    return created is None, created or "", metadata.namespace, metadata.name
-
-
-def resolve(
-    gateway: Gateway, views: tuple[ListenerView, ...], routes: Iterable[MetRoute], settings: AdmissionSettings
-) -> Resolved:
-    """Decide about a Gateway of ours.
+def resolve(seen: Seen, routes: Iterable[MetRoute], settings: AdmissionSettings) -> Resolved:
+    """Decide about a Gateway of ours, or a ListenerSet of one.
 
     Args:
-        gateway: the Gateway.
-        views: its listeners.
+        seen: what it is without any route.
         routes: all that have a parentRef to it.
         settings: what may be served.
     """
     met = {StateKey(route.kind, route.namespace, route.name): route for route in routes}
-    by_listener: dict[str, list[MetRoute]] = {view.listener.name: [] for view in views}
+    by_listener: dict[str, list[MetRoute]] = {view.listener.name: [] for view in seen.views}
     for route in met.values():
         for name in route.listeners:
             by_listener[name].append(route)
+    state = _state(seen, {name: len(those) for name, those in by_listener.items()})
+    if not seen.is_served:
+        return Resolved(state, tuple(_untaken(seen)), {}, {}, met, {})
     tables = {
         view.listener.name: _table(view, by_listener[view.listener.name])
-        for view in views
+        for view in seen.views
         if view.listener.protocol == "TLS"
     }
     served = {
         view.listener.name: _served(view, those, tables.get(view.listener.name))
-        for view in views
+        for view in seen.views
         if (those := by_listener[view.listener.name])
     }
-    chosen = choose(gateway, settings)
+    requests = [
+        _request(seen, view, served.get(view.listener.name, ()), settings)
+        for view in seen.views
+        if view.accepted.holds and view.is_served
+    ]
+    imposed = {view.listener.name: view.imposed for view in seen.views}
+    return Resolved(state, (*requests, *_untaken(seen)), served, tables, met, imposed)
+
+
+def _state(seen: Seen, attached: Mapping[str, int]) -> ParentsState:
     listeners = tuple(
         ListenerState(
             name=view.listener.name,
             kinds=view.kinds,
-            attached=len(by_listener[view.listener.name]),
+            attached=attached[view.listener.name],
             is_served=view.is_served,
             has_certificates=view.pairs != (),
             problem=view.imposed.wishes.problem,
@@ -134,28 +135,47 @@ def resolve(
             resolved=view.resolved,
             conflicted=view.conflicted,
         )
-        for view in views
+        for view in seen.views
     )
-    state = GatewayState(
-        key=StateKey(GATEWAY_KIND, *gateway.key),
-        uid=gateway.metadata.uid,
-        generation=gateway.metadata.generation,
-        accepted=_accepted(gateway, chosen, listeners),
-        programmed=chosen.programmed,
-        address=chosen.name,
+    key, uid, generation, accepted, programmed = seen.key, seen.uid, seen.generation, seen.accepted, seen.programmed
+    if key != seen.gateway:
+        return ListenerSetState(
+            key=key,
+            uid=uid,
+            generation=generation,
+            gateway=seen.gateway,
+            accepted=accepted,
+            programmed=programmed,
+            listeners=listeners,
+        )
+    return GatewayState(
+        key=key,
+        uid=uid,
+        generation=generation,
+        accepted=accepted,
+        programmed=programmed,
+        address=seen.address,
         listeners=listeners,
+        sets=seen.sets,
     )
-    if not (state.accepted.holds and state.programmed.holds):
-        refusal = state.accepted if not state.accepted.holds else state.programmed
-        programmed = not_so(PROGRAMMED, "Invalid", refusal.message)
-        state = replace(state, programmed=programmed if not state.accepted.holds else state.programmed)
-        return Resolved(state, (), {}, {}, met, {})
-    requests = [
-        _request(gateway, view, chosen.name, served.get(view.listener.name, ()), settings)
-        for view, listener in zip(views, listeners, strict=True)
-        if listener.is_valid and view.is_served
-    ]
-    return Resolved(state, tuple(requests), served, tables, met, {view.listener.name: view.imposed for view in views})
+
+
+def _untaken(seen: Seen) -> Iterator[Verdict]:
+    """Reject listeners of a ListenerSet that are part of no Gateway: what they held is free for who comes before them there, or for all."""
+    for listener, message in seen.untaken():
+        if listener.protocol in KINDS_OF:
+            yield Verdict(
+                asker=_asker(seen.key, seen.uid, listener),
+                port=listener.port,
+                reason=Reason.LISTENER_NOT_TAKEN,
+                message=message,
+                address=seen.address,
+                forfeits=True,
+            )
+
+
+def _asker(key: StateKey, uid: str, listener: Listener) -> Asker:
+    return Asker(GROUP, key.kind, key.namespace, key.name, listener.name, uid)
 
 
 def _served(view: ListenerView, routes: list[MetRoute], table: Table | None) -> tuple[MetRoute, ...]:
@@ -218,7 +238,7 @@ def route_request(
 
 
 def stages_of(route: MetRoute, resolved: Resolved) -> Iterator[Spot]:
-    """Give the ports of a Gateway behind which TLS ends for clients that are led to a route."""
+    """Give the ports of a Gateway, or ListenerSet, behind which TLS ends for clients that are led to a route."""
     for request in resolved.requests:
         table = resolved.tables.get(request.asker.section)
         if table is not None and table.ends and request.port and any(each == route.asker for _, each in table.leads):
@@ -227,11 +247,22 @@ def stages_of(route: MetRoute, resolved: Resolved) -> Iterator[Spot]:
 
 def read_alone(gateway: Gateway, settings: AdmissionSettings) -> tuple[Request | Verdict, ...]:
     """Give what the listeners of a Gateway ask for, without any route: their ports, which no route changes."""
-    return resolve(gateway, views(gateway, KINDS_OF, may_end_tls=settings.gateway_certificates), (), settings).requests
+    seen = views(gateway.spec.listeners or (), KINDS_OF, may_end_tls=settings.gateway_certificates)
+    return resolve(see_gateway(gateway, seen, settings), (), settings).requests
+
+
+def read_set_alone(listener_set: ListenerSet, settings: AdmissionSettings) -> tuple[Request | Verdict, ...]:
+    """Give what the listeners of a ListenerSet ask for, without its Gateway, which says at which address: at each that there is."""
+    seen = views(listener_set.spec.listeners or (), KINDS_OF, may_end_tls=settings.gateway_certificates)
+    return tuple(
+        request
+        for address in ("", *settings.addresses)
+        for request in resolve(see_set_alone(listener_set, seen, address), (), settings).requests
+    )
 
 
 def parents_of(route: MetRoute, resolved: Resolved) -> tuple[ParentState, ...]:
-    """Give what a route is told of a Gateway, for each parentRef."""
+    """Give what a route is told of a Gateway or a ListenerSet, for each parentRef."""
     return tuple(_parent(each, route, resolved) for each in route.attachments)
 
 
@@ -245,7 +276,7 @@ def _parent(attachment: Attachment, route: MetRoute, resolved: Resolved) -> Pare
 def _serves(attachment: Attachment, route: MetRoute, resolved: Resolved) -> Said:
     """Say whether connections are led to a route that is accepted: a port has those of one route."""
     if not resolved.served:
-        return not_so(SERVES, "GatewayNotServed", "the Gateway is not served; its status says why")
+        return not_so(SERVES, "GatewayNotServed", f"{resolved.state.key} is not served; its status says why")
     problem = together(route.wishes, resolved.imposed_on(route)).problem
     if problem:
         return not_so(SERVES, "PolicyInvalid", problem)
@@ -261,39 +292,23 @@ def _serves(attachment: Attachment, route: MetRoute, resolved: Resolved) -> Said
     return Said(SERVES, len(has) > 0, "ServedInPart" if has else "OlderRouteIsServed", message)
 
 
-def _accepted(gateway: Gateway, chosen: Chosen, listeners: tuple[ListenerState, ...]) -> Said:
-    infrastructure = gateway.spec.infrastructure
-    if infrastructure is not None and infrastructure.parameters_ref is not None:
-        ref = infrastructure.parameters_ref
-        message = f"infrastructure.parametersRef {shown(f'{ref.group}/{ref.kind}')} is none that this router knows; it knows none"
-        return not_so(ACCEPTED, "InvalidParameters", message)
-    if not chosen.accepted.holds:
-        return chosen.accepted
-    bad = [each.name for each in listeners if not each.is_valid]
-    if not bad:
-        return ALL_ACCEPTED
-    return Said(ACCEPTED, len(bad) < len(listeners), "ListenersNotValid", f"not valid: {', '.join(map(shown, bad))}")
-
-
 def _request(
-    gateway: Gateway, view: ListenerView, address: str, served: tuple[MetRoute, ...], settings: AdmissionSettings
+    seen: Seen, view: ListenerView, served: tuple[MetRoute, ...], settings: AdmissionSettings
 ) -> Request | Verdict:
-    listener, metadata = view.listener, gateway.metadata
-    asker = Asker(GROUP, GATEWAY_KIND, metadata.namespace, metadata.name, listener.name, metadata.uid)
+    listener, key, address = view.listener, seen.key, seen.address
+    asker = _asker(key, seen.uid, listener)
     try:
-        _check_names(gateway, listener)
+        _check_names(key, listener)
         check_port(listener.port, settings, address)
     except NotAcceptable as refused:
         return Verdict(asker=asker, port=listener.port, reason=refused.reason, message=refused.message, address=address)
-    is_tls = listener.protocol == "TLS"
-    created, of_port = metadata.creation_timestamp or None, view.imposed.wishes
-    if is_tls or not served:
-        request = _to(asker, listener.port, address, created, Backends(), settings, NO_WISHES, of_port)
-        return (
-            msgspec.structs.replace(request, shares_port=True, host=claimed(listener.hostname)) if is_tls else request
-        )
-    wishes = together(served[0].wishes, (view.imposed,))
-    return _to(asker, listener.port, address, created, served[0].backends, settings, wishes, of_port)
+    if listener.protocol == "TLS":
+        request = _to(asker, listener.port, address, seen.created, Backends(), settings, NO_WISHES, view.imposed.wishes)
+        owner = seen.gateway.namespace if seen.gateway.namespace != key.namespace else ""
+        return msgspec.structs.replace(request, shares_port=True, host=claimed(listener.hostname), host_owner=owner)
+    backends, own = (served[0].backends, served[0].wishes) if served else (Backends(), NO_WISHES)
+    wishes = together(own, (view.imposed,)) if served else NO_WISHES
+    return _to(asker, listener.port, address, seen.created, backends, settings, wishes, view.imposed.wishes)
 
 
 def _to(  # noqa: PLR0913, PLR0917 - who asks for what
@@ -324,7 +339,7 @@ def _to(  # noqa: PLR0913, PLR0917 - who asks for what
     )
 
 
-def _check_names(gateway: Gateway, listener: Listener) -> None:
-    check_names(GATEWAY_KIND, gateway.key)
+def _check_names(key: StateKey, listener: Listener) -> None:
+    check_names(key.kind, ObjectKey(key.namespace, key.name))
     if not is_dns_subdomain(listener.name):
         raise NotAcceptable(Reason.CONFIG_REJECTED, f"listener name {shown(listener.name)} is no DNS name")

@@ -28,6 +28,8 @@ def not_so(kind: str, reason: str, message: str = "") -> Said:
     return Said(kind, holds=False, reason=reason, message=message)
 
 
+GATEWAY_KIND, LISTENER_SET_KIND = "Gateway", "ListenerSet"
+"""What routes may want to be reached by."""
 ACCEPTED, PROGRAMMED, RESOLVED_REFS, CONFLICTED = "Accepted", "Programmed", "ResolvedRefs", "Conflicted"
 SERVES = "tcp-router.openshift.io/Serves"
 """The type of our own condition of a route's parent: whether connections are led to it."""
@@ -87,6 +89,21 @@ class GatewayState:
     address: str = ""
     """The name of the address that it is of; empty is ``--bind-address``."""
     listeners: tuple[ListenerState, ...] = ()
+    sets: tuple[StateKey, ...] | None = None
+    """The ListenerSets that it takes; None where none names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerSetState:
+    """What a ListenerSet is told, likewise."""
+
+    key: StateKey
+    uid: str
+    generation: int
+    gateway: StateKey
+    accepted: Said
+    programmed: Said
+    listeners: tuple[ListenerState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,4 +152,6 @@ class PolicyState:
     ancestors: tuple[AncestorState, ...] = ()
 
 
-State = GatewayState | RouteState | ClassState | PolicyState
+ParentsState = GatewayState | ListenerSetState
+"""What has listeners."""
+State = ParentsState | RouteState | ClassState | PolicyState

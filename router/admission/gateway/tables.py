@@ -13,10 +13,11 @@ from itertools import zip_longest
 from operator import attrgetter
 
 from router.admission.gateway.hosts import covers, specificity
+from router.admission.gateway.states import GATEWAY_KIND, LISTENER_SET_KIND
 from router.model import Asker, SharedFrontend, SniHost, Spot, backend_name
 from router.model.tls import PortTls
 
-GATEWAY_KIND = "Gateway"
+_WITH_LISTENERS = frozenset({GATEWAY_KIND, LISTENER_SET_KIND})
 _host_of = attrgetter("host")
 
 
@@ -74,7 +75,7 @@ class Led:
         tables = {
             host.asker: table
             for host in frontend.hosts
-            if host.asker.kind == GATEWAY_KIND and (table := table_of(host.asker)) is not None
+            if host.asker.kind in _WITH_LISTENERS and (table := table_of(host.asker)) is not None
         }
         if not tables:
             return frontend

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from router.admission.certificates import Pair, judge_pair
-from router.admission.gateway.states import StateKey
+from router.admission.gateway.listeners import LabelsOf
+from router.admission.gateway.states import ACCEPTED, ALL_ACCEPTED, GATEWAY_KIND, ClassState, StateKey, not_so
 from router.objects.credential import Credential, Lack
-from router.objects.gateway import Gateway, HttpRoute, TcpRoute, TlsRoute
+from router.objects.gateway import Gateway, GatewayClass, HttpRoute, TcpRoute, TlsRoute
 from router.objects.gateway_objects import GatewayObjects
 from router.objects.meta import ObjectKey
 from router.objects.store import Objects
 
 ServedRoute = TcpRoute | TlsRoute
 AnyRoute = ServedRoute | HttpRoute
+CLASS_KIND = "GatewayClass"
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 def object_of(key: StateKey, api: GatewayObjects) -> AnyRoute | Gateway | None:
     """Give a route or a Gateway; None if it is not there."""
-    return api.gateways.get(ObjectKey(key.namespace, key.name)) if key.kind == "Gateway" else route_of(key, api)
+    return api.gateways.get(ObjectKey(key.namespace, key.name)) if key.kind == GATEWAY_KIND else route_of(key, api)
 
 
 def route_of(key: StateKey, api: GatewayObjects) -> AnyRoute | None:
@@ -29,6 +35,31 @@ def route_of(key: StateKey, api: GatewayObjects) -> AnyRoute | None:
             return api.tls_routes.get(place)
         case _:
             return api.http_routes.get(place)
+
+
+def class_state(obj: GatewayClass | None, controller: str) -> ClassState | None:
+    """Give what a GatewayClass is told; nothing where it is none of this controller's."""
+    if obj is None or obj.spec.controller_name != controller:
+        return None
+    said = ALL_ACCEPTED
+    if obj.spec.parameters_ref is not None:
+        said = not_so(ACCEPTED, "InvalidParameters", "parametersRef is none that this router knows; it knows none")
+    return ClassState(
+        key=StateKey(CLASS_KIND, "", obj.key.name),
+        uid=obj.metadata.uid,
+        generation=obj.metadata.generation,
+        accepted=said,
+    )
+
+
+def labels_in(objects: Objects) -> LabelsOf:
+    """Give what gives the labels of namespaces, None of those that are not known."""
+
+    def labels_of(namespace: str) -> Mapping[str, str] | None:
+        found = objects.namespaces.get(ObjectKey("", namespace))
+        return (found.metadata.labels or _NO_LABELS) if found is not None else None
+
+    return labels_of
 
 
 def pair_in(key: ObjectKey, objects: Objects) -> Pair | str | None:

@@ -76,7 +76,7 @@ TCP_ROUTE_POLICIES = Resource(
     unconditional_update=False,
     counts_generations=True,
 )
-GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, TLS_ROUTES, HTTP_ROUTES, REFERENCE_GRANTS = (
+GATEWAY_CLASSES, GATEWAYS, LISTENER_SETS, TCP_ROUTES, TLS_ROUTES, HTTP_ROUTES, REFERENCE_GRANTS = (
     Resource(
         "gateway.networking.k8s.io",
         "v1",
@@ -90,6 +90,7 @@ GATEWAY_CLASSES, GATEWAYS, TCP_ROUTES, TLS_ROUTES, HTTP_ROUTES, REFERENCE_GRANTS
     for kind, plural in (
         ("GatewayClass", "gatewayclasses"),
         ("Gateway", "gateways"),
+        ("ListenerSet", "listenersets"),
         ("TCPRoute", "tcproutes"),
         ("TLSRoute", "tlsroutes"),
         ("HTTPRoute", "httproutes"),
@@ -144,6 +145,7 @@ CUSTOM = (
     TRANSPORT_SERVERS,
     GATEWAY_CLASSES,
     GATEWAYS,
+    LISTENER_SETS,
     TCP_ROUTES,
     TLS_ROUTES,
     HTTP_ROUTES,

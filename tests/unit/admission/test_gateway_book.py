@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from router.admission import Admission
 from router.admission.gateway.index import Index
-from router.admission.gateway.states import GatewayState, RouteState, State, StateKey
+from router.admission.gateway.states import GatewayState, ListenerSetState, RouteState, State, StateKey
 from router.model.refusing import REFUSING
 from router.objects.core import Service, ServicePort, ServiceSpec
 from router.objects.discovery import EndpointPort
 from router.objects.gateway import (
     GROUP,
+    AllowedListeners,
     AllowedRoutes,
     BackendRef,
     Gateway,
@@ -24,8 +25,12 @@ from router.objects.gateway import (
     GrantFrom,
     GrantTo,
     Listener,
+    ListenerNamespaces,
+    ListenerSet,
+    ListenerSetSpec,
     ListenerTls,
     ParametersRef,
+    ParentGatewayRef,
     ParentRef,
     ReferenceGrant,
     ReferenceGrantSpec,
@@ -92,20 +97,42 @@ LISTENERS = st.builds(
         st.none() | st.lists(KINDS, max_size=2).map(tuple),
     ),
 )
+LISTS = st.lists(LISTENERS, min_size=1, max_size=3, unique_by=lambda each: each.name).map(tuple)
+ALLOWED = st.builds(
+    AllowedListeners,
+    st.builds(ListenerNamespaces, st.sampled_from(["None", "Same", "All", "All", "Selector", "Odd"]), SELECTORS),
+)
 GATEWAYS = st.builds(
-    lambda name, namespace, created, of_class, listeners: Gateway(
-        meta(name, namespace, created), GatewaySpec(of_class, tuple(listeners))
+    lambda name, namespace, created, of_class, listeners, allowed: Gateway(
+        meta(name, namespace, created), GatewaySpec(of_class, listeners, allowed_listeners=allowed)
     ),
     NAMES,
     IN,
     CREATED,
     NAMES,
-    st.lists(LISTENERS, min_size=1, max_size=3, unique_by=lambda each: each.name),
+    LISTS,
+    ALLOWED,
+)
+SETS = st.builds(
+    lambda name, namespace, created, ref, listeners: ListenerSet(
+        meta(name, namespace, created), ListenerSetSpec(ref, listeners)
+    ),
+    st.sampled_from("abc"),
+    IN,
+    CREATED,
+    st.builds(
+        ParentGatewayRef,
+        name=NAMES,
+        kind=st.sampled_from(["Gateway"] * 4 + ["ListenerSet"]),
+        namespace=st.sampled_from([None, *NAMESPACES]),
+    ),
+    LISTS,
 )
 REFS = st.builds(
     ParentRef,
     name=NAMES,
     group=st.sampled_from([GROUP, GROUP, GROUP, "example.com"]),
+    kind=st.sampled_from(["Gateway", "Gateway", "ListenerSet", "Service"]),
     namespace=st.sampled_from([None, None, *NAMESPACES]),
     section_name=st.sampled_from([None, None, "l", "m"]),
     port=st.sampled_from([None, None, 7000, 7001]),
@@ -159,7 +186,7 @@ SPACES = st.builds(
     IN,
     st.sampled_from([None, {"a": "1"}, {"a": "2", "b": ""}]),
 )
-OBJECTS = st.one_of(CLASSES, GATEWAYS, ROUTES, TLS_ROUTES, GRANTS, SERVICES, SPACES)
+OBJECTS = st.one_of(CLASSES, GATEWAYS, SETS, ROUTES, TLS_ROUTES, GRANTS, SERVICES, SPACES)
 
 
 @st.composite
@@ -198,6 +225,7 @@ def test_statuses_are_those_of_the_model_and_of_a_full_rebuild(
         assert dict(outcome.verdicts) == dict(again.verdicts)
         _check_routes(objects, outcome.gateway_api)
         _check_gateways(objects, outcome.gateway_api)
+        _check_sets(objects, outcome.gateway_api)
 
 
 def _check_routes(objects: Objects, states: Mapping[StateKey, State]) -> None:
@@ -210,20 +238,21 @@ def _check_routes(objects: Objects, states: Mapping[StateKey, State]) -> None:
             continue
         assert isinstance(state, RouteState)
         assert [each.ref for each in state.parents] == [ref for ref, _ in parents]
-        for said, (ref, gateway) in zip(state.parents, parents, strict=True):
+        for said, (ref, owner) in zip(state.parents, parents, strict=True):
             reasons = {each.type: each.reason for each in said.conditions}
-            reason, listeners = model.acceptance(route, ref, gateway, objects)
+            reason, listeners = model.acceptance(route, ref, owner, objects)
             assert reasons["Accepted"] == reason
             assert reasons["ResolvedRefs"] == model.refs_reason(route, objects)
             firsts = {
-                any(each is route for each in model.having(gateway, view, objects, OURS))
-                for view in gateway.spec.listeners or ()
+                any(each is route for each in model.having(owner, view, objects, OURS))
+                for view in owner.spec.listeners or ()
                 if view.name in listeners
             }
             served = {frozenset({True}): "Served", frozenset({False}): "OlderRouteIsServed", frozenset(): None}
             wanted = served.get(frozenset(firsts), "ServedInPart")
             told = reasons.get("tcp-router.openshift.io/Serves")
-            assert told in {wanted, "GatewayNotServed"}
+            is_served = model.is_served(owner, objects) or wanted is None
+            assert told == (wanted if is_served else "GatewayNotServed")
 
 
 def _check_gateways(objects: Objects, states: Mapping[StateKey, State]) -> None:
@@ -233,16 +262,40 @@ def _check_gateways(objects: Objects, states: Mapping[StateKey, State]) -> None:
             assert state is None
             continue
         assert isinstance(state, GatewayState)
-        assert [each.name for each in state.listeners] == [each.name for each in gateway.spec.listeners or ()]
-        for said, listener in zip(state.listeners, gateway.spec.listeners or (), strict=True):
-            assert said.attached == len(model.attached(gateway, listener.name, objects, OURS))
-            assert list(said.kinds) == model.kinds(listener)
-            assert said.accepted.reason == model.listener_reason(gateway, listener)
-            assert said.resolved.holds is not model.has_odd_kinds(listener)
-            assert said.conflicted.holds is (said.accepted.reason in {"ProtocolConflict", "HostnameConflict"})
+        _check_listeners(gateway, state, objects)
         bad = [each for each in state.listeners if each.accepted.reason != "Accepted"]
         assert state.accepted.holds is (len(bad) < len(state.listeners))
         assert (state.accepted.reason == "ListenersNotValid") is bool(bad)
+        taken = model.sets_of(gateway, objects)
+        assert [(each.namespace, each.name) for each in state.sets or ()] == [each.key for each in taken]
+
+
+def _check_sets(objects: Objects, states: Mapping[StateKey, State]) -> None:
+    for key, listener_set in objects.gateway_api.listener_sets.items():
+        state, gateway = states.get(StateKey("ListenerSet", *key)), model.gateway_of(listener_set, objects)
+        if gateway is None or not model.is_ours(gateway, objects, OURS):
+            assert state is None
+            continue
+        assert isinstance(state, ListenerSetState)
+        assert state.gateway == StateKey("Gateway", *gateway.key)
+        if not model.is_taken(listener_set, objects):
+            assert (state.accepted.holds, state.accepted.reason, state.listeners) == (False, "NotAllowed", ())
+            continue
+        _check_listeners(listener_set, state, objects)
+        bad = [each for each in state.listeners if each.accepted.reason != "Accepted"]
+        reason = "ListenersNotValid" if bad else "Accepted"
+        assert state.accepted.reason == (reason if model.is_served(gateway, objects) else "ParentNotAccepted")
+        assert state.accepted.holds is state.programmed.holds is model.is_served(listener_set, objects)
+
+
+def _check_listeners(owner: Gateway | ListenerSet, state: GatewayState | ListenerSetState, objects: Objects) -> None:
+    assert [each.name for each in state.listeners] == [each.name for each in owner.spec.listeners or ()]
+    for said, listener in zip(state.listeners, owner.spec.listeners or (), strict=True):
+        assert said.attached == len(model.attached(owner, listener.name, objects, OURS))
+        assert list(said.kinds) == model.kinds(listener)
+        assert said.accepted.reason == model.listener_reason(owner, listener, objects)
+        assert said.resolved.holds is not model.has_odd_kinds(listener)
+        assert said.conflicted.holds is (said.accepted.reason in {"ProtocolConflict", "HostnameConflict"})
 
 
 def _weights(*backends: BackendRef, endpoints: tuple[str, ...] = ("x", "y")) -> dict[str, int]:
