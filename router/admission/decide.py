@@ -276,6 +276,7 @@ class Admission:
             names=self._names,
             is_looked_up=lambda name: self._name_book.allows(asker.namespace, name),
             loops=loops,
+            former=entry.destination,
         )
         self._loops.enter(asker, entry.destination)
         if self.autos is not None and request.auto:

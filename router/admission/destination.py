@@ -61,8 +61,14 @@ def names_of(request: Request, objects: Objects, names: ExternalNames) -> Mappin
     return found
 
 
-def find_destination(
-    request: Request, objects: Objects, *, names: ExternalNames, is_looked_up: Callable[[str], bool], loops: Loops
+def find_destination(  # noqa: PLR0913 - what there is to know of a Route
+    request: Request,
+    objects: Objects,
+    *,
+    names: ExternalNames,
+    is_looked_up: Callable[[str], bool],
+    loops: Loops,
+    former: Destination | Rejection = NOWHERE,
 ) -> Destination | Rejection:
     """Find the servers of a Route.
 
@@ -72,6 +78,7 @@ def find_destination(
         names: which names it may lead to, and whether to endpoints on loopback addresses.
         is_looked_up: says of a name whether it is one of those that are looked up for the Route's namespace.
         loops: tells which endpoints are the routers themselves; made for this call.
+        former: where it led until now: servers that are still the same stay the same objects.
 
     Returns:
         The destination, or why the Route may not lead to one of its Services.
@@ -121,6 +128,7 @@ def find_destination(
             prefers_ipv6=primary is not None and prefers_ipv6(primary),
             verify_domain=_verify_domain(request),
             refused=request.refused_weight,
+            former=former.servers if isinstance(former, Destination) else (),
         ),
         balance=balance,
         warnings=tuple(warnings),
@@ -167,13 +175,14 @@ def _verify_domain(request: Request) -> str:
     return f"{request.asker.namespace}.svc" if tls is not None and tls.by_service else ""
 
 
-def _servers(
+def _servers(  # noqa: PLR0913 - what makes up a server
     shares: Sequence[tuple[Target, ServiceEndpoints]],
     balance: Balance,
     *,
     prefers_ipv6: bool,
     verify_domain: str,
     refused: int | None,
+    former: Sequence[Server],
 ) -> tuple[Server, ...]:
     found: dict[Place, Found] = {}
     parts: dict[Place, int] = {}
@@ -194,7 +203,8 @@ def _servers(
             parts[instead] = parts.get(instead, 0) + parts.pop(place, 0)
     kinds = len(shares) + (each_gets[-1] > 0)
     largest = largest_weight(kinds, len(parts), on_a_ring=balance in _ON_A_RING)
-    return _weighted(found, parts, largest, verify_domain, each_gets[-1] if any(parts.values()) else 0)
+    servers = _weighted(found, parts, largest, verify_domain, each_gets[-1] if any(parts.values()) else 0)
+    return _with_former(servers, former) if former else servers
 
 
 def _refused(shares: Sequence[tuple[Target, ServiceEndpoints]], refused: int | None) -> int:
@@ -227,6 +237,13 @@ def _weighted(
         number = another_id((REFUSING, 0, ""), frozenset(ids.values()))
         servers.append(Server(REFUSING, REFUSING, 0, refusing, check=False, id=number))
     return uniquely_named(servers)
+
+
+def _with_former(servers: tuple[Server, ...], former: Sequence[Server]) -> tuple[Server, ...]:
+    """Give the same servers, and of those that were there before the former objects: whoever compares them later need not look into them."""
+    known = {server.name: server for server in former}
+    pairs = ((server, known.get(server.name)) for server in servers)
+    return tuple(there if there is not None and there == server else server for server, there in pairs)
 
 
 def uniquely_named(servers: Iterable[Server]) -> tuple[Server, ...]:

@@ -36,7 +36,7 @@ def _writable(_context: click.Context, _parameter: click.Parameter, path: Path |
 @click.option(
     "--routes",
     "sizes",
-    type=click.IntRange(1, 10_000),
+    type=click.IntRange(1, 20_000),
     multiple=True,
     default=_ROUTES,
     show_default=True,
@@ -54,9 +54,9 @@ def _writable(_context: click.Context, _parameter: click.Parameter, path: Path |
     "parts",
     type=click.Choice((*PARTS, *ONLY_ASKED)),
     multiple=True,
-    show_default="all but tls",
+    show_default="all but tls and size",
     help="What to measure: the parts by themselves, the router on manifests, on an API server, its changes without a reload,"
-    " the API server itself, certificates; repeatable.",
+    " the API server itself, certificates, what grows with the size of a cluster; repeatable.",
 )
 @click.option(
     "--ideal-api",

@@ -20,7 +20,7 @@ from scripts.benchmark.objects import RESOURCES, ROUTES, SERVICES, SLICES, objec
 from scripts.benchmark.workload import Workload
 
 _SERVER_NAME = "api.bench.example.com"
-_START_S = 60.0
+_START_S = 300.0
 _STOP_S = 10.0
 
 

@@ -163,8 +163,12 @@ class Live:
 
     def reloads(self) -> int:
         """Count the reloads since the last call."""
+        return len(self.reloads_ms())
+
+    def reloads_ms(self) -> list[float]:
+        """Give how long the reloads since the last call took, as the router logs it, milliseconds."""
         self.process.check()
-        return sum(event.get("event") == "reloaded" for event in self.process.new_events())
+        return [each["seconds"] * 1000 for each in self.process.new_events() if each.get("event") == "reloaded"]
 
     def wait_for_reload(self) -> None:
         """Wait until the router has logged one.

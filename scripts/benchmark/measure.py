@@ -17,6 +17,7 @@ from scripts.benchmark.router import AFTER, BEFORE, ColdStart, running
 from scripts.benchmark.runtime import measure_runtime
 from scripts.benchmark.server import measure_server
 from scripts.benchmark.services import HOST, Services
+from scripts.benchmark.size import measure_size
 from scripts.benchmark.tls import measure_tls
 from scripts.benchmark.workload import ENDPOINT_ADDRESSES, SLICES_IDEAL, Workload
 
@@ -42,7 +43,7 @@ API_ROUTE_RELOAD = "the router's reload, new Route, API"
 
 PARTS = ("parts", "manifests", "api", "runtime", "server")
 """What is measured, and each by itself."""
-ONLY_ASKED = ("tls",)
+ONLY_ASKED = ("tls", "size")
 """What is measured where it is asked for."""
 
 Share = Mapping[str, float]
@@ -115,6 +116,8 @@ def measure(  # noqa: PLR0913, PLR0917 - what there is to choose
     series = _Series(routes, runs, note)
     if "tls" in parts:
         series.figures += measure_tls(routes, runs, binary, directory / "tls", note)
+    if "size" in parts:
+        series.figures += measure_size(routes, runs, binary, directory / "size", note)
     if set(parts) - {"runtime", "server", *ONLY_ASKED}:
         _with_reloads(series, routes, parts, binary, directory, is_ideal=is_ideal)
     if "runtime" in parts:

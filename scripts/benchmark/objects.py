@@ -9,7 +9,7 @@ from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from router.admission.places import Place
 from router.status.claim_work import claim_name
-from scripts.benchmark.workload import ENDPOINT_ADDRESSES, Workload
+from scripts.benchmark.workload import Workload
 
 ROUTES, SERVICES, SLICES, CLAIMS = "routes", "services", "endpointslices", "portclaims"
 NAMESPACES = "namespaces"
@@ -50,8 +50,8 @@ def objects_of(
     return {
         SERVICES: [service],
         SLICES: [
-            _slice(workload, number, 2, port, ENDPOINT_ADDRESSES, is_ready=True),
-            _slice(workload, number, 3, port, ENDPOINT_ADDRESSES[:1], is_ready=False),
+            _slice(workload, number, 2, port, workload.endpoints, is_ready=True),
+            _slice(workload, number, 3, port, workload.endpoints[:1], is_ready=False),
         ][: workload.slices],
         ROUTES: [_route(workload, number)] if with_route else [],
         CLAIMS: [_claim(workload, number)] if with_route and _was_served(workload, number) else [],
@@ -107,7 +107,7 @@ def _route(workload: Workload, number: int) -> _Object:
     }
     if number in workload.by_host:
         annotations[f"{_PORT}-sni"] = "true"
-        route["spec"]["tls"] = {"termination": "passthrough"}
+        route["spec"]["tls"] = _tls(workload, number)
     if _was_served(workload, number):
         conditions = [
             {"type": "Admitted", "status": "True", "lastTransitionTime": _CREATED},
@@ -129,6 +129,13 @@ def _route(workload: Workload, number: int) -> _Object:
             ]
         }
     return route
+
+
+def _tls(workload: Workload, number: int) -> _Object:
+    if not workload.certificates:
+        return {"termination": "passthrough"}
+    certificate, key = workload.certificates[workload.by_host.index(number)]
+    return {"termination": "edge", "certificate": certificate, "key": key}
 
 
 def _was_served(workload: Workload, number: int) -> bool:

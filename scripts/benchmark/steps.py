@@ -58,6 +58,7 @@ def moves(
     runs: int,
     goes_on: Callable[[], bool] = lambda: True,
     seen: Callable[[], None] = lambda: None,
+    among: int = 0,
 ) -> list[float]:
     """Time moved endpoints, milliseconds each; a Route's first move, from three endpoints to one, is not counted.
 
@@ -66,8 +67,9 @@ def moves(
         runs: so many, or fewer if it does not go on.
         goes_on: asked before each.
         seen: is called after each, the first moves too.
+        among: only the first so many Routes; 0 is all.
     """
-    numbers = spread(live.workload.routes, runs)
+    numbers = spread(among or live.workload.routes, runs)
     for number in sorted(set(numbers)):
         live.move(number)
         seen()

@@ -48,7 +48,7 @@ def measure_tls(
         BenchFailed, RouterError: something did not work.
     """
     note(f"{routes:,} Routes: certificates")
-    made = [_made(f"r{number}.example.com") for number in range(routes + runs)]
+    made = [made_certificate(f"r{number}.example.com") for number in range(routes + runs)]
     judged_ms, pairs = [], []
     for certificate, key in made:
         began_s = time.perf_counter()
@@ -126,7 +126,7 @@ def _worker_mib(settings: RenderSettings) -> float:
     return int(line.split()[1]) / _KIB
 
 
-def _made(host: str) -> tuple[str, str]:
+def made_certificate(host: str) -> tuple[str, str]:
     """Make a certificate of our own for a host; give it and its key as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])

@@ -63,7 +63,8 @@ class Workload:
     ``external_ports`` are those of the Routes, in the order of their numbers; ``endpoint_port`` is the port of all endpoints,
     and ``other_endpoint_port`` the one that they move to. On an API server each Service has so many ``slices``, and Routes have a
     status from an earlier life of the router if ``has_statuses``. ``by_host`` are the numbers of Routes that share their port, each by the
-    name of a host. ``others`` is how many Services and slices there are of others.
+    name of a host; with ``certificates``, each with its key, TLS ends there by one for each, else it is passed through. ``endpoints`` are the
+    addresses of those of each Route. They are in so many namespaces (``spaces``). ``others`` is how many Services and slices there are of others.
     """
 
     routes: int
@@ -73,6 +74,9 @@ class Workload:
     slices: int = 1
     has_statuses: bool = True
     by_host: range = range(0)
+    certificates: tuple[tuple[str, str], ...] = ()
+    endpoints: tuple[str, ...] = ENDPOINT_ADDRESSES
+    spaces: int = _NAMESPACES
     others: tuple[int, int] = (OTHERS, OTHERS)
 
     @property
@@ -91,11 +95,11 @@ class Workload:
     @property
     def namespaces(self) -> tuple[str, ...]:
         """All of them."""
-        return tuple(map(self.namespace, range(_NAMESPACES)))
+        return tuple(map(self.namespace, range(self.spaces)))
 
     def namespace(self, number: int) -> str:
         """Give the namespace that both are in."""
-        return f"team-{number % _NAMESPACES:02}"
+        return f"team-{number % self.spaces:02}"
 
     def manifest(self, number: int, *, moved: bool = False) -> str:
         """Give Route, Service and EndpointSlice as YAML; ``moved``, the endpoints are on the other port."""

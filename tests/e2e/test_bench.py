@@ -48,6 +48,24 @@ WITHOUT_SHARE = {
     "API to traffic, endpoints moved",
 }
 WITH_RELOADS = [*IN_PARTS, *AS_A_WHOLE, *FROM_API]
+SIZE = [
+    "start to last port",
+    "memory of the router",
+    "endpoint moved to first byte",
+    "memory of the router after changes",
+    "reload with a pool, as the router logs it",
+    "hosts on one port: start to last host",
+    "hosts on one port: new host to first byte",
+    "hosts on one port: reloads by new hosts",
+    "certificates on one port: start to last host",
+    "endpoint moved, one namespace has all",
+    "endpoint changed, of a Service with many, to HAProxy's reply",
+    "changes: memory",
+    "changes: files",
+    "changes: threads",
+    "changes: sections",
+    "changes: servers",
+]
 RUNTIME = {
     "start to last port, with a pool": "ms",
     "memory of the router, with a pool": "MiB",
@@ -212,6 +230,18 @@ def test_certificates_are_measured(temporary: Path) -> None:
     assert with_blank.returncode == 0, with_blank.stderr
 
 
+def test_size_is_measured(temporary: Path) -> None:
+    """Where that is asked for: everything that belongs to a cluster of a size, with nothing left of many changes and no reload for a new host."""
+    figures_path = temporary / "figures.json"
+    result = _run(temporary, "size", "--routes", "20", "--runs", "1", "--json", str(figures_path))
+    assert result.returncode == 0, result.stderr
+    figures = {figure["name"]: figure for figure in json.loads(figures_path.read_text())["figures"]}
+    assert list(figures) == SIZE
+    assert figures["hosts on one port: reloads by new hosts"]["median"] == 0
+    for name in ("changes: sections", "changes: servers"):
+        assert figures[name]["median"] == figures[name]["compared_with"]["before"]
+
+
 def test_what_is_asked_for_is_measured(temporary: Path) -> None:
     """One part by itself: its figures and no others."""
     result = _run(temporary, "--routes", "1", "--runs", "2", "--part", "api")
@@ -252,6 +282,7 @@ def test_nothing_is_left_however_it_ends(temporary: Path, how: signal.Signals, a
         pytest.param(("--json", "no-such-folder/figures.json"), 2, "no-such-folder", id="no folder"),
         pytest.param(("--part", "whole"), 2, "--part", id="no such part"),
         pytest.param(("--routes", "0"), 2, "--routes", id="no Routes"),
+        pytest.param(("size", "--routes", "19"), 1, "at least 20 Routes", id="too few Routes for a size"),
     ],
 )
 def test_what_cannot_be_is_said(temporary: Path, options: tuple[str, ...], status: int, said: str) -> None:

@@ -18,7 +18,7 @@ from router.settings import KubeSettings
 from scripts.benchmark import calibration
 from scripts.benchmark.api_load import spend
 from scripts.benchmark.inputs import Api
-from scripts.benchmark.objects import ROUTES, SLICES, objects_of
+from scripts.benchmark.objects import CLAIMS, ROUTES, SLICES, objects_of
 from scripts.benchmark.server import NAMES, measure_server
 from scripts.benchmark.stored import as_json, stored
 from scripts.benchmark.workload import Workload
@@ -210,3 +210,28 @@ def test_server_is_measured_as_the_real_one_was(tmp_path: Path) -> None:
     assert all(figure.median > 0 for figure in figures)
     small = replace(_workload(), routes=2)
     assert small.slices == 1
+
+
+def test_others_are_there_as_many_as_are_asked_for(connect: Connect, tmp_path: Path) -> None:
+    """Services and slices that are nobody's here, each once, beside those of the Routes."""
+    with Api(replace(_workload(), others=(7, 4)), tmp_path / "many") as api:
+        connection = connect(api)
+        services = json.loads(connection.get("/api/v1/services"))["items"]
+        slices = json.loads(connection.get(_SLICES))["items"]
+    assert len({each["metadata"]["name"] for each in services}) == 3 + 7
+    assert len({each["metadata"]["name"] for each in slices}) == 3 + 4
+
+
+@pytest.mark.parametrize("certificates", [(), (("certificate", "key"),)], ids=["passed through", "ended"])
+def test_routes_share_a_port_by_their_hosts(certificates: tuple[tuple[str, str], ...]) -> None:
+    """Each such Route says so, has a claim to its host, and where TLS ends at the router a certificate."""
+    workload = replace(_workload(), by_host=range(2, 3), certificates=certificates)
+    (alone,), (shares,) = (objects_of(workload, number)[ROUTES] for number in (1, 2))
+    assert "tls" not in alone["spec"]
+    assert shares["metadata"]["annotations"]["haproxy.router.openshift.io/external-tcp-port-sni"] == "true"
+    assert shares["spec"]["tls"].get("key") == ("key" if certificates else None)
+    (claim,) = objects_of(workload, 2)[CLAIMS]
+    assert claim["spec"]["host"] == shares["spec"]["host"] == workload.host(2)
+    assert (
+        claim["metadata"]["name"] != objects_of(replace(workload, by_host=range(0)), 2)[CLAIMS][0]["metadata"]["name"]
+    )

@@ -551,6 +551,20 @@ def test_one_change_among_many_routes_touches_one() -> None:
     assert after.model.shared is before.model.shared
 
 
+def test_servers_that_stay_are_the_same_objects() -> None:
+    """One endpoint of many becomes another: whoever compares the servers need not look into those that stayed."""
+    store, admission = Store(), Admission(SETTINGS)
+    names = [f"10.0.{number}.1" for number in range(40)]
+    store.put(route(), service(), endpoint_slice(*names))
+    (before,) = admission.update(store.objects, store.take()[0]).model.routes
+    store.put(endpoint_slice("10.9.0.1", *names[1:]))
+    (after,) = admission.update(store.objects, store.take()[0]).model.routes
+    former = {server.name: server for server in before.backend.servers}
+    stayed = [server for server in after.backend.servers if server.name in former]
+    assert (len(after.backend.servers), len(stayed)) == (40, 39)
+    assert all(server is former[server.name] for server in stayed)
+
+
 def test_the_outcome_of_before_is_not_edited() -> None:
     """What was published stays as it was: others may still read it."""
     store, admission, before = many(3)
