@@ -10,7 +10,7 @@ and the chain has to verify also where the certificate has expired, for else a R
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 from router.admission.pem import (
@@ -20,11 +20,13 @@ from router.admission.pem import (
     extension,
     is_authority,
     loaded,
+    of_name,
     pem_of,
     read_blocks,
     read_certificates,
     without_repetitions,
 )
+from router.admission.remembering import remembered
 from router.admission.verdicts import NotAcceptable, Reason
 from router.model.tls import Certificate, PrivateBytes
 
@@ -34,9 +36,12 @@ if TYPE_CHECKING:
 
 _MIN_RSA_BITS, _MAX_RSA_BITS = 2048, 8192
 """OpenSSL takes no fewer (security level 2), and each handshake with more of them costs all Routes 0.1 s of a core, and beyond."""
-_REMEMBERED = 2048
-"""Results: a Route is read again with every write of its status."""
+_REMEMBERED_BYTES = 32 << 20
+"""Results: a Route is read again with every write of its status. Those of Routes that are there are held by the model as well; these are at most what others
+leave, who write one certificate after the other."""
 
+_OF_A_TEXT = 60
+"""Bytes that a short text takes beside its characters."""
 _CURVES = frozenset({"secp224r1", "secp256r1", "secp384r1", "secp521r1"})
 
 
@@ -79,7 +84,13 @@ def read_pair(field: str, certificate: str, key: str, ca_certificate: str) -> Pa
     return result
 
 
-@lru_cache(_REMEMBERED)
+def _size_of_pair(result: Pair | str) -> int:
+    if isinstance(result, str):
+        return len(result)
+    return len(result.certificate.pem) + sum(len(name) + _OF_A_TEXT for name in result.names)
+
+
+@remembered(_size_of_pair, _REMEMBERED_BYTES)
 def judge_pair(field: str, certificate: str, key: str, ca_certificate: str) -> Pair | str:
     """Give the pair, or why it cannot be served; not an exception, so that a refusal is remembered as well."""
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - with the first certificate
@@ -116,7 +127,11 @@ def _places(field: str) -> tuple[str, str, str]:
     return f"{field}.caCertificate", f"{field}.certificate", f"{field}.key"
 
 
-@lru_cache(_REMEMBERED)
+def _size_of_texts(result: tuple[str, str]) -> int:
+    return sum(map(len, result))
+
+
+@remembered(_size_of_texts, _REMEMBERED_BYTES)
 def read_authorities(text: str) -> tuple[str, str]:
     """Check certificates that others are verified by.
 
@@ -145,7 +160,7 @@ def _verify(leaf: x509.Certificate, authorities: list[x509.Certificate]) -> None
     if leaf in authorities:
         return
     problem = "error verifying certificate: it is signed by none of spec.tls.caCertificate"
-    for authority in authorities:
+    for authority in of_name(authorities, leaf.issuer):
         try:
             loaded(partial(leaf.verify_directly_issued_by, authority), problem)
         except Wrong:

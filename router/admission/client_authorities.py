@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 from router.admission.pem import (
@@ -14,11 +14,13 @@ from router.admission.pem import (
     Wrong,
     is_authority,
     loaded,
+    of_name,
     pem_of,
     read_blocks,
     read_certificates,
     without_repetitions,
 )
+from router.admission.remembering import remembered
 from router.admission.text import shown
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ CLIENTS_OPTION, REVOKED_OPTION = "--mutual-tls-auth-ca", "--mutual-tls-auth-crl"
 _CRL = "X509 CRL"
 _KINDS = frozenset({CERTIFICATE, *PRIVATE_KEYS})
 """What a bundle is read for: a key is no block like others, but a mishap that its owner has to hear of."""
-_REMEMBERED = 512
+_REMEMBERED_BYTES = 16 << 20
 _FEW = 3
 _LONGEST_NAME = 100
 
@@ -45,7 +47,11 @@ class Authorities:
     warnings: tuple[str, ...] = ()
 
 
-@lru_cache(_REMEMBERED)
+def _size_of(result: Authorities | str) -> int:
+    return len(result) if isinstance(result, str) else len(result.pem) + len(result.revoked)
+
+
+@remembered(_size_of, _REMEMBERED_BYTES)
 def judge_authorities(bundle_at: str, bundle: str, lists_at: str = "", lists: str = "") -> Authorities | str:
     """Give a bundle of authorities with lists of revoked certificates, or why it cannot be served.
 
@@ -94,7 +100,8 @@ def _lists(text: str, authorities: list[x509.Certificate]) -> list[x509.Certific
         raise Wrong(f"no PEM block {_CRL} is there" if text.strip() else "it is empty")
     found = [loaded(partial(x509.load_der_x509_crl, der), "a list cannot be read") for _, der in blocks]
     for each in found:
-        if not any(_is_of(each, authority) for authority in authorities):
+        issuer = loaded(partial(getattr, each, "issuer"), "a list says nothing of who signed it")
+        if not any(_is_of(each, authority) for authority in of_name(authorities, issuer)):
             raise Wrong(f"the list of {_name(each.issuer)} is signed by none of the authorities")
     return found
 
@@ -103,8 +110,7 @@ def _is_of(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> 
     """Say whether an authority signed a list."""
 
     def look() -> bool:
-        key = authority.public_key()
-        return crl.issuer == authority.subject and crl.is_signature_valid(key)  # type: ignore[arg-type]  # others are a TypeError
+        return crl.is_signature_valid(authority.public_key())  # type: ignore[arg-type]  # others are a TypeError
 
     try:
         return loaded(look, "it cannot be verified")

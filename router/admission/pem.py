@@ -24,6 +24,8 @@ MAX_BYTES = 49_152
 """Of what HAProxy reads: a command and what it carries have to fit into one buffer (tune.bufsize) before HAProxy 3.4."""
 MAX_BLOCKS = 64
 """Of one field: each may be looked at for who signed what, and chains have three or four."""
+MAX_OF_A_NAME = 4
+"""Of authorities: one, and the ones before and after it."""
 _BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,40})-----([^-]*)-----END ([A-Z0-9 ]{1,40})-----")
 _BEGIN = "-----BEGIN "
 CERTIFICATE = "CERTIFICATE"
@@ -154,6 +156,22 @@ def is_authority(certificate: x509.Certificate) -> bool:
     usage = extension(certificate, x509.KeyUsage)
     may = constraints.ca if constraints is not None else certificate.version is x509.Version.v1
     return may and (usage is None or usage.key_cert_sign)
+
+
+def of_name(authorities: Iterable[x509.Certificate], name: x509.Name) -> list[x509.Certificate]:
+    """Give those who may have signed what somebody of this name signed.
+
+    Raises:
+        Wrong: they are too many: each is tried, which takes up to a millisecond, and hundreds of lists may be of one name.
+    """
+    found = [
+        each
+        for each in authorities
+        if loaded(lambda each=each: each.subject == name, "a certificate has names that cannot be read")  # type: ignore[misc]
+    ]
+    if len(found) > MAX_OF_A_NAME:
+        raise Wrong(f"{len(found)} certificates of authorities have one name; accepted are up to {MAX_OF_A_NAME}")
+    return found
 
 
 def pem_of(certificate: x509.Certificate) -> bytes:
