@@ -20,10 +20,10 @@ from router.admission.pem import (
     extension,
     is_authority,
     loaded,
-    of_name,
     pem_of,
     read_blocks,
     read_certificates,
+    signers_of,
     without_repetitions,
 )
 from router.admission.remembering import remembered
@@ -160,7 +160,7 @@ def _verify(leaf: x509.Certificate, authorities: list[x509.Certificate]) -> None
     if leaf in authorities:
         return
     problem = "error verifying certificate: it is signed by none of spec.tls.caCertificate"
-    for authority in of_name(authorities, leaf.issuer):
+    for authority in signers_of(leaf, authorities):
         try:
             loaded(partial(leaf.verify_directly_issued_by, authority), problem)
         except Wrong:

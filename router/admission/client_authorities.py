@@ -14,10 +14,10 @@ from router.admission.pem import (
     Wrong,
     is_authority,
     loaded,
-    of_name,
     pem_of,
     read_blocks,
     read_certificates,
+    signers_of,
     without_repetitions,
 )
 from router.admission.remembering import remembered
@@ -100,8 +100,7 @@ def _lists(text: str, authorities: list[x509.Certificate]) -> list[x509.Certific
         raise Wrong(f"no PEM block {_CRL} is there" if text.strip() else "it is empty")
     found = [loaded(partial(x509.load_der_x509_crl, der), "a list cannot be read") for _, der in blocks]
     for each in found:
-        issuer = loaded(partial(getattr, each, "issuer"), "a list says nothing of who signed it")
-        if not any(_is_of(each, authority) for authority in of_name(authorities, issuer)):
+        if not any(_is_of(each, authority) for authority in signers_of(each, authorities)):
             raise Wrong(f"the list of {_name(each.issuer)} is signed by none of the authorities")
     return found
 

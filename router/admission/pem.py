@@ -158,17 +158,19 @@ def is_authority(certificate: x509.Certificate) -> bool:
     return may and (usage is None or usage.key_cert_sign)
 
 
-def of_name(authorities: Iterable[x509.Certificate], name: x509.Name) -> list[x509.Certificate]:
-    """Give those who may have signed what somebody of this name signed.
+def signers_of(
+    signed: x509.Certificate | x509.CertificateRevocationList, authorities: Iterable[x509.Certificate]
+) -> list[x509.Certificate]:
+    """Give those of authorities that by their name may have signed something.
 
     Raises:
         Wrong: they are too many: each is tried, which takes up to a millisecond, and hundreds of lists may be of one name.
     """
-    found = [
-        each
-        for each in authorities
-        if loaded(lambda each=each: each.subject == name, "a certificate has names that cannot be read")  # type: ignore[misc]
-    ]
+
+    def look() -> list[x509.Certificate]:
+        return [each for each in authorities if each.subject == signed.issuer]
+
+    found = loaded(look, "a certificate, or a list, has names that cannot be read")
     if len(found) > MAX_OF_A_NAME:
         raise Wrong(f"{len(found)} certificates of authorities have one name; accepted are up to {MAX_OF_A_NAME}")
     return found

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
 class Remembered(Generic[T]):
-    """Results of a function of texts, by digests of these: no text is held. Those asked for last stay.
+    """Results of a function of texts, by digests of these: no text is held. Several threads may use one.
+
+    Those asked for since the last turn stay; a turn is as long as what is asked for takes half of the room.
 
     Args:
         of: the function; it depends on nothing else.
@@ -20,41 +20,38 @@ class Remembered(Generic[T]):
         most_bytes: that all of them may take together.
     """
 
-    _OF_EACH = 400
+    _OF_EACH = 300
     """What an entry takes beside its result, about."""
 
     def __init__(self, of: Callable[..., T], size_of: Callable[[T], int], most_bytes: int) -> None:
         self._of = of
         self.__doc__ = of.__doc__
         self._size_of = size_of
-        self._most_bytes = most_bytes
-        self._results: OrderedDict[bytes, tuple[T, int]] = OrderedDict()
-        self._lock = Lock()
-        self.bytes = 0
-        """That all of them take together."""
+        self._of_a_turn = most_bytes // 2
+        self._bytes = 0
+        """Of this turn."""
+        self._now: dict[bytes, T] = {}
+        self._before: dict[bytes, T] = {}
 
     def __call__(self, *texts: str) -> T:
         """Give the result, which may be one that was made before."""
         key = _digest(texts)
-        with self._lock:
-            known = self._results.get(key)
-            if known is not None:
-                self._results.move_to_end(key)
-                return known[0]
-        result = self._of(*texts)
+        known = self._now.get(key)
+        if known is not None:
+            return known
+        known = self._before.get(key)
+        result = known if known is not None else self._of(*texts)
         size = self._size_of(result) + self._OF_EACH
-        with self._lock:
-            if key not in self._results:
-                self._results[key] = result, size
-                self.bytes += size
-            while self.bytes > self._most_bytes:
-                _, (_, gone) = self._results.popitem(last=False)
-                self.bytes -= gone
+        if self._bytes + size > self._of_a_turn:
+            self._before, self._now, self._bytes = self._now, {}, 0
+        if size <= self._of_a_turn:
+            self._now[key] = result
+            self._bytes += size
         return result
 
 
 def remembered(size_of: Callable[[T], int], most_bytes: int) -> Callable[[Callable[..., T]], Remembered[T]]:
-    """Make a function of texts one that remembers; see ``Remembered``."""
+    """Make a function of texts, which never gives None, one that remembers; see ``Remembered``."""
 
     def decorate(of: Callable[..., T]) -> Remembered[T]:
         return Remembered(of, size_of, most_bytes)

@@ -26,6 +26,18 @@ def client_hello(name: str | None, length: int | None = None) -> bytes:
     return message
 
 
+def tls13_hello(name: bytes, share: bytes = b"") -> bytes:
+    """Give a ClientHello of TLS 1.3 in its record; without a share of a key (X25519, 32 bytes) the server asks for one, by a second hello (RFC 8446, section 4.1.4)."""
+    extensions = (
+        _extension(_SUPPORTED_VERSIONS, b"\x02\x03\x04")
+        + _extension(0, _sized(2, b"\x00" + _sized(2, name)))
+        + _extension(10, _sized(2, b"\x00\x1d"))
+        + _extension(13, _sized(2, b"\x04\x03\x08\x04\x04\x01"))
+        + _extension(51, _sized(2, b"\x00\x1d" + _sized(2, share) if share else b""))
+    )
+    return records(_message(extensions))
+
+
 def records(message: bytes, lengths: Iterable[int] = ()) -> bytes:
     """Give a handshake message in records: first some of these lengths, then as few as may be."""
     pieces = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import ssl
 import stat
@@ -20,8 +21,10 @@ from router.reconcile.apply import Applied
 from router.reconcile.judge import Refused
 from router.settings import RenderSettings
 from tests.support.certificates import Made, client_context, make, pem_of, shown_by
+from tests.support.client_certificates import authority, verified_by
 from tests.support.clients import connect, echoes, reached, tls
 from tests.support.haproxy import running
+from tests.support.hellos import tls13_hello
 from tests.support.models import port_options, section, server
 from tests.support.ports import free_port
 from tests.support.runtime import Applying, applying
@@ -349,3 +352,23 @@ def test_haproxy_takes_it_without_a_word(*, log_json: bool) -> None:
             assert "a.example.com" in line
             assert str(port) in line
             assert len([each for each in haproxy.log_lines() if str(port) in each and "127.0.0.1" in each]) == 2
+
+
+@pytest.mark.parametrize("is_gated", [False, True], ids=["in common", "asked for certificates"])
+def test_a_name_that_comes_later_forges_no_line_of_the_log(*, is_gated: bool) -> None:
+    """A client may tell another name, of any bytes, when it is asked for its hello anew: it is led on by the first, and the log writes the other as one word."""
+    with echo_server() as pod, tempfile.TemporaryDirectory() as folder:
+        settings = RenderSettings(state_dir=Path(folder), ip_mode="v4", log_json=True)
+        port = free_port()
+        shown = replace(shown_by(_A), clients=verified_by(authority("clients")) if is_gated else None)
+        to = replace(_route("a", pod), stages=(Spot(port),), is_gated=is_gated)
+        lead = SniHost("a.example.com", to.backend.name, to.asker, shown)
+        with running(Model((to,), (SharedFrontend(port, port_options(), (lead,)),)), settings) as haproxy:
+            with connect(port) as plain:
+                plain.sendall(tls13_hello(b"a.example.com"))
+                assert plain.recv(4096).startswith(b"\x16")
+                plain.sendall(tls13_hello(b'x","namespace":"others","y":"\n{"z":1}', bytes(range(1, 33))))
+                assert plain.recv(4096)
+            line = json.loads(haproxy.log_line("tls_error").partition("{")[2].join(("{", "")))
+    assert (line["namespace"], line["route"]) == ("-", "-")
+    assert line["host"] == "x%22%2C%22namespace%22%3A%22others%22%2C%22y%22%3A%22%0A%7B%22z%22%3A1%7D"
