@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -258,7 +259,13 @@ class RenderSettings:
     @property
     def maps_dir(self) -> Path:
         """Where map and ACL files are."""
-        return self.state_dir / "maps"
+        return _maps_in(self.state_dir)
+
+
+@lru_cache
+def _maps_in(state_dir: Path) -> Path:
+    # Asked for by each section that is rendered, and a path takes as long to be made as a verdict.
+    return state_dir / "maps"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from router.cli.generations import generations
 from router.cli.health import liveness_of, tcp_health_port
 from router.cli.http import Seen, serve_http
 from router.cli.ip_versions import settings_on_this_host
+from router.cli.kept import Start
 from router.cli.metrics import haproxy_metrics, protection
 from router.cli.own_addresses import machine_of
 from router.cli.policies import session_counts
@@ -32,7 +33,7 @@ from router.haproxy.attached import AttachedHaproxy
 from router.haproxy.generations import Others
 from router.haproxy.newest_worker import Deadlines
 from router.haproxy.process import descriptors
-from router.haproxy.process.binary import HaproxyBinary, find_binary
+from router.haproxy.process.binary import HaproxyBinary
 from router.haproxy.standalone import StandaloneHaproxy
 from router.haproxy.talk.limits import ConnectionLimiter
 from router.model import Asker
@@ -106,8 +107,15 @@ class Router:
             self.http.give_away()
 
 
-def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Router:
-    """Make the parts of option options and put them together; what must be undone at the end goes on the stack."""
+def assemble(options: RunSettings, stack: ExitStack, start: Start, *, log_json: bool) -> Router:
+    """Make the parts of option options and put them together; what must be undone at the end goes on the stack.
+
+    Args:
+        options: the options.
+        stack: undoes.
+        start: what was there before all other parts.
+        log_json: the form of the log.
+    """
     admission = options.admission()
     settings = with_stand_in(settings_on_this_host(options.render(log_json=log_json)), options)
     template_dir = options.template_dir
@@ -116,16 +124,15 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
         return Renderer(TemplateSet.load(template_dir), settings)
 
     at_start = renderer()
-    binary = find_binary(options.haproxy)
+    binary, state = start.binary, start.state
     followed = options.manifests or _connect(options)
     cluster = None if isinstance(followed, Path) else followed
     protected = protection(options, cluster, stack)
-    state = _state(settings, stack)
 
     makes: Makes = Tracing() if options.trace_changes else Untraced()
     store = makes.store(_sources(options, cluster))
     ours = generations(options, cluster, state.generations)
-    haproxy = _haproxy(options, binary, state, settings, store.wake, ours.others)
+    haproxy = _haproxy(options, start, settings, store.wake, ours.others)
     ours.announce(haproxy.listening, stack)
     judge = Judge(haproxy.check, state)
     level = Leveler(judge, state)
@@ -209,14 +216,6 @@ def assemble(options: RunSettings, stack: ExitStack, *, log_json: bool) -> Route
     return Router(controller, haproxy, source, readiness, tcp_health, of_haproxy, http_turn)
 
 
-def _state(settings: RenderSettings, stack: ExitStack) -> StateDir:
-    """Take the state directory."""
-    state = StateDir(settings.state_dir)
-    state.open()
-    stack.callback(state.close)
-    return state
-
-
 def _show(metrics: Metrics, room: Room, controller: Controller, haproxy: Haproxy, limiter: ConnectionLimiter) -> None:
     """Show what is of the process as a whole."""
     metrics.compare_versions(lambda: bool(haproxy.other_version))
@@ -254,18 +253,15 @@ def _pair_wait(options: RunSettings, store: Store, stack: ExitStack) -> tuple[Re
     return (waits,)
 
 
-def _haproxy(  # noqa: PLR0913, PLR0917 - what both forms need
-    options: RunSettings,
-    binary: HaproxyBinary,
-    state: StateDir,
-    settings: RenderSettings,
-    wake: Callable[[], None],
-    others: Others,
+def _haproxy(
+    options: RunSettings, start: Start, settings: RenderSettings, wake: Callable[[], None], others: Others
 ) -> Haproxy:
     deadlines = Deadlines(drain_s=options.drain_timeout / 1000)
     if options.haproxy_mode == "attached":
-        return AttachedHaproxy(binary, settings, deadlines, wake=wake, others=others)
-    return StandaloneHaproxy(binary, state.config, settings, deadlines, wake=wake, others=others)
+        return AttachedHaproxy(start.binary, settings, deadlines, wake=wake, others=others)
+    return StandaloneHaproxy(
+        start.binary, start.state.config, settings, deadlines, wake=wake, others=others, kept=start.kept
+    )
 
 
 def _for_files(haproxy: Haproxy, binary: HaproxyBinary, settings: RenderSettings) -> descriptors.Haproxy:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
 
 from router import logs
 from router.cli import memory
-from router.cli.assemble import Router, assemble
 from router.cli.dumps import leave_no_core
 from router.cli.exits import clear_errors
+from router.cli.kept import begin
 from router.cli.metrics import METRICS_OPTIONS
 from router.cli.named_addresses import NamedHostnameType, NamedRangesType
 from router.cli.options import (
@@ -29,11 +29,13 @@ from router.cli.options import (
 )
 from router.cli.own_addresses import OWN_ADDRESSES
 from router.cli.pool_type import PortPoolType
-from router.cli.run_settings import RunSettings
 from router.cli.signals import StopSignals
 from router.cli.types import HostnameType, ObjectKeyType, PortRangesType, ResolverType, TimeType
 from router.settings import MAX_PORT
 from router.supervisor import SUPERVISOR
+
+if TYPE_CHECKING:
+    from router.cli.assemble import Router
 
 log = structlog.get_logger()
 
@@ -105,19 +107,25 @@ Exit status:
 
 @click.command(help=_HELP)
 @with_options(RUN, CLUSTER, OWN_ADDRESSES, HTTP, METRICS_OPTIONS, (HAPROXY,), ADMISSION, RENDER)
+@click.pass_context
 @clear_errors
-def run(**values: Any) -> None:
+def run(context: click.Context, /, **values: Any) -> None:
     """Run the router until a signal stops it."""
-    options = RunSettings(**values)
-    as_json = logs.is_json(options.log_format)
+    as_json = logs.is_json(values["log_format"])
     logs.configure(json=as_json)
     logs.take_in_libraries()
-    memory.expect_many_objects()
     leave_no_core()
     sys.setswitchinterval(_SWITCH_S)
     stop_signals = StopSignals()
     with ExitStack() as stack:
-        router = assemble(options, stack, log_json=as_json)
+        start = begin(context, values, stack)
+        # After that: HAProxy serves what it did while all that is imported.
+        from router.cli.assemble import assemble  # noqa: PLC0415 - the line above
+        from router.cli.run_settings import RunSettings  # noqa: PLC0415 - likewise
+
+        memory.expect_many_objects()
+        options = RunSettings(**values)
+        router = assemble(options, stack, start, log_json=as_json)
         raise SystemExit(_supervise(router, options.shutdown_delay / 1000, stop_signals))
 
 

@@ -22,7 +22,6 @@ from router.haproxy.process.ports import Obstacle, PortProblem
 from router.haproxy.talk import master, stats
 from router.haproxy.talk.master import ReloadResult
 from router.haproxy.talk.stats import WorkerId
-from router.model import frontend_name
 from router.settings import RenderSettings
 
 log = structlog.get_logger()
@@ -129,12 +128,9 @@ class AttachedHaproxy(NewestWorker):
         Raises:
             HaproxyError: HAProxy cannot be asked for its ports.
         """
-        problems = {port: each for port, each in problems.items() if each.obstacle is not Obstacle.NOT_PERMITTED}
-        if not problems:
-            return problems
-        own = stats.frontends(self._settings.stats_socket, self._deadlines.command_s)
-        address = next((name for name, ips in self._settings.addresses.items() if ip in ips), "")
-        return {port: each for port, each in problems.items() if frontend_name(port, address) not in own}
+        return self._not_own(
+            {port: each for port, each in problems.items() if each.obstacle is not Obstacle.NOT_PERMITTED}, ip
+        )
 
     def load(self) -> ReloadResult:
         """Reload.

@@ -50,6 +50,13 @@ class Control(Protocol):
     def load(self) -> ReloadResult:
         """Make HAProxy take up haproxy.cfg: reload it, or start it where it is ours to start and does not run."""
 
+    @property
+    def runs_kept(self) -> bool:
+        """Whether what runs was started by us on the haproxy.cfg that a router before left, and has been told nothing since."""
+
+    def keep(self) -> ReloadResult:
+        """Take that for what haproxy.cfg says: it is as if it had been loaded."""
+
     def serving(self) -> Serving:
         """Ask the newest worker what it serves."""
 

@@ -14,7 +14,8 @@ from router.haproxy.process.binary import HaproxyBinary
 from router.haproxy.process.check import CheckResult, check_config
 from router.haproxy.process.ports import Obstacle, PortProblem, by_ip, less_shared, probe
 from router.haproxy.talk import listeners, stats
-from router.model import Bind
+from router.haproxy.talk.master import ReloadResult
+from router.model import Bind, frontend_name
 from router.settings import RenderSettings
 
 
@@ -47,6 +48,13 @@ class NewestWorker:
         self._deadlines = deadlines
         self._others = others
 
+    runs_kept = False
+
+    def keep(self) -> ReloadResult:
+        """Take what runs for what was loaded."""
+        self.runs_kept = False
+        return ReloadResult(success=True, log="", bind_failures=())
+
     def check(self, config: Path) -> CheckResult:
         """Let ``haproxy -c`` judge a configuration."""
         return check_config(self._binary, config, self._deadlines.check_s)
@@ -64,6 +72,31 @@ class NewestWorker:
     def _in_the_way(self, ip: str, problems: Mapping[int, PortProblem]) -> Mapping[int, PortProblem]:  # noqa: ARG002 - for those who know more
         """Leave out what a HAProxy of ours can do all the same."""
         return problems
+
+    def _not_own(self, problems: Mapping[int, PortProblem], ip: str) -> Mapping[int, PortProblem]:
+        """Leave out the ports on which HAProxy listens already.
+
+        Raises:
+            HaproxyError: HAProxy cannot be asked for its ports.
+        """
+        if not problems:
+            return problems
+        own = stats.frontends(self._settings.stats_socket, self._deadlines.command_s)
+        address = next((name for name, ips in self._settings.addresses.items() if ip in ips), "")
+        # A frontend may be there without its port, which somebody else had when HAProxy was started.
+        listening = self._listening_ports(problems)
+        return {
+            port: each
+            for port, each in problems.items()
+            if frontend_name(port, address) not in own or port not in listening
+        }
+
+    def _listening_ports(self, otherwise: Collection[int]) -> Collection[int]:
+        """Give the ports of its sockets; where it hands out none, those that are named."""
+        try:
+            return {port for port, _ in self.listening()}
+        except (OSError, HaproxyError):
+            return otherwise
 
     def _beside_own(self, problems: Mapping[int, PortProblem], hosts: Collection[str]) -> Mapping[int, PortProblem]:
         """Leave out the ports that our HAProxy has on other addresses alone, as far as these are named ones."""

@@ -5,21 +5,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from queue import SimpleQueue
 
 import structlog
 
 from router import logs
-from router.errors import HaproxyStartFailed
+from router.errors import HaproxyError, HaproxyStartFailed
 from router.haproxy.closing import close_ports_first
 from router.haproxy.generations import NOBODY, Others
+from router.haproxy.kept import KeptHaproxy, said_by
 from router.haproxy.newest_worker import Deadlines, NewestWorker
 from router.haproxy.process.binary import HaproxyBinary
 from router.haproxy.process.files_limit import own_limit
 from router.haproxy.process.liveness import WorkerWatch
 from router.haproxy.process.messages import RoutesOfBackends, is_log_entry, message
+from router.haproxy.process.ports import PortProblem
 from router.haproxy.process.process import HaproxyProcess
 from router.haproxy.talk import master
 from router.haproxy.talk.alerts import bind_failures
@@ -31,6 +33,8 @@ log = structlog.get_logger()
 _LATELY_S = 3.0
 """The worker is asked every second."""
 _HANGS_AFTER_S = 10.0
+_AT_ONCE = threading.Event()
+_AT_ONCE.set()
 
 
 class StandaloneHaproxy(NewestWorker):
@@ -46,6 +50,7 @@ class StandaloneHaproxy(NewestWorker):
         wake: called, on another thread, when HAProxy ended.
         stdout: file descriptor for its lines about connections; None is our own standard output.
         others: the generations of this router beside which ports may be bound.
+        kept: one that was started already, on what a router before left; None where there is none.
     """
 
     def __init__(  # noqa: PLR0913 - what a process needs
@@ -58,29 +63,40 @@ class StandaloneHaproxy(NewestWorker):
         wake: Callable[[], None],
         stdout: int | None = None,
         others: Others = NOBODY,
+        kept: KeptHaproxy | None = None,
     ) -> None:
         super().__init__(binary, settings, deadlines, others)
         self._wake = wake
         self._exit_codes: SimpleQueue[int] = SimpleQueue()
+        self._kept = kept
+        """Until it is known what became of it."""
+        self._kept_ports = 0
         self._hurry = threading.Event()
         self._route_of = RoutesOfBackends(settings.state_dir)
-        self._process = HaproxyProcess(
-            binary,
-            config,
-            master_socket=settings.master_socket,
-            stats_socket=settings.stats_socket,
-            on_line=self._pass_on,
-            on_exit=self._note_exit,
-            stdout=stdout,
-        )
+        if kept is not None:
+            self._process = kept.process
+            kept.tell(self._pass_on, self._note_exit)
+        else:
+            self._process = HaproxyProcess(
+                binary,
+                config,
+                master_socket=settings.master_socket,
+                stats_socket=settings.stats_socket,
+                on_line=self._pass_on,
+                on_exit=self._note_exit,
+                stdout=stdout,
+            )
         self._watch = WorkerWatch(settings.stats_socket, on_gone=wake)
         self._is_watching = False
 
     is_child = True
     other_version = ""
     """What runs is the binary that judges."""
-    kept_ports = 0
-    """There is none before we start it."""
+
+    @property
+    def kept_ports(self) -> int:
+        """On how many ports it serves by what a router before left; 0 where nothing was kept. Of use until something is loaded by us."""
+        return self._kept_ports if self.runs_kept else 0
 
     @property
     def last_answer_s(self) -> float | None:
@@ -116,6 +132,7 @@ class StandaloneHaproxy(NewestWorker):
 
     def load(self) -> ReloadResult:
         """Reload, or start."""
+        self.runs_kept = False
         if self._process.is_running:
             result = master.reload(self._settings.master_socket, self._deadlines.load_s)
         else:
@@ -125,10 +142,17 @@ class StandaloneHaproxy(NewestWorker):
         return result
 
     def ended(self) -> int | None:
-        """Give the exit code of a HAProxy that ended unasked since the last call, unless ``load`` started it again; else None."""
+        """Give the exit code of a HAProxy that ended unasked since the last call, unless ``load`` started it again; else None.
+
+        The first call waits for one that was started on what a router before left.
+        """
+        if self._kept is not None:
+            self._take_up(self._kept)
+            self._kept = None
         while not self._exit_codes.empty():
             code = self._exit_codes.get()
             if not self._process.is_running:
+                self.runs_kept = False
                 return code
             log.error("haproxy ended", exit_code=code, consequence="the change under way started it again")
         return None
@@ -151,6 +175,25 @@ class StandaloneHaproxy(NewestWorker):
             )
         result = self._process.stop(self._deadlines.drain_s, self._hurry)
         log.info("haproxy stopped", how=str(result))
+
+    def _take_up(self, kept: KeptHaproxy) -> None:
+        try:
+            self._kept_ports = kept.ready(self._deadlines.load_s, self._deadlines.command_s)
+        except HaproxyError as error:
+            log.error(
+                "kept configuration not served",
+                problem=said_by(error),
+                consequence="HAProxy starts when the first configuration is made",
+            )
+            self._process.stop(0.0, _AT_ONCE)
+            return
+        self.runs_kept = True
+        self._follow()
+        log.info("kept configuration served", ports=self._kept_ports, seconds=round(kept.seconds, 3))
+
+    def _in_the_way(self, ip: str, problems: Mapping[int, PortProblem]) -> Mapping[int, PortProblem]:
+        """Leave out the ports on which a HAProxy listens that was started before anything was decided."""
+        return self._not_own(problems, ip) if self.runs_kept else problems
 
     def _follow(self) -> None:
         if not self._is_watching:

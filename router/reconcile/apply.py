@@ -246,12 +246,13 @@ class Applier:
         full = replace(desired, pool=tuple(section for section in pool if renderer.renders(section)))
         self._state.begin_change()
         self._state.write_server_states(self._server_states(renderer, full, running))
+        if self._control.runs_kept and (kept := self._unjudged(renderer, full, is_loaded=True)) is not None:
+            return kept
         if self._control.is_down and not self._has_started:
             # At the very first start nothing can be harmed by a configuration that HAProxy refuses; the check, which takes as
             # long as the start, is made when it did.
             self._has_started = True
-            started = self._start(renderer, full)
-            if started is not None:
+            if (started := self._unjudged(renderer, full, is_loaded=False)) is not None:
                 return started
         judged = self._judge.judge(renderer, full)
         if not isinstance(judged, Accepted):
@@ -263,26 +264,30 @@ class Applier:
             return judged if isinstance(judged, Refused) else result
         return result
 
-    def _start(self, renderer: Renderer, full: Model) -> Applied | None:
-        """Start HAProxy without a check; give None if that did not do."""
+    def _unjudged(self, renderer: Renderer, full: Model, *, is_loaded: bool) -> Applied | None:
+        """Start HAProxy without a check, or take what it was started on for what is wanted, if it is that to the byte; give None if that did not do."""
         rendered = renderer.render(full)
-        if rendered.failures:
+        if rendered.failures or (is_loaded and not self._state.adopt(rendered.config)):
             return None
-        self._state.write_candidate(rendered.config, rendered.files)
-        result = self._load(renderer, rendered, full, None)
+        if not is_loaded:
+            self._state.write_candidate(rendered.config, rendered.files)
+        result = self._load(renderer, rendered, full, None, is_loaded=is_loaded)
         return result if isinstance(result, Applied) else None
 
-    def _load(self, renderer: Renderer, rendered: Rendered, full: Model, running: Running | None) -> ApplyResult:
-        self._state.promote()
+    def _load(
+        self, renderer: Renderer, rendered: Rendered, full: Model, running: Running | None, *, is_loaded: bool = False
+    ) -> ApplyResult:
+        if not is_loaded:
+            self._state.promote()
         formerly_bound = self._bound
-        is_reload = not self._control.is_down
+        is_reload = not self._control.is_down and not is_loaded
         self._bound |= binds(full).keys()
         fresh = renderer.loaded(full)
         # Made before they are needed: until they are carried out, ports that are nobody's are open.
         closing = tuple(runs.close_idle_ports(fresh))
         self._worker.let_go()
         try:
-            loaded = self._control.load()
+            loaded = self._control.keep() if is_loaded else self._control.load()
             missing = ""
             if loaded.success:
                 self._worker.run(closing)

@@ -4,6 +4,7 @@ haproxy.cfg             what HAProxy starts with; replaced by a rename, never wr
 haproxy.cfg.candidate   what is about to be checked
 haproxy.cfg.previous    what haproxy.cfg was before the reload under way
 haproxy.cfg.level       what haproxy.cfg is to be after changes that needed no reload
+haproxy.kept            by what router, HAProxy, options and templates haproxy.cfg was made, once HAProxy has loaded it
 haproxy.files           how many files a HAProxy in a container of its own may have open
 claims.json             what was won, where the input is a folder
 generations.json        whom HAProxy may share ports with, for HAProxy's container
@@ -42,6 +43,9 @@ class StateDir:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "haproxy.cfg"
+        self._kept = path / "haproxy.kept"
+        self.origin = b""
+        """What is to be noted of what makes haproxy.cfg, when HAProxy has loaded it; empty for nothing."""
         self.candidate = path / "haproxy.cfg.candidate"
         self._previous = path / "haproxy.cfg.previous"
         self._level = path / "haproxy.cfg.level"
@@ -71,6 +75,8 @@ class StateDir:
         lock = self.path / "lock"
         files = (
             self.config,
+            self.config.with_name("haproxy.cfg.whole"),
+            self._kept,
             self.candidate,
             self._previous,
             self._level,
@@ -115,6 +121,25 @@ class StateDir:
             and os.path.samestat(there, self._ours)
             and there.st_mtime_ns == self._ours.st_mtime_ns
         )
+
+    def kept_origin(self) -> bytes | None:
+        """Give what a router before noted of what made haproxy.cfg; None where there is no such file, or no note.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        return owned.read_file(self._kept) if self._kept.exists() and self.config.exists() else None
+
+    def forget_origin(self) -> None:
+        """Have nothing noted of what made haproxy.cfg: it will be another one."""
+        self._kept.unlink(missing_ok=True)
+
+    def adopt(self, config: bytes) -> bool:
+        """Take the haproxy.cfg that is there for ours, if this is its content; say whether it is."""
+        if not self.config.exists() or owned.read_file(self.config) != config:
+            return False
+        self._ours = self.config.stat()
+        return True
 
     @property
     def changes(self) -> int:
@@ -219,6 +244,8 @@ class StateDir:
         with self._changing:
             self._sweep_maps(used)
         self._sweep_sockets()
+        if self.origin and self.kept_origin() != self.origin:
+            owned.write_file(self._kept, self.origin)
 
     def _sweep_sockets(self) -> None:
         """Remove sockets of what ends TLS that is no more: a worker that ends leaves them, for its successor may have them."""

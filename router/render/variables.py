@@ -45,7 +45,8 @@ class Variables:
             made: the names of its files.
             place: of the pool, where it is one, or is served by one.
         """
-        paths = {name.partition("-")[0]: str(self._settings.maps_dir / name) for name in made}
+        folder = self._settings.maps_dir
+        paths = {name.partition("-")[0]: str(folder / name) for name in made}
         if subject is None:
             return {
                 "settings": self._settings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,3 +118,20 @@ def test_a_haproxy_that_serves_nothing_is_not_enough(scene: Scene) -> None:
     assert metric(pod.router, "tcp_router_stale") == 0
     api.faults.refuse_connections(on=False)
     wait_for(pod.router.is_ready, "it to be ready", 40)
+
+
+def test_a_port_that_a_stranger_took_meanwhile_costs_itself_alone(scene: Scene) -> None:
+    """HAProxy was started without it, and is not made to try for it: for as long nobody would be accepted on any port."""
+    api, pod = scene.api, scene.pod
+    kept, taken, _ = scene.ports
+    api.faults.refuse_connections()
+    pod.router.stop(signal.SIGKILL)
+    pod.kill_haproxy()
+    with socket.create_server(("127.0.0.1", taken)):
+        pod.start_haproxy()
+        pod.router.launch()
+        wait_for(lambda: served(kept), "it to be served")
+        with Stream(kept) as stream:
+            api.faults.refuse_connections(on=False)
+            pod.router.wait_for_row("team/gone", lambda row: row["reason"] == "PortUnavailable", "set aside")
+        assert stream.bad == []

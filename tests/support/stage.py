@@ -92,6 +92,7 @@ class PretendedHaproxy:
         self.restart_fails = False
         self.is_stopped = False
         self.is_awaited = False
+        self.runs_kept = False
         self.is_down = False
         self.may_become_free = False
         self.commands: list[str] = []
@@ -101,6 +102,10 @@ class PretendedHaproxy:
         """Frontends that were closed by commands since the last load."""
         self.asked_if_idle: list[ServerName] = []
         self.busy: set[ServerName] = set()
+
+    def keep(self) -> ReloadResult:
+        """Nothing is kept here."""
+        raise NotImplementedError
 
     def check(self, config: Path) -> CheckResult:
         """Refuse lines with refused words, by line, and words that stand together, without."""

@@ -82,13 +82,9 @@ def prepare(
         log.info("no configuration yet", consequence="haproxy starts with its sockets alone")
         _write(config, small_config(settings.stats_socket))
         return False
-    if whole.exists() and config.read_bytes().startswith(_REDUCED):
-        # What could not be had when it was started last may be there now.
-        whole.replace(config)
     problem = _refusal(binary, config, deadline_s) if judge else None
-    problem = problem or _uselessness(config, settings)
     if problem is None:
-        problem = _make_room(binary, config, whole, deadline_s, memory.read(settings.generations_file))
+        problem = fit(binary, config, settings, deadline_s, memory.read(settings.generations_file))
     if problem is None:
         log.info("configuration kept", config=str(config))
         return True
@@ -101,6 +97,41 @@ def prepare(
     config.replace(refused)
     _write(config, small_config(settings.stats_socket))
     return False
+
+
+def fit(  # noqa: PLR0913, PLR0917 - what a start depends on
+    binary: HaproxyBinary,
+    config: Path,
+    settings: RenderSettings,
+    deadline_s: float,
+    others: Others,
+    free_within_s: float = _FREE_WITHIN_S,
+) -> str | None:
+    """See to it that HAProxy can start with a configuration that is there, as far as that can be known without it.
+
+    What cannot be bound now is left out, and kept in ``<config>.whole``.
+
+    Args:
+        binary: the HAProxy.
+        config: the file.
+        settings: where the sockets are.
+        deadline_s: seconds that ``haproxy -c`` may take, which judges what is left.
+        others: the generations of this router beside which ports may be bound.
+        free_within_s: seconds in which ports that are in use may become free.
+
+    Returns:
+        Why a start with it would be in vain; None if all is well.
+
+    Raises:
+        HaproxyError: HAProxy cannot be asked about it.
+        OSError: the directory cannot be read or written.
+    """
+    whole = config.with_name(f"{config.name}.whole")
+    if whole.exists() and config.read_bytes().startswith(_REDUCED):
+        # What could not be had when it was started last may be there now.
+        whole.replace(config)
+    problem = _uselessness(config, settings)
+    return problem if problem is not None else _make_room(binary, config, whole, deadline_s, others, free_within_s)
 
 
 def small_config(stats_socket: Path) -> bytes:
@@ -168,11 +199,13 @@ def _uselessness(config: Path, settings: RenderSettings) -> str | None:
     return None
 
 
-def _make_room(binary: HaproxyBinary, config: Path, whole: Path, deadline_s: float, others: Others) -> str | None:
+def _make_room(  # noqa: PLR0913, PLR0917 - as above
+    binary: HaproxyBinary, config: Path, whole: Path, deadline_s: float, others: Others, free_within_s: float
+) -> str | None:
     """Leave out what cannot be bound: ports that somebody else has, addresses that are another node's now. Say why if nothing would be left."""
     text = config.read_text(encoding="utf-8", errors="surrogateescape")
     wanted = binds(text)
-    ends_s = time.monotonic() + _FREE_WITHIN_S
+    ends_s = time.monotonic() + free_within_s
     problems = _obstacles(wanted, others)
     # Only a port in use can become free by itself.
     while any(each.obstacle is Obstacle.IN_USE for each in problems.values()) and time.monotonic() < ends_s:

@@ -95,16 +95,42 @@ class HaproxyProcess:
             RuntimeError: it runs already.
         """
         ends_s = time.monotonic() + timeout_s
+        self.begin(timeout_s)
+        self.wait(max(0.0, ends_s - time.monotonic()))
+
+    def begin(self, timeout_s: float = 0.0) -> None:
+        """Start HAProxy; ``wait`` says what became of it. The thread that calls this must live as long as HAProxy shall.
+
+        Args:
+            timeout_s: seconds that what is left of a former one may take to end.
+
+        Raises:
+            HaproxyStartFailed: it cannot be started.
+            RuntimeError: it runs already.
+        """
         if self.is_running:
             raise RuntimeError("HAProxy runs already")
         if self._child is not None:
             self._child.finished.wait(timeout_s)
         try:
             with self._lock:
-                self._child = child = Child(self._command, self._on_line, self._ended, self._stdout)
+                self._child = Child(self._command, self._on_line, self._ended, self._stdout)
         except OSError as error:
             raise HaproxyStartFailed(f"HAProxy cannot be started: {error.strerror}", log="") from error
-        problem = self._wait_for_worker(child, ends_s)
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until the worker of a HAProxy that was begun serves.
+
+        Args:
+            timeout_s: seconds that it may take.
+
+        Raises:
+            HaproxyStartFailed: as of ``start``.
+        """
+        child = self._child
+        if child is None:
+            raise HaproxyStartFailed("HAProxy was not started", log="")
+        problem = self._wait_for_worker(child, time.monotonic() + timeout_s)
         if problem is None:
             with self._lock:
                 if not child.exited.is_set():
