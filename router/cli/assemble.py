@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -67,6 +66,7 @@ from router.settings import RenderSettings
 from router.supervisor import SUPERVISOR
 
 if TYPE_CHECKING:
+    from router.cli.asked import Server
     from router.cli.cluster import Cluster
     from router.manifests.follow import FilesInput
 
@@ -107,13 +107,14 @@ class Router:
             self.http.give_away()
 
 
-def assemble(options: RunSettings, stack: ExitStack, start: Start, *, log_json: bool) -> Router:
+def assemble(options: RunSettings, stack: ExitStack, start: Start, server: Server | None, *, log_json: bool) -> Router:
     """Make the parts of option options and put them together; what must be undone at the end goes on the stack.
 
     Args:
         options: the options.
         stack: undoes.
         start: what was there before all other parts.
+        server: the API server that is followed; None for a folder of manifests.
         log_json: the form of the log.
     """
     admission = options.admission()
@@ -125,8 +126,7 @@ def assemble(options: RunSettings, stack: ExitStack, start: Start, *, log_json: 
 
     at_start = renderer()
     binary, state = start.binary, start.state
-    followed = options.manifests or _connect(options)
-    cluster = None if isinstance(followed, Path) else followed
+    cluster = _connect(options, server) if server is not None else None
     protected = protection(options, cluster, stack)
 
     makes: Makes = Tracing() if options.trace_changes else Untraced()
@@ -168,7 +168,7 @@ def assemble(options: RunSettings, stack: ExitStack, start: Start, *, log_json: 
     )
     if filling is not None:
         controller.fill_from(filling.spare)
-    source, input_problems = _source(options, followed, store, metrics, stack, makes)
+    source, input_problems = _source(options, cluster, store, metrics, stack, makes)
     readiness = Readiness(
         lambda: controller.snapshot,
         lambda: haproxy.takes_traffic,
@@ -283,7 +283,7 @@ def _sources(options: RunSettings, cluster: Cluster | None) -> frozenset[str]:
 
 def _source(  # noqa: PLR0913, PLR0917 - what both kinds need
     options: RunSettings,
-    followed: Cluster | Path,
+    cluster: Cluster | None,
     store: Store,
     metrics: Metrics,
     stack: ExitStack,
@@ -293,16 +293,18 @@ def _source(  # noqa: PLR0913, PLR0917 - what both kinds need
     port_policy.follow(options, store, metrics, stack)
     machine = machine_of(options)
     follow_tls_files(options, store, stack)
-    if isinstance(followed, Path) or not options.router_pod_selector:
+    if cluster is None or not options.router_pod_selector:
         own = MachineInput(machine, store)
         stack.callback(own.stop)
         own.start()
-    if isinstance(followed, Path):
-        files = _files_input()(followed, store)
+    if cluster is None:
+        if options.manifests is None:
+            raise RuntimeError("there is nothing to follow")
+        files = _files_input()(options.manifests, store)
         metrics.count_problems(lambda: len(files.problems))
         return files, tuple
-    log.info("following an api server", server=followed.connection.server)
-    source = followed.source(store, options.admission(), ApiMetrics(metrics.registry), machine, makes)
+    log.info("following an api server", server=cluster.connection.server)
+    source = cluster.source(store, options.admission(), ApiMetrics(metrics.registry), machine, makes)
     return source, source.problems
 
 
@@ -313,8 +315,8 @@ def _files_input() -> type[FilesInput]:
     return FilesInput
 
 
-def _connect(options: RunSettings) -> Cluster:
+def _connect(options: RunSettings, server: Server) -> Cluster:
     # Not at the top: with manifests there is no API server.
     from router.cli.cluster import Cluster  # noqa: PLC0415
 
-    return Cluster.connect(options)
+    return Cluster.connect(options, server)

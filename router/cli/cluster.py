@@ -12,6 +12,7 @@ import structlog
 
 from router.admission.kinds import KINDS as ASKER_KINDS
 from router.admission.ledger import Ledger
+from router.cli.asked import Server
 from router.cli.claiming import WRITE_DEADLINES, Claims, claims_of
 from router.cli.run_settings import RunSettings
 from router.cluster import KubeInput, sources_of
@@ -83,7 +84,7 @@ class Cluster:
     """What follows one API server and reports to it."""
 
     settings: KubeSettings
-    connection: Connection
+    server: Server
     to_write: Connection
     writer: StatusWriter
     gateways: GatewayWriter | None
@@ -94,12 +95,8 @@ class Cluster:
     precedence: Precedence
 
     @classmethod
-    def connect(cls, options: RunSettings) -> Cluster:
-        """Find the API server; nothing is asked of it yet.
-
-        Raises:
-            SettingsError: there is no usable configuration.
-        """
+    def connect(cls, options: RunSettings, server: Server) -> Cluster:
+        """Make what follows an API server, and reports to it."""
         settings = KubeSettings(
             kubeconfig=options.kubeconfig,
             context=options.context,
@@ -120,7 +117,7 @@ class Cluster:
             gateway_http=options.gateway_http == "accept",
             gateway_certificates=options.gateway_certificates,
         )
-        connection = Connection.open(settings)
+        connection = server.connection
         if not connection.is_verified:
             log.warning(
                 "the api server's certificate is not verified",
@@ -163,9 +160,12 @@ class Cluster:
                 gateways,
             ),
         )
-        return cls(
-            settings, connection, to_write, writer, gateways, claims, publishing, election, whereabouts, precedence
-        )
+        return cls(settings, server, to_write, writer, gateways, claims, publishing, election, whereabouts, precedence)
+
+    @property
+    def connection(self) -> Connection:
+        """That of what follows the API server."""
+        return self.server.connection
 
     def look_at_use(self, busy: Busy) -> None:
         """Say in PortClaims when they were last used, by the backends that have connections."""
@@ -224,7 +224,7 @@ class Cluster:
     ) -> ClusterSource:
         """Make what keeps the store level, and show how it stands."""
         followed = KubeInput(
-            makes.api(self.connection),
+            makes.api(self.server.ahead or self.connection),
             store,
             self.settings,
             lambda obj: ASKER_KINDS[type(obj)].is_ours(obj, admission),

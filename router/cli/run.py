@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,7 @@ from router.settings import MAX_PORT
 from router.supervisor import SUPERVISOR
 
 if TYPE_CHECKING:
+    from router.cli.asked import Server
     from router.cli.assemble import Router
 
 log = structlog.get_logger()
@@ -119,14 +121,25 @@ def run(context: click.Context, /, **values: Any) -> None:
     stop_signals = StopSignals()
     with ExitStack() as stack:
         start = begin(context, values, stack)
-        # After that: HAProxy serves what it did while all that is imported.
+        # After that: HAProxy serves what it did, and the API server makes its lists, while all that is imported.
+        server = _asked(values, stack)
         from router.cli.assemble import assemble  # noqa: PLC0415 - the line above
         from router.cli.run_settings import RunSettings  # noqa: PLC0415 - likewise
 
         memory.expect_many_objects()
         options = RunSettings(**values)
-        router = assemble(options, stack, start, log_json=as_json)
+        router = assemble(options, stack, start, server, log_json=as_json)
         raise SystemExit(_supervise(router, options.shutdown_delay / 1000, stop_signals))
+
+
+def _asked(values: Mapping[str, Any], stack: ExitStack) -> Server | None:
+    """Ask the API server for what there is; None where a folder of manifests is followed."""
+    if values["manifests"] is not None:
+        return None
+    # Not at the top: with manifests there is no API server.
+    from router.cli.asked import ask  # noqa: PLC0415 - the line above
+
+    return ask(values, stack)
 
 
 def _supervise(router: Router, shutdown_delay_s: float, stop_signals: StopSignals) -> int:

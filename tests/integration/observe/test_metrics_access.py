@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from router.cli.asked import ask
 from router.cli.cluster import Cluster
 from router.cli.metrics import protection
 from router.cli.run import run
@@ -249,7 +250,7 @@ def test_the_table_of_ports_is_not_for_everybody_either(api: ApiServer, tmp_path
     api.access.grant("router", [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["create"]}])
     command = run.make_context("run", ["--kubeconfig", str(kubeconfig), "--metrics-auth", "kubernetes"])
     options = RunSettings(**command.params)
-    cluster = Cluster.connect(options)
+    cluster = Cluster.connect(options, ask({**command.params, "namespaces": ("team",)}, stack))
     stack.callback(cluster.connection.close)
     stack.callback(cluster.to_write.close)
     protected = protection(options, cluster, stack)
