@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from tests.support.objects import ANNOTATIONS, app, route
 from tests.support.ports import free_port
 from tests.support.router_process import RouterProcess, http_get
 from tests.support.servers import TcpServer
+from tests.support.waiting import wait_for
 
 Make = Callable[..., RouterProcess]
 
@@ -79,7 +81,6 @@ def test_the_table_and_its_search(browser: Browser, shop: RouterProcess) -> None
         )
         expect(page.locator("tr[data-id='Route/team/dead']")).to_contain_text("no server up")
         is_accessible(page)
-        picture(page, "page-ports")
 
         page.fill("#search", "alreadyclaimed team")
         expect(page.locator("#count")).to_have_text("1 of 3")
@@ -103,6 +104,44 @@ def test_the_table_and_its_search(browser: Browser, shop: RouterProcess) -> None
     with opened(browser, kept) as page:
         expect(page.locator("#search")).to_have_value("alreadyclaimed team")
         expect(page.locator("#count")).to_have_text("1 of 3")
+
+
+def test_how_each_port_is_used(browser: Browser, make_router: Make, echo: TcpServer) -> None:
+    """Connections now and bytes a second, of each asker its own; the picture of docs/ is taken of it."""
+    router, use = (
+        make_router("--listen", f"127.0.0.1:{free_port()}"),
+        {"iot/mqtt": 5, "shop/orders-db": 3, "game/lobby": 2},
+    )
+    quiet = ["billing/ledger-db", "git/ssh", "mail/submission", "shop/cache"]
+    ports = {name: free_port() for name in sorted([*use, *quiet])}
+    for each, port in ports.items():
+        namespace, _, name = each.partition("/")
+        pod = free_port() if name == "submission" else echo.port
+        apart = [
+            {**obj, "metadata": {**obj["metadata"], "namespace": namespace}}
+            for obj in app(name, port, ("127.0.0.1", pod), annotations=_QUICK)
+        ]
+        router.write(f"{name}.yaml", *apart)
+    late = route("reports-db", ports["billing/ledger-db"])
+    router.write("late.yaml", {**late, "metadata": {**late["metadata"], "namespace": "shop"}})
+    router.start()
+    router.wait_admitted(*ports)
+    with ExitStack() as stack:
+        held = [stack.enter_context(connect(ports[name])) for name, number in use.items() for _ in range(number)]
+        with opened(browser, address(router), height=440) as page:
+            cells = {name: page.locator(f"tr[data-id='Route/{name}'] td") for name in use}
+
+            def passed() -> bool:
+                return all(echoes(each, b"x" * 1000) for each in held)
+
+            wait_for(lambda: passed() and all(each.nth(6).inner_text() != "0 B" for each in cells.values()), "bytes")
+            for name, number in use.items():
+                expect(cells[name].nth(4)).to_have_text(str(number))
+            expect(page.locator("tr[data-id='Route/shop/cache'] td").nth(6)).to_have_text("0 B")
+            if _PICTURES:
+                wait_for(lambda: passed() and page.locator("svg.line").count() >= len(use), "a line of the past", 90)
+            is_accessible(page)
+            picture(page, "page-ports")
 
 
 def test_one_port(browser: Browser, shop: RouterProcess) -> None:
@@ -158,7 +197,7 @@ def test_what_changes_is_seen(browser: Browser, shop: RouterProcess, echo: TcpSe
         expect(page.locator("main")).to_contain_text("admitted, by a reload of HAProxy (route-added)")
         page.click("text=All ports")
         page.click("text=team/db")
-        expect(page.locator("main")).to_contain_text("Nothing else since this router started")
+        expect(page.locator("main")).to_contain_text("Nothing has changed since this router started.")
         page.click("text=All ports")
         file.unlink()
         expect(page.locator("tr[data-id='Route/team/new']")).to_have_count(0)

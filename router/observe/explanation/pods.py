@@ -72,7 +72,7 @@ def _pods(facts: Facts, obj: AskingObject, backend: Backend | None, verdict: Ver
     takes = [each for each in backend.servers if each.weight]
     drains = len(backend.servers) - len(takes)
     of_each = ", ".join(f"{number} of {name}" for name, number in sorted(_by_service(takes).items()))
-    text = f"{len(takes)} take connections{f' ({of_each})' if of_each else ''}{f', {drains} drain' if drains else ''}"
+    text = f"{len(takes)} take{_s(len(takes))} connections{f' ({of_each})' if of_each else ''}{f', {drains} drain{_s(drains)}' if drains else ''}"
     state = "no" if not takes else worst((*steps, *warned))
     return Step("pods", state, text, (*steps, *warned))
 
@@ -124,7 +124,12 @@ def _servers(facts: Facts, backend: Backend) -> Step:
     state = "warning" if state == "no" and up else state
     shown = (*sorted(steps, key=lambda each: each.state == "yes")[:_MOST],)
     more = f"; {len(steps) - _MOST} more are not shown" if len(steps) > _MOST else ""
-    return Step("servers", state, f"{up} of {len(steps)} up{f', {draining} drain' if draining else ''}{more}", shown)
+    return Step(
+        "servers",
+        state,
+        f"{up} of {len(steps)} up{f', {draining} drain{_s(draining)}' if draining else ''}{more}",
+        shown,
+    )
 
 
 def _server(server: Server, now: ServerNow | None, probe: str | None) -> Step:
@@ -147,3 +152,8 @@ def _time(seconds: int) -> str:
         if seconds >= size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def _s(number: int) -> str:
+    """Give the end of a verb."""
+    return "s" if number == 1 else ""

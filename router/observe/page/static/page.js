@@ -184,8 +184,8 @@ function cells(row) {
     element("td", { class: kind, title: why }, said),
     element("td", { class: "number" }, row.reason ? "-" : `${up}/${row.servers}${row.draining ? `, ${row.draining} drain` : ""}`),
     element("td", { class: "number" }, row.reason ? "-" : row.sessions < 0 ? "?" : row.sessions),
-    element("td", { class: "number" }, row.connections.toFixed(1)),
-    element("td", { class: "number" }, human(row.bytes, "B")),
+    element("td", { class: "number" }, row.reason ? "-" : row.connections.toFixed(1)),
+    element("td", { class: "number" }, row.reason ? "-" : human(row.bytes, "B")),
     element("td", {}, line(row.history)),
     element("td", { title: row.since }, ago(row.since)),
   ];
@@ -293,7 +293,7 @@ function portView(main, id) {
     }
     if (told.changes) {
       parts.push(element("h2", {}, "What became of it"), told.changes.length ? element("ul", {}, ...told.changes.map((each) => element("li", {}, became(each))))
-        : element("p", { class: "dim" }, "Nothing else since this router started, which came upon it as it is."));
+        : element("p", { class: "dim" }, "Nothing has changed since this router started."));
     }
     parts.push(element("h2", {}, "Its last connections"));
     if (ended.length) {
@@ -345,10 +345,12 @@ function routerView(main) {
     parts.push(element("h2", {}, "Workers that were replaced"));
     parts.push(old.length ? simpleTable("Workers that were replaced", ["Process", "Connections that it still has", "Runs for"], old.map((worker) => [worker.pid, worker.connections, span(worker.seconds)])) : element("p", { class: "dim" }, "None lives on for its connections."));
     if (now.more_old_workers) parts.push(element("p", {}, `And ${now.more_old_workers} more.`));
+    const pods = now.replicas.filter((each) => each.node || each.since || each.figures);
+    if (!pods.length) return parts;
     parts.push(element("h2", {}, "Pods of routers"));
     parts.push(element("p", { class: "dim" }, now.shares_figures ? "What is above is this replica's alone. The others say how they are twice a minute."
       : "All figures on this page are this replica's alone: the others do not say how they are (option --share-figures), and each has a page of its own."));
-    if (now.replicas.length) parts.push(simpleTable("Pods of routers", ["Pod", "Node", "State", "Connections", "Old workers", "Reloads", "Problems", "Said"], now.replicas.map(replica)));
+    parts.push(simpleTable("Pods of routers", ["Pod", "Node", "State", "Connections", "Old workers", "Reloads", "Problems", "Said"], pods.map(replica)));
     return parts;
   });
 }
