@@ -41,7 +41,7 @@ REMEDIES: Mapping[Reason, Remedy] = {
     Reason.PORT_QUOTA_EXCEEDED: Remedy(
         "The namespace holds as many ports as it may.",
         "Give up one of the ports that the message names, or ask for a larger number.",
-        "The number is in the namespace's annotation tcp-max-ports, in --port-policy, or --namespace-max-ports.",
+        "The number is in the namespace's annotation tcp-ports-max, in --port-policy, or --namespace-max-ports.",
     ),
     Reason.PORT_ALREADY_CLAIMED: Remedy(
         "Somebody else has the port, and keeps it.",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import yaml
+
+from router.demo.gateway import gateway_text
 from tests.support.commands import run_process
 from tests.support.objects import app
 from tests.support.ports import free_port
@@ -81,3 +84,46 @@ def test_manifests_are_judged_without_a_router(folder: Path) -> None:
     assert "Ask for a port of those that the message names." in refused.stdout
     assert run_process("explain", "--manifests", str(folder), "--probe", "team/db").exit_code == 2
     assert run_process("explain", "--manifests", str(folder), "db").exit_code == 2
+
+
+def test_listeners_that_lead_on_by_names(make_router: object, echo: TcpServer) -> None:
+    """A TLS listener has no pods of its own, and is served where a TLSRoute leads on from it; that one has the pods."""
+    router: RouterProcess = make_router("--gateway-api", "on")  # type: ignore[operator]
+    router.write("vault.yaml", *app("vault-service", None, ("127.0.0.1", echo.port))[1:])
+    manifest = gateway_text(free_port(), free_port()).replace("namespace: default", "namespace: team")
+    made = [
+        each
+        for each in yaml.safe_load_all(manifest.replace("port: 8200", "port: 5432"))
+        if each["kind"] != "TCPRoutePolicy"
+    ]
+    router.write("gateway.yaml", *made)
+    router.start()
+    router.wait_for_row("team/keys", lambda row: row["servers_up"] == 1, "up")
+    at = ("--router", f"127.0.0.1:{router.http_port}")
+
+    listener = run_process("explain", *at, "gateway/team/demo:keys")
+    assert listener.exit_code == 0, listener.stdout
+    assert "ok routes       by the name that clients ask for it leads on to TLSRoute team/keys" in listener.stdout
+    route = run_process("explain", *at, "tlsroute/team/keys")
+    assert route.exit_code == 0, route.stdout
+    assert "TLSRoute team/keys: served" in route.stdout
+    assert f"127.0.0.1:{echo.port}: is UP" in route.stdout
+
+    router.write("gateway.yaml", *(each for each in made if each["kind"] != "TLSRoute"))
+    router.wait_for_row("team/demo", lambda row: row["verdict"] == "admitted", "admitted")
+    wait_for(
+        lambda: "there is no TLSRoute" in run_process("explain", *at, "tlsroute/team/keys").stdout,
+        "the route to be gone",
+    )
+    alone = run_process("explain", *at, "gateway/team/demo:keys")
+    assert alone.exit_code == 1
+    assert "no TLSRoute leads on from it" in alone.stdout
+    elsewhere = [
+        {**each, "spec": {**each["spec"], "parentRefs": [{"name": "another"}]}} if each["kind"] == "TLSRoute" else each
+        for each in made
+    ]
+    router.write("gateway.yaml", *elsewhere)
+    wait_for(
+        lambda: "it asks for team/another" in run_process("explain", *at, "tlsroute/team/keys").stdout,
+        "whom it asks for to be told",
+    )

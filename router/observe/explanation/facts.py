@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from router.admission import Verdict
@@ -13,15 +14,19 @@ from router.errors import SettingsError
 from router.haproxy.talk.stats import ServerNow
 from router.model import ROUTE_KIND, Asker, Model
 from router.objects import cis
-from router.objects.kinds import ASKING
+from router.objects.gateway import TlsRoute
+from router.objects.kinds import ASKING, AskingObject
 from router.objects.meta import ObjectKey
 from router.objects.porter import CLAIM_KIND
 from router.objects.store import Objects
 
+TLS_ROUTE = "TLSRoute"
+EXPLAINED: Mapping[str, type[AskingObject | TlsRoute]] = MappingProxyType({**ASKING, TLS_ROUTE: TlsRoute})
+"""By their kind, what is explained: what asks, and what listeners of Gateways lead to by name."""
 _WANTED = re.compile(r"(?:([A-Za-z]+)/)?([^/:]+)/([^/:]+)(?::([^/:]+))?")
 _KINDS = (
-    {kind.lower(): kind for kind in ASKING}
-    | {f"{kind.lower()}s": kind for kind in ASKING}
+    {kind.lower(): kind for kind in EXPLAINED}
+    | {f"{kind.lower()}s": kind for kind in EXPLAINED}
     | {"svc": "Service", "tsc": CLAIM_KIND, "tscs": CLAIM_KIND, "ts": cis.KIND, "": ""}
 )
 
@@ -46,7 +51,7 @@ class Wanted(NamedTuple):
         match = _WANTED.fullmatch(text)
         kind = _KINDS.get((match[1] or "").lower()) if match is not None else None
         if match is None or kind is None:
-            kinds = ", ".join(sorted(each.lower() for each in ASKING))
+            kinds = ", ".join(sorted(each.lower() for each in EXPLAINED))
             raise SettingsError(
                 f"{text!r} names nobody who asks: write [KIND/]NAMESPACE/NAME[:PORT], such as route/shop/db or service/shop/db:pg; kinds are {kinds}"
             )

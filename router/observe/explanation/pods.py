@@ -12,6 +12,7 @@ from router.admission.verdicts import Reason
 from router.haproxy.talk.stats import ServerNow
 from router.model import Asker, Backend, Server
 from router.objects.discovery import Endpoint
+from router.objects.gateway import TlsRoute
 from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
 from router.observe.explanation.facts import Facts
@@ -26,7 +27,7 @@ _MOST = 50
 """Servers that are told one by one."""
 
 
-def lead(facts: Facts, obj: AskingObject, asker: Asker, verdict: Verdict, said: list[str]) -> Iterator[Step]:
+def lead(facts: Facts, obj: AskingObject | TlsRoute, asker: Asker, verdict: Verdict, said: list[str]) -> Iterator[Step]:
     """Give the steps from the object's Services to HAProxy's servers.
 
     Args:
@@ -58,7 +59,9 @@ def _backend(facts: Facts, asker: Asker) -> Backend | None:
     return next((each.backend for each in facts.model.routes if each.asker == asker), None)
 
 
-def _pods(facts: Facts, obj: AskingObject, backend: Backend | None, verdict: Verdict, said: list[str]) -> Step:
+def _pods(
+    facts: Facts, obj: AskingObject | TlsRoute, backend: Backend | None, verdict: Verdict, said: list[str]
+) -> Step:
     # What is in a namespace that does not let it is not told to who may not lead there.
     told = frozenset() if verdict.reason is Reason.REF_NOT_PERMITTED else KINDS[type(obj)].services_of(obj)
     steps = tuple(_service(facts, key) for key in sorted(told))

@@ -11,18 +11,20 @@ from router.admission.options import PREFIX, ROUTER_NAME, WZH_ROUTER_NAME
 from router.admission.remedies import REMEDIES
 from router.admission.verdicts import Reason
 from router.model import Asker
-from router.objects.kinds import ASKING, AskingObject
+from router.objects.gateway import TlsRoute
+from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
-from router.objects.portclaim import PortClaim
 from router.objects.porter import TransportServerClaim
 from router.objects.portnote import PortNote
-from router.observe.explanation.facts import Facts, Wanted
+from router.observe.explanation.claims import claims_shown
+from router.observe.explanation.facts import EXPLAINED, Facts, Wanted
+from router.observe.explanation.gateways import leads_by_names, led_on, led_to
 from router.observe.explanation.pods import OF_PODS, lead
 from router.observe.explanation.words import Explanation, Step
 
 _OF_ANNOTATIONS = frozenset({
     Reason.INVALID_PORT, Reason.INVALID_ANNOTATION, Reason.INVALID_SOURCE_RANGES, Reason.INVALID_HOST, Reason.ROUTE_NOT_ADMITTED,
-    Reason.INVALID_SPEC, Reason.LEFT_TO_OTHERS,
+    Reason.INVALID_SPEC, Reason.LEFT_TO_OTHERS, Reason.LISTENER_NOT_TAKEN,
 })  # fmt: skip
 _OF_NAMESPACE = frozenset(
     {Reason.PORT_NOT_ALLOWED, Reason.PORT_QUOTA_EXCEEDED, Reason.ADDRESS_NOT_ALLOWED, Reason.PORT_RESERVED}
@@ -36,7 +38,7 @@ _OF_TLS = frozenset({
     Reason.EXTERNAL_CERTIFICATE_VALIDATION_FAILED, Reason.EXTERNAL_CERTIFICATE_GET_FAILED,
 })  # fmt: skip
 _BEFORE_POLICY = _OF_ANNOTATIONS | _OF_TLS | OF_PODS
-_UNDECIDED = "it was not decided, for what is not well in another step"
+_UNDECIDED = "not decided yet, because another step is not well"
 _UNREACHED = (
     "The pods are ready, and HAProxy cannot connect to them: look whether they listen on that port on all addresses, and whether a "
     "NetworkPolicy keeps the router out (tcp-router network-policy prints the one that lets it in)."
@@ -48,7 +50,7 @@ _NETWORK_POLICY = "NetworkPolicyMayBlock"
 def explain(facts: Facts, wanted: Wanted) -> tuple[Explanation, ...]:
     """Give the way of one asker, for each of its sections that is wanted; at least one."""
     wanted = wanted.of(facts.objects)
-    obj = facts.objects.asking((ASKING[wanted.kind], ObjectKey(wanted.namespace, wanted.name)))
+    obj = facts.objects.of(EXPLAINED[wanted.kind]).get(ObjectKey(wanted.namespace, wanted.name))
     found = [
         asker
         for asker in facts.verdicts
@@ -56,13 +58,15 @@ def explain(facts: Facts, wanted: Wanted) -> tuple[Explanation, ...]:
     ]
     if obj is None:
         return (_absent(facts, wanted),)
+    if isinstance(obj, TlsRoute):
+        return tuple(_of_tls_route(facts, obj, wanted, each) for each in found or (None,))
     if not found:
         return (_not_ours(facts, wanted, obj),)
     return tuple(_explained(facts, obj, asker, facts.verdicts[asker]) for asker in found)
 
 
 def _absent(facts: Facts, wanted: Wanted) -> Explanation:
-    keys = list(facts.objects.of(ASKING[wanted.kind]))
+    keys = list(facts.objects.of(EXPLAINED[wanted.kind]))
     names = sorted({key.name for key in keys if key.namespace == wanted.namespace})
     near = difflib.get_close_matches(wanted.name, names, _MANY)
     elsewhere = sorted(key.namespace for key in keys if key.name == wanted.name)[:_MANY]
@@ -122,13 +126,40 @@ def _explained(facts: Facts, obj: AskingObject, asker: Asker, verdict: Verdict) 
         _namespace(facts, asker, verdict),
         _claim(facts, asker, verdict),
         *_tls(verdict),
-        *lead(facts, obj, asker, verdict, [*_of_pods(facts, obj, verdict)]),
+        *(
+            (led_on(facts, asker),)
+            if verdict.admitted and leads_by_names(obj, asker)
+            else lead(facts, obj, asker, verdict, [*_of_pods(facts, obj, verdict)])
+        ),
         *_warned(verdict),
     ]
     if verdict.admitted and verdict.port:
         steps.extend(_reached(facts, verdict, verdict.port))
+    return _summed(facts, asker, verdict, steps)
+
+
+def _of_tls_route(facts: Facts, obj: TlsRoute, wanted: Wanted, asker: Asker | None) -> Explanation:
+    """Explain a TLSRoute, which listeners lead to and which claims nothing itself; None is one that none of ours leads to."""
+    verdict = facts.verdicts[asker] if asker is not None else None
+    steps = [_object(wanted.kind, obj), led_to(obj, verdict)]
+    if asker is not None and verdict is not None:
+        steps.extend(lead(facts, obj, asker, verdict, list(verdict.warnings)))
+        return _summed(facts, asker, verdict, steps)
+    return Explanation(
+        kind=wanted.kind,
+        namespace=wanted.namespace,
+        name=wanted.name,
+        served=False,
+        verdict="left alone",
+        steps=tuple(steps),
+        todo=("Its status.parents say for each Gateway whether a listener takes it, and why not.",),
+    )
+
+
+def _summed(facts: Facts, asker: Asker, verdict: Verdict, steps: list[Step]) -> Explanation:
+    """Say what all of the way comes to."""
     states = {each.name: each.state for each in steps}
-    served: bool | None = verdict.admitted and states.get("pods") != "no"
+    served: bool | None = verdict.admitted and "no" not in {states.get("pods"), states.get("routes")}
     if served and facts.runs and states.get("servers") in {"no", "unknown"}:
         served = None if states["servers"] == "unknown" else False
     said = {True: "served" if facts.runs else "would be served", None: "admitted", False: "no pod takes connections"}
@@ -157,7 +188,7 @@ def _reached(facts: Facts, verdict: Verdict, port: int) -> Iterator[Step]:
         yield Step("address", "yes", f"clients reach it at {verdict.reached_at(facts.canonical_hostname)}")
 
 
-def _object(kind: str, obj: AskingObject) -> Step:
+def _object(kind: str, obj: AskingObject | TlsRoute) -> Step:
     meta = obj.metadata
     since = f", since {meta.creation_timestamp}" if meta.creation_timestamp else ""
     return Step("object", "yes", f"{kind} {meta.namespace}/{meta.name} is there{since}")
@@ -166,7 +197,7 @@ def _object(kind: str, obj: AskingObject) -> Step:
 def _router(facts: Facts, obj: AskingObject) -> Step:
     annotations = obj.metadata.annotations or {}
     named = next((key for key in (ROUTER_NAME, WZH_ROUTER_NAME) if key in annotations), None)
-    how = f"{named.removeprefix(PREFIX)} is {annotations[named]}" if named else "its class is this router's"
+    how = f"{named.removeprefix(PREFIX)} is {annotations[named]}" if named else "its class leads here"
     if named is None and isinstance(obj, TransportServerClaim):
         how = "it names no router, and is for the default one"
     return Step("router", "yes", f"{how}, which is this one ({facts.router_name})")
@@ -216,13 +247,13 @@ def _namespace(facts: Facts, asker: Asker, verdict: Verdict) -> Step:
         return Step(
             "policy", "warning", f"what is said of namespace {asker.namespace} cannot be used: {'; '.join(problems)}"
         )
-    bound = f"at most {most} ports" if most is not None else "any number of ports"
+    bound = f"at most {most} port{'' if most == 1 else 's'}" if most is not None else "any number of ports"
     return Step("policy", "yes", f"namespace {asker.namespace} may have it, and {bound}")
 
 
 def _claim(facts: Facts, asker: Asker, verdict: Verdict) -> Step:
     if verdict.reason in _OF_CLAIM:
-        return Step("claim", "no", verdict.message, tuple(_claims_shown(facts, verdict)))
+        return Step("claim", "no", verdict.message, tuple(claims_shown(facts, verdict)))
     if verdict.reason is not None and not verdict.held:
         return Step("claim", "unknown", _UNDECIDED)
     rivals = [
@@ -237,34 +268,7 @@ def _claim(facts: Facts, asker: Asker, verdict: Verdict) -> Step:
     if rivals:
         more = f" and {len(rivals) - _MANY} more" if len(rivals) > _MANY else ""
         waiting = f"; {', '.join(each.shown for each in rivals[:_MANY])}{more} would have it next"
-    return Step("claim", "yes", f"it has what it asks for{waiting}", tuple(_claims_shown(facts, verdict)))
-
-
-def _claims_shown(facts: Facts, verdict: Verdict) -> Iterator[Step]:
-    """Give the PortClaims of its port, or of its host on the port that hosts share."""
-    for claim in sorted(facts.objects.claims.values(), key=lambda each: each.metadata.name):
-        if facts.ledger and claim.spec.ledger != facts.ledger:
-            continue
-        if _is_about(claim, verdict):
-            yield Step("PortClaim", "yes", _claim_in_words(claim))
-
-
-def _is_about(claim: PortClaim, verdict: Verdict) -> bool:
-    spec = claim.spec
-    if verdict.port is None or spec.port == 0:
-        return bool(verdict.host) and spec.host == verdict.host and spec.port in {0, verdict.port}
-    is_within = spec.port <= verdict.port <= (spec.port_end or spec.port)
-    return is_within and spec.address == verdict.address and spec.host in {"", verdict.host or ""}
-
-
-def _claim_in_words(claim: PortClaim) -> str:
-    spec, holder = claim.spec, claim.spec.holder
-    what = "reserved" if spec.origin == "Reserved" else "won"
-    section = f" port {holder.section}" if holder is not None and holder.section else ""
-    whom = f" for {holder.kind} {holder.namespace}/{holder.name}{section}" if holder is not None else " for nobody"
-    since = f" since {claim.metadata.creation_timestamp}" if claim.metadata.creation_timestamp else ""
-    used = f", last used {claim.status.last_used}" if claim.status.last_used else ""
-    return f"{claim.metadata.name}: {what}{whom}{since}{used}"
+    return Step("claim", "yes", f"it has what it asks for{waiting}", tuple(claims_shown(facts, verdict)))
 
 
 def _tls(verdict: Verdict) -> Iterator[Step]:
@@ -309,6 +313,10 @@ def _todo(verdict: Verdict, steps: list[Step]) -> tuple[str, ...]:
         remedy = REMEDIES[verdict.reason]
         return (remedy.team, *((f"An admin: {remedy.admin}",) if remedy.admin else ()))
     states = {each.name: each.state for each in steps}
+    if states.get("routes") == "no":
+        return (
+            "Make a TLSRoute with this Gateway, and this listener, in its parentRefs; its status.parents say what became of it.",
+        )
     if states.get("pods") == "no":
         return ("See to it that the Service has the port and ready pods: oc get service,endpointslice,pod.",)
     if states.get("servers") == "no":

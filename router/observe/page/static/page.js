@@ -9,10 +9,13 @@ const COLUMNS = [
 ];
 const FILTERS = [
   ["rejected", "rejected", (row) => row.reason !== ""],
-  ["down", "no server up", (row) => row.reason === "" && row.up === 0],
+  ["down", "no server up", (row) => row.reason === "" && row.up === 0 && !leadsByName(row)],
   ["unused", `unused for ${UNUSED_DAYS} days`, (row) => row.lastUsed !== "" && Date.now() - Date.parse(row.lastUsed) > UNUSED_DAYS * 864e5],
 ];
 const WELL = { yes: ["ok", "well"], no: ["NO", "bad"], warning: ["warning", "warn"], unknown: ["unknown", "dim"] };
+
+// A listener of a Gateway whose TLSRoutes lead on: it has no servers of its own.
+const leadsByName = (row) => row.kind === "Gateway" && row.host !== "";
 
 const rows = new Map();
 let version = -1, stream = null, polling = 0, shown = [], view = null, refresh = 0, loading = null, waiting = [];
@@ -169,7 +172,7 @@ function chosen(now) {
 
 function verdict(row) {
   if (row.reason) return ["bad", row.reason, row.message];
-  if (row.up === 0) return ["bad", "no server up", row.warnings.join("; ")];
+  if (row.up === 0 && !leadsByName(row)) return ["bad", "no server up", row.warnings.join("; ")];
   if (row.warnings.length) return ["warn", "admitted, with a warning", row.warnings.join("; ")];
   return ["well", "admitted", ""];
 }
@@ -182,7 +185,7 @@ function cells(row) {
     element("td", {}, where),
     element("td", { title: row.id }, element("a", { href: address({ view: "port", id: row.id }) }, `${row.kind === "Route" ? "" : `${row.kind} `}${row.namespace}/${row.name}${row.section ? ` ${row.section}` : ""}`)),
     element("td", { class: kind, title: why }, said),
-    element("td", { class: "number" }, row.reason ? "-" : `${up}/${row.servers}${row.draining ? `, ${row.draining} drain` : ""}`),
+    element("td", { class: "number" }, row.reason || leadsByName(row) ? "-" : `${up}/${row.servers}${row.draining ? `, ${row.draining} drain` : ""}`),
     element("td", { class: "number" }, row.reason ? "-" : row.sessions < 0 ? "?" : row.sessions),
     element("td", { class: "number" }, row.reason ? "-" : row.connections.toFixed(1)),
     element("td", { class: "number" }, row.reason ? "-" : human(row.bytes, "B")),
