@@ -12,7 +12,7 @@ import router
 from tests.support.scripted_api import ScriptedApi, write_kubeconfig
 
 _NOT_AT_START = frozenset(
-    {"kubernetes", "watchdog", "websocket", "cryptography", "dns"}
+    {"kubernetes", "watchdog", "websocket", "cryptography", "dns", "asyncio"}
     # What the kubernetes client brings with it, and what structlog would bring: rich itself, which it tries, is among what Python names.
     | {"pygments"}
     | {"requests", "requests_oauthlib", "oauthlib", "dateutil", "pydantic", "durationpy", "google", "certifi"}
