@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import socket
 import ssl
@@ -15,6 +16,7 @@ from typing import TypeVar
 
 import pytest
 
+from router.haproxy.process.binary import find_binary
 from router.model import ConnectionLimit, Model, RouteSection, SharedFrontend, SniHost, Spot
 from router.model.tls import PortTls
 from router.plan import RuntimeUpdate
@@ -146,6 +148,32 @@ def test_the_log_of_both_stages(settings: RenderSettings, pod: TcpServer) -> Non
         lines = [line for line in haproxy.log_lines() if "127.0.0." in line]
         assert len(lines) == 2
         assert all("namespace=team route=a" in line for line in lines)
+
+
+@pytest.mark.parametrize("log_json", [False, True])
+def test_who_is_refused_at_a_port_of_its_own_is_told(
+    settings: RenderSettings, pod: TcpServer, *, log_json: bool
+) -> None:
+    """As a line under the Route's name, one for each, where HAProxy can (3.1); others that fail there have the line that they have else."""
+    with _serving("own", replace(settings, log_json=log_json), pod, allowlist=("127.0.0.2",)) as (client, haproxy):
+        assert client.comes() == "before"
+        with connect(client.port, source="127.0.0.2") as plain:
+            plain.sendall(b"no TLS at all")
+        said = haproxy.log_line("SSL handshake failure")
+        refused = [line for line in haproxy.log_lines() if "not on the allowlist" in line]
+        if find_binary().version < (3, 1):
+            assert not refused
+            return
+        (line,) = refused
+        if not log_json:
+            assert line.startswith("127.0.0.1:")
+            assert f"fe_tcp:{client.port}~ " in line
+            assert line.endswith("namespace=team route=a")
+            assert "127.0.0.2" in said
+            return
+        told = json.loads(line)
+        assert (told["client"], told["port"]) == ("127.0.0.1", client.port)
+        assert (told["namespace"], told["route"]) == ("team", "a")
 
 
 @_KINDS
