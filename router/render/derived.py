@@ -1,5 +1,7 @@
 """What a section says after its servers alone became others, without rendering it: endpoints move more often than all else together.
 
+A Route that asks for nothing unusual is in a place of the pool, too, what that is with servers.
+
 That is known of the router's own templates only. They write a line for each server, in which all but what names the server, where it is and its
 weight is the same for all servers of the section that are checked, and for all that are not. A test compares with what is rendered.
 """
@@ -7,7 +9,6 @@ weight is the same for all servers of the section that are checked, and for all 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from operator import attrgetter
 
 from router.model import Backend, RouteSection, Server
@@ -20,6 +21,11 @@ _other_lines = attrgetter(*(name for name in Backend.__slots__ if name not in _O
 _OF_ONE_SERVER = frozenset({"name", "address", "port", "weight", "id"})
 _kind = attrgetter(*(name for name in Server.__slots__ if name not in _OF_ONE_SERVER))
 """All else that a server has: lines of servers that are alike in this differ in nothing but the above."""
+_lines = attrgetter(
+    "check_interval_ms", "check_fall", "shutdown_sessions_on_marked_down", "send_proxy", "server_maxconn", "tls"
+)
+"""What of a backend is in the lines of its servers, or in what holds for all of these."""
+_MOST_KINDS = 256
 _PLAIN = re.compile(r"[^\s\"'\\#$]+")
 """A name that the text has as it is."""
 
@@ -47,6 +53,50 @@ def derived(text: SectionText, before: RouteSection, after: RouteSection) -> Sec
             continue
         if server.address == REFUSING:
             return None
-        host = f"[{server.address}]" if ":" in server.address else server.address
-        servers[server.name] = replace(like, address=f"{host}:{server.port}", weight=server.weight, id=server.id)
-    return replace(text, servers=servers)
+        servers[server.name] = _line_like(like, server)
+    return SectionText(text.fixed, servers, text.allowlist, text.certificate, text.stages, text.clients)
+
+
+class Places:
+    """Gives what Routes say in places of the pool, once it was seen what servers of their kind have there."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[object, object], ServerLine] = {}
+        """By what of the backend and of the server is in it, some line of such a server."""
+
+    def learn(self, section: RouteSection, text: SectionText) -> None:
+        """Take note of what a section was rendered to in a place."""
+        of_backend = _lines(section.backend)
+        for server in section.backend.servers:
+            line = text.servers.get(server.name)
+            if line is not None and server.address != REFUSING:
+                if len(self._seen) >= _MOST_KINDS:
+                    self._seen.clear()
+                self._seen[of_backend, _kind(server)] = line
+
+    def derived(self, text: SectionText, place: RouteSection, section: RouteSection) -> SectionText | None:
+        """Give what ``section``, under the names of the place, says there, where ``text`` is what the place says; None where it has to be rendered to know."""
+        frontend, backend = section.frontend, section.backend
+        if (
+            text.servers
+            or section.slot is not None
+            or (frontend, section.stages, section.is_gated) != (place.frontend, place.stages, place.is_gated)
+            # What is logged of broken headers names the Route.
+            or (frontend is not None and frontend.options.accept_proxy)
+            or _other_lines(backend) != _other_lines(place.backend)
+        ):
+            return None
+        of_backend = _lines(backend)
+        servers: dict[str, ServerLine] = {}
+        for server in backend.servers:
+            like = self._seen.get((of_backend, _kind(server)))
+            if like is None or server.address == REFUSING or not _PLAIN.fullmatch(server.name):
+                return None
+            servers[server.name] = _line_like(like, server)
+        return SectionText(text.fixed, servers, text.allowlist, text.certificate, text.stages, text.clients)
+
+
+def _line_like(like: ServerLine, server: Server) -> ServerLine:
+    """Give the line of a server that is like another one of which the line is known."""
+    host = f"[{server.address}]" if ":" in server.address else server.address
+    return ServerLine(f"{host}:{server.port}", server.weight, like.maxconn, like.options, server.id)

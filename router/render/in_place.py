@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from router.admission.pool import allowlist_id, allowlist_id_before
 from router.model import NOBODY, RouteSection, Slot
+from router.model.changed import changed
 from router.plan.section_text import Allowlist
 
 
@@ -24,10 +25,11 @@ def moved(section: RouteSection, place: RouteSection) -> RouteSection | None:
     ):
         return None
     networks = backend.allowlist if backend.allowlist is not None else place.backend.allowlist
-    there = replace(section, backend=replace(backend, name=place.backend.name, allowlist=networks))
+    there = changed(backend, name=place.backend.name, allowlist=networks)
     if place.slot is not None and tls is not None:
-        return replace(there, slot=replace(place.slot, tls=tls))
-    return replace(there, stages=() if section.stages is None and place.stages is not None else section.stages)
+        return changed(section, backend=there, slot=replace(place.slot, tls=tls))
+    stages = () if section.stages is None and place.stages is not None else section.stages
+    return changed(section, backend=there, stages=stages)
 
 
 def halves(section: RouteSection, slot: Slot) -> tuple[RouteSection | None, RouteSection]:

@@ -24,7 +24,7 @@ from router.plan.running import Running, loaded
 from router.plan.section_text import SectionText, default_server_words, frontend_limit, read_section
 from router.render import files
 from router.render.clients import clients_problem
-from router.render.derived import derived
+from router.render.derived import Places, derived
 from router.render.endings import Endings, before_of, route_problem, shared_problem
 from router.render.gates import Gating, left_out, without_gates
 from router.render.hot import certificate_of, hot_files, path_of
@@ -76,6 +76,7 @@ class Renderer:
         self._pool: dict[int, Part] = {}
         self._derived: dict[int, tuple[RouteSection, SectionText]] = {}
         """What sections say that nobody has rendered yet; they hold their sections likewise."""
+        self._places = Places()
 
     def render(self, model: Model) -> Rendered:
         """Give the configuration for a model.
@@ -153,12 +154,22 @@ class Renderer:
         there = moved(section, place)
         if there is None:
             return None
-        part = self._in_pool(there, place)
-        text = self._read(there, part) if part.failure is None else None
+        text = self._as_in(there, place)
         if text is not None:
             text = self._endings.led(text, there)
         # A template that writes allowlists for Routes, and none for the pool, would let everybody in.
         return None if text is not None and section.backend.allowlist is not None and text.allowlist is None else text
+
+    def _as_in(self, there: RouteSection, place: RouteSection) -> SectionText | None:
+        """Give what a Route says under the names of a place."""
+        known = self.text(place) if self._templates.is_packaged and not place.backend.servers else None
+        text = self._places.derived(known, place, there) if known is not None else None
+        if text is None:
+            part = self._in_pool(there, place)
+            text = self._read(there, part) if part.failure is None else None
+            if text is not None and self._templates.is_packaged:
+                self._places.learn(there, text)
+        return text
 
     def frontend_limit(self, subject: RouteSection | SharedFrontend) -> int | None:
         """Give the limit of connections that a port was rendered with; None where the text has none."""

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.model import Model, RouteSection, Server
+from router.admission.pool import PortPool
+from router.model import Backend, Model, RouteSection, Server
 from router.render import Renderer, TemplateSet
 from router.render.derived import derived
-from router.settings import RenderSettings
+from router.settings import PortRanges, RenderSettings, RouteDefaults
 from tests.support.models import section, server
 from tests.support.random_sections import RandomSections
 
@@ -64,6 +65,42 @@ def test_other_differences_are_found(before: RouteSection, after: RouteSection) 
     assert renderer.text_after(before, after) == Renderer(_TEMPLATES, _SETTINGS).text(after)
 
 
+_PLACE = PortPool(PortRanges.parse("9000"), 1, RouteDefaults()).sections(Model())
+
+
+@given(
+    st.lists(_RANDOM.one("a", 9000) | _RANDOM.one("b", 9000), min_size=1, max_size=4),
+    st.lists(_RANDOM.one("c", None), max_size=3),
+    st.booleans(),
+)
+def test_what_is_derived_in_a_place_is_what_is_rendered_there(
+    dedicated: list[RouteSection],
+    sharing: list[RouteSection],
+    accept_proxy: bool,  # noqa: FBT001 - Hypothesis
+) -> None:
+    """Whatever was seen there before: any Route says in a place of the pool what it would if nothing were remembered."""
+    renderer = Renderer(_TEMPLATES, _SETTINGS)
+    if accept_proxy:
+        defaults = RouteDefaults()
+        pool = PortPool(PortRanges.parse("9000"), 1, defaults).sections(Model())
+        frontend = pool[0].frontend
+        assert frontend is not None
+        proxied = replace(frontend, options=replace(frontend.options, accept_proxy=True))
+        places: tuple[RouteSection, ...] = (replace(pool[0], frontend=proxied), pool[1])
+        dedicated = [replace(each, frontend=proxied) for each in dedicated]
+    else:
+        places = _PLACE
+    for place, sections in zip(places, (dedicated, sharing), strict=True):
+        usual = [replace(place, asker=each.asker, backend=_as(place, each)) for each in sections]
+        for each in (*sections, *usual, *sections, *usual):
+            assert renderer.text_in_place(each, place) == Renderer(_TEMPLATES, _SETTINGS).text_in_place(each, place)
+
+
+def _as(place: RouteSection, section: RouteSection) -> Backend:
+    """Give the backend of a Route that asks for nothing but where its servers are."""
+    return replace(place.backend, name=section.backend.name, allowlist=None, servers=section.backend.servers)
+
+
 class _Counting(TemplateSet):
     rendered = 0
 
@@ -90,6 +127,21 @@ def test_nothing_is_rendered_when_a_server_changes(tmp_path: Path) -> None:
     admins = _Counting.load(tmp_path)
     assert isinstance(admins, _Counting)
     assert _counted(admins) == 1
+
+
+def test_nothing_is_rendered_for_one_more_route_in_a_place() -> None:
+    """Once one was seen there; its servers are all that is new."""
+    own = _Counting.load()
+    assert isinstance(own, _Counting)
+    renderer = Renderer(own, _SETTINGS)
+    pool = PortPool(PortRanges.parse("9000-9001"), 0, RouteDefaults()).sections(Model())
+    renderer.render(Model(pool=pool))
+    for number, place in enumerate(pool):
+        _Counting.rendered = 0
+        text = renderer.text_in_place(replace(place, backend=replace(place.backend, servers=(server(1),))), place)
+        assert text is not None
+        assert list(text.servers) == [server(1).name]
+        assert _Counting.rendered == (0 if number else 1)
 
 
 @pytest.mark.parametrize(
