@@ -14,6 +14,8 @@ from router.kube.transport import Call, CallEnded
 
 TRANSPORT_ERRORS = (urllib3.exceptions.HTTPError, OSError)
 _PIECE = 1 << 16
+_SAME_PART = 0.95
+"""Of a timeout that is set already: one this near to it is not set anew, which costs a call of the kernel for each event of a watch."""
 
 
 class Body:
@@ -23,6 +25,8 @@ class Body:
         self._response = response
         self._call = call
         self._what = what
+        self._set_s = 0.0
+        """What the socket's timeout was last set to."""
         self.is_over = False
         """Whether it came to its end."""
 
@@ -38,9 +42,11 @@ class Body:
     def piece(self, left_s: float, silence_s: float) -> bytes:
         """Wait for a piece, so long; give nothing at the end. ``silence_s`` is what the error names."""
         try:
-            if self._call.sock is not None:
-                # A millisecond is as good as none; 0 would mean not to wait, which TLS does not take for a timeout.
-                self._call.sock.settimeout(max(left_s, 0.001))
+            # A millisecond is as good as none; 0 would mean not to wait, which TLS does not take for a timeout.
+            wait_s = max(left_s, 0.001)
+            if self._call.sock is not None and not self._set_s * _SAME_PART <= wait_s <= self._set_s:
+                self._set_s = wait_s
+                self._call.sock.settimeout(wait_s)
             piece = self._response.read1(_PIECE)
             self._call.check()
         except (TimeoutError, urllib3.exceptions.ReadTimeoutError) as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from router.objects.asker_note import AskerNote
+from router.objects.changes import Changes as Changes  # noqa: PLC0414 - what the store gives is taken from here
 from router.objects.cis import TransportServer
 from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
@@ -32,38 +33,6 @@ from router.supervisor.bell import Bell
 
 _ASKING = (TransportServerClaim, TransportServer, Gateway, ListenerSet)
 """Kinds whose objects are all there to ask, beside Routes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Keys of what may be different. A changed slice, and what a name resolves to, counts as a change of its Service."""
-
-    askers: frozenset[Slot] = frozenset()
-    """Of objects that may ask to be served, or might before: a Service can be among these, and among ``services``."""
-    services: frozenset[ObjectKey] = frozenset()
-    routers: frozenset[ObjectKey] = frozenset()
-    claims: frozenset[ObjectKey] = frozenset()
-    namespaces: frozenset[ObjectKey] = frozenset()
-    credentials: frozenset[ObjectKey] = frozenset()
-    has_policy: bool = False
-    """Whether the file about the ports of namespaces is among them."""
-    notes: frozenset[ObjectKey] = frozenset()
-    """Those about ports are in no namespace, those about askers in theirs."""
-
-    pair_notes: frozenset[ObjectKey] = frozenset()
-    has_memory: bool = False
-    """Whether it is otherwise now whether there are PortClaims at all."""
-    gateway_api: frozenset[Slot] = frozenset()
-    """Gateways and ListenerSets are among the askers, too."""
-
-    def __bool__(self) -> bool:
-        of_askers = self.askers or self.services or self.routers or self.gateway_api or self.credentials
-        of_policy = self.namespaces or self.has_policy
-        return bool(of_askers or self.claims or of_policy or self.notes or self.has_memory or self.pair_notes)
-
-    def of(self, kind: type[KubernetesObject]) -> frozenset[ObjectKey]:
-        """Give the objects of one kind that may ask, or might before."""
-        return frozenset(key for each, key in self.askers if each is kind)
 
 
 @dataclass(slots=True)
@@ -166,8 +135,8 @@ class Store:
         self._inbox: dict[Slot, KubernetesObject | None] = {}
         self._oldest_arrival_s: float | None = None
         self._unsynced = set(sources)
-        self._condition = threading.Condition()
-        self._bell = Bell(self._condition)
+        self._lock = threading.RLock()
+        self._bell = Bell()
         self._remembers = True
         self._late: dict[str, dict[Slot, KubernetesObject]] = {}
         """What asks and waits, by namespace; of the reader."""
@@ -194,14 +163,14 @@ class Store:
 
     def remember(self, *, does: bool) -> None:
         """Say whether PortClaims remember who holds what; they do where nothing else is said."""
-        with self._condition:
+        with self._lock:
             if self._remembers is not does:
                 self._remembers = does
                 self._bell.ring()
 
     def mark_synced(self, source: str) -> None:
         """Say that this input has put everything that there was when it started."""
-        with self._condition:
+        with self._lock:
             self._unsynced.discard(source)
             self._bell.ring()
 
@@ -216,7 +185,7 @@ class Store:
     @property
     def lacking(self) -> frozenset[str]:
         """The inputs that have not put everything yet."""
-        with self._condition:
+        with self._lock:
             return frozenset(self._unsynced)
 
     def wake(self) -> None:
@@ -236,7 +205,7 @@ class Store:
         Returns:
             The keys that changed, and when the oldest of these changes arrived (``time.monotonic``), None without any.
         """
-        with self._condition:
+        with self._lock:
             inbox, self._inbox = self._inbox, {}
             arrived_s, self._oldest_arrival_s = self._oldest_arrival_s, None
             remembers = self._remembers
@@ -244,7 +213,7 @@ class Store:
         try:
             changes = self._move(inbox)
         except BaseException:
-            with self._condition:
+            with self._lock:
                 # None may be lost. Some may have been moved: whoever asked decides about everything anew.
                 self._inbox = {**inbox, **self._inbox}
                 self._oldest_arrival_s = arrived_s
@@ -274,7 +243,7 @@ class Store:
     def _move(self, inbox: Mapping[Slot, KubernetesObject | None]) -> Changes:
         askers: set[Slot] = set()
         services: set[ObjectKey] = set()
-        changed: dict[type[KubernetesObject], set[ObjectKey]] = {kind: set() for kind in self._by_kind}
+        changed: dict[type[KubernetesObject], set[ObjectKey]] = {}
         for (kind, key), obj in inbox.items():
             if kind is Route:
                 if _set(self.objects.routes, key, obj if isinstance(obj, Route) else None):
@@ -289,22 +258,10 @@ class Store:
                     askers.update([(Service, key)] if asked else [])
             elif kind in self._by_kind:
                 if _set(self._by_kind[kind], key, obj):
-                    changed[kind].add(key)
+                    changed.setdefault(kind, set()).add(key)
             else:
                 services.update(self._take_slice(key, obj))
-        askers.update((kind, key) for kind in (Gateway, ListenerSet) for key in changed[kind])
-        return Changes(
-            frozenset(askers),
-            frozenset(services | changed[ResolvedName]),
-            frozenset(changed[RouterPod]),
-            frozenset(changed[PortClaim]),
-            frozenset(changed[Namespace]),
-            frozenset(changed[Credential]),
-            has_policy=bool(changed[PortPolicy]),
-            notes=frozenset(changed[PortNote] | changed[AskerNote]),
-            pair_notes=frozenset(changed[PairNote]),
-            gateway_api=frozenset((kind, key) for kind in GATEWAY_API for key in changed[kind]),
-        )
+        return _changes(frozenset(askers), frozenset(services), changed)
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:
         """Move one slice; give the Services that it changes."""
@@ -327,7 +284,7 @@ class Store:
     def _receive(self, arrivals: Mapping[Slot, KubernetesObject | None], *, wakes: bool = True) -> None:
         if not arrivals:
             return
-        with self._condition:
+        with self._lock:
             self._inbox.update(arrivals)
             if self._oldest_arrival_s is None:
                 self._oldest_arrival_s = time.monotonic()
@@ -344,3 +301,28 @@ def _set(mapping: dict[_Key, _Value], key: _Key, value: _Value | None) -> bool:
         return False
     mapping[key] = value
     return True
+
+
+def _changes(
+    askers: frozenset[Slot], services: frozenset[ObjectKey], others: Mapping[type[KubernetesObject], set[ObjectKey]]
+) -> Changes:
+    """Give what changed; ``others`` are of kinds that nobody asks by."""
+    if not others:
+        # As when endpoints move, and Routes come and go.
+        return Changes(askers, services)
+
+    def of(*kinds: type[KubernetesObject]) -> frozenset[ObjectKey]:
+        return frozenset(key for kind in kinds for key in others.get(kind, ()))
+
+    return Changes(
+        askers | {(kind, key) for kind in (Gateway, ListenerSet) for key in of(kind)},
+        services | of(ResolvedName),
+        of(RouterPod),
+        of(PortClaim),
+        of(Namespace),
+        of(Credential),
+        has_policy=PortPolicy in others,
+        notes=of(PortNote, AskerNote),
+        pair_notes=of(PairNote),
+        gateway_api=frozenset((kind, key) for kind in GATEWAY_API for key in of(kind)),
+    )

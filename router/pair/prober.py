@@ -60,8 +60,8 @@ class Prober:
     ) -> None:
         self._changed = changed
         self._clock = clock
-        self._condition = threading.Condition()
-        self._bell = Bell(self._condition)
+        self._lock = threading.RLock()
+        self._bell = Bell()
         self._members: dict[Claim, _Member] = {}
         self._is_stopping = False
         self.tries = 0
@@ -80,7 +80,7 @@ class Prober:
 
     def want(self, namespace: str, probes: Mapping[str, Probe]) -> None:
         """Probe these for the claims of a namespace, and nothing else for them."""
-        with self._condition:
+        with self._lock:
             for claim in [each for each in self._members if each[0] == namespace and each[1] not in probes]:
                 del self._members[claim]
             for name, probe in probes.items():
@@ -93,12 +93,12 @@ class Prober:
 
     def clear(self) -> None:
         """Probe nothing."""
-        with self._condition:
+        with self._lock:
             self._members.clear()
 
     def reach(self, namespace: str) -> Mapping[str, Reach]:
         """Give what came of it, for the claims of a namespace."""
-        with self._condition:
+        with self._lock:
             return {
                 claim[1]: member.told
                 for claim, member in self._members.items()
@@ -107,7 +107,7 @@ class Prober:
 
     def counts(self) -> tuple[int, int]:
         """Give how many can be reached, and how many cannot."""
-        with self._condition:
+        with self._lock:
             told = [member.told for member in self._members.values() if member.told is not None]
         failing = sum(bool(each.problem) for each in told)
         return len(told) - failing, failing
@@ -137,7 +137,7 @@ class Prober:
         now_s = self._clock()
         due: list[tuple[Claim, Probe]] = []
         next_s = now_s + _IDLE_S
-        with self._condition:
+        with self._lock:
             for claim, member in self._members.items():
                 if member.due_s <= now_s and len(tries) + len(due) < _MOST_AT_A_TIME:
                     due.append((claim, member.probe))
@@ -181,7 +181,7 @@ class Prober:
     def _note(self, attempt: _Try, problem: str) -> None:
         now_s = self._clock()
         self.tries += 1
-        with self._condition:
+        with self._lock:
             member = self._members.get(attempt.claim)
             if member is None or (member.probe.address, member.probe.port) != (
                 attempt.probe.address,

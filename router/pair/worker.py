@@ -76,8 +76,8 @@ class Worker:
         self._is_leader = is_leader
         self._clock = clock
         self._wall_clock = wall_clock
-        self._condition = threading.Condition()
-        self._bell = Bell(self._condition)
+        self._lock = threading.RLock()
+        self._bell = Bell()
         self._dirty: OrderedDict[str, None] = OrderedDict()
         self._is_all_dirty = True
         self._leads = False
@@ -109,7 +109,7 @@ class Worker:
 
     def changed(self, namespace: str | None) -> None:
         """Take note that something of a namespace is otherwise than before; None is all of them."""
-        with self._condition:
+        with self._lock:
             if namespace is None:
                 self._is_all_dirty = True
             else:
@@ -183,14 +183,14 @@ class Worker:
 
     def _next(self) -> str | None:
         """Take the next namespace of which there is news."""
-        with self._condition:
+        with self._lock:
             is_all, self._is_all_dirty = self._is_all_dirty, False
         if is_all:
             names = set(self._decisions).union(*(way.seen.namespaces_with_claims() for way in self._ways.values()))
-            with self._condition:
+            with self._lock:
                 for name in sorted(names):
                     self._dirty.setdefault(name)
-        with self._condition:
+        with self._lock:
             return self._dirty.popitem(last=False)[0] if self._dirty else None
 
     def _look(self, now_s: float) -> None:

@@ -48,8 +48,8 @@ class Backlog:
         self._kind = kind
         self._router_name = router_name
         self._follows_all = follows_all
-        self._condition = threading.Condition()
-        self._bell = Bell(self._condition)
+        self._lock = threading.RLock()
+        self._bell = Bell()
         self._known: dict[ObjectKey, Work] = {}
         """Every Route that is ours, or has an entry of ours."""
         self._gone: dict[ObjectKey, None] = {}
@@ -66,7 +66,7 @@ class Backlog:
         self, keys: Iterable[ObjectKey], routes: Mapping[ObjectKey, AskingObject], verdicts: Mapping[ObjectKey, Verdict]
     ) -> None:
         """Take note of Routes that may be different now; the first call brings all that are there at the start."""
-        with self._condition:
+        with self._lock:
             is_start, self.has_begun = not self.has_begun, True
             for key in sorted(keys):
                 self._note(key, routes.get(key), verdicts.get(key), is_start=is_start)
@@ -74,7 +74,7 @@ class Backlog:
 
     def open(self) -> None:
         """Queue everything: this replica leads now, and the former leader may have left any of it undone."""
-        with self._condition:
+        with self._lock:
             self._is_open = True
             for key, work in self._known.items():
                 self._queue.put(key, work, is_urgent=False)
@@ -84,24 +84,24 @@ class Backlog:
 
     def close(self) -> None:
         """Queue nothing any more."""
-        with self._condition:
+        with self._lock:
             self._is_open = False
             self._queue.clear()
 
     def pop(self, now_s: float) -> tuple[ObjectKey, Work] | None:
         """Take the next that is due; None if nothing is."""
-        with self._condition:
+        with self._lock:
             return self._queue.pop(now_s)
 
     def put_back(self, key: ObjectKey, work: Work, due_s: float) -> None:
         """Queue what failed again, unless there is newer work for its Route."""
-        with self._condition:
+        with self._lock:
             if self._is_open:
                 self._queue.put_later(key, work, due_s)
 
     def release(self, key: ObjectKey) -> None:
         """Let what was put back for a Route be due now, where it is as it was before: what is news goes first."""
-        with self._condition:
+        with self._lock:
             work = self._queue.waiting(key)
             if work is not None:
                 self._queue.put(key, work, is_urgent=work.is_news)
@@ -109,36 +109,36 @@ class Backlog:
 
     def look_for(self, keys: Iterable[ObjectKey], due_s: float) -> None:
         """Queue Routes that are out of sight and yet have an entry of ours, to be read at ``due_s``."""
-        with self._condition:
+        with self._lock:
             for key in keys:
                 if self._is_open and key not in self._known:
                     self._queue.put_later(key, _NEVER_SEEN, due_s)
 
     def look_again(self, concerns: Callable[[AskingObject], bool]) -> None:
         """Queue the Routes that this concerns, as they are known."""
-        with self._condition:
+        with self._lock:
             for key, work in self._known.items():
                 if self._is_open and key not in self._queue and work.obj is not None and concerns(work.obj):
                     self._queue.put(key, work, is_urgent=False)
 
     def is_urgent(self, now_s: float) -> bool:
         """Say whether the next that is due overtook others, or failed before."""
-        with self._condition:
+        with self._lock:
             return self._queue.is_urgent(now_s)
 
     def hasten(self) -> None:
         """Let all that failed be due now."""
-        with self._condition:
+        with self._lock:
             self._queue.hasten()
 
     def due_s(self) -> float:
         """Give when the next is due; minus infinity for now, infinity for never."""
-        with self._condition:
+        with self._lock:
             return self._queue.due_s()
 
     def knows(self, key: ObjectKey) -> bool:
         """Say whether the Route is in sight: ours, or with an entry of ours."""
-        with self._condition:
+        with self._lock:
             return key in self._known
 
     def wake(self) -> None:

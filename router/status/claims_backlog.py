@@ -19,8 +19,8 @@ class ClaimsBacklog:
     """Keeps what is to be done, also while another replica leads. All calls from any thread."""
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._bell = Bell(self._condition)
+        self._lock = threading.RLock()
+        self._bell = Bell()
         self._by_place: dict[Place, dict[str, Work]] = {}
         self._tellings: dict[str, Work] = {}
         self._unwritten: dict[_Whose, set[Place]] = {}
@@ -38,7 +38,7 @@ class ClaimsBacklog:
         Returns:
             The objects whose status waits for no claim any more by that.
         """
-        with self._condition:
+        with self._lock:
             is_news, self._has_begun = self._has_begun, True
             settled: set[_Whose] = set()
             for place, decided in works.items():
@@ -56,7 +56,7 @@ class ClaimsBacklog:
 
     def open(self) -> None:
         """Queue everything: this replica leads now, and the former leader may have left any of it undone."""
-        with self._condition:
+        with self._lock:
             self._is_open = True
             for works in self._by_place.values():
                 for key, work in works.items():
@@ -66,34 +66,34 @@ class ClaimsBacklog:
 
     def close(self) -> None:
         """Queue nothing any more."""
-        with self._condition:
+        with self._lock:
             self._is_open = False
             self._queue.clear()
 
     def pop(self, now_s: float) -> tuple[str, Work] | None:
         """Take the next that is due; None if nothing is."""
-        with self._condition:
+        with self._lock:
             return self._queue.pop(now_s)
 
     def put_back(self, key: str, work: Work, due_s: float) -> None:
         """Queue what is to be done again, unless there is newer work in its place, or none any more."""
-        with self._condition:
+        with self._lock:
             if self._is_open and self._is_wanted(key, work):
                 self._queue.put_later(key, work, due_s)
 
     def settle(self, work: Create | Remake) -> _Whose | None:
         """Take note that a claim was written, or cannot be; give the object whose status waits for nothing any more by that."""
-        with self._condition:
+        with self._lock:
             return self._settle(work.place, work) if self._is_wanted(_key(work), work) else None
 
     def waits(self, kind: str, key: ObjectKey) -> bool:
         """Say whether an object has what no claim says yet."""
-        with self._condition:
+        with self._lock:
             return (kind, key) in self._unwritten
 
     def due_s(self) -> float:
         """Give when the next is due; minus infinity for now, infinity for never."""
-        with self._condition:
+        with self._lock:
             return self._queue.due_s()
 
     def wake(self) -> None:

@@ -120,7 +120,7 @@ class GatewayWriter(LeadingWriter):
         self._precedence = precedence or Precedence()
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
-        self._bell = Bell(threading.Condition())
+        self._bell = Bell()
         self._forbidden = Forbidden()
         self._queue: WorkQueue[StateKey, _Work] = WorkQueue(lambda key: key.namespace)
         self._known: dict[StateKey, _Work] = {}

@@ -94,7 +94,7 @@ class OwnPod:
         self._api = api
         self._path = f"/api/v1/namespaces/{namespace}/pods/{name}/status"
         self._note = note
-        self._bell = Bell(threading.Condition())
+        self._bell = Bell()
         self._is_stopping = threading.Event()
         self._backoff = Backoff(*_RETRY_S)
         self._written: str | None = None

@@ -98,8 +98,8 @@ class Publisher(LeadingWriter):
         """Is told the address of the Service, empty while it has none; set before ``start``."""
         self._api = api
         self._rules = rules
-        self._condition = threading.Condition()
-        self._bell = Bell(self._condition)
+        self._lock = threading.RLock()
+        self._bell = Bell()
         self._served: frozenset[int] | None = None
         """None before anything is served."""
         self._served_since_s = 0.0
@@ -128,7 +128,7 @@ class Publisher(LeadingWriter):
 
     def serve(self, ports: frozenset[int]) -> None:
         """Take the ports that are served."""
-        with self._condition:
+        with self._lock:
             if self._served is None:
                 self._served_since_s = self._clock()
             self._served = ports
@@ -136,7 +136,7 @@ class Publisher(LeadingWriter):
 
     def see(self, service: PublishedService | None) -> None:
         """Take the Service as it is; None where it does not exist."""
-        with self._condition:
+        with self._lock:
             self._service, self._is_known = service, True
         self._bell.ring()
 
@@ -171,7 +171,7 @@ class Publisher(LeadingWriter):
 
     def _look(self) -> tuple[PublishedService, Decision] | None:
         """Decide by what is known now, and tell it; None while nothing can be written."""
-        with self._condition:
+        with self._lock:
             served, service, is_known = self._served, self._service, self._is_known
         if not is_known:
             if served is not None and self._clock() - self._served_since_s > _READ_S:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 
 class Bell:
-    """Rung from any thread; one thread waits.
+    """Rung from any thread, whatever locks it holds; one thread waits, and holds none.
 
-    Args:
-        condition: what guards that for which it is rung.
+    A bare lock, which is free once it has rung: who is woken by a condition has that to take again, for which others wait at the same moment.
     """
 
-    def __init__(self, condition: threading.Condition) -> None:
-        self._condition = condition
-        self._has_rung = False
+    def __init__(self) -> None:
+        self._silent = threading.Lock()
+        self._silent.acquire()
 
     def ring(self) -> None:
-        """End the current or the next ``wait``; also where the condition is held already."""
-        with self._condition:
-            self._has_rung = True
-            self._condition.notify_all()
+        """End the current or the next ``wait``."""
+        # It has rung already.
+        with suppress(RuntimeError):
+            self._silent.release()
 
     def wait(self, timeout_s: float) -> None:
         """Wait until it has rung since the last ``wait``, at most ``timeout_s`` seconds."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._has_rung, timeout_s)
-            self._has_rung = False
+        self._silent.acquire(timeout=max(timeout_s, 0.0))

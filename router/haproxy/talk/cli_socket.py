@@ -12,6 +12,8 @@ from router.errors import HaproxyUnreachable
 _LONGEST_PATH = 107  # sun_path of unix(7), less the byte that ends it
 _PIECE = 1 << 18
 _RETRY_S = 0.005
+_SAME_S = 0.01
+"""A deadline that is later by no more than this is not set anew: each costs a call of the kernel, and most answers are there by then."""
 
 Connect = Callable[[Path, float], socket.socket]
 """As ``connect``."""
@@ -43,14 +45,18 @@ def command(  # noqa: PLR0913 - what there is to say about one
     pieces = []
     try:
         with (by or connect)(socket_path, ends_s) as connection:
-            connection.settimeout(_left_s(ends_s))
+            set_s = _left_s(ends_s)
+            connection.settimeout(set_s)
             connection.sendall(b"%b\n%b\n" % (text.encode(), payload) if payload else f"{text}\n".encode())
             # The master answers when it knows that no further command comes.
             connection.shutdown(socket.SHUT_WR)
             if sent is not None:
                 sent()
             while True:
-                connection.settimeout(_left_s(ends_s))
+                left_s = _left_s(ends_s)
+                if set_s - left_s > _SAME_S:
+                    set_s = left_s
+                    connection.settimeout(set_s)
                 piece = connection.recv(_PIECE)
                 if not piece:
                     break

@@ -50,8 +50,8 @@ class Metrics:
         self._changes = Counter(
             "tcp_router_changes_seen", "Kubernetes objects seen to change.", ["kind"], registry=self.registry
         )
-        for kind in ("Route", "Service"):
-            self._changes.labels(kind)
+        self._changes.labels("Route")
+        self._services_changed = self._changes.labels("Service")
         self._reloads = Counter(
             "tcp_router_reloads", "Reloads and starts of HAProxy, by result.", ["result"], registry=self.registry
         )
@@ -67,6 +67,8 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        self._updates: dict[str, tuple[Counter, Histogram]] = {}
+        """The counter, and the histogram of ``_apply``, by result."""
         self._commands = Counter(
             "tcp_router_runtime_commands", "Commands to HAProxy of which they consisted.", registry=self.registry
         )
@@ -183,7 +185,7 @@ class Metrics:
 
     def changes_seen(self, changes: Changes) -> None:
         """Count objects that changed."""
-        self._changes.labels("Service").inc(len(changes.services))
+        self._services_changed.inc(len(changes.services))
         # Endpoints, which move most often, are of none that asks.
         for kind, struct in ASKING.items() if changes.askers else ():
             keys = changes.of(struct)
@@ -203,9 +205,15 @@ class Metrics:
 
     def runtime_updated(self, result: str, commands: int, seconds: float) -> None:
         """Count a runtime update, its commands and its time."""
-        self._runtime.labels(result).inc()
+        updates, apply_seconds = self._updates.get(result) or self._updates_of(result)
+        updates.inc()
         self._commands.inc(commands)
-        self._apply.labels(f"runtime-{result}").observe(seconds)
+        apply_seconds.observe(seconds)
+
+    def _updates_of(self, result: str) -> tuple[Counter, Histogram]:
+        """Give what counts runtime updates with a result; to look it up takes longer than to count."""
+        found = self._updates[result] = self._runtime.labels(result), self._apply.labels(f"runtime-{result}")
+        return found
 
     def turn_failed(self) -> None:
         """Count a turn of the reconcile loop that failed."""

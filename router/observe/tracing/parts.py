@@ -98,13 +98,13 @@ class _Store(Store):
 
     def _receive(self, arrivals: Mapping[Slot, KubernetesObject | None], *, wakes: bool = True) -> None:
         # Under the lock, which may be taken again: what is told of is taken with what is put.
-        with self._condition:
+        with self._lock:
             self._trace.stored(arrivals)
             super()._receive(arrivals, wakes=wakes)
 
     def take(self, late: Collection[str] = ()) -> tuple[Changes, float | None]:
         """Move what arrived into ``objects``."""
-        with self._condition:
+        with self._lock:
             changes, arrived_s = super().take(late)
             self._trace.taken(is_news=bool(changes))
         return changes, arrived_s

@@ -1,0 +1,49 @@
+"""Which objects changed, by their keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from router.objects.kinds import KubernetesObject, Slot
+from router.objects.meta import ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Keys of what may be different. A changed slice, and what a name resolves to, counts as a change of its Service."""
+
+    askers: frozenset[Slot] = frozenset()
+    """Of objects that may ask to be served, or might before: a Service can be among these, and among ``services``."""
+    services: frozenset[ObjectKey] = frozenset()
+    routers: frozenset[ObjectKey] = frozenset()
+    claims: frozenset[ObjectKey] = frozenset()
+    namespaces: frozenset[ObjectKey] = frozenset()
+    credentials: frozenset[ObjectKey] = frozenset()
+    has_policy: bool = False
+    """Whether the file about the ports of namespaces is among them."""
+    notes: frozenset[ObjectKey] = frozenset()
+    """Those about ports are in no namespace, those about askers in theirs."""
+
+    pair_notes: frozenset[ObjectKey] = frozenset()
+    has_memory: bool = False
+    """Whether it is otherwise now whether there are PortClaims at all."""
+    gateway_api: frozenset[Slot] = frozenset()
+    """Gateways and ListenerSets are among the askers, too."""
+
+    def __bool__(self) -> bool:
+        return bool(self.services) or self._has_others
+
+    @property
+    def _has_others(self) -> bool:
+        of_askers = self.askers or self.routers or self.gateway_api or self.credentials
+        of_policy = self.namespaces or self.has_policy
+        return bool(of_askers or self.claims or of_policy or self.notes or self.has_memory or self.pair_notes)
+
+    @property
+    def is_of_services(self) -> bool:
+        """Whether nothing but Services by which nobody asks is among them, or their slices: as it is when endpoints move."""
+        return bool(self.services) and not self._has_others
+
+    def of(self, kind: type[KubernetesObject]) -> frozenset[ObjectKey]:
+        """Give the objects of one kind that may ask, or might before."""
+        return frozenset(key for each, key in self.askers if each is kind)
