@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from itertools import compress, count
 from operator import is_not
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -19,16 +19,33 @@ V = TypeVar("V")
 
 _PIECES = 8
 """What is long is compared in so many pieces, so that there are no more steps where it is longer."""
+_FEW = 64
+"""Changes that are told; of more at a time, as at a start, two tuples tell as well."""
+
+
+class Advance(NamedTuple, Generic[T]):
+    """What became of one long tuple, known to who made it: nobody has to compare the two."""
+
+    before: tuple[T, ...]
+    after: tuple[T, ...]
+    removed: tuple[T, ...]
+    """Of those before."""
+    added: tuple[T, ...]
+    """In both are those that are other objects now."""
 
 
 class SortedMapping(Mapping[K, V]):
     """What a ``SortedMap`` was at one time. Two are equal if their keys and values are, and to find out hashes nothing."""
 
-    __slots__ = ("by_key", "in_order")
+    __slots__ = ("advance", "by_key", "in_order")
 
-    def __init__(self, keys: tuple[K, ...], values: tuple[V, ...], by_key: Mapping[K, V]) -> None:
+    def __init__(
+        self, keys: tuple[K, ...], values: tuple[V, ...], by_key: Mapping[K, V], advance: Advance[V] | None = None
+    ) -> None:
         self.in_order = keys, values
         self.by_key = by_key
+        self.advance = advance
+        """How the values came from those of the mapping before, if it is known."""
 
     def __getitem__(self, key: K) -> V:
         return self.by_key[key]
@@ -97,8 +114,12 @@ class SortedMap(Generic[K, V]):
         self._values: list[V] = []
         self._by_key: dict[K, V] = {}
         """In no order: to bring thousands into one again takes longer than all else that a change of one needs."""
-        self._tuple: tuple[V, ...] | None = ()
+        self._tuple: tuple[V, ...] = ()
+        self._changed: dict[K, V | None] = {}
+        """What was in the tuple of the keys that changed since it was made."""
         self._mapping: SortedMapping[K, V] | None = None
+        self.advance: Advance[V] | None = None
+        """How the last tuple of values came from the one before; None where that is the whole."""
 
     def put(self, key: K, value: V | None) -> None:
         """Put a value, or remove the key for None. Putting the same object again is no change."""
@@ -114,7 +135,8 @@ class SortedMap(Generic[K, V]):
             self._keys.insert(place, key)
             self._values.insert(place, value)
             self._by_key[key] = value
-        self._tuple = self._mapping = None
+        self._changed.setdefault(key, former)
+        self._mapping = None
 
     def get(self, key: K) -> V | None:
         """Give the value of a key."""
@@ -122,32 +144,46 @@ class SortedMap(Generic[K, V]):
 
     def values(self) -> tuple[V, ...]:
         """Give the values in order; the same tuple until something changes."""
-        if self._tuple is None:
-            self._tuple = tuple(self._values)
+        if self._changed:
+            before, self._tuple = self._tuple, tuple(self._values)
+            keys = sorted(self._changed) if len(self._changed) <= _FEW else ()
+            formers, currents = [self._changed[key] for key in keys], [self._by_key.get(key) for key in keys]
+            pairs = [pair for pair in zip(formers, currents, strict=True) if pair[0] is not pair[1]]
+            removed = tuple(former for former, _ in pairs if former is not None)
+            added = tuple(current for _, current in pairs if current is not None)
+            self.advance = Advance(before, self._tuple, removed, added) if keys else None
+            self._changed = {}
         return self._tuple
 
     def mapping(self) -> Mapping[K, V]:
         """Give keys and values in order; the same mapping until something changes."""
         if self._mapping is None:
             # A copy of the dict does not compute the hashes of all keys again.
-            self._mapping = SortedMapping(tuple(self._keys), self.values(), self._by_key.copy())
+            values = self.values()
+            self._mapping = SortedMapping(tuple(self._keys), values, self._by_key.copy(), self.advance)
         return self._mapping
 
     def __len__(self) -> int:
         return len(self._keys)
 
 
-def differences(before: tuple[T, ...], after: tuple[T, ...]) -> tuple[tuple[T, ...], tuple[T, ...]]:
+def differences(
+    before: tuple[T, ...], after: tuple[T, ...], advance: Advance[T] | None = None
+) -> tuple[tuple[T, ...], tuple[T, ...]]:
     """Give the members of each that may be missing in the other: of thousands of Routes one changes, and this finds it.
 
     What both have in common at their beginning and at their end is left out, at the speed of C; between tuples of the same
     length also what is in the same place in both.
+
+    Where ``advance`` leads from the one to the other, it is not looked for; any other is of no account.
 
     By identity, or where that differs by what they are: the same object is taken for unchanged, and not looked into. So a member must be
     frozen all through, and what changed must be another object; one that is equal and another object may be among what is given, and costs a look.
     """
     if before is after:
         return (), ()
+    if advance is not None and advance.before is before and advance.after is after:
+        return advance.removed, advance.added
     first, last = _ends(before, after)
     before, after = before[first : len(before) - last], after[first : len(after) - last]
     if len(before) != len(after):

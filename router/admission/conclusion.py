@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
@@ -17,6 +17,7 @@ from router.admission.policy import PolicyTouched
 from router.admission.request import Request, displayed_host
 from router.admission.verdicts import Rejection, Verdict
 from router.model import Asker, Frontend, RouteSection, Spot, backend_name
+from router.model.changed import changed
 from router.model.tls import PortTls
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - shown with its Z
@@ -181,7 +182,7 @@ def _section(request: Request, destination: Destination, stages: tuple[Spot, ...
     clients = request.port_tls.clients if request.port_tls is not None else None
     return RouteSection(
         asker=request.asker,
-        backend=replace(
+        backend=changed(
             options.backend,
             name=backend_name(request.asker),
             balance=destination.balance,

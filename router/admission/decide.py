@@ -8,6 +8,7 @@ found again when one of its Services does, and a port or host is decided again w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 from router.admission.address_use import AddressUse
 from router.admission.allocation import Wish
@@ -17,7 +18,7 @@ from router.admission.claim_book import ClaimBook
 from router.admission.claim_outcome import ClaimOutcome
 from router.admission.claims import Claim
 from router.admission.conclusion import Entry, at_addresses, concluded, leading_to
-from router.admission.destination import find_destination, names_of
+from router.admission.destination import Destination, find_destination, names_of
 from router.admission.external_names import ExternalNames
 from router.admission.gateway.book import GatewayBook
 from router.admission.journal import Touched
@@ -26,11 +27,12 @@ from router.admission.leads import Leads
 from router.admission.ledger import Ledger
 from router.admission.left_out import left_out
 from router.admission.loop_book import LoopBook
+from router.admission.moves import Moves
 from router.admission.name_book import NameBook
 from router.admission.notes import Notes
 from router.admission.options import sni_port_options
 from router.admission.outcome import Outcome
-from router.admission.own_places import Listening, Loops, OwnAddresses
+from router.admission.own_places import OwnPlaces
 from router.admission.pairing import Pairing
 from router.admission.places import Place
 from router.admission.policy import Policies
@@ -74,9 +76,6 @@ class Admission:
         """Objects that are read with the next update, though they are those that were."""
         self._pairing, self._gateways = Pairing(settings), GatewayBook(settings)
         self._leads, self._loops, self._references = Leads(), LoopBook(), References()
-        own = (*settings.own_addresses, *(ip for address in settings.addresses.values() for ip in address.ips))
-        self._settled_addresses = OwnAddresses.of(own, has_loopback=settings.listens_everywhere)
-        self._own_addresses = self._settled_addresses
         self._names, self._name_book = ExternalNames.of(settings), NameBook()
         self._address_use = AddressUse(self._policies.addresses_allowed, settings.default_addresses)
         self._claims = ClaimBook(
@@ -94,8 +93,9 @@ class Admission:
         autos = (settings, self._ledger, self._claims.claims_on, served, Allowance(self._policies, self._claims.ports))
         self.autos = Autos(*autos) if settings.gives_ports else None
         """Those who ask for any port; None where there is none to give."""
-        self._is_served = Listening(settings, self._claims.served_on)
+        self._own = OwnPlaces(settings, self._claims.served_on)
         self._sections: SortedMap[Asker, RouteSection] = SortedMap()
+        self._moves = Moves(self._entries, self._leads, self._sections)
         self._verdicts: SortedMap[Asker, Verdict] = SortedMap()
         self._outcome = Outcome(Model((), self._claims.shared_frontends()), self._verdicts.mapping())
 
@@ -135,6 +135,12 @@ class Admission:
         Returns:
             The outcome. Sections and verdicts that did not change are the same objects as before, and so is the outcome.
         """
+        if (
+            changes.is_of_services
+            and not (self._is_new or self._to_read or self._names.allowed or self._settings.gateway_controller)
+            and self._moves.take(changes.services, partial(self._destination, objects=objects))
+        ):
+            return self._publish()
         if self._is_new:
             self._is_new = False
             self._ledger.keep(key.name for key in objects.claims)
@@ -143,8 +149,9 @@ class Admission:
         read, to_find = self._read_objects(objects, changes.askers | refer)
         for service in changes.services:
             to_find.update(self._leads.to(service))
-        if changes.routers:
-            to_find |= self._meet_routers(objects)
+        # Routers come and go as they are rolled out, so that a look at all servers is no cost of any tenant's change.
+        if changes.routers and self._own.meet(objects.routers.values()):
+            to_find |= self._loops.everybody() | leading_to(self._entries, self._own.addresses)
         policies = self._policies.take(objects, changes)
         to_find |= at_addresses(self._entries, policies) | (self._pairing.meet(objects, changes) & self._entries.keys())
         for asker in to_find:
@@ -250,34 +257,27 @@ class Admission:
         self._claims.put(asker, None)
         self._name_book.put(asker, None, {})
 
-    def _meet_routers(self, objects: Objects) -> set[Asker]:
-        """Take note of the routers' addresses; give those whose destination is another by that.
-
-        Routers come and go as they are rolled out, so that a look at all servers is no cost of any tenant's change.
-        """
-        former = self._own_addresses
-        told = (address for pod in objects.routers.values() for address in pod.addresses)
-        self._own_addresses = self._settled_addresses | OwnAddresses.of(told)
-        if self._own_addresses == former:
-            return set()
-        return self._loops.everybody() | leading_to(self._entries, self._own_addresses)
+    def _destination(
+        self, request: Request, former: Destination | Rejection, objects: Objects
+    ) -> Destination | Rejection:
+        return request.refused or find_destination(
+            request,
+            objects,
+            names=self._names,
+            is_looked_up=lambda name: self._name_book.allows(request.asker.namespace, name),
+            loops=self._own.loops(),
+            former=former,
+        )
 
     def _find_destination(self, asker: Asker, objects: Objects) -> None:
         entry = self._entries[asker]
         if isinstance(entry.request, Verdict):
             return
-        request, loops = entry.request, Loops(self._own_addresses, self._is_served)
+        request = entry.request
         self._loops.leave(asker, entry.destination)
         if self._names.allowed:
             self._name_book.put(asker, request.created, names_of(request, objects, self._names))
-        entry.destination = request.refused or find_destination(
-            request,
-            objects,
-            names=self._names,
-            is_looked_up=lambda name: self._name_book.allows(asker.namespace, name),
-            loops=loops,
-            former=entry.destination,
-        )
+        entry.destination = self._destination(request, entry.destination, objects)
         self._loops.enter(asker, entry.destination)
         if self.autos is not None and request.auto:
             may_use = self._address_use.refusal(asker.namespace, request.address) is None
@@ -320,11 +320,9 @@ class Admission:
 
     def _conclude(self, asker: Asker) -> None:
         """Bring an asker's verdict and section up to date; an equal one stays the object that it was."""
-        entry = self._entries.get(asker)
-        verdict: Verdict | None
-        if entry is None:
-            verdict, section = None, None
-        else:
+        verdict: Verdict | None = None
+        section: RouteSection | None = None
+        if (entry := self._entries.get(asker)) is not None:
             outcome = self._claim_outcome(asker, entry)
             verdict, section = concluded(entry, outcome, self._settings.sni_port)
             verdict = self._notes.noted(verdict, entry.given)
@@ -343,7 +341,7 @@ class Admission:
         routes, shared = self._sections.values(), self._gateways.lead(self._claims.shared_frontends())
         policy, model = self._policies.news, self._outcome.model
         if routes is not model.routes or shared is not model.shared or policy.limits != model.namespace_limits:
-            model = Model(routes, shared, namespace_limits=policy.limits)
+            model = Model(routes, shared, namespace_limits=policy.limits, advance=self._sections.advance)
         current = Outcome(model, self._verdicts.mapping(), self._name_book.wanted(), policy, self._gateways.states())
         if not current.is_same(self._outcome):
             self._outcome = current

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from router.admission.addresses import inside
+from router.objects.core import RouterPod
 from router.settings import AdmissionSettings
 
 
@@ -58,6 +59,32 @@ class Listening:
         if port in self._own_ports:
             return True
         return any(not name or address in self._own_ips[name] for name in self._served_on(port))
+
+
+class OwnPlaces:
+    """Follows what the routers' addresses are.
+
+    Args:
+        settings: those that are known from the beginning, and the routers' own ports.
+        served_on: gives the names of the addresses on which an external port is served.
+    """
+
+    def __init__(self, settings: AdmissionSettings, served_on: Callable[[int], Set[str]]) -> None:
+        own = (*settings.own_addresses, *(ip for address in settings.addresses.values() for ip in address.ips))
+        self._settled = OwnAddresses.of(own, has_loopback=settings.listens_everywhere)
+        self._is_served = Listening(settings, served_on)
+        self.addresses = self._settled
+        """As they are now."""
+
+    def meet(self, pods: Iterable[RouterPod]) -> bool:
+        """Take note of the addresses of the routers' pods; say whether there are others now."""
+        former = self.addresses
+        self.addresses = self._settled | OwnAddresses.of(address for pod in pods for address in pod.addresses)
+        return self.addresses != former
+
+    def loops(self) -> Loops:
+        """Give what tells of the endpoints of one Route."""
+        return Loops(self.addresses, self._is_served)
 
 
 class Loops:

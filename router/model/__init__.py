@@ -21,6 +21,7 @@ from router.model.asker import ROUTE_KIND as ROUTE_KIND
 from router.model.asker import SERVICE_KIND as SERVICE_KIND
 from router.model.asker import Asker as Asker
 from router.model.tls import PortTls, ServerTls
+from router.ordered import Advance
 
 FRONTEND = r"fe_tcp:([0-9]+)(?::([a-z0-9-]+))?"
 """Names of ``frontend_name``, as a pattern."""
@@ -264,6 +265,8 @@ class Model:
     """Sections that are nobody's, declared in advance: their ports are kept closed (see ``router.admission.pool``)."""
     saved: frozenset[Step] = frozenset()
     namespace_limits: NamespaceLimits = ()
+    advance: Advance[RouteSection] | None = field(default=None, compare=False, repr=False)
+    """How its Routes came from those of the model before, where that is known; nothing of what is served."""
 
 
 def frontend_name(port: int, address: str = "") -> str:

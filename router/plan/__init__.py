@@ -24,6 +24,6 @@ def plan(running: Running | None, desired: Model, texts: Texts, unknown: ReloadR
     if running is None:
         return Reload((unknown or ReloadReason(ReloadCause.START),))
     update = Update(running, texts)
-    update.routes(desired.routes)
+    update.routes(desired.routes, desired.advance)
     update.shared(desired.shared)
     return with_limits(update.result(desired), running, desired)

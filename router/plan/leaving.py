@@ -37,6 +37,12 @@ class Leaving(Mapping[ServerName, ServerLine]):
         backend, server = name
         return self._by_backend[backend][server]
 
+    def __contains__(self, name: object) -> bool:
+        match name:
+            case (str() as backend, str() as server):
+                return server in self._by_backend.get(backend, _NONE)
+        return False
+
     def __iter__(self) -> Iterator[ServerName]:
         return ((backend, server) for backend, lines in self._by_backend.items() for server in lines)
 
@@ -53,7 +59,11 @@ class Leaving(Mapping[ServerName, ServerLine]):
     def with_backends(self, backends: Mapping[str, _Lines]) -> Leaving:
         """Give the same but for these backends, which have these, or none."""
         changed = Leaving()
-        changed._by_backend = {name: lines for name, lines in {**self._by_backend, **backends}.items() if lines}
+        by_backend = {**self._by_backend, **backends}
+        for name, lines in backends.items():
+            if not lines:
+                del by_backend[name]
+        changed._by_backend = by_backend
         return changed
 
     def without(self, gone: Collection[ServerName]) -> Leaving:

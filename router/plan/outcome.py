@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from router.plan.commands import Command
+from router.plan.leaving import ServerName
 from router.plan.running import Running
 
 
@@ -51,6 +52,8 @@ class RuntimeUpdate:
     after: Running
     new_sections: bool
     """On disk, the configuration that goes with it has more than other servers."""
+    back: tuple[ServerName, ...] = ()
+    """Servers that were to leave, and do not."""
 
 
 @dataclass(frozen=True, slots=True)

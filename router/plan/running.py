@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from router.model import Bind, Model, RouteSection, Spot, binds, frontend_name
+from router.model.changed import changed
 from router.plan.commands import Command, close_frontend
 from router.plan.endings import EndingFiles
 from router.plan.gates import Gates
@@ -83,7 +84,7 @@ class Running:
 
     def without_leaving(self, gone: frozenset[ServerName]) -> Running:
         """Give the same with these servers deleted."""
-        return replace(self, leaving=self.leaving.without(gone))
+        return changed(self, leaving=self.leaving.without(gone))
 
 
 def loaded(  # noqa: PLR0913, PLR0917 - the names of all that is changed

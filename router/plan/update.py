@@ -10,13 +10,13 @@ from functools import partial
 
 from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot
 from router.model.stages import door
-from router.ordered import differences
+from router.ordered import Advance, differences
 from router.plan import commands, owners
 from router.plan.commands import Command
 from router.plan.difference import difference, ending, is_led_alike, is_same_place, is_same_port
 from router.plan.endings import change_endings, possible
 from router.plan.gates import change_gates
-from router.plan.leaving import LeavingDraft
+from router.plan.leaving import LeavingDraft, ServerName
 from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
 from router.plan.partly import partly
 from router.plan.places import Places
@@ -46,6 +46,7 @@ class Update:
         self._opening: list[Command] = []
         self._leading: list[Command] = []
         self._retiring: list[Command] = []
+        self._back: list[ServerName] = []
         self._relocated: set[str] = set()
         self._removed: set[str] = set()
         self._vacated: list[RouteSection] = []
@@ -60,9 +61,9 @@ class Update:
 
     # Routes
 
-    def routes(self, desired: tuple[RouteSection, ...]) -> None:
-        """Plan for the Routes."""
-        before, after = differences(self._running.model.routes, desired)
+    def routes(self, desired: tuple[RouteSection, ...], advance: Advance[RouteSection] | None = None) -> None:
+        """Plan for the Routes; ``advance`` may say how these came from others."""
+        before, after = differences(self._running.model.routes, desired, advance)
         former = {section.backend.name: section for section in before}
         wanted = {section.backend.name: section for section in after}
         for name, section in former.items():
@@ -94,7 +95,11 @@ class Update:
         """Give what takes a Route, named by its backend, out of the place that serves it; ``after`` is what it shall be elsewhere."""
         place = self._running.place(name)
         is_slot = place is not None and place.slot is not None
-        text = self._texts.text_in_place(section, place) if place is not None and is_slot else self._texts.text(section)
+        # Where a place of the pool serves it, its own section has not been needed so far.
+        is_moved = place is not None and name in self._running.moved
+        text = (
+            self._texts.text_in_place(section, place) if place is not None and is_moved else self._texts.text(section)
+        )
         place_text = self._texts.text(place) if place is not None and is_slot else None
         if text is None or place is None:
             return None
@@ -225,6 +230,7 @@ class Update:
         self._leading += step.leading
         self._retiring += step.retiring
         self._leaving.take_back(step.back)
+        self._back += step.back
         self._leaving.add(step.leaving)
         if step.networks is not None:
             self._networks[door(step.place)] = step.networks
@@ -340,5 +346,5 @@ class Update:
             leaving=self._leaving.done(),
             networks=self._networks,
         )
-        update = RuntimeUpdate(todo, after, self._new_sections)
+        update = RuntimeUpdate(todo, after, self._new_sections, tuple(self._back))
         return Reload(reasons, update if todo else None) if reasons else update

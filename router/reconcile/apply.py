@@ -130,7 +130,7 @@ class Applier:
         Raises:
             HaproxyError: it did not do all of it; what it has is not known any more.
         """
-        self._retired.keep(update.after.leaving)
+        self._retired.forget(update.back)
         try:
             self._worker.run(update.commands)
         except HaproxyError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from router.plan.leaving import Leaving, ServerName
 from router.plan.running import Running
@@ -48,9 +48,14 @@ class Retired:
         """Those in maintenance that had no connections when they were looked at."""
 
     def keep(self, leaving: Leaving) -> None:
-        """Forget what was seen of servers that do not leave any more: one that comes back may have connections until it leaves again."""
+        """Forget what was seen of servers that are not among these: one that comes back may have connections until it leaves again."""
         if self._idle_since_s:
             self._idle_since_s = {name: since_s for name, since_s in self._idle_since_s.items() if name in leaving}
+
+    def forget(self, names: Iterable[ServerName]) -> None:
+        """Forget what was seen of these, which leave no more: as ``keep``, without a look at all others."""
+        for name in names:
+            self._idle_since_s.pop(name, None)
 
     def delete(self, running: Running) -> Running:
         """Delete those that had no connections for long enough, and look which others have none; give what HAProxy has then.
@@ -69,7 +74,7 @@ class Retired:
         return running.without_leaving(gone) if gone else running
 
     def _look(self, running: Running) -> None:
-        names = sorted(running.leaving.keys() - self._idle_since_s.keys())
+        names = sorted(name for name in running.leaving if name not in self._idle_since_s)
         if not names:
             return
         # Beginning after those that were looked at last: many that stay busy must not keep others from their turn.

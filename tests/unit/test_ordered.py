@@ -8,6 +8,31 @@ from hypothesis import strategies as st
 from router.ordered import Images, SortedMap, differences
 
 
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 9), st.one_of(st.none(), st.text(max_size=1))), max_size=4)),
+    st.integers(0, 200),
+)
+def test_what_changed_is_told(turns: list[list[tuple[int, str | None]]], at_once: int) -> None:
+    """From one tuple of values to the next it is known what went and what came, unless that is very much; no other tuples are told of."""
+    made: SortedMap[int, tuple[int, str]] = SortedMap()
+    last = earlier = made.values()
+    many: list[tuple[int, str | None]] = [(100 + number, "x") for number in range(at_once)]
+    for turn in (*turns, many):
+        for key, value in turn:
+            made.put(key, (key, value) if value is not None else None)
+        values = made.values()
+        if values is not last:
+            lost, found = differences(last, values, made.advance)
+            assert made.advance is not None or len(turn) > 64
+            assert sorted((set(last) - set(lost)) | set(found)) == list(values)
+            assert made.advance is None or (sorted(lost), sorted(found)) == (list(lost), list(found))
+            assert not {id(member) for member in lost} & {id(member) for member in values} or made.advance is None
+            # Tuples that it does not lead from and to are compared.
+            lost, found = differences(earlier, values, made.advance)
+            assert sorted((set(earlier) - set(lost)) | set(found)) == list(values)
+            last, earlier = values, last
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.one_of(st.none(), st.text(max_size=1)))))
 def test_it_is_a_sorted_dict(steps: list[tuple[int, str | None]]) -> None:
     """Whatever is put and removed: keys, values and items are in order, and what was published stays as it was."""

@@ -190,6 +190,7 @@ def test_retired_server_that_is_wanted_again_is_revived() -> None:
     ]
     assert isinstance(back, RuntimeUpdate)
     assert back.after.leaving == {}
+    assert (gone.back, back.back) == ((), ((_WEB_BACKEND, _ONE_NAME),))
 
 
 def test_servers_that_leave_elsewhere_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

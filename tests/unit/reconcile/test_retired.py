@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,12 +89,19 @@ def test_no_server_is_deleted_that_a_connection_remembers(steps: list[tuple[Serv
     assert sorted(worker.deleted) == sorted(_NAMES)
 
 
-def test_a_server_that_was_revived_and_retired_again_is_a_new_one() -> None:
+@pytest.mark.parametrize(
+    "revive",
+    [
+        pytest.param(lambda retired: retired.keep(Leaving()), id="of all that leave"),
+        pytest.param(lambda retired: retired.forget([_NAMES[0]]), id="named"),
+    ],
+)
+def test_a_server_that_was_revived_and_retired_again_is_a_new_one(revive: Callable[[Retired], None]) -> None:
     """Meanwhile it may have had connections."""
     worker, first = _Worker(), _NAMES[0]
     retired, running = _retired(worker), _running([first])
     retired.delete(running)
-    retired.keep(Leaving())
+    revive(retired)
     worker.now_s += _WAITS_S
     worker.remembered_until_s[first] = worker.now_s + 1
     again = retired.delete(running)
