@@ -128,7 +128,7 @@ ADMISSION = (
     option("--gateway-http", type=click.Choice(["refuse", "accept"]), default="refuse",
            help="HTTP and HTTPS listeners of Gateways: refuse them, as this is no HTTP router; or accept them in status alone, for the conformance suite. No port is opened for them."),
     option("--gateway-certificates", is_flag=True,
-           help="TLS listeners of Gateways may end TLS (mode Terminate), with certificates in Secrets. The router then reads all Secrets that it may."),
+           help="TLS listeners of Gateways may end TLS (mode Terminate), with certificates in Secrets. The router then reads all Secrets of type kubernetes.io/tls that it may."),
     option("--namespace-policy/--no-namespace-policy", default=True,
            help="Go by the annotations of Namespaces about the ports that these may have (docs/ports.md)."),
     option("--namespace-ports", type=PortRangesType("none"), default=None, show_default="all of --ports",

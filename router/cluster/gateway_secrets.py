@@ -1,4 +1,4 @@
-"""Secrets that Gateways' listeners may refer to: judged as they come; what is in them is kept of those with certificates alone, where TLS of Gateways may end."""
+"""Secrets of TLS that Gateways' listeners may refer to (the API server sends no others, ``gateways.SECRETS``): judged as they come; what is in them is kept of those with certificates alone, where TLS of Gateways may end."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from router.objects.gateway import (
 )
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.secret import TLS_TYPE
 from router.objects.store import Store
 from router.objects.tcp_route_policy import POLICY_GROUP, POLICY_VERSION, TcpRoutePolicy, UnreadPolicy
 from router.settings import KubeSettings
@@ -59,8 +60,10 @@ POLICIES = Resource(
     f"/apis/{POLICY_GROUP}/{POLICY_VERSION}",
     "this cluster has no tcproutepolicies (tcp-router.openshift.io/v1alpha1): Gateways and their routes are served as the router's options say; the router waits for them",
 )
-SECRETS = Resource("secrets", "/api/v1", "the API server has no secrets; is it a Kubernetes API server?")
-"""With --gateway-http accept, for whether they are whole, or --gateway-certificates."""
+SECRETS = Resource(
+    "secrets", "/api/v1", "the API server has no secrets; is it a Kubernetes API server?", f"type={TLS_TYPE}"
+)
+"""With --gateway-http accept, for whether they are whole, or --gateway-certificates. Those of other types stay where they are."""
 _OF_SHARD: Mapping[Resource, type[Gateway | ListenerSet | TcpRoute | TlsRoute]] = {
     GATEWAYS: Gateway,
     LISTENER_SETS: ListenerSet,

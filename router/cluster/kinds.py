@@ -24,6 +24,8 @@ class Resource:
     """Path of its group and version."""
     absent: str
     """What to tell where the API server does not have it."""
+    fields: str = ""
+    """A field selector: which of its objects are asked for; empty is all."""
 
     @property
     def group(self) -> str:

@@ -127,7 +127,7 @@ class Reflector:
         self._api = api
         self._resource = resource
         self._path = resource.path(namespace)
-        fields = f"metadata.name={name}" if name else ""
+        fields = f"metadata.name={name}" if name else resource.fields
         selectors = {"labelSelector": label_selector, "fieldSelector": fields}
         self._selector: Mapping[str, str] = {key: value for key, value in selectors.items() if value}
         self._sink = sink

@@ -13,6 +13,7 @@ from tests.support.certificates import Made, make
 from tests.support.clients import asked, connect, reached
 from tests.support.clients import tls as speaking
 from tests.support.gateway_checks import GROUP, Gateways
+from tests.support.level import metric
 from tests.support.objects import tls_secret
 from tests.support.ports import free_port
 from tests.support.waiting import wait_for
@@ -205,6 +206,24 @@ def test_a_secret_of_another_namespace_needs_a_grant(gateways: Gateways) -> None
     cluster.client.delete("ReferenceGrant", other, "right")
     gateways.listeners_are_told("gw", tls=lacks("RefNotPermitted"))
     assert is_dropped(port, HOST)
+
+
+def test_secrets_of_other_types_stay_where_they_are(gateways: Gateways) -> None:
+    """The API server is asked for those of TLS alone: of others nothing comes here, also where a listener names one; one that is made anew as TLS is taken."""
+    port, made, client = free_port(), make(HOST), gateways.cluster.client
+    keep(gateways, "whole", made)
+    for name in ("named", "other"):
+        client.create(tls_secret(name, made.pem, made.key, namespace=gateways.cluster.namespace, kind="Opaque"))
+    gateways.create_gateway("gw", ends("tls", port, HOST, {"name": "named"}))
+    router = gateways.router(ends_tls=True).start()
+    found = gateways.listeners_are_told("gw", tls=lacks("InvalidCertificateRef", 0))
+    (resolved,) = [c for c in found["status"]["listeners"][0]["conditions"] if c["type"] == "ResolvedRefs"]
+    assert "there is none of type kubernetes.io/tls" in resolved["message"]
+    assert metric(router, 'tcp_router_objects{kind="secrets"}') == 1
+    client.delete("Secret", gateways.cluster.namespace, "named")
+    keep(gateways, "named", made)
+    gateways.listeners_are_told("gw", tls={**TLS, "attached": 0})
+    assert metric(router, 'tcp_router_objects{kind="secrets"}') == 2
 
 
 def test_no_key_is_shown(gateways: Gateways) -> None:

@@ -64,7 +64,7 @@ def go_by(name: str, host: str) -> bool:
     return len(labels) >= len(wanted) and labels[len(labels) - len(wanted) + 1 :] == wanted[1:]
 
 
-HOSTS = ("a.x", "b.x", "a.b.x", "y", "a.y", "x")
+HOSTS = ("a.x", "b.x", "c.x", "a.b.x", "c.b.x", "y", "a.y", "x")
 """Enough to tell all names of tests from each other."""
 
 
@@ -195,24 +195,21 @@ def having(owner: Owner, listener: Listener, objects: Objects, controller: str) 
     there = attached(owner, listener.name, objects, controller)
     if listener.protocol != "TLS":
         return there[:1]
-    return [each for each in there if any(each is _leads(host, listener, there) for host in HOSTS)]
+    return [each for each in there if any(each is leads(host, listener, there) for host in HOSTS)]
 
 
-def _leads(host: str, listener: Listener, there: list[Served]) -> Served | None:
-    if not go_by(listener.hostname or "*", host):
+def leads(host: str, listener: Listener, there: list[Served]) -> Served | None:
+    """Give the route that has a host at a listener, of those that are there, the oldest first: by the most specific of its names, each no wider than the listener's."""
+    own = listener.hostname or "*"
+    if not go_by(own, host):
         return None
-    names = [
-        (name, each)
-        for each in there
-        if isinstance(each, TlsRoute)
-        for name in each.spec.hostnames or ("*",)
-        if go_by(name, host)
-    ]
-    exact = [each for name, each in names if "*" not in name]
-    if exact:
-        return exact[0]
-    longest = max((len(name) for name, _ in names), default=0)
-    return next((each for name, each in names if len(name) == longest), None)
+    best: tuple[tuple[bool, int], Served] | None = None
+    for each in there:
+        for name in (each.spec.hostnames or ("*",)) if isinstance(each, TlsRoute) else ():
+            specific = max(("*" not in one, len(one)) for one in (own, name))
+            if go_by(name, host) and (best is None or specific > best[0]):
+                best = specific, each
+    return best[1] if best is not None else None
 
 
 def attached(owner: Owner, listener: str, objects: Objects, controller: str) -> list[Served]:

@@ -12,6 +12,7 @@ from router.objects.credential import Credential, Lack
 from router.objects.gateway import Gateway, GatewayClass, HttpRoute, TcpRoute, TlsRoute
 from router.objects.gateway_objects import GatewayObjects
 from router.objects.meta import ObjectKey
+from router.objects.secret import TLS_TYPE
 from router.objects.store import Objects
 
 ServedRoute = TcpRoute | TlsRoute
@@ -71,7 +72,7 @@ def pair_in(key: ObjectKey, objects: Objects) -> Pair | str | None:
     if judged is not None:
         return judged.problem or (judge_credential(judged.credential) if judged.credential is not None else None)
     found = objects.credentials.get(key)
-    return "it does not exist" if found is None else judge_credential(found)
+    return f"there is none of type {TLS_TYPE}" if found is None else judge_credential(found)
 
 
 def judge_credential(credential: Credential) -> Pair | str:

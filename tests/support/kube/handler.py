@@ -64,7 +64,7 @@ class Handler(Connection):
         verb = self._verb(target, query)
         plural = "/".join(filter(None, (target.resource.plural, target.subresource)))
         # Lists and watches of one name need the right to that one (apiserver, pkg/endpoints/request/requestinfo.go).
-        name = target.name or query.get("fieldSelector", "").removeprefix("metadata.name=")
+        name = target.name or _named(query)
         if faults.forbids(verb, plural) or not access.may(token, verb, target._replace(name=name)):
             raise forbidden(target, verb, access.user(token))
         answer = self._answer_review if target.resource in REVIEWS else self._answer
@@ -116,16 +116,16 @@ class Handler(Connection):
             stored = self.state.storage.get(resource, namespace, name)
             self.answer(200, tables.table(resource, [stored.obj], {}) if as_table else stored.body)
         elif verb == "list" and as_table:
-            matches = _matcher(query)
+            matches = _matcher(query, resource)
             with self.state.storage.changed:
                 objects = [each.obj for each in self.state.storage.list(resource, namespace) if matches(each.obj)]
                 version = str(self.state.storage.version)
             self.answer(200, tables.table(resource, objects, {"resourceVersion": version}))
         elif verb == "list":
-            page = self.snapshots.page(target, query, _matcher(query))
+            page = self.snapshots.page(target, query, _matcher(query, resource))
             self.answer(200, page, cut=self.state.faults.cut_for(resource, "list"))
         else:
-            matches = _matcher({"fieldSelector": f"metadata.name={name}"} if name else query)
+            matches = _matcher({"fieldSelector": f"metadata.name={name}"} if name else query, resource)
             with self.state.storage.changed:
                 watch = Watch(self.state, target, query, matches)
             watch.serve(self)
@@ -141,7 +141,7 @@ class Handler(Connection):
             self.answer_object(200, {**_SUCCESS, "details": details})
 
     def _answer_delete_all(self, target: Target, query: dict[str, str]) -> None:
-        storage, matches = self.state.storage, _matcher(query)
+        storage, matches = self.state.storage, _matcher(query, target.resource)
         with storage.changed:
             for stored in storage.list(target.resource, target.namespace):
                 if matches(stored.obj):
@@ -296,6 +296,13 @@ def _parsed(body: bytes) -> Any:
         raise failure(400, f"couldn't get version/kind; json parse error: {error}") from None
 
 
-def _matcher(query: dict[str, str]) -> Matcher:
-    labels, fields = by_labels(query.get("labelSelector", "")), by_fields(query.get("fieldSelector", ""))
+def _named(query: dict[str, str]) -> str:
+    """Give the one name that a query is about; empty where it is about more."""
+    key, _, name = query.get("fieldSelector", "").partition("=")
+    return name if key == "metadata.name" else ""
+
+
+def _matcher(query: dict[str, str], resource: Resource) -> Matcher:
+    labels = by_labels(query.get("labelSelector", ""))
+    fields = by_fields(query.get("fieldSelector", ""), resource.fields)
     return lambda obj: labels(obj) and fields(obj)

@@ -22,6 +22,8 @@ class Resource:
     create_on_update: bool = False
     """Whether a PUT of an object that does not exist creates it."""
     counts_generations: bool = False
+    fields: tuple[str, ...] = ()
+    """Top-level fields that objects can be selected by, beside what all can be."""
 
     @property
     def has_status(self) -> bool:
@@ -124,7 +126,7 @@ TRANSPORT_SERVERS = Resource(
 NETWORK_POLICIES = Resource(
     "networking.k8s.io", "v1", "NetworkPolicy", "networkpolicies", create_on_update=True, counts_generations=True
 )
-SECRETS = Resource("", "v1", "Secret", "secrets", create_on_update=True)
+SECRETS = Resource("", "v1", "Secret", "secrets", create_on_update=True, fields=("type",))
 CONFIG_MAPS = Resource("", "v1", "ConfigMap", "configmaps", create_on_update=True)
 LEASES = Resource("coordination.k8s.io", "v1", "Lease", "leases", unconditional_update=False, create_on_update=True)
 SERVICE_ACCOUNTS = Resource("", "v1", "ServiceAccount", "serviceaccounts", subresources=("token",))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from tests.support.kube.statuses import failure
@@ -29,8 +29,12 @@ def by_labels(selector: str) -> Matcher:
     return lambda obj: all(part(obj.get("metadata", {}).get("labels") or {}) for part in parts)
 
 
-def by_fields(selector: str) -> Matcher:
+def by_fields(selector: str, more: Collection[str] = ()) -> Matcher:
     """Make a test of ``metadata.name`` and ``metadata.namespace``, the fields that every kind can be selected by.
+
+    Args:
+        selector: what the query says.
+        more: top-level fields by which this kind can be selected, too.
 
     Raises:
         StatusError: another field, or no known form.
@@ -40,10 +44,15 @@ def by_fields(selector: str) -> Matcher:
         match = _FIELD.fullmatch(part.strip())
         if match is None:
             raise failure(400, f"invalid selector: {selector!r}; can't understand {part!r}")
-        if match[1] not in {"metadata.name", "metadata.namespace"}:
+        if match[1] not in {"metadata.name", "metadata.namespace", *more}:
             raise failure(400, f"field label not supported: {match[1]}")
-        wanted.append((match[1].removeprefix("metadata."), match[2] != "!=", match[3]))
-    return lambda obj: all((obj["metadata"].get(key, "") == value) is equal for key, equal, value in wanted)
+        wanted.append((match[1], match[2] != "!=", match[3]))
+    return lambda obj: all((_field(obj, path) == value) is equal for path, equal, value in wanted)
+
+
+def _field(obj: dict[str, Any], path: str) -> Any:
+    _, of_metadata, name = path.rpartition("metadata.")
+    return (obj["metadata"] if of_metadata else obj).get(name, "")
 
 
 def _label_part(text: str) -> Callable[[dict[str, str]], bool]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from router.admission import Admission
+from router.admission import Admission, Outcome
 from router.admission.gateway.index import Index
 from router.admission.gateway.states import GatewayState, ListenerSetState, RouteState, State, StateKey
+from router.model import Asker, RouteSection
 from router.model.refusing import REFUSING
 from router.objects.core import Service, ServicePort, ServiceSpec
 from router.objects.discovery import EndpointPort
@@ -49,6 +50,7 @@ from router.objects.networking import LabelRequirement, LabelSelector
 from router.objects.store import Objects, Store
 from router.settings import AdmissionSettings
 from tests.support import gateway_model as model
+from tests.support.gateway_model import Owner
 from tests.unit.admission.builders import endpoint_slice
 
 OURS = "example.com/ours"
@@ -102,6 +104,7 @@ ALLOWED = st.builds(
     AllowedListeners,
     st.builds(ListenerNamespaces, st.sampled_from(["None", "Same", "All", "All", "Selector", "Odd"]), SELECTORS),
 )
+TAKES_ALL = AllowedListeners(ListenerNamespaces("All"))
 GATEWAYS = st.builds(
     lambda name, namespace, created, of_class, listeners, allowed: Gateway(
         meta(name, namespace, created), GatewaySpec(of_class, listeners, allowed_listeners=allowed)
@@ -199,6 +202,18 @@ def _start(store: Store) -> None:
     store.put(GatewayClass(meta("a", ""), GatewayClassSpec(OURS)))
 
 
+def _give_pods(store: Store) -> None:
+    """Have an endpoint of every Service that there can be, whose address tells whose it is."""
+    port = EndpointPort(name="tcp", port=80, protocol="TCP")
+    for namespace in NAMESPACES:
+        for name in "xyz":
+            store.put(endpoint_slice(_address(namespace, name), service=name, namespace=namespace, ports=(port,)))
+
+
+def _address(namespace: str, service: str) -> str:
+    return f"10.{NAMESPACES.index(namespace)}.0.{'xyz'.index(service) + 1}"
+
+
 def _apply(store: Store, changes: list[tuple[bool, KubernetesObject]]) -> None:
     for is_there, obj in changes:
         if is_there:
@@ -212,9 +227,10 @@ def _apply(store: Store, changes: list[tuple[bool, KubernetesObject]]) -> None:
 def test_statuses_are_those_of_the_model_and_of_a_full_rebuild(
     steps: list[list[tuple[bool, KubernetesObject]]],
 ) -> None:
-    """Random classes, Gateways, routes, grants, Services and namespaces, changed at random."""
+    """Random classes, Gateways, ListenerSets, routes, grants, Services and namespaces, changed at random; traffic follows."""
     store, admission = Store(), Admission(SETTINGS)
     _start(store)
+    _give_pods(store)
     for changes in steps:
         _apply(store, changes)
         outcome = admission.update(store.objects, store.take()[0])
@@ -226,6 +242,102 @@ def test_statuses_are_those_of_the_model_and_of_a_full_rebuild(
         _check_routes(objects, outcome.gateway_api)
         _check_gateways(objects, outcome.gateway_api)
         _check_sets(objects, outcome.gateway_api)
+        _check_traffic(objects, outcome)
+
+
+EVERYBODY = AllowedRoutes(RouteNamespaces("All"))
+CROWDED = st.lists(
+    st.builds(
+        Listener,
+        name=st.sampled_from(["l", "m", "n"]),
+        port=st.sampled_from([7000, 7000, 7000, 7001]),
+        protocol=st.sampled_from(["TCP", "TLS", "TLS", "TLS"]),
+        hostname=st.sampled_from([None, "*.x", "a.x", "*.b.x"]),
+        tls=st.just(ListenerTls("Passthrough")),
+        allowed_routes=st.just(EVERYBODY),
+    ),
+    min_size=1,
+    max_size=2,
+    unique_by=lambda each: each.name,
+).map(tuple)
+PARENTS = st.lists(
+    st.one_of(
+        st.just(ParentRef("a", namespace="team")),
+        st.builds(lambda name, of: ParentRef(name, kind="ListenerSet", namespace=of), st.sampled_from("abc"), IN),
+    ),
+    min_size=1,
+    max_size=3,
+).map(tuple)
+TO_ONE = st.builds(lambda name: (RouteRule((BackendRef(name, port=80),)),), st.sampled_from("xyz"))
+CROWD = st.tuples(
+    CROWDED.map(lambda each: Gateway(meta("a", "team"), GatewaySpec("a", each, allowed_listeners=TAKES_ALL))),
+    st.lists(
+        st.builds(
+            lambda name, namespace, created, listeners: ListenerSet(
+                meta(name, namespace, created), ListenerSetSpec(ParentGatewayRef("a", namespace="team"), listeners)
+            ),
+            st.sampled_from("abc"),
+            IN,
+            CREATED,
+            CROWDED,
+        ),
+        max_size=5,
+    ),
+    st.lists(
+        st.builds(
+            lambda name, namespace, created, rules, refs, hostnames: TlsRoute(
+                meta(name, namespace, created), TlsRouteSpec(tuple(hostnames), rules, refs)
+            ),
+            st.sampled_from("abc"),
+            IN,
+            CREATED,
+            TO_ONE,
+            PARENTS,
+            st.lists(st.sampled_from(["*.x", "a.x", "*.b.x", "a.b.x", "b.x"]), min_size=1, max_size=3, unique=True),
+        ),
+        max_size=5,
+    ),
+    st.lists(
+        st.builds(
+            lambda name, namespace, created, rules, refs: TcpRoute(
+                meta(name, namespace, created), TcpRouteSpec(rules, refs)
+            ),
+            st.sampled_from("ab"),
+            IN,
+            CREATED,
+            TO_ONE,
+            PARENTS,
+        ),
+        max_size=3,
+    ),
+)
+
+
+@given(CROWD, st.integers(0, 9))
+@settings(max_examples=100, deadline=None)
+def test_many_at_one_gateway_have_their_order_and_are_led_apart(
+    crowd: tuple[Gateway, list[ListenerSet], list[TlsRoute], list[TcpRoute]], leaving: int
+) -> None:
+    """A Gateway that takes all sets and routes, on two ports, with names under each other; then one of all these goes."""
+    store, admission = Store(), Admission(SETTINGS)
+    _start(store)
+    _give_pods(store)
+    there: list[KubernetesObject] = [crowd[0], *crowd[1], *crowd[2], *crowd[3]]
+    services = (
+        Service(meta(name, namespace), ServiceSpec(ports=(ServicePort(80, "tcp"),)))
+        for namespace in NAMESPACES
+        for name in "xyz"
+    )
+    store.put(*services, *there)
+    for _ in range(2):
+        outcome = admission.update(store.objects, store.take()[0])
+        objects = store.objects
+        _check_routes(objects, outcome.gateway_api)
+        _check_gateways(objects, outcome.gateway_api)
+        _check_sets(objects, outcome.gateway_api)
+        _check_traffic(objects, outcome)
+        gone = there[leaving % len(there)]
+        store.delete(type(gone), gone.key)
 
 
 def _check_routes(objects: Objects, states: Mapping[StateKey, State]) -> None:
@@ -296,6 +408,59 @@ def _check_listeners(owner: Gateway | ListenerSet, state: GatewayState | Listene
         assert said.accepted.reason == model.listener_reason(owner, listener, objects)
         assert said.resolved.holds is not model.has_odd_kinds(listener)
         assert said.conflicted.holds is (said.accepted.reason in {"ProtocolConflict", "HostnameConflict"})
+
+
+def _admitted(objects: Objects, outcome: Outcome) -> Iterator[tuple[Owner, Listener, Asker]]:
+    """Give the listeners that have what they claim."""
+    for asker, verdict in outcome.verdicts.items():
+        found = objects.gateway_api.by_kind[Gateway if asker.kind == "Gateway" else ListenerSet].get(
+            ObjectKey(*asker.key)
+        )
+        if asker.section and verdict.admitted and found is not None:
+            yield found, next(each for each in found.spec.listeners or () if each.name == asker.section), asker
+
+
+def _check_traffic(objects: Objects, outcome: Outcome) -> None:
+    """A TCP port leads to the endpoints of its oldest route; a TLS port leads each host to the route that the most specific listener of all has for it."""
+    sections = {each.asker: each for each in outcome.model.routes}
+    by_port: dict[int, list[tuple[Owner, Listener, Asker]]] = {}
+    for owner, listener, asker in _admitted(objects, outcome):
+        if listener.protocol == "TLS":
+            by_port.setdefault(listener.port, []).append((owner, listener, asker))
+            continue
+        having = model.having(owner, listener, objects, OURS)
+        assert _led_to(sections[asker]) == (_reached(having[0], objects) if having else set())
+    for port, there in by_port.items():
+        (shared,) = [each for each in outcome.model.shared if each.spot.port == port]
+        names = {f"*{each.host}" if each.host.startswith(".") else each.host: each for each in shared.hosts}
+        for host in model.HOSTS:
+            meant = _most_specific([each.hostname or "*" for _, each, _ in there], host)
+            found = _most_specific(names, host)
+            if meant is None:
+                assert found is None
+                continue
+            owner, listener, asker = next(each for each in there if (each[1].hostname or "*") == meant)
+            route = model.leads(host, listener, model.attached(owner, listener.name, objects, OURS))
+            assert found is not None
+            led = names[found].asker
+            assert (led.kind, *led.key) == (("TLSRoute", *route.key) if route is not None else (asker.kind, *asker.key))
+            if route is not None:
+                assert _led_to(sections[led]) == _reached(route, objects)
+
+
+def _most_specific(names: Iterable[str], host: str) -> str | None:
+    there = [each for each in names if model.go_by(each, host)]
+    return max(there, key=lambda each: ("*" not in each, len(each)), default=None)
+
+
+def _led_to(section: RouteSection) -> set[str]:
+    return {each.address for each in section.backend.servers} - {REFUSING}
+
+
+def _reached(route: model.Served, objects: Objects) -> set[str]:
+    refs = [ref for rule in route.spec.rules or () for ref in rule.backend_refs or ()]
+    good = (ref for ref in refs if not model.backend_reason(route, ref, objects))
+    return {_address(ref.namespace or route.metadata.namespace, ref.name) for ref in good}
 
 
 def _weights(*backends: BackendRef, endpoints: tuple[str, ...] = ("x", "y")) -> dict[str, int]:
