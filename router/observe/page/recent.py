@@ -17,6 +17,8 @@ _TEXT = re.compile(
 """As global.cfg.j2 has the lines without ``log_json``."""
 
 # Configuration manual, 8.5 "Session state at disconnection".
+REFUSED_AT_ONCE = "not on the allowlist"
+"""What templates/limits.cfg.j2 says of one that is refused as soon as it connects."""
 _HOW = {
     "C": "the client cut the connection",
     "S": "the pod cut the connection, or refused it",
@@ -105,8 +107,14 @@ def _of_json(text: str, namespace: str, route: str) -> Ended | None:
         seconds=total / 1000 if isinstance(total, int) else None,
         bytes_out=out if isinstance(out, int) else None,
         state=state,
-        how=f"it did not get through the handshake: {error}" if error else in_words(state),
+        how=_not_through(error) if error else in_words(state),
     )
+
+
+def _not_through(error: str) -> str:
+    if error == REFUSED_AT_ONCE:
+        return f"it was turned away: {error}"
+    return f"it did not get through the handshake: {error}"
 
 
 def in_words(state: str) -> str:

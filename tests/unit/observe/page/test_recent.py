@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from router.observe.page.recent import in_words, last_of
+from router.observe.page.recent import REFUSED_AT_ONCE, in_words, last_of
 
 TEXT = (
     "192.0.2.7:50266 [21/Nov/2026:03:10:20.387] fe_tcp:15432 be_tcp:team:db/pod:db-1:db:tcp:10.128.0.7:5432 1/0/5017 812 cD "
@@ -57,6 +59,13 @@ def test_a_handshake_that_failed() -> None:
     """TLS ended before there was a connection to a pod."""
     (failed,) = last_of([JSON.replace('"server"', '"tls_error":"unsupported protocol","server"')], "team", "db", 3)
     assert failed.how == "it did not get through the handshake: unsupported protocol"
+
+
+def test_one_that_was_refused_as_soon_as_it_connected() -> None:
+    """By the allowlist of a port at which TLS ends, in the words of the template."""
+    assert f'"error":"{REFUSED_AT_ONCE}"' in (Path(__file__).parents[4] / "templates/limits.cfg.j2").read_text()
+    (refused,) = last_of([JSON.replace('"server"', f'"error":"{REFUSED_AT_ONCE}","server"')], "team", "db", 3)
+    assert refused.how == "it was turned away: not on the allowlist"
 
 
 @pytest.mark.parametrize(
