@@ -18,7 +18,7 @@ from router.admission.request import (
     read_address,
     read_external_port,
 )
-from router.admission.termination import NO_CREDENTIALS, Credentials, Termination, read_termination, read_tls
+from router.admission.termination import NO_CREDENTIALS, Credentials, Ending, Termination, read_termination, read_tls
 from router.admission.text import is_host, is_service_name, shown
 from router.admission.verdicts import NotAcceptable, Reason, Verdict
 from router.admission.weights import MAX_WEIGHT
@@ -29,6 +29,8 @@ from router.settings import MAX_PORT, AdmissionSettings
 
 MAX_ALTERNATES = 16
 """Of ``spec.alternateBackends``; the API of Routes takes 3 (openshift/api, route/v1: MaxItems)."""
+_LONGEST_ENDING = 127
+"""Characters of a host."""
 _DEFAULT_WEIGHT = 100
 
 
@@ -62,6 +64,7 @@ def read_route(
         if not auto:
             _check_something_is_asked_for(route, port, host, settings)
         ending = read_tls(route, termination, settings, credentials)
+        _check_length(host, ending)
         options = read_options(annotations, settings.defaults, claims_port=auto or port is not None)
         targets = _read_targets(route)
         target_port = _read_target_port(route)
@@ -127,6 +130,16 @@ def _read_host(route: Route, domain: str) -> str | None:
             f"spec.wildcardPolicy is Subdomain; that needs a domain in spec.host, not just {shown(host)}",
         )
     return f".{above}"
+
+
+def _check_length(host: str | None, ending: Ending) -> None:
+    """See that HAProxy can lead clients of a host to where their TLS ends: it carries no longer name there (PROXY protocol, PP2_TYPE_UNIQUE_ID)."""
+    if host is not None and ending.port is not None and len(host) > _LONGEST_ENDING:
+        raise NotAcceptable(
+            Reason.INVALID_HOST,
+            f"its host has {len(host)} characters; accepted are up to {_LONGEST_ENDING} where the router ends TLS by the name: take a shorter one, a port of "
+            "the Route's own (external-tcp-port), or spec.tls.termination passthrough",
+        )
 
 
 def _check_wildcard(host: str | None, settings: AdmissionSettings) -> None:

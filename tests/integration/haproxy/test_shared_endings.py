@@ -354,6 +354,14 @@ def test_haproxy_takes_it_without_a_word(*, log_json: bool) -> None:
             assert len([each for each in haproxy.log_lines() if str(port) in each and "127.0.0.1" in each]) == 2
 
 
+def test_the_longest_host(stage: _Stage, pods: tuple[TcpServer, TcpServer]) -> None:
+    """HAProxy carries 127 bytes of a name to where TLS ends; longer hosts are refused by admission."""
+    host = f"{'a' * 60}.{'b' * 55}.{'c' * 6}.com"
+    assert len(host) == 127
+    stage.bring((host, _route("a", pods[0]), _A))
+    assert _greeted(stage.port, host) == b"first"
+
+
 @pytest.mark.parametrize("is_gated", [False, True], ids=["in common", "asked for certificates"])
 def test_a_name_that_comes_later_forges_no_line_of_the_log(*, is_gated: bool) -> None:
     """A client may tell another name, of any bytes, when it is asked for its hello anew: it is led on by the first, and the log writes the other as one word."""

@@ -116,6 +116,20 @@ def test_on_the_sni_port() -> None:
     assert section_of(outcome).stages == (Spot(8443),)
 
 
+@pytest.mark.parametrize("shares", [False, True], ids=["the SNI port", "a shared port"])
+def test_a_host_that_is_too_long_to_be_carried(*, shares: bool) -> None:
+    """HAProxy would refuse its clients behind the port; with TLS that goes on to the pods, and on a port of its own, it is served."""
+    longest, longer = (f"{'a' * 60}.{'b' * 55}.{'c' * rest}.com" for rest in (6, 7))
+    assert (len(longest), len(longer)) == (127, 128)
+    asked = {"external_tcp_port_sni": "true"} if shares else {"port": None}
+    assert verdict_of(_edge(host=longest, **asked), *DB).admitted
+    refused = verdict_of(_edge(host=longer, **asked), *DB)
+    assert refused.reason is Reason.INVALID_HOST
+    assert "has 128 characters; accepted are up to 127" in refused.message
+    assert verdict_of(_edge(host=longer), *DB).admitted
+    assert verdict_of(sni_route("db", longer), *DB).admitted
+
+
 def test_on_a_shared_port() -> None:
     """The same on an external port that Routes share; each such Route is on the SNI port as well."""
     outcome = admit(_edge(external_tcp_port_sni="true"), *DB)
