@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from router.model import Balance
+from router.model.bases import Base
 from router.model.port_ranges import MAX_PORT, PortRanges
 from router.model.tls import NOTHING_PRIVATE, PrivateBytes, TlsOptions
 
@@ -189,6 +190,8 @@ class RenderSettings:
     client_subjects: str = ""
     """Of whose certificates clients are let in that show one as the router asks for it, as a regular expression; empty is anybody."""
     tls: TlsOptions = field(default_factory=TlsOptions)
+    bases: tuple[Base, ...] = ()
+    """What backends commonly take up that are added while HAProxy runs; none where it adds none."""
     serves_gateways: bool = False
     """Whether Gateways are: then a part of connections may be refused, and wildcards stand for several labels."""
 

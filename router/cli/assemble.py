@@ -22,7 +22,7 @@ from router.cli.kept import Start
 from router.cli.metrics import haproxy_metrics, protection
 from router.cli.own_addresses import machine_of
 from router.cli.policies import session_counts
-from router.cli.pool import filling_of, pool_of, with_stand_in
+from router.cli.pool import filling_of, in_advance, pool_of
 from router.cli.presence import follow_addresses
 from router.cli.run_settings import RunSettings
 from router.cli.templates import watch_templates
@@ -118,14 +118,15 @@ def assemble(options: RunSettings, stack: ExitStack, start: Start, server: Serve
         log_json: the form of the log.
     """
     admission = options.admission()
-    settings = with_stand_in(settings_on_this_host(options.render(log_json=log_json)), options)
+    binary = start.binary
+    settings = in_advance(settings_on_this_host(options.render(log_json=log_json)), options, admission.defaults, binary)
     template_dir = options.template_dir
 
     def renderer() -> Renderer:
         return Renderer(TemplateSet.load(template_dir), settings)
 
     at_start = renderer()
-    binary, state = start.binary, start.state
+    state = start.state
     cluster = _connect(options, server) if server is not None else None
     protected = protection(options, cluster, stack)
 

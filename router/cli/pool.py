@@ -6,18 +6,23 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from router.admission.pool import PortPool
+from router.cli.bases import common_bases
 from router.cli.named_addresses import check_known
 from router.cli.run_settings import RunSettings
 from router.cli.stand_in import stand_in
 from router.errors import SettingsError
+from router.haproxy.process.binary import HaproxyBinary
 from router.reconcile.filling import Filling, spare_ports
 from router.reconcile.state_dir import StateDir
-from router.settings import AdmissionSettings, PortRanges, RenderSettings
+from router.settings import AdmissionSettings, PortRanges, RenderSettings, RouteDefaults
 
 
-def with_stand_in(settings: RenderSettings, options: RunSettings) -> RenderSettings:
-    """Give settings with what sockets show that are nobody's yet, if there are to be any."""
-    return replace(settings, stand_in=stand_in().certificate.pem) if options.mtls_pool else settings
+def in_advance(
+    settings: RenderSettings, options: RunSettings, defaults: RouteDefaults, binary: HaproxyBinary
+) -> RenderSettings:
+    """Give settings with what backends can take up that are added while HAProxy runs, and what sockets show that are nobody's yet, if there are to be any."""
+    shown = stand_in().certificate.pem if options.mtls_pool else settings.stand_in
+    return replace(settings, stand_in=shown, bases=common_bases(binary, defaults))
 
 
 def filling_of(options: RunSettings, admission: AdmissionSettings, state: StateDir, stack: ExitStack) -> Filling | None:

@@ -34,6 +34,9 @@ class Answer(Enum):
     """It was committed, and ports show it."""
     DONE = auto()
     """Something was made, listed or deleted."""
+    BACKEND_ADDED = auto()
+    BACKEND_PUBLISHED = auto()
+    """Now, or before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,16 @@ def change_server(backend: str, name: str, before: ServerLine, after: ServerLine
         yield set_weight(backend, name, after.weight)
     if before.maxconn != after.maxconn:
         yield set_server_limit(backend, name, after.maxconn)
+
+
+def add_backend(name: str, base: str) -> Command:
+    """Add a backend that is not there, from a ``defaults`` section; nobody is led to it before it is published."""
+    return Command(f"add backend {name} from {base}", Answer.BACKEND_ADDED)
+
+
+def publish_backend(name: str) -> Command:
+    """Let clients be led to a backend."""
+    return Command(f"publish backend {name}", Answer.BACKEND_PUBLISHED)
 
 
 def set_weight(backend: str, name: str, weight: int) -> Command:

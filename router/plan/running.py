@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from router.model import Bind, Model, RouteSection, Spot, binds, frontend_name
+from router.model.bases import Base
 from router.model.changed import changed
 from router.plan.commands import Command, close_frontend
 from router.plan.endings import EndingFiles
@@ -57,7 +58,17 @@ class Running:
     fronts: frozenset[str] = frozenset()
     """The backends of the pool's ports that lead on to such a place."""
     closed: frozenset[str] = frozenset()
-    """Those of ``named`` that serve nobody now."""
+    """Those of ``named``, and of ``added``, that serve nobody now."""
+    bases: Mapping[Base, str] = field(default_factory=_nothing)
+    """What backends that are added can take up, and the ``defaults`` sections that say so; none where it adds no backends while it runs."""
+    leads_file: str = ""
+    """The path by which it knows the map of the pool's ports that lead to backends which were added."""
+    added: Mapping[str, RouteSection] = field(default_factory=_nothing)
+    """The sections of askers whose backends were added since, by backend; with a port it is one of the pool."""
+    deleted: frozenset[str] = frozenset()
+    """Those of ``named`` that were deleted since."""
+    left: frozenset[str] = frozenset()
+    """Those that serve nobody and are to be deleted when they have no servers left."""
     leaving: Leaving = field(default_factory=Leaving)
     """Servers that get no new connections and are to be deleted when they have none left."""
     networks: Mapping[str, tuple[str, ...]] = field(default_factory=_nothing)
@@ -68,7 +79,12 @@ class Running:
         moved = self.moved.get(name)
         if moved is not None:
             return moved
-        return self.named.get(name) if name not in self.closed else None
+        return self.own(name) if name not in self.closed else None
+
+    def own(self, name: str) -> RouteSection | None:
+        """Give an asker's own section, served or not; None if HAProxy has none of that name."""
+        added = self.added.get(name)
+        return added or (self.named.get(name) if name not in self.deleted else None)
 
     def binds_at(self, spot: Spot) -> Iterable[Bind]:
         """Give what is bound where something was loaded, be it open or closed."""
@@ -80,11 +96,22 @@ class Running:
 
     def sections(self) -> Model:
         """Give all that was loaded or is served, also what serves nobody now and may again."""
-        return replace(self.model, routes=(*self.model.routes, *(self.named[name] for name in sorted(self.closed))))
+        closed = (self.own(name) for name in sorted(self.closed))
+        return replace(self.model, routes=(*self.model.routes, *(own for own in closed if own is not None)))
 
     def without_leaving(self, gone: frozenset[ServerName]) -> Running:
         """Give the same with these servers deleted."""
         return changed(self, leaving=self.leaving.without(gone))
+
+    def without_backends(self, gone: frozenset[str]) -> Running:
+        """Give the same with these deleted, of those that are left."""
+        return replace(
+            self,
+            added={name: section for name, section in self.added.items() if name not in gone},
+            deleted=self.deleted | (gone & self.named.keys()),
+            closed=self.closed - gone,
+            left=self.left - gone,
+        )
 
 
 def loaded(  # noqa: PLR0913, PLR0917 - the names of all that is changed
@@ -115,7 +142,7 @@ def close_idle_ports(running: Running) -> Iterator[Command]:
     for spot, section in running.pool.items():
         if section.backend.name not in running.owners and section.backend.name not in running.fronts:
             yield close_frontend(frontend_name(*spot))
-    for name in sorted(running.closed):
-        own = running.named[name]
-        if own.frontend is not None:
+    for name in sorted(running.closed - running.added.keys()):
+        own = running.own(name)
+        if own is not None and own.frontend is not None:
             yield close_frontend(frontend_name(*own.frontend.spot))

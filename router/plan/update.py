@@ -5,17 +5,18 @@ Routes, or whoever else asks, are told apart by the names that their backends ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 
 from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot
 from router.model.stages import door
 from router.ordered import Advance, differences
 from router.plan import commands, owners
+from router.plan.adding import added, led_back
 from router.plan.commands import Command
 from router.plan.difference import difference, ending, is_led_alike, is_same_place, is_same_port
 from router.plan.endings import change_endings, possible
 from router.plan.gates import change_gates
+from router.plan.hosts import change_hosts, that_can_be
 from router.plan.leaving import LeavingDraft, ServerName
 from router.plan.outcome import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate
 from router.plan.partly import partly
@@ -96,10 +97,8 @@ class Update:
         place = self._running.place(name)
         is_slot = place is not None and place.slot is not None
         # Where a place of the pool serves it, its own section has not been needed so far.
-        is_moved = place is not None and name in self._running.moved
-        text = (
-            self._texts.text_in_place(section, place) if place is not None and is_moved else self._texts.text(section)
-        )
+        moved = self._running.moved.get(name)
+        text = self._texts.text_in_place(section, moved) if moved is not None else self._texts.text(section)
         place_text = self._texts.text(place) if place is not None and is_slot else None
         if text is None or place is None:
             return None
@@ -107,6 +106,8 @@ class Update:
         step.close_port()
         if name in self._running.moved:
             step.retiring += owners.disown(self._running.owners_file, place)
+        else:
+            step.leading += led_back(self._running, name)
         if place_text is not None:
             # Nobody's key stays in it.
             step.retiring += step.certificate(place_text, place_text)
@@ -119,23 +120,37 @@ class Update:
 
     def _open(self, name: str, section: RouteSection) -> bool:
         """Serve a Route by a place that nobody uses, if there is one that is just as the Route's own would be."""
-        own = self._running.named.get(name) if name in self._places.closed else None
+        own = self._places.own(name)
         if own is not None and is_same_port(own, section):
             place_text, text = self._texts.text(own), self._texts.text(section)
             step = self._opened_step(own, place_text, text)
             if step is not None:
-                self._places.closed.discard(name)
+                if name in self._running.left:
+                    step.opening.append(commands.publish_backend(name))
+                self._places.reopen(name)
                 self._take(step)
                 return True
+        if section.frontend is None and self._added(name, section):
+            return True
         place = self._places.free_for(section)
-        if place is None:
-            return False
-        step = self._opened_step(place, self._texts.text(place), self._texts.text_in_place(section, place))
-        if step is None:
-            return False
+        text = self._texts.text_in_place(section, place) if place is not None else None
+        step = self._opened_step(place, self._texts.text(place), text) if place is not None else None
+        if place is None or step is None:
+            return self._places.port_for(section) is not None and self._added(name, section)
         step.opening += owners.own(self._running.owners_file, place, name)
         self._places.take(name, place)
         self._take(step)
+        return True
+
+    def _added(self, name: str, section: RouteSection) -> bool:
+        """Serve a Route by a backend that is added for it."""
+        step = added(self._running, self._texts, self._places, self._leaving, section)
+        if step is None:
+            return False
+        step.open_port()
+        self._places.add(name, section)
+        self._take(step)
+        self._new_sections = True
         return True
 
     def _opened_step(
@@ -160,7 +175,8 @@ class Update:
             return
         # It keeps its place until it is served by another one.
         closed = self._closed_step(name, before, after) if not is_same_place(before, after) else None
-        if closed is not None and (self._switch(name, closed, after) or self._relocate(name, closed, after)):
+        goes = closed is not None and (self._switch(name, closed, after) or self._relocate(name, closed, after))
+        if goes or self._lead_on(name, before, after):
             return
         self._keep(after, before, difference(before, after))
 
@@ -198,6 +214,25 @@ class Update:
             return True
         self._places.restore(kept)
         return False
+
+    def _lead_on(self, name: str, before: RouteSection, after: RouteSection) -> bool:
+        """Have a port of the pool lead to a backend that is added, in the place of its own one."""
+        place = self._places.moved.get(name)
+        if place is None or place.slot is not None or place.frontend is None or place.frontend != after.frontend:
+            return False
+        step = added(self._running, self._texts, self._places, self._leaving, after)
+        closed = self._closed_step(name, before, after) if step is not None else None
+        if step is None or closed is None:
+            return False
+        self._places.forget(name)
+        self._places.release(place)
+        self._places.add(name, after)
+        self._take(step)
+        self._retiring += closed.retiring
+        self._leaving.add(closed.leaving)
+        self._relocated.add(name)
+        self._new_sections = True
+        return True
 
     def _change_in_place(self, name: str, before: RouteSection, after: RouteSection) -> bool:
         place = self._running.place(name)
@@ -256,7 +291,8 @@ class Update:
                 self._keep_shared(spot, before[spot], ReloadCause.OPTIONS_CHANGED)
         for spot, shared in before.items():
             # Also of a port that waits for a reload: the places that its hosts lead to may be another Route's soon.
-            hosts = after[spot].hosts if spot in after else self._without_removed(shared.hosts)
+            there = (host for host in shared.hosts if host.backend not in self._removed)
+            hosts = after[spot].hosts if spot in after else tuple(there)
             self._change_hosts(spot, shared.hosts, hosts)
 
     def _keep_shared(self, spot: Spot, shared: SharedFrontend | None, cause: ReloadCause) -> None:
@@ -265,7 +301,7 @@ class Update:
 
     def _change_hosts(self, spot: Spot, before: tuple[SniHost, ...], after: tuple[SniHost, ...]) -> None:
         if self._kept:
-            after = self._hosts_that_can_be(before, after)
+            after = that_can_be(before, after, self._kept)
         files, gates = self._running.ending_files.get(spot), self._gates.get(spot)
         wanted_hosts, after = after, possible(files, gates, before, after)
         if after != wanted_hosts:
@@ -285,30 +321,11 @@ class Update:
             self._leading += change.leading
             self._retiring += change.retiring
             self._gates[spot] = change.after
-        former = {host.host: host for host in removed}
-        wanted = {host.host: host for host in added}
+        self._changed |= {host.host: host for host in removed} != {host.host: host for host in added}
         file = self._running.hosts_files[spot]
-        self._changed |= former != wanted
-        for name in sorted(former.keys() - wanted.keys()):
-            self._unmapping.append(commands.delete_entry(file, name))
-        for name, host in wanted.items():
-            there = former.get(name)
-            if there is None:
-                self._leading.append(commands.add_entry(file, name, self._backend(host)))
-            elif there.backend != host.backend or host.backend in self._relocated:
-                self._leading.append(commands.set_entry(file, name, self._backend(host)))
-        if self._relocated:
-            unchanged = (host for host in after if host.host not in wanted and host.backend in self._relocated)
-            self._leading += [commands.set_entry(file, host.host, self._backend(host)) for host in unchanged]
-
-    def _without_removed(self, hosts: Iterable[SniHost]) -> tuple[SniHost, ...]:
-        return tuple(host for host in hosts if host.backend not in self._removed)
-
-    def _hosts_that_can_be(self, before: Iterable[SniHost], after: Iterable[SniHost]) -> tuple[SniHost, ...]:
-        """Give the hosts that can be served before the reload: those of Routes that wait for it stay as they are."""
-        hosts = {host.host: host for host in before if self._kept.get(host.backend) is not None}
-        hosts.update({host.host: host for host in after if host.backend not in self._kept})
-        return tuple(sorted(hosts.values()))
+        unmapping, leading = change_hosts(file, removed, added, after, self._relocated, self._backend)
+        self._unmapping += unmapping
+        self._leading += leading
 
     def _backend(self, host: SniHost) -> str:
         moved = self._places.moved.get(host.backend)
@@ -325,26 +342,9 @@ class Update:
         if not reasons and not self._changed:
             return NoChange()
         running = self._running
-        # Not by "replace", which looks at each field, and is a tenth of what a moved endpoint costs here.
-        after = Running(
-            model=partly(desired, running.model, self._kept, self._kept_shared, self._hosts)
-            if reasons
-            else Model(desired.routes, desired.shared, running.model.pool, desired.saved, desired.namespace_limits),
-            named=running.named,
-            pool=running.pool,
-            sni_pool=running.sni_pool,
-            tls_pool=running.tls_pool,
-            hosts_files=running.hosts_files,
-            owners_file=running.owners_file,
-            ending_files=running.ending_files,
-            gates=self._gates,
-            limits_file=running.limits_file,
-            moved=self._places.moved,
-            owners=self._places.owners,
-            fronts=frozenset(self._places.fronts),
-            closed=frozenset(self._places.closed),
-            leaving=self._leaving.done(),
-            networks=self._networks,
-        )
+        model = Model(desired.routes, desired.shared, running.model.pool, desired.saved, desired.namespace_limits)
+        if reasons:
+            model = partly(desired, running.model, self._kept, self._kept_shared, self._hosts)
+        after = self._places.afterwards(model, self._leaving.done(), self._networks, self._gates)
         update = RuntimeUpdate(todo, after, self._new_sections, tuple(self._back))
         return Reload(reasons, update if todo else None) if reasons else update

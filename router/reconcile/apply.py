@@ -117,7 +117,7 @@ class Applier:
         self._loaded(stages(on_disk.model))
         if self._filling is not None:
             self._filling.loaded(on_disk.model)
-        return on_disk
+        return self._new_worker.able(on_disk)
 
     def update(self, renderer: Renderer, running: Running, update: RuntimeUpdate) -> None:
         """Change the HAProxy that runs.
@@ -293,6 +293,7 @@ class Applier:
                 self._worker.run(closing)
                 self._loaded(stages(full))
                 missing = self._new_worker.look(renderer, full, closing=closing, is_reload=is_reload)
+                fresh = self._new_worker.able(fresh)
         except HaproxyError as error:
             # The file stays: a load that was not heard the end of may have happened.
             self._level.reloaded(None)

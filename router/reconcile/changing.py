@@ -241,7 +241,7 @@ class Changer:
     def delete_retired_servers(self) -> None:
         """Delete servers that were retired and have lost their last connections, now and then."""
         now_s = time.monotonic()
-        if self.running is None or not self.running.leaving or now_s < self._delete_not_before_s:
+        if self.running is None or not (self.running.leaving or self.running.left) or now_s < self._delete_not_before_s:
             return
         self._delete_not_before_s = now_s + _DELETE_EVERY_S
         try:
@@ -317,7 +317,7 @@ class Changer:
         due_s = self._set_aside.due_s()
         if self.pending:
             due_s = min(due_s, self._pace.due_s)
-        if self.running is not None and self.running.leaving:
+        if self.running is not None and (self.running.leaving or self.running.left):
             due_s = min(due_s, self._delete_not_before_s)
         return due_s
 

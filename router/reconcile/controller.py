@@ -206,6 +206,7 @@ class Controller:
             verdicts=changer.served.verdicts if changer.served is not None else {},
             applied=running.model if running is not None else None,
             owners=running.owners if running is not None else {},
+            adds_backends=running is not None and bool(running.bases),
             gateway_api=changer.served.gateway_api if changer.served is not None else {},
             policy=changer.served.policy if changer.served is not None else NO_NEWS,
             configured=changer.served is not None,

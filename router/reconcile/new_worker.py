@@ -7,7 +7,7 @@ what an administrator or a template makes of that is not ours to know. So its we
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from zlib import crc32
 
@@ -20,6 +20,7 @@ from router.model.stages import backends_of
 from router.plan import commands
 from router.plan.commands import Command
 from router.plan.leaving import ServerName
+from router.plan.running import Running
 from router.plan.section_text import SectionText
 
 log = structlog.get_logger()
@@ -61,6 +62,9 @@ class Commanded(Protocol):
     def run(self, commands: Iterable[Command]) -> None:
         """Carry out commands, in their order."""
 
+    def adds_backends(self) -> bool:
+        """Say whether it adds and deletes backends while it runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
@@ -82,6 +86,21 @@ class NewWorker:
         self._loaded = loaded
         self._worker = worker
         self._turn = 0
+        self._adds_backends: bool | None = None
+
+    def able(self, running: Running) -> Running:
+        """Give what it has of what it was loaded with: one of an older HAProxy than the one that checks configurations adds no backends, whatever these say.
+
+        Raises:
+            HaproxyError: it does not answer.
+        """
+        if not running.bases:
+            return running
+        adds = self._worker.adds_backends()
+        if adds is not self._adds_backends:
+            self._adds_backends = adds
+            log.info("backends while haproxy runs", added=adds)
+        return running if adds else replace(running, bases={})
 
     def look(self, templates: Templates, model: Model, *, closing: Iterable[Command] = (), is_reload: bool) -> str:
         """Have the worker serve a model as it was rendered.

@@ -1,4 +1,4 @@
-"""Delete servers that were retired, when HAProxy has no connection left that could lead to them.
+"""Delete servers that were retired, and the sections that are left without any, when HAProxy has no connection left that could lead to them.
 
 HAProxy 2.8.25 refuses to delete a server that has connections, but does not count those that wait to be tried anew: a connection that a
 server refused is taken off it, remembers it, and looks at it again when the second is over (HAProxy's issue 3455; 3.2.26 and 3.4.7
@@ -46,6 +46,8 @@ class Retired:
         self._looked_at_last: ServerName = _FIRST
         self._idle_since_s: dict[ServerName, float] = {}
         """Those in maintenance that had no connections when they were looked at."""
+        self._stay: frozenset[str] = frozenset()
+        """Sections that serve nobody, and that HAProxy does not delete."""
 
     def keep(self, leaving: Leaving) -> None:
         """Forget what was seen of servers that are not among these: one that comes back may have connections until it leaves again."""
@@ -71,7 +73,19 @@ class Retired:
             # One that cannot be deleted is looked at as if for the first time.
             del self._idle_since_s[name]
         gone = self._worker.delete_servers(due) if due else frozenset()
-        return running.without_leaving(gone) if gone else running
+        return self._without_left(running.without_leaving(gone) if gone else running)
+
+    def _without_left(self, running: Running) -> Running:
+        """Delete the sections that serve nobody and have no servers left; give what HAProxy has then."""
+        self._stay &= running.left
+        empty = sorted(name for name in running.left - self._stay if not running.leaving.of(name))
+        if not empty:
+            return running
+        some = empty[:_LOOKED_AT_ONCE]
+        gone = self._worker.delete_backends(some)
+        # What refers to one, HAProxy alone knows; it goes with the next reload.
+        self._stay = self._stay.union(some) - gone
+        return running.without_backends(gone) if gone else running
 
     def _look(self, running: Running) -> None:
         names = sorted(name for name in running.leaving if name not in self._idle_since_s)

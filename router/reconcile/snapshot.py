@@ -31,6 +31,8 @@ class Snapshot:
     """What objects of the Gateway API are told, beside what ``verdicts`` say of listeners."""
     owners: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """By backend of the port pool that serves somebody, the backend that this one would have of its own."""
+    adds_backends: bool = False
+    """The HAProxy that runs takes new backends without a reload."""
     configured: bool = False
     """A configuration has been applied since the router started."""
     problem: str = ""

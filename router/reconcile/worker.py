@@ -28,5 +28,11 @@ class Worker(Protocol):
     def delete_servers(self, servers: Iterable[ServerName]) -> frozenset[ServerName]:
         """Delete servers in maintenance; give those that are gone."""
 
+    def adds_backends(self) -> bool:
+        """Say whether it adds and deletes backends while it runs."""
+
+    def delete_backends(self, names: Iterable[str]) -> frozenset[str]:
+        """Delete backends that nobody is led to; give those that are gone."""
+
     def down_servers(self) -> DownServers:
         """Give the servers that failed their checks."""

@@ -18,9 +18,9 @@ from router.model.tls import PortTls, PrivateBytes
 from router.settings import RenderSettings
 
 (
-    ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING, STARTING, LIMITS, CLIENTS, REVOKED, GATES, GATE, REQUIRED, FILTERED, APART,
+    ALLOWLIST, HOSTS, OWNERS, HELLO_SCRIPT, CERTIFICATE, AUTHORITIES, CERTIFICATES, ENDING, STARTING, LIMITS, CLIENTS, REVOKED, GATES, GATE, REQUIRED, FILTERED, APART, LEADS,
 ) = (
-    "allow", "sni", "owners", "hello", "cert", "ca", "certs", "ends", "starts", "limits", "clients", "revoked", "gates", "gate", "required", "filtered", "apart",
+    "allow", "sni", "owners", "hello", "cert", "ca", "certs", "ends", "starts", "limits", "clients", "revoked", "gates", "gate", "required", "filtered", "apart", "leads",
 )  # fmt: skip
 """How the names of the files of each kind begin."""
 _SCRIPTS = ("split_hello.lua", "postgres.lua")
@@ -140,6 +140,11 @@ def starting_file(spot: Spot, hosts: Iterable[SniHost]) -> tuple[str, bytes]:
 def owners_file() -> tuple[str, bytes]:
     """Give name and content of the map that leads from a backend of the pool to the Route it serves; a reload empties it."""
     return _named(OWNERS, "map", ["# Backends of the pool, and the Routes that they serve"])
+
+
+def leads_file() -> tuple[str, bytes]:
+    """Give name and content of the map that leads from a port of the pool to a backend that was added for it; a reload empties it."""
+    return _named(LEADS, "map", ["# Ports of the pool, and the backends that were added for them"])
 
 
 def limits_files(limits: NamespaceLimits, settings: RenderSettings) -> tuple[tuple[str, bytes], ...]:

@@ -23,6 +23,7 @@ from router.plan.gates import GateLine
 from router.plan.running import Running, loaded
 from router.plan.section_text import SectionText, default_server_words, frontend_limit, read_section
 from router.render import files
+from router.render.bases import Bases
 from router.render.clients import clients_problem
 from router.render.derived import Places, derived
 from router.render.endings import Endings, before_of, route_problem, shared_problem
@@ -70,6 +71,7 @@ class Renderer:
         """By what ``maxconn`` is a multiple of; 0 is none."""
         self._endings, self._gating = Endings(settings), Gating(settings)
         self._variables = Variables(settings, self._endings, self._gating)
+        self._bases = Bases(settings.bases if templates.is_packaged else (), self._sample)
         # By identity of the section; the part holds the section, so its id is not given to another object meanwhile.
         self._routes: dict[int, Part] = {}
         self._shared: dict[int, Part] = {}
@@ -100,7 +102,7 @@ class Renderer:
         failed = {failure.owner for failure in failures}
         shared = self._shared_parts(model.shared, failed)
         own = self._global(model.namespace_limits, stages(model), has_maxconn=Step.CONNECTIONS not in model.saved)
-        parts = (own, *shared, *routes.values(), *pool.values())
+        parts = (own, *self._bases.parts(model, own), *shared, *routes.values(), *pool.values())
         return Rendered(
             config=b"".join([part.text for part in parts]),
             files=dict(chain.from_iterable([part.files.items() for part in parts if part.files])),
@@ -208,6 +210,9 @@ class Renderer:
             part = self._globals[key] = Part(None, None, text, text.count(b"\n"), made)
         return part
 
+    def _sample(self, section: RouteSection) -> str:
+        return self._templates.render(ROUTE, self._variables.of(section))
+
     @cached_property
     def _default_server(self) -> Mapping[str, tuple[str, ...]]:
         return default_server_words(self._process_text)
@@ -266,7 +271,8 @@ class Renderer:
     def _in_pool(self, section: RouteSection, place: RouteSection) -> Part:
         """Render a place of the pool, or a Route under its names."""
         if section.slot is None:
-            return self._part(ROUTE, section, None, files.owners_file(), place=place)
+            made = (files.leads_file(),) if self._settings.bases and place.frontend is not None else ()
+            return self._part(ROUTE, section, None, files.owners_file(), *made, place=place)
         front, inner = halves(section, section.slot)
         whole = self._part(ROUTE, inner, None, files.owners_file(), files.certificate_file(inner))
         if front is None:
@@ -302,7 +308,10 @@ class Renderer:
         hosts_files = {shared.spot: self.hosts_file(shared) for shared in model.shared}
         limits_file = self._path(dict(files.limits_files(model.namespace_limits, self._settings)), files.LIMITS)
         gates = self._gating.loaded(model)
-        return loaded(model, hosts_files, self.owners_file, self._endings.files(model), limits_file or "", gates)
+        fresh = loaded(model, hosts_files, self.owners_file, self._endings.files(model), limits_file or "", gates)
+        named = self._bases.names(model)
+        leads_file = str(self._settings.maps_dir / files.leads_file()[0]) if named else ""
+        return replace(fresh, bases=named, leads_file=leads_file) if named else fresh
 
     def gate_line(self, spot: Spot, host: SniHost) -> GateLine:
         """Give what HAProxy needs of a host whose clients are asked for certificates."""
@@ -325,6 +334,8 @@ class Renderer:
 
     def _origins(self, part: Part) -> Sequence[str]:
         variables = self._variables.of(part.subject, part.files, part.place)
+        if part.subject is None and not part.files:
+            return [ROUTE] * part.lines
         if part.subject is None:
             return [line for name in _OF_THE_PROCESS for line in self._templates.origins(name, variables)]
         name = ROUTE if isinstance(part.subject, RouteSection) else SHARED

@@ -74,6 +74,7 @@ class Variables:
                 "allowlist_id": allowlist_id(place, tuple(self._settings.addresses)) if place is not None else None,
                 **self._endings.before(subject, before),
                 "owners_file": paths.get(files.OWNERS),
+                "leads_file": paths.get(files.LEADS),
             }
         return {
             "settings": self._settings,

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from router.admission.pool import PortPool
+from router.cli.bases import common_bases
 from router.errors import UnexpectedReply
 from router.haproxy.newest_worker import Deadlines
 from router.haproxy.process.binary import find_binary
 from router.haproxy.standalone import StandaloneHaproxy
 from router.haproxy.talk.cli_socket import command
 from router.haproxy.talk.worker import WorkerSocket
-from router.model import Model
+from router.model import Model, frontend_name
 from router.model.stages import own_backend
 from router.plan import NoChange, Plan, Reload, RuntimeUpdate, plan
 from router.plan.running import Running
@@ -58,6 +59,8 @@ class State:
     """By shared port: hosts whose clients are asked for certificates, each with its line, and whether it needs one."""
     limits: frozenset[tuple[str, ...]]
     """Namespaces, and how many connections they may have."""
+    leads: Mapping[str, str]
+    """By open port that is a single Route's and does not end TLS elsewhere: that Route."""
 
 
 @dataclass(slots=True)
@@ -111,7 +114,9 @@ class Applying:
         assert self.running is not None
         moved = {section.backend.name: str(key) for key, section in self.running.moved.items()}
         closed = self.running.closed | self.running.moved.keys()
-        named = {section.backend.name: str(key) for key, section in self.running.named.items() if key not in closed}
+        loaded = {name: each for name, each in self.running.named.items() if name not in self.running.deleted}
+        own = {**loaded, **self.running.added}
+        named = {section.backend.name: str(key) for key, section in own.items() if key not in closed}
         owner = {**named, **moved}
         return State(
             self._servers(owner),
@@ -124,7 +129,33 @@ class Applying:
             self._revoked(),
             self._gates(),
             self._limits(),
+            self._leads(owner),
         )
+
+    def _leads(self, owner: Mapping[str, str]) -> Mapping[str, str]:
+        """Give the Route that clients of each open port come to which is a single one's, by what HAProxy leads by."""
+        assert self.running is not None
+        mapped = {}
+        if self.running.leads_file and self.running.pool:
+            escaped = self.running.leads_file.replace("\\", "\\\\").replace(" ", "\\ ")
+            mapped = dict(line.split()[1:] for line in self.ask(f"show map {escaped}").splitlines() if line)
+        loaded = {frontend_name(*spot): section.backend.name for spot, section in self.running.pool.items()}
+        loaded |= {
+            frontend_name(*section.frontend.spot): section.backend.name
+            for section in self.running.named.values()
+            if section.frontend is not None
+        }
+        for name in mapped:
+            assert name in loaded
+        leads = {**loaded, **mapped}
+        taken = self.running.fronts - {
+            self.running.pool[spot].backend.name for spot in self.running.pool if frontend_name(*spot) in mapped
+        }
+        return {
+            name: owner[leads[name]]
+            for name in sorted(self._open_ports())
+            if name in leads and leads[name] not in taken
+        }
 
     def _limits(self) -> frozenset[tuple[str, ...]]:
         assert self.running is not None
@@ -330,7 +361,12 @@ def applying(
 ) -> Iterator[Applying]:
     """Give a HAProxy that is not started yet, and what applies models to it; all taken down when left."""
     settings = RenderSettings(
-        state_dir=directory, bind_addresses=(address,), ip_mode="v4", nbthread=2, namespace_limits=True
+        state_dir=directory,
+        bind_addresses=(address,),
+        ip_mode="v4",
+        nbthread=2,
+        namespace_limits=True,
+        bases=common_bases(find_binary(), RouteDefaults()),
     )
     state = StateDir(directory)
     state.open()

@@ -39,6 +39,7 @@ class _Backend:
     servers: dict[str, _Server] = field(default_factory=dict)
     allow_file: str = ""
     is_of_pool: bool = False
+    is_published: bool = True
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class _Frontend:
     fixed: list[str] = field(default_factory=list)
     backend: str = ""
     hosts_file: str = ""
+    leads_file: str = ""
     certificate: str = ""
     is_open: bool = True
 
@@ -63,6 +65,8 @@ class SimulatedHaproxy:
     executed: int = 0
     _frontends: dict[str, _Frontend] = field(default_factory=dict)
     _backends: dict[str, _Backend] = field(default_factory=dict)
+    _defaults: dict[str, list[str]] = field(default_factory=dict)
+    """The lines of sections that backends take up."""
     _files: dict[str, dict[str, str]] = field(default_factory=dict)
     _certificates: dict[str, bytes] = field(default_factory=dict)
     _transaction: tuple[str, bytes] | None = None
@@ -84,12 +88,14 @@ class SimulatedHaproxy:
         frontend: _Frontend | None = None
         backend: _Backend | None = None
         defaults: list[str] = []
+        taken_up: list[str] = []
         for line in text.splitlines():
             words = line.split()
             if not words or words[0].startswith("#"):
                 continue
             if words[0] in {"global", "defaults"}:
                 frontend = backend = None
+                taken_up = self._defaults.setdefault(words[1], []) if words[0] == "defaults" else []
             elif words[0] == "frontend":
                 frontend, backend = self._frontends.setdefault(words[1], _Frontend()), None
             elif words[0] == "backend":
@@ -104,6 +110,8 @@ class SimulatedHaproxy:
                     backend.servers[words[1]] = _server(words[2], [*defaults, *words[3:]])
                 else:
                     self._read_backend(backend, line.strip())
+            else:
+                taken_up.append(line.strip())
 
     def _read_backend(self, backend: _Backend, line: str) -> None:
         if "txn.owner" in line:
@@ -120,6 +128,9 @@ class SimulatedHaproxy:
     def _read_frontend(frontend: _Frontend, line: str) -> None:
         if line.startswith("default_backend "):
             frontend.backend = line.split()[1]
+            return
+        if line.startswith("use_backend %[fe_name,map_str("):
+            (frontend.leads_file,) = (found.strip(_QUOTES) for found in _HOSTS.findall(line))
             return
         if found := _HOSTS.search(line):
             frontend.hosts_file = found[1].strip(_QUOTES)
@@ -166,11 +177,17 @@ class SimulatedHaproxy:
             case _:
                 return None
 
-    def _execute(self, words: list[str]) -> Answer:  # noqa: C901, PLR0911 - one case for each command
+    def _execute(self, words: list[str]) -> Answer:  # noqa: C901, PLR0911, PLR0912 - one case for each command
         match words:
             case ["add", "server", name, address, *options]:
                 self._add_server(name, address, options)
                 return Answer.SERVER_ADDED
+            case ["add", "backend", name, "from", base]:
+                self._add_backend(name, base)
+                return Answer.BACKEND_ADDED
+            case ["publish", "backend", name]:
+                self._backends[name].is_published = True
+                return Answer.BACKEND_PUBLISHED
             case ["enable", "health", name]:
                 self._server(name).is_checked = True
                 return Answer.SILENCE
@@ -199,6 +216,22 @@ class SimulatedHaproxy:
                 return Answer.SILENCE
             case _:
                 raise Refused(f"{' '.join(words)} is no command")
+
+    def _add_backend(self, name: str, base: str) -> None:
+        if name in self._backends or base not in self._defaults:
+            raise Refused(f"there is a backend {name} already, or nothing that is named {base}")
+        rules = self._defaults["routes"]
+        taken_up = self._defaults[base]
+        # A section that stands in the file has these from where it takes up the rest.
+        assert taken_up[: len(rules)] == rules
+        self._backends[name] = _Backend(taken_up[len(rules) :], is_published=False)
+
+    def delete_backends(self, names: Iterable[str]) -> None:
+        """Delete backends; none may have servers, or be led to by what is loaded."""
+        for name in names:
+            if self._backends[name].servers or name in {each.backend for each in self._frontends.values()}:
+                raise Refused(f"{name} has servers, or a port leads to it")
+            del self._backends[name]
 
     def _add_server(self, name: str, address: str, options: list[str]) -> None:
         backend, _, server = name.partition("/")
@@ -244,7 +277,8 @@ class SimulatedHaproxy:
         """Give what clients of each open port that one Route has get."""
         return {
             name: self._served(
-                frontend.backend, [*frontend.fixed, self._certificates.get(frontend.certificate, b"").decode()]
+                self._files.get(frontend.leads_file, {}).get(name, frontend.backend),
+                [*frontend.fixed, self._certificates.get(frontend.certificate, b"").decode()],
             )
             for name, frontend in self._frontends.items()
             if frontend.is_open and not frontend.hosts_file
@@ -258,7 +292,7 @@ class SimulatedHaproxy:
                 reached = {
                     host: self._served(backend, frontend.fixed)
                     for host, backend in self._files[frontend.hosts_file].items()
-                    if backend in self._backends
+                    if backend in self._backends and self._backends[backend].is_published
                 }
                 found[name] = {host: served for host, served in reached.items() if served[2]}
         return found
@@ -290,6 +324,7 @@ class SimulatedHaproxy:
 
     def _served(self, backend_name: str, frontend_lines: list[str]) -> Served:
         backend = self._backends[backend_name]
+        assert backend.is_published
         networks: frozenset[str] | None = None
         if backend.allow_file:
             networks = frozenset(self._files[backend.allow_file])

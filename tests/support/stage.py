@@ -220,6 +220,14 @@ class PretendedHaproxy:
         """Delete all of them."""
         return frozenset(servers)
 
+    def adds_backends(self) -> bool:
+        """Add none."""
+        return False
+
+    def delete_backends(self, names: Iterable[str]) -> frozenset[str]:
+        """Delete all of them."""
+        return frozenset(names)
+
     def down_servers(self) -> Mapping[ServerName, str]:
         """Have all servers up."""
         return {}

@@ -14,6 +14,7 @@ from router.errors import HaproxyNotFound
 
 OLDEST = (2, 8)
 """The oldest version that is supported; in it, ``reload`` tells whether the new worker took over."""
+_ADDS_BACKENDS = (3, 4)
 
 _VERSION = re.compile(r"HA-?Proxy version ((\d+)\.(\d+)(?:\.(\d+))?\S*)")
 _ANSWER_WITHIN_S = 10.0
@@ -30,6 +31,11 @@ class HaproxyBinary:
     path: Path
     version: tuple[int, int, int]
     build: str
+
+    @property
+    def adds_backends(self) -> bool:
+        """Whether it adds and deletes backends while it runs (management guide, "add backend")."""
+        return self.version[:2] >= _ADDS_BACKENDS
 
 
 class _Unusable(Exception):

@@ -16,6 +16,7 @@ from pathlib import Path
 _ASKED_FOR = re.compile(
     # What the router told it to do, or what follows from it: for each Route at each reload, each port of the pool, each endpoint.
     r" : (?:Proxy \S+ stopped \(cumulated conns: |(?:Paused|Resumed) frontend |Server deleted\.|CLI : 'server .* New server registered"
+    r"|CLI : New backend registered\.|CLI : Backend (?:un)?published\.|Backend deleted\."
     r"|Server \S+ (?:is going DOWN for maintenance|was DOWN and now enters maintenance|is UP/READY|enters drain state|is UP \(leaving )"
     # That is said of the last server, too.
     r"|backend '\S+' has no server available!"

@@ -30,6 +30,8 @@ _ANSWERS = {
         r"(.*\n)*(New empty certificate store '.*'!|Success!|Entry '.*' deleted in crtlist '.*'!|Certificate '.*' deleted!"
         r"|New (CA|CRL) file created '.*'!|(CA|CRL) file '.*' deleted!)"
     ),
+    Answer.BACKEND_ADDED: re.compile(r"New backend registered\."),
+    Answer.BACKEND_PUBLISHED: re.compile(r"Backend published\."),
     Answer.COMMITTED: re.compile(r"(.*\n)*Success!"),
     # A dot for each bind that it made anew. Without the fix of its issue 3165 (3.0.11, all before 3.2.8) HAProxy loses sight of the binds of a
     # certificate when what clients are verified by was changed there: it says Success then, goes on showing the former one, and ends by a fault of
@@ -45,6 +47,8 @@ _REPLACED_PAUSE_S = 0.02
 _COUNTED = re.compile(r" - [0-9]+ certificate\(s\)$")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]{16,}")
 _DELETED = re.compile(r"Server deleted\.|No such server\.")
+_BACKEND_DELETED = re.compile(r"(.*\n)*(Backend deleted\.|No such backend\.)")
+_ADDS_BACKENDS = re.compile(r"^\s*add backend <backend>", re.MULTILINE)
 _STILL_THERE = re.compile(
     r"Server still has connections attached to it, cannot remove it\..*|Only servers in maintenance.*"
     # A template of the admin's has it in a "use-server" or "track": it goes at the next reload.
@@ -155,6 +159,40 @@ def delete_servers(
                 gone.add((backend, server))
             elif not _STILL_THERE.fullmatch(reply):
                 raise UnexpectedReply(f"to {sent.text[:_LONGEST_SHOWN]!r} HAProxy answered {reply[:_LONGEST_SHOWN]!r}")
+    return frozenset(gone)
+
+
+def adds_backends(stats_socket: Path, timeout_s: float) -> bool:
+    """Say whether a worker adds and deletes backends while it runs: HAProxy 3.4 and newer say so in their help.
+
+    Raises:
+        HaproxyUnreachable: the worker does not answer in time.
+    """
+    return _ADDS_BACKENDS.search(command(stats_socket, "help", timeout_s)) is not None
+
+
+def delete_backends(stats_socket: Path, names: Collection[str], timeout_s: float) -> frozenset[str]:
+    """Delete backends to which nobody is led any more, and which have no servers.
+
+    Args:
+        stats_socket: the worker's.
+        names: the backends.
+        timeout_s: seconds for all of them together.
+
+    Returns:
+        Those that are there no more. One that something else refers to, or that has a client still, stays.
+
+    Raises:
+        HaproxyUnreachable: the worker does not answer in time.
+        UnexpectedReply: it gives another number of replies.
+    """
+    ends_s = time.monotonic() + timeout_s
+    gone = set()
+    texts = [text for name in names for text in (f"unpublish backend {name}", f"del backend {name}")]
+    for batch in _batches(map(Command, texts)):
+        for sent, reply in zip(batch, _replies(stats_socket, batch, ends_s), strict=True):
+            if sent.text.startswith("del ") and _BACKEND_DELETED.fullmatch(reply):
+                gone.add(sent.text.removeprefix("del backend "))
     return frozenset(gone)
 
 

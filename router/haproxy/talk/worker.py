@@ -65,6 +65,14 @@ class WorkerSocket:
         """Delete servers in maintenance; see ``router.haproxy.talk.runtime.delete_servers``."""
         return runtime.delete_servers(self._stats_socket, tuple(servers), self._timeout_s)
 
+    def adds_backends(self) -> bool:
+        """Say whether it adds and deletes backends while it runs; see ``router.haproxy.talk.runtime.adds_backends``."""
+        return runtime.adds_backends(self._stats_socket, self._timeout_s)
+
+    def delete_backends(self, names: Iterable[str]) -> frozenset[str]:
+        """Delete backends that nobody is led to; see ``router.haproxy.talk.runtime.delete_backends``."""
+        return runtime.delete_backends(self._stats_socket, tuple(names), self._timeout_s)
+
     def down_servers(self) -> DownServers:
         """Give the servers that failed their checks; see ``router.haproxy.talk.server_states``."""
         return server_states.down_servers(self._stats_socket, self._timeout_s)

@@ -298,6 +298,11 @@ class _Present(Collector):
             "tcp_router_routes_with_warnings", "Routes served otherwise than their owner would expect.", warned
         )
         yield _gauge("tcp_router_haproxy_up", "1 while HAProxy answers on its socket.", self._haproxy_up())
+        yield _gauge(
+            "tcp_router_haproxy_adds_backends",
+            "1 while the HAProxy that runs takes new backends without a reload.",
+            snapshot.adds_backends,
+        )
         yield _gauge("tcp_router_level", "1 while HAProxy serves what the objects say.", not snapshot.problem)
         yield _gauge(
             "tcp_router_templates_taken_up",

@@ -31,7 +31,7 @@ _SHOWN = frozenset({
     "tcp_router_runtime_updates_total", "tcp_router_change_to_served_seconds_sum", "tcp_router_change_to_served_seconds_count",
     "tcp_router_haproxy_files_needed", "tcp_router_haproxy_files_limit", "tcp_router_connection_limit", "tcp_router_done_without",
     "tcp_router_haproxy_ends_total", "tcp_router_stale", "tcp_router_input_problems", "tcp_router_routes", "tcp_router_status_queue",
-    "tcp_router_port_pool", "tcp_router_port_pool_free", "tcp_router_port_pool_busiest_hour",
+    "tcp_router_haproxy_adds_backends", "tcp_router_port_pool", "tcp_router_port_pool_free", "tcp_router_port_pool_busiest_hour",
     "process_resident_memory_bytes", "process_start_time_seconds", "process_cpu_seconds_total",
 })  # fmt: skip
 """Of the router's own metrics those that the view has."""

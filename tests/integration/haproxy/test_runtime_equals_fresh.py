@@ -56,6 +56,9 @@ def _model(draw: st.DrawFn) -> Model:
         if port is not None:
             free.remove(port)
         sections.append(draw(_SECTIONS.one(name, port)))
+        if draw(st.integers(1, 4)) == 1:
+            backend = replace(sections[-1].backend, timeout_tunnel_ms=60_000, tcp_keepalive=False)
+            sections[-1] = replace(sections[-1], backend=backend)
         # Who has a port of his own may have hosts here too, but not such whose TLS ends here.
         ending = draw(st.sampled_from((None, None, *map(shown_by, CERTIFICATES)))) if port is None else None
         ending = replace(ending, clients=draw(st.sampled_from(_CLIENTS))) if ending is not None else None

@@ -167,7 +167,11 @@ def _rendered(scene: Scene, outcome: Outcome, config: bytes, text: str) -> bytes
     model = replace(outcome.model, pool=pool.sections(outcome.model, lacking))
     folder = scene.directory / "templates-in-use"
     folder.mkdir(exist_ok=True)
-    (folder / "route.cfg.j2").write_text(text, encoding="utf-8")
+    file = folder / "route.cfg.j2"
+    file.unlink(missing_ok=True)
+    # With the router's own no file is in their place: backends are added from these alone.
+    if text != scene.own_template():
+        file.write_text(text, encoding="utf-8")
     return Renderer(TemplateSet.load(folder), scene.rendering).render(model).config
 
 

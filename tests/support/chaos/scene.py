@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from router.cli.bases import common_bases
+from router.haproxy.process.binary import find_binary
 from router.haproxy.talk import stats
 from router.objects.credential import Credential
 from router.render.templates import ROUTE, default_template_dir
@@ -92,6 +94,8 @@ class Scene:
     """The last one that HAProxy takes."""
     good_texts: list[str] = field(default_factory=list)
     """The text of that. A bad one may come before it is read: then also of the good one before, which stays in use."""
+    haproxy: str | None = None
+    """The one that was named; None is found as the router finds it."""
     haproxy_kills: int = 0
     """Since the router was started: between restarts of HAProxy it pauses longer and longer."""
 
@@ -125,7 +129,11 @@ class Scene:
     def rendering(self) -> RenderSettings:
         """Give how the router renders."""
         return RenderSettings(
-            state_dir=self.router.state.absolute(), bind_addresses=("127.0.0.1",), log_json=True, namespace_limits=True
+            state_dir=self.router.state.absolute(),
+            bind_addresses=("127.0.0.1",),
+            log_json=True,
+            namespace_limits=True,
+            bases=common_bases(find_binary(self.haproxy), self.admission.defaults),
         )
 
     @property
@@ -320,7 +328,7 @@ def made_scene(directory: Path, say: Callable[[str], None], haproxy: str | None)
         router = next_router()
         scene = Scene(
             directory=directory, api=api, router=router, next_router=next_router, pods=pods, pool=pool, outside=outside, shared_port=ports[11], moved_port=ports[13],
-            sni_port=ports[10], say=say, certificates=certificates,
+            sni_port=ports[10], say=say, certificates=certificates, haproxy=haproxy,
             steady={f"steady{n}": (steady_ports[n], (each.address, each.port)) for n, each in enumerate(steady_pods)},
         )  # fmt: skip
         for name in SECRETS:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from router.admission.pool import PortPool
-from router.model import Asker, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost, Spot
+from router.model import Asker, ConnectionLimit, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost, Spot
+from router.model.bases import Base
 from router.model.tls import ClientTls, ServerTls
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.plan.leaving import Leaving, ServerName
@@ -29,6 +31,10 @@ _MAPS = str(_SETTINGS.maps_dir).replace(" ", r"\ ")
 _TEMPLATES = TemplateSet.load()
 _POOL = PortPool(PortRanges.parse("7001,7002"), 2, RouteDefaults())
 _SNI_PORT = 8443
+_BASES = (
+    Base("leastconn", None, 5_000, 30_000, 3_600_000, tcp_keepalive=True),
+    Base("source", None, 5_000, 30_000, 3_600_000, tcp_keepalive=True),
+)
 
 _ONE, _TWO = server(5001), server(5002)
 _CHECKED = "check inter 5000ms fastinter 1000ms"
@@ -36,6 +42,11 @@ _CHECKED = "check inter 5000ms fastinter 1000ms"
 
 def _renderer() -> Renderer:
     return Renderer(_TEMPLATES, _SETTINGS)
+
+
+def _adding() -> Renderer:
+    """Give one for a HAProxy that adds backends while it runs."""
+    return Renderer(_TEMPLATES, replace(_SETTINGS, bases=_BASES))
 
 
 def _with_pool(model: Model) -> Model:
@@ -702,6 +713,132 @@ def test_reason_as_text() -> None:
     assert [str(reason) for reason in reasons] == ["route-added team/web", "start"]
 
 
+# A HAProxy that adds backends while it runs
+
+
+def _base(renderer: Renderer, model: Model, number: int) -> str:
+    """Give the name of the section that a backend takes up which has this base."""
+    return renderer.loaded(model).bases[_BASES[number]]
+
+
+def test_a_backend_is_added_for_a_host_and_deleted_when_it_is_left() -> None:
+    """Under the Route's own name, published when it has its servers, and before the host leads there; when the Route is there again it may be as it was."""
+    renderer = _adding()
+    running = renderer.loaded(_BASE)
+    hosts = _file(renderer, "sni", running.model)
+    new = section("app", None, _TWO, balance="source")
+    desired = Model((new, *_BASE.routes), (shared(_SNI_PORT, {"app.example.com": new, "tls.example.com": _SNI}),))
+    todo = plan(running, desired, renderer)
+    assert _texts(todo) == [
+        f"add backend be_tcp:team:app from {_base(renderer, _BASE, 1)}",
+        f"add server be_tcp:team:app/{_TWO_NAME} 127.0.0.1:5002 weight 1 id {_TWO.id} {_CHECKED}",
+        f"enable health be_tcp:team:app/{_TWO_NAME}",
+        f"enable server be_tcp:team:app/{_TWO_NAME}",
+        "publish backend be_tcp:team:app",
+        f"add map {hosts} app.example.com be_tcp:team:app",
+    ]
+    assert isinstance(todo, RuntimeUpdate)
+    assert (todo.after.added, todo.after.left, todo.after.owners) == ({"be_tcp:team:app": new}, frozenset(), {})
+    gone = plan(todo.after, _BASE, renderer)
+    assert isinstance(gone, RuntimeUpdate)
+    assert gone.after.left == {"be_tcp:team:app"}
+    assert gone.after.sections().routes == (*_BASE.routes, new)
+    again = plan(gone.after, desired, renderer)
+    assert isinstance(again, RuntimeUpdate)
+    assert "publish backend be_tcp:team:app" in _texts(again)
+    assert not again.after.left
+    # As something else it has to wait until HAProxy has none of its name.
+    other = replace(new, backend=replace(new.backend, balance="leastconn"))
+    otherwise = Model((other, *_BASE.routes), (shared(_SNI_PORT, {"app.example.com": other, "tls.example.com": _SNI}),))
+    assert isinstance(plan(gone.after, otherwise, renderer), Reload)
+    deleted = gone.after.without_leaving(frozenset(gone.after.leaving)).without_backends(gone.after.left)
+    assert (deleted.added, deleted.left, deleted.closed) == ({}, frozenset(), frozenset())
+    assert f"add backend be_tcp:team:app from {_base(renderer, _BASE, 0)}" in _texts(plan(deleted, otherwise, renderer))
+
+
+def test_what_was_loaded_is_deleted_too_where_no_port_leads_to_it() -> None:
+    """So that it can be added as something else."""
+    renderer = _adding()
+    running = renderer.loaded(_BASE)
+    todo = plan(running, Model((), (shared(_SNI_PORT, {}),)), renderer)
+    assert isinstance(todo, RuntimeUpdate)
+    assert todo.after.left == {"be_tcp:team:tls"}
+    assert todo.after.closed == {"be_tcp:team:tls", _WEB_BACKEND}
+    deleted = todo.after.without_backends(todo.after.left)
+    assert deleted.own("be_tcp:team:tls") is None
+    assert deleted.place("be_tcp:team:tls") is None
+    assert [command.text for command in close_idle_ports(deleted)] == ["disable frontend fe_tcp:6620"]
+    other = section("tls", None, _ONE, balance="source")
+    back = plan(deleted, Model((other,), (shared(_SNI_PORT, {"tls.example.com": other}),)), renderer)
+    assert f"add backend be_tcp:team:tls from {_base(renderer, _BASE, 1)}" in _texts(back)
+
+
+def test_a_port_of_the_pool_leads_to_a_backend_that_is_added() -> None:
+    """For what the pool cannot do; the port is nobody else's until it is left, and leads to the pool's own then."""
+    renderer = _adding()
+    running = renderer.loaded(_with_pool(_BASE))
+    leads = _file(renderer, "leads", running.model)
+    api = section("api", 7001, _TWO, balance="source")
+    todo = plan(running, replace(_BASE, routes=(api, *_BASE.routes)), renderer)
+    texts = _texts(todo)
+    assert texts[0] == f"add backend be_tcp:team:api from {_base(renderer, _BASE, 1)}"
+    assert texts[-3:] == [
+        "publish backend be_tcp:team:api",
+        f"add map {leads} fe_tcp:7001 be_tcp:team:api",
+        "enable frontend fe_tcp:7001",
+    ]
+    assert isinstance(todo, RuntimeUpdate)
+    assert "disable frontend fe_tcp:7001" not in [command.text for command in close_idle_ports(todo.after)]
+    late = section("late", 7001, _ONE)
+    passed = plan(todo.after, replace(_BASE, routes=(late, *_BASE.routes)), renderer)
+    texts = _texts(passed)
+    order = [
+        "disable frontend fe_tcp:7001",
+        f"del map {leads} fe_tcp:7001",
+        f"enable server pool:7001/{_ONE_NAME}",
+        "enable frontend fe_tcp:7001",
+    ]
+    assert [text for text in texts if text in order] == order
+
+
+def test_a_port_of_the_pool_comes_to_lead_to_a_backend_that_is_added() -> None:
+    """It is not closed for that, and its hosts go along."""
+    renderer = _adding()
+    running = renderer.loaded(_with_pool(_BASE))
+    leads, hosts = _file(renderer, "leads", running.model), _file(renderer, "sni", running.model)
+    plain = section("api", 7001, _TWO)
+    first = plan(running, Model((plain, *_BASE.routes), (shared(_SNI_PORT, {"x": plain}),)), renderer)
+    assert isinstance(first, RuntimeUpdate)
+    other = section("api", 7001, _TWO, balance="source")
+    todo = plan(first.after, Model((other, *_BASE.routes), (shared(_SNI_PORT, {"x": other}),)), renderer)
+    texts = _texts(todo)
+    assert f"add map {leads} fe_tcp:7001 be_tcp:team:api" in texts
+    assert f"set map {hosts} x be_tcp:team:api" in texts
+    assert f"set server pool:7001/{_TWO_NAME} state maint" in texts
+    assert not [text for text in texts if "frontend" in text]
+    assert isinstance(todo, RuntimeUpdate)
+    assert (todo.after.owners, todo.after.moved) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"allowlist": ("10.0.0.0/8",)},
+        {"connection_limit": ConnectionLimit(5, None)},
+        {"timeout_tunnel_ms": 1},
+        {"tls": ServerTls("PEM")},
+        {"options": port_options(tcp_keepalive=False)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_no_section_in_advance_has_is_a_reload(changes: dict[str, Any]) -> None:
+    """What belongs to one backend alone, what nobody had when HAProxy was loaded, and what is of the port."""
+    renderer = _adding()
+    api = section("api", 7001, _TWO, **{"balance": "source", **changes})
+    todo = plan(renderer.loaded(_with_pool(_BASE)), replace(_BASE, routes=(api, *_BASE.routes)), renderer)
+    assert isinstance(todo, Reload)
+
+
 # Random sequences
 
 _ROUTES = ("a", "b", "c", "d")
@@ -747,13 +884,13 @@ _steps = st.lists(st.tuples(_some_model(), st.booleans(), st.booleans()), min_si
 class _Simulated:
     """A HAProxy that is brought from model to model, as the controller does it."""
 
-    def __init__(self) -> None:
-        self.renderer = _renderer()
+    def __init__(self, *, adds_backends: bool = False) -> None:
+        self.renderer = _adding() if adds_backends else _renderer()
         self.haproxy, self.running = self.fresh(Model())
 
     def fresh(self, model: Model) -> tuple[SimulatedHaproxy, Running]:
         """Start one on a model."""
-        running = _running(self.renderer, model)
+        running = self.renderer.loaded(_with_pool(model))
         haproxy = SimulatedHaproxy(self.renderer.render(running.model), _SETTINGS.maps_dir)
         haproxy.run(close_idle_ports(running))
         return haproxy, running
@@ -774,6 +911,13 @@ class _Simulated:
                     self.haproxy.run(todo.meanwhile.commands)
                     self.running = todo.meanwhile.after
 
+    def delete(self) -> None:
+        """Delete servers that leave, as if none had connections, and sections that are left."""
+        gone, left = frozenset(self.running.leaving), self.running.left
+        self.haproxy.delete(gone)
+        self.haproxy.delete_backends(left)
+        self.running = self.running.without_leaving(gone).without_backends(left)
+
     def compare(self) -> None:
         """Compare with one that was started on the model that is served."""
         other, _ = self.fresh(replace(self.running.model, pool=()))
@@ -789,10 +933,10 @@ _ROUNDS = 5
 """A place that one Route leaves can be another's in the next round only; with so few Routes that comes to an end."""
 
 
-@given(_steps)
-def test_what_is_served_follows_the_model(steps: list[tuple[Model, bool, bool]]) -> None:
+@given(_steps, st.booleans())
+def test_what_is_served_follows_the_model(steps: list[tuple[Model, bool, bool]], adds_backends: bool) -> None:  # noqa: FBT001 - drawn
     """After any sequence, with reloads that wait or not, clients get what a fresh start would give them; no command fails."""
-    simulated = _Simulated()
+    simulated = _Simulated(adds_backends=adds_backends)
     for model, waits, deletes in steps:
         for _ in range(_ROUNDS):
             todo = plan(simulated.running, model, simulated.renderer)
@@ -805,9 +949,7 @@ def test_what_is_served_follows_the_model(steps: list[tuple[Model, bool, bool]])
         else:
             raise AssertionError(f"there is always more to do: {todo}")
         if deletes:
-            gone = frozenset(simulated.running.leaving)
-            simulated.haproxy.delete(gone)
-            simulated.running = simulated.running.without_leaving(gone)
+            simulated.delete()
 
 
 @given(
@@ -823,6 +965,4 @@ def test_servers_follow_whatever_ids_they_get(steps: list[tuple[list[Server], bo
         simulated.carry_out(plan(simulated.running, model, simulated.renderer), model, waits=False)
         simulated.compare()
         if deletes:
-            gone = frozenset(simulated.running.leaving)
-            simulated.haproxy.delete(gone)
-            simulated.running = simulated.running.without_leaving(gone)
+            simulated.delete()

@@ -10,8 +10,10 @@ import structlog.testing
 from router.haproxy.control import Serving
 from router.haproxy.talk.stats import ServerState
 from router.model import Model, RouteSection, SharedFrontend
+from router.model.bases import Base
 from router.plan.commands import Command, close_frontend
 from router.plan.leaving import ServerName
+from router.plan.running import loaded
 from router.plan.section_text import SectionText, ServerLine
 from router.reconcile.new_worker import NewWorker, deviations, missing, turned
 from tests.support.models import port_options, section, server, shared
@@ -61,12 +63,17 @@ class Worker:
 
     serves: Serving
     limits: Mapping[ServerName, int] = field(default_factory=lambda: LIMITS)
+    adds: bool = False
     asked: list[frozenset[str]] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
 
     def serving(self) -> Serving:
         """Say it."""
         return self.serves
+
+    def adds_backends(self) -> bool:
+        """Say it."""
+        return self.adds
 
     def server_limits(self, backends: frozenset[str]) -> Mapping[ServerName, int]:
         """Say it."""
@@ -203,3 +210,19 @@ def test_turns_follow_an_administrators_template() -> None:
 def test_deviations_are_those_of_what_is_listed() -> None:
     """A server without a limit told is not compared by it."""
     assert list(deviations(MODEL, Templates(), GOOD, {})) == []
+
+
+def test_backends_are_added_by_a_worker_that_says_so_alone() -> None:
+    """The HAProxy that runs may be older than the one that checks configurations; that it is told in the log when it is known."""
+    bases = {Base("source", None, 1, 1, 1, tcp_keepalive=True): "routes-1"}
+    running = replace(loaded(MODEL, {}, ""), bases=bases)
+    worker = Worker(GOOD)
+    new_worker = NewWorker(worker, worker)
+    with structlog.testing.capture_logs() as logs:
+        assert not new_worker.able(running).bases
+        worker.adds = True
+        assert [new_worker.able(running).bases for _ in range(2)] == [bases, bases]
+    assert [(line["event"], line["added"]) for line in logs] == [
+        ("backends while haproxy runs", False),
+        ("backends while haproxy runs", True),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,11 +11,13 @@ from hypothesis import strategies as st
 
 from router.haproxy.talk.server_states import DownServers
 from router.model import Model
+from router.model.bases import Base
 from router.plan.commands import Command
 from router.plan.leaving import Leaving, ServerName
-from router.plan.running import Running
+from router.plan.running import Running, loaded
 from router.plan.section_text import ServerLine
 from router.reconcile.retired import Retired
+from tests.support.models import section
 
 _WAITS_S = 1.5
 _NAMES = [("be", "a"), ("be", "b"), ("other", "a")]
@@ -30,6 +33,9 @@ class _Worker:
         self.refuses: set[ServerName] = set()
         self.asked: list[ServerName] = []
         self.deleted: list[ServerName] = []
+        self.left: list[str] = []
+        """Backends that it was asked to delete."""
+        self.keeps: set[str] = set()
 
     def fail(self, name: ServerName) -> None:
         """Have the connections to a server refused by it."""
@@ -51,6 +57,15 @@ class _Worker:
             assert name not in self.connected
         self.deleted += sorted(gone)
         return gone
+
+    def delete_backends(self, names: Iterable[str]) -> frozenset[str]:
+        """Delete, but what something else refers to."""
+        asked = tuple(names)
+        self.left += asked
+        return frozenset(asked) - self.keeps
+
+    def adds_backends(self) -> bool:
+        return True
 
     def get_ready(self) -> None: ...
     def let_go(self) -> None: ...
@@ -134,3 +149,40 @@ def test_busy_ones_keep_nobody_from_their_turn() -> None:
         worker.now_s += _WAITS_S
     assert set(worker.asked) == set(names)
     assert sorted(worker.deleted) == names[400:]
+
+
+def test_a_section_is_deleted_when_it_has_no_servers_left() -> None:
+    """Not before; one that HAProxy keeps is not asked for again until it serves somebody, or a reload has it no more."""
+    worker = _Worker()
+    worker.connected, worker.keeps = {("be", "a")}, {"kept"}
+    retired = _retired(worker)
+    of_port = section("web", 6620)
+    sni = {
+        name: replace(of_port, backend=replace(of_port.backend, name=name), frontend=None) for name in ("be", "kept")
+    }
+    running = replace(
+        loaded(Model((*sni.values(), of_port)), {}, ""),
+        bases={Base("source", None, 1, 1, 1, tcp_keepalive=True): "some"},
+        added={"new": replace(of_port, frontend=None)},
+        closed=frozenset({"be", "kept", "new"}),
+        left=frozenset({"be", "kept", "new"}),
+        leaving=Leaving({("be", "a"): ServerLine("10.0.0.1:80", 1, 0, ())}),
+    )
+    running = retired.delete(running)
+    assert worker.left == ["kept", "new"]
+    assert (running.left, running.closed) == (frozenset({"be", "kept"}), frozenset({"be", "kept"}))
+    assert not running.added
+    running = retired.delete(running)
+    assert worker.left == ["kept", "new"]
+    worker.connected = set()
+    for _ in range(2):
+        worker.now_s += _WAITS_S
+        running = retired.delete(running)
+    assert worker.deleted == [("be", "a")]
+    assert worker.left == ["kept", "new", "be"]
+    assert (running.left, running.deleted) == (frozenset({"kept"}), frozenset({"be"}))
+    assert running.own("be") is None
+    # It served somebody meanwhile, and is left once more.
+    retired.delete(replace(running, left=frozenset()))
+    retired.delete(running)
+    assert worker.left[-1] == "kept"

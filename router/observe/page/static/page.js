@@ -327,7 +327,7 @@ function routerView(main) {
     const card = (name, text, more = "", kind = "") => element("li", {}, element("span", { class: "dim" }, name), element("strong", { class: kind }, text), element("span", {}, more));
     const cards = [
       card("Router", now.name, `version ${now.version}, for ${span(Date.now() / 1000 - (value("process_start_time_seconds") || 0))}`),
-      card("HAProxy", now.haproxy, current ? `for ${span(current.seconds)}` : "does not answer", current ? "" : "bad"),
+      card("HAProxy", now.haproxy, current ? `for ${span(current.seconds)}; ${value("tcp_router_haproxy_adds_backends") ? "takes" : "does not take"} new backends without a reload` : "does not answer", current ? "" : "bad"),
       card("Connections", current ? String(current.connections) : "?", current ? `of ${current.limit}` : ""),
       card("Files", String(value("tcp_router_haproxy_files_needed") ?? "?"), `of ${value("tcp_router_haproxy_files_limit") ?? "?"} that HAProxy may open`),
       card("Changes without a reload", String(sum("tcp_router_runtime_updates_total")), served ? `a change is served after ${((1000 * value("tcp_router_change_to_served_seconds_sum")) / served).toFixed(1)} ms on average, reloads included` : ""),
