@@ -210,6 +210,7 @@ function portsView(main) {
   const scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Ports", onscroll: () => fill() });
   scroll.append(table);
   main.className = "";
+  main.removeAttribute("tabindex");
   main.replaceChildren(element("div", { class: "tools" }, element("label", { for: "search" }, "Search"), search, element("fieldset", {}, element("legend", {}, "Only"), ...boxes),
     element("label", { for: "namespaces" }, "Namespace "), namespaces, count), scroll);
   const space = (height) => element("tr", { class: "space", "aria-hidden": "true" }, element("td", { colspan: COLUMNS.length, height }));
@@ -268,6 +269,8 @@ function tries(row, host, hasTls) {
 function regularly(main, make) {
   const place = element("div");
   main.className = "text";
+  // It scrolls, by keyboard too.
+  main.tabIndex = 0;
   main.replaceChildren(place);
   const again = () => make().then((parts) => place.replaceChildren(...parts)).catch((error) => {
     if (!place.childElementCount) place.replaceChildren(element("p", { class: "bad" }, `The router does not say: ${error.message}`));
