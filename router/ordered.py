@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from itertools import compress, count
-from operator import is_not
+from operator import is_not, not_
 from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -172,8 +172,8 @@ def differences(
 ) -> tuple[tuple[T, ...], tuple[T, ...]]:
     """Give the members of each that may be missing in the other: of thousands of Routes one changes, and this finds it.
 
-    What both have in common at their beginning and at their end is left out, at the speed of C; between tuples of the same
-    length also what is in the same place in both.
+    What both have in common at their beginning and at their end is left out, at the speed of C; then, between tuples of the same
+    length, what is in the same place in both, and between others what is anywhere in both.
 
     Where ``advance`` leads from the one to the other, it is not looked for; any other is of no account.
 
@@ -187,7 +187,12 @@ def differences(
     first, last = _ends(before, after)
     before, after = before[first : len(before) - last], after[first : len(after) - last]
     if len(before) != len(after):
-        return before, after
+        # At the speed of C, too: what is in both is no difference, wherever it is.
+        there, here = set(map(id, before)), set(map(id, after))
+        return (
+            tuple(compress(before, map(not_, map(here.__contains__, map(id, before))))),
+            tuple(compress(after, map(not_, map(there.__contains__, map(id, after))))),
+        )
     differ = tuple(map(is_not, before, after))
     return tuple(compress(before, differ)), tuple(compress(after, differ))
 

@@ -274,14 +274,14 @@ class Update:
         self._kept[asked.backend.name] = section
         self._reasons.add(ReloadReason(cause, f"{asked.namespace}/{asked.route}"))
 
-    # Shared ports
-
     def shared(self, desired: tuple[SharedFrontend, ...]) -> None:
         """Plan for the shared ports, after the Routes."""
         if desired is self._running.model.shared and not self._relocated:
             return
-        before = {shared.spot: shared for shared in self._running.model.shared}
-        after = {shared.spot: shared for shared in desired}
+        both = self._running.model.shared, desired
+        # Hosts of a port that is what it was lead elsewhere only with Routes that moved, or wait.
+        both = both if self._relocated or self._kept else differences(*both)
+        before, after = ({shared.spot: shared for shared in ports} for ports in both)
         for spot in before.keys() ^ after.keys():
             self._keep_shared(spot, before.get(spot), ReloadCause.PORT_CHANGED)
         for spot in before.keys() & after.keys():

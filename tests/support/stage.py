@@ -310,6 +310,7 @@ class Stage:
         addresses: Mapping[str, tuple[str, ...]] | None = None,
         address_told_after_s: float = 0,
         sni_backends: int = 0,
+        gateway_controller: str = "",
     ) -> None:
         addresses = addresses or {}
         self.here = Here()
@@ -338,6 +339,7 @@ class Stage:
                     auto_ports=auto_ports,
                     addresses={name: NamedAddress(ips=ips) for name, ips in addresses.items()},
                     default_addresses=frozenset(addresses),
+                    gateway_controller=gateway_controller,
                 )
             ),
             applier=Applier(self.haproxy, state, judge, self.haproxy, ports, self.level),

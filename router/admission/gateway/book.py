@@ -275,16 +275,18 @@ class GatewayBook:
         seen = self._seen.get(key)
         if seen is None:
             self._resolved.pop(key, None)
+            self._led.stale |= self._by_spot.keys_of(key)
             self._by_spot.put(key, ())
-            self._led.is_stale = True
             self._put(key, None)
             return
         met = (self._met(route, seen, objects) for route in sorted(self._ways.routes_of(key)))
         former = self._resolved.get(key)
         resolved = self._resolved[key] = resolve(seen, met, self._settings)
-        self._led.is_stale |= former is None or former.tables != resolved.tables
+        before = self._by_spot.keys_of(key)
         asked = (each for each in resolved.requests if isinstance(each, Request) and each.shares_port)
         self._by_spot.put(key, {Spot(each.port, each.address) for each in asked if each.port is not None})
+        if former is None or former.tables != resolved.tables or before != self._by_spot.keys_of(key):
+            self._led.stale |= before | self._by_spot.keys_of(key)
         self._put(key, resolved.state)
 
     def _met(self, key: StateKey, seen: Seen, objects: Objects) -> MetRoute:
@@ -324,7 +326,7 @@ class GatewayBook:
             met = resolved.routes.get(key) if resolved is not None else None
             if resolved is not None and met is not None:
                 parents.update((each.ref, each) for each in parents_of(met, resolved))
-                if any(met in served for served in resolved.served.values()):
+                if any(resolved.has(met, listener) for listener in met.listeners):
                     stages.update(stages_of(met, resolved))
                     imposed += resolved.imposed_on(met)
                     created = route.metadata.creation_timestamp or None

@@ -35,7 +35,7 @@ class Imposed:
         return PortTls(certificate, self.min_version, self.alpn, self.clients)
 
 
-NOTHING_IMPOSED = Imposed()
+NOTHING_IMPOSED, ENDING = Imposed(), Imposed(ends_tls=True)
 
 
 def impose(

@@ -89,7 +89,7 @@ class PolicyBook:
 
     def wishes(self, route: StateKey) -> Wishes:
         """Give what is said of a route itself."""
-        policy = self._having((route, ""))
+        policy = self._having((route, "")) if self._policies else None
         return of_route(self._policies[policy][1]) if policy is not None else NO_WISHES
 
     def seen(

@@ -11,7 +11,7 @@ from router.admission.gateway.attachment import Attachment
 from router.admission.gateway.backends import Backends
 from router.admission.gateway.certificates import certificate_for
 from router.admission.gateway.hosts import ANY, claimed, intersections, is_host
-from router.admission.gateway.imposed import Imposed, options_for, together
+from router.admission.gateway.imposed import ENDING, NOTHING_IMPOSED, Imposed, options_for, together
 from router.admission.gateway.listeners import KINDS_OF, ListenerView, views
 from router.admission.gateway.merging import Age, Seen, see_gateway, see_set_alone
 from router.admission.gateway.states import (
@@ -38,6 +38,7 @@ from router.objects.meta import ObjectKey
 from router.settings import AdmissionSettings
 
 _MAX_NAMED = 3
+_NOBODY: frozenset[int] = frozenset()
 _NO_CERTIFICATE = Certificate(NOTHING_PRIVATE, 0, 0)
 
 
@@ -80,21 +81,21 @@ class Resolved:
     routes: Mapping[StateKey, MetRoute]
     """All that have a parentRef to it."""
     imposed: Mapping[str, Imposed]
-    """What policies say of listeners that may be served, by name."""
+    """What policies say of listeners that may be served, and that they end TLS, by name; of others there is nothing to say."""
+    having: Mapping[str, frozenset[int]]
+    """``served`` by the ``id`` of each: that is asked for each of thousands, and to compare routes takes long."""
+
+    def has(self, route: MetRoute, listener: str) -> bool:
+        """Say whether a route has connections of a listener."""
+        return id(route) in self.having.get(listener, _NOBODY)
 
     def imposed_on(self, route: MetRoute) -> Iterator[Imposed]:
         """Give what policies say of the listeners at which a route has connections."""
-        return (each for name, each in self.imposed.items() if route in self.served.get(name, ()))
+        return (each for name, each in self.imposed.items() if self.has(route, name))
 
 
 def resolve(seen: Seen, routes: Iterable[MetRoute], settings: AdmissionSettings) -> Resolved:
-    """Decide about a Gateway of ours, or a ListenerSet of one.
-
-    Args:
-        seen: what it is without any route.
-        routes: all that have a parentRef to it.
-        settings: what may be served.
-    """
+    """Decide about a Gateway of ours, or a ListenerSet of one: of what it is without any route, and of all routes that have a parentRef to it."""
     met = {StateKey(route.kind, route.namespace, route.name): route for route in routes}
     by_listener: dict[str, list[MetRoute]] = {view.listener.name: [] for view in seen.views}
     for route in met.values():
@@ -102,7 +103,7 @@ def resolve(seen: Seen, routes: Iterable[MetRoute], settings: AdmissionSettings)
             by_listener[name].append(route)
     state = _state(seen, {name: len(those) for name, those in by_listener.items()})
     if not seen.is_served:
-        return Resolved(state, tuple(_untaken(seen)), {}, {}, met, {})
+        return Resolved(state, tuple(_untaken(seen)), {}, {}, met, {}, {})
     tables = {
         view.listener.name: _table(view, by_listener[view.listener.name])
         for view in seen.views
@@ -118,8 +119,13 @@ def resolve(seen: Seen, routes: Iterable[MetRoute], settings: AdmissionSettings)
         for view in seen.views
         if view.accepted.holds and view.is_served
     ]
-    imposed = {view.listener.name: view.imposed for view in seen.views}
-    return Resolved(state, (*requests, *_untaken(seen)), served, tables, met, imposed)
+    said = (
+        (view.listener.name, ENDING if view.imposed == NOTHING_IMPOSED and view.pairs is not None else view.imposed)
+        for view in seen.views
+    )
+    imposed = {name: each for name, each in said if each != NOTHING_IMPOSED}
+    having = {name: frozenset(map(id, those)) for name, those in served.items()}
+    return Resolved(state, (*requests, *_untaken(seen)), served, tables, met, imposed, having)
 
 
 def _state(seen: Seen, attached: Mapping[str, int]) -> ParentsState:
@@ -218,12 +224,7 @@ def route_request(
 ) -> Request | None:
     """Give what a route asks for that has a backend of its own: no port or host, which its listeners have.
 
-    Args:
-        route: the route.
-        created: when it was.
-        settings: what may be served.
-        stages: the ports behind which TLS ends for its clients.
-        imposed: what policies say of its listeners.
+    ``stages`` are the ports behind which TLS ends for its clients, ``imposed`` is what policies say of its listeners.
     """
     if route.asker is None:
         return None
@@ -241,7 +242,7 @@ def stages_of(route: MetRoute, resolved: Resolved) -> Iterator[Spot]:
     """Give the ports of a Gateway, or ListenerSet, behind which TLS ends for clients that are led to a route."""
     for request in resolved.requests:
         table = resolved.tables.get(request.asker.section)
-        if table is not None and table.ends and request.port and any(each == route.asker for _, each in table.leads):
+        if table is not None and table.ends and request.port and resolved.has(route, request.asker.section):
             yield Spot(request.port, request.address)
 
 
@@ -280,7 +281,7 @@ def _serves(attachment: Attachment, route: MetRoute, resolved: Resolved) -> Said
     problem = together(route.wishes, resolved.imposed_on(route)).problem
     if problem:
         return not_so(SERVES, "PolicyInvalid", problem)
-    has = [name for name in attachment.listeners if route in resolved.served[name]]
+    has = [name for name in attachment.listeners if resolved.has(route, name)]
     if len(has) == len(attachment.listeners):
         return so(SERVES, "Served")
     lost = next(name for name in attachment.listeners if name not in has)

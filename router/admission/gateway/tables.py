@@ -16,6 +16,7 @@ from router.admission.gateway.hosts import covers, specificity
 from router.admission.gateway.states import GATEWAY_KIND, LISTENER_SET_KIND
 from router.model import Asker, SharedFrontend, SniHost, Spot, backend_name
 from router.model.tls import PortTls
+from router.ordered import SortedMap, differences
 
 _WITH_LISTENERS = frozenset({GATEWAY_KIND, LISTENER_SET_KIND})
 _host_of = attrgetter("host")
@@ -47,29 +48,39 @@ class Led:
     def __init__(self) -> None:
         self._remembered: dict[Spot, tuple[SharedFrontend, tuple[Table, ...], SharedFrontend]] = {}
         self._shared: tuple[SharedFrontend, ...] = ()
-        self._last: tuple[SharedFrontend, ...] = ()
-        self.is_stale = False
-        """Whether a table is another than when last asked."""
+        self._by_spot: dict[Spot, SharedFrontend] = {}
+        """The same by their ports."""
+        self._led_ports: SortedMap[Spot, SharedFrontend] = SortedMap()
+        self.stale: set[Spot] = set()
+        """Ports of which a table is another than when last asked."""
 
     def lead(
         self, shared: tuple[SharedFrontend, ...], table_of: TableOf, has_listeners: Callable[[Spot], bool]
     ) -> tuple[SharedFrontend, ...]:
-        """Give the shared ports with what the tables of their TLS listeners say.
+        """Give the shared ports with what the tables of their TLS listeners say; looks at those alone that may be otherwise than last.
 
         Args:
-            shared: as their hosts were claimed.
+            shared: as their hosts were claimed, sorted by port.
             table_of: gives the table of a listener; None for what is none.
             has_listeners: says whether there may be a TLS listener on a port: all others are not looked into.
         """
-        if shared is self._shared and not self.is_stale:
-            return self._last
-        self._shared, self.is_stale = shared, False
-        made = tuple(self._led(each, table_of) if has_listeners(each.spot) else each for each in shared)
-        if len(made) != len(self._last) or any(one is not other for one, other in zip(made, self._last, strict=True)):
-            self._last = made
-            spots = {each.spot for each in made}
-            self._remembered = {spot: known for spot, known in self._remembered.items() if spot in spots}
-        return self._last
+        stale, self.stale = self.stale, set()
+        if shared is not self._shared:
+            former, current = differences(self._shared, shared)
+            self._shared = shared
+            for each in former:
+                del self._by_spot[each.spot]
+            self._by_spot.update((each.spot, each) for each in current)
+            stale.update(each.spot for each in (*former, *current))
+        for spot in stale:
+            there = self._by_spot.get(spot)
+            if there is None:
+                self._remembered.pop(spot, None)
+            elif has_listeners(spot):
+                there = self._led(there, table_of)
+            if there is not self._led_ports.get(spot):
+                self._led_ports.put(spot, there)
+        return self._led_ports.values()
 
     def _led(self, frontend: SharedFrontend, table_of: TableOf) -> SharedFrontend:
         tables = {
@@ -90,7 +101,10 @@ class Led:
             host for host in _names(tables.items()) if host.tls is None or host.host.removeprefix("*") not in taken
         )
         hosts = {host.host: host for host in [*named, *others]}
-        made = replace(frontend, hosts=tuple(sorted(hosts.values(), key=_host_of)))
+        before = {host.host: host for host in known[2].hosts} if known is not None else {}
+        # What is equal is the object that it was, so that nobody looks at it again.
+        kept = (there if (there := before.get(host.host)) == host else host for host in hosts.values())
+        made = replace(frontend, hosts=tuple(sorted(kept, key=_host_of)))
         if known is not None and known[2] == made:
             made = known[2]
         self._remembered[frontend.spot] = frontend, now, made

@@ -1,0 +1,257 @@
+"""What one change of a Gateway, of a route or of a policy costs does not grow with their number, nor do its statuses: counted, as with Routes (test_counted)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from router.objects.core import Service, ServicePort, ServiceSpec
+from router.objects.decoding import decode
+from router.objects.discovery import EndpointPort
+from router.objects.gateway import (
+    BackendRef,
+    Gateway,
+    GatewayClass,
+    GatewayClassSpec,
+    GatewaySpec,
+    Listener,
+    ListenerTls,
+    ParentRef,
+    RouteRule,
+    TcpRoute,
+    TcpRouteSpec,
+    TlsRoute,
+    TlsRouteSpec,
+)
+from router.objects.kinds import KubernetesObject
+from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.tcp_route_policy import PolicySpec, PolicyTarget, PolicyTimeouts, TcpRoutePolicy
+from router.settings import PortRanges
+from router.status.events import EventSender
+from router.status.gateway import Facts
+from router.status.gateway_writer import GatewayWriter
+from router.status.route import Identity
+from tests.support.counting import instructions
+from tests.support.stage import NEVER_AGAIN, Stage, start
+from tests.support.unused_api import UnusedApi
+from tests.unit.admission.builders import endpoint_slice
+
+OURS = "example.com/ours"
+_FEW, _MANY = 20, 400
+"""Gateways, with five routes each."""
+_ROUTES = 5
+_NAMESPACES = 20
+_POOL = PortRanges.parse("9000-9099")
+_LONG_S = 1_000.0
+_WARM = 3
+_MORE = 300
+"""Instructions by which the same change may differ; each object that is looked at takes some ten."""
+_PORT = (EndpointPort(name="", port=8080, protocol="TCP"),)
+_numbers = count(1)
+
+
+def _meta(name: str, namespace: str, **more: Any) -> ObjectMeta:
+    uid = f"{namespace}/{name}"
+    return ObjectMeta(name=name, namespace=namespace, uid=uid, generation=1, resource_version="1", **more)
+
+
+def _tcp(name: str, gateway: str, namespace: str, created: str = "2026-01-02T00:00:00Z") -> TcpRoute:
+    refs = (ParentRef(gateway, section_name="tcp"),)
+    rules = (RouteRule((BackendRef(f"{gateway}-app", port=80),)),)
+    return TcpRoute(_meta(name, namespace, creation_timestamp=created), TcpRouteSpec(rules, refs))
+
+
+def _tls(name: str, gateway: str, namespace: str, host: str) -> TlsRoute:
+    refs = (ParentRef(gateway, section_name="tls"),)
+    rules = (RouteRule((BackendRef(f"{gateway}-app", port=80),)),)
+    return TlsRoute(_meta(name, namespace), TlsRouteSpec((host,), rules, refs))
+
+
+def _gateway(number: int, *more: Listener) -> Gateway:
+    name, namespace = f"gw-{number}", f"team-{number % _NAMESPACES}"
+    tls = Listener("tls", 20_000 + number, "TLS", f"*.h{number}.example.com", ListenerTls("Passthrough"))
+    listeners = (Listener("tcp", 10_000 + number, "TCP"), tls, *more)
+    return Gateway(_meta(name, namespace), GatewaySpec("ours", listeners))
+
+
+def _all(gateways: int) -> Iterator[KubernetesObject]:
+    yield GatewayClass(_meta("ours", ""), GatewayClassSpec(OURS))
+    for number in range(gateways):
+        gateway = _gateway(number)
+        name, namespace = gateway.key.name, gateway.key.namespace
+        yield gateway
+        yield Service(_meta(f"{name}-app", namespace), ServiceSpec(ports=(ServicePort(80),)))
+        yield endpoint_slice("10.0.0.1", service=f"{name}-app", namespace=namespace, ports=_PORT)
+        yield _tcp(f"{name}-r", name, namespace, "2026-01-01T00:00:00Z")
+        for each in range(_ROUTES - 1):
+            yield _tls(f"{name}-{each}", name, namespace, f"a{each}.h{number}.example.com")
+        yield _policy(f"{name}-p", name, namespace, "1h")
+
+
+def _policy(name: str, gateway: str, namespace: str, tunnel: str) -> TcpRoutePolicy:
+    spec = PolicySpec((PolicyTarget("Gateway", gateway),), timeouts=PolicyTimeouts(tunnel=tunnel))
+    return TcpRoutePolicy(_meta(name, namespace), spec)
+
+
+def _endpoint_moves(stage: Stage) -> None:
+    number = next(_numbers)
+    address = f"172.28.{number // 250}.{number % 250 + 1}"
+    stage.store.put(endpoint_slice(address, service="gw-7-app", namespace="team-7", ports=_PORT))
+
+
+def _route_attaches(stage: Stage) -> None:
+    stage.store.delete(TcpRoute, ObjectKey("team-7", "new"))
+    stage.turn()
+    stage.store.put(_tcp("new", "gw-7", "team-7"))
+
+
+def _name_comes(stage: Stage) -> None:
+    stage.store.put(_tls("gw-7-0", "gw-7", "team-7", f"b{next(_numbers) % 50}.h7.example.com"))
+
+
+def _listener_comes(stage: Stage) -> None:
+    stage.store.put(_gateway(7))
+    stage.turn()
+    stage.store.put(_gateway(7, Listener("more", 9_000 + next(_numbers) % 100, "TCP")))
+
+
+def _policy_says_nothing_new(stage: Stage) -> None:
+    policy = _policy("gw-7-p", "gw-7", "team-7", "1h")
+    stage.store.put(replace(policy, metadata=replace(policy.metadata, generation=next(_numbers) + 1)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(_endpoint_moves, id="endpoint moves"),
+        pytest.param(_route_attaches, id="route attaches"),
+        pytest.param(_name_comes, id="TLSRoute has another name"),
+        pytest.param(_listener_comes, id="listener comes to a pool port"),
+        pytest.param(_policy_says_nothing_new, id="policy is written"),
+    ],
+)
+def test_a_change_costs_the_same_among_many_gateways(tmp_path: Path, change: Callable[[Stage], None]) -> None:
+    """Twenty times as many Gateways with their routes and policies, and the same instructions."""
+    few, many = (_cost(tmp_path / str(gateways), gateways, change) for gateways in (_FEW, _MANY))
+    assert many <= few + _MORE
+
+
+def _cost(directory: Path, gateways: int, change: Callable[[Stage], None]) -> int:
+    directory.mkdir()
+    stage = Stage(
+        directory,
+        NEVER_AGAIN,
+        _POOL,
+        quiet_s=_LONG_S,
+        reporter=_writer(UnusedApi()),
+        gateway_controller=OURS,
+    )
+    try:
+        start(stage, *_all(gateways))
+        for _ in range(_WARM):
+            change(stage)
+            stage.turn()
+        change(stage)
+        counted = instructions(stage.turn)
+        assert len(stage.haproxy.loads) == 1
+        return counted
+    finally:
+        stage.close()
+
+
+def _writer(api: Any, clock: Callable[[], float] = lambda: 0.0) -> GatewayWriter:
+    events = EventSender(api, Identity("tcp-router"), "pod", clock=clock, wall_clock=lambda: 1_800_000_000.0)
+    facts = Facts(controller=OURS, ips=("192.0.2.1",))
+    return GatewayWriter(api, facts, lambda: True, events=events, clock=clock, wall_clock=lambda: 1_800_000_000.0)
+
+
+class _Written(UnusedApi):
+    """Takes statuses and Events, and counts them by path."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.bodies: dict[str, Any] = {}
+        self.events = 0
+
+    def patch(self, path: str, body: bytes, content_type: str) -> bytes:
+        """Take a status."""
+        assert content_type == "application/merge-patch+json"
+        self.statuses[path] += 1
+        self.bodies[path] = json.loads(body)
+        return b"{}"
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """Take an Event."""
+        assert path
+        self.events += len(body) > 0
+        return b"{}"
+
+
+def test_statuses_of_a_thousand_gateways_and_five_thousand_routes_are_written_once_each_at_the_pace(
+    tmp_path: Path,
+) -> None:
+    """After HAProxy serves them, as fast as the statuses of Routes; what comes back through the watch is no work, and a change of one is one write more."""
+    gateways = 1_000
+    api, now_s = _Written(), [0.0]
+    writer = _writer(api, lambda: now_s[0])
+    stage = Stage(tmp_path, NEVER_AGAIN, quiet_s=_LONG_S, reporter=writer, gateway_controller=OURS)
+    try:
+        start(stage, *_all(gateways))
+        expected = 1 + gateways * (1 + _ROUTES + 1)
+        written = _drained(writer, api, now_s, expected)
+        assert written == expected
+        assert set(api.statuses.values()) == {1}
+        # The first 100 at once, then fifty in a second.
+        assert now_s[0] == pytest.approx((expected - 100) / 50, rel=0.02)
+        # Our own writes come back.
+        stage.store.put(*_answered(stage, api))
+        stage.turn()
+        assert _drained(writer, api, now_s, 1) == 0
+        stage.store.put(_tcp("new", "gw-7", "team-7"))
+        stage.turn()
+        # The route, and its Gateway, which counts it.
+        assert _drained(writer, api, now_s, 2) == 2
+    finally:
+        stage.close()
+
+
+def _drained(writer: GatewayWriter, api: _Written, now_s: list[float], at_most: int) -> int:
+    """Turn the writer's clock until nothing is to be written; give how many statuses were."""
+    before = sum(api.statuses.values())
+    for _ in range(5 * at_most + 100):
+        pause_s = writer.step()
+        if not writer.queued:
+            break
+        now_s[0] += max(pause_s, 0.001)
+    assert not writer.queued
+    return sum(api.statuses.values()) - before
+
+
+def _answered(stage: Stage, api: _Written) -> Iterator[KubernetesObject]:
+    """Give the objects with the statuses that were written."""
+    of = stage.store.objects.gateway_api
+    for path, body in api.bodies.items():
+        *_, plural, name, _status = path.split("/")
+        namespace = path.split("/namespaces/")[1].split("/")[0] if "/namespaces/" in path else ""
+        members: Any = {
+            "gatewayclasses": of.classes,
+            "gateways": of.gateways,
+            "tcproutes": of.tcp_routes,
+            "tlsroutes": of.tls_routes,
+            "tcproutepolicies": of.policies,
+        }[plural]
+        obj = members[ObjectKey(namespace, name)]
+        made: Any = decode(
+            type(obj), {"metadata": {"name": name}, "spec": _SPEC.get(plural, {}), "status": body["status"]}
+        )
+        yield replace(obj, status=made.status, metadata=replace(obj.metadata, resource_version="2"))
+
+
+_SPEC = {"gatewayclasses": {"controllerName": OURS}, "gateways": {"gatewayClassName": "ours"}}
