@@ -89,8 +89,11 @@ def test_passthrough_routes_without_a_pool(cluster: Cluster, tmp_path: Path) -> 
         assert reloads(router) == before
     # A HAProxy that dies comes back with what is on disk.
     wait_for(lambda: f"be_tcp:{cluster.namespace}:third" in (router.state / "haproxy.cfg").read_text(), "the file")
-    for pid in router.haproxy_pids():
+    killed = set(router.haproxy_pids())
+    for pid in killed:
         os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: (there := set(router.haproxy_pids())) and not there & killed, "another HAProxy")
+    wait_for(lambda: not is_refused(sni_port), "it to listen")
     wait_for(lambda: reached(sni_port, hosts[2]) == hosts[2].encode(), "HAProxy to be back")
 
 
