@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,9 @@ _WATCHED_EVENTS: list[type[events.FileSystemEvent]] = [
     events.DirDeletedEvent,
     *(getattr(events, name) for name in ("FileAttribEvent", "DirAttribEvent") if hasattr(events, name)),
 ]
+
+# Of a folder made in one that is just being added: watchdog adds it twice, which is harmless, and no line for an admin's log.
+warnings.filterwarnings("ignore", r"Callback with id .* already exists for watch", RuntimeWarning)
 
 _Identity = tuple[str, int, int, int]
 
