@@ -27,6 +27,7 @@ KNOWN_FILES = frozenset(
         "haproxy.cfg.level",
         "generations.json",
         "servers.state",
+        "haproxy.kept",
         "lock",
         "maps",
         "run",
