@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -98,6 +99,7 @@ def _told(section: RouteSection, tls: PortTls | None) -> RouteSection:
     return replace(section, backend=replace(section.backend, send_proxy="v2-ssl-shown"))
 
 
+@pytest.mark.timeout(500)
 @settings(
     max_examples=18,
     derandomize=True,

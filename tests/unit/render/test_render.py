@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.errors import SettingsError, TemplateError
@@ -88,6 +88,7 @@ _sections = st.builds(
 )
 
 
+@settings(max_examples=40)
 @given(st.lists(st.lists(_sections, max_size=4, unique_by=lambda each: each.route), max_size=5), st.data())
 def test_remembering_changes_nothing(steps: list[list[RouteSection]], data: st.DataObject) -> None:
     """After any sequence of models, what is rendered equals what a new renderer gives."""
