@@ -54,6 +54,8 @@ class StateDir:
         self.won = path / "claims.json"
         self.names = path / "names.json"
         self.busiest_hours = path / "pool.json"
+        self._whole = path / "haproxy.cfg.whole"
+        """What was in haproxy.cfg when HAProxy was started without a part of it, until there is another haproxy.cfg."""
         self._maps = path / "maps"
         self._run = path / "run"
         self._known: set[str] = set()
@@ -75,7 +77,7 @@ class StateDir:
         lock = self.path / "lock"
         files = (
             self.config,
-            self.config.with_name("haproxy.cfg.whole"),
+            self._whole,
             self._kept,
             self.candidate,
             self._previous,
@@ -179,6 +181,7 @@ class StateDir:
                 self._level.rename(self.config)
                 self._ours = self.config.stat()
                 _sync(self.path)
+                self._whole.unlink(missing_ok=True)
                 self._sweep_maps(used)
                 done()
 
@@ -239,8 +242,9 @@ class StateDir:
         _sync(self.path)
 
     def sweep(self, used: Iterable[str]) -> None:
-        """Remove map and ACL files that the configuration in use does not name, sockets of HAProxy's own of former ones, and the previous configuration."""
+        """Remove map and ACL files that the configuration in use does not name, sockets of HAProxy's own of former ones, and former configurations."""
         self._previous.unlink(missing_ok=True)
+        self._whole.unlink(missing_ok=True)
         with self._changing:
             self._sweep_maps(used)
         self._sweep_sockets()

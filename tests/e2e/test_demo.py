@@ -101,6 +101,7 @@ def test_self_test_passes(tmp_path: Path, temporary: Path) -> None:
         "any-port.yaml",
         "claim.yaml",
         "conflicting.yaml",
+        "gateway.yaml",
         "mail-by-tls.yaml",
         "mail.yaml",
         "mistyped.yaml",

@@ -7,6 +7,7 @@ not help: it needs a HAProxy that runs.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -128,8 +129,9 @@ def fit(  # noqa: PLR0913, PLR0917 - what a start depends on
     """
     whole = config.with_name(f"{config.name}.whole")
     if whole.exists() and config.read_bytes().startswith(_REDUCED):
-        # What could not be had when it was started last may be there now.
-        whole.replace(config)
+        # What could not be had when it was started last may be there now. The router that has written another one meanwhile took it away.
+        with contextlib.suppress(FileNotFoundError):
+            whole.replace(config)
     problem = _uselessness(config, settings)
     return problem if problem is not None else _make_room(binary, config, whole, deadline_s, others, free_within_s)
 

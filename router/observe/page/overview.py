@@ -151,8 +151,9 @@ class Overviews:
 
     def _replicas(self) -> tuple[Replica, ...]:
         holder = self.leader().rpartition("_")[0]
-        pods = self.pods()
-        return tuple(_replica(key, pod, pods.get(key), holder) for key, pod in sorted(self.objects.routers.items()))
+        known = self.objects.routers
+        # What else is known is no pod: the machine of a router that has none.
+        return tuple(_replica(key, known[key], now, holder) for key, now in sorted(self.pods().items()) if key in known)
 
     def _workers(self) -> tuple[tuple[Worker, ...], int]:
         found: list[Worker] = []
@@ -170,17 +171,17 @@ class Overviews:
         return tuple(found), more
 
 
-def _replica(key: ObjectKey, pod: RouterPod, now: PodNow | None, holder: str) -> Replica:
+def _replica(key: ObjectKey, pod: RouterPod, now: PodNow, holder: str) -> Replica:
     return Replica(
         name=str(key),
         node=pod.node,
         addresses=pod.addresses,
         # On the host's network a process has the name of its node.
         leads=bool(holder) and holder in {key.name, pod.node},
-        ready=now.ready if now is not None else None,
-        phase=now.phase if now is not None else "",
-        since=now.since if now is not None else "",
-        figures=read(now.figures) if now is not None else None,
+        ready=now.ready,
+        phase=now.phase,
+        since=now.since,
+        figures=read(now.figures),
     )
 
 

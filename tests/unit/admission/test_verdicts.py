@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from router.admission.verdicts import Verdict, different
 from router.model import Asker
-from router.ordered import SortedMap, differences
+from router.ordered import Advance, SortedMap, differences
 
 _ASKERS = [Asker.route("team", f"app-{number}") for number in range(6)]
 
@@ -37,9 +37,9 @@ def test_several_who_ask_cost_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log, PortClaims and statuses are told of each turn, with thousands of verdicts."""
     looks: list[int] = []
 
-    def looked(before: tuple[Verdict, ...], after: tuple[Verdict, ...]) -> object:
+    def looked(before: tuple[Verdict, ...], after: tuple[Verdict, ...], advance: Advance[Verdict] | None) -> object:
         looks.append(len(after))
-        return differences(before, after)
+        return differences(before, after, advance)
 
     monkeypatch.setattr("router.admission.verdicts.differences", looked)
     verdicts: SortedMap[Asker, Verdict] = SortedMap()

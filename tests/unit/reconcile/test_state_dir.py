@@ -72,6 +72,21 @@ def test_sweep_keeps_what_is_used(state: StateDir) -> None:
     assert (state.path / "maps" / "b.map").read_bytes() == b"2"
 
 
+def test_what_was_left_out_at_a_start_is_not_kept_beyond_the_next_configuration(state: StateDir) -> None:
+    """HAProxy was started without a port that somebody had; a configuration that was made since has all that can be had."""
+    whole = state.config.with_name("haproxy.cfg.whole")
+    for promote in ("sweep", "level"):
+        whole.write_bytes(b"")
+        if promote == "sweep":
+            state.write_candidate(b"", {})
+            state.promote()
+            state.sweep(())
+        else:
+            state.write_level(b"", {})
+            state.promote_level(state.changes, (), lambda: None)
+        assert not whole.exists()
+
+
 def test_sweep_removes_sockets_of_what_is_no_more(state: StateDir) -> None:
     """HAProxy leaves those on which TLS ended; those that the configuration names stay, and so do the router's own."""
     run = state.path / "run"

@@ -351,12 +351,11 @@ function routerView(main) {
     parts.push(element("h2", {}, "Workers that were replaced"));
     parts.push(old.length ? simpleTable("Workers that were replaced", ["Process", "Connections that it still has", "Runs for"], old.map((worker) => [worker.pid, worker.connections, span(worker.seconds)])) : element("p", { class: "dim" }, "None lives on for its connections."));
     if (now.more_old_workers) parts.push(element("p", {}, `And ${now.more_old_workers} more.`));
-    const pods = now.replicas.filter((each) => each.node || each.since || each.figures);
-    if (!pods.length) return parts;
+    if (!now.replicas.length) return parts;
     parts.push(element("h2", {}, "Pods of routers"));
     parts.push(element("p", { class: "dim" }, now.shares_figures ? "What is above is this replica's alone. The others say how they are twice a minute."
       : "All figures on this page are this replica's alone: the others do not say how they are (option --share-figures), and each has a page of its own."));
-    parts.push(simpleTable("Pods of routers", ["Pod", "Node", "State", "Connections", "Old workers", "Reloads", "Problems", "Said"], pods.map(replica)));
+    parts.push(simpleTable("Pods of routers", ["Pod", "Node", "State", "Connections", "Old workers", "Reloads", "Problems", "Said"], now.replicas.map(replica)));
     return parts;
   });
 }
