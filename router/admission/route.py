@@ -176,7 +176,7 @@ def _read_shares_port(route: Route, port: int | None, host: str | None, domain: 
     needed = {
         # Those who share a port have to name the same one.
         f"{EXTERNAL_TCP_PORT} with a number": port is not None,
-        "spec.tls.termination passthrough": has_tls,
+        "spec.tls.termination (passthrough, edge or reencrypt)": has_tls,
         "spec.host": host is not None,
     }
     missing = [need for need, there in needed.items() if not there]
@@ -203,7 +203,7 @@ def _check_something_is_asked_for(
         return
     message = f"the Route asks for no port: add the annotation {EXTERNAL_TCP_PORT}"
     if settings.sni_port:
-        message += f", or passthrough TLS and a spec.host to be reached on the SNI port {settings.sni_port}"
+        message += f", or TLS (spec.tls.termination) and a spec.host to be reached on the SNI port {settings.sni_port}"
     raise NotAcceptable(Reason.INVALID_PORT, "; ".join(filter(None, (message, subdomain_hint(route, settings.domain)))))
 
 

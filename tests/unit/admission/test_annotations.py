@@ -372,6 +372,6 @@ def test_sharing_says_what_it_needs() -> None:
     """external-tcp-port-sni without passthrough TLS, a host or a port names what is missing."""
     verdict = verdict_of(route(external_tcp_port_sni="true"), *DB)
     assert verdict.reason is Reason.INVALID_ANNOTATION
-    assert "spec.tls.termination passthrough and spec.host" in verdict.message
+    assert "spec.tls.termination (passthrough, edge or reencrypt) and spec.host" in verdict.message
     only_sni = route(port=None, host="db.example.com", termination="passthrough", external_tcp_port_sni="true")
     assert f"needs {PREFIX}external-tcp-port" in verdict_of(only_sni, *DB).message
