@@ -141,7 +141,10 @@ def test_a_route_that_asks_for_nothing_is_told_what_to_add() -> None:
     """Neither a port nor the SNI port: the message says both ways, or the one that there is."""
     verdict = verdict_of(route(port=None), *DB)
     assert verdict.reason is Reason.INVALID_PORT
-    assert f"add the annotation {PREFIX}external-tcp-port, or TLS (spec.tls.termination) and a spec.host" in verdict.message
+    assert (
+        f"add the annotation {PREFIX}external-tcp-port, or TLS (spec.tls.termination) and a spec.host"
+        in verdict.message
+    )
     assert "8443" in verdict.message
     without = verdict_of(sni_route("db", "db.example.com"), *DB, settings=NO_SNI)
     assert without.reason is Reason.INVALID_PORT
