@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 
 from router.model.tls import ClientTls
 from tests.support.certificates import Made, client_context, make
-from tests.support.clients import connect
+from tests.support.clients import over_tls
 
 MAXIMUM = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -62,10 +62,7 @@ def speaking(
     context: ssl.SSLContext, port: int, host: str | None, session: ssl.SSLSession | None = None
 ) -> Iterator[ssl.SSLSocket]:
     """Open a connection, with a session to be resumed if there is one."""
-    with (
-        connect(port) as plain,
-        context.wrap_socket(plain, server_hostname=host, session=session) as connection,
-    ):
+    with over_tls(context, port, host, session) as connection:
         yield connection
 
 

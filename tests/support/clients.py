@@ -43,7 +43,19 @@ def ended(connection: socket.socket) -> bool:
 @contextlib.contextmanager
 def tls(port: int, host: str | None) -> Iterator[ssl.SSLSocket]:
     """Open a TLS connection with a server name, or none."""
-    with connect(port) as plain, client_context().wrap_socket(plain, server_hostname=host) as connection:
+    with over_tls(client_context(), port, host) as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def over_tls(
+    context: ssl.SSLContext, port: int, host: str | None, session: ssl.SSLSession | None = None
+) -> Iterator[ssl.SSLSocket]:
+    """Open a TLS connection of this context, with a session to be resumed if there is one."""
+    # Wrapped before it is connected: of one that is reset in between Python would lose the socket, unclosed.
+    with context.wrap_socket(socket.socket(), server_hostname=host, session=session) as connection:
+        connection.settimeout(TIMEOUT_S)
+        connection.connect(("127.0.0.1", port))
         yield connection
 
 
