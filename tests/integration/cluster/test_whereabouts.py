@@ -63,10 +63,13 @@ def test_addresses_come_and_leave(follow: Callable[..., Whereabouts]) -> None:
         wait_for(partial(can_bind, where, address), f"{address} to come")
         assert time.monotonic() - came_s < 0.5
     assert where.now() == Here(frozenset({FOUR, SIX}), frozenset({FOUR, SIX}))
+    wait_for(lambda: len(told) == 2, "both to be told")
     count = len(told)
     ip("addr", "add", "10.9.7.7/32", "dev", "lo")
     ip("addr", "del", f"{FOUR}/32", "dev", "lo")
     wait_for(lambda: where.now() == Here(frozenset({SIX}), frozenset({SIX})), "it to leave")
+    # Told after it is known, and once.
+    wait_for(lambda: len(told) > count, "it to be told")
     assert len(told) == count + 1
 
 
