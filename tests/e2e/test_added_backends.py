@@ -21,7 +21,7 @@ from tests.support.kube.pods import Wanted
 from tests.support.level import metric
 from tests.support.objects import ANNOTATIONS, app
 from tests.support.ports import free_port, free_ports
-from tests.support.probing import exchange, is_open, is_refused
+from tests.support.probing import exchange, is_open, is_refused, serves
 from tests.support.router_process import RouterProcess, http_get
 from tests.support.waiting import wait_for
 
@@ -104,11 +104,11 @@ def test_any_balance_on_ports_of_the_pool(cluster: Cluster) -> None:
     router = cluster.router("--port-pool", f"{one},{two}").start()
     before = reloads(router)
     cluster.create(*app("db", one, cluster.pod(b"db "), annotations={_BALANCE: "source"}))
-    wait_for(lambda: not is_refused(one), "the port to open")
-    assert exchange(one) == b"db ping"
+    # A Route is served as soon as it is there, its endpoints when they are.
+    wait_for(lambda: exchange(one) == b"db ping", "the pod to answer")
     wait_for_loads(router, before if _ADDS else before + 1)
     cluster.create(*app("web", two, cluster.pod(b"")))
-    wait_for(lambda: not is_refused(two), "the port to open")
+    wait_for(lambda: serves(two), "the pod to answer")
     with socket.create_connection(("127.0.0.1", two)) as held:
         assert is_open(held)
         cluster.client.patch("Route", cluster.namespace, "web", {"metadata": {"annotations": {_TIMEOUT: "77s"}}})
@@ -130,8 +130,7 @@ def test_any_balance_on_ports_of_the_pool(cluster: Cluster) -> None:
     if _ADDS:
         wait_for(lambda: f"be_tcp:{cluster.namespace}:db" not in backends(router), "its section to be deleted")
         cluster.create(*app("next", one, cluster.pod(b"next ")))
-        wait_for(lambda: not is_refused(one), "the port to open")
-        assert exchange(one) == b"next ping"
+        wait_for(lambda: exchange(one) == b"next ping", "the pod to answer")
         assert reloads(router) == before
         shown = {each[0]: each[2] for each in json.loads(http_get(router.http_port, "/page/router")[1])["samples"]}
         assert shown["tcp_router_haproxy_adds_backends"] == 1

@@ -18,6 +18,9 @@ import yaml
 
 from tests.support.waiting import wait_for
 
+_STARTS_WITHIN_S = 60.0
+"""Not a property of the router: beside other tests an interpreter alone takes its time."""
+
 
 def http_get(port: int, path: str) -> tuple[int, str]:
     """Ask the router's HTTP port; give status and body."""
@@ -75,7 +78,11 @@ class RouterProcess:
             self._log_start = path.stat().st_size if path.exists() else 0
             self.process = subprocess.Popen(command, stderr=log, stdout=traffic, stdin=subprocess.DEVNULL)
         process = self.process
-        wait_for(lambda: process.poll() is not None or "router started" in self.log(), "the router to start")
+        wait_for(
+            lambda: process.poll() is not None or "router started" in self.log(),
+            "the router to start",
+            _STARTS_WITHIN_S,
+        )
         assert process.poll() is None, f"the router ended: {self.log()}"
         told = re.search(r"""http["']?[=:] ?["']?127\.0\.0\.1:(\d+)""", self.log())
         assert told is not None, self.log()
