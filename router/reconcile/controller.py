@@ -207,6 +207,7 @@ class Controller:
             applied=running.model if running is not None else None,
             owners=running.owners if running is not None else {},
             adds_backends=running is not None and bool(running.bases),
+            sections_left=len(running.left) if running is not None else 0,
             gateway_api=changer.served.gateway_api if changer.served is not None else {},
             policy=changer.served.policy if changer.served is not None else NO_NEWS,
             configured=changer.served is not None,

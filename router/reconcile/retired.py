@@ -12,9 +12,14 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
+import structlog
+
 from router.plan.leaving import Leaving, ServerName
 from router.plan.running import Running
 from router.reconcile.worker import Worker
+from router.supervisor.backoff import Backoff
+
+log = structlog.get_logger()
 
 _TRIED_ANEW_WITHIN_S = 1.9
 """The second that HAProxy waits at most, whatever ``timeout connect`` is, and nearly another for a thread that is busy."""
@@ -22,6 +27,9 @@ _LOOKED_AT_ONCE = 200
 """Servers that one look asks about, or ``_LOOKED_AT_PART`` of all: it takes some 5 ms, and 0.2 s where they are of very many backends."""
 _LOOKED_AT_PART = 5
 """However fast somebody's endpoints change: what is added in a second is gone some seconds later."""
+_SECTION_RETRY_S = (2.0, 60.0)
+"""First and longest pause before a section is tried again that HAProxy did not delete: some client is in it yet, without a server."""
+_NAMED = 5
 _FIRST = ("", "")
 
 
@@ -46,8 +54,8 @@ class Retired:
         self._looked_at_last: ServerName = _FIRST
         self._idle_since_s: dict[ServerName, float] = {}
         """Those in maintenance that had no connections when they were looked at."""
-        self._stay: frozenset[str] = frozenset()
-        """Sections that serve nobody, and that HAProxy does not delete."""
+        self._stay: dict[str, tuple[Backoff, float]] = {}
+        """Sections that serve nobody, and that HAProxy did not delete: when each is tried again, and the pauses between."""
 
     def keep(self, leaving: Leaving) -> None:
         """Forget what was seen of servers that are not among these: one that comes back may have connections until it leaves again."""
@@ -77,14 +85,21 @@ class Retired:
 
     def _without_left(self, running: Running) -> Running:
         """Delete the sections that serve nobody and have no servers left; give what HAProxy has then."""
-        self._stay &= running.left
-        empty = sorted(name for name in running.left - self._stay if not running.leaving.of(name))
-        if not empty:
+        self._stay = {name: when for name, when in self._stay.items() if name in running.left}
+        now_s = self._now_s()
+        due = (name for name in running.left if name not in self._stay or self._stay[name][1] <= now_s)
+        some = sorted(name for name in due if not running.leaving.of(name))[:_LOOKED_AT_ONCE]
+        if not some:
             return running
-        some = empty[:_LOOKED_AT_ONCE]
-        gone = self._worker.delete_backends(some)
-        # What refers to one, HAProxy alone knows; it goes with the next reload.
-        self._stay = self._stay.union(some) - gone
+        refused = self._worker.delete_backends(some)
+        new = sorted(refused.keys() - self._stay.keys())
+        for name in refused:
+            backoff, _ = self._stay.get(name) or (Backoff(*_SECTION_RETRY_S), 0.0)
+            self._stay[name] = backoff, now_s + backoff.pause_s()
+        if new:
+            problems = [f"{name}: {refused[name]}" for name in new[:_NAMED]]
+            log.info("sections not deleted", number=len(new), problems=problems, consequence="tried again")
+        gone = frozenset(some) - refused.keys()
         return running.without_backends(gone) if gone else running
 
     def _look(self, running: Running) -> None:

@@ -33,6 +33,8 @@ class Snapshot:
     """By backend of the port pool that serves somebody, the backend that this one would have of its own."""
     adds_backends: bool = False
     """The HAProxy that runs takes new backends without a reload."""
+    sections_left: int = 0
+    """Sections of it that serve nobody any more, and are deleted when it lets that be."""
     configured: bool = False
     """A configuration has been applied since the router started."""
     problem: str = ""

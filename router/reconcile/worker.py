@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from router.haproxy.talk.server_states import DownServers
@@ -31,8 +31,8 @@ class Worker(Protocol):
     def adds_backends(self) -> bool:
         """Say whether it adds and deletes backends while it runs."""
 
-    def delete_backends(self, names: Iterable[str]) -> frozenset[str]:
-        """Delete backends that nobody is led to; give those that are gone."""
+    def delete_backends(self, names: Iterable[str]) -> Mapping[str, str]:
+        """Delete backends that nobody is led to; give those that are still there, and what HAProxy says of each."""
 
     def down_servers(self) -> DownServers:
         """Give the servers that failed their checks."""

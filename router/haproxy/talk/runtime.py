@@ -171,7 +171,7 @@ def adds_backends(stats_socket: Path, timeout_s: float) -> bool:
     return _ADDS_BACKENDS.search(command(stats_socket, "help", timeout_s)) is not None
 
 
-def delete_backends(stats_socket: Path, names: Collection[str], timeout_s: float) -> frozenset[str]:
+def delete_backends(stats_socket: Path, names: Collection[str], timeout_s: float) -> dict[str, str]:
     """Delete backends to which nobody is led any more, and which have no servers.
 
     Args:
@@ -180,20 +180,20 @@ def delete_backends(stats_socket: Path, names: Collection[str], timeout_s: float
         timeout_s: seconds for all of them together.
 
     Returns:
-        Those that are there no more. One that something else refers to, or that has a client still, stays.
+        Those that are still there, and what HAProxy says of each: something else refers to one, or a client is in it still.
 
     Raises:
         HaproxyUnreachable: the worker does not answer in time.
         UnexpectedReply: it gives another number of replies.
     """
     ends_s = time.monotonic() + timeout_s
-    gone = set()
+    refused = {}
     texts = [text for name in names for text in (f"unpublish backend {name}", f"del backend {name}")]
     for batch in _batches(map(Command, texts)):
         for sent, reply in zip(batch, _replies(stats_socket, batch, ends_s), strict=True):
-            if sent.text.startswith("del ") and _BACKEND_DELETED.fullmatch(reply):
-                gone.add(sent.text.removeprefix("del backend "))
-    return frozenset(gone)
+            if sent.text.startswith("del ") and not _BACKEND_DELETED.fullmatch(reply):
+                refused[sent.text.removeprefix("del backend ")] = " ".join(reply.split())[:_LONGEST_SHOWN]
+    return refused
 
 
 def _unexpected(each: Command, reply: str) -> UnexpectedReply:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -69,7 +69,7 @@ class WorkerSocket:
         """Say whether it adds and deletes backends while it runs; see ``router.haproxy.talk.runtime.adds_backends``."""
         return runtime.adds_backends(self._stats_socket, self._timeout_s)
 
-    def delete_backends(self, names: Iterable[str]) -> frozenset[str]:
+    def delete_backends(self, names: Iterable[str]) -> Mapping[str, str]:
         """Delete backends that nobody is led to; see ``router.haproxy.talk.runtime.delete_backends``."""
         return runtime.delete_backends(self._stats_socket, tuple(names), self._timeout_s)
 

@@ -303,6 +303,11 @@ class _Present(Collector):
             "1 while the HAProxy that runs takes new backends without a reload.",
             snapshot.adds_backends,
         )
+        yield _gauge(
+            "tcp_router_haproxy_sections_left",
+            "Sections of HAProxy that serve nobody any more and are to be deleted without a reload.",
+            snapshot.sections_left,
+        )
         yield _gauge("tcp_router_level", "1 while HAProxy serves what the objects say.", not snapshot.problem)
         yield _gauge(
             "tcp_router_templates_taken_up",

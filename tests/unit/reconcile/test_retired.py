@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from router.haproxy.talk.server_states import DownServers
 from router.model import Model
@@ -58,11 +60,11 @@ class _Worker:
         self.deleted += sorted(gone)
         return gone
 
-    def delete_backends(self, names: Iterable[str]) -> frozenset[str]:
-        """Delete, but what something else refers to."""
+    def delete_backends(self, names: Iterable[str]) -> Mapping[str, str]:
+        """Delete, but those in which a client is."""
         asked = tuple(names)
         self.left += asked
-        return frozenset(asked) - self.keeps
+        return dict.fromkeys(self.keeps & set(asked), "Backend still has attached streams on it.")
 
     def adds_backends(self) -> bool:
         return True
@@ -152,7 +154,7 @@ def test_busy_ones_keep_nobody_from_their_turn() -> None:
 
 
 def test_a_section_is_deleted_when_it_has_no_servers_left() -> None:
-    """Not before; one that HAProxy keeps is not asked for again until it serves somebody, or a reload has it no more."""
+    """Not before; one that HAProxy keeps is not asked for again at once, but after it has served somebody."""
     worker = _Worker()
     worker.connected, worker.keeps = {("be", "a")}, {"kept"}
     retired = _retired(worker)
@@ -179,10 +181,39 @@ def test_a_section_is_deleted_when_it_has_no_servers_left() -> None:
         worker.now_s += _WAITS_S
         running = retired.delete(running)
     assert worker.deleted == [("be", "a")]
-    assert worker.left == ["kept", "new", "be"]
+    assert worker.left == ["kept", "new", "be", "kept"]
     assert (running.left, running.deleted) == (frozenset({"kept"}), frozenset({"be"}))
     assert running.own("be") is None
     # It served somebody meanwhile, and is left once more.
     retired.delete(replace(running, left=frozenset()))
     retired.delete(running)
     assert worker.left[-1] == "kept"
+
+
+def test_a_section_that_is_refused_is_tried_again() -> None:
+    """After pauses that grow, and told once: HAProxy deletes none in which a client is."""
+    worker = _Worker()
+    worker.keeps = {"held"}
+    retired = _retired(worker)
+    running = replace(
+        loaded(Model(), {}, ""),
+        added={"held": replace(section("web", 6620), frontend=None)},
+        closed=frozenset({"held"}),
+        left=frozenset({"held"}),
+    )
+    with capture_logs() as logs:
+        asked_s = []
+        for _ in range(600):
+            known = len(worker.left)
+            running = retired.delete(running)
+            asked_s += [worker.now_s] if len(worker.left) > known else []
+            worker.now_s += 1
+        pauses = [after - before for before, after in itertools.pairwise(asked_s)]
+        assert pauses[:5] == [2, 4, 8, 16, 32]
+        assert set(pauses[5:]) == {60}
+        assert running.left == {"held"}
+        worker.keeps = set()
+        worker.now_s += 60
+        running = retired.delete(running)
+    assert (running.left, dict(running.added)) == (frozenset(), {})
+    assert [each["problems"] for each in logs] == [["held: Backend still has attached streams on it."]]
