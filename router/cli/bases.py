@@ -12,9 +12,12 @@ from router.settings import RouteDefaults
 
 
 def common_bases(binary: HaproxyBinary, defaults: RouteDefaults) -> tuple[Base, ...]:
-    """Give what a Route gets that asks for nothing, and the same with each other balance, with and without keepalive; none where HAProxy adds no backends."""
-    if not binary.adds_backends:
-        return ()
+    """Give what is declared for a HAProxy; nothing where it adds no backends."""
+    return bases_of_defaults(defaults) if binary.adds_backends else ()
+
+
+def bases_of_defaults(defaults: RouteDefaults) -> tuple[Base, ...]:
+    """Give what a Route gets that asks for nothing, and the same with each other balance, with and without keepalive."""
     plain = read_options({}, defaults, claims_port=True).backend
     balances = sorted(get_args(Balance), key=lambda each: each != defaults.balance)
     return tuple(

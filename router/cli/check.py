@@ -16,6 +16,7 @@ import msgspec
 from router.admission import Admission, Outcome
 from router.admission.near_keys import LeftAlone, left_alone
 from router.cli import check_gateways, port_policy
+from router.cli.bases import common_bases
 from router.cli.columns import columns, printable
 from router.cli.exits import NOT_ALL_ADMITTED, UNUSABLE_INPUT, clear_errors
 from router.cli.inputs import PATHS, load_objects
@@ -71,10 +72,13 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
     """Print a verdict for each Route."""
     options = ServingSettings(**values)
     objects, problems = load_objects(paths, options.tls_files().first(), *port_policy.load(options))
-    outcome = Admission(options.admission()).update(objects, objects.everything())
+    admission = options.admission()
+    outcome = Admission(admission).update(objects, objects.everything())
+    binary = find_binary(haproxy)
     with tempfile.TemporaryDirectory(prefix="tcp-router-check-", dir=_scratch()) as directory:
-        settings = replace(options.render(), state_dir=Path(directory))
-        outcome = _judged(outcome, TemplateSet.load(options.template_dir), settings, find_binary(haproxy))
+        bases = common_bases(binary, admission.defaults)
+        settings = replace(options.render(), state_dir=Path(directory), bases=bases)
+        outcome = _judged(outcome, TemplateSet.load(options.template_dir), settings, binary)
     rows = port_rows(outcome.verdicts, outcome.model, now_s=time.time(), sni_port=options.sni_port)
     click.echo(
         json.dumps(msgspec.to_builtins(rows), indent=2) if output == "json" else _table(rows, options.router_name)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from router.haproxy.process.binary import find_binary
 from router.render import default_template_dir
 from tests.support.commands import invoke, run_process, write_manifests
 from tests.support.haproxy import complaints, make_what_it_names
@@ -101,6 +102,22 @@ def test_render_is_repeatable(folder: Path) -> None:
     files = sorted(folder.iterdir())
     outputs = {invoke("render", *order).stdout for order in itertools.permutations(files)}
     assert len(outputs) == 1
+
+
+def test_render_for_a_haproxy_that_adds_backends(folder: Path) -> None:
+    """What backends take up that are added is shown for the version that is named, and for the HAProxy that run would find."""
+    texts = {
+        version: invoke("render", folder, "--haproxy-version", version).stdout for version in ("2.8", "3.3.9", "3.4.7")
+    }
+    heads = {version: re.findall(r"^defaults (routes-\S+)", text, re.MULTILINE) for version, text in texts.items()}
+    assert [len(set(found)) for found in heads.values()] == [0, 0, 10]
+    assert texts["2.8"] == texts["3.3.9"]
+    usual = invoke("render", folder).stdout
+    assert usual == texts["3.4.7" if find_binary().adds_backends else "2.8"]
+    for wrong in ("2.7", "three", "3"):
+        refused = invoke("render", folder, "--haproxy-version", wrong)
+        assert refused.exit_code == 2
+        assert "write 2.8 or a newer one" in refused.stderr
 
 
 # check

@@ -35,11 +35,16 @@ class HaproxyBinary:
     @property
     def adds_backends(self) -> bool:
         """Whether it adds and deletes backends while it runs (management guide, "add backend")."""
-        return self.version[:2] >= _ADDS_BACKENDS
+        return adds_backends(self.version[:2])
 
 
 class _Unusable(Exception):
     """A candidate is not to be used; the text says why, after the candidate's name."""
+
+
+def adds_backends(version: tuple[int, int]) -> bool:
+    """Say whether a HAProxy of this version adds and deletes backends while it runs."""
+    return version >= _ADDS_BACKENDS
 
 
 def find_binary(explicit: str | None = None, search_path: str | None = None) -> HaproxyBinary:

@@ -24,7 +24,7 @@ from router.errors import SettingsError
     [
         pytest.param(run, RunSettings, set(), id="run"),
         pytest.param(check, ServingSettings, {"paths", "output", "haproxy"}, id="check"),
-        pytest.param(render, ServingSettings, {"paths"}, id="render"),
+        pytest.param(render, ServingSettings, {"paths", "haproxy_version"}, id="render"),
         pytest.param(ports, RunningOptions, {"output"}, id="ports"),
     ],
 )
