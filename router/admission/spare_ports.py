@@ -1,6 +1,7 @@
 """Ports of ``--auto-ports`` that are to be ready in the pool: how many that are, and which.
 
-They are as many as the busiest hour of a week took: then no hour of those that were would have needed a reload, had the pool been full when it began.
+They are as many as the busiest hour of a week took and had at one time: then no hour of those that were would have needed a reload, had the pool been full
+when it began. What is given up is the pool's again, so that it counts no more: nobody makes the pool large by having one port after the other.
 """
 
 from __future__ import annotations
@@ -37,19 +38,19 @@ class SparePorts:
         self._clock = clock
         self._days = dict(days)
         self._hour: dict[int, float] = {}
-        """By port, when it was last taken, the oldest first; of the last hour."""
+        """By port that somebody has, when it was last taken, the oldest first; of the last hour."""
         self._ready = 0
         self.free: Callable[[], int] = lambda: -1
         """Gives the ports that whoever asks for any can get, as bits."""
 
     @property
     def days(self) -> Mapping[int, int]:
-        """How many ports the busiest hour took, by day since the epoch."""
+        """How many ports of those that the busiest hour took somebody had at one time, by day since the epoch."""
         return self._days
 
     @property
     def busiest(self) -> int:
-        """How many ports the busiest hour took."""
+        """How many ports of those that the busiest hour took somebody had at one time."""
         return max(self._days.values(), default=0)
 
     @property
@@ -62,9 +63,17 @@ class SparePorts:
         """Those that HAProxy was loaded with, as bits: who asks for any port gets one of these first."""
         return self._ready
 
-    def take(self, spots: Iterable[Spot]) -> None:
-        """Take note of ports on which somebody is served now, and was not before; one that comes and goes counts once an hour."""
+    def take(self, spots: Iterable[Spot], given_up: Iterable[Spot] = ()) -> None:
+        """Take note of ports on which somebody is served now, and was not before.
+
+        Args:
+            spots: where that is.
+            given_up: where somebody was served, and is not any more; before all of the others.
+        """
         now_s = self._clock()
+        for port, address in given_up:
+            if not address:
+                self._hour.pop(port, None)
         for port, address in spots:
             if not address and self._bits >> port & 1:
                 self._hour.pop(port, None)

@@ -132,6 +132,11 @@ def opened(commands: Iterable[Command]) -> Iterator[str]:
     return (each.text.rpartition(" ")[2] for each in commands if each.answer is Answer.FRONTEND_OPEN)
 
 
+def closed(commands: Iterable[Command]) -> Iterator[str]:
+    """Give the names of the frontends that these close."""
+    return (each.text.rpartition(" ")[2] for each in commands if each.answer is Answer.FRONTEND_CLOSED)
+
+
 def close_frontend(frontend: str) -> Command:
     """Refuse new connections on a frontend's port; those that are open go on."""
     return Command(f"disable frontend {frontend}", Answer.FRONTEND_CLOSED)

@@ -140,7 +140,7 @@ class Applier:
             self._last_owners = update.after.owners
             raise
         if self._filling is not None:
-            self._filling.took(at_spots(opened(update.commands)))
+            self._filling.updated(update.commands)
         self._level.want(renderer, lambda: self._with_pool(update.after), check=update.new_sections)
 
     def get_ready(self) -> None:
@@ -225,7 +225,7 @@ class Applier:
     def _apply(self, renderer: Renderer, desired: Model, running: Running | None) -> ApplyResult:
         if running is not None and self._filling is not None:
             # First: as many more are to be ready afterwards.
-            self._filling.took(spots(desired) - spots(running.model))
+            self._filling.reloads(running.model, desired)
         gates = running.gates if running is not None else {}
         desired = replace(
             desired, shared=tuple(with_their_gates(each, gates.get(each.spot)) for each in desired.shared)

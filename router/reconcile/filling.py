@@ -6,7 +6,6 @@ The file is written when HAProxy was loaded, and when the router ends: what is l
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -14,7 +13,9 @@ import structlog
 
 from router import owned, shapes
 from router.admission.spare_ports import SparePorts
-from router.model import Model, Spot
+from router.model import Model, spots
+from router.plan.commands import Command, closed, opened
+from router.reconcile.port_refusals import at_spots
 from router.settings import PortRanges
 from router.shapes import reader
 
@@ -40,9 +41,14 @@ class Filling:
         """Give how many ports the busiest hour took; any thread."""
         return self.spare.busiest
 
-    def took(self, spots: Iterable[Spot]) -> None:
-        """Take note of where somebody is served now, and was not before."""
-        self.spare.take(spots)
+    def updated(self, commands: tuple[Command, ...]) -> None:
+        """Take note of ports that were opened and closed without a reload."""
+        self.spare.take(at_spots(opened(commands)), at_spots(closed(commands)))
+
+    def reloads(self, before: Model, after: Model) -> None:
+        """Take note of who shall be served by the next load, before the ports are chosen that are to be ready then."""
+        had, has = spots(before), spots(after)
+        self.spare.take(has - had, had - has)
 
     def loaded(self, model: Model) -> None:
         """Take note of what HAProxy was loaded with."""

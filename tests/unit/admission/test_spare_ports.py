@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 
 from router.admission.pool import PortPool
 from router.admission.spare_ports import FEWEST, MOST, SparePorts
-from router.model import Model, Spot
+from router.model import Model, Spot, frontend_name
+from router.plan.commands import close_frontend, open_frontend
 from router.reconcile.filling import Filling, spare_ports
 from router.settings import NamedAddress, PortRanges, RouteDefaults
 from tests.support.models import section, server
@@ -46,7 +48,7 @@ def clock() -> Clock:
 
 
 def test_as_many_are_wanted_as_the_busiest_hour_took(clock: Clock) -> None:
-    """Within any sixty minutes, wherever they begin; ports that are none of these, and one that comes and goes, do not count anew."""
+    """Within any sixty minutes, wherever they begin; ports that are none of these, and one that is taken again, do not count anew."""
     spare = SparePorts(RANGES, clock)
     assert (spare.busiest, spare.wanted) == (0, FEWEST)
     spare.take([*spots(*range(7000, 7020)), Spot(80), Spot(7500, "pg")])
@@ -93,19 +95,51 @@ def test_the_lowest_that_are_free_are_chosen(clock: Clock) -> None:
     assert SparePorts(PortRanges.parse("7000-7001"), clock).choose({7001}) == (7000,)
 
 
-@given(st.lists(st.tuples(st.integers(0, 2 * HOUR_S), st.sets(st.integers(7000, 7012))), max_size=12))
-def test_the_busiest_hour_is_that_of_a_look_at_all_of_them(taken: list[tuple[int, set[int]]]) -> None:
-    """Ports by the hour that ends with each, counted anew from the whole story."""
+_PORTS_OF_A_STORY = st.sets(st.integers(7000, 7012))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2 * HOUR_S), _PORTS_OF_A_STORY, _PORTS_OF_A_STORY), max_size=12))
+def test_the_busiest_hour_is_that_of_a_look_at_all_of_them(story: list[tuple[int, set[int], set[int]]]) -> None:
+    """Ports by the hour that ends with each, of which somebody has those that were not given up since."""
     clock = Clock()
     spare = SparePorts(RANGES, clock)
-    story: list[tuple[float, int]] = []
+    taken_s: dict[int, float] = {}
     most = 0
-    for pause_s, ports in taken:
+    for pause_s, given_up, taken in story:
         clock.now_s += pause_s
-        spare.take(spots(*sorted(ports)))
-        story += [(clock.now_s, port) for port in ports]
-        most = max(most, len({port for at_s, port in story if at_s > clock.now_s - HOUR_S}))
+        spare.take(spots(*sorted(taken)), spots(*sorted(given_up)))
+        taken_s = {port: at_s for port, at_s in taken_s.items() if port not in given_up} | dict.fromkeys(
+            taken, clock.now_s
+        )
+        most = max(most, sum(at_s > clock.now_s - HOUR_S for at_s in taken_s.values()))
         assert spare.busiest == most
+
+
+def test_who_has_one_port_after_the_other_makes_the_pool_no_larger(clock: Clock) -> None:
+    """Whether a team asks for any port again and again, or names each of them in turn: it has one at a time, and gives it back."""
+    spare = SparePorts(RANGES, clock)
+    before: tuple[Spot, ...] = ()
+    for port in range(7000, 7900):
+        clock.now_s += 1
+        spare.take(spots(port), before)
+        before = (Spot(port),)
+    assert (spare.busiest, spare.wanted) == (1, FEWEST)
+
+
+def test_who_had_a_port_before_a_change_is_told_by_its_commands_and_by_a_load(tmp_path: Path) -> None:
+    """A port that is closed, and one that a load has no more, are given up; one that is closed and opened again in one change is not."""
+    filling = Filling(spare_ports(RANGES, tmp_path / "pool.json"), tmp_path / "pool.json")
+    for port in range(7000, 7100):
+        name = frontend_name(port, "")
+        filling.updated((close_frontend(frontend_name(port - 1, "")), open_frontend(name)))
+    assert filling.busiest() == 1
+    both = frontend_name(7099, "")
+    filling.updated((close_frontend(both), open_frontend(both), open_frontend(frontend_name(7200, ""))))
+    assert filling.busiest() == 2
+    models = [Model((section("db", port, server(1)),)) for port in range(7300, 7320)]
+    for one, other in itertools.pairwise(models):
+        filling.reloads(one, other)
+    assert filling.busiest() == 3
 
 
 def test_the_pool_is_filled_when_haproxy_is_loaded_and_not_before(clock: Clock) -> None:
@@ -158,7 +192,7 @@ def test_it_is_remembered_over_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "pool.json"
     spare = spare_ports(RANGES, path)
     filling = Filling(spare, path)
-    filling.took(spots(*range(7000, 7042)))
+    filling.updated(tuple(open_frontend(frontend_name(port, "")) for port in range(7000, 7042)))
     filling.loaded(Model(pool=PortPool(PortRanges(()), 0, RouteDefaults(), spare=spare).sections(Model())))
     assert spare.ready.bit_count() == 42
     assert spare_ports(RANGES, path).wanted == 42
