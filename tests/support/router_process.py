@@ -72,16 +72,25 @@ class RouterProcess:
 
     def launch(self) -> None:
         """Start it, and wait until its HTTP port is known."""
+        self.begin()
+        self.wait_until_started()
+
+    def begin(self) -> None:
+        """Start it, and wait for nothing: several that are to run together start together."""
         command = self.command()
         with self.open_log() as log, (self.directory / "traffic").open("ab") as traffic:
             path = self.directory / "log"
             self._log_start = path.stat().st_size if path.exists() else 0
             self.process = subprocess.Popen(command, stderr=log, stdout=traffic, stdin=subprocess.DEVNULL)
+
+    def wait_until_started(self, within_s: float = _STARTS_WITHIN_S) -> None:
+        """Wait until its HTTP port is known."""
         process = self.process
+        assert process is not None
         wait_for(
             lambda: process.poll() is not None or "router started" in self.log(),
             "the router to start",
-            _STARTS_WITHIN_S,
+            within_s,
         )
         assert process.poll() is None, f"the router ended: {self.log()}"
         told = re.search(r"""http["']?[=:] ?["']?127\.0\.0\.1:(\d+)""", self.log())
