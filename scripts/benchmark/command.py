@@ -54,9 +54,10 @@ def _writable(_context: click.Context, _parameter: click.Parameter, path: Path |
     "parts",
     type=click.Choice((*PARTS, *ONLY_ASKED)),
     multiple=True,
-    show_default="all but tls and size",
+    show_default="all but tls, size and backends",
     help="What to measure: the parts by themselves, the router on manifests, on an API server, its changes without a reload,"
-    " the API server itself, certificates, what grows with the size of a cluster; repeatable.",
+    " the API server itself, certificates, what grows with the size of a cluster,"
+    " new backends without a reload; repeatable.",
 )
 @click.option(
     "--ideal-api",
@@ -81,6 +82,13 @@ def _writable(_context: click.Context, _parameter: click.Parameter, path: Path |
 @click.option(
     "--haproxy", default=None, show_default="as the router finds it", help="The HAProxy binary, 2.8 or newer."
 )
+@click.option(
+    "--beside",
+    "beside_paths",
+    multiple=True,
+    show_default="none",
+    help='With the part "backends": another HAProxy, whose figures stand beside in the same table; repeatable.',
+)
 def main(  # noqa: PLR0913, PLR0917 - its options
     sizes: tuple[int, ...],
     runs: int,
@@ -90,6 +98,7 @@ def main(  # noqa: PLR0913, PLR0917 - its options
     cores: int,
     json_path: Path | None,
     haproxy: str | None,
+    beside_paths: tuple[str, ...],
 ) -> None:
     """Measure how long the router and its HAProxy take, from manifests or an API server to traffic.
 
@@ -109,6 +118,7 @@ def main(  # noqa: PLR0913, PLR0917 - its options
         # Before anything starts: children stay on the same cores.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
         binary = find_binary(haproxy)
+        beside = tuple(map(find_binary, beside_paths))
         machine = this_machine(binary)
         for routes in dict.fromkeys(sizes):
             # A short path, for the sockets in it.
@@ -121,6 +131,7 @@ def main(  # noqa: PLR0913, PLR0917 - its options
                     Path(directory),
                     lambda text: click.echo(text, err=True),
                     is_ideal=is_ideal,
+                    beside=beside,
                 )
     except (BenchFailed, RouterError, OSError) as error:
         problem = error

@@ -10,6 +10,7 @@ from router.haproxy.process.binary import HaproxyBinary
 from router.reconcile.state_dir import StateDir
 from router.settings import RenderSettings
 from scripts.benchmark import haproxy, inside
+from scripts.benchmark.backends import measure_backends
 from scripts.benchmark.figures import TARGET, Figure, Unit, summarize
 from scripts.benchmark.inputs import Api, Folder, Input
 from scripts.benchmark.ports import free_ports
@@ -43,7 +44,7 @@ API_ROUTE_RELOAD = "the router's reload, new Route, API"
 
 PARTS = ("parts", "manifests", "api", "runtime", "server")
 """What is measured, and each by itself."""
-ONLY_ASKED = ("tls", "size")
+ONLY_ASKED = ("tls", "size", "backends")
 """What is measured where it is asked for."""
 
 Share = Mapping[str, float]
@@ -98,6 +99,7 @@ def measure(  # noqa: PLR0913, PLR0917 - what there is to choose
     note: Callable[[str], None],
     *,
     is_ideal: bool = False,
+    beside: Sequence[HaproxyBinary] = (),
 ) -> list[Figure]:
     """Measure everything, or some of it, for so many Routes.
 
@@ -109,6 +111,7 @@ def measure(  # noqa: PLR0913, PLR0917 - what there is to choose
         directory: an empty one, with a path that is short enough for sockets.
         note: is told what is being measured.
         is_ideal: the API server answers at once and without TLS.
+        beside: other HAProxies, for the part ``backends``.
 
     Raises:
         BenchFailed, RouterError: something did not work.
@@ -118,6 +121,8 @@ def measure(  # noqa: PLR0913, PLR0917 - what there is to choose
         series.figures += measure_tls(routes, runs, binary, directory / "tls", note)
     if "size" in parts:
         series.figures += measure_size(routes, runs, binary, directory / "size", note)
+    if "backends" in parts:
+        series.figures += measure_backends(routes, runs, (binary, *beside), directory / "backends", note)
     if set(parts) - {"runtime", "server", *ONLY_ASKED}:
         _with_reloads(series, routes, parts, binary, directory, is_ideal=is_ideal)
     if "runtime" in parts:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from router.haproxy.process.binary import find_binary
+from scripts.benchmark.backends import DELETED, HOST_NEW, HOST_RELOADS, LEFT, OTHERWISE, OTHERWISE_RELOADS
 from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,6 +50,7 @@ WITHOUT_SHARE = {
     "API to traffic, endpoints moved",
 }
 WITH_RELOADS = [*IN_PARTS, *AS_A_WHOLE, *FROM_API]
+BACKENDS = {HOST_NEW, HOST_RELOADS, OTHERWISE, OTHERWISE_RELOADS, DELETED, LEFT}
 SIZE = [
     "start to last port",
     "memory of the router",
@@ -240,6 +243,23 @@ def test_size_is_measured(temporary: Path) -> None:
     assert figures["hosts on one port: reloads by new hosts"]["median"] == 0
     # Servers are deleted when no connection remembers them, which takes as long as it takes.
     assert figures["changes: sections"]["median"] == figures["changes: sections"]["compared_with"]["before"]
+
+
+@pytest.mark.timeout(300)
+def test_new_backends_are_measured(temporary: Path) -> None:
+    """Where that is asked for: one HAProxy beside another, each with how often it was loaded anew and what it has left."""
+    binary = find_binary()
+    figures_path = temporary / "figures.json"
+    options = ("--routes", "2", "--runs", "2", "--beside", str(binary.path), "--json", str(figures_path))
+    result = _run(temporary, "backends", *options)
+    assert result.returncode == 0, result.stderr
+    figures = {figure["name"]: figure for figure in json.loads(figures_path.read_text())["figures"]}
+    assert BACKENDS - figures.keys() == (set() if binary.adds_backends else {DELETED})
+    # Loaded anew for each, or for none.
+    for name in (HOST_RELOADS, OTHERWISE_RELOADS):
+        assert figures[name]["median"] == (0 if binary.adds_backends else 2)
+        assert figures[name]["compared_with"] == {f"HAProxy {binary.build}": figures[name]["median"]}
+    assert (figures[LEFT]["median"] == 0) is binary.adds_backends
 
 
 def test_what_is_asked_for_is_measured(temporary: Path) -> None:
