@@ -292,6 +292,8 @@ class ClaimSettings:
     """Whether nothing is served before they were read once; else the router does without where the API has no such kind."""
 
 
+DEFAULT_SERVER_LIMIT = 500
+"""Of --metrics-server-limit: that of OpenShift's router (ServerThreshold)."""
 ROUTER_ACCOUNT = "system:serviceaccount:openshift-ingress:router"
 """That of OpenShift's own router, whom OpenShift's API server asks about as well (openshift/library-go, pkg/route/validation)."""
 

@@ -26,8 +26,6 @@ from router.admission.text import shown
 if TYPE_CHECKING:
     from cryptography import x509
 
-CLIENTS_OPTION, REVOKED_OPTION = "--mutual-tls-auth-ca", "--mutual-tls-auth-crl"
-"""Where the router's own are from."""
 _CRL = "X509 CRL"
 _KINDS = frozenset({CERTIFICATE, *PRIVATE_KEYS})
 """What a bundle is read for: a key is no block like others, but a mishap that its owner has to hear of."""

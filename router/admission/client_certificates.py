@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from router.admission.client_authorities import CLIENTS_OPTION, REVOKED_OPTION, Authorities, judge_authorities
+from router.admission.client_authorities import Authorities, judge_authorities
 from router.admission.forms import Form, choice, read
 from router.admission.options import CLIENT_CA, CLIENT_CERTIFICATE, CLIENT_CRL, POD_CONCURRENT_CONNECTIONS, SEND_PROXY
 from router.admission.text import is_dns_subdomain
 from router.admission.verdicts import NotAcceptable, Reason, Rejection
-from router.model.tls import ClientTls
+from router.model.tls import CLIENTS_OPTION, REVOKED_OPTION, ClientTls
 from router.objects.config_map import AUTHORITIES, REVOKED, config_map_key
 from router.objects.credential import DEFAULTS, Credential, Lack
 from router.objects.meta import ObjectKey

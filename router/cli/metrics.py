@@ -1,4 +1,4 @@
-"""The metrics of a running router: their options, and the parts behind ``/metrics`` put together."""
+"""The metrics of a running router: the parts behind ``/metrics`` put together."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import ssl
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from router.cli.options import option
 from router.cli.page_parts import BELOW, PAGES
 from router.cli.run_settings import RunSettings
 from router.errors import SettingsError
@@ -19,7 +15,7 @@ from router.haproxy.talk.workers import Workers
 from router.observe.access import MetricsAccess, local_only, needs_tls
 from router.observe.certificate import CertificateFiles
 from router.observe.http import Guard
-from router.observe.metrics.haproxy import DEFAULT_SERVER_LIMIT, HaproxyMetrics
+from router.observe.metrics.haproxy import HaproxyMetrics
 from router.observe.metrics.router import Metrics
 from router.settings import RenderSettings
 
@@ -30,22 +26,6 @@ EXPLAIN, PROBE = "/explain/", "/probe/"
 FOR_PEOPLE = ("/ports", EXPLAIN, PROBE, *PAGES, *BELOW)
 """What may be read without TLS from this machine or pod, as by a port-forward."""
 _COMMAND_S = 2.0
-
-METRICS_OPTIONS = (
-    option("--metrics-server-limit", env="ROUTER_METRICS_HAPROXY_SERVER_THRESHOLD", type=click.IntRange(min=0),
-           default=DEFAULT_SERVER_LIMIT,
-           help="While all Routes together have more servers than this, /metrics counts by Route only, not by server."),
-    option("--page/--no-page", default=True, help="Whether there is a page for people, at / on the port of --listen, for whoever may read /ports."),
-    option("--share-figures/--no-share-figures", default=False,
-           help="Whether each replica says on its own pod how it is, so that the pages of the others show it; needs the right to patch pods/status."),
-    option("--metrics-tls-cert", env="ROUTER_METRICS_TLS_CERT_FILE", type=click.Path(path_type=Path, dir_okay=False), default=None,
-           show_default="none: plain HTTP",
-           help="Certificate (PEM) with which /metrics and /ports are given, by https only, on the port of --listen; read again when it changes."),
-    option("--metrics-tls-key", env="ROUTER_METRICS_TLS_KEY_FILE", type=click.Path(path_type=Path, dir_okay=False), default=None,
-           show_default="none", help="The certificate's key (PEM)."),
-    option("--metrics-auth", type=click.Choice(["none", "kubernetes"]), default="none",
-           help="Who may read /metrics and /ports: everybody, or bearers of a token that may get routers/metrics (group route.openshift.io)."),
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from router.admission.client_authorities import CLIENTS_OPTION, REVOKED_OPTION
 from router.admission.text import shown
 from router.errors import SettingsError
+from router.model.tls import CLIENTS_OPTION, REVOKED_OPTION
 
 _MAX_PATTERN = 4096
 FILTER_OPTION = "--mutual-tls-auth-filter"

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import click
 
-from router.admission.client_authorities import CLIENTS_OPTION, REVOKED_OPTION
 from router.cli.controller_name import ControllerNameType
 from router.cli.mutual_tls import FILTER_OPTION, PatternType
 from router.cli.named_addresses import NamedAddressType
@@ -31,7 +30,7 @@ from router.cli.types import (
     SelectorType,
     TimeType,
 )
-from router.model.tls import CIPHERSUITES, TLS_VERSIONS
+from router.model.tls import CIPHERSUITES, CLIENTS_OPTION, REVOKED_OPTION, TLS_VERSIONS
 from router.settings import MAX_PORT, ROUTER_ACCOUNT
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

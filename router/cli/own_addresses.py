@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from router.cli.options import option
 from router.cli.run_settings import RunSettings
-from router.cli.types import AddressListType
 from router.cluster.machine import Machine
 from router.errors import SettingsError
 
 if TYPE_CHECKING:
     from router.cli.cluster import Cluster
-
-OWN_ADDRESSES = (
-    option("--pod-ips", env="POD_IPS", type=AddressListType(), default="", show_default="none",
-           help="Addresses of the pod that this process is in, with commas between."),
-    option("--host-ips", env="HOST_IPS", type=AddressListType(), default="", show_default="none",
-           help="Addresses of the node that this process is on, with commas between."),
-)  # fmt: skip
 
 
 def machine_of(options: RunSettings) -> Machine:

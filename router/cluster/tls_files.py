@@ -9,9 +9,10 @@ import structlog
 from msgspec.structs import replace
 
 from router.admission.certificates import judge_pair, read_authorities
-from router.admission.client_authorities import CLIENTS_OPTION, REVOKED_OPTION, judge_authorities
+from router.admission.client_authorities import judge_authorities
 from router.admission.pem import MAX_PEM
 from router.errors import SettingsError
+from router.model.tls import CLIENTS_OPTION, REVOKED_OPTION
 from router.objects.credential import Credential
 from router.objects.store import Store
 from router.supervisor import SUPERVISOR

@@ -17,8 +17,7 @@ from router.haproxy.generations import NOBODY
 from router.haproxy.process import bootstrap
 from router.haproxy.process.binary import HaproxyBinary
 from router.haproxy.process.process import HaproxyProcess
-from router.haproxy.talk import runtime, stats
-from router.plan.commands import close_frontend
+from router.haproxy.talk import stats
 from router.settings import RenderSettings
 
 _SECTIONS = re.compile(r"^(?:frontend (\S+).*|  default_backend (pool:\S+))$", re.MULTILINE)
@@ -84,6 +83,10 @@ class KeptHaproxy:
         Raises:
             HaproxyError: it does not serve.
         """
+        # Not at the top: nobody waits for what is told to a HAProxy that serves, and to import it takes as long as a tenth of the start of one.
+        from router.haproxy.talk import runtime  # noqa: PLC0415 - the line above
+        from router.plan.commands import close_frontend  # noqa: PLC0415 - likewise
+
         self.process.wait(start_s)
         idle = idle_ports(self._config.read_text(encoding="utf-8", errors="replace"))
         runtime.run(self._settings.stats_socket, map(close_frontend, idle), command_s)

@@ -36,6 +36,8 @@ class Certificate:
 
 
 StartTls = Literal["postgres"]
+CLIENTS_OPTION, REVOKED_OPTION = "--mutual-tls-auth-ca", "--mutual-tls-auth-crl"
+"""Where the router's own authorities for clients, and what they revoked, are from."""
 TLS_VERSIONS = ("TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 """As HAProxy writes them, the oldest first."""
 

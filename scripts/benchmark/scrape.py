@@ -16,7 +16,8 @@ from pathlib import Path
 from router.haproxy.process.binary import find_binary
 from router.haproxy.talk.workers import Workers
 from router.model import Spot
-from router.observe.metrics.haproxy import DEFAULT_SERVER_LIMIT, HaproxyMetrics, Owners
+from router.observe.metrics.haproxy import HaproxyMetrics, Owners
+from router.settings import DEFAULT_SERVER_LIMIT
 
 _FIRST_PORT = 20_000
 _SERVERS = 3

@@ -73,3 +73,20 @@ def test_haproxy_alone_waits_for_no_router(tmp_path: Path) -> None:
         sorted(filter(re.compile(r"router\.(render|plan|reconcile|cluster|status|admission\.decide)\b").match, modules))
         == []
     )
+
+
+def test_a_kept_configuration_waits_for_no_router() -> None:
+    """What ``tcp-router run`` imports before it starts HAProxy on what is kept has nothing of the router's parts, the API or metrics."""
+    command = [sys.executable, "-X", "importtime", "-c", "import router.cli.run"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(router.__file__).parents[1], timeout=60
+    )
+    modules = set(_IMPORTED.findall(done.stderr))
+    assert "router.haproxy.kept" in modules
+    assert {name.partition(".")[0] for name in modules} & (
+        {"jinja2", "prometheus_client", "urllib3", "ssl", "http"} | _NOT_AT_START
+    ) == set()
+    parts = re.compile(
+        r"router\.(render|plan|cluster|kube|status|observe|admission\.decide|cli\.(run_settings|assemble))\b"
+    )
+    assert sorted(filter(parts.match, modules)) == []

@@ -1,6 +1,6 @@
 """What Prometheus scrapes of HAProxy; docs/metrics.md lists every name."""
 
 from router.observe.metrics.haproxy.owners import Owners
-from router.observe.metrics.haproxy.sampler import DEFAULT_SERVER_LIMIT, HaproxyMetrics
+from router.observe.metrics.haproxy.sampler import HaproxyMetrics
 
-__all__ = ["DEFAULT_SERVER_LIMIT", "HaproxyMetrics", "Owners"]
+__all__ = ["HaproxyMetrics", "Owners"]

@@ -15,10 +15,9 @@ from router.haproxy.talk.workers import Reading
 from router.observe.metrics.haproxy.exposition import exposition
 from router.observe.metrics.haproxy.ledger import Ledger
 from router.observe.metrics.haproxy.owners import Owners
+from router.settings import DEFAULT_SERVER_LIMIT
 from router.supervisor import SUPERVISOR, Supervisor
 
-DEFAULT_SERVER_LIMIT = 500
-"""That of OpenShift's router (ServerThreshold)."""
 _LOOK_EVERY_S = 1.0
 _READ_EVERY_S = 15.0
 _STOPS_WITHIN_S = 10.0
