@@ -117,7 +117,7 @@ def read(body):
 
 
 _RACE = """
-import importlib, json, sys, threading
+import importlib, json, sys, threading, time
 sys.setswitchinterval(1e-6)
 meta = {"name": "db", "namespace": "team", "labels": {"kubernetes.io/service-name": "db"}, "annotations": {"a": "b"}}
 route = {"metadata": meta, "spec": {"to": {"name": "db", "weight": 1}, "port": {"targetPort": 1}},
@@ -149,7 +149,11 @@ def run(job, barrier):
     except BaseException as error:
         failures.append(repr(error))
 
-for _ in range(40):
+ends_s = time.monotonic() + 40
+for number in range(40):
+    if number >= 8 and time.monotonic() > ends_s:
+        # Beside much else: each of them imports all that is read.
+        break
     jobs = fresh() * 2
     barrier = threading.Barrier(len(jobs))
     threads = [threading.Thread(target=run, args=(job, barrier)) for job in jobs]
