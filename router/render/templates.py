@@ -45,7 +45,8 @@ class TemplateSet:
         self._sources = dict(sources)
         self._environment = self._make_environment(with_marks=False)
         for name in sorted(self._sources):
-            self._compile(name)
+            if not self._is_another_name(name):
+                self._compile(name)
         self._top = {name: self._compile(name) for name in TEMPLATE_NAMES}
         self._files = frozenset(file for _, file in self._sources.values())
 
@@ -102,6 +103,10 @@ class TemplateSet:
     def is_packaged(self) -> bool:
         """Whether these are the router's own, with nothing replaced or added."""
         return all(file == name.removeprefix(_PACKAGED) for name, (_, file) in self._sources.items())
+
+    def _is_another_name(self, name: str) -> bool:
+        """Say whether this is what a template is called from one that takes its place, and nothing did: what includes it has it compiled then."""
+        return self._sources.get(name.removeprefix(_PACKAGED)) == self._sources[name] and name.startswith(_PACKAGED)
 
     def file(self, name: str) -> str:
         """Give what a template's file is called in messages: a path where it is overridden."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import jinja2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -319,6 +320,24 @@ def test_packaged_templates_are_there() -> None:
     """The folder has the templates, and nothing that would be no template."""
     names = {path.name for path in default_template_dir().iterdir()}
     assert names == {"global.cfg.j2", "limits.cfg.j2", "route.cfg.j2", "shared.cfg.j2"}
+
+
+# Compiling
+
+
+def test_a_template_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name by which a template that replaces it reaches it costs nothing where none does."""
+    compiled: list[str] = []
+    compile_one = jinja2.Environment.compile
+
+    def note(self: jinja2.Environment, source: str, name: str | None = None, filename: str | None = None) -> object:
+        compiled.append(source)
+        return compile_one(self, source, name, filename)
+
+    monkeypatch.setattr(jinja2.Environment, "compile", note)
+    TemplateSet.load()
+    assert compiled
+    assert len(compiled) == len(set(compiled))
 
 
 # Lines
