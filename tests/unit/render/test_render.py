@@ -322,7 +322,20 @@ def test_packaged_templates_are_there() -> None:
     assert names == {"global.cfg.j2", "limits.cfg.j2", "route.cfg.j2", "shared.cfg.j2"}
 
 
-# Compiling
+# What HAProxy reads anew for each port
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_only_ports_that_need_it_say_how_a_broken_beginning_is_logged(name: str) -> None:
+    """HAProxy takes such a form apart for each port that has it, a fifth of the load of a Route: those with PROXY headers or TLS have one."""
+    model, settings = CASES[name]
+    text = Renderer(TemplateSet.load(), settings).render(model).config.decode()
+    before, *frontends = re.split(r"^frontend ", text, flags=re.MULTILINE)
+    assert "error-log-format" not in before
+    for each in frontends:
+        of_port = re.split(r"^(?:backend|listen|defaults) ", each, flags=re.MULTILINE)[0]
+        has_beginning = re.search(r"^  bind .*\b(?:accept-proxy|ssl)\b", of_port, re.MULTILINE) is not None
+        assert ("  error-log-format " in of_port) == has_beginning, of_port
 
 
 def test_a_template_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
