@@ -169,13 +169,13 @@ def assemble(options: RunSettings, stack: ExitStack, start: Start, server: Serve
     )
     if filling is not None:
         controller.fill_from(filling.spare)
-    source, input_problems = _source(options, cluster, store, metrics, stack, makes)
+    source, input_problems, input_notes = _source(options, cluster, store, metrics, stack, makes)
     readiness = Readiness(
         lambda: controller.snapshot,
         lambda: haproxy.takes_traffic,
         lambda: haproxy.kept_ports,
         input_problems,
-        addresses.notes,
+        lambda: (*addresses.notes(), *input_notes()),
         names.awaited,
     )
     metrics.show_readiness(readiness.now)
@@ -289,8 +289,8 @@ def _source(  # noqa: PLR0913, PLR0917 - what both kinds need
     metrics: Metrics,
     stack: ExitStack,
     makes: Makes,
-) -> tuple[Source, Callable[[], Iterable[str]]]:
-    """Give what keeps the store level, and what says why it cannot."""
+) -> tuple[Source, Callable[[], Iterable[str]], Callable[[], Iterable[str]]]:
+    """Give what keeps the store level, what says why it cannot, and what there is to know of that all the same."""
     port_policy.follow(options, store, metrics, stack)
     machine = machine_of(options)
     follow_tls_files(options, store, stack)
@@ -303,10 +303,10 @@ def _source(  # noqa: PLR0913, PLR0917 - what both kinds need
             raise RuntimeError("there is nothing to follow")
         files = _files_input()(options.manifests, store)
         metrics.count_problems(lambda: len(files.problems))
-        return files, tuple
+        return files, tuple, tuple
     log.info("following an api server", server=cluster.connection.server)
     source = cluster.source(store, options.admission(), ApiMetrics(metrics.registry), machine, makes)
-    return source, source.problems
+    return source, source.problems, source.notes
 
 
 def _files_input() -> type[FilesInput]:

@@ -330,6 +330,10 @@ class ClusterSource:
         kinds = self.followed.kinds.items()
         return tuple(f"{name}: {state.problem}" for name, state in kinds if state.problem)
 
+    def notes(self) -> tuple[str, ...]:
+        """Give what there is to know of kinds that may not be read; any thread."""
+        return tuple(f"{name}: {state.note}" for name, state in self.followed.kinds.items() if state.note)
+
     def stop(self) -> None:
         """End all of it; the Lease is released last, when nothing is written any more."""
         self.followed.stop()

@@ -14,6 +14,7 @@ from router.cluster.kinds import Resource
 from router.cluster.shard import Shard
 from router.cluster.sinks import Counted, ShardSink
 from router.cluster.whole import WholeSink
+from router.cluster.withheld import taken_back
 from router.objects.decoding import Misfit
 from router.objects.gateway import (
     Gateway,
@@ -59,6 +60,8 @@ POLICIES = Resource(
     "tcproutepolicies",
     f"/apis/{POLICY_GROUP}/{POLICY_VERSION}",
     "this cluster has no tcproutepolicies (tcp-router.openshift.io/v1alpha1): Gateways and their routes are served as the router's options say; the router waits for them",
+    withheld="TCPRoutePolicies may not be read, so that it is not known whom they keep out: nobody is led on until the router may list and watch"
+    " tcproutepolicies (manifests/components/gateway-api)",
 )
 SECRETS = Resource(
     "secrets", "/api/v1", "the API server has no secrets; is it a Kubernetes API server?", f"type={TLS_TYPE}"
@@ -96,7 +99,7 @@ def sink_of(resource: Resource, namespace: str, store: Store, shard: Shard, *, k
     if resource in _OF_SHARD:
         return ShardSink(_OF_SHARD[resource], resource.name, _kept, shard, namespace)
     if resource is POLICIES:
-        return PolicySink(TcpRoutePolicy, resource.name, _kept, shard, namespace)
+        return PolicySink(resource, shard, namespace, store)
     if resource is SECRETS:
         return SecretSink(store, keeps_content=keeps_secrets)
     return _StoreSink(_OF_STORE[resource], resource, store)
@@ -120,6 +123,16 @@ def _kept(obj: _Object) -> _Object:
 
 class PolicySink(ShardSink[TcpRoutePolicy]):
     """Brings policies. Of one that cannot be read it brings what it is for: to pass it over would let in whom it keeps out."""
+
+    def __init__(self, resource: Resource, shard: Shard, namespace: str, store: Store) -> None:
+        super().__init__(TcpRoutePolicy, resource.name, _kept, shard, namespace)
+        self._store = store
+        self._resource = resource
+
+    def end_list(self, resource_version: str) -> None:
+        """Take what was listed for all that there is, and then for known."""
+        super().end_list(resource_version)
+        taken_back(self._store, self._resource, self._namespace)
 
     def _decode(self, raw: msgspec.Raw) -> TcpRoutePolicy | None:
         decoded = decode_object(TcpRoutePolicy, raw)

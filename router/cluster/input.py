@@ -36,6 +36,7 @@ from router.cluster.shard import Shard
 from router.cluster.sinks import RouteSink
 from router.cluster.sources import KindState, endpoints_kind, follows_namespaces, source_name
 from router.cluster.watch import Watch, state_of
+from router.cluster.withheld import WithheldKinds
 from router.kube.api import StoppableApi
 from router.objects.core import RouterPod
 from router.objects.kinds import AskingObject
@@ -96,6 +97,7 @@ class KubeInput:
         self._held_by: dict[str, Callable[[], int]] = {}
         """What tells how many objects of a kind are kept."""
         self._watches: list[Watch] = []
+        self._withheld = WithheldKinds(observer, api, store)
 
         scopes = settings.namespaces or ("",)
         self._referred = by_name(api, store, settings.external_certificate_account, observer, supervisor)
@@ -262,7 +264,8 @@ class KubeInput:
         optional |= {SERVER_CLAIMS, TRANSPORT_SERVERS, *gateways.RESOURCES} - (
             gateways.REQUIRED if self._settings.gateway_api == "on" else set()
         )
-        return [watch for watch in self._watches if watch.resource not in optional or watch.reflector.is_listed]
+        known = (watch for watch in self._watches if watch.resource not in optional or watch.reflector.is_listed)
+        return [*known, *(watch for watch in self._watches if self._withheld.said_of(watch.source))]
 
     def _follow_routes(self, namespace: str) -> None:
         self._held_by[ROUTES.name] = self._shard.held
@@ -283,7 +286,7 @@ class KubeInput:
             self._know(source)
             self._store.mark_synced(source)
 
-        observer = UnlessDenied(self._observer, lambda: reflector.is_listed, do_without)
+        observer = self._withheld.observer(resource, namespace, source, lambda: reflector.is_listed, do_without)
         reflector = self._add(resource, sink, Handle(), namespace, selector, observer)
 
     def _follow_namespaces(self, settings: KubeSettings) -> None:
@@ -341,4 +344,6 @@ class KubeInput:
         reflector = self._add(PORT_CLAIMS, sink, handle, claims.namespace, "", observer)
 
     def _state(self, name: str) -> KindState:
-        return state_of([watch for watch in self._watches if watch.resource.name == name], self._held_by[name]())
+        watches = [watch for watch in self._watches if watch.resource.name == name]
+        withheld = (self._withheld.said_of(watch.source) for watch in watches)
+        return state_of(watches, self._held_by[name](), next(filter(None, withheld), ""))

@@ -26,6 +26,8 @@ class Resource:
     """What to tell where the API server does not have it."""
     fields: str = ""
     """A field selector: which of its objects are asked for; empty is all."""
+    withheld: str = ""
+    """Of a kind without which somebody is let in: what to tell where the API server has it, and does not let it be read."""
 
     @property
     def group(self) -> str:

@@ -131,7 +131,7 @@ class NamespaceReader:
         self.is_listed = False
         """Whether each was read once, or it was said that there is none."""
         self.is_connected = False
-        self.problem = ""
+        self.problem = self.cause = ""
         self.last_event_s: float | None = None
         self._is_one_missing = False
 
@@ -179,9 +179,9 @@ class NamespaceReader:
             self._backoff.reset()
             if self.problem:
                 self._log.info("watch recovered")
-            self.problem = ""
+            self.problem = self.cause = ""
             return
-        cause = "forbidden" if isinstance(error, ApiForbidden) else "unreachable"
+        cause = self.cause = "forbidden" if isinstance(error, ApiForbidden) else "unreachable"
         self._observer.watch_restarted(NAMESPACES.name, cause)
         if str(error) != self.problem:
             self._log.warning("namespaces not read", cause=cause, problem=str(error))

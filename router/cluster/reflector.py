@@ -164,6 +164,8 @@ class Reflector:
         """Whether the API server answered as it should when last asked."""
         self.problem = ""
         """Why not, for a user."""
+        self.cause = ""
+        """The same in a word, as ``WatchObserver`` has them."""
         self.last_event_s: float | None = None
         """When the server last sent something, bookmarks too (``time.monotonic``)."""
 
@@ -280,7 +282,7 @@ class Reflector:
             self._gone_in_a_row = 0
         if self.problem:
             self._log.info("watch recovered")
-        self.problem = ""
+        self.problem = self.cause = ""
         self.is_connected = True
 
     def _rest(self, error: ApiError | None) -> None:
@@ -309,6 +311,7 @@ class Reflector:
             self._log.info("watch restarts", cause=cause, problem=str(error))
             return
         self.is_connected = False
+        self.cause = cause
         self._cannot_watch = self._is_watching
         problem = f"{self._resource.absent} ({error})" if isinstance(error, ApiNotFound) else str(error)
         if problem != self.problem:

@@ -37,6 +37,17 @@ class KindState:
     """When the server last sent something (``time.monotonic``)."""
     problem: str
     """Why it is not connected, for a user."""
+    is_forbidden: bool = False
+    """The API server does not let it be read."""
+    withheld: str = ""
+    """What that comes to, where nothing of it is known and somebody may be let in for that; a sentence."""
+
+    @property
+    def note(self) -> str:
+        """What is worth knowing while all is served as it is known: that something may not be read; else empty."""
+        if self.withheld or not self.is_forbidden:
+            return self.withheld
+        return f"the router may not read them; {'what was known of them last holds' if self.is_synced else 'none is known'}"
 
 
 def sources_of(settings: KubeSettings) -> frozenset[str]:

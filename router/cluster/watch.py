@@ -24,12 +24,13 @@ class Watch:
     source: str
 
 
-def state_of(watches: Sequence[Watch], held: int) -> KindState:
+def state_of(watches: Sequence[Watch], held: int, withheld: str = "") -> KindState:
     """Say how it stands with a kind.
 
     Args:
         watches: all of that kind.
         held: how many of its objects are kept.
+        withheld: what it comes to that the kind may not be read, as ``KindState`` has it.
     """
     reflectors = [watch.reflector for watch in watches]
     problems = [watch.thread.problem or watch.reflector.problem for watch in watches]
@@ -40,4 +41,6 @@ def state_of(watches: Sequence[Watch], held: int) -> KindState:
         held=held,
         last_event_s=max(events_s, default=None),
         problem=next(filter(None, problems), ""),
+        is_forbidden=any(reflector.cause == "forbidden" for reflector in reflectors),
+        withheld=withheld,
     )

@@ -20,8 +20,9 @@ from router.objects.gateway import (
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
 from router.objects.tcp_route_policy import TcpRoutePolicy
+from router.objects.unread import Unread
 
-GATEWAY_API: tuple[type[KubernetesObject], ...] = (*GATEWAY_KINDS, TcpRoutePolicy)
+GATEWAY_API: tuple[type[KubernetesObject], ...] = (*GATEWAY_KINDS, TcpRoutePolicy, Unread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class GatewayObjects:
     secrets: dict[ObjectKey, GatewaySecret] = field(default_factory=dict)
     listener_sets: dict[ObjectKey, ListenerSet] = field(default_factory=dict)
     policies: dict[ObjectKey, TcpRoutePolicy] = field(default_factory=dict)
+    unread: dict[ObjectKey, Unread] = field(default_factory=dict)
+    """Kinds whose absence would let in whom they keep out: where they may not be read."""
 
     @property
     def by_kind(self) -> Mapping[type[KubernetesObject], dict[ObjectKey, Any]]:
@@ -51,6 +54,7 @@ class GatewayObjects:
             HttpRoute: self.http_routes,
             GatewaySecret: self.secrets,
             TcpRoutePolicy: self.policies,
+            Unread: self.unread,
         }
 
     def slots(self) -> frozenset[Slot]:

@@ -30,6 +30,7 @@ from router.objects.portnote import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route
 from router.objects.tcp_route_policy import TcpRoutePolicy
+from router.objects.unread import Unread
 
 KubernetesObject = (
     Route
@@ -56,6 +57,7 @@ KubernetesObject = (
     | TlsRoute
     | GatewaySecret
     | TcpRoutePolicy
+    | Unread
 )
 AskingObject = Route | Service | TransportServerClaim | TransportServer | Gateway | ListenerSet
 """Of the kinds that may ask; whether one does, admission says."""

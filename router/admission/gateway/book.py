@@ -20,7 +20,7 @@ from router.admission.gateway.imposed import Imposed
 from router.admission.gateway.index import Index
 from router.admission.gateway.listeners import HTTP_KINDS_OF, KINDS_OF, ListenerView, views
 from router.admission.gateway.merging import Seen, age_of, see_all
-from router.admission.gateway.policy_book import PolicyBook
+from router.admission.gateway.policy_book import POLICY_KINDS, PolicyBook
 from router.admission.gateway.resolving import (
     MetRoute,
     Resolved,
@@ -191,8 +191,8 @@ class GatewayBook:
             return self._ways.of_class(key.name), _NO_ROUTES
         if kind in PARENT_KINDS:
             return self._take_parent(slot, api, parents), _NO_ROUTES
-        if kind is TcpRoutePolicy:
-            return self._policies.put(key, api.policies.get(key))
+        if kind in POLICY_KINDS:
+            return self._policies.take(slot, api)
         if kind is GatewaySecret:
             return self._ways.needing_secret(key), _NO_ROUTES
         if kind in ROUTE_KINDS:
@@ -263,7 +263,7 @@ class GatewayBook:
                 before,
                 may_end_tls=self._settings.gateway_certificates,
             )
-            return tuple(self._policies.seen(each, key, objects.credentials, is_own=owner == key) for each in found)
+            return tuple(self._policies.seen(each, owner, key, objects.credentials) for each in found)
 
         there = (
             objects.gateway_api.listener_sets.get(ObjectKey(each.namespace, each.name)) for each in sets - self._held

@@ -26,13 +26,18 @@ from router.admission.last_good import LastGood
 from router.admission.termination import Credentials
 from router.admission.text import shown
 from router.objects.gateway import GROUP, Gateway
+from router.objects.gateway_objects import GatewayObjects
+from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Objects
 from router.objects.tcp_route_policy import POLICY_KIND, PolicyTarget, TcpRoutePolicy
+from router.objects.unread import Unread
 from router.settings import AdmissionSettings
 
 _GATEWAY = "Gateway"
 _ROUTE_KINDS = frozenset({"TCPRoute", "TLSRoute"})
+POLICY_KINDS: frozenset[type[KubernetesObject]] = frozenset({TcpRoutePolicy, Unread})
+"""What ``PolicyBook.take`` takes note of."""
 _TARGETS = f"{_GATEWAY}, {', '.join(sorted(_ROUTE_KINDS))} (group {GROUP})"
 Place = tuple[StateKey, str]
 """What is targeted: an object, and of a Gateway a listener by name; empty is all of it."""
@@ -52,9 +57,27 @@ class PolicyBook:
         self._by_object: Index[StateKey, ObjectKey] = Index()
         self._by_config_map: Index[ObjectKey, ObjectKey] = Index()
         self._last_good = LastGood()
+        self._unread: dict[str, Wishes] = {}
+        """By the namespace of which no policy can be read, empty for all of them, what holds meanwhile: nobody is led on."""
 
-    def put(self, key: ObjectKey, policy: TcpRoutePolicy | None) -> tuple[set[ObjectKey], set[StateKey]]:
-        """Take note of a policy, or (None) that it is gone; give the Gateways and routes that it targets, or did."""
+    def take(self, slot: Slot, api: GatewayObjects) -> tuple[AbstractSet[ObjectKey], AbstractSet[StateKey]]:
+        """Take note of a policy that was added or changed, or is gone, or of what is not known of them; give the Gateways and routes that it concerns."""
+        kind, key = slot
+        if kind is TcpRoutePolicy:
+            return self._put(key, api.policies.get(key))
+        unread = api.unread.get(key)
+        if unread is None:
+            self._unread.pop(key.namespace, None)
+        else:
+            self._unread[key.namespace] = Wishes(problem=unread.problem)
+        routes = {StateKey(name, *route) for name, known in _routes(api) for route in known}
+        # That is rare, and of a ListenerSet nobody here knows the Gateway.
+        return api.gateways.keys(), routes
+
+    def _closed(self, namespace: str) -> Wishes | None:
+        return (self._unread.get(namespace) or self._unread.get("")) if self._unread else None
+
+    def _put(self, key: ObjectKey, policy: TcpRoutePolicy | None) -> tuple[set[ObjectKey], set[StateKey]]:
         former = self._by_object.keys_of(key)
         if policy is None:
             self._policies.pop(key, None)
@@ -89,16 +112,27 @@ class PolicyBook:
 
     def wishes(self, route: StateKey) -> Wishes:
         """Give what is said of a route itself."""
+        closed = self._closed(route.namespace)
+        if closed is not None:
+            return closed
         policy = self._having((route, "")) if self._policies else None
         return of_route(self._policies[policy][1]) if policy is not None else NO_WISHES
 
-    def seen(
-        self, view: ListenerView, gateway: StateKey, credentials: Credentials, *, is_own: bool = True
-    ) -> ListenerView:
-        """Give a listener with what is said of it, by its policy and by that of its Gateway; of one of a ListenerSet the latter's alone."""
+    def seen(self, view: ListenerView, owner: StateKey, gateway: StateKey, credentials: Credentials) -> ListenerView:
+        """Give a listener with what is said of it.
+
+        Args:
+            view: the listener.
+            owner: what has it: a Gateway, or a ListenerSet of one.
+            gateway: that Gateway, whose policy holds for listeners of ListenerSets, too.
+            credentials: ConfigMaps that policies may refer to.
+        """
+        closed = self._closed(gateway.namespace) or self._closed(owner.namespace)
+        if closed is not None:
+            return replace(view, imposed=Imposed(closed))
         if not self._by_object.of(gateway):
             return view
-        return replace(view, imposed=self._imposed(gateway, view, credentials, is_own=is_own))
+        return replace(view, imposed=self._imposed(gateway, view, credentials, is_own=owner == gateway))
 
     def _imposed(self, target: StateKey, view: ListenerView, credentials: Credentials, *, is_own: bool) -> Imposed:
         having = [self._having((target, section)) for section in ((view.listener.name, "") if is_own else ("",))]
@@ -212,6 +246,11 @@ class PolicyBook:
 
 def _refs(policy: TcpRoutePolicy | None) -> Iterator[PolicyTarget]:
     yield from policy.spec.target_refs if policy is not None else ()
+
+
+def _routes(api: GatewayObjects) -> Iterator[tuple[str, Iterable[ObjectKey]]]:
+    yield "TCPRoute", api.tcp_routes
+    yield "TLSRoute", api.tls_routes
 
 
 def _place(ref: PolicyTarget, namespace: str) -> Place | None:

@@ -26,6 +26,7 @@ from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Objects
 from router.objects.tcp_route_policy import TcpRoutePolicy
+from router.objects.unread import Unread
 
 PARENT_KINDS: Mapping[type, str] = MappingProxyType({Gateway: GATEWAY_KIND, ListenerSet: LISTENER_SET_KIND})
 """What routes may want to be reached by."""
@@ -156,9 +157,8 @@ def concerning(slot: Slot, objects: Objects) -> frozenset[Slot]:
         for route, obj in api.by_kind[of_kind].items()
         if any(parent_of(ref, route.namespace) == parent for ref in obj.spec.parent_refs or ())
     }
-    others = {
-        other for other in api.slots() if other[0] in {GatewayClass, ReferenceGrant, GatewaySecret, TcpRoutePolicy}
-    }
+    shared = {GatewayClass, ReferenceGrant, GatewaySecret, TcpRoutePolicy, Unread}
+    others = {other for other in api.slots() if other[0] in shared}
     listener_set = api.listener_sets.get(key) if kind is ListenerSet else None
     gateway = gateway_of(listener_set) if listener_set is not None else None
     of_set = {(Gateway, gateway)} if gateway is not None else set()

@@ -27,6 +27,10 @@ class KindState(Protocol):
     def last_event_s(self) -> float | None:
         """When the server last sent something (``time.monotonic``)."""
 
+    @property
+    def is_forbidden(self) -> bool:
+        """Whether the API server does not let it be read."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiReadings:
@@ -83,13 +87,18 @@ class _Readings(Collector):
             "When the API server last sent something, seconds since the epoch.",
             labels=["kind"],
         )
+        forbidden = GaugeMetricFamily(
+            "tcp_router_kind_forbidden", "1 while the router may not read a kind.", labels=["kind"]
+        )
         for name, kind in sorted(kinds.items()):
+            forbidden.add_metric([name], kind.is_forbidden)
             held.add_metric([name], kind.held)
             if kind.last_event_s is not None:
                 # Rounded, so that it stays the same number until something comes.
                 heard.add_metric([name], round(epoch_s + kind.last_event_s, 2))
         yield held
         yield heard
+        yield forbidden
         yield GaugeMetricFamily(
             "tcp_router_api_connected",
             "1 while the API server answers all watches.",

@@ -58,7 +58,7 @@ class Handler(Connection):
         if not access.accepts(token):
             raise unauthorized()
         target = parse(path)
-        if target is None or not self.state.has(target.resource):
+        if target is None:
             self._answer_other(path, body)
             return
         verb = self._verb(target, query)
@@ -66,7 +66,11 @@ class Handler(Connection):
         # Lists and watches of one name need the right to that one (apiserver, pkg/endpoints/request/requestinfo.go).
         name = target.name or _named(query)
         if faults.forbids(verb, plural) or not access.may(token, verb, target._replace(name=name)):
+            # Who may is asked before what there is (apiserver, the order of its filters).
             raise forbidden(target, verb, access.user(token))
+        if not self.state.has(target.resource):
+            self._answer_other(path, body)
+            return
         answer = self._answer_review if target.resource in REVIEWS else self._answer
         answer(verb, target, query, body)
 

@@ -18,6 +18,7 @@ class Kind:
     last_event_s: float | None
     is_connected: bool = True
     held: int = 3
+    is_forbidden: bool = False
 
 
 def exposed(**kinds: Kind) -> Exposition:
@@ -35,6 +36,13 @@ def test_last_event_is_a_time_of_the_wall_clock() -> None:
     (at_s,) = shown.values("tcp_router_last_event_timestamp_seconds")
     assert time.time() - 160 < at_s < time.time() - 90
     assert not shown.values("tcp_router_last_event_timestamp_seconds", kind="services")
+
+
+def test_kinds_that_may_not_be_read_are_shown_by_their_names() -> None:
+    """1 for each of them, 0 for all others."""
+    shown = exposed(routes=Kind(None), tcproutepolicies=Kind(None, is_connected=False, is_forbidden=True))
+    assert shown.values("tcp_router_kind_forbidden", kind="routes") == [0]
+    assert shown.values("tcp_router_kind_forbidden", kind="tcproutepolicies") == [1]
 
 
 def test_nothing_is_told_by_its_age() -> None:
