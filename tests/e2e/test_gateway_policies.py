@@ -222,6 +222,32 @@ def test_the_crd_comes_later_and_a_policy_that_is_not_read_lets_nobody_in(gatewa
     assert answer(port) == b""
 
 
+def test_a_listener_set_has_policies_of_its_own_below_that_of_its_gateway(gateways: Gateways) -> None:
+    """Of all its listeners, and of one by name; the Gateway's own listener of that name is not meant, and who is kept out by the Gateway stays out."""
+    own, first, second = (free_port() for _ in range(3))
+    ref = {"name": "gw"}
+    give(gateways.cluster, "a")
+    gateways.create_gateway("gw", listener("l", own), allowedListeners={"namespaces": {"from": "Same"}})
+    gateways.create_set("set", ref, listener("l", first), listener("m", second))
+    gateways.create_route("r", [ref, {"name": "set", "kind": "ListenerSet"}], [backend("a")])
+    gateways.create_policy("one", of("ListenerSet", "set", "l"), allowlist=NOBODY)
+    gateways.create_policy("gone", of("ListenerSet", "set", "gone"), of("ListenerSet", "nowhere"), allowlist=NOBODY)
+    gateways.router().start()
+    gateways.policy_is_told("one", OK)
+    told = gateways.policy_is_told("gone", NOT_FOUND, NOT_FOUND)
+    assert told["status"]["ancestors"][0]["ancestorRef"]["kind"] == "ListenerSet"
+    assert [answer(port) for port in (own, first, second)] == [b"a ping", b"", b"a ping"]
+    gateways.create_policy("all", of("ListenerSet", "set"), allowlist=EVERYBODY)
+    gateways.create_policy("of-gateway", of("Gateway", "gw"), allowlist=NOBODY)
+    gateways.policy_is_told("all", OK)
+    gateways.policy_is_told("of-gateway", OK)
+    assert [answer(port) for port in (own, first, second)] == [b"", b"", b""]
+    client, namespace = gateways.cluster.client, gateways.cluster.namespace
+    client.delete("TCPRoutePolicy", namespace, "of-gateway")
+    client.delete("TCPRoutePolicy", namespace, "one")
+    wait_for(lambda: [answer(port) for port in (own, first, second)] == [b"a ping"] * 3, "all to be let in")
+
+
 def test_check_says_what_is_wrong_with_a_policy(tmp_path: Path) -> None:
     """From files: a bad entry, a target that is not there, and a field that is none."""
     policy: dict[str, Any] = {

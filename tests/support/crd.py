@@ -89,14 +89,14 @@ _RULES: dict[str, Callable[[Any], bool]] = {
         or (spec["origin"] == "Reserved" and spec["host"] == "" and spec["portEnd"] >= spec["port"])
     ),
     "(self.name == '') == (self.kind == '')": lambda holder: (holder["name"] == "") is (holder["kind"] == ""),
-    "!has(self.sectionName) || self.kind == 'Gateway'": lambda ref: (
-        "sectionName" not in ref or ref["kind"] == "Gateway"
+    "!has(self.sectionName) || self.kind in ['Gateway', 'ListenerSet']": lambda ref: (
+        "sectionName" not in ref or ref["kind"] in {"Gateway", "ListenerSet"}
     ),
     "has(self.ca) || !has(self.crl)": lambda clients: "ca" in clients or "crl" not in clients,
-    "self.targetRefs.all(target, target.kind == 'Gateway') || !(has(self.tls) || has(self.clientCertificates) || "
+    "self.targetRefs.all(target, target.kind in ['Gateway', 'ListenerSet']) || !(has(self.tls) || has(self.clientCertificates) || "
     "(has(self.timeouts) && has(self.timeouts.client)) || (has(self.limits) && has(self.limits.maxConnections)) || "
     "(has(self.proxyProtocol) && has(self.proxyProtocol.accept)))": lambda spec: (
-        all(target["kind"] == "Gateway" for target in spec["targetRefs"])
+        all(target["kind"] in {"Gateway", "ListenerSet"} for target in spec["targetRefs"])
         or not (
             "tls" in spec
             or "clientCertificates" in spec

@@ -83,8 +83,8 @@ class GatewayBook:
         self._settings = settings
         self._controller = settings.gateway_controller
         self._kinds_of = {**KINDS_OF, **HTTP_KINDS_OF} if settings.gateway_http else KINDS_OF
-        self._grants, self._policies = Grants(), PolicyBook(settings)
-        self._ways = Ways()
+        self._grants, self._ways = Grants(), Ways()
+        self._policies = PolicyBook(settings, self._ways.gateways_of)
         self._backends: dict[StateKey, Backends] = {}
         """Of routes."""
         self._ours: set[ObjectKey] = set()
@@ -150,9 +150,9 @@ class GatewayBook:
         for route in told:
             self._tell(route, objects)
         policies = {key for kind, key in changes.gateway_api if kind is TcpRoutePolicy}
-        targets = {StateKey(GATEWAY_KIND, *key) for key in gateways} | told
+        targets = {StateKey(GATEWAY_KIND, *key) for key in gateways} | told | parents
         for policy in policies | self._policies.of(targets):
-            state = self._policies.tell(policy, objects, self._ours, self._ways.gateways_of)
+            state = self._policies.tell(policy, objects, self._ours)
             self._put(StateKey(POLICY_KIND, *policy), state)
         asking = {(TlsRoute, ObjectKey(each.namespace, each.name)) for each in told if each.kind == TLS_KIND}
         return frozenset((_STRUCTS[each.kind], ObjectKey(each.namespace, each.name)) for each in parents) | asking

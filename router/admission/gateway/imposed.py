@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 
 from router.admission.client_certificates import TELLS_OF_TLS, read_clients
-from router.admission.gateway.wishes import NO_WISHES, Wishes, merged, options_by, worded
-from router.admission.options import SEND_PROXY, RouteOptions
+from router.admission.gateway.wishes import CLIENT_KEYS, LOWEST, NO_WISHES, Wishes, merged, options_by, worded
+from router.admission.options import ACCEPT_PROXY, SEND_PROXY, TLS_MIN_VERSION, RouteOptions
 from router.admission.termination import Credentials, read_offer
 from router.admission.verdicts import NotAcceptable
 from router.model.tls import Certificate, ClientTls, PortTls
@@ -60,6 +60,35 @@ def impose(
     if not ends_tls:
         return Imposed(wishes)
     return Imposed(wishes, min_version, alpn, clients, ends_tls)
+
+
+def has_clients(wishes: Wishes) -> bool:
+    """Say whether something is said of the certificates of clients."""
+    return any(key in CLIENT_KEYS for key, _ in wishes.said)
+
+
+def under(imposer: Wishes, own: Wishes, *, is_foreign: bool) -> Wishes:
+    """Give what is said of a listener of a ListenerSet, whose owner may be another than the Gateway's: what that one keeps out stays out.
+
+    Args:
+        imposer: what the policy of the Gateway says.
+        own: what those of the ListenerSet and of its listener say; each field of theirs counts, as far as it lets in nobody else.
+        is_foreign: whether the ListenerSet is of another namespace than the Gateway.
+    """
+    before, said = dict(imposer.said), dict(own.said)
+    if has_clients(imposer):
+        said = {key: value for key, value in said.items() if key not in CLIENT_KEYS}
+    if TLS_MIN_VERSION in before and TLS_MIN_VERSION in said:
+        said[TLS_MIN_VERSION] = max(before[TLS_MIN_VERSION], said[TLS_MIN_VERSION])
+    found = merged(replace(own, said=tuple(sorted(said.items()))), imposer)
+    goes_by_address = imposer.allowlist is not None or any(imposer.has(key) for key in LOWEST)
+    if is_foreign and goes_by_address and said.get(ACCEPT_PROXY) == "true" and before.get(ACCEPT_PROXY) != "true":
+        problem = (
+            "spec.proxyProtocol.accept lets clients say themselves where they come from, and by that the policy of the Gateway "
+            "lets them in; let that policy say proxyProtocol.accept, or leave it out"
+        )
+        return replace(found, problem=found.problem or problem)
+    return found
 
 
 def together(own: Wishes, listeners: Iterable[Imposed]) -> Wishes:

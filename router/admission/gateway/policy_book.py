@@ -7,11 +7,21 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from router.admission.client_certificates import config_maps_of
-from router.admission.gateway.imposed import NOTHING_IMPOSED, Imposed, impose
+from router.admission.gateway.imposed import NOTHING_IMPOSED, Imposed, has_clients, impose, under
 from router.admission.gateway.index import Index
 from router.admission.gateway.listeners import ListenerView, ends_tls
 from router.admission.gateway.merging import age_of
-from router.admission.gateway.states import ACCEPTED, ALL_ACCEPTED, AncestorState, PolicyState, Said, StateKey, not_so
+from router.admission.gateway.states import (
+    ACCEPTED,
+    ALL_ACCEPTED,
+    GATEWAY_KIND,
+    LISTENER_SET_KIND,
+    AncestorState,
+    PolicyState,
+    Said,
+    StateKey,
+    not_so,
+)
 from router.admission.gateway.things import object_of
 from router.admission.gateway.wishes import (
     CLIENT_KEYS,
@@ -25,7 +35,7 @@ from router.admission.gateway.wishes import (
 from router.admission.last_good import LastGood
 from router.admission.termination import Credentials
 from router.admission.text import shown
-from router.objects.gateway import GROUP, Gateway
+from router.objects.gateway import GROUP, Gateway, ListenerSet
 from router.objects.gateway_objects import GatewayObjects
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
@@ -34,13 +44,13 @@ from router.objects.tcp_route_policy import POLICY_KIND, PolicyTarget, TcpRouteP
 from router.objects.unread import Unread
 from router.settings import AdmissionSettings
 
-_GATEWAY = "Gateway"
+_PARENTS = (GATEWAY_KIND, LISTENER_SET_KIND)
 _ROUTE_KINDS = frozenset({"TCPRoute", "TLSRoute"})
 POLICY_KINDS: frozenset[type[KubernetesObject]] = frozenset({TcpRoutePolicy, Unread})
 """What ``PolicyBook.take`` takes note of."""
-_TARGETS = f"{_GATEWAY}, {', '.join(sorted(_ROUTE_KINDS))} (group {GROUP})"
+_TARGETS = f"{', '.join((*_PARENTS, *sorted(_ROUTE_KINDS)))} (group {GROUP})"
 Place = tuple[StateKey, str]
-"""What is targeted: an object, and of a Gateway a listener by name; empty is all of it."""
+"""What is targeted: an object, and of a Gateway or a ListenerSet a listener by name; empty is all of it."""
 
 
 class PolicyBook:
@@ -48,10 +58,12 @@ class PolicyBook:
 
     Args:
         settings: what may be served.
+        gateways_of: gives the Gateways that a route names, or a ListenerSet.
     """
 
-    def __init__(self, settings: AdmissionSettings) -> None:
+    def __init__(self, settings: AdmissionSettings, gateways_of: Callable[[StateKey], frozenset[ObjectKey]]) -> None:
         self._settings = settings
+        self._gateways_of = gateways_of
         self._policies: dict[ObjectKey, tuple[TcpRoutePolicy, Wishes, dict[str, str]]] = {}
         self._by_place: Index[Place, ObjectKey] = Index()
         self._by_object: Index[StateKey, ObjectKey] = Index()
@@ -92,19 +104,22 @@ class PolicyBook:
             key, config_maps_of(self._policies[key][2], key.namespace) if policy is not None else ()
         )
         targets = former | self._by_object.keys_of(key)
-        return (
-            {ObjectKey(each.namespace, each.name) for each in targets if each.kind == _GATEWAY},
-            {each for each in targets if each.kind != _GATEWAY},
-        )
+        return self._parents(targets), {each for each in targets if each.kind in _ROUTE_KINDS}
 
-    def naming(self, config_map: ObjectKey) -> frozenset[ObjectKey]:
-        """Give the Gateways whose policies name a ConfigMap."""
-        return frozenset(
-            ObjectKey(target.namespace, target.name)
-            for policy in self._by_config_map.of(config_map)
-            for target in self._by_object.keys_of(policy)
-            if target.kind == _GATEWAY
-        )
+    def naming(self, config_map: ObjectKey) -> AbstractSet[ObjectKey]:
+        """Give the Gateways whose policies name a ConfigMap, or those of their ListenerSets."""
+        policies = self._by_config_map.of(config_map)
+        return self._parents(target for policy in policies for target in self._by_object.keys_of(policy))
+
+    def _parents(self, targets: Iterable[StateKey]) -> set[ObjectKey]:
+        """Give those of the targets that are Gateways, and the Gateways of those that are ListenerSets."""
+        found: set[ObjectKey] = set()
+        for each in targets:
+            if each.kind == GATEWAY_KIND:
+                found.add(ObjectKey(each.namespace, each.name))
+            elif each.kind == LISTENER_SET_KIND:
+                found |= self._gateways_of(each)
+        return found
 
     def of(self, targets: Iterable[StateKey]) -> set[ObjectKey]:
         """Give the policies that target any of these."""
@@ -130,42 +145,43 @@ class PolicyBook:
         closed = self._closed(gateway.namespace) or self._closed(owner.namespace)
         if closed is not None:
             return replace(view, imposed=Imposed(closed))
-        if not self._by_object.of(gateway):
+        if not self._by_object.of(gateway) and (owner == gateway or not self._by_object.of(owner)):
             return view
-        return replace(view, imposed=self._imposed(gateway, view, credentials, is_own=owner == gateway))
+        own, credentials = self._said((owner, view.listener.name), (owner, ""), credentials)
+        namespace = owner.namespace
+        if owner != gateway:
+            imposer, credentials = self._said((gateway, ""), (gateway, ""), credentials)
+            namespace = gateway.namespace if has_clients(imposer) else namespace
+            own = under(imposer, own, is_foreign=owner.namespace != gateway.namespace)
+        if own == NO_WISHES:
+            return replace(view, imposed=NOTHING_IMPOSED)
+        imposed = impose(own, namespace, self._settings, credentials, ends_tls=ends_tls(view.listener))
+        return replace(view, imposed=imposed)
 
-    def _imposed(self, target: StateKey, view: ListenerView, credentials: Credentials, *, is_own: bool) -> Imposed:
-        having = [self._having((target, section)) for section in ((view.listener.name, "") if is_own else ("",))]
-        policies = [each for each in having if each is not None]
+    def _said(self, first: Place, second: Place, credentials: Credentials) -> tuple[Wishes, Credentials]:
+        """Give what is said of a place and of another, the first being the more specific one, and credentials with the ConfigMaps for it."""
         wishes = NO_WISHES
-        for each in policies:
-            credentials = self._known(each, credentials)
-            wishes = merged(wishes, self._policies[each][1])
-        if wishes == NO_WISHES:
-            return NOTHING_IMPOSED
-        return impose(wishes, target.namespace, self._settings, credentials, ends_tls=ends_tls(view.listener))
+        for place in dict.fromkeys((first, second)):
+            having = self._having(place)
+            if having is not None:
+                credentials = self._known(having, credentials)
+                wishes = merged(wishes, self._policies[having][1])
+        return wishes, credentials
 
-    def tell(
-        self,
-        key: ObjectKey,
-        objects: Objects,
-        ours: AbstractSet[ObjectKey],
-        gateways_of: Callable[[StateKey], frozenset[ObjectKey]],
-    ) -> PolicyState | None:
+    def tell(self, key: ObjectKey, objects: Objects, ours: AbstractSet[ObjectKey]) -> PolicyState | None:
         """Give what a policy is told of each of its targets that is ours, or that is not there.
 
         Args:
             key: of the policy.
             objects: all that there is.
             ours: the Gateways that are of a class of this router's.
-            gateways_of: gives those that a route names.
         """
         if key not in self._policies:
             return None
         policy = self._policies[key][0]
         said = []
         for ref in dict.fromkeys(policy.spec.target_refs):
-            told = self._told(key, ref, objects, ours, gateways_of)
+            told = self._told(key, ref, objects, ours)
             if told is not None:
                 said.append(AncestorState(ref, told))
         has_entry = any(
@@ -180,14 +196,7 @@ class PolicyBook:
             ancestors=tuple(said),
         )
 
-    def _told(
-        self,
-        key: ObjectKey,
-        ref: PolicyTarget,
-        objects: Objects,
-        ours: AbstractSet[ObjectKey],
-        gateways_of: Callable[[StateKey], frozenset[ObjectKey]],
-    ) -> Said | None:
+    def _told(self, key: ObjectKey, ref: PolicyTarget, objects: Objects, ours: AbstractSet[ObjectKey]) -> Said | None:
         place = _place(ref, key.namespace)
         if place is None:
             named = shown(f"{ref.kind}.{ref.group}" if ref.group else ref.kind)
@@ -195,16 +204,16 @@ class PolicyBook:
             return not_so(
                 ACCEPTED,
                 "Invalid",
-                f"targetRef is a {named}{section}; accepted are {_TARGETS}, and sectionName with {_GATEWAY}",
+                f"targetRef is a {named}{section}; accepted are {_TARGETS}, and sectionName with {' and '.join(_PARENTS)}",
             )
         target, section = place
         found = object_of(target, objects.gateway_api)
         if found is None:
             return not_so(ACCEPTED, "TargetNotFound", f"{target} does not exist")
-        gateway = found if isinstance(found, Gateway) else None
-        if not ours & (gateways_of(target) if gateway is None else {gateway.key}):
+        parent = found if isinstance(found, Gateway | ListenerSet) else None
+        if not ours & ({found.key} if isinstance(found, Gateway) else self._gateways_of(target)):
             return None
-        if section and gateway is not None and all(each.name != section for each in gateway.spec.listeners or ()):
+        if section and parent is not None and all(each.name != section for each in parent.spec.listeners or ()):
             return not_so(ACCEPTED, "TargetNotFound", f"{target} has no listener {shown(section)}")
         having = self._having(place)
         if having is not None and having != key:
@@ -213,22 +222,36 @@ class PolicyBook:
                 "Conflicted",
                 f"{POLICY_KIND} {having} targets the same, and is older: this one has no effect there",
             )
-        return self._judged(key, section, gateway, objects.credentials)
+        return self._judged(key, section, parent, objects.credentials)
 
-    def _judged(self, key: ObjectKey, section: str, gateway: Gateway | None, credentials: Credentials) -> Said:
+    def _judged(
+        self, key: ObjectKey, section: str, parent: Gateway | ListenerSet | None, credentials: Credentials
+    ) -> Said:
         """Say whether a policy that has its target can be kept there."""
         wishes = self._policies[key][1]
-        if gateway is None:
+        if parent is None:
             wishes = of_route(wishes)
         elif not wishes.problem:
-            meant = [each for each in gateway.spec.listeners or () if section in {"", each.name}]
+            meant = [each for each in parent.spec.listeners or () if section in {"", each.name}]
             is_ending = any(map(ends_tls, meant))
             known = self._known(key, credentials)
             # Of a Gateway's listeners those that cannot be asked for certificates say so themselves.
             wishes = impose(wishes, key.namespace, self._settings, known, ends_tls=is_ending).wishes
+            if isinstance(parent, ListenerSet):
+                wishes = self._below(parent, wishes)
         if wishes.problem:
             return not_so(ACCEPTED, "Invalid", f"{wishes.problem}; nothing is led on by what it targets")
         return ALL_ACCEPTED._replace(message="; ".join(wishes.warnings))
+
+    def _below(self, listener_set: ListenerSet, wishes: Wishes) -> Wishes:
+        """Give what a ListenerSet's policy says, with why that cannot be below the policies of its Gateway."""
+        for gateway in sorted(self._gateways_of(StateKey(LISTENER_SET_KIND, *listener_set.key))):
+            having = self._having((StateKey(GATEWAY_KIND, *gateway), ""))
+            imposer = self._policies[having][1] if having is not None else NO_WISHES
+            if not imposer.problem:
+                both = under(imposer, wishes, is_foreign=gateway.namespace != listener_set.metadata.namespace)
+                wishes = replace(wishes, problem=both.problem)
+        return wishes
 
     def _known(self, key: ObjectKey, credentials: Credentials) -> Credentials:
         """Give credentials with the ConfigMaps of a policy as they were when they last were of use."""
@@ -254,6 +277,6 @@ def _routes(api: GatewayObjects) -> Iterator[tuple[str, Iterable[ObjectKey]]]:
 
 
 def _place(ref: PolicyTarget, namespace: str) -> Place | None:
-    if ref.group != GROUP or (ref.kind != _GATEWAY and (ref.kind not in _ROUTE_KINDS or ref.section_name)):
+    if ref.group != GROUP or (ref.kind not in _PARENTS and (ref.kind not in _ROUTE_KINDS or ref.section_name)):
         return None
     return StateKey(ref.kind, namespace, ref.name), ref.section_name or ""

@@ -7,9 +7,17 @@ from types import MappingProxyType
 
 from router.admission.certificates import Pair, judge_pair
 from router.admission.gateway.listeners import LabelsOf
-from router.admission.gateway.states import ACCEPTED, ALL_ACCEPTED, GATEWAY_KIND, ClassState, StateKey, not_so
+from router.admission.gateway.states import (
+    ACCEPTED,
+    ALL_ACCEPTED,
+    GATEWAY_KIND,
+    LISTENER_SET_KIND,
+    ClassState,
+    StateKey,
+    not_so,
+)
 from router.objects.credential import Credential, Lack
-from router.objects.gateway import Gateway, GatewayClass, HttpRoute, TcpRoute, TlsRoute
+from router.objects.gateway import Gateway, GatewayClass, HttpRoute, ListenerSet, TcpRoute, TlsRoute
 from router.objects.gateway_objects import GatewayObjects
 from router.objects.meta import ObjectKey
 from router.objects.secret import TLS_TYPE
@@ -21,9 +29,13 @@ CLASS_KIND = "GatewayClass"
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
-def object_of(key: StateKey, api: GatewayObjects) -> AnyRoute | Gateway | None:
-    """Give a route or a Gateway; None if it is not there."""
-    return api.gateways.get(ObjectKey(key.namespace, key.name)) if key.kind == GATEWAY_KIND else route_of(key, api)
+def object_of(key: StateKey, api: GatewayObjects) -> AnyRoute | Gateway | ListenerSet | None:
+    """Give a route, a Gateway or a ListenerSet; None if it is not there."""
+    if key.kind == GATEWAY_KIND:
+        return api.gateways.get(ObjectKey(key.namespace, key.name))
+    if key.kind == LISTENER_SET_KIND:
+        return api.listener_sets.get(ObjectKey(key.namespace, key.name))
+    return route_of(key, api)
 
 
 def route_of(key: StateKey, api: GatewayObjects) -> AnyRoute | None:

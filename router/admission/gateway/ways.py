@@ -130,9 +130,9 @@ class Ways:
         """Give the parents that a route names."""
         return self._by_parent.keys_of(route)
 
-    def gateways_of(self, route: StateKey) -> frozenset[ObjectKey]:
-        """Give the Gateways that a route names, or whose ListenerSets it does."""
-        return self._gateways(self._by_parent.keys_of(route))
+    def gateways_of(self, key: StateKey) -> frozenset[ObjectKey]:
+        """Give the Gateways that a route names, or whose ListenerSets it does; of a ListenerSet the one that it names."""
+        return self._gateways(self._by_parent.keys_of(key) if key.kind != LISTENER_SET_KIND else frozenset({key}))
 
     def leading_to(self, service: ObjectKey) -> frozenset[StateKey]:
         """Give the routes that refer to a Service."""

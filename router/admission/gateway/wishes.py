@@ -48,7 +48,8 @@ FIELDS: Mapping[str, str] = MappingProxyType({
 CLIENT_KEYS = frozenset({keys.CLIENT_CA, keys.CLIENT_CRL, keys.CLIENT_CERTIFICATE})
 OF_LISTENERS = frozenset({*keys.PORT_ONLY, keys.TLS_MIN_VERSION, keys.TLS_ALPN, *CLIENT_KEYS})
 """What is the listener's to say, and so of who has it: its port, and how TLS ends there."""
-_LOWEST = frozenset({keys.RATE_LIMIT_CONCURRENT, keys.RATE_LIMIT_RATE})
+LOWEST = frozenset({keys.RATE_LIMIT_CONCURRENT, keys.RATE_LIMIT_RATE})
+"""Of these the lowest counts, whoever says it."""
 _PATHS = {key: path for path, key in FIELDS.items()}
 _KEY = re.compile(f"(?:annotation )?({'|'.join(map(re.escape, sorted(_PATHS, key=len, reverse=True)))})(?![-.a-z_])")
 _SEPARATORS = {keys.IP_ALLOWLIST: " ", keys.TLS_ALPN: ","}
@@ -94,7 +95,7 @@ def annotations_in(policy: TcpRoutePolicy) -> dict[str, str]:
             value = value.get(step) if value is not None else None
         if value is not None:
             found[key] = _text(key, value)
-    if _LOWEST & found.keys():
+    if LOWEST & found.keys():
         found[keys.RATE_LIMIT] = "true"
     return found
 
@@ -121,9 +122,7 @@ def of_route(wishes: Wishes) -> Wishes:
     key = next((key for key, _ in wishes.said if key in OF_LISTENERS), None)
     if key is None:
         return wishes
-    message = (
-        f"spec.{_PATHS[key]} is a property of the listener, and no route's to say: target the Gateway, or its listener"
-    )
+    message = f"spec.{_PATHS[key]} is a property of the listener, and no route's to say: target the Gateway or the ListenerSet, or its listener"
     return replace(wishes, problem=wishes.problem or message)
 
 
@@ -143,7 +142,7 @@ def merged(first: Wishes, second: Wishes) -> Wishes:
     found, others = dict(first.said), dict(second.said)
     if CLIENT_KEYS & found.keys():
         others = {key: value for key, value in others.items() if key not in CLIENT_KEYS}
-    for key in _LOWEST & found.keys() & others.keys():
+    for key in LOWEST & found.keys() & others.keys():
         found[key] = str(min(int(found[key]), int(others[key])))
     said = tuple(sorted({**others, **found}.items()))
     return Wishes(said, _both(first.allowlist, second.allowlist), first.problem or second.problem)

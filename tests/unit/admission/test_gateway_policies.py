@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from router.admission import Admission, Outcome
-from router.admission.gateway.imposed import options_for
+from router.admission.gateway.imposed import options_for, under
 from router.admission.gateway.states import GatewayState, PolicyState, RouteState, StateKey
 from router.admission.gateway.things import object_of
 from router.admission.gateway.wishes import FIELDS, NO_WISHES, annotations_in, common, of_route, read_wishes
@@ -29,7 +30,10 @@ from router.objects.gateway import (
     GatewayClassSpec,
     GatewaySpec,
     Listener,
+    ListenerSet,
+    ListenerSetSpec,
     ListenerTls,
+    ParentGatewayRef,
     ParentRef,
     RouteNamespaces,
     RouteRule,
@@ -38,14 +42,16 @@ from router.objects.gateway import (
     TlsRoute,
     TlsRouteSpec,
 )
+from router.objects.gateway_objects import GatewayObjects
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey
 from router.objects.store import Objects, Store
 from router.objects.tcp_route_policy import PolicySpec, PolicyTarget, PolicyTimeouts, TcpRoutePolicy
+from router.objects.unread import Unread
 from router.settings import AdmissionSettings
 from tests.support.crd import policies_schema
 from tests.unit.admission.builders import endpoint_slice
-from tests.unit.admission.test_gateway_book import CREATED, IN, NAMES, OURS, SETTINGS, meta
+from tests.unit.admission.test_gateway_book import CREATED, IN, NAMES, OURS, SETTINGS, TAKES_ALL, meta
 
 GOOD: dict[str, Any] = {
     "allowlist": ["10.0.0.0/8", "fd00::7"],
@@ -193,7 +199,7 @@ def test_a_route_does_not_say_what_is_the_listeners_to_say(path: str) -> None:
     found = of_route(read_wishes(made, SETTINGS))
     assert found.problem.startswith(f"spec.{path} is a property of the listener, and no route's to say")
     obj = {"spec": {"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "TCPRoute", "name": "r"}], **spec_of({path: GOOD[path]})}}  # fmt: skip
-    assert "target Gateways alone" in str(policies_schema().problems(obj))
+    assert "target Gateways and ListenerSets alone" in str(policies_schema().problems(obj))
 
 
 NETWORKS = st.lists(
@@ -228,12 +234,13 @@ def test_two_allowlists_let_in_whom_both_do(first: tuple[str, ...], second: tupl
 # Who has a target, and what comes of it
 
 ALLOWED = ("10.0.0.0/8", "10.1.0.0/16", "10.2.0.0/16", "db.example.com")
+PARENTS = ("Gateway", "ListenerSet")
 PROBES = ("10.1.0.1", "10.2.0.1", "10.3.0.1", "11.0.0.1")
 TARGETS = st.builds(
-    lambda kind, name, section: PolicyTarget(kind, name, section_name=section if kind == "Gateway" else None),
-    st.sampled_from(["Gateway", "Gateway", "TCPRoute", "TLSRoute"]),
+    lambda kind, name, section: PolicyTarget(kind, name, section_name=section if kind in PARENTS else None),
+    st.sampled_from(["Gateway", "Gateway", "ListenerSet", "TCPRoute", "TLSRoute"]),
     NAMES,
-    st.sampled_from([None, "l", "m"]),
+    st.sampled_from([None, "l", "m", "s"]),
 )
 POLICIES = st.builds(
     lambda name, namespace, created, targets, allowlist, tunnel: TcpRoutePolicy(
@@ -255,14 +262,30 @@ LISTENERS = st.sampled_from([
 ])  # fmt: skip
 GATEWAYS = st.builds(
     lambda name, namespace, created, listeners: Gateway(
-        meta(name, namespace, created), GatewaySpec("a", tuple(listeners))
+        meta(name, namespace, created), GatewaySpec("a", tuple(listeners), allowed_listeners=TAKES_ALL)
     ),
     NAMES,
     IN,
     CREATED,
     st.lists(LISTENERS, min_size=1, max_size=2, unique_by=lambda each: each.name),
 )
-REFS = st.builds(ParentRef, name=NAMES, namespace=st.sampled_from([None, "team", "other"]))
+SETS = st.builds(
+    lambda name, namespace, created, gateway, port: ListenerSet(
+        meta(name, namespace, created),
+        ListenerSetSpec(ParentGatewayRef(gateway), (Listener("s", port, "TCP", allowed_routes=ALL),)),
+    ),
+    NAMES,
+    IN,
+    CREATED,
+    NAMES,
+    st.sampled_from([7003, 7004]),
+)
+REFS = st.builds(
+    ParentRef,
+    name=NAMES,
+    kind=st.sampled_from(["Gateway", *PARENTS]),
+    namespace=st.sampled_from([None, "team", "other"]),
+)
 RULES = (RouteRule((BackendRef("x", port=80),)),)
 ROUTES = st.builds(
     lambda name, namespace, created, refs: TcpRoute(meta(name, namespace, created), TcpRouteSpec(RULES, tuple(refs))),
@@ -272,7 +295,7 @@ ROUTES = st.builds(
     st.lists(REFS, min_size=1, max_size=2),
 )
 TLS_ROUTES = ROUTES.map(lambda each: TlsRoute(each.metadata, TlsRouteSpec(("a.x",), RULES, each.spec.parent_refs)))
-OBJECTS = st.one_of(POLICIES, POLICIES, GATEWAYS, ROUTES, TLS_ROUTES)
+OBJECTS = st.one_of(POLICIES, POLICIES, GATEWAYS, SETS, ROUTES, TLS_ROUTES)
 
 
 def base() -> list[KubernetesObject]:
@@ -335,15 +358,20 @@ def _check_told(objects: Objects, outcome: Outcome) -> None:
         for ref in each.spec.target_refs:
             at = ObjectKey(key.namespace, ref.name)
             found = object_of(StateKey(ref.kind, *at), api)
-            listeners = {one.name for one in found.spec.listeners or ()} if isinstance(found, Gateway) else set()
+            owned = found.spec.listeners if isinstance(found, Gateway | ListenerSet) else ()
+            listeners = {one.name for one in owned or ()}
             parents: set[ObjectKey] = set()
             if isinstance(found, TcpRoute | TlsRoute):
                 refs = found.spec.parent_refs or ()
-                parents = {ObjectKey(one.namespace or key.namespace, one.name) for one in refs}
-            if found is None or (ref.section_name and ref.section_name not in listeners):
+                parents = {_gateway(api, one.kind, ObjectKey(one.namespace or key.namespace, one.name)) for one in refs}
+            elif isinstance(found, ListenerSet):
+                parents = {_gateway(api, "ListenerSet", at)}
+            if found is None:
                 wanted[ref] = "TargetNotFound"
             elif ref.kind != "Gateway" and not parents & api.gateways.keys():
                 continue
+            elif ref.section_name and ref.section_name not in listeners:
+                wanted[ref] = "TargetNotFound"
             elif _having(objects, ref.kind, at, ref.section_name) is not each:
                 wanted[ref] = "Conflicted"
             else:
@@ -353,19 +381,32 @@ def _check_told(objects: Objects, outcome: Outcome) -> None:
         assert told == wanted
 
 
+def _gateway(api: GatewayObjects, kind: str, key: ObjectKey) -> ObjectKey:
+    """Give the Gateway that somebody names, himself or by a ListenerSet; one that is not there is somewhere else."""
+    listener_set = api.listener_sets.get(key) if kind == "ListenerSet" else None
+    if kind == "Gateway":
+        return key
+    return ObjectKey(key.namespace, listener_set.spec.parent_ref.name) if listener_set is not None else ObjectKey("", "")  # fmt: skip
+
+
 def _check_served(objects: Objects, outcome: Outcome) -> None:
     sections = {each.asker: each for each in outcome.model.routes}
-    for key, gateway in objects.gateway_api.gateways.items():
-        for listener in gateway.spec.listeners or ():
+    api = objects.gateway_api
+    parents: list[tuple[str, ObjectKey, Gateway | ListenerSet]] = [
+        *(("Gateway", key, each) for key, each in api.gateways.items()),
+        *(("ListenerSet", key, each) for key, each in api.listener_sets.items()),
+    ]
+    for kind, key, parent in parents:
+        for listener in parent.spec.listeners or ():
             section = next(
-                (each for asker, each in sections.items() if (asker.kind, asker.key, asker.section) == ("Gateway", key, listener.name)), None,
+                (each for asker, each in sections.items() if (asker.kind, asker.key, asker.section) == (kind, key, listener.name)), None,
             )  # fmt: skip
             if section is None or listener.protocol != "TCP":
                 continue
             routes = [
                 each
                 for each in objects.gateway_api.tcp_routes.values()
-                if any(ObjectKey(ref.namespace or each.metadata.namespace, ref.name) == key for ref in each.spec.parent_refs or ())
+                if any((ref.kind, ObjectKey(ref.namespace or each.metadata.namespace, ref.name)) == (kind, key) for ref in each.spec.parent_refs or ())
             ]  # fmt: skip
             if not routes:
                 continue
@@ -376,8 +417,9 @@ def _check_served(objects: Objects, outcome: Outcome) -> None:
             _check_section(
                 section,
                 _having(objects, "TCPRoute", first.key),
-                _having(objects, "Gateway", key, listener.name),
-                _having(objects, "Gateway", key),
+                _having(objects, kind, key, listener.name),
+                _having(objects, kind, key),
+                *((_having(objects, "Gateway", _gateway(api, kind, key)),) if kind != "Gateway" else ()),
             )
 
 
@@ -471,9 +513,13 @@ def test_a_bad_policy_is_not_passed_over_for_a_younger_one() -> None:
     state = outcome.gateway_api[StateKey("Gateway", "team", "gw")]
     assert isinstance(state, GatewayState)
     assert "spec.allowlist has the entry '10.0.0/8'" in state.listeners[0].problem
-    told = outcome.gateway_api[StateKey("TCPRoute", "other", "r")]
-    assert isinstance(told, RouteState)
-    assert [each.reason for each in told.parents[0].conditions] == ["Accepted", "ResolvedRefs", "ListenerNotServed"]
+    of_its_route = outcome.gateway_api[StateKey("TCPRoute", "other", "r")]
+    assert isinstance(of_its_route, RouteState)
+    assert [each.reason for each in of_its_route.parents[0].conditions] == [
+        "Accepted",
+        "ResolvedRefs",
+        "ListenerNotServed",
+    ]
 
 
 def test_lists_with_nobody_in_common_let_in_nobody() -> None:
@@ -490,9 +536,9 @@ def test_certificates_of_clients_that_cannot_be_asked_for_let_in_nobody() -> Non
     assert _section(outcome, "Gateway").backend.servers == ()
     state = outcome.gateway_api[StateKey("TCPRoutePolicy", "team", "p")]
     assert isinstance(state, PolicyState)
-    (told,) = state.ancestors
-    assert told.accepted.reason == "Invalid"
-    assert "target listeners with tls.mode Terminate alone" in told.accepted.message
+    (ancestor,) = state.ancestors
+    assert ancestor.accepted.reason == "Invalid"
+    assert "target listeners with tls.mode Terminate alone" in ancestor.accepted.message
 
 
 def test_nothing_said_is_nothing_wished() -> None:
@@ -500,3 +546,102 @@ def test_nothing_said_is_nothing_wished() -> None:
     empty = policy({}, {"kind": "Gateway", "name": "gw"})
     assert read_wishes(empty, SETTINGS) == NO_WISHES
     assert decided(GATEWAY, ROUTE, empty).model == decided(GATEWAY, ROUTE).model
+
+
+SET = ListenerSet(
+    meta("s", "other"),
+    ListenerSetSpec(ParentGatewayRef("gw", namespace="team"), (Listener("p", 7003, "TCP", allowed_routes=ALL),)),
+)
+OPEN_GATEWAY = Gateway(meta("gw", "team"), structs.replace(GATEWAY.spec, allowed_listeners=TAKES_ALL))
+SET_ROUTE = TcpRoute(meta("q", "other"), TcpRouteSpec(RULES, (ParentRef("s", kind="ListenerSet"),)))
+
+
+def of_set(fields: dict[str, Any], **section: str) -> TcpRoutePolicy:
+    """Give a policy of the ListenerSet, or of one of its listeners."""
+    made = policy(
+        fields, {"kind": "ListenerSet", "name": "s", **section}, name=f"of-{section.get('sectionName', 'set')}"
+    )
+    return in_namespace(made, "other")
+
+
+def told(outcome: Outcome, namespace: str, name: str) -> list[tuple[str, str]]:
+    """Give reason and message of each of a policy's targets."""
+    state = outcome.gateway_api[StateKey("TCPRoutePolicy", namespace, name)]
+    assert isinstance(state, PolicyState)
+    return [(each.accepted.reason, each.accepted.message) for each in state.ancestors]
+
+
+def test_a_listener_of_a_set_goes_before_its_set_and_that_before_the_gateway() -> None:
+    """Field by field; who may connect has to be let in by all three, and the Gateway's own listeners are not concerned."""
+    outcome = decided(
+        OPEN_GATEWAY, SET, ROUTE, SET_ROUTE,
+        policy({"timeouts.client": "1m", "limits.maxConnections": 9, "timeouts.server": "5m", "allowlist": ["10.0.0.0/8"]}, {"kind": "Gateway", "name": "gw"}),
+        of_set({"timeouts.client": "2m", "timeouts.tunnel": "1h", "allowlist": ["10.1.0.0/16", "192.168.0.0/16"]}),
+        of_set({"timeouts.client": "3m", "limits.ratePerSource": 5}, sectionName="p"),
+    )  # fmt: skip
+    section = _section(outcome, "ListenerSet")
+    assert section.frontend is not None
+    assert (section.frontend.options.timeout_client_ms, section.frontend.options.maxconn) == (180_000, 9)
+    assert (section.backend.timeout_tunnel_ms, section.backend.timeout_server_ms) == (3_600_000, 300_000)
+    assert section.backend.allowlist == ("10.1.0.0/16",)
+    assert section.backend.connection_limit is not None
+    own = _section(outcome, "Gateway")
+    assert own.frontend is not None
+    assert (own.frontend.options.timeout_client_ms, own.backend.allowlist) == (60_000, ("10.0.0.0/8",))
+    assert told(outcome, "other", "of-set") == told(outcome, "other", "of-p") == [("Accepted", "")]
+
+
+def test_who_has_a_set_does_not_widen_what_the_gateways_owner_imposes() -> None:
+    """Neither by certificates of clients that need not be shown, nor by an older TLS, nor by addresses that clients say themselves."""
+    said: dict[str, Any] = {
+        "clientCertificates.ca": "clients",
+        "tls.minVersion": "TLSv1.3",
+        "allowlist": ["10.0.0.0/8"],
+    }
+    imposer = read_wishes(policy(said, {"kind": "Gateway", "name": "gw"}), SETTINGS)
+    lax = read_wishes(of_set({"clientCertificates.ca": "mine", "clientCertificates.mode": "optional", "tls.minVersion": "TLSv1.2"}), SETTINGS)  # fmt: skip
+    for is_foreign in (True, False):
+        found = dict(under(imposer, lax, is_foreign=is_foreign).said)
+        assert (found[FIELDS["clientCertificates.ca"]], found[FIELDS["tls.minVersion"]]) == ("clients", "TLSv1.3")
+        assert FIELDS["clientCertificates.mode"] not in found
+    accepts = of_set({"proxyProtocol.accept": True})
+    for fields in ({"allowlist": ["10.0.0.0/8"]}, {"limits.concurrentPerSource": 3}):
+        of_gateway = policy(fields, {"kind": "Gateway", "name": "gw"})
+        outcome = decided(OPEN_GATEWAY, SET, SET_ROUTE, of_gateway, accepts)
+        assert _section(outcome, "ListenerSet").backend.servers == ()
+        ((reason, message),) = told(outcome, "other", "of-set")
+        assert (reason, "lets clients say themselves where they come from" in message) == ("Invalid", True)
+        of_gateway = policy({**fields, "proxyProtocol.accept": True}, {"kind": "Gateway", "name": "gw"})
+        outcome = decided(OPEN_GATEWAY, SET, SET_ROUTE, of_gateway, accepts)
+        assert _section(outcome, "ListenerSet").backend.servers
+        assert told(outcome, "other", "of-set") == [("Accepted", "")]
+
+
+def test_a_policy_of_a_set_waits_for_it_and_for_its_listener() -> None:
+    """A set that is not there, or has no such listener, or is of nobody's Gateway."""
+    by_section = of_set({"allowlist": ["10.0.0.1"]}, sectionName="nobody")
+    assert told(decided(OPEN_GATEWAY, SET, by_section), "other", "of-nobody")[0][0] == "TargetNotFound"
+    assert told(decided(OPEN_GATEWAY, by_section), "other", "of-nobody")[0][0] == "TargetNotFound"
+    assert StateKey("TCPRoutePolicy", "other", "of-nobody") not in decided(SET, by_section).gateway_api
+
+
+def test_policies_that_are_not_known_close_what_they_may_be_of() -> None:
+    """Those of one namespace: its Gateways, with what others bring to them and lead from them, its sets and its routes; and no others."""
+    store, admission = Store(), Admission(SETTINGS)
+    store.put(*base(), OPEN_GATEWAY, SET, ROUTE, SET_ROUTE)
+
+    def served() -> set[str]:
+        outcome = admission.update(store.objects, store.take()[0])
+        again = Admission(SETTINGS, admission.memory()).update(store.objects, store.objects.everything())
+        assert (outcome.gateway_api, outcome.model) == (again.gateway_api, again.model)
+        return {each.asker.kind for each in outcome.model.routes if each.backend.servers}
+
+    assert served() == {"Gateway", "ListenerSet"}
+    for namespace, wanted in (("third", {"Gateway", "ListenerSet"}), ("team", set()), ("other", set()), ("", set())):
+        store.put(Unread.of("tcproutepolicies", namespace, "not known"))
+        assert served() == wanted
+        store.delete(Unread, ObjectKey(namespace, "tcproutepolicies"))
+        assert served() == {"Gateway", "ListenerSet"}
+    store.put(Unread.of("tcproutepolicies", "other", "not known"), TcpRoute(meta("r", "team"), ROUTE.spec))
+    store.delete(TcpRoute, ROUTE.key)
+    assert served() == {"Gateway"}
