@@ -87,7 +87,7 @@ def check(paths: tuple[Path, ...], output: str, haproxy: str | None, **values: A
     for name, each in alone.items():
         click.echo(printable(f"left alone: {name}: {each.reason}"), err=output == "json")
     told = check_gateways.told(outcome)
-    for line in [*told, *(check_gateways.left_alone(objects, outcome) if options.serves_gateways else ())]:
+    for line in check_gateways.lines(objects, outcome, serves=options.serves_gateways):
         click.echo(printable(line), err=output == "json")
     for key, claim in sorted(objects.claims.items()):
         if claim.spec.ledger != options.ledger_name:

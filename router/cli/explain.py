@@ -105,6 +105,7 @@ def _judged(paths: tuple[Path, ...], options: ServingSettings, wanted: Wanted) -
         router_name=options.router_name,
         ledger=options.ledger_name,
         policy=outcome.policy,
+        gateway_api=outcome.gateway_api,
         runs=False,
     )
     return explained(facts, wanted), bool(problems)

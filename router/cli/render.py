@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from router.admission import Admission
-from router.cli import port_policy
+from router.cli import check_gateways, port_policy
 from router.cli.bases import bases_of_defaults
 from router.cli.columns import printable
 from router.cli.exits import UNUSABLE_INPUT, clear_errors
@@ -59,6 +59,8 @@ def render(*, paths: tuple[Path, ...], haproxy_version: tuple[int, int] | None, 
         click.echo(printable(f"{asker.shown}: {became}"), err=True)
         for warning in verdict.warnings:
             click.echo(printable(f"{asker.shown}: warning: {warning}"), err=True)
+    for line in check_gateways.lines(objects, outcome, serves=options.serves_gateways):
+        click.echo(printable(line), err=True)
     for failure in rendered.failures:
         owner = failure.owner.shown if isinstance(failure.owner, Asker) else failure.owner
         click.echo(printable(f"{owner}: left out: {failure.error}"), err=True)

@@ -19,7 +19,7 @@ from router.manifests.json_documents import is_json, read_json
 from router.manifests.text import Document, Mark, Marks, read_yaml, utf_8
 from router.objects.config_map import ConfigMap, config_map_key, config_map_name, credential_of
 from router.objects.credential import SECRET_KIND, Credential
-from router.objects.decoding import API_VERSIONS, FieldPath, Misfit, decode, kind_of, shown
+from router.objects.decoding import API_VERSIONS, FieldPath, Misfit, closed_policy, decode, kind_of, shown
 from router.objects.gateway import GatewayClass
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
@@ -120,7 +120,8 @@ def parse(path: str, data: bytes) -> FileContent:
                 obj = _object(value)
                 if isinstance(obj, Misfit):
                     refusals.append(_Refused(number, document.line, where, value, obj))
-                elif obj is not None:
+                    obj = closed_policy(value, str(obj))
+                if obj is not None:
                     # Here, so that nothing else of what is in it is kept.
                     kept = credential_of(obj) if isinstance(obj, ConfigMap) else obj
                     manifests.append(Manifest(kept, (type(kept), kept.key), path, document.line, number))

@@ -29,7 +29,7 @@ from router.objects.portclaim import PortClaim
 from router.objects.porter import CLAIM_KIND, GROUP, VERSION, TransportServerClaim
 from router.objects.route import Route
 from router.objects.secret import Secret, credential_of
-from router.objects.tcp_route_policy import POLICY_GROUP, POLICY_KIND, POLICY_VERSION, TcpRoutePolicy
+from router.objects.tcp_route_policy import POLICY_GROUP, POLICY_KIND, POLICY_VERSION, TcpRoutePolicy, UnreadPolicy
 from router.shapes import converter
 
 API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
@@ -54,6 +54,7 @@ API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
 """The kinds that the router reads, in the only versions that current clusters serve."""
 
 _read_secret = converter(Secret)
+_read_unread = converter(UnreadPolicy)
 _CONVERTERS: Mapping[type, Callable[[object], Any]] = {
     **{kind: converter(kind) for _, kind in API_VERSIONS.values()},
     Credential: lambda value: credential_of(_read_secret(value)),
@@ -150,6 +151,22 @@ def decode(kind: type[_Kind], value: Mapping[str, object]) -> _Kind | Misfit:
             # Of what stands in a Secret nothing is told.
             return Misfit("has not the form of a Secret's", explained.path)
         return explained
+
+
+def closed_policy(value: object, problem: str) -> TcpRoutePolicy | None:
+    """Give what a TCPRoutePolicy that cannot be read is for: nothing is served by it, and to pass it over would let in whom it keeps out.
+
+    Args:
+        value: that of a manifest.
+        problem: why it cannot be read.
+    """
+    if not isinstance(value, Mapping) or kind_of(value) is not TcpRoutePolicy:
+        return None
+    try:
+        found = _finished(_read_unread(_without_nulls(value)).refused(problem))
+    except (msgspec.ValidationError, TypeError):
+        return None
+    return None if isinstance(found, Misfit) else found
 
 
 def utc_seconds(text: str) -> str | None:

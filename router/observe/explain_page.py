@@ -89,6 +89,7 @@ class ExplainPage:
                 router_name=self._router_name,
                 ledger=self._ledger,
                 policy=snapshot.policy,
+                gateway_api=snapshot.gateway_api,
                 servers=self._servers(snapshot, backends),
                 canonical_hostname=self._canonical_hostname(),
                 published_by=self._published_by,

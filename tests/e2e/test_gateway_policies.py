@@ -271,4 +271,28 @@ def test_check_says_what_is_wrong_with_a_policy(tmp_path: Path) -> None:
     assert "target Gateway gw: Accepted is False (Invalid): spec.allowlist has the entry '10.0.0/8'" in said
     assert "target Gateway gw: Accepted is False (TargetNotFound)" in checked(policy, others[0])
     policy["spec"] = {"targetRefs": policy["spec"]["targetRefs"], "allowList": ["10.0.0.0/8"]}
-    assert "spec.allowList: is no field that is known" in checked(policy, *others)
+    said = checked(policy, *others)
+    assert "spec.allowList: is no field that is known" in said
+    assert "target Gateway gw: Accepted is False (Invalid): spec cannot be read: spec.allowList: is no field that is known" in said  # fmt: skip
+    policy["spec"] = {
+        "targetRefs": policy["spec"]["targetRefs"],
+        "limits": {"ratePerSource": 5},
+        "tls": {"alpn": ["h2"]},
+    }
+    others[1]["metadata"]["name"] = "theirs"
+    others[1]["spec"]["gatewayClassName"] = "theirs"
+    left = "left alone: TCPRoutePolicy team/p: none of its targets is of a Gateway of this router"
+    policy["spec"]["targetRefs"][0]["name"] = "theirs"
+    assert left in checked(policy, *others)
+    rendered = invoke("render", "--gateway-api", "on", str(tmp_path / "all.yaml"))
+    assert left in rendered.stderr
+    off = invoke("check", str(tmp_path / "all.yaml"))
+    assert "not judged: 1 of kind Gateway, 1 of kind TCPRoutePolicy: --gateway-api is off" in off.stdout + off.stderr
+    policy["spec"]["allowlist"] = ["10.0.0/8"]
+    others[1]["spec"]["gatewayClassName"] = "tcp"
+    checked(policy, *others)
+    rendered = invoke("render", "--gateway-api", "on", str(tmp_path / "all.yaml"))
+    assert "told: TCPRoutePolicy team/p: target Gateway theirs: Accepted is False (Invalid)" in rendered.stderr
+    explained = invoke("explain", "tcproutepolicy/team/p", "--gateway-api", "on", "--manifests", str(tmp_path / "all.yaml"))  # fmt: skip
+    assert "TCPRoutePolicy team/p: Invalid" in explained.stdout
+    assert explained.exit_code == 1

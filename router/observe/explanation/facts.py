@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from router.admission import Verdict
+from router.admission.gateway.states import State, StateKey
 from router.admission.policy import NO_NEWS, PolicyNews
 from router.errors import SettingsError
 from router.haproxy.talk.stats import ServerNow
@@ -19,15 +20,27 @@ from router.objects.kinds import ASKING, AskingObject
 from router.objects.meta import ObjectKey
 from router.objects.porter import CLAIM_KIND
 from router.objects.store import Objects
+from router.objects.tcp_route_policy import POLICY_KIND
 
 TLS_ROUTE = "TLSRoute"
 EXPLAINED: Mapping[str, type[AskingObject | TlsRoute]] = MappingProxyType({**ASKING, TLS_ROUTE: TlsRoute})
 """By their kind, what is explained: what asks, and what listeners of Gateways lead to by name."""
+TCP_ROUTE = "TCPRoute"
+BESIDE = frozenset({TCP_ROUTE, POLICY_KIND})
+"""Kinds that ask for nothing themselves, and are explained by what they are told."""
 _WANTED = re.compile(r"(?:([A-Za-z]+)/)?([^/:]+)/([^/:]+)(?::([^/:]+))?")
 _KINDS = (
-    {kind.lower(): kind for kind in EXPLAINED}
-    | {f"{kind.lower()}s": kind for kind in EXPLAINED}
-    | {"svc": "Service", "tsc": CLAIM_KIND, "tscs": CLAIM_KIND, "ts": cis.KIND, "": ""}
+    {kind.lower(): kind for kind in (*EXPLAINED, *BESIDE)}
+    | {f"{kind.lower()}s": kind for kind in (*EXPLAINED, TCP_ROUTE)}
+    | {
+        "tcproutepolicies": POLICY_KIND,
+        "tcppolicy": POLICY_KIND,
+        "svc": "Service",
+        "tsc": CLAIM_KIND,
+        "tscs": CLAIM_KIND,
+        "ts": cis.KIND,
+        "": "",
+    }
 )
 
 
@@ -51,7 +64,7 @@ class Wanted(NamedTuple):
         match = _WANTED.fullmatch(text)
         kind = _KINDS.get((match[1] or "").lower()) if match is not None else None
         if match is None or kind is None:
-            kinds = ", ".join(sorted(each.lower() for each in EXPLAINED))
+            kinds = ", ".join(sorted(each.lower() for each in (*EXPLAINED, *BESIDE)))
             raise SettingsError(
                 f"{text!r} names nobody who asks: write [KIND/]NAMESPACE/NAME[:PORT], such as route/shop/db or service/shop/db:pg; kinds are {kinds}"
             )
@@ -83,6 +96,8 @@ class Facts:
     router_name: str
     ledger: str = ""
     policy: PolicyNews = NO_NEWS
+    gateway_api: Mapping[StateKey, State] = field(default_factory=dict)
+    """What objects of the Gateway API are told, beside what verdicts say of listeners."""
     servers: Mapping[str, ServerNow] | None = None
     """By name, those of the asker's backend; None where no HAProxy was asked."""
     canonical_hostname: str | None = None

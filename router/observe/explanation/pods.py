@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from router.admission import Verdict
 from router.admission.endpoints import service_of
@@ -64,7 +64,7 @@ def _pods(
 ) -> Step:
     # What is in a namespace that does not let it is not told to who may not lead there.
     told = frozenset() if verdict.reason is Reason.REF_NOT_PERMITTED else KINDS[type(obj)].services_of(obj)
-    steps = tuple(_service(facts, key) for key in sorted(told))
+    steps = tuple(services_shown(facts, told))
     if verdict.reason in OF_PODS:
         return Step("pods", "no", verdict.message, steps)
     warned = tuple(Step("warning", "warning", each) for each in said)
@@ -82,6 +82,11 @@ def _pods(
 
 def _by_service(servers: list[Server]) -> Counter[str]:
     return Counter(service_of(each.name) if each.name.startswith("pod:") else each.name for each in servers)
+
+
+def services_shown(facts: Facts, keys: Iterable[ObjectKey]) -> Iterator[Step]:
+    """Give a step for each Service: its ports, and how many endpoints it has."""
+    return (_service(facts, key) for key in sorted(keys))
 
 
 def _service(facts: Facts, key: ObjectKey) -> Step:

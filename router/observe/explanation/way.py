@@ -6,20 +6,23 @@ import difflib
 from collections.abc import Iterator
 
 from router.admission import Verdict
+from router.admission.gateway.states import GatewayState, ListenerSetState, StateKey
 from router.admission.near_keys import left_alone, near_keys
 from router.admission.options import PREFIX, ROUTER_NAME, WZH_ROUTER_NAME
 from router.admission.remedies import REMEDIES
 from router.admission.verdicts import Reason
 from router.model import Asker
-from router.objects.gateway import TlsRoute
+from router.objects.gateway import Gateway, ListenerSet, TlsRoute
 from router.objects.kinds import AskingObject
 from router.objects.meta import ObjectKey
 from router.objects.porter import TransportServerClaim
 from router.objects.portnote import PortNote
 from router.observe.explanation.claims import claims_shown
-from router.observe.explanation.facts import EXPLAINED, Facts, Wanted
-from router.observe.explanation.gateways import leads_by_names, led_on, led_to
+from router.observe.explanation.facts import BESIDE, EXPLAINED, TCP_ROUTE, Facts, Wanted
+from router.observe.explanation.gateways import explain_tcp_route, leads_by_names, led_on, led_to
+from router.observe.explanation.in_force import level_of_route, levels_of_listener
 from router.observe.explanation.pods import OF_PODS, lead
+from router.observe.explanation.policies import explain_policy, options_step, withheld
 from router.observe.explanation.words import Explanation, Step
 
 _OF_ANNOTATIONS = frozenset({
@@ -49,6 +52,8 @@ _NETWORK_POLICY = "NetworkPolicyMayBlock"
 
 def explain(facts: Facts, wanted: Wanted) -> tuple[Explanation, ...]:
     """Give the way of one asker, for each of its sections that is wanted; at least one."""
+    if wanted.kind in BESIDE:
+        return ((explain_tcp_route if wanted.kind == TCP_ROUTE else explain_policy)(facts, wanted),)
     wanted = wanted.of(facts.objects)
     obj = facts.objects.of(EXPLAINED[wanted.kind]).get(ObjectKey(wanted.namespace, wanted.name))
     found = [
@@ -126,8 +131,9 @@ def _explained(facts: Facts, obj: AskingObject, asker: Asker, verdict: Verdict) 
         _namespace(facts, asker, verdict),
         _claim(facts, asker, verdict),
         *_tls(verdict),
+        *(_of_listener(facts, obj, asker) if verdict.admitted and isinstance(obj, Gateway | ListenerSet) else ()),
         *(
-            (led_on(facts, asker),)
+            ()
             if verdict.admitted and leads_by_names(obj, asker)
             else lead(facts, obj, asker, verdict, [*_of_pods(facts, obj, verdict)])
         ),
@@ -138,10 +144,22 @@ def _explained(facts: Facts, obj: AskingObject, asker: Asker, verdict: Verdict) 
     return _summed(facts, asker, verdict, steps)
 
 
+def _of_listener(facts: Facts, obj: Gateway | ListenerSet, asker: Asker) -> Iterator[Step]:
+    """Give what policies make of a listener, and the routes that it leads on to."""
+    state = facts.gateway_api.get(StateKey(asker.kind, *asker.key))
+    listeners = state.listeners if isinstance(state, GatewayState | ListenerSetState) else ()
+    problem = next((each.problem for each in listeners if each.name == asker.section), "")
+    levels = levels_of_listener(facts.objects.gateway_api, asker.kind, obj.key, asker.section)
+    yield from options_step(facts, levels, problem)
+    yield led_on(facts, obj, asker)
+
+
 def _of_tls_route(facts: Facts, obj: TlsRoute, wanted: Wanted, asker: Asker | None) -> Explanation:
     """Explain a TLSRoute, which listeners lead to and which claims nothing itself; None is one that none of ours leads to."""
     verdict = facts.verdicts[asker] if asker is not None else None
-    steps = [_object(wanted.kind, obj), led_to(obj, verdict)]
+    api = facts.objects.gateway_api
+    own = level_of_route(api, wanted.kind, obj.key)
+    steps = [_object(wanted.kind, obj), led_to(facts, obj, verdict), *options_step(facts, own, withheld(api, obj.key.namespace))]  # fmt: skip
     if asker is not None and verdict is not None:
         steps.extend(lead(facts, obj, asker, verdict, list(verdict.warnings)))
         return _summed(facts, asker, verdict, steps)
@@ -315,7 +333,7 @@ def _todo(verdict: Verdict, steps: list[Step]) -> tuple[str, ...]:
     states = {each.name: each.state for each in steps}
     if states.get("routes") == "no":
         return (
-            "Make a TLSRoute with this Gateway, and this listener, in its parentRefs; its status.parents say what became of it.",
+            "Make a TCPRoute (of a listener of protocol TCP) or a TLSRoute (TLS) with this Gateway or ListenerSet, and this listener, in its parentRefs; its status.parents say what became of it.",
         )
     if states.get("pods") == "no":
         return ("See to it that the Service has the port and ready pods: oc get service,endpointslice,pod.",)

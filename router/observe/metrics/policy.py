@@ -1,4 +1,4 @@
-"""What Prometheus scrapes of the policies of namespaces; docs/metrics.md lists all."""
+"""What Prometheus scrapes of the policies of namespaces, and of TCPRoutePolicies; docs/metrics.md lists all."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from router.admission.gateway.states import PolicyState
 from router.admission.places import SNI
+from router.objects.tcp_route_policy import POLICY_KIND
 from router.reconcile.snapshot import Snapshot
+
+_WORST_FIRST, _IN_FORCE = ("Invalid", "Conflicted", "TargetNotFound"), "Accepted"
 
 
 def show_policy(registry: CollectorRegistry, snapshot: Callable[[], Snapshot]) -> None:
@@ -46,6 +50,23 @@ class _Policy(Collector):
             "Namespaces of which what their admins say of ports does not parse, or contradicts others.",
             value=len(policy.problems),
         )
+        if snapshot.gateway_api:
+            yield _of_routes(snapshot)
+
+
+def _of_routes(snapshot: Snapshot) -> Metric:
+    """Count TCPRoutePolicies by the worst that they are told of a target."""
+    counts = dict.fromkeys((*_WORST_FIRST, _IN_FORCE), 0)
+    for key, state in snapshot.gateway_api.items():
+        if key.kind == POLICY_KIND and isinstance(state, PolicyState) and state.ancestors:
+            told = {each.accepted.reason for each in state.ancestors}
+            counts[next((each for each in _WORST_FIRST if each in told), _IN_FORCE)] += 1
+    family = GaugeMetricFamily(
+        "tcp_router_tcproutepolicies", "TCPRoutePolicies by the worst that they are told of a target.", labels=["state"]
+    )
+    for state_name, count in counts.items():
+        family.add_metric([state_name], count)
+    return family
 
 
 def _held(snapshot: Snapshot) -> dict[str, set[tuple[int, str]]]:

@@ -47,6 +47,7 @@ def facts_of(*objects: KubernetesObject, servers: dict[str, ServerNow] | None = 
         model=outcome.model,
         router_name=SETTINGS.router_name,
         policy=outcome.policy,
+        gateway_api=outcome.gateway_api,
         servers=by_name,
         canonical_hostname="tcp.example.com",
         runs=runs,
