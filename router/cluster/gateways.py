@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar, cast
 
@@ -17,6 +18,7 @@ from router.cluster.whole import WholeSink
 from router.cluster.withheld import taken_back
 from router.objects.decoding import Misfit
 from router.objects.gateway import (
+    GROUP,
     Gateway,
     GatewayClass,
     GatewayObject,
@@ -41,20 +43,24 @@ _Object = TypeVar(
 
 _read_unread: Callable[[bytes | msgspec.Raw], UnreadPolicy] = reader(UnreadPolicy)
 
-ROOT = "/apis/gateway.networking.k8s.io/v1"
+_GROUP = f"/apis/{GROUP}"
+ROOT = f"{_GROUP}/v1"
 
 
-def _resource(name: str, consequence: str) -> Resource:
-    absent = f"this cluster has no {name} (gateway.networking.k8s.io/v1), and {consequence}; the router waits for them"
-    return Resource(name, ROOT, absent)
+def _resource(name: str, consequence: str, *older: str) -> Resource:
+    versions = " or ".join(("v1", *older))
+    absent = f"this cluster has no {name} ({GROUP}/{versions}), and {consequence}; the router waits for them"
+    return Resource(name, ROOT, absent, older=tuple(f"{_GROUP}/{version}" for version in older))
 
 
 GATEWAY_CLASSES = _resource("gatewayclasses", "no Gateway is served")
 GATEWAYS = _resource("gateways", "no Gateway is served")
 LISTENER_SETS = _resource("listenersets", "Gateways have the listeners alone that are their own")
-TCP_ROUTES = _resource("tcproutes", "Gateways lead no TCP ports anywhere")
-TLS_ROUTES = _resource("tlsroutes", "Gateways lead no TLS server names anywhere")
-REFERENCE_GRANTS = _resource("referencegrants", "no route, and no TransportServer by one, leads to another namespace")
+TCP_ROUTES = _resource("tcproutes", "Gateways lead no TCP ports anywhere", "v1alpha2")
+TLS_ROUTES = _resource("tlsroutes", "Gateways lead no TLS server names anywhere", "v1alpha3", "v1alpha2")
+REFERENCE_GRANTS = _resource(
+    "referencegrants", "no route, and no TransportServer by one, leads to another namespace", "v1beta1"
+)
 HTTP_ROUTES = _resource("httproutes", "none is counted")
 POLICIES = Resource(
     "tcproutepolicies",
@@ -108,6 +114,9 @@ def sink_of(resource: Resource, namespace: str, store: Store, shard: Shard, *, k
 def _kept(obj: _Object) -> _Object:
     """Give an object without what nobody reads of its metadata."""
     metadata = obj.metadata
+    if isinstance(obj, TcpRoute | TlsRoute):
+        # One text for all.
+        obj = replace(obj, api_version=sys.intern(obj.api_version))
     return replace(
         obj,
         metadata=ObjectMeta(

@@ -29,6 +29,9 @@ class Resource:
     withheld: str = ""
     """Of a kind without which somebody is let in: what to tell where the API server has it, and does not let it be read."""
 
+    older: tuple[str, ...] = ()
+    """Paths of older versions, whose objects are of the same form: read, in this order, where ``root`` has none of the kind."""
+
     @property
     def group(self) -> str:
         """Its API group; empty is that of the core."""
@@ -37,8 +40,12 @@ class Resource:
 
     def path(self, namespace: str = "") -> str:
         """Give the path of the collection; no namespace is all of them."""
+        return self.paths(namespace)[0]
+
+    def paths(self, namespace: str = "") -> tuple[str, ...]:
+        """Give it, and behind it those of older versions."""
         scope = f"/namespaces/{namespace}" if namespace else ""
-        return f"{self.root}{scope}/{self.name}"
+        return tuple(f"{root}{scope}/{self.name}" for root in (self.root, *self.older))
 
 
 ROUTES = Resource(

@@ -126,7 +126,8 @@ class Reflector:
     ) -> None:
         self._api = api
         self._resource = resource
-        self._path = resource.path(namespace)
+        self._paths = resource.paths(namespace)
+        """The first is asked; each that the server has not goes to the end."""
         fields = f"metadata.name={name}" if name else resource.fields
         selectors = {"labelSelector": label_selector, "fieldSelector": fields}
         self._selector: Mapping[str, str] = {key: value for key, value in selectors.items() if value}
@@ -143,7 +144,7 @@ class Reflector:
         self._backoff = Backoff(*pace.pauses_s)
         self._listing = Listing(
             api=api,
-            path=self._path,
+            path=self._paths[0],
             selects=self._selector,
             sink=sink,
             answered=self._answered,
@@ -194,7 +195,7 @@ class Reflector:
             if self._handle.take_list_request():
                 self._place.forget()
             if self._place.version is None:
-                self._place.listed(self._listing.read())
+                self._place.listed(self._list())
                 self.is_listed = True
             if self._is_behind:
                 # What is missing, not all there is; the watch goes on from where it was.
@@ -205,8 +206,23 @@ class Reflector:
                 self._watch(self._place.version)
         except ApiError as error:
             self._place.failed(error, is_watching=self._is_watching)
+            if isinstance(error, ApiNotFound) and len(self._paths) > 1:
+                # It may be there in another version.
+                self._place.forget()
             return error
         return None
+
+    def _list(self) -> str:
+        """Give all objects to the sink, of the newest version that the server has; return the list's resourceVersion."""
+        absent: list[ApiNotFound] = []
+        for _ in self._paths:
+            try:
+                return self._listing.read()
+            except ApiNotFound as error:
+                absent.append(error)
+                self._paths = (*self._paths[1:], self._paths[0])
+                self._listing.path = self._paths[0]
+        raise absent[0]
 
     def _watch(self, resource_version: str) -> None:
         """Give changes to the sink until the stream ends."""
@@ -223,7 +239,7 @@ class Reflector:
         }
         has_said_something = False
         opened_s = math.inf
-        with self._api.watch(self._path, query, silence_s) as stream:
+        with self._api.watch(self._paths[0], query, silence_s) as stream:
             try:
                 if not self._handle.attach(stream):
                     return
@@ -251,7 +267,7 @@ class Reflector:
             if event.type == "ERROR":
                 self._raise_error(event.object)
         except msgspec.DecodeError as error:
-            raise ApiUnreadable(f"WATCH {self._path}: an event cannot be read: {error}") from error
+            raise ApiUnreadable(f"WATCH {self._paths[0]}: an event cannot be read: {error}") from error
         try:
             head = decode_head(event.object)
         except msgspec.DecodeError as error:
@@ -266,7 +282,7 @@ class Reflector:
             self._made_progress |= self._place.reached(head.metadata.resource_version)
 
     def _raise_error(self, status: bytes) -> None:
-        error = error_of("GET", self._path, decode_status(status).code, status, is_watch=True)
+        error = error_of("GET", self._paths[0], decode_status(status).code, status, is_watch=True)
         # What the server cannot do now it can later; 500 is what it says of an event that it cannot give.
         if isinstance(error, ApiGone) or (isinstance(error, ApiBusy) and error.status != _INTERNAL_ERROR):
             raise error

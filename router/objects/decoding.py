@@ -51,7 +51,15 @@ API_VERSIONS: dict[str, tuple[str, type[KubernetesObject]]] = {
     "HTTPRoute": (f"{GATEWAY_GROUP}/v1", HttpRoute),
     POLICY_KIND: (f"{POLICY_GROUP}/{POLICY_VERSION}", TcpRoutePolicy),
 }
-"""The kinds that the router reads, in the only versions that current clusters serve."""
+"""The kinds that the router reads, in the versions in which they are written."""
+OLDER: Mapping[str, frozenset[str]] = {
+    kind: frozenset(f"{GATEWAY_GROUP}/{version}" for version in versions)
+    for kind, versions in {
+        "GatewayClass": ("v1beta1",), "Gateway": ("v1beta1",), "HTTPRoute": ("v1beta1",), "ReferenceGrant": ("v1beta1",),
+        "TCPRoute": ("v1alpha2",), "TLSRoute": ("v1alpha3", "v1alpha2"),
+    }.items()
+}  # fmt: skip
+"""Older versions of the same form, which clusters serve, too, or instead."""
 
 _read_secret = converter(Secret)
 _read_unread = converter(UnreadPolicy)
@@ -124,7 +132,7 @@ def kind_of(value: Mapping[str, object]) -> type[KubernetesObject] | Misfit | No
     if kind not in API_VERSIONS:
         return None
     expected, struct = API_VERSIONS[kind]
-    if version == expected:
+    if version == expected or version in OLDER.get(kind, ()):
         return struct
     if isinstance(version, str) and version.split("/")[0] in NAMESAKES:
         return None

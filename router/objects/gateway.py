@@ -1,4 +1,4 @@
-"""gateway.networking.k8s.io/v1: what is read of the Gateway API (https://gateway-api.sigs.k8s.io/reference/spec/).
+"""gateway.networking.k8s.io/v1, and older versions of the same form: what is read of the Gateway API (https://gateway-api.sigs.k8s.io/reference/spec/).
 
 Defaults are those of the CRDs, which a folder of manifests does not fill in.
 """
@@ -261,6 +261,8 @@ class TcpRoute(WholeObject, frozen=True):
 
     spec: TcpRouteSpec = TcpRouteSpec()
     status: GatewayRouteStatus = GatewayRouteStatus()
+    api_version: str = ""
+    """In which it was read, and its status is written; empty is v1."""
 
 
 class TlsRouteSpec(Fields, frozen=True):
@@ -276,6 +278,8 @@ class TlsRoute(WholeObject, frozen=True):
 
     spec: TlsRouteSpec = TlsRouteSpec()
     status: GatewayRouteStatus = GatewayRouteStatus()
+    api_version: str = ""
+    """In which it was read, and its status is written; empty is v1."""
 
 
 class HttpRouteSpec(Fields, frozen=True):

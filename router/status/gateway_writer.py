@@ -281,14 +281,14 @@ class GatewayWriter(LeadingWriter):
         obj = work.obj
         if work.conflicts:
             self._bucket.take(self._clock())
-            obj = _decoded(key, self._api.get(_path(key)))
+            obj = _decoded(key, self._api.get(_path(key, obj)))
         patch = decide(obj, work.state, work.verdicts, self._facts, self._wall_clock(), work.attached_sets)
         if patch is None:
             return bool(work.conflicts)
         if not self._may_write():
             return False
         self._bucket.take(self._clock())
-        self._api.patch(f"{_path(key)}/status", patch, MERGE_PATCH)
+        self._api.patch(f"{_path(key, obj)}/status", patch, MERGE_PATCH)
         self._counts["written"] += 1
         if not isinstance(obj, GatewayClass):
             for notice in notices(obj, key.kind, patch, self._facts.controller):
@@ -337,10 +337,10 @@ def _object(key: StateKey, objects: Objects) -> Told | None:
     return found
 
 
-def _path(key: StateKey) -> str:
+def _path(key: StateKey, obj: Told) -> str:
+    root = f"/apis/{version}" if (version := getattr(obj, "api_version", "")) else _ROOTS.get(key.kind, _ROOT)
     scope = f"/namespaces/{key.namespace}" if key.namespace else ""
-    plural = _PLURALS.get(key.kind, f"{key.kind.lower()}s")
-    return f"{_ROOTS.get(key.kind, _ROOT)}{scope}/{plural}/{key.name}"
+    return f"{root}{scope}/{_PLURALS.get(key.kind, f'{key.kind.lower()}s')}/{key.name}"
 
 
 def _decoded(key: StateKey, body: bytes) -> Told:

@@ -18,7 +18,7 @@ Object = dict[str, Any]
 
 _TIMEOUT_S = 30.0
 _PLACES = {
-    **{known.kind: (known.prefix, known.plural, known.namespaced) for known in RESOURCES},
+    **{known.kind: (known.prefix, known.plural, known.namespaced) for known in reversed(RESOURCES)},
     "CustomResourceDefinition": ("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", False),
 }
 

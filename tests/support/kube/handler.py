@@ -20,7 +20,7 @@ from tests.support.kube.storage import Object, utc_now
 from tests.support.kube.watching import Watch
 
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-_CRD_PATHS = {f"{_CRDS}/{resource.crd}": resource for resource in CUSTOM}
+_CRD_PATHS = {f"{_CRDS}/{resource.crd}": resource for resource in reversed(CUSTOM)}
 _HEALTH = {"/healthz", "/livez", "/readyz"}
 _VERSION = {"major": "1", "minor": "31", "gitVersion": "v1.31.0", "platform": "linux/amd64"}
 _PATCHES = {"application/json-patch+json": json_patch, "application/merge-patch+json": merge_patch}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tests.support.kube.access import Access
 from tests.support.kube.faults import Faults
-from tests.support.kube.resources import PORT_CLAIMS, ROUTES, TRANSPORT_SERVER_CLAIMS, Resource
+from tests.support.kube.resources import OLDER, PORT_CLAIMS, ROUTES, TRANSPORT_SERVER_CLAIMS, Resource
 from tests.support.kube.storage import Storage
 
 _LATE = 2
@@ -36,7 +36,7 @@ class ServerState:
         self.streams_lists = False
         """Whether it knows WatchLists; a server that does not refuses them, before anything else that a test has ordered."""
         self.stopping = threading.Event()
-        self._absent: frozenset[Resource] = frozenset()
+        self._absent: frozenset[Resource] = frozenset(OLDER)
         self._requests: list[Request] = []
         self._open_watches = 0
         self._bookmarks = 0
