@@ -11,8 +11,9 @@ import contextlib
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -35,14 +36,15 @@ _REDUCED = b"# Without what could not be had when HAProxy was started; haproxy.c
 _SAID = 2000
 """Characters of HAProxy's complaint that go into one log line."""
 
-_BIND = re.compile(r"^[ \t]*bind[ \t]+(\S+)([^\n]*)$", re.MULTILINE)
+_BIND = re.compile(r"\n[ \t]*bind[ \t]+(\S+)([^\n]*)")
+"""With the end of the line before: it is looked for by its first character, which the beginning of a line has none of."""
 _SOCKET = re.compile(r"^[ \t]*stats[ \t]+socket[ \t]+([^\n]+)", re.MULTILINE)
-_ADDRESS = re.compile(r"(?P<host>(?:ipv4@|ipv6@)?(?:\[[0-9A-Fa-f:.]*\]|[0-9.]*|\*|::)):(?P<port>[0-9]{1,5})")
+_HOST = re.compile(r"(?:ipv4@|ipv6@)?(?:\[[0-9A-Fa-f:.]*\]|[0-9.]*|\*|::)")
+_PORT_DIGITS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Bind:
-    """A port that a configuration listens on, and on which addresses; without ``host`` on all of ``ip_mode``."""
+class Bind(NamedTuple):
+    """A port that a configuration listens on, and on which addresses; without ``host`` on all of ``ip_mode``. Sorted by its port."""
 
     port: int
     ip_mode: IpMode
@@ -132,8 +134,11 @@ def fit(  # noqa: PLR0913, PLR0917 - what a start depends on
         # What could not be had when it was started last may be there now. The router that has written another one meanwhile took it away.
         with contextlib.suppress(FileNotFoundError):
             whole.replace(config)
-    problem = _uselessness(config, settings)
-    return problem if problem is not None else _make_room(binary, config, whole, deadline_s, others, free_within_s)
+    text = config.read_text(encoding="utf-8", errors="surrogateescape")
+    problem = _uselessness(text, settings)
+    return (
+        problem if problem is not None else _make_room(binary, config, text, whole, deadline_s, others, free_within_s)
+    )
 
 
 def small_config(stats_socket: Path) -> bytes:
@@ -157,24 +162,32 @@ def binds(text: str) -> tuple[Bind, ...]:
 
     Other forms (ranges, UNIX sockets, environment variables of somebody's template) are passed over.
     """
-    return tuple(sorted(set(_binds(text)), key=_by_port))
+    return tuple(sorted(set(_binds(text))))
 
 
 def _binds(text: str) -> Iterator[Bind]:
-    for line in _BIND.finditer(text):
-        options = line[2].split()
+    for line in _BIND.finditer(f"\n{text}"):
+        is_of_both = "v4v6" in line[2] and "v4v6" in line[2].split()
         for address in line[1].split(","):
-            match = _ADDRESS.fullmatch(address)
-            if match is None:
-                continue
-            family, _, host = match["host"].rpartition("@")
-            host, port = host.strip("[]"), int(match["port"])
-            if host in {"", "*", "0.0.0.0"} and family != "ipv6":  # noqa: S104 - it is read, not listened on
-                yield Bind(port, "v4")
-            elif host in {"", "*", "::"}:
-                yield Bind(port, "v4v6" if "v4v6" in options else "v6")
-            else:
-                yield Bind(port, "v6" if ":" in host else "v4", host)
+            host, colon, port = address.rpartition(":")
+            if colon and port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS:
+                place = _place(host, is_of_both=is_of_both)
+                if place is not None:
+                    yield Bind(int(port), *place)
+
+
+@lru_cache(maxsize=128)
+def _place(written: str, *, is_of_both: bool) -> tuple[IpMode, str] | None:
+    """Give what stands before a port, as ``Bind`` has it: the same for thousands of ports."""
+    if _HOST.fullmatch(written) is None:
+        return None
+    family, _, host = written.rpartition("@")
+    host = host.strip("[]")
+    if host in {"", "*", "0.0.0.0"} and family != "ipv6":  # noqa: S104 - it is read, not listened on
+        return "v4", ""
+    if host in {"", "*", "::"}:
+        return ("v4v6" if is_of_both else "v6"), ""
+    return ("v6" if ":" in host else "v4"), host
 
 
 def _has_socket(text: str, stats_socket: Path) -> bool:
@@ -194,18 +207,23 @@ def _refusal(binary: HaproxyBinary, config: Path, deadline_s: float) -> str | No
     return None
 
 
-def _uselessness(config: Path, settings: RenderSettings) -> str | None:
+def _uselessness(text: str, settings: RenderSettings) -> str | None:
     """Say why a HAProxy that starts with it would be of no use; None if all is well."""
-    if not _has_socket(config.read_text(encoding="utf-8", errors="replace"), settings.stats_socket):
+    if not _has_socket(text, settings.stats_socket):
         return f"it has no stats socket {settings.stats_socket}, so that the router could not ask what runs"
     return None
 
 
 def _make_room(  # noqa: PLR0913, PLR0917 - as above
-    binary: HaproxyBinary, config: Path, whole: Path, deadline_s: float, others: Others, free_within_s: float
+    binary: HaproxyBinary,
+    config: Path,
+    text: str,
+    whole: Path,
+    deadline_s: float,
+    others: Others,
+    free_within_s: float,
 ) -> str | None:
     """Leave out what cannot be bound: ports that somebody else has, addresses that are another node's now. Say why if nothing would be left."""
-    text = config.read_text(encoding="utf-8", errors="surrogateescape")
     wanted = binds(text)
     ends_s = time.monotonic() + free_within_s
     problems = _obstacles(wanted, others)
@@ -215,7 +233,7 @@ def _make_room(  # noqa: PLR0913, PLR0917 - as above
         problems = _obstacles(wanted, others)
     if not problems:
         return None
-    said = [f"{_shown(bind)}: {problems[bind].text}" for bind in sorted(problems, key=_by_port)[:_NAMED]]
+    said = [f"{_shown(bind)}: {problems[bind].text}" for bind in sorted(problems)[:_NAMED]]
     if problems.keys() >= set(wanted):
         return "; ".join(said)
     reduced = (_REDUCED.decode() + without(text, problems)).encode(errors="surrogateescape")
@@ -238,17 +256,13 @@ def without(text: str, lost: Collection[Bind]) -> str:
 
     def kept(line: re.Match[str]) -> str:
         bound = set(_binds(line[0]))
-        return f"  # not to be had: {line[0].strip()}" if bound and bound <= set(lost) else line[0]
+        return f"\n  # not to be had: {line[0].strip()}" if bound and bound <= set(lost) else line[0]
 
-    return _BIND.sub(kept, text)
+    return _BIND.sub(kept, f"\n{text}")[1:]
 
 
 def _shown(bind: Bind) -> str:
     return f"port {bind.port} on {bind.host}" if bind.host else f"port {bind.port}"
-
-
-def _by_port(bind: Bind) -> tuple[int, str, str]:
-    return bind.port, bind.ip_mode, bind.host
 
 
 def _obstacles(wanted: tuple[Bind, ...], others: Others) -> Mapping[Bind, PortProblem]:

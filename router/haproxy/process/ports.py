@@ -127,8 +127,9 @@ def _try(address: _Address, port: int, *, beside: bool = False) -> PortProblem |
         with socket.socket(address.family, socket.SOCK_STREAM) as attempt:
             # As HAProxy: connections in TIME_WAIT and those of a replaced worker are no obstacle.
             attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # It does not listen, so nobody is led to it.
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, int(beside))
+            if beside:
+                # It does not listen, so nobody is led to it.
+                attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             if address.family == socket.AF_INET6:
                 attempt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.v6only))
             attempt.bind((address.host, port))

@@ -11,6 +11,7 @@ from router.haproxy.process.binary import HaproxyBinary, find_binary
 from router.haproxy.process.bootstrap import Bind, binds, prepare, small_config
 from router.haproxy.process.check import check_config
 from router.settings import RenderSettings
+from tests.support.counting import instructions
 from tests.support.haproxy_control import configuration
 from tests.support.ports import free_port
 
@@ -43,6 +44,14 @@ def binary() -> HaproxyBinary:
 def test_ports_are_read_off_a_configuration(line: str, expected: list[Bind]) -> None:
     """Each plain form of ``bind`` names its port and addresses; what is no plain form is passed over."""
     assert binds(f"frontend x\n  {line}\n  mode tcp\n") == tuple(expected)
+
+
+def test_to_read_the_ports_of_thousands_of_routes_takes_little() -> None:
+    """Clients wait for it when HAProxy was restarted: Python's instructions for each port."""
+    ports = range(20_000, 21_000)
+    text = "".join(f"frontend fe_tcp:{port}\n  bind 127.0.0.1:{port} tcp-ut 120000ms\n  mode tcp\n" for port in ports)
+    assert len(binds(text)) == len(ports)
+    assert instructions(lambda: binds(text)) / len(ports) < 95
 
 
 @pytest.mark.parametrize("name", ["state", "a b", "it's"])
