@@ -18,6 +18,7 @@ from router.observe.metrics.haproxy.exposition import exposition
 from router.observe.metrics.haproxy.families import FAMILIES, is_up, seconds
 from router.observe.metrics.haproxy.ledger import KEEP_S, Ledger
 from router.observe.metrics.haproxy.owners import Labels, Owners
+from tests.support.counting import instructions
 from tests.support.exposition import Exposition, promtool_complaints
 from tests.support.models import section, server
 
@@ -425,3 +426,17 @@ def test_every_metric_is_documented() -> None:
     """docs/metrics.md has each metric of HAProxy by its name."""
     text = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
     assert [each.name for of_kind in FAMILIES.values() for each in of_kind if f"`{each.name}`" not in text] == []
+
+
+def test_rows_of_which_nothing_is_counted_cost_little() -> None:
+    """A new worker of thousands of Routes has as many of them: Python's instructions for a Route's two rows when they are seen first, and all zero."""
+    names = [f"be_tcp:ns:a{number:03}" for number in range(100)]
+    ports = {name: Spot(6620 + place) for place, name in enumerate(names)}
+    owners = Owners({f"fe_tcp:{spot.port}": name for name, spot in ports.items()}, {}, ports, len(names))
+    rows = [row for name, spot in ports.items() for row in (frontend(f"fe_tcp:{spot.port}"), backend(name))]
+    first = reading(*rows)
+    ledger = Ledger()
+    assert instructions(lambda: ledger.take((first,), owners, 1.0)) / len(names) < 1100
+    later = reading(*rows[:-1], backend(names[-1], bin=7))
+    ledger.take((later,), owners, 2.0)
+    assert Exposition(exposition(ledger).encode()).values("haproxy_backend_bytes_in_total", route="a099") == [7]

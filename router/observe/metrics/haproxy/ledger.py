@@ -27,6 +27,7 @@ Cells = tuple[str, ...]
 
 
 _NOTHING: Mapping[int, int] = MappingProxyType({})
+_NO_COUNT = frozenset({"", "0"})
 
 
 class _RowKey(NamedTuple):
@@ -94,6 +95,9 @@ class Series:
 
     def add(self, former: Cells, now: Cells, *, is_past: bool) -> None:
         """Add what a worker counted between two readings; one that counts less than before began anew."""
+        if _NO_COUNT.issuperset(now) and _NO_COUNT.issuperset(former):
+            # Most rows of a worker that is read for the first time.
+            return
         totals = list(self.totals)
         for place, (family, before, after) in enumerate(zip(_KINDS[self.kind].counters, former, now, strict=True)):
             if before != after and not (is_past and family.of is Of.CURRENT):
