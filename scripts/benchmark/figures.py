@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Unit = Literal["ms", "B", "MiB", "MiB/s", "1/s", "%", "ratio", "count"]
+Unit = Literal["ms", "µs", "B", "MiB", "MiB/s", "1/s", "%", "ratio", "count"]
 
 TARGET = "target, below"
 """What a figure's target is called among what it is compared with."""

@@ -13,6 +13,7 @@ from scripts.benchmark import haproxy, inside
 from scripts.benchmark.backends import measure_backends
 from scripts.benchmark.figures import TARGET, Figure, Unit, summarize
 from scripts.benchmark.inputs import Api, Folder, Input
+from scripts.benchmark.plane import measure_plane
 from scripts.benchmark.ports import free_ports
 from scripts.benchmark.router import AFTER, BEFORE, ColdStart, running
 from scripts.benchmark.runtime import measure_runtime
@@ -44,7 +45,7 @@ API_ROUTE_RELOAD = "the router's reload, new Route, API"
 
 PARTS = ("parts", "manifests", "api", "runtime", "server")
 """What is measured, and each by itself."""
-ONLY_ASKED = ("tls", "size", "backends")
+ONLY_ASKED = ("tls", "size", "backends", "plane")
 """What is measured where it is asked for."""
 
 Share = Mapping[str, float]
@@ -123,6 +124,8 @@ def measure(  # noqa: PLR0913, PLR0917 - what there is to choose
         series.figures += measure_size(routes, runs, binary, directory / "size", note)
     if "backends" in parts:
         series.figures += measure_backends(routes, runs, (binary, *beside), directory / "backends", note)
+    if "plane" in parts:
+        series.figures += measure_plane(routes, runs, binary, directory / "plane", note)
     if set(parts) - {"runtime", "server", *ONLY_ASKED}:
         _with_reloads(series, routes, parts, binary, directory, is_ideal=is_ideal)
     if "runtime" in parts:

@@ -18,6 +18,17 @@ def cpu_s(pid: int, *, with_children: bool) -> float:
     return sum(int(each) for each in fields[_USER : last + 1]) / _TICKS_PER_S
 
 
+def cpu_ns(pid: int) -> int:
+    """Give the nanoseconds that the threads of a process have had a core, by the scheduler's own account (sched-stats of the kernel's documentation)."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((each / "schedstat").read_text().split()[0]) for each in threads)
+
+
+def resident_b(pid: int) -> int:
+    """Give the bytes of memory that a process has (proc(5), statm)."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def haproxy_below(pid: int) -> list[int]:
     """Give the processes named haproxy that descend from a process."""
     parents = dict(_all())

@@ -69,6 +69,18 @@ SIZE = [
     "changes: sections",
     "changes: servers",
 ]
+PLANE_RATIOS = (
+    "connections per second and core",
+    "connections per second",
+    "round trip of 64 bytes",
+    "throughput",
+)
+PLANE = (
+    "HAProxy's CPU for a connection",
+    *PLANE_RATIOS,
+    "HAProxy's CPU for a round trip",
+    "HAProxy's CPU for a GiB",
+)
 RUNTIME = {
     "start to last port, with a pool": "ms",
     "memory of the router, with a pool": "MiB",
@@ -231,6 +243,28 @@ def test_certificates_are_measured(temporary: Path) -> None:
     ] == []
     with_blank = _run(temporary, "tls", "--routes", "3", "--runs", "2")
     assert with_blank.returncode == 0, with_blank.stderr
+
+
+@pytest.mark.timeout(_LONGEST_S + 20)
+def test_the_data_plane_is_measured(temporary: Path) -> None:
+    """Where that is asked for: each kind of port by each figure, beside both HAProxies that are written by hand, and ratios to both."""
+    figures_path = temporary / "figures.json"
+    result = _run(temporary, "plane", "--routes", "4", "--runs", "1", "--json", str(figures_path))
+    assert result.returncode == 0, result.stderr
+    figures = {figure["name"]: figure for figure in json.loads(figures_path.read_text())["figures"]}
+    beside = ("a minimal HAProxy", "a minimal HAProxy with log and keepalive")
+    for kind in ("plain", "TLS ended", "PROXY protocol", "all Routes, checks on"):
+        for name in PLANE:
+            figure = figures.pop(f"{kind}: {name}")
+            assert figure["runs"] == 4
+            assert min(figure["min"], *(figure["compared_with"][each] for each in beside)) > 0
+        for name in PLANE_RATIOS:
+            for each in beside:
+                assert figures.pop(f"{kind}: {name}, ratio to {each}")["meets_target"] is not None
+    held = figures.pop("plain: memory of HAProxy for a held connection")
+    assert held["compared_with"]["connections held"] > 100
+    assert 2_000 < held["median"] < 10_000
+    assert list(figures) == ["all Routes, checks on: HAProxy's CPU for checks"]
 
 
 def test_size_is_measured(temporary: Path) -> None:
