@@ -225,6 +225,11 @@ class RenderSettings:
         return stage.with_name(f"{stage.stem}-{number}.sock")
 
     @property
+    def peers_socket(self) -> Path:
+        """Where a worker takes what its former one counted of clients; only HAProxy itself connects."""
+        return self.state_dir / "run" / "peers.sock"
+
+    @property
     def stats_socket(self) -> Path:
         """The worker's stats socket."""
         return self.state_dir / "run" / "haproxy.sock"

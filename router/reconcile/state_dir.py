@@ -29,7 +29,7 @@ from router import owned
 from router.errors import SettingsError
 from router.model.tls import PrivateBytes
 
-_INNER_SOCKET = re.compile(r"[ts][0-9]\S*\.sock")
+_INNER_SOCKET = re.compile(r"([ts][0-9]\S*|peers)\.sock")
 """As ``RenderSettings`` names those to which HAProxy alone connects."""
 
 
@@ -252,7 +252,7 @@ class StateDir:
             owned.write_file(self._kept, self.origin)
 
     def _sweep_sockets(self) -> None:
-        """Remove sockets of what ends TLS that is no more: a worker that ends leaves them, for its successor may have them."""
+        """Remove sockets of what ends TLS or takes counts over and is no more: a worker that ends leaves them, for its successor may have them."""
         left = [path for path in self._run.iterdir() if _INNER_SOCKET.fullmatch(path.name)]
         if left:
             config = self.config.read_bytes()

@@ -10,7 +10,6 @@ from itertools import chain
 from router.errors import TemplateError
 from router.model import (
     Model,
-    NamespaceLimits,
     RouteSection,
     SharedFrontend,
     SniHost,
@@ -30,6 +29,7 @@ from router.render.endings import Endings, before_of, route_problem, shared_prob
 from router.render.gates import Gating, left_out, without_gates
 from router.render.hot import certificate_of, hot_files, path_of
 from router.render.in_place import halves, moved
+from router.render.process_part import ProcessPart
 from router.render.result import (
     Owner,
     Part,
@@ -41,13 +41,10 @@ from router.render.result import (
     served_hosts,
     with_hosts,
 )
-from router.render.templates import GLOBAL, LIMITS, ROUTE, SHARED, TemplateSet
+from router.render.templates import ROUTE, SHARED, TemplateSet
 from router.render.usable import check_usable
 from router.render.variables import Variables
 from router.settings import RenderSettings
-
-_OF_THE_PROCESS = (GLOBAL, LIMITS)
-"""What is written once, in this order, before all sections."""
 
 
 class Renderer:
@@ -67,10 +64,9 @@ class Renderer:
         check_usable(settings)
         self._templates = templates
         self._settings = settings
-        self._globals: dict[int, Part] = {}
-        """By what ``maxconn`` is a multiple of; 0 is none."""
         self._endings, self._gating = Endings(settings), Gating(settings)
-        self._variables = Variables(settings, self._endings, self._gating)
+        self._variables = Variables(settings, self._endings, self._gating, lambda: self._process.hands_on)
+        self._process = ProcessPart(templates, settings, self._variables)
         self._bases = Bases(settings.bases if templates.is_packaged else (), self._sample)
         # By identity of the section; the part holds the section, so its id is not given to another object meanwhile.
         self._routes: dict[int, Part] = {}
@@ -101,7 +97,12 @@ class Renderer:
         failures = [part.failure for part in routes.values() if part.failure is not None]
         failed = {failure.owner for failure in failures}
         shared = self._shared_parts(model.shared, failed)
-        own = self._global(model.namespace_limits, stages(model), has_maxconn=Step.CONNECTIONS not in model.saved)
+        own = self._process.part(
+            model.namespace_limits,
+            stages(model),
+            has_maxconn=Step.CONNECTIONS not in model.saved,
+            limits_clients=any(section.backend.connection_limit is not None for section in model.routes),
+        )
         parts = (own, *self._bases.parts(model, own), *shared, *routes.values(), *pool.values())
         return Rendered(
             config=b"".join([part.text for part in parts]),
@@ -193,29 +194,12 @@ class Renderer:
         """Give the path of the map that a shared port was rendered with."""
         return str(self._settings.maps_dir / files.hosts_file(shared.spot, shared.hosts)[0])
 
-    def _global(self, limits: NamespaceLimits = (), stages: int = 1, *, has_maxconn: bool = True) -> Part:
-        """Give the part of the process.
-
-        Args:
-            limits: of namespaces.
-            stages: how many connections of HAProxy one of a client may be.
-            has_maxconn: False where HAProxy is to find out how many connections its files allow.
-        """
-        settings = self._settings if has_maxconn else replace(self._settings, maxconn=None)
-        key = stages if settings.maxconn is not None else 0
-        made = dict([files.hello_script(), files.owners_file(), *files.limits_files(limits, settings)])
-        if (part := self._globals.get(key)) is None or part.files.keys() != made.keys():
-            variables = {**self._variables.of(None, made), "settings": settings, "stages": stages}
-            text = "".join(self._templates.render(name, variables) for name in _OF_THE_PROCESS).encode()
-            part = self._globals[key] = Part(None, None, text, text.count(b"\n"), made)
-        return part
-
     def _sample(self, section: RouteSection) -> str:
         return self._templates.render(ROUTE, self._variables.of(section))
 
     @cached_property
     def _default_server(self) -> Mapping[str, tuple[str, ...]]:
-        return default_server_words(self._process_text)
+        return default_server_words(self._process.text)
 
     def _read(self, section: RouteSection, part: Part) -> SectionText | None:
         if part.read is None:
@@ -231,10 +215,6 @@ class Renderer:
                 ),
             )
         return part.read[0]
-
-    @cached_property
-    def _process_text(self) -> str:
-        return self._global().text.decode()
 
     def _path(self, made: Iterable[str], kind: str) -> str | None:
         return path_of(self._settings.maps_dir, made, kind)
@@ -264,7 +244,7 @@ class Renderer:
         tls, text = section.frontend.tls if section.frontend is not None else None, part.text.decode()
         problem = route_problem(text, section, certificate_of(self._settings, section, part), authorities)
         problem = problem or clients_problem(
-            text, self._process_text, tls, self._variables.client_words(tls, part.files)
+            text, self._process.text, tls, self._variables.client_words(tls, part.files)
         )
         return part if problem is None or part.failure is not None else failed_part(part, ROUTE, problem)
 
@@ -288,7 +268,7 @@ class Renderer:
         problem = shared_problem(text, self._path(part.files, files.CERTIFICATES))
         if problem is not None and part.failure is None:
             return failed_part(part, SHARED, problem)
-        problem = self._gating.problem(text, self._process_text, frontend) if part.failure is None else None
+        problem = self._gating.problem(text, self._process.text, frontend) if part.failure is None else None
         if problem is not None:
             # Those whose clients would not be asked, and nobody else of their port.
             part = self._shared_with(without_gates(frontend), owner)
@@ -333,10 +313,8 @@ class Renderer:
         return Part(subject, owner, text, text.count(b"\n"), made_files, place=place)
 
     def _origins(self, part: Part) -> Sequence[str]:
-        variables = self._variables.of(part.subject, part.files, part.place)
-        if part.subject is None and not part.files:
-            return [ROUTE] * part.lines
         if part.subject is None:
-            return [line for name in _OF_THE_PROCESS for line in self._templates.origins(name, variables)]
+            return self._process.origins(part) if part.files else [ROUTE] * part.lines
+        variables = self._variables.of(part.subject, part.files, part.place)
         name = ROUTE if isinstance(part.subject, RouteSection) else SHARED
         return self._templates.origins(name, variables)

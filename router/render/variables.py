@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from router.admission.pool import allowlist_id, allowlist_id_before
 from router.model import Frontend, RouteSection, SharedFrontend, frontend_name
@@ -24,9 +24,13 @@ class Variables:
         settings: of rendering.
         endings: names what ends TLS behind shared ports.
         gating: names what asks clients for certificates there.
+        hands_on: says whether a worker hands to the next one what it counted of clients.
     """
 
-    def __init__(self, settings: RenderSettings, endings: Endings, gating: Gating) -> None:
+    def __init__(
+        self, settings: RenderSettings, endings: Endings, gating: Gating, hands_on: Callable[[], bool]
+    ) -> None:
+        self._hands_on = hands_on
         self._settings = settings
         self._endings = endings
         self._gating = gating
@@ -51,6 +55,7 @@ class Variables:
             return {
                 "settings": self._settings,
                 "stages": 1,
+                "limits_clients": False,
                 "hello_script": paths[files.HELLO_SCRIPT],
                 "owners_file": paths[files.OWNERS],
                 "limits_file": paths.get(files.LIMITS),
@@ -75,6 +80,7 @@ class Variables:
                 **self._endings.before(subject, before),
                 "owners_file": paths.get(files.OWNERS),
                 "leads_file": paths.get(files.LEADS),
+                "hands_on": subject.backend.connection_limit is not None and self._hands_on(),
             }
         return {
             "settings": self._settings,

@@ -90,7 +90,16 @@ def test_what_was_left_out_at_a_start_is_not_kept_beyond_the_next_configuration(
 def test_sweep_removes_sockets_of_what_is_no_more(state: StateDir) -> None:
     """HAProxy leaves those on which TLS ended; those that the configuration names stay, and so do the router's own."""
     run = state.path / "run"
-    for name in ("t7000.sock", "t7001-6620.sock", "s3.sock", "haproxy.sock", "master.sock", "ready.sock", "tcp"):
+    for name in (
+        "t7000.sock",
+        "t7001-6620.sock",
+        "s3.sock",
+        "peers.sock",
+        "haproxy.sock",
+        "master.sock",
+        "ready.sock",
+        "tcp",
+    ):
         (run / name).touch()
     # As HAProxy is written a path with an apostrophe in it.
     state.write_candidate(f"bind unix@'{run.parent}'\\''s/run/t7000.sock' mode 600".encode(), {})
