@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from router.haproxy.process.binary import find_binary
+from router.haproxy.talk import runtime
+from router.haproxy.talk.cli_socket import command
 from router.model import Model, RouteSection
-from router.plan import Reload, RuntimeUpdate
+from router.plan import Reload, RuntimeUpdate, commands
 from tests.support.clients import connect, echoes, ended, served
 from tests.support.models import section, server, shared
 from tests.support.ports import free_ports
@@ -164,3 +167,41 @@ def test_limits_hold_in_a_backend_that_is_added(changed: Applying, pod: TcpServe
         with connect(_PORT) as second:
             assert ended(second)
     wait_for(lambda: served(_PORT), "the first to have gone")
+
+
+_WAITING = """\
+global
+  stats socket {folder}/stats.sock mode 600 level admin
+defaults common
+  mode tcp
+  timeout connect 1s
+  timeout client 1m
+  timeout server 1m
+defaults waiting from common
+  tcp-request inspect-delay 1m
+  tcp-request content accept if WAIT_END
+frontend some from common
+  bind 127.0.0.1:{port}
+  use_backend %[str(held)]
+"""
+
+
+@pytest.mark.skipif(not _ADDS, reason="this HAProxy deletes no backends")
+def test_haproxy_says_why_it_keeps_one_in_which_a_client_is() -> None:
+    """Although there is no server in it; and deletes it when the client has gone."""
+    with tempfile.TemporaryDirectory() as folder:
+        socket, config = Path(folder, "stats.sock"), Path(folder, "haproxy.cfg")
+        config.write_text(_WAITING.format(folder=folder, port=_PORT))
+        with subprocess.Popen([find_binary().path, "-db", "-f", config], stderr=subprocess.DEVNULL) as process:
+            try:
+                wait_for(socket.exists, "HAProxy to listen", 60.0)
+                made = [commands.add_backend("held", "waiting"), commands.publish_backend("held")]
+                runtime.run(socket, made, 5.0)
+                with connect(_PORT):
+                    wait_for(lambda: "be=held" in command(socket, "show sess", 5.0), "the client to be in it")
+                    refused = runtime.delete_backends(socket, ("held", "none"), 5.0)
+                    assert refused == {"held": "Backend still has attached streams on it."}
+                wait_for(lambda: not runtime.delete_backends(socket, ("held",), 5.0), "it to be deleted")
+                assert "held" not in command(socket, "show backend", 5.0).split()
+            finally:
+                process.kill()
