@@ -156,6 +156,8 @@ class RouteSection:
     """The place of the pool in which TLS ends; ``frontend`` is then the port that leads there, as it comes."""
     is_gated: bool = False
     """Whether its TLS ends behind ``stages`` by sockets that are no other Route's, as its clients are asked for certificates."""
+    kept_slot: int = field(default=0, compare=False)
+    """The number of the slot that it was in before a reload, whose socket it has beside its port: the worker that is replaced leads there. 0 is none."""
 
     @property
     def namespace(self) -> str:

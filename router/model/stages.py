@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 from router.model import Model, RouteSection, Spot, frontend_name
@@ -57,6 +58,14 @@ def led_by(slot: RouteSection, port: RouteSection) -> RouteSection:
         frontend=port.frontend,
         slot=replace(slot.slot, front=port.backend),
     )
+
+
+def led_word(backend: str, port: Spot) -> str:
+    """Give the word that comes with clients who are led to a slot: whoever has this backend is meant, and nobody who has the port, or the slot, later.
+
+    HAProxy takes 127 bytes of it, so that it is a digest.
+    """
+    return hashlib.sha256(f"{backend} at {port}".encode()).hexdigest()[:16]
 
 
 def door(place: RouteSection) -> str:

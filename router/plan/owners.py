@@ -1,6 +1,6 @@
 """Whom places of the pool serve, as HAProxy is told by its map of owners; pure.
 
-A place that ends TLS for a port has three entries: its own, that of the port's backend, and which port leads to it.
+A place that ends TLS for a port has four entries: its own, that of the port's backend, and for both the word by which clients are led from one to the other.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from router.model import RouteSection
+from router.model.stages import led_word
 from router.plan import commands
 from router.plan.commands import Command
 
@@ -20,7 +21,9 @@ def entries(place: RouteSection, backend: str) -> Iterator[tuple[str, str]]:
     yield place.backend.name, backend
     if place.slot is not None and place.slot.front is not None:
         yield place.slot.front.name, backend.replace("be_tcp", _ENDS_TLS, 1)
-        yield f"front:{place.backend.name}", place.slot.front.name
+        word = led_word(backend, place.frontend.spot) if place.frontend is not None else "-"
+        yield f"front:{place.slot.front.name}", word
+        yield f"front:{place.backend.name}", word
 
 
 def own(file: str, place: RouteSection, backend: str) -> Iterator[Command]:

@@ -139,6 +139,7 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
     backend: str,
     before: Before | None = None,
     apart: str | None = None,
+    kept: str = "",
     defaults: Mapping[str, tuple[str, ...]] = _NO_DEFAULTS,
     hot: HotFiles = _NONE_HOT,
 ) -> SectionText | None:
@@ -150,6 +151,7 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
         backend: the name that its backend must have.
         before: that of the backend in which clients are whose TLS ends behind a socket; None if there must be none.
         apart: that of the backend of clients who showed no certificate; None if there must be none.
+        kept: that of a frontend that it may have for the worker that is replaced, of which nothing is told; empty is none.
         defaults: the words of ``default-server`` lines that hold for backends, as ``default_server_words`` gives them.
         hot: of the Route, as far as it has any.
 
@@ -158,6 +160,7 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
         be trusted to change it.
     """
     lines = [(line, words) for line in text.splitlines() if (words := line.split()) and not words[0].startswith("#")]
+    lines = _without(lines, ["frontend", kept]) if kept else lines
     # What a proxy takes its defaults from is fixed text as any other.
     heads = [words[:2] for _, words in lines if words[0] in _SECTIONS]
     expected = [["frontend", frontend]] if frontend is not None else []
@@ -196,6 +199,16 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
         fixed.append(" ".join(words))
     taken = _taken_apart("\n".join(fixed), found[backend], stages, hot)
     return replace(taken, apart=found[apart]) if apart is not None else taken
+
+
+def _without(lines: Iterable[tuple[str, list[str]]], head: list[str]) -> list[tuple[str, list[str]]]:
+    """Give the lines that are not of the section that begins so."""
+    found, is_of_it = [], False
+    for line, words in lines:
+        is_of_it = words[:2] == head if words[0] in _SECTIONS else is_of_it
+        if not is_of_it:
+            found.append((line, words))
+    return found
 
 
 def _taken_apart(

@@ -18,9 +18,9 @@ from router.model.stages import stages
 from router.plan import RuntimeUpdate
 from router.plan import running as runs
 from router.plan.commands import opened
-from router.plan.gates import with_their_gates
 from router.plan.leaving import Leaving
 from router.plan.running import Running
+from router.plan.slots import beside, beside_former, declared, settled
 from router.reconcile.filling import Filling
 from router.reconcile.handover import handed_over
 from router.reconcile.judge import Accepted, Failed, Judge, Refused, one_line
@@ -226,10 +226,7 @@ class Applier:
         if running is not None and self._filling is not None:
             # First: as many more are to be ready afterwards.
             self._filling.reloads(running.model, desired)
-        gates = running.gates if running is not None else {}
-        desired = replace(
-            desired, shared=tuple(with_their_gates(each, gates.get(each.spot)) for each in desired.shared)
-        )
+        desired = beside_former(desired, running)
         wanted = binds(replace(desired, pool=self._pool.sections(desired)))
         if running is not None:
             # Closed ports of the pool are looked at each time: whoever else opened one meanwhile has it.
@@ -243,6 +240,7 @@ class Applier:
         if refused:
             return Refused(Asides({}, refused))
         pool = self._pool.sections(desired, {wanted[bind] for bind in taken})
+        pool = beside(pool, desired.routes)
         full = replace(desired, pool=tuple(section for section in pool if renderer.renders(section)))
         self._state.begin_change()
         self._state.write_server_states(self._server_states(renderer, full, running))
@@ -308,6 +306,9 @@ class Applier:
             return Failed(f"HAProxy did not load the configuration: {one_line(loaded.log)}", config_refused=True)
         self._level.reloaded(fresh)
         self._judge.remember(rendered)
+        if settled(full) is not full:
+            # Whoever starts on it replaces no worker.
+            self._level.want(renderer, lambda: self._with_pool(fresh), check=True)
         if missing:
             # As a rule a template that renamed or left out what the model has.
             problem = f"HAProxy's new worker does not serve what its configuration says: {missing}"
@@ -339,11 +340,10 @@ class Applier:
 
     def _with_pool(self, running: Running) -> Model:
         """Give what is to be on disk: every Route in a section of its own, and of the pool what is left."""
-        declared = {section.backend.name for section in running.model.pool}
-        at = [section.frontend.spot for section in running.model.pool if section.frontend is not None]
-        pool = self._pool.sections(running.model, declared=at)
+        model = settled(running.model)
+        at = [section.frontend.spot for section in model.pool if section.frontend is not None]
         # What could not be declared when HAProxy was loaded can, as far as is known, not be declared now.
-        return replace(running.model, pool=tuple(section for section in pool if section.backend.name in declared))
+        return replace(model, pool=declared(self._pool.sections(model, declared=at), model.pool))
 
 
 def _open(model: Model) -> frozenset[Bind]:

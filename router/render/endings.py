@@ -14,6 +14,7 @@ from router.model.stages import (
     door,
     gates_server,
     has_stage,
+    led_word,
     slot_frontend,
     stage_name,
     starts_tls,
@@ -62,7 +63,14 @@ class Endings:
         """Give what the template of a Route gets for what ends its TLS behind a port of its own; nothing where that is done at the port."""
         stage = stage_of(section)
         socket = self._settings.stage_socket(section.frontend.spot) if stage and section.frontend is not None else None
-        return {"stage_name": stage or None, "stage_socket": socket}
+        kept = section.kept_slot
+        return {
+            "stage_name": stage or None,
+            "stage_socket": socket,
+            "kept_frontend": slot_frontend(kept) if kept else None,
+            "kept_socket": self._settings.slot_socket(kept) if kept else None,
+            "kept_word": led_word(section.backend.name, section.frontend.spot) if section.frontend is not None else "",
+        }
 
     def before(self, section: RouteSection, allowlist_id: int | None) -> dict[str, object]:
         """Give what the template for Routes gets for the backend in which clients are before their TLS has ended behind a shared port.

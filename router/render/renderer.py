@@ -17,7 +17,7 @@ from router.model import (
     Step,
     frontend_name,
 )
-from router.model.stages import stages, without_certificate
+from router.model.stages import slot_frontend, stages, without_certificate
 from router.plan.gates import GateLine
 from router.plan.running import Running, loaded
 from router.plan.section_text import SectionText, default_server_words, frontend_limit, read_section
@@ -210,6 +210,7 @@ class Renderer:
                     backend=section.backend.name,
                     before=before_of(section),
                     apart=without_certificate(section.backend.name) if section.backend.tells_apart else None,
+                    kept=slot_frontend(section.kept_slot) if section.kept_slot else "",
                     defaults=self._default_server,
                     hot=hot_files(self._settings, section, part),
                 ),

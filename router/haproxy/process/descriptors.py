@@ -67,6 +67,10 @@ class Haproxy:
     a load may fail at the limit, and what runs runs on."""
 
 
+_PER_SLOT = 2
+"""Sockets: its own, and that of before a reload, which a Route keeps until the next one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What of a model needs files."""
@@ -98,7 +102,7 @@ class _Sums(NamedTuple):
     ports: int = 0
     named: int = 0
     sockets: int = 0
-    """Places for TLS that ends here: a socket each, whatever a port is bound to."""
+    """Of places for TLS that ends here, whatever a port is bound to."""
     stages: int = 0
     """Ports behind which TLS ends."""
     checked: int = 0
@@ -111,7 +115,7 @@ class _Sums(NamedTuple):
                 named += sign * ips.get(section.frontend.address, 1)
             elif section.frontend is not None:
                 ports += sign
-            sockets += sign * (section.slot is not None)
+            sockets += sign * (_PER_SLOT if section.slot is not None else 0)
             staged += sign * has_stage(section)
             checked += sign * _checked(section.backend)
         return _Sums(ports, named, sockets, staged, checked)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
+import struct
 import tempfile
+import threading
 from collections.abc import Iterator
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from router.model import Model, RouteSection
+from router.model import Model, RouteSection, Spot
+from router.model.stages import led_word
 from router.plan import Plan, Reload, RuntimeUpdate
-from tests.support.certificates import Made, make, shown_by
+from router.reconcile.apply import Applied
+from tests.support.certificates import Made, client_context, make, shown_by
 from tests.support.client_certificates import authority, verified_by
 from tests.support.clients import connect, echoes, served, tls
 from tests.support.models import section, server
@@ -20,9 +27,11 @@ from tests.support.ports import free_ports
 from tests.support.probing import is_refused
 from tests.support.runtime import Applying, applying
 from tests.support.servers import TcpServer, echo_server, greeting_server
+from tests.support.waiting import wait_for
 
 _A, _B = make("a.example.com"), make("b.example.com")
 _PORTS = free_ports(3)
+_RELOADS = 5
 
 
 @pytest.fixture
@@ -57,6 +66,10 @@ def _shown(port: int, host: str | None = None) -> Made | None:
                 return None
     except OSError:
         return None
+    return _made(der)
+
+
+def _made(der: bytes | None) -> Made:
     return next(made for made in (_A, _B) if ssl.PEM_cert_to_DER_cert(made.pem) == der)
 
 
@@ -190,7 +203,144 @@ def test_who_comes_by_another_port_is_led_nowhere(changed: Applying, pod: TcpSer
     assert changed.running is not None
     owners = changed.running.owners_file.replace(" ", r"\ ")
     place = changed.running.moved["be_tcp:team:a"].backend.name
-    changed.ask(f"set map {owners} front:{place} pool:{two}")
+    meant, other = (led_word(f"be_tcp:team:{name}", Spot(port)) for name, port in (("a", one), ("b", two)))
+    changed.ask(f"set map {owners} front:{place} {other}")
     assert _shown(one) is None
-    changed.ask(f"set map {owners} front:{place} pool:{one}")
+    changed.ask(f"set map {owners} front:{place} {meant}")
     assert _shown(one) is _A
+
+
+def test_who_is_slow_with_a_handshake_meets_no_other_route(changed: Applying, pod: TcpServer) -> None:
+    """He began it when port and place were of a Route that let him connect; both are of one by now that does not."""
+    port = _PORTS[0]
+    _hot(changed, _route("a", port, pod, _A))
+    with connect(port) as slow, connect(port) as prompt:
+        late = _all_but_the_last_flight(slow)
+        assert _all_but_the_last_flight(prompt).echoes(prompt)
+        _hot(changed)
+        _hot(changed, _route("b", port, pod, _B, allowlist=("127.0.0.2",)))
+        assert not late.echoes(slow)
+
+
+def test_who_is_on_the_way_meets_the_same_route_behind_a_reload(changed: Applying, pod: TcpServer) -> None:
+    """A worker that is replaced leads to the places that it knows: the new one has them for the same Routes, under the certificate that these show now, and others are free."""
+    one, two, three = _PORTS
+    routes = [_route("a", one, pod, _A), _route("b", two, pod, _B)]
+    for _ in range(3):
+        _hot(changed, *routes)
+        assert changed.running is not None
+        places = {name: place.slot.number for name, place in changed.running.moved.items() if place.slot is not None}
+        assert len(places) == 2
+        _load(changed, *routes)
+        for name, made, port in (("a", _A, one), ("b", _B, two)):
+            number = places[f"be_tcp:team:{name}"]
+            assert _led(changed, number, led_word(f"be_tcp:team:{name}", Spot(port)), port) is made
+            assert _led(changed, number, led_word("be_tcp:team:c", Spot(port)), port) is None
+            assert _shown(port) is made
+        _hot(changed, _route("a", one, pod, _B), _route("c", three, pod, _A), routes[1])
+        # Its key is nowhere any more, not where it is still led to either.
+        assert _led(changed, places["be_tcp:team:a"], led_word("be_tcp:team:a", Spot(one)), one) is _B
+        assert _shown(three) is _A
+        _hot(changed, routes[1], _route("d", three, pod, _B))
+        assert _shown(three) is _B
+        _load(changed)
+
+
+def test_a_haproxy_that_is_started_anew_has_no_places_of_before(changed: Applying, pod: TcpServer) -> None:
+    """No worker leads to any: the file on disk is without them soon after the reload, as a router that starts anew would write it."""
+    route = _route("a", _PORTS[0], pod, _A)
+    _hot(changed, route)
+    _load(changed, route)
+    config = changed.settings.state_dir / "haproxy.cfg"
+    wait_for(lambda: b"whom a worker that is being replaced leads" not in config.read_bytes(), "the file to follow")
+    soon = config.read_bytes()
+    assert isinstance(changed.applier.apply(changed.renderer, Model((route,)), None), Applied)
+    assert config.read_bytes() == soon
+
+
+def test_reloads_under_a_stream_of_clients_refuse_nobody(changed: Applying, pod: TcpServer) -> None:
+    """Whoever connects while a worker is replaced is served, by whichever of the two."""
+    port = _PORTS[0]
+    route, stopping = _route("a", port, pod, _A), threading.Event()
+    with ThreadPoolExecutor(8) as clients:
+        for _ in range(_RELOADS):
+            _hot(changed, route)
+            stopping.clear()
+            streams = [clients.submit(_stream, port, stopping) for _ in range(8)]
+            _load(changed, route)
+            stopping.wait(0.05)
+            stopping.set()
+            assert [problem for stream in streams for problem in stream.result()] == []
+            _load(changed)
+
+
+def _stream(port: int, stopping: threading.Event) -> list[str]:
+    problems = []
+    while not stopping.is_set():
+        try:
+            with tls(port, None) as connection:
+                if not echoes(connection):
+                    problems.append("closed")
+        except OSError as error:
+            problems.append(repr(error))
+    return problems
+
+
+def _load(changed: Applying, *routes: RouteSection) -> None:
+    result = changed.applier.apply(changed.renderer, Model(routes), changed.running)
+    assert isinstance(result, Applied)
+    changed.running = result.running
+
+
+def _led(changed: Applying, number: int, word: str, port: int) -> Made | None:
+    """Give what a client is shown, and served behind, whom a worker leads to a place that says this word."""
+    with socket.socket(socket.AF_UNIX) as led:
+        led.settimeout(10)
+        led.connect(str(changed.settings.slot_socket(number)))
+        addresses = socket.inet_aton("127.0.0.1") * 2 + struct.pack("!HH", 40000, port)
+        unique = b"\x05" + struct.pack("!H", len(word)) + word.encode()
+        header = b"\r\n\r\n\x00\r\nQUIT\n\x21\x11" + struct.pack("!H", len(addresses + unique))
+        led.sendall(header + addresses + unique)
+        try:
+            with client_context().wrap_socket(led) as connection:
+                der = connection.getpeercert(binary_form=True)
+                return _made(der) if echoes(connection) else None
+        except OSError:
+            return None
+
+
+@dataclass
+class _Late:
+    """A client that has all of a handshake but the last that it is to send."""
+
+    tls: ssl.SSLObject
+    received: ssl.MemoryBIO
+    sent: ssl.MemoryBIO
+
+    def echoes(self, connection: socket.socket) -> bool:
+        """Say whether it is served once that is sent."""
+        self.tls.write(b"hello\n")
+        try:
+            connection.sendall(self.sent.read())
+            while True:
+                received = connection.recv(65536)
+                if not received:
+                    return False
+                self.received.write(received)
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    return self.tls.read(100) == b"hello\n"
+        except OSError:
+            return False
+
+
+def _all_but_the_last_flight(connection: socket.socket) -> _Late:
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context().wrap_bio(received, sent)
+    while True:
+        try:
+            client.do_handshake()
+        except ssl.SSLWantReadError:
+            connection.sendall(sent.read())
+            received.write(connection.recv(65536))
+        else:
+            return _Late(client, received, sent)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from router.admission.pool import PortPool
 from router.model import Asker, ConnectionLimit, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost, Spot
 from router.model.bases import Base
+from router.model.stages import led_word
 from router.model.tls import ClientTls, ServerTls
 from router.plan import NoChange, Plan, Reload, ReloadCause, ReloadReason, RuntimeUpdate, plan
 from router.plan.leaving import Leaving, ServerName
@@ -432,6 +433,7 @@ def test_tls_comes_to_end_at_a_port_of_the_pool() -> None:
     edge = section("web", 7001, _ONE, tls=shown_by(_MADE), check_interval_ms=0)
     todo = plan(running, Model((edge,)), renderer)
     socket = str(_SETTINGS.slot_socket(1)).replace(" ", r"\ ")
+    word = led_word("be_tcp:team:web", Spot(7001))
     to_place = f"add server pool:7001/tls unix@{socket} weight 1 send-proxy-v2 proxy-v2-options unique-id"
     assert _texts(todo) == [
         f"set ssl cert {certificate} <<",
@@ -442,7 +444,8 @@ def test_tls_comes_to_end_at_a_port_of_the_pool() -> None:
         "enable server pool:7001/tls",
         f"add map {owners} pool:tls:1 be_tcp:team:web",
         f"add map {owners} pool:7001 be_tls:team:web",
-        f"add map {owners} front:pool:tls:1 pool:7001",
+        f"add map {owners} front:pool:7001 {word}",
+        f"add map {owners} front:pool:tls:1 {word}",
         "enable frontend fe_tcp:7001",
     ]
     assert isinstance(todo, RuntimeUpdate)
