@@ -19,7 +19,7 @@ from router.admission.request import (
     read_external_port,
 )
 from router.admission.termination import NO_CREDENTIALS, Credentials, Ending, Termination, read_termination, read_tls
-from router.admission.text import is_host, is_service_name, shown
+from router.admission.text import LONGEST_ENDING, is_host, is_service_name, shown
 from router.admission.verdicts import NotAcceptable, Reason, Verdict
 from router.admission.weights import MAX_WEIGHT
 from router.model import ROUTE_KIND, Asker
@@ -29,8 +29,6 @@ from router.settings import MAX_PORT, AdmissionSettings
 
 MAX_ALTERNATES = 16
 """Of ``spec.alternateBackends``; the API of Routes takes 3 (openshift/api, route/v1: MaxItems)."""
-_LONGEST_ENDING = 127
-"""Characters of a host."""
 _DEFAULT_WEIGHT = 100
 
 
@@ -134,10 +132,10 @@ def _read_host(route: Route, domain: str) -> str | None:
 
 def _check_length(host: str | None, ending: Ending) -> None:
     """See that HAProxy can lead clients of a host to where their TLS ends: it carries no longer name there (PROXY protocol, PP2_TYPE_UNIQUE_ID)."""
-    if host is not None and ending.port is not None and len(host) > _LONGEST_ENDING:
+    if host is not None and ending.port is not None and len(host) > LONGEST_ENDING:
         raise NotAcceptable(
             Reason.INVALID_HOST,
-            f"its host has {len(host)} characters; accepted are up to {_LONGEST_ENDING} where the router ends TLS by the name: take a shorter one, a port of "
+            f"its host has {len(host)} characters; accepted are up to {LONGEST_ENDING} where the router ends TLS by the name: take a shorter one, a port of "
             "the Route's own (external-tcp-port), or spec.tls.termination passthrough",
         )
 

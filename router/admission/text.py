@@ -15,6 +15,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9.-]")
 
 ANY_HOST, HOSTS_BELOW = "*", "*."
 
+LONGEST_ENDING = 127
+"""Characters of a host with which HAProxy can lead its clients to where their TLS ends (PROXY protocol, PP2_TYPE_UNIQUE_ID)."""
 _MAX_NAME = 253
 _MAX_LABEL = 63
 _MAX_SHOWN = 80

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from router.admission.text import is_dns_subdomain
+from router.admission.text import LONGEST_ENDING, is_dns_subdomain
 
 ANY = "*"
 """Where no hostname is said."""
@@ -20,6 +20,16 @@ def is_host(name: str | None) -> bool:
     domain = name.lower().removeprefix(_WILDCARD)
     is_short = not name.startswith(_WILDCARD) or domain.count(".") < MAX_LABELS
     return is_dns_subdomain(domain) and is_short
+
+
+def is_carried(name: str) -> bool:
+    """Say whether HAProxy can lead clients of a name to where their TLS ends."""
+    return len(name) <= LONGEST_ENDING
+
+
+def is_led(name: str, *, ends_tls: bool) -> bool:
+    """Say whether clients of a name can be led anywhere: where TLS ends, a certificate is shown by a name, or by a wildcard over one."""
+    return (is_host(name) and (is_carried(name) or not ends_tls)) or (name == ANY and not ends_tls)
 
 
 def claimed(name: str | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from router.admission.certificates import Pair
-from router.admission.gateway.hosts import is_host
+from router.admission.gateway.hosts import is_carried, is_host
 from router.admission.gateway.imposed import NOTHING_IMPOSED, Imposed
 from router.admission.gateway.standings import Clash, Standings, clash
 from router.admission.gateway.states import (
@@ -20,7 +20,7 @@ from router.admission.gateway.states import (
     not_so,
     so,
 )
-from router.admission.text import shown
+from router.admission.text import LONGEST_ENDING, shown
 from router.objects.gateway import GROUP, Listener
 from router.objects.labels import selected_by
 
@@ -156,7 +156,12 @@ def _unsupported_value(listener: Listener, modes: tuple[str, ...]) -> str:
     if mode not in modes:
         without = ", and Terminate with --gateway-certificates" if TERMINATE not in modes else ""
         return f"tls.mode {shown(mode)} is not served; this router serves {' and '.join(modes)}{without}"
-    return "" if is_host(listener.hostname) else f"hostname {shown(listener.hostname or '')} is none that is served"
+    name = listener.hostname or ""
+    if not is_host(listener.hostname):
+        return f"hostname {shown(name)} is none that is served"
+    if mode == TERMINATE and not is_carried(name):
+        return f"hostname {shown(name)} has {len(name)} characters; accepted are up to {LONGEST_ENDING} with tls.mode Terminate"
+    return ""
 
 
 def _unsupported(protocol: str, kinds_of: Mapping[str, tuple[str, ...]]) -> str:

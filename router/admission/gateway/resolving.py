@@ -10,7 +10,7 @@ import msgspec
 from router.admission.gateway.attachment import Attachment
 from router.admission.gateway.backends import Backends
 from router.admission.gateway.certificates import certificate_for
-from router.admission.gateway.hosts import ANY, claimed, intersections, is_host
+from router.admission.gateway.hosts import ANY, claimed, intersections, is_led
 from router.admission.gateway.imposed import ENDING, NOTHING_IMPOSED, Imposed, options_for, together
 from router.admission.gateway.listeners import KINDS_OF, ListenerView, views
 from router.admission.gateway.merging import Age, Seen, see_gateway, see_set_alone
@@ -200,19 +200,13 @@ def _table(view: ListenerView, routes: list[MetRoute]) -> Table:
     leads: dict[str, Asker] = {}
     for route in sorted(routes, key=lambda each: each.age):
         for name in intersections(view.listener.hostname, route.hostnames):
-            if route.asker is not None and _is_served(name, view):
+            if route.asker is not None and is_led(name, ends_tls=view.pairs is not None):
                 leads.setdefault(name, route.asker)
     names = tuple(sorted(leads.items()))
     if view.pairs is None:
         return Table(hostname, names)
-    return Table(
-        hostname, names, tuple(view.imposed.ending(certificate_for(name, view.pairs).certificate) for name, _ in names)
-    )
-
-
-def _is_served(name: str, view: ListenerView) -> bool:
-    # A certificate is shown by a name, or by a wildcard over one.
-    return is_host(name) or (name == ANY and view.pairs is None)
+    ends = tuple(view.imposed.ending(certificate_for(name, view.pairs).certificate) for name, _ in names)
+    return Table(hostname, names, ends, ends_tls=True)
 
 
 def route_request(
@@ -285,6 +279,10 @@ def _serves(attachment: Attachment, route: MetRoute, resolved: Resolved) -> Said
     if len(has) == len(attachment.listeners):
         return so(SERVES, "Served")
     lost = next(name for name in attachment.listeners if name not in has)
+    table = resolved.tables.get(lost)
+    unled = table.unled(route.hostnames) if table is not None else ""
+    if unled:
+        return Said(SERVES, len(has) > 0, "ServedInPart" if has else "HostnameNotServed", unled)
     if not resolved.served[lost]:
         message = f"listener {shown(lost)} leads nobody anywhere; its status says why"
         return Said(SERVES, len(has) > 0, "ServedInPart" if has else "ListenerNotServed", message)

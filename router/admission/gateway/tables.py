@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from operator import attrgetter
 
-from router.admission.gateway.hosts import covers, specificity
+from router.admission.gateway.hosts import covers, intersections, is_carried, specificity
 from router.admission.gateway.states import GATEWAY_KIND, LISTENER_SET_KIND
+from router.admission.text import LONGEST_ENDING, shown
 from router.model import Asker, SharedFrontend, SniHost, Spot, backend_name
 from router.model.tls import PortTls
 from router.ordered import SortedMap, differences
@@ -32,11 +33,21 @@ class Table:
     """Names under it, sorted, each with the route that has it."""
     ends: tuple[PortTls, ...] = ()
     """How TLS ends for each of these; none where it goes on as it came."""
+    ends_tls: bool = False
+    """Whether it does; with ``ends`` for each name, of which there may be none."""
 
     def hosts(self) -> Iterator[SniHost]:
         """Give the names, as they are led."""
         for (name, route), tls in zip_longest(self.leads, self.ends):
             yield SniHost(name, backend_name(route), route, tls)
+
+    def unled(self, hostnames: Iterable[str] | None) -> str:
+        """Say why clients of a route's names are led nowhere by this listener; empty where all can be."""
+        names = intersections(self.hostname, hostnames)
+        long = next((name for name in sorted(names) if self.ends_tls and not is_carried(name)), "")
+        if not long:
+            return ""
+        return f"hostname {shown(long)} has {len(long)} characters; accepted are up to {LONGEST_ENDING} where the listener's tls.mode is Terminate"
 
 
 TableOf = Callable[[Asker], Table | None]

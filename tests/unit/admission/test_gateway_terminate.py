@@ -11,7 +11,7 @@ from router.admission import Admission, Outcome
 from router.admission.certificates import Pair, judge_pair
 from router.admission.gateway.certificates import certificate_for
 from router.admission.gateway.hosts import specificity
-from router.admission.gateway.states import GatewayState, StateKey
+from router.admission.gateway.states import SERVES, GatewayState, RouteState, Said, StateKey
 from router.model import SniHost
 from router.objects.credential import Credential
 from router.objects.gateway import (
@@ -238,3 +238,59 @@ def test_the_certificate_for_a_name() -> None:
     assert certificate_for("c.x", (deep, wild, exact)) is wild
     assert certificate_for("*.b.x", (wild, deep)) is deep
     assert certificate_for("elsewhere", (deep, wild)) is deep
+
+
+def test_a_hostname_that_is_too_long_to_be_carried() -> None:
+    """HAProxy would refuse its clients behind the port. The listener says so, or the route that brings it; with TLS that goes on to the pods it is served."""
+    longest, longer = (f"{'a' * 60}.{'b' * 55}.{'c' * rest}.xyz" for rest in (6, 7))
+    assert (len(longest), len(longer)) == (127, 128)
+    for mode, hostname, accepted in (
+        ("Terminate", longest, True),
+        ("Terminate", longer, False),
+        ("Terminate", f"*.{longer}", False),
+        ("Passthrough", longer, True),
+    ):
+        outcome = _of_one(mode, hostname, ("*.xyz",))
+        gateway = outcome.gateway_api[StateKey("Gateway", "team", "a")]
+        assert isinstance(gateway, GatewayState)
+        (listener,) = gateway.listeners
+        assert listener.accepted.holds is accepted, (mode, hostname)
+        if not accepted:
+            assert listener.accepted.reason == "UnsupportedValue"
+            assert f"has {len(hostname)} characters; accepted are up to 127" in listener.accepted.message
+    for mode, names, reason, led in (
+        ("Terminate", (longer,), "HostnameNotServed", ()),
+        ("Terminate", ("*.xyz", longer), "Served", ("*.xyz",)),
+        ("Terminate", (longest,), "Served", (longest,)),
+        ("Passthrough", (longer,), "Served", (longer,)),
+    ):
+        outcome = _of_one(mode, "*.xyz", names)
+        serves = _serves(outcome)
+        assert serves.reason == reason, (mode, names, serves)
+        assert {host.host for shared in outcome.model.shared for host in shared.hosts} - {"*.xyz", ".xyz"} == {
+            name for name in led if name != "*.xyz"
+        }
+        if reason == "HostnameNotServed":
+            assert "has 128 characters; accepted are up to 127" in serves.message
+
+
+def _of_one(mode: str, hostname: str, names: tuple[str, ...]) -> Outcome:
+    store = Store()
+    tls = ListenerTls("Terminate", (SecretRef(name="a"),)) if mode == "Terminate" else ListenerTls("Passthrough")
+    listener = Listener(name="l", port=7000, protocol="TLS", hostname=hostname, tls=tls)
+    route = TlsRouteSpec(names, (RouteRule(()),), (ParentRef("a"),))
+    for each in (
+        GatewayClass(meta("a", ""), GatewayClassSpec(OURS)),
+        Gateway(meta("a", "team"), GatewaySpec("a", (listener,))),
+        GatewaySecret(metadata=meta("a", "team"), credential=credential("a", "team", 0)),
+        TlsRoute(meta("r", "team"), route),
+    ):
+        store.put(each)
+    return Admission(SETTINGS).update(store.objects, store.take()[0])
+
+
+def _serves(outcome: Outcome) -> Said:
+    route = outcome.gateway_api[StateKey("TLSRoute", "team", "r")]
+    assert isinstance(route, RouteState)
+    (parent,) = route.parents
+    return next(each for each in parent.conditions if each.type == SERVES)
