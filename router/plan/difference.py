@@ -43,6 +43,11 @@ def is_same_port(before: RouteSection, after: RouteSection) -> bool:
     return replace(one, tls=_fixed(one.tls)) == replace(other, tls=_fixed(other.tls))
 
 
+def is_alike(before: RouteSection, after: RouteSection) -> bool:
+    """Say whether they listen so, and lead to servers that are verified alike."""
+    return is_same_port(before, after) and before.backend.tls == after.backend.tls
+
+
 def _fixed(tls: PortTls) -> PortTls:
     """Give what of it only a reload can change."""
     clients = tls.clients

@@ -9,7 +9,10 @@ from router.model.stages import door, led_by
 from router.plan.gates import Gates
 from router.plan.leaving import Leaving
 from router.plan.running import Running
+from router.plan.section_text import ClientFile
 
+_MOST_AUTHORITIES = 64
+"""Files that HAProxy is told between two reloads: it keeps each until the next one, 48 KiB at most."""
 Kept = tuple[dict[str, RouteSection], dict[str, str], set[str], set[str], Mapping[str, RouteSection], frozenset[str]]
 
 
@@ -30,6 +33,7 @@ class Places:
         # Others than the above are seldom changed: a change is a new value.
         self.added = running.added
         self.left = running.left
+        self.more_authorities = running.more_authorities
 
     def own(self, name: str) -> RouteSection | None:
         """Give an asker's own section that serves nobody, and can serve whoever it is for again; None if there is none."""
@@ -76,6 +80,16 @@ class Places:
 
     def _first_free(self, places: Iterable[RouteSection]) -> RouteSection | None:
         return next((place for place in places if place.backend.name not in self.owners), None)
+
+    @property
+    def known_authorities(self) -> frozenset[str]:
+        """The files by which servers can be verified already."""
+        return self._running.authorities | self.more_authorities
+
+    def can_tell(self, file: ClientFile | None) -> bool:
+        """Say whether HAProxy can be told of those by which servers are verified, if it does not know them already."""
+        is_known = file is None or file.name in self.known_authorities
+        return is_known or len(self.more_authorities) < _MOST_AUTHORITIES
 
     def take(self, name: str, place: RouteSection) -> None:
         """Have a place of the pool serve somebody, named by the backend that he has or would have."""
@@ -146,6 +160,8 @@ class Places:
             left=self.left,
             moved=self.moved,
             owners=self.owners,
+            authorities=running.authorities,
+            more_authorities=self.more_authorities,
             fronts=frozenset(self.fronts),
             closed=frozenset(self.closed),
             leaving=leaving,

@@ -51,6 +51,10 @@ class Running:
     """By shared port, what it has for hosts whose TLS ends there; only of ports that were loaded with such hosts."""
     gates: Mapping[Spot, Gates] = field(default_factory=_nothing)
     """By shared port, the sockets that it has for hosts whose clients are asked for certificates, and whose they are now."""
+    authorities: frozenset[str] = frozenset()
+    """The paths of the files by which servers are verified, of those that it was loaded with."""
+    more_authorities: frozenset[str] = frozenset()
+    """And of those that it was told since: none is taken away before the next reload."""
     moved: Mapping[str, RouteSection] = field(default_factory=_nothing)
     """The sections of the pool that serve somebody, by the backend that it would have of its own."""
     owners: Mapping[str, str] = field(default_factory=_nothing)

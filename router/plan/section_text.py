@@ -76,7 +76,7 @@ class CertificateFile:
 
 @dataclass(frozen=True, slots=True)
 class ClientFile:
-    """A file of who signs the certificates of a port's clients, or of those that are revoked."""
+    """A file of who signs the certificates of a port's clients, or of servers, or of those that are revoked."""
 
     kind: str
     """As HAProxy's commands name it: ``ca-file`` or ``crl-file``."""
@@ -94,6 +94,8 @@ class HotFiles:
     allowlist: Allowlist | None = None
     certificate: CertificateFile | None = None
     clients: tuple[ClientFile, ...] = ()
+    authorities: ClientFile | None = None
+    """Those by which servers are verified."""
 
 
 _NONE_HOT = HotFiles()
@@ -125,6 +127,8 @@ class SectionText:
     """None where clients show no certificates."""
     apart: Mapping[str, ServerLine] = field(default_factory=lambda: MappingProxyType({}))
     """By name, the servers of the backend that clients are led by who showed no certificate, where that is another one."""
+    authorities: ClientFile | None = None
+    """The file of those by which servers are verified: HAProxy has to have it before it adds one. None where TLS does not begin anew."""
 
     @property
     def goes_by_ids(self) -> bool:
@@ -175,6 +179,7 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
     stages: dict[str, ServerLine] = {}
     found = {backend: {}, before.backend if before is not None else "": stages, apart or "-": {}}
     servers = found[backend]
+    authorities = (hot.authorities.kind, hot.authorities.written) if hot.authorities is not None else None
     for line, words in lines:
         if words[0] in _SECTIONS:
             section = words[0]
@@ -188,8 +193,9 @@ def read_section(  # noqa: PLR0913 - what it must be named, and what may be in i
                 return None
             if words[0] == "default-server":
                 options = (*options, *words[1:])
-                # HAProxy adds no server by a file that it was not loaded with.
-                fixed += [" ".join(pair) for pair in pairwise(words) if pair[0] in _FILES]
+                # HAProxy adds no server by a file that it does not have.
+                files = [pair for pair in pairwise(words) if pair[0] in _FILES]
+                fixed += [" ".join(pair) for pair in files if pair != authorities]
                 continue
             server = _server(words[3:], options, words[2]) if len(words) > 2 else None  # noqa: PLR2004 - server <name> <address>
             if server is None or words[1] in servers:
@@ -226,7 +232,7 @@ def _taken_apart(
         fixed = fixed.replace(_single_spaced(certificate.written), "<certificate>")
     for file in hot.clients:
         fixed = fixed.replace(_single_spaced(file.written), f"<{file.kind}>")
-    return SectionText(fixed, servers, allowlist, certificate, stages, hot.clients)
+    return SectionText(fixed, servers, allowlist, certificate, stages, hot.clients, authorities=hot.authorities)
 
 
 def ends_tls(text: str, certificate: CertificateFile, stage: str = "") -> bool:
@@ -238,6 +244,15 @@ def ends_tls(text: str, certificate: CertificateFile, stage: str = "") -> bool:
             binds.append(" ".join(words))
     shown = f" crt {_single_spaced(certificate.written)}"
     return bool(binds) and all(" ssl" in bind and shown in bind for bind in binds)
+
+
+def is_verified(text: SectionText) -> bool:
+    """Say whether each server is led to by TLS, and verified by the authorities of the section."""
+    if text.authorities is None:
+        return False
+    needed = f" ssl verify required ca-file {text.authorities.written} "
+    lines = (*text.servers.values(), *text.apart.values())
+    return all(needed in f" {' '.join(line.options)} " for line in lines)
 
 
 def begins_tls(text: str, authorities: str) -> bool:

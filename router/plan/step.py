@@ -34,6 +34,8 @@ class Step:
     back: list[ServerName] = field(default_factory=list)
     networks: tuple[str, ...] | None = None
     """The allowlist that is in force afterwards, if it is another."""
+    authorities: frozenset[str] = frozenset()
+    """The files by which servers are verified that HAProxy is told of."""
 
     @property
     def backend(self) -> str:
@@ -87,6 +89,18 @@ class Step:
             if known.get(each.kind) != each.pem:
                 self.opening += commands.set_client_file(there.kind, there.name, each.pem)
         return True
+
+    def tell_authorities(self, wanted: SectionText, known: Collection[str]) -> None:
+        """Have HAProxy know those by which servers are verified, before one is added.
+
+        Args:
+            wanted: names them.
+            known: the files that it has.
+        """
+        file = wanted.authorities
+        if file is not None and file.name not in known:
+            self.opening += commands.add_client_file(file.kind, file.name, file.pem)
+            self.authorities = frozenset({file.name})
 
     @staticmethod
     def certificate(place_text: SectionText, wanted: SectionText) -> Iterator[Command]:

@@ -13,7 +13,7 @@ from router.ordered import Advance, differences
 from router.plan import commands, owners
 from router.plan.adding import added, led_back
 from router.plan.commands import Command
-from router.plan.difference import difference, ending, is_led_alike, is_same_place, is_same_port
+from router.plan.difference import difference, ending, is_alike, is_led_alike, is_same_place, is_same_port
 from router.plan.endings import change_endings, possible
 from router.plan.gates import change_gates
 from router.plan.hosts import change_hosts, that_can_be
@@ -159,11 +159,10 @@ class Update:
         if place_text is None or text is None or place_text.fixed != text.fixed:
             return None
         step = Step(place, self._leaving, text.goes_by_ids)
-        if not step.set_networks(place_text, self._networks.get(door(step.place)), text):
+        lets_in = step.set_networks(place_text, self._networks.get(door(step.place)), text)
+        if not lets_in or not step.set_certificate(place_text, text) or not self._places.can_tell(text.authorities):
             return None
-        # Whatever it showed when it was closed.
-        if not step.set_certificate(place_text, text):
-            return None
+        step.tell_authorities(text, self._places.known_authorities)
         if not step.change_servers(None, text):
             return None
         step.open_port()
@@ -237,7 +236,7 @@ class Update:
     def _change_in_place(self, name: str, before: RouteSection, after: RouteSection) -> bool:
         place = self._running.place(name)
         text_before, text = self._texts.text(before), self._texts.text_after(before, after)
-        if place is None or text_before is None or text is None or not is_same_port(before, after):
+        if place is None or text_before is None or text is None or not is_alike(before, after):
             return False
         place_text: SectionText | None = None
         shows_another = (text.certificate, text.clients) != (text_before.certificate, text_before.clients)
@@ -267,6 +266,7 @@ class Update:
         self._leaving.take_back(step.back)
         self._back += step.back
         self._leaving.add(step.leaving)
+        self._places.more_authorities |= step.authorities
         if step.networks is not None:
             self._networks[door(step.place)] = step.networks
 
@@ -341,10 +341,10 @@ class Update:
         todo = (*self._unmapping, *self._closing, *self._opening, *self._leading, *self._retiring)
         if not reasons and not self._changed:
             return NoChange()
-        running = self._running
-        model = Model(desired.routes, desired.shared, running.model.pool, desired.saved, desired.namespace_limits)
+        former = self._running.model
+        model = Model(desired.routes, desired.shared, former.pool, desired.saved, desired.namespace_limits)
         if reasons:
-            model = partly(desired, running.model, self._kept, self._kept_shared, self._hosts)
+            model = partly(desired, former, self._kept, self._kept_shared, self._hosts)
         after = self._places.afterwards(model, self._leaving.done(), self._networks, self._gates)
         update = RuntimeUpdate(todo, after, self._new_sections, tuple(self._back))
         return Reload(reasons, update if todo else None) if reasons else update

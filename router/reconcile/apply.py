@@ -306,9 +306,6 @@ class Applier:
             return Failed(f"HAProxy did not load the configuration: {one_line(loaded.log)}", config_refused=True)
         self._level.reloaded(fresh)
         self._judge.remember(rendered)
-        if settled(full) is not full:
-            # Whoever starts on it replaces no worker.
-            self._level.want(renderer, lambda: self._with_pool(fresh), check=True)
         if missing:
             # As a rule a template that renamed or left out what the model has.
             problem = f"HAProxy's new worker does not serve what its configuration says: {missing}"
@@ -317,6 +314,9 @@ class Applier:
         if self._filling is not None:
             self._filling.loaded(full)
         self._state.sweep(rendered.files)
+        if settled(full) is not full:
+            # Whoever starts on what is on disk replaces no worker.
+            self._level.want(renderer, lambda: self._with_pool(fresh), check=True)
         return Applied(fresh)
 
     def _close_idle(self, running: Running | None) -> None:

@@ -54,7 +54,9 @@ def derived(text: SectionText, before: RouteSection, after: RouteSection) -> Sec
         if server.address == REFUSING:
             return None
         servers[server.name] = _line_like(like, server)
-    return SectionText(text.fixed, servers, text.allowlist, text.certificate, text.stages, text.clients)
+    return SectionText(
+        text.fixed, servers, text.allowlist, text.certificate, text.stages, text.clients, authorities=text.authorities
+    )
 
 
 class Places:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from router.model import RouteSection
+from router.model import Model, RouteSection
 from router.plan.section_text import Allowlist, CertificateFile, ClientFile, HotFiles
 from router.render import files
 from router.render.in_place import allowlist_of
@@ -26,6 +26,7 @@ def hot_files(settings: RenderSettings, section: RouteSection, part: Part) -> Ho
         _allowlist(settings, section, part),
         certificate_of(settings, section, part),
         tuple(_clients(settings, section, part)),
+        _authorities(settings, section, part),
     )
 
 
@@ -34,6 +35,12 @@ def certificate_of(settings: RenderSettings, section: RouteSection, part: Part) 
     path = path_of(settings.maps_dir, part.files, files.CERTIFICATE)
     tls = files.shown_by(section)
     return CertificateFile(path, quoted(path), tls.certificate) if path is not None and tls is not None else None
+
+
+def authorities_of(settings: RenderSettings, model: Model) -> frozenset[str]:
+    """Give the paths of the files by which servers of a model's Routes are verified."""
+    made = (files.authorities_file(section) for section in model.routes if section.backend.tls is not None)
+    return frozenset(str(settings.maps_dir / each[0]) for each in made if each is not None)
 
 
 def _clients(settings: RenderSettings, section: RouteSection, part: Part) -> Iterator[ClientFile]:
@@ -46,6 +53,12 @@ def _clients(settings: RenderSettings, section: RouteSection, part: Part) -> Ite
         path = path_of(settings.maps_dir, part.files, made)
         if path is not None:
             yield ClientFile(kind, path, quoted(path), pem)
+
+
+def _authorities(settings: RenderSettings, section: RouteSection, part: Part) -> ClientFile | None:
+    path = path_of(settings.maps_dir, part.files, files.AUTHORITIES)
+    tls = section.backend.tls
+    return ClientFile("ca-file", path, quoted(path), tls.authorities) if path is not None and tls is not None else None
 
 
 def _allowlist(settings: RenderSettings, section: RouteSection, part: Part) -> Allowlist | None:

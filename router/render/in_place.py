@@ -14,14 +14,12 @@ from router.plan.section_text import Allowlist
 def moved(section: RouteSection, place: RouteSection) -> RouteSection | None:
     """Give a Route's section under the names of a place; None where it cannot be served there.
 
-    TLS begins anew in none, ends in slots alone, and clients are asked for certificates in none, and in none they may ask in plain text.
+    TLS ends in slots alone, and clients are asked for certificates in none, and in none they may ask in plain text.
     """
     frontend, backend = section.frontend, section.backend
     tls = frontend.tls if frontend is not None else None
-    if (
-        backend.tls is not None
-        or (tls is None) is not (place.slot is None)
-        or (tls is not None and (tls.clients is not None or tls.starttls is not None))
+    if (tls is None) is not (place.slot is None) or (
+        tls is not None and (tls.clients is not None or tls.starttls is not None)
     ):
         return None
     networks = backend.allowlist if backend.allowlist is not None else place.backend.allowlist

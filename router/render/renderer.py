@@ -20,14 +20,14 @@ from router.model import (
 from router.model.stages import slot_frontend, stages, without_certificate
 from router.plan.gates import GateLine
 from router.plan.running import Running, loaded
-from router.plan.section_text import SectionText, default_server_words, frontend_limit, read_section
+from router.plan.section_text import SectionText, default_server_words, frontend_limit, is_verified, read_section
 from router.render import files
 from router.render.bases import Bases
 from router.render.clients import clients_problem
 from router.render.derived import Places, derived
 from router.render.endings import Endings, before_of, route_problem, shared_problem
 from router.render.gates import Gating, left_out, without_gates
-from router.render.hot import certificate_of, hot_files, path_of
+from router.render.hot import authorities_of, certificate_of, hot_files, path_of
 from router.render.in_place import halves, moved
 from router.render.process_part import ProcessPart
 from router.render.result import (
@@ -158,6 +158,8 @@ class Renderer:
         if there is None:
             return None
         text = self._as_in(there, place)
+        if text is not None and there.backend.tls is not None and not is_verified(text):
+            return None
         if text is not None:
             text = self._endings.led(text, there)
         # A template that writes allowlists for Routes, and none for the pool, would let everybody in.
@@ -253,9 +255,12 @@ class Renderer:
         """Render a place of the pool, or a Route under its names."""
         if section.slot is None:
             made = (files.leads_file(),) if self._settings.bases and place.frontend is not None else ()
-            return self._part(ROUTE, section, None, files.owners_file(), *made, place=place)
+            return self._part(
+                ROUTE, section, None, files.owners_file(), *made, files.authorities_file(section), place=place
+            )
         front, inner = halves(section, section.slot)
-        whole = self._part(ROUTE, inner, None, files.owners_file(), files.certificate_file(inner))
+        authorities = files.authorities_file(inner)
+        whole = self._part(ROUTE, inner, None, files.owners_file(), files.certificate_file(inner), authorities)
         if front is None:
             return replace(whole, subject=section)
         leading = self._part(ROUTE, front, None, files.owners_file(), place=place)
@@ -290,6 +295,7 @@ class Renderer:
         limits_file = self._path(dict(files.limits_files(model.namespace_limits, self._settings)), files.LIMITS)
         gates = self._gating.loaded(model)
         fresh = loaded(model, hosts_files, self.owners_file, self._endings.files(model), limits_file or "", gates)
+        fresh = replace(fresh, authorities=authorities_of(self._settings, model))
         named = self._bases.names(model)
         leads_file = str(self._settings.maps_dir / files.leads_file()[0]) if named else ""
         return replace(fresh, bases=named, leads_file=leads_file) if named else fresh

@@ -316,7 +316,7 @@ class Applying:
             place = self.running.place(section.backend.name)
             assert place is not None
             text = self.renderer.text(place)
-            made = authorities_file(place)
+            made = authorities_file(section)
             names = [str(self.settings.maps_dir / made[0])] if made is not None else []
             names += [each.name for each in text.clients if each.kind == "ca-file"] if text is not None else []
             said = [self.ask("show ssl ca-file " + name.replace("\\", "\\\\").replace(" ", "\\ ")) for name in names]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot
-from router.model.tls import Certificate, PortTls, PrivateBytes
+from router.model.tls import Certificate, PortTls, PrivateBytes, ServerTls
 from router.plan import Plan, Reload, RuntimeUpdate
 from router.reconcile.apply import Applied
 from router.reconcile.judge import Refused
@@ -88,6 +88,32 @@ def _greeted(port: int, host: str) -> bytes | None:
             return connection.recv(10)
     except OSError:
         return None
+
+
+def test_one_that_begins_tls_anew_comes_without_a_reload(stage: _Stage, pods: tuple[TcpServer, TcpServer]) -> None:
+    """Beside another whose TLS ends at the port: its pods are verified as they are after a reload, and one that is not its CA's is led to by nobody."""
+    good, bad = authority("pods"), authority("others")
+    for signer, is_served in ((good, True), (bad, False)):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(pem_of(make("any", signed_by=signer)))
+            file.flush()
+            context.load_cert_chain(file.name)
+        with tls_server(context, b"anew") as pod:
+            first = ("a.example.com", _route("a", pods[0]), _A)
+            route = _route("b", pod)
+            anew = replace(route, backend=replace(route.backend, tls=ServerTls(good.pem)))
+            stage.bring(first)
+            assert isinstance(stage.bring(first, ("b.example.com", anew, _B)), RuntimeUpdate)
+            for _ in range(2):
+                assert (reached(stage.port, "b.example.com") == b"anew") is is_served
+                assert stage.changed.running is not None
+                result = stage.changed.applier.apply(
+                    stage.changed.renderer, stage.changed.running.model, stage.changed.running
+                )
+                assert isinstance(result, Applied)
+                stage.changed.running = result.running
+            stage.bring(first)
 
 
 def test_beside_hosts_whose_tls_ends_in_their_pods(stage: _Stage, pods: tuple[TcpServer, TcpServer]) -> None:
