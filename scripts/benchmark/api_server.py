@@ -189,8 +189,9 @@ class _Handler(BaseHTTPRequestHandler):
                 self.load.encode(resource, len(lines), sum(map(len, lines)))
                 # An ideal server has nothing to do between a change and its event: what it takes to wake is not counted.
                 began_s = time.perf_counter() if self.load.is_ideal else events[0].committed_s
+                written_s = time.perf_counter()
                 self._send(lines)
-                _say(f"sent {resource} {began_s!r}")
+                _say(f"sent {resource} {began_s!r} {written_s!r}")
             if has_bookmarks and not self.load.is_ideal and time.monotonic() >= bookmark_s:
                 bookmark_s += calibration.BOOKMARK_EVERY_S
                 self._send([_bookmark(str(version))])

@@ -48,7 +48,7 @@ class BareHaproxy:
         for run, number in enumerate(numbers):
             address = pods.ADDRESSES[run % len(pods.ADDRESSES)]
             backend = backend_name(Asker.route(self.workload.namespace(number), self.workload.name(number)))
-            former = self._servers(backend)
+            former = self.servers(backend)
             text = ";".join(
                 [
                     *self._added(backend, f"moved-{run}", address),
@@ -56,11 +56,11 @@ class BareHaproxy:
                 ]
             )
             began_s = time.perf_counter()
-            self._do(text)
+            self.do(text)
             served_s = wait_for_byte(self.workload.external_ports[number], pods.number_of(address))
             samples.append((served_s - began_s) * 1000)
             # In maintenance, and without connections: gone before it is this Route's turn again.
-            self._do(";".join(f"del server {backend}/{each}" for each in former))
+            self.do(";".join(f"del server {backend}/{each}" for each in former))
         return samples
 
     def opened_and_closed_ms(self, runs: int) -> tuple[list[float], list[float]]:
@@ -69,23 +69,23 @@ class BareHaproxy:
         for run in range(runs):
             port = self.pool[run % len(self.pool)]
             began_s = time.perf_counter()
-            self._do(self._opening(port, f"{run}"))
+            self.do(self.opening(port, f"{run}"))
             opened.append((wait_for_answer(port) - began_s) * 1000)
             began_s = time.perf_counter()
-            self._do(f"disable frontend {frontend_name(port)}")
+            self.do(f"disable frontend {frontend_name(port)}")
             closed.append((wait_for_refusal(port) - began_s) * 1000)
-            self._empty(port)
+            self.empty(port)
         return opened, closed
 
     def all_opened_ms(self, ports: Sequence[int], run: int) -> float:
         """Open all of these ports as fast as HAProxy takes the commands; give the time to the last of them."""
         began_s = time.perf_counter()
         for start in range(0, len(ports), _AT_ONCE):
-            self._do(";".join(self._opening(port, f"all-{run}") for port in ports[start : start + _AT_ONCE]))
+            self.do(";".join(self.opening(port, f"all-{run}") for port in ports[start : start + _AT_ONCE]))
         elapsed_ms = (wait_until_open(ports)[0] - began_s) * 1000
         for port in ports:
-            self._do(f"disable frontend {frontend_name(port)}")
-            self._empty(port)
+            self.do(f"disable frontend {frontend_name(port)}")
+            self.empty(port)
         return elapsed_ms
 
     def gaps_ms(self, runs: int) -> list[float]:
@@ -107,7 +107,16 @@ class BareHaproxy:
         finally:
             done.set()
 
-    def _opening(self, port: int, name: str) -> str:
+    def alone(self, number: int) -> str:
+        """Lead all clients of a Route to one of its servers; give the beginning of commands that set this one."""
+        backend = backend_name(Asker.route(self.workload.namespace(number), self.workload.name(number)))
+        first, *others = self.servers(backend)
+        states = [f"set server {backend}/{each} state maint" for each in others]
+        self.do(";".join([*states, f"set server {backend}/{first} state ready"]))
+        return f"set server {backend}/{first}"
+
+    def opening(self, port: int, name: str) -> str:
+        """Give what opens a port of the pool, with servers of this name."""
         backend = pool_backend_name(port)
         added = (
             each
@@ -121,18 +130,20 @@ class BareHaproxy:
         yield f"add server {server} {address}:{self.workload.endpoint_port} weight 1"
         yield f"enable server {server}"
 
-    def _empty(self, port: int) -> None:
+    def empty(self, port: int) -> None:
         """Take a closed port's servers away."""
         backend = pool_backend_name(port)
-        servers = self._servers(backend)
-        self._do(";".join(f"set server {backend}/{each} state maint" for each in servers))
-        self._do(";".join(f"del server {backend}/{each}" for each in servers))
+        servers = self.servers(backend)
+        self.do(";".join(f"set server {backend}/{each} state maint" for each in servers))
+        self.do(";".join(f"del server {backend}/{each}" for each in servers))
 
-    def _servers(self, backend: str) -> list[str]:
-        lines = self._do(f"show servers state {backend}").splitlines()
+    def servers(self, backend: str) -> list[str]:
+        """Give the names of a backend's servers."""
+        lines = self.do(f"show servers state {backend}").splitlines()
         return [words[_SERVER_NAME] for line in lines if len(words := line.split()) > _SERVER_NAME and words[0] != "#"]
 
-    def _do(self, text: str) -> str:
+    def do(self, text: str) -> str:
+        """Have commands carried out; give the answer."""
         return command(self.settings.stats_socket, text, _DEADLINE_S)
 
 

@@ -88,7 +88,7 @@ class Api:
         files = write_all(workload, directory)
         self._certificate = None if is_ideal else directory / "ca.crt"
         self._watched: dict[str, float] = {}
-        self._sent: list[tuple[str, float]] = []
+        self._sent: list[tuple[str, float, float]] = []
         self.statuses_written = 0
         """How many statuses the router has written."""
         self.changes = 0
@@ -139,6 +139,11 @@ class Api:
         """Those of ``tcp-router run``."""
         return ("--kubeconfig", str(self._kubeconfig))
 
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Give its port, its name, and the file with its certificate, of which there is none without TLS."""
+        return self._port, _SERVER_NAME, str(self._certificate or "")
+
     def client_context(self) -> ssl.SSLContext:
         """Give what a client of the benchmark's own trusts."""
         context = ssl.create_default_context(cafile=self._certificate)
@@ -182,7 +187,11 @@ class Api:
 
     def sent_s(self, resource: str) -> list[float]:
         """Give when pieces of events of a resource were sent since ``forget_sent`` (``time.perf_counter``)."""
-        return [sent_s for of, sent_s in list(self._sent) if of == resource]
+        return [sent_s for of, sent_s, _ in list(self._sent) if of == resource]
+
+    def written_s(self, resource: str) -> list[float]:
+        """Give when it began to write these to the socket."""
+        return [written_s for of, _, written_s in list(self._sent) if of == resource]
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
@@ -192,8 +201,8 @@ class Api:
                     self._has_port.set()
                 case ["watched", resource, began_s]:
                     self._watched.setdefault(resource, float(began_s))
-                case ["sent", resource, sent_s]:
-                    self._sent.append((resource, float(sent_s)))
+                case ["sent", resource, sent_s, written_s]:
+                    self._sent.append((resource, float(sent_s), float(written_s)))
                 case ["status", count]:
                     self.statuses_written = int(count)
                 case ["changed", made_s]:

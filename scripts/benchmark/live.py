@@ -31,9 +31,10 @@ _OTHER_ADDRESSES = tuple(address for address in pods.ADDRESSES if address not in
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """When the API server had made a change, and when a client had what it led to (``time.perf_counter``)."""
+    """When the API server had made a change, began to write its event to the socket, and when a client had what it led to (``time.perf_counter``)."""
 
     begin_s: float
+    written_s: float
     end_s: float
 
 
@@ -52,7 +53,7 @@ class Live:
         self._api = api
         self._moves: Counter[int] = Counter()
         """By Route."""
-        self.last = Span(0.0, 0.0)
+        self.last = Span(0.0, 0.0, 0.0)
         """Of the last change that was timed."""
 
     @property
@@ -192,7 +193,7 @@ class Live:
         self._api.forget_sent()
 
     def _timed(self, resource: str, served_s: float) -> float:
-        self.last = Span(self._sent_s(resource), served_s)
+        self.last = Span(self._sent_s(resource), self._api.written_s(resource)[0], served_s)
         return (self.last.end_s - self.last.begin_s) * 1000
 
     def _moved(self, number: int) -> tuple[str, Change]:

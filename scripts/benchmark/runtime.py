@@ -10,7 +10,7 @@ from pathlib import Path
 
 from router.haproxy.process.binary import HaproxyBinary
 from router.settings import PortRanges, RenderSettings
-from scripts.benchmark import haproxy, steps, through, traced
+from scripts.benchmark import haproxy, stand, steps, through, traced
 from scripts.benchmark.client import wait_for_answer
 from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.figures import TARGET_LEAST, Figure, Unit
@@ -101,6 +101,7 @@ def measure_runtime(  # noqa: PLR0913 - what there is to choose
         large = _Case(collected, workload, binary, runs, seldom, at_once, is_ideal=is_ideal)
         state_dir = large.measure(directory / "large", through.Ports(minimal, minimal_bulk))
         large.measure_floors(state_dir)
+        large.measure_stand(state_dir, directory / "stand")
         if not is_ideal:
             large.measure_first_start(directory / "first")
         large.measure_given(directory / "given")
@@ -183,6 +184,13 @@ class _Case:
         floor(RESTARTED, started_ms)
         floor(RELOADED_POOL, self._reload_ms(state_dir))
 
+    def measure_stand(self, state_dir: Path, directory: Path) -> None:
+        """Measure what changes take under a bare program, and single steps of them, on what a router left."""
+        self._collected.begin(stand.OF_BARE)
+        moves, news, ideal = self._runs * _MOVES, self._of_pool[: self._runs * _MORE], self._is_ideal
+        with stand.stand(self._binary, state_dir, directory, self._workload, self._pool, is_ideal=ideal) as there:
+            self._collected.add_stand(there.steps_ms(moves), there.under_bare_program(moves, news))
+
     def _reload_ms(self, state_dir: Path) -> list[float]:
         settings = RenderSettings(state_dir=state_dir)
         return haproxy.reload_ms(self._binary, state_dir / "haproxy.cfg", settings, self._seldom)
@@ -218,9 +226,7 @@ class _Case:
         numbers = self._of_pool[: self._runs * _MORE]
         with self._running(directory / "router", options=("--trace-changes",)) as (live, _):
             live.add_services(numbers)
-            names = {"moved": MOVED, "opened": OPENED, "closed": CLOSED}
-            for (what, stage), samples in traced.stages_ms(live, self._runs * _MOVES, numbers).items():
-                self._collected.add(f"{names[what]}: {stage}", samples)
+            self._collected.add_stages(traced.stages_ms(live, self._runs * _MOVES, numbers))
 
     def measure_gap(self, directory: Path) -> None:
         """Measure the gap of this pool, and nothing else."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-from scripts.benchmark import steps
+from scripts.benchmark import stand, steps
 from scripts.benchmark.figures import TARGET_LEAST, TARGET_MOST, TARGET_P99, Figure, Unit, summarize
 
 FLOOR = "HAProxy's own"
 """The same work by bare commands, without a router."""
+BARE = "a bare program's"
+"""The same change under the least that could follow the API server and tell HAProxy, in the router's place: what the stand takes of it."""
 
 MOVED = "endpoint moved to first byte"
 MOVED_WRITING = "endpoint moved to first byte, statuses written"
@@ -41,6 +43,7 @@ RATIO = "ratio to a minimal HAProxy"
 STAGES = "stages of changes"
 GAP = "idle pool port open after a reload, pool of"
 
+_OF_CHANGE = {stand.MOVED: MOVED, stand.OPENED: OPENED, stand.CLOSED: CLOSED}
 _TARGETS: Mapping[str, Mapping[str, float]] = {
     MOVED: {TARGET_MOST: 1.9, TARGET_P99: 6.0},
     MOVED_WRITING: {TARGET_MOST: 1.9, TARGET_P99: 6.0},
@@ -93,6 +96,23 @@ class Collected:
     def floor(self, name: str, samples: Sequence[float]) -> None:
         """Take what HAProxy needs for the same by itself."""
         self._beside[name][FLOOR] = statistics.median(samples)
+
+    def add_stages(self, samples: Mapping[tuple[str, str], Sequence[float]], of: str = "") -> None:
+        """Take the stages of changes, by what happened and the stage; ``of`` whom, if not the router."""
+        for (what, stage), stage_ms in samples.items():
+            self.add(f"{_OF_CHANGE[what]}{of}: {stage}", stage_ms)
+
+    def add_stand(
+        self, steps_ms: Mapping[str, Sequence[float]], bare: Mapping[tuple[str, str], Sequence[float]]
+    ) -> None:
+        """Take single steps of changes, and the stages under a bare program, the whole of which the router's is compared with."""
+        for name, samples in steps_ms.items():
+            self.add(f"one step: {name}", samples)
+        for (what, stage), samples in bare.items():
+            if stage == stand.WHOLE:
+                self.add(f"{_OF_CHANGE[what]}, {stand.OF_BARE}", samples)
+                self._beside[_OF_CHANGE[what]][BARE] = statistics.median(samples)
+        self.add_stages({key: each for key, each in bare.items() if key[1] != stand.WHOLE}, f", {stand.OF_BARE}")
 
     def figures(self) -> list[Figure]:
         """Give a figure of everything."""

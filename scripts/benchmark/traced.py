@@ -12,11 +12,13 @@ from scripts.benchmark.client import DEADLINE_S, LOOK_EVERY_S
 from scripts.benchmark.failure import BenchFailed
 from scripts.benchmark.live import Live, Span
 
-FROM_API = "API server to socket"
+OF_API = "API server to its socket"
+"""With a thread of its own that wakes, and the encoding of the event."""
+FROM_API = "API server's socket to the router"
 TO_CLIENT = "reply to first byte"
 """Less than nothing where the client had its byte before the router had read HAProxy's reply."""
 _OF_ROUTER = ("decode", "wake", "admission", "plan", "send", "reply")
-STAGES = (FROM_API, *_OF_ROUTER, TO_CLIENT)
+STAGES = (OF_API, FROM_API, *_OF_ROUTER, TO_CLIENT)
 """In their order; a change took as long as all of them together."""
 
 _Event = Mapping[str, Any]
@@ -39,7 +41,7 @@ def stages_ms(live: Live, runs: int, numbers: Iterable[int]) -> dict[tuple[str, 
     samples: dict[tuple[str, str], list[float]] = defaultdict(list)
 
     def seen(what: str) -> None:
-        for stage, stage_ms in taken_apart(_next(live), live.last).items():
+        for stage, stage_ms in taken_apart(next_traced(live), live.last).items():
             samples[what, stage].append(stage_ms)
 
     steps.moves(live, runs, seen=lambda: seen("moved"))
@@ -57,13 +59,19 @@ def taken_apart(event: _Event, span: Span) -> dict[str, float]:
     """Give the stages, those that there were, of a change that the router logged and a client saw, milliseconds: both have the same clock."""
     ended_s = event["began_s"] + event["total_ms"] / 1000
     return {
-        FROM_API: (event["began_s"] - span.begin_s) * 1000,
+        OF_API: (span.written_s - span.begin_s) * 1000,
+        FROM_API: (event["began_s"] - span.written_s) * 1000,
         **{stage: float(event[f"{stage}_ms"]) for stage in _OF_ROUTER if f"{stage}_ms" in event},
         TO_CLIENT: (span.end_s - ended_s) * 1000,
     }
 
 
-def _next(live: Live) -> _Event:
+def next_traced(live: Live) -> Mapping[str, Any]:
+    """Give what is logged of the last change that was timed.
+
+    Raises:
+        BenchFailed: nothing is.
+    """
     ends_s = time.monotonic() + DEADLINE_S
     while time.monotonic() < ends_s:
         for event in live.process.new_events():

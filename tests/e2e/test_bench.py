@@ -122,7 +122,8 @@ RUNTIME.update(
         "deleted Route to refused",
     )
     for stage in (
-        "API server to socket",
+        "API server to its socket",
+        "API server's socket to the router",
         "decode",
         "wake",
         "admission",
@@ -130,6 +131,31 @@ RUNTIME.update(
         "send",
         "reply",
         "reply to first byte",
+    )
+)
+RUNTIME.update(
+    (f"{change}, bare program{stage}", "ms")
+    for change in (
+        "endpoint moved to first byte",
+        "new Route on a pool port to first byte",
+        "deleted Route to refused",
+    )
+    for stage in (
+        "",
+        ": API server to its socket",
+        ": API server's socket to the router",
+        ": decode",
+        ": send",
+        ": reply",
+        ": reply to first byte",
+    )
+)
+RUNTIME.update(
+    (f"one step: {step}", "ms")
+    for step in (
+        "HAProxy's reply, a connection for it",
+        "HAProxy's reply, on a connection that is kept",
+        "connect to first byte",
     )
 )
 FLOORS = {
