@@ -197,6 +197,12 @@ def differences(
     return tuple(compress(before, differ)), tuple(compress(after, differ))
 
 
+def different_values(before: Mapping[K, V], after: Mapping[K, V]) -> tuple[tuple[V, ...], tuple[V, ...]]:
+    """Give the values of each of two mappings, both in order, that may be missing in the other, likewise."""
+    advance = after.advance if isinstance(after, SortedMapping) else None
+    return differences(values_in_order(before), values_in_order(after), advance)
+
+
 class Images(Generic[T, V]):
     """What a function makes of each member of a long tuple: of members that are the same as the last time it is not asked again.
 

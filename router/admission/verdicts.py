@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from router.admission.places import Place
 from router.model import Asker
-from router.ordered import SortedMapping, differences, values_in_order
+from router.ordered import different_values
 
 
 class Reason(StrEnum):
@@ -182,7 +182,6 @@ def different(before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]) -
 
 
 def _different(before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]) -> tuple[Asker, ...]:
-    advance = after.advance if isinstance(after, SortedMapping) else None
-    former, current = differences(values_in_order(before), values_in_order(after), advance)
+    former, current = different_values(before, after)
     keys = {verdict.asker for verdict in former} | {verdict.asker for verdict in current}
     return tuple(sorted(key for key in keys if before.get(key) != after.get(key)))

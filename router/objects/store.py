@@ -31,6 +31,7 @@ from router.objects.resolved import ResolvedName
 from router.objects.route import Route
 from router.supervisor.bell import Bell
 
+_GATEWAY_API, _LISTENING = frozenset(GATEWAY_API), frozenset({Gateway, ListenerSet})
 _ASKING = (TransportServerClaim, TransportServer, Gateway, ListenerSet)
 """Kinds whose objects are all there to ask, beside Routes."""
 
@@ -310,12 +311,16 @@ def _changes(
     if not others:
         # As when endpoints move, and Routes come and go.
         return Changes(askers, services)
+    gateway_api = frozenset((kind, key) for kind in others if kind in _GATEWAY_API for key in others[kind])
+    askers |= {slot for slot in gateway_api if slot[0] in _LISTENING}
+    if others.keys() <= _GATEWAY_API:
+        return Changes(askers, services, gateway_api=gateway_api)
 
     def of(*kinds: type[KubernetesObject]) -> frozenset[ObjectKey]:
         return frozenset(key for kind in kinds for key in others.get(kind, ()))
 
     return Changes(
-        askers | {(kind, key) for kind in (Gateway, ListenerSet) for key in of(kind)},
+        askers,
         services | of(ResolvedName),
         of(RouterPod),
         of(PortClaim),
@@ -324,5 +329,5 @@ def _changes(
         has_policy=PortPolicy in others,
         notes=of(PortNote, AskerNote),
         pair_notes=of(PairNote),
-        gateway_api=frozenset((kind, key) for kind in GATEWAY_API for key in of(kind)),
+        gateway_api=gateway_api,
     )

@@ -8,7 +8,7 @@ import structlog
 
 from router.admission.gateway.complaints import complaints
 from router.admission.gateway.states import State, StateKey
-from router.ordered import differences
+from router.ordered import different_values
 
 log = structlog.get_logger()
 
@@ -20,7 +20,7 @@ def log_states(before: Mapping[StateKey, State], after: Mapping[StateKey, State]
     """Log what is different in ``after``."""
     if before is after:
         return
-    _, current = differences(tuple(before.values()), tuple(after.values()))
+    _, current = different_values(before, after)
     said = {state.key: tuple(complaints(state)) for state in current if before.get(state.key) != state}
     good = [key for key, each in said.items() if not each and _is_news(before.get(key))]
     if len(good) > _SEVERAL:

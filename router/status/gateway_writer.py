@@ -33,7 +33,7 @@ from router.objects.kinds import Slot
 from router.objects.meta import ObjectKey
 from router.objects.store import Objects
 from router.objects.tcp_route_policy import POLICY_GROUP, POLICY_KIND, POLICY_VERSION, TcpRoutePolicy
-from router.ordered import differences
+from router.ordered import different_values
 from router.reconcile.snapshot import Snapshot
 from router.shapes import reader
 from router.status.events import EventSender
@@ -173,7 +173,7 @@ class GatewayWriter(LeadingWriter):
         keys, self._unlooked = self._unlooked, set()
         former, self._states = self._states, snapshot.gateway_api
         if former is not self._states:
-            before, after = differences(tuple(former.values()), tuple(self._states.values()))
+            before, after = different_values(former, self._states)
             keys.update(state.key for state in (*before, *after))
             keys.update(state.gateway for state in (*before, *after) if isinstance(state, ListenerSetState))
         told, self._verdicts = self._verdicts, snapshot.verdicts

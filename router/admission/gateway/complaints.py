@@ -24,6 +24,8 @@ def complaints(state: State) -> Iterator[str]:
         case GatewayState() | ListenerSetState():
             yield from _of("", state.accepted, state.programmed)
             for listener in state.listeners:
+                if listener.accepted.holds and listener.resolved.holds:
+                    continue
                 yield from _of(f"listener {listener.name}: ", listener.accepted, listener.resolved)
         case PolicyState():
             for each in state.ancestors:
