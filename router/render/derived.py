@@ -30,8 +30,13 @@ _PLAIN = re.compile(r"[^\s\"'\\#$]+")
 """A name that the text has as it is."""
 
 
-def derived(text: SectionText, before: RouteSection, after: RouteSection) -> SectionText | None:
-    """Give what ``after`` says, where ``text`` is what ``before`` says; None where it has to be rendered to know."""
+def derived(
+    text: SectionText, before: RouteSection, after: RouteSection, seen: Seen | None = None
+) -> SectionText | None:
+    """Give what ``after`` says, where ``text`` is what ``before`` says; None where it has to be rendered to know.
+
+    Of servers that are like none that ``before`` has, it is known by those that other sections had, where they were ``seen``.
+    """
     former, current = before.backend, after.backend
     if (
         before.asker != after.asker
@@ -45,7 +50,7 @@ def derived(text: SectionText, before: RouteSection, after: RouteSection) -> Sec
     alike = {_kind(server): text.servers.get(server.name) for server in former.servers if server.address != REFUSING}
     servers: dict[str, ServerLine] = {}
     for server in current.servers:
-        like = alike.get(_kind(server))
+        like = alike.get(_kind(server)) or (seen.like(current, server) if seen is not None else None)
         if like is None or not _PLAIN.fullmatch(server.name):
             return None
         if formers.get(server.name) == server and server.name in text.servers:
@@ -59,15 +64,15 @@ def derived(text: SectionText, before: RouteSection, after: RouteSection) -> Sec
     )
 
 
-class Places:
-    """Gives what Routes say in places of the pool, once it was seen what servers of their kind have there."""
+class Seen:
+    """Gives the lines of servers, and so what sections say, once it was seen what servers of their kind have in others."""
 
     def __init__(self) -> None:
         self._seen: dict[tuple[object, object], ServerLine] = {}
         """By what of the backend and of the server is in it, some line of such a server."""
 
     def learn(self, section: RouteSection, text: SectionText) -> None:
-        """Take note of what a section was rendered to in a place."""
+        """Take note of what a section was rendered to."""
         of_backend = _lines(section.backend)
         for server in section.backend.servers:
             line = text.servers.get(server.name)
@@ -76,7 +81,11 @@ class Places:
                     self._seen.clear()
                 self._seen[of_backend, _kind(server)] = line
 
-    def derived(self, text: SectionText, place: RouteSection, section: RouteSection) -> SectionText | None:
+    def like(self, backend: Backend, server: Server) -> ServerLine | None:
+        """Give the line of some server of that kind in such a backend; None where none was seen."""
+        return self._seen.get((_lines(backend), _kind(server)))
+
+    def in_place(self, text: SectionText, place: RouteSection, section: RouteSection) -> SectionText | None:
         """Give what ``section``, under the names of the place, says there, where ``text`` is what the place says; None where it has to be rendered to know."""
         frontend, backend = section.frontend, section.backend
         if (

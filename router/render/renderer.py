@@ -24,7 +24,7 @@ from router.plan.section_text import SectionText, default_server_words, frontend
 from router.render import files
 from router.render.bases import Bases
 from router.render.clients import clients_problem
-from router.render.derived import Places, derived
+from router.render.derived import Seen, derived
 from router.render.endings import Endings, before_of, route_problem, shared_problem
 from router.render.gates import Gating, left_out, without_gates
 from router.render.hot import authorities_of, certificate_of, hot_files, path_of
@@ -74,7 +74,8 @@ class Renderer:
         self._pool: dict[int, Part] = {}
         self._derived: dict[int, tuple[RouteSection, SectionText]] = {}
         """What sections say that nobody has rendered yet; they hold their sections likewise."""
-        self._places = Places()
+        # Apart: in a place of the pool a Route says what the place lets it.
+        self._seen, self._seen_in_places = Seen(), Seen()
 
     def render(self, model: Model) -> Rendered:
         """Give the configuration for a model.
@@ -143,10 +144,14 @@ class Renderer:
         """Give the same of a Route's section that was another one before, and may differ in its servers alone."""
         if self._templates.is_packaged and id(section) not in self._routes:
             known = self.text(before)
-            text = derived(known, before, section) if known is not None else None
+            text = derived(known, before, section, self._seen) if known is not None else None
             if text is not None:
                 self._derived[id(section)] = section, text
                 return text
+            text = self.text(section)
+            if text is not None and not section.backend.tells_apart:
+                self._seen.learn(section, text)
+            return text
         return self.text(section)
 
     def text_in_place(self, section: RouteSection, place: RouteSection) -> SectionText | None:
@@ -168,12 +173,12 @@ class Renderer:
     def _as_in(self, there: RouteSection, place: RouteSection) -> SectionText | None:
         """Give what a Route says under the names of a place."""
         known = self.text(place) if self._templates.is_packaged and not place.backend.servers else None
-        text = self._places.derived(known, place, there) if known is not None else None
+        text = self._seen_in_places.in_place(known, place, there) if known is not None else None
         if text is None:
             part = self._in_pool(there, place)
             text = self._read(there, part) if part.failure is None else None
             if text is not None and self._templates.is_packaged:
-                self._places.learn(there, text)
+                self._seen_in_places.learn(there, text)
         return text
 
     def frontend_limit(self, subject: RouteSection | SharedFrontend) -> int | None:

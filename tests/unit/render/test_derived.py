@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from router.admission.pool import PortPool
@@ -56,6 +56,15 @@ def test_what_is_derived_is_what_is_rendered(
         assert renderer.text(current) is text
     assert renderer.render(Model((again,))).config == Renderer(_TEMPLATES, _SETTINGS).render(Model((again,))).config
     assert renderer.text(again) == Renderer(_TEMPLATES, _SETTINGS).text(again)
+
+
+@given(st.lists(_RANDOM.one("a", 9000) | _RANDOM.one("b", 9001) | _RANDOM.one("c", None), min_size=2, max_size=3))
+@settings(max_examples=50)
+def test_first_servers_are_derived_from_those_that_others_had(sections: list[RouteSection]) -> None:
+    """Whatever was seen of others before: what got its first servers says what it would if nothing were remembered."""
+    renderer, plain = Renderer(_TEMPLATES, _SETTINGS), Renderer(_TEMPLATES, _SETTINGS)
+    for each in sections:
+        assert renderer.text_after(_with_servers(each, []), each) == plain.text(each)
 
 
 @given(_RANDOM.one("a", 9000), _RANDOM.one("a", 9000))
@@ -127,6 +136,21 @@ def test_nothing_is_rendered_when_a_server_changes(tmp_path: Path) -> None:
     admins = _Counting.load(tmp_path)
     assert isinstance(admins, _Counting)
     assert _counted(admins) == 1
+
+
+def test_nothing_is_rendered_for_the_first_server_where_another_had_one_like_it() -> None:
+    """As where a route comes to a listener that had none, or an application is scaled up from zero."""
+    own = _Counting.load()
+    assert isinstance(own, _Counting)
+    renderer = Renderer(own, _SETTINGS)
+    for number, name in enumerate("ab"):
+        before, after = section(name, 9000 + number), section(name, 9000 + number, server(1))
+        renderer.render(Model((before,)))
+        _Counting.rendered = 0
+        text = renderer.text_after(before, after)
+        assert text is not None
+        assert list(text.servers) == [server(1).name]
+        assert _Counting.rendered == (0 if number else 1)
 
 
 def test_nothing_is_rendered_for_one_more_route_in_a_place() -> None:
