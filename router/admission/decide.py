@@ -137,7 +137,8 @@ class Admission:
         """
         if (
             changes.is_of_services
-            and not (self._is_new or self._to_read or self._names.allowed or self._settings.gateway_controller)
+            and not (self._is_new or self._to_read or self._names.allowed)
+            and not self._gateways.is_concerned(changes.services, objects)
             and self._moves.take(changes.services, partial(self._destination, objects=objects))
         ):
             return self._publish()
@@ -236,7 +237,7 @@ class Admission:
         """Take note of what one asks for; say whether that is another than before."""
         asker = request.asker
         former = self._entries.get(asker)
-        if former is not None and former.request == request:
+        if former is not None and (former.request is request or former.request == request):
             # The object changed in something that we do not read, as it does with every write of a status.
             return False
         self._leads.put(asker, former.request if former else None, request)

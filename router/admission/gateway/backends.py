@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from router.admission.external_names import EXTERNAL_NAME
 from router.admission.gateway.grants import Grants, Referrer
-from router.admission.gateway.states import RESOLVED, RESOLVED_REFS, Said, not_so
+from router.admission.gateway.states import RESOLVED, RESOLVED_REFS, Said, StateKey, not_so
 from router.admission.request import Target
 from router.admission.target_port import OfService, is_tcp, shown_name
 from router.admission.text import shown
@@ -78,6 +78,49 @@ def judge(  # noqa: PLR0913 - whose they are, and what they are judged by
                 weights[key, ref.port] = weights.get((key, ref.port), 0) + weight
     targets = tuple(Target(key, weight, OfService(port)) for (key, port), weight in weights.items())
     return Backends(targets, refused, problem or RESOLVED, services_of(rules, namespace))
+
+
+class Judged:
+    """Where routes lead to, as last judged: again only where that may be otherwise.
+
+    Args:
+        grants: who may refer to what of other namespaces; kept level by others.
+        external_names: whether Services of type ExternalName may be led to.
+    """
+
+    def __init__(self, grants: Grants, *, external_names: bool) -> None:
+        self._grants = grants
+        self._external_names = external_names
+        self._known: dict[StateKey, Backends] = {}
+        """Of routes."""
+        self._looked_at: dict[ObjectKey, Service | None] = {}
+        """Services, as they were when a route was judged by them."""
+
+    def of(self, route: StateKey, rules: Iterable[RouteRule] | None, services: Mapping[ObjectKey, Service]) -> Backends:
+        """Give where a route leads to, of the Services that there are."""
+
+        def service(key: ObjectKey) -> Service | None:
+            found = self._looked_at[key] = services.get(key)
+            return found
+
+        known = self._known.get(route)
+        if known is None:
+            known = self._known[route] = judge(
+                rules, route.kind, route.namespace, self._grants, service, external_names=self._external_names
+            )
+        return known
+
+    def forget(self, route: StateKey) -> None:
+        """Judge a route again when it is next asked for, or let go of one that is gone."""
+        self._known.pop(route, None)
+
+    def otherwise(self, keys: Iterable[ObjectKey], services: Mapping[ObjectKey, Service]) -> list[ObjectKey]:
+        """Give those of these Services that are other objects than when a route was judged by them: endpoints that move change none."""
+        return [key for key in keys if key in self._looked_at and services.get(key) is not self._looked_at[key]]
+
+    def look_again(self, service: ObjectKey) -> None:
+        """Take it that whoever leads to a Service is judged again."""
+        self._looked_at.pop(service, None)
 
 
 def _problem(

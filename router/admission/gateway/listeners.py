@@ -9,7 +9,7 @@ from types import MappingProxyType
 from router.admission.certificates import Pair
 from router.admission.gateway.hosts import is_carried, is_host
 from router.admission.gateway.imposed import NOTHING_IMPOSED, Imposed
-from router.admission.gateway.standings import Clash, Standings, clash
+from router.admission.gateway.standings import Beside, Clash, Standings
 from router.admission.gateway.states import (
     ACCEPTED,
     ALL_ACCEPTED,
@@ -77,13 +77,14 @@ class ListenerView:
                 return False
 
 
-def views(
+def views(  # noqa: PLR0913 - what they are looked at by, and what is known
     listeners: tuple[Listener, ...],
     kinds_of: Mapping[str, tuple[str, ...]],
     certificates: Certificates = lambda _: (),
     before: Standings | None = None,
     *,
     may_end_tls: bool = False,
+    known: dict[str, ListenerView] | None = None,
 ) -> tuple[ListenerView, ...]:
     """Look at each listener of a Gateway, or of one of its ListenerSets, in their order.
 
@@ -93,10 +94,32 @@ def views(
         certificates: gives those of a listener that ends TLS, or what is wrong with them.
         before: those of the same Gateway that have what they ask for before these.
         may_end_tls: whether TLS listeners are served that do.
+        known: what came of each before its certificates were read, by name, when that object was last looked at with the same ``kinds_of`` and
+            ``may_end_tls``; brought up to date. A listener that is what it was is not looked into.
     """
     modes = (PASSTHROUGH, TERMINATE) if may_end_tls else (PASSTHROUGH,)
-    looked_at = (_view(each, listeners, before, kinds_of, modes) for each in listeners)
-    return tuple(_with_certificates(each, certificates) for each in looked_at)
+    beside, former = Beside(listeners), known or {}
+    looked_at = [_view_after(former.get(each.name), each, beside, before, kinds_of, modes) for each in listeners]
+    if known is not None:
+        known.clear()
+        known.update((each.listener.name, each) for each in looked_at)
+    return tuple([_with_certificates(each, certificates) for each in looked_at])
+
+
+def _view_after(  # noqa: PLR0913, PLR0917 - as _view
+    former: ListenerView | None,
+    listener: Listener,
+    beside: Beside,
+    before: Standings | None,
+    kinds_of: Mapping[str, tuple[str, ...]],
+    modes: tuple[str, ...],
+) -> ListenerView:
+    """Give what came of a listener that may be what it was."""
+    first = before.clash(listener) if before is not None else None
+    conflict = first or beside.clash(listener)
+    if former is not None and former.listener == listener and conflict is None and former.conflicted is _FREE:
+        return former
+    return _view(listener, conflict, kinds_of, modes, yields=first is not None)
 
 
 def ends_tls(listener: Listener) -> bool:
@@ -109,8 +132,11 @@ def _mode(listener: Listener) -> str:
 
 
 def _with_certificates(view: ListenerView, certificates: Certificates) -> ListenerView:
+    protocol = view.listener.protocol
+    if protocol == "TCP" or not view.kinds:
+        return view
     ends = ends_tls(view.listener)
-    if not view.kinds or not (ends or view.listener.protocol == "HTTPS"):
+    if not (ends or protocol == "HTTPS"):
         return view
     found = certificates(view.listener)
     if isinstance(found, Said):
@@ -120,10 +146,11 @@ def _with_certificates(view: ListenerView, certificates: Certificates) -> Listen
 
 def _view(
     listener: Listener,
-    listeners: tuple[Listener, ...],
-    before: Standings | None,
+    conflict: Clash | None,
     kinds_of: Mapping[str, tuple[str, ...]],
     modes: tuple[str, ...],
+    *,
+    yields: bool,
 ) -> ListenerView:
     possible = kinds_of.get(listener.protocol)
     if possible is None:
@@ -134,8 +161,6 @@ def _view(
         told = not_so(ACCEPTED, "UnsupportedValue", problem)
         return ListenerView(listener, frozenset(), (), told, RESOLVED, _FREE)
     kinds, refs = _kinds(listener, possible)
-    first = before.clash(listener) if before is not None else None
-    conflict = first or _conflict(listener, listeners)
     if conflict is None:
         return ListenerView(listener, frozenset(kinds), kinds, ALL_ACCEPTED, refs, _FREE)
     reason, message = conflict
@@ -146,7 +171,7 @@ def _view(
         not_so(ACCEPTED, reason, message),
         refs,
         so(CONFLICTED, reason, message),
-        yields=first is not None,
+        yields=yields,
     )
 
 
@@ -180,9 +205,3 @@ def _kinds(listener: Listener, possible: tuple[str, ...]) -> tuple[tuple[str, ..
     named = ", ".join(shown(f"{each.kind}.{each.group}" if each.group else each.kind) for each in bad)
     message = f"a listener of protocol {listener.protocol} takes {', '.join(possible)}, and not {named}"
     return good, not_so(RESOLVED_REFS, "InvalidRouteKinds", message)
-
-
-def _conflict(listener: Listener, listeners: tuple[Listener, ...]) -> Clash | None:
-    """Say what of its own object a listener does not go together with; None if with all. Both lose."""
-    others = (each for each in listeners if each is not listener)
-    return next((found for each in others if (found := clash(listener, each))), None)

@@ -131,6 +131,8 @@ def see_all(
     views = look(key, gateway.spec.listeners or (), before)
     whole = see_gateway(gateway, views, settings, tuple(taken) if there else None)
     yield whole
+    if not there:
+        return
     # All of the Gateway's: whoever mends a conflict among them has the port, and has not given it to a ListenerSet meanwhile.
     for view in views:
         before.add(str(key), view.listener)

@@ -123,7 +123,7 @@ class PolicyBook:
 
     def of(self, targets: Iterable[StateKey]) -> set[ObjectKey]:
         """Give the policies that target any of these."""
-        return {policy for target in targets for policy in self._by_object.of(target)}
+        return {policy for target in targets for policy in self._by_object.of(target)} if self._policies else set()
 
     def wishes(self, route: StateKey) -> Wishes:
         """Give what is said of a route itself."""

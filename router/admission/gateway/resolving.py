@@ -1,243 +1,206 @@
-"""One Gateway, or one ListenerSet, with all routes that want it: what it is told, what each of its listeners asks for, and who gets its connections."""
+"""One Gateway, or one ListenerSet, with all routes that want it: what it is told, what each of its listeners asks for, and who gets its connections.
+
+What is right is defined by ``resolve``, which begins with nothing. A route that changes has what its own listeners have looked at, and nothing of all other
+routes but of those that want the same of a listener, where another has that now.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
 
-import msgspec
-
-from router.admission.gateway.attachment import Attachment
-from router.admission.gateway.backends import Backends
-from router.admission.gateway.certificates import certificate_for
-from router.admission.gateway.hosts import ANY, claimed, intersections, is_led
-from router.admission.gateway.imposed import ENDING, NOTHING_IMPOSED, Imposed, options_for, together
+from router.admission.gateway.asking import listener_request, untaken
+from router.admission.gateway.at_listener import AtListener, MetRoute
+from router.admission.gateway.imposed import ENDING, NOTHING_IMPOSED, Imposed
+from router.admission.gateway.index import Index
 from router.admission.gateway.listeners import KINDS_OF, ListenerView, views
-from router.admission.gateway.merging import Age, Seen, see_gateway, see_set_alone
+from router.admission.gateway.merging import Seen, see_gateway, see_set_alone
 from router.admission.gateway.states import (
-    SERVES,
     GatewayState,
     ListenerSetState,
     ListenerState,
     ParentsState,
-    ParentState,
-    Said,
     StateKey,
-    not_so,
-    so,
 )
 from router.admission.gateway.tables import Table
-from router.admission.gateway.wishes import NO_WISHES, Wishes
-from router.admission.request import Request, check_names, check_port
-from router.admission.text import is_dns_subdomain, shown
-from router.admission.verdicts import NotAcceptable, Reason, Verdict
-from router.model import Asker, Spot
-from router.model.tls import NOTHING_PRIVATE, Certificate, PortTls
-from router.objects.gateway import GROUP, Gateway, Listener, ListenerSet
-from router.objects.meta import ObjectKey
+from router.admission.request import Request
+from router.admission.verdicts import Verdict
+from router.model import Spot
+from router.objects.gateway import Gateway, ListenerSet
 from router.settings import AdmissionSettings
 
-_MAX_NAMED = 3
-_NOBODY: frozenset[int] = frozenset()
-_NO_CERTIFICATE = Certificate(NOTHING_PRIVATE, 0, 0)
+_NOBODY: frozenset[StateKey] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetRoute:
-    """A route, and what came of those of its parentRefs that mean one Gateway or ListenerSet."""
+class Resolved:
+    """What came of one Gateway, or of one ListenerSet, kept level: of what it is without any route, and of all routes that have a parentRef to it.
 
-    kind: str
-    namespace: str
-    name: str
-    age: Age
-    attachments: tuple[Attachment, ...]
-    backends: Backends
-    asker: Asker | None = None
-    """As who it asks for its own backend, where it has one."""
-    hostnames: tuple[str, ...] | None = None
-    wishes: Wishes = NO_WISHES
-    """What the policy says that targets it."""
+    Args:
+        seen: what it is.
+        settings: what may be served.
+    """
+
+    def __init__(self, seen: Seen, settings: AdmissionSettings) -> None:
+        self._settings = settings
+        self._seen = seen
+        self.routes: dict[StateKey, MetRoute] = {}
+        """All that have a parentRef to it."""
+        self._by_section: Index[str | None, StateKey] = Index()
+        """The same by the listeners that these mean; None is any."""
+        self._at: dict[str, AtListener] = {}
+        self._stale: set[str] = set()
+        """Listeners of which something may be otherwise than when it was last brought level."""
+        self._names: tuple[str, ...] = ()
+        self._states: dict[str, ListenerState] = {}
+        self._asking: tuple[str, ...] = ()
+        """Those that may be served."""
+        self._asked: dict[str, Request | Verdict] = {}
+        self._untaken: tuple[Verdict, ...] = ()
+        self.requests: tuple[Request | Verdict, ...] = ()
+        """One for each listener that may be served, and for those of a ListenerSet that its Gateway does not take; the same object until it is something else."""
+        self.tables: Mapping[str, Table] = {}
+        """Of TLS listeners that may be served, by name; the same object until it is something else."""
+        self.state: ParentsState = _state(seen, ())
+        self._take(seen.views)
+
+    def see(self, seen: Seen) -> AbstractSet[StateKey]:
+        """Take note of what it is now; give the routes that are to be met anew, and told."""
+        former, self._seen = self._seen, seen
+        if former is seen:
+            return _NOBODY
+        others = self._take(seen.views)
+        if _frame(former) != _frame(seen):
+            self._stale |= self._at.keys()
+            return frozenset(self.routes)
+        return self._by_section.of(None).union(*map(self._by_section.of, others)) if others else _NOBODY
+
+    def _take(self, views: tuple[ListenerView, ...]) -> set[str]:
+        """Take note of the listeners; give the names of those that are others, or gone."""
+        there = {view.listener.name: view for view in views}
+        at = self._at
+        others = {name for name, each in at.items() if (view := there.get(name)) is not each.view and view != each.view}
+        for name in others:
+            del at[name], self._states[name]
+            self._asked.pop(name, None)
+        new = there.keys() - at.keys()
+        at.update((name, AtListener(there[name])) for name in new)
+        self._stale = (self._stale | new) & there.keys()
+        self._names = tuple([view.listener.name for view in views])
+        asking = [view.listener.name for view in views if view.accepted.holds and view.is_served]
+        self._asking = tuple(asking) if self._seen.is_served else ()
+        self._untaken = tuple(untaken(self._seen))
+        return others | new
+
+    def put(self, key: StateKey, route: MetRoute | None) -> AbstractSet[StateKey]:
+        """Take note of a route, or (None) that it has no parentRef to this any more; give all for which something may be otherwise by that, itself but for."""
+        former = self.routes.pop(key, None)
+        if route is not None:
+            self.routes[key] = route
+        sections = () if route is None else (each.ref.section_name for each in route.attachments)
+        self._by_section.put(key, sections)
+        before = former.listeners if former is not None else frozenset()
+        after = route.listeners if route is not None else frozenset()
+        concerned: AbstractSet[StateKey] = _NOBODY
+        for name in before | after:
+            if name in self._at:
+                self._stale.add(name)
+                concerned |= self._at[name].put(key, route if name in after else None)
+        return concerned
+
+    def level(self) -> None:
+        """Bring what it is told and asks for level with what was taken note of."""
+        stale, self._stale = self._stale, set()
+        for name in stale:
+            self._states[name] = self._at[name].state
+        for name in stale.intersection(self._asking):
+            self._asked[name] = self._asks(self._at[name])
+        self.state = _state(self._seen, tuple(map(self._states.__getitem__, self._names)))
+        requests = (*map(self._asked.__getitem__, self._asking), *self._untaken)
+        if requests != self.requests:
+            self.requests = requests
+        if not self.is_served:
+            stale, self.tables = set(), self.tables and {}
+        tables = {name: at.table for name in stale if (at := self._at[name]).view.listener.protocol == "TLS"}
+        gone = (self.tables.keys() - self._at.keys()) | ((self.tables.keys() & stale) - tables.keys())
+        if gone or any(self.tables.get(name) != table for name, table in tables.items()):
+            kept = {name: table for name, table in self.tables.items() if name not in gone}
+            self.tables = {**kept, **tables}
+
+    def _asks(self, at: AtListener) -> Request | Verdict:
+        route = self.routes[at.oldest] if at.oldest is not None else None
+        request = listener_request(self._seen, at.view, route, self._settings)
+        known = self._asked.get(at.view.listener.name)
+        return known if known is not None and known == request else request
 
     @property
-    def listeners(self) -> frozenset[str]:
-        """Those that took it."""
-        return frozenset(name for each in self.attachments for name in each.listeners)
+    def is_served(self) -> bool:
+        """Whether anything of it may be."""
+        return self._seen.is_served
 
-    def __str__(self) -> str:
-        return f"{self.kind} {self.namespace}/{self.name}"
+    def at(self, listener: str) -> AtListener:
+        """Give the routes of a listener."""
+        return self._at[listener]
 
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """What came of one Gateway, or of one ListenerSet."""
-
-    state: ParentsState
-    requests: tuple[Request | Verdict, ...]
-    """One for each listener that may be served, and for those of a ListenerSet that its Gateway does not take."""
-    served: Mapping[str, tuple[MetRoute, ...]]
-    """By listener, who has connections of it: one alone, or by name."""
-    tables: Mapping[str, Table]
-    """Of TLS listeners that may be served, by name."""
-    routes: Mapping[StateKey, MetRoute]
-    """All that have a parentRef to it."""
-    imposed: Mapping[str, Imposed]
-    """What policies say of listeners that may be served, and that they end TLS, by name; of others there is nothing to say."""
-    having: Mapping[str, frozenset[int]]
-    """``served`` by the ``id`` of each: that is asked for each of thousands, and to compare routes takes long."""
-
-    def has(self, route: MetRoute, listener: str) -> bool:
+    def has(self, route: StateKey, listener: str) -> bool:
         """Say whether a route has connections of a listener."""
-        return id(route) in self.having.get(listener, _NOBODY)
+        there = self._at.get(listener)
+        return there is not None and self.is_served and there.has(route)
 
     def imposed_on(self, route: MetRoute) -> Iterator[Imposed]:
-        """Give what policies say of the listeners at which a route has connections."""
-        return (each for name, each in self.imposed.items() if self.has(route, name))
+        """Give what policies say of the listeners at which a route has connections, and that they end TLS; nothing of others."""
+        names = route.listeners
+        # In the order of the listeners: of what two say the first counts.
+        for name in names if len(names) == 1 else [each.listener.name for each in self._seen.views]:
+            if name in names and self.has(route.key, name):
+                view = self._at[name].view
+                if view.imposed != NOTHING_IMPOSED:
+                    yield view.imposed
+                elif view.pairs is not None:
+                    yield ENDING
 
-
-def resolve(seen: Seen, routes: Iterable[MetRoute], settings: AdmissionSettings) -> Resolved:
-    """Decide about a Gateway of ours, or a ListenerSet of one: of what it is without any route, and of all routes that have a parentRef to it."""
-    met = {StateKey(route.kind, route.namespace, route.name): route for route in routes}
-    by_listener: dict[str, list[MetRoute]] = {view.listener.name: [] for view in seen.views}
-    for route in met.values():
+    def stages_of(self, route: MetRoute) -> Iterator[Spot]:
+        """Give the ports behind which TLS ends for clients that are led to a route."""
         for name in route.listeners:
-            by_listener[name].append(route)
-    state = _state(seen, {name: len(those) for name, those in by_listener.items()})
-    if not seen.is_served:
-        return Resolved(state, tuple(_untaken(seen)), {}, {}, met, {}, {})
-    tables = {
-        view.listener.name: _table(view, by_listener[view.listener.name])
-        for view in seen.views
-        if view.listener.protocol == "TLS"
-    }
-    served = {
-        view.listener.name: _served(view, those, tables.get(view.listener.name))
-        for view in seen.views
-        if (those := by_listener[view.listener.name])
-    }
-    requests = [
-        _request(seen, view, served.get(view.listener.name, ()), settings)
-        for view in seen.views
-        if view.accepted.holds and view.is_served
-    ]
-    said = (
-        (view.listener.name, ENDING if view.imposed == NOTHING_IMPOSED and view.pairs is not None else view.imposed)
-        for view in seen.views
-    )
-    imposed = {name: each for name, each in said if each != NOTHING_IMPOSED}
-    having = {name: frozenset(map(id, those)) for name, those in served.items()}
-    return Resolved(state, (*requests, *_untaken(seen)), served, tables, met, imposed, having)
+            asked = self._asked.get(name)
+            if asked is not None and asked.port and self._at[name].view.pairs and self.has(route.key, name):
+                yield Spot(asked.port, asked.address)
 
 
-def _state(seen: Seen, attached: Mapping[str, int]) -> ParentsState:
-    listeners = tuple(
-        ListenerState(
-            name=view.listener.name,
-            kinds=view.kinds,
-            attached=attached[view.listener.name],
-            is_served=view.is_served,
-            has_certificates=view.pairs != (),
-            problem=view.imposed.wishes.problem,
-            accepted=view.accepted,
-            resolved=view.resolved,
-            conflicted=view.conflicted,
-        )
-        for view in seen.views
-    )
-    key, uid, generation, accepted, programmed = seen.key, seen.uid, seen.generation, seen.accepted, seen.programmed
-    if key != seen.gateway:
+def _frame(seen: Seen) -> tuple[object, ...]:
+    """Give what all routes depend on, whichever listener they mean."""
+    return seen.uid, seen.created, seen.gateway, seen.address, seen.is_served, seen.is_taken
+
+
+def _state(seen: Seen, listeners: tuple[ListenerState, ...]) -> ParentsState:
+    if seen.key != seen.gateway:
         return ListenerSetState(
-            key=key,
-            uid=uid,
-            generation=generation,
+            key=seen.key,
+            uid=seen.uid,
+            generation=seen.generation,
             gateway=seen.gateway,
-            accepted=accepted,
-            programmed=programmed,
+            accepted=seen.accepted,
+            programmed=seen.programmed,
             listeners=listeners,
         )
     return GatewayState(
-        key=key,
-        uid=uid,
-        generation=generation,
-        accepted=accepted,
-        programmed=programmed,
+        key=seen.key,
+        uid=seen.uid,
+        generation=seen.generation,
+        accepted=seen.accepted,
+        programmed=seen.programmed,
         address=seen.address,
         listeners=listeners,
         sets=seen.sets,
     )
 
 
-def _untaken(seen: Seen) -> Iterator[Verdict]:
-    """Reject listeners of a ListenerSet that are part of no Gateway: what they held is free for who comes before them there, or for all."""
-    for listener, message in seen.untaken():
-        if listener.protocol in KINDS_OF:
-            yield Verdict(
-                asker=_asker(seen.key, seen.uid, listener),
-                port=listener.port,
-                reason=Reason.LISTENER_NOT_TAKEN,
-                message=message,
-                address=seen.address,
-                forfeits=True,
-            )
-
-
-def _asker(key: StateKey, uid: str, listener: Listener) -> Asker:
-    return Asker(GROUP, key.kind, key.namespace, key.name, listener.name, uid)
-
-
-def _served(view: ListenerView, routes: list[MetRoute], table: Table | None) -> tuple[MetRoute, ...]:
-    """Give who has connections of a listener: by TLS server names, or the oldest all of them."""
-    if table is None:
-        return () if view.imposed.wishes.problem else (min(routes, key=lambda each: each.age),)
-    having = {route for _, route in table.leads}
-    return tuple(each for each in routes if each.asker in having)
-
-
-def _table(view: ListenerView, routes: list[MetRoute]) -> Table:
-    """Give who has which name at a TLS listener: of several the oldest. Without certificates one that ends TLS leads nobody anywhere."""
-    hostname = (view.listener.hostname or ANY).lower()
-    if view.pairs == () or view.imposed.wishes.problem:
-        return Table(hostname)
-    leads: dict[str, Asker] = {}
-    for route in sorted(routes, key=lambda each: each.age):
-        for name in intersections(view.listener.hostname, route.hostnames):
-            if route.asker is not None and is_led(name, ends_tls=view.pairs is not None):
-                leads.setdefault(name, route.asker)
-    names = tuple(sorted(leads.items()))
-    if view.pairs is None:
-        return Table(hostname, names)
-    ends = tuple(view.imposed.ending(certificate_for(name, view.pairs).certificate) for name, _ in names)
-    return Table(hostname, names, ends, ends_tls=True)
-
-
-def route_request(
-    route: MetRoute,
-    created: str | None,
-    settings: AdmissionSettings,
-    stages: Iterable[Spot] = (),
-    imposed: Iterable[Imposed] = (),
-) -> Request | None:
-    """Give what a route asks for that has a backend of its own: no port or host, which its listeners have.
-
-    ``stages`` are the ports behind which TLS ends for its clients, ``imposed`` is what policies say of its listeners.
-    """
-    if route.asker is None:
-        return None
-    imposed = tuple(imposed)
-    request = _to(route.asker, None, "", created, route.backends, settings, together(route.wishes, imposed))
-    clients = next((each.clients for each in imposed if each.clients is not None), None)
-    return msgspec.structs.replace(
-        request,
-        stages=tuple(sorted(set(stages))),
-        port_tls=PortTls(_NO_CERTIFICATE, clients=clients) if clients is not None else None,
-    )
-
-
-def stages_of(route: MetRoute, resolved: Resolved) -> Iterator[Spot]:
-    """Give the ports of a Gateway, or ListenerSet, behind which TLS ends for clients that are led to a route."""
-    for request in resolved.requests:
-        table = resolved.tables.get(request.asker.section)
-        if table is not None and table.ends and request.port and resolved.has(route, request.asker.section):
-            yield Spot(request.port, request.address)
+def resolve(seen: Seen, routes: Iterable[MetRoute], settings: AdmissionSettings) -> Resolved:
+    """Decide about a Gateway of ours, or a ListenerSet of one: of what it is without any route, and of all routes that have a parentRef to it."""
+    resolved = Resolved(seen, settings)
+    for route in routes:
+        resolved.put(route.key, route)
+    resolved.level()
+    return resolved
 
 
 def read_alone(gateway: Gateway, settings: AdmissionSettings) -> tuple[Request | Verdict, ...]:
@@ -254,91 +217,3 @@ def read_set_alone(listener_set: ListenerSet, settings: AdmissionSettings) -> tu
         for address in ("", *settings.addresses)
         for request in resolve(see_set_alone(listener_set, seen, address), (), settings).requests
     )
-
-
-def parents_of(route: MetRoute, resolved: Resolved) -> tuple[ParentState, ...]:
-    """Give what a route is told of a Gateway or a ListenerSet, for each parentRef."""
-    return tuple(_parent(each, route, resolved) for each in route.attachments)
-
-
-def _parent(attachment: Attachment, route: MetRoute, resolved: Resolved) -> ParentState:
-    conditions = [attachment.accepted, route.backends.refs]
-    if attachment.accepted.holds:
-        conditions.append(_serves(attachment, route, resolved))
-    return ParentState(ref=attachment.ref, conditions=tuple(conditions))
-
-
-def _serves(attachment: Attachment, route: MetRoute, resolved: Resolved) -> Said:
-    """Say whether connections are led to a route that is accepted: a port has those of one route."""
-    if not resolved.served:
-        return not_so(SERVES, "GatewayNotServed", f"{resolved.state.key} is not served; its status says why")
-    problem = together(route.wishes, resolved.imposed_on(route)).problem
-    if problem:
-        return not_so(SERVES, "PolicyInvalid", problem)
-    has = [name for name in attachment.listeners if resolved.has(route, name)]
-    if len(has) == len(attachment.listeners):
-        return so(SERVES, "Served")
-    lost = next(name for name in attachment.listeners if name not in has)
-    table = resolved.tables.get(lost)
-    unled = table.unled(route.hostnames) if table is not None else ""
-    if unled:
-        return Said(SERVES, len(has) > 0, "ServedInPart" if has else "HostnameNotServed", unled)
-    if not resolved.served[lost]:
-        message = f"listener {shown(lost)} leads nobody anywhere; its status says why"
-        return Said(SERVES, len(has) > 0, "ServedInPart" if has else "ListenerNotServed", message)
-    others = ", ".join(map(str, resolved.served[lost][:_MAX_NAMED]))
-    message = f"connections of listener {shown(lost)} go to {others}, which {'is' if len(resolved.served[lost]) == 1 else 'are'} older"
-    return Said(SERVES, len(has) > 0, "ServedInPart" if has else "OlderRouteIsServed", message)
-
-
-def _request(
-    seen: Seen, view: ListenerView, served: tuple[MetRoute, ...], settings: AdmissionSettings
-) -> Request | Verdict:
-    listener, key, address = view.listener, seen.key, seen.address
-    asker = _asker(key, seen.uid, listener)
-    try:
-        _check_names(key, listener)
-        check_port(listener.port, settings, address)
-    except NotAcceptable as refused:
-        return Verdict(asker=asker, port=listener.port, reason=refused.reason, message=refused.message, address=address)
-    if listener.protocol == "TLS":
-        request = _to(asker, listener.port, address, seen.created, Backends(), settings, NO_WISHES, view.imposed.wishes)
-        owner = seen.gateway.namespace if seen.gateway.namespace != key.namespace else ""
-        return msgspec.structs.replace(request, shares_port=True, host=claimed(listener.hostname), host_owner=owner)
-    backends, own = (served[0].backends, served[0].wishes) if served else (Backends(), NO_WISHES)
-    wishes = together(own, (view.imposed,)) if served else NO_WISHES
-    return _to(asker, listener.port, address, seen.created, backends, settings, wishes, view.imposed.wishes)
-
-
-def _to(  # noqa: PLR0913, PLR0917 - who asks for what
-    asker: Asker,
-    port: int | None,
-    address: str,
-    created: str | None,
-    backends: Backends,
-    settings: AdmissionSettings,
-    wishes: Wishes,
-    of_port: Wishes = NO_WISHES,
-) -> Request:
-    backends = Backends() if wishes.problem else backends
-    return Request(
-        asker=asker,
-        port=port,
-        address=address,
-        shares_port=False,
-        host=None,
-        created=created,
-        options=options_for(
-            wishes, of_port, settings.defaults, has_shares=len(backends.targets) + bool(backends.refused) > 1
-        ),
-        targets=backends.targets,
-        target_port=None,
-        warnings=(),
-        refused_weight=backends.refused,
-    )
-
-
-def _check_names(key: StateKey, listener: Listener) -> None:
-    check_names(key.kind, ObjectKey(key.namespace, key.name))
-    if not is_dns_subdomain(listener.name):
-        raise NotAcceptable(Reason.CONFIG_REJECTED, f"listener name {shown(listener.name)} is no DNS name")

@@ -9,18 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import zip_longest
-from operator import attrgetter
 
-from router.admission.gateway.hosts import covers, intersections, is_carried, specificity
+from router.admission.gateway.hosts import covers, specificity
 from router.admission.gateway.states import GATEWAY_KIND, LISTENER_SET_KIND
-from router.admission.text import LONGEST_ENDING, shown
 from router.model import Asker, SharedFrontend, SniHost, Spot, backend_name
-from router.model.tls import PortTls
 from router.ordered import SortedMap, differences
 
 _WITH_LISTENERS = frozenset({GATEWAY_KIND, LISTENER_SET_KIND})
-_host_of = attrgetter("host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +24,8 @@ class Table:
 
     hostname: str
     """As ``hosts.meet`` has it."""
-    leads: tuple[tuple[str, Asker], ...] = ()
-    """Names under it, sorted, each with the route that has it."""
-    ends: tuple[PortTls, ...] = ()
-    """How TLS ends for each of these; none where it goes on as it came."""
-    ends_tls: bool = False
-    """Whether it does; with ``ends`` for each name, of which there may be none."""
-
-    def hosts(self) -> Iterator[SniHost]:
-        """Give the names, as they are led."""
-        for (name, route), tls in zip_longest(self.leads, self.ends):
-            yield SniHost(name, backend_name(route), route, tls)
-
-    def unled(self, hostnames: Iterable[str] | None) -> str:
-        """Say why clients of a route's names are led nowhere by this listener; empty where all can be."""
-        names = intersections(self.hostname, hostnames)
-        long = next((name for name in sorted(names) if self.ends_tls and not is_carried(name)), "")
-        if not long:
-            return ""
-        return f"hostname {shown(long)} has {len(long)} characters; accepted are up to {LONGEST_ENDING} where the listener's tls.mode is Terminate"
+    hosts: tuple[SniHost, ...] = ()
+    """Names under it, sorted, each with the route that has it; how TLS ends for it, or that it goes on as it came."""
 
 
 TableOf = Callable[[Asker], Table | None]
@@ -57,7 +35,7 @@ class Led:
     """Shared ports as they are led by tables; what did not change is the object that it was."""
 
     def __init__(self) -> None:
-        self._remembered: dict[Spot, tuple[SharedFrontend, tuple[Table, ...], SharedFrontend]] = {}
+        self._remembered: dict[Spot, _Port] = {}
         self._shared: tuple[SharedFrontend, ...] = ()
         self._by_spot: dict[Spot, SharedFrontend] = {}
         """The same by their ports."""
@@ -93,46 +71,102 @@ class Led:
                 self._led_ports.put(spot, there)
         return self._led_ports.values()
 
-    def _led(self, frontend: SharedFrontend, table_of: TableOf) -> SharedFrontend:
-        tables = {
-            host.asker: table
-            for host in frontend.hosts
-            if host.asker.kind in _WITH_LISTENERS and (table := table_of(host.asker)) is not None
-        }
+    def _led(self, claimed: SharedFrontend, table_of: TableOf) -> SharedFrontend:
+        known = self._remembered.get(claimed.spot)
+        if known is None or known.claimed is not claimed:
+            listeners = tuple(host.asker for host in claimed.hosts if host.asker.kind in _WITH_LISTENERS)
+        else:
+            listeners = known.listeners
+        tables = {asker: table for asker in listeners if (table := table_of(asker)) is not None}
         if not tables:
-            return frontend
-        known = self._remembered.get(frontend.spot)
-        now = tuple(tables.values())
-        if known is not None and known[0] is frontend and known[1] == now:
-            return known[2]
-        others = [host for host in frontend.hosts if host.asker not in tables]
+            self._remembered.pop(claimed.spot, None)
+            return claimed
+        if known is None or not known.follows(claimed, tables):
+            known = self._remembered[claimed.spot] = _Port(claimed, listeners, tables, known)
+        return known.led
+
+
+class _Port:
+    """One shared port, as it was claimed and as it is led; kept level with its tables.
+
+    Args:
+        claimed: as its hosts were claimed.
+        listeners: those of its hosts that are of listeners.
+        tables: of these.
+        former: what it was before, of which what is equal is kept.
+    """
+
+    def __init__(
+        self,
+        claimed: SharedFrontend,
+        listeners: tuple[Asker, ...],
+        tables: dict[Asker, Table],
+        former: _Port | None = None,
+    ) -> None:
+        self.claimed = claimed
+        self.listeners = listeners
+        self._tables = tables
+        self._others = {host.host: host for host in claimed.hosts if host.asker not in tables}
         # A certificate is shown by one wildcard of a name alone, and a Route's is looked up first.
-        taken = {host.host for host in others}
-        named = (
-            host for host in _names(tables.items()) if host.tls is None or host.host.removeprefix("*") not in taken
-        )
-        hosts = {host.host: host for host in [*named, *others]}
-        before = {host.host: host for host in known[2].hosts} if known is not None else {}
+        self._within = {listener: _within(table, tables.values()) for listener, table in tables.items()}
+        self._hosts: SortedMap[str, SniHost] = SortedMap()
+        named = (host for listener, table in tables.items() for host in self._names(listener, table))
+        before = {host.host: host for host in former.led.hosts} if former is not None else {}
         # What is equal is the object that it was, so that nobody looks at it again.
-        kept = (there if (there := before.get(host.host)) == host else host for host in hosts.values())
-        made = replace(frontend, hosts=tuple(sorted(kept, key=_host_of)))
-        if known is not None and known[2] == made:
-            made = known[2]
-        self._remembered[frontend.spot] = frontend, now, made
-        return made
+        for name, host in {**{host.host: host for host in named}, **self._others}.items():
+            there = before.get(name)
+            self._hosts.put(name, there if there == host else host)
+        self.led: SharedFrontend = replace(claimed, hosts=self._hosts.values())
+        if former is not None and former.led == self.led:
+            self.led = former.led
+
+    def follows(self, claimed: SharedFrontend, tables: dict[Asker, Table]) -> bool:
+        """Take note of what the tables are now, where nothing else is otherwise; say whether that is so."""
+        if claimed is not self.claimed or tables.keys() != self._tables.keys():
+            return False
+        pairs = [(asker, self._tables[asker], table) for asker, table in tables.items()]
+        if any(before.hostname != after.hostname for _, before, after in pairs):
+            return False
+        self._tables = tables
+        for listener, before, after in pairs:
+            if before is not after:
+                self._follow(listener, before, after)
+        hosts = self._hosts.values()
+        if hosts is not self.led.hosts and hosts != self.led.hosts:
+            self.led = replace(claimed, hosts=hosts)
+        return True
+
+    def _follow(self, listener: Asker, before: Table, after: Table) -> None:
+        removed, added = differences(before.hosts, after.hosts)
+        names: dict[str, SniHost | None] = {host.host: None for host in removed if self._leads(listener, host)}
+        names.update((host.host, host) for host in added if self._leads(listener, host))
+        for name, host in names.items():
+            if name not in self._others:
+                current = host or (_own(listener, after) if name == after.hostname else None)
+                if current is None or current != self._hosts.get(name):
+                    self._hosts.put(name, current)
+
+    def _names(self, listener: Asker, table: Table) -> Iterator[SniHost]:
+        yield _own(listener, table)
+        yield from (host for host in table.hosts if self._leads(listener, host))
+
+    def _leads(self, listener: Asker, host: SniHost) -> bool:
+        """Say whether a name is looked up at this listener, and is not kept from having its certificate by another."""
+        if host.tls is not None and host.host.removeprefix("*") in self._others:
+            return False
+        return not any(covers(each, host.host) for each in self._within[listener])
 
 
-def _names(tables: Iterable[tuple[Asker, Table]]) -> Iterable[SniHost]:
-    tables = list(tables)
-    for listener, table in tables:
-        within = [
-            each.hostname
-            for _, each in tables
-            if each.hostname != table.hostname
-            and specificity(each.hostname) > specificity(table.hostname)
-            and covers(table.hostname, each.hostname)
-        ]
-        yield SniHost(table.hostname, backend_name(listener), listener)
-        for host in table.hosts():
-            if not any(covers(each, host.host) for each in within):
-                yield host
+def _own(listener: Asker, table: Table) -> SniHost:
+    return SniHost(table.hostname, backend_name(listener), listener)
+
+
+def _within(table: Table, tables: Iterable[Table]) -> list[str]:
+    """Give the hostnames of listeners that are more specific than one, and under it."""
+    return [
+        each.hostname
+        for each in tables
+        if each.hostname != table.hostname
+        and specificity(each.hostname) > specificity(table.hostname)
+        and covers(table.hostname, each.hostname)
+    ]

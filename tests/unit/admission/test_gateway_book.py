@@ -340,6 +340,46 @@ def test_many_at_one_gateway_have_their_order_and_are_led_apart(
         store.delete(type(gone), gone.key)
 
 
+PODS = st.builds(
+    lambda name, namespace, number: endpoint_slice(
+        f"10.9.0.{number}",
+        service=name,
+        namespace=namespace,
+        ports=(EndpointPort(name="tcp", port=80, protocol="TCP"),),
+    ),
+    st.sampled_from("xyz"),
+    IN,
+    st.integers(1, 3),
+)
+
+
+@given(
+    CROWD,
+    st.lists(
+        st.tuples(st.sampled_from([True, True, False]), st.one_of(ROUTES, TLS_ROUTES, SERVICES, GRANTS, PODS)),
+        max_size=12,
+    ),
+)
+@settings(max_examples=100, deadline=None)
+def test_one_change_after_another_at_one_gateway_comes_to_what_a_full_rebuild_does(
+    crowd: tuple[Gateway, list[ListenerSet], list[TlsRoute], list[TcpRoute]],
+    changes: list[tuple[bool, KubernetesObject]],
+) -> None:
+    """Where all routes are at the same few listeners: a route, a Service, a grant or an endpoint at a time."""
+    store, admission = Store(), Admission(SETTINGS)
+    _start(store)
+    _give_pods(store)
+    store.put(crowd[0], *crowd[1], *crowd[2], *crowd[3])
+    for change in (None, *changes):
+        _apply(store, [change] if change is not None else [])
+        outcome = admission.update(store.objects, store.take()[0])
+        again = Admission(SETTINGS, admission.memory()).update(store.objects, store.objects.everything())
+        assert dict(outcome.gateway_api) == dict(again.gateway_api)
+        assert outcome.model == again.model
+        assert dict(outcome.verdicts) == dict(again.verdicts)
+    _check_routes(store.objects, outcome.gateway_api)
+
+
 def _check_routes(objects: Objects, states: Mapping[StateKey, State]) -> None:
     for route in model.routes_of(objects):
         key = route.key
@@ -538,3 +578,31 @@ def test_a_gateway_that_is_held_is_rejected_alone_and_taken_up_again() -> None:
         outcome = admission.update(store.objects, changes)
         assert {key.name for key in outcome.gateway_api if key.kind == "Gateway"} == has
         assert {each.asker.name for each in outcome.model.routes} == has
+
+
+def test_a_route_without_connections_is_told_who_has_its_names() -> None:
+    """Not who has others of the listener; and of names that nobody can be led by, that nobody has them."""
+    store, admission = Store(), Admission(SETTINGS)
+    _start(store)
+    listener = Listener("l", 7000, "TLS", None, ListenerTls("Passthrough"))
+    store.put(Gateway(meta("g", "team"), GatewaySpec("a", (listener,))))
+    too_long = "*.a.b.c.d.e.f.x"
+    for name, created, host in (
+        ("a", "2026-01-01T00:00:02Z", "a.x"),
+        ("b", "2026-01-01T00:00:00Z", "b.x"),
+        ("c", "2026-01-01T00:00:01Z", "b.x"),
+        ("d", "2026-01-01T00:00:00Z", too_long),
+    ):
+        store.put(TlsRoute(meta(name, "team", created), TlsRouteSpec((host,), None, (ParentRef("g"),))))
+    outcome = admission.update(store.objects, store.take()[0])
+    told = {}
+    for key, state in outcome.gateway_api.items():
+        if isinstance(state, RouteState):
+            *_, serves = state.parents[0].conditions
+            told[key.name] = serves.reason, serves.message
+    assert told == {
+        "a": ("Served", ""),
+        "b": ("Served", ""),
+        "c": ("OlderRouteIsServed", "connections of listener 'l' go to TLSRoute team/b, which is older"),
+        "d": ("ListenerNotServed", "listener 'l' leads by none of the route's names"),
+    }

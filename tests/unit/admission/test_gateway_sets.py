@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from router.admission import Admission, Outcome
-from router.admission.gateway.merging import Seen
-from router.admission.gateway.resolving import Resolved, resolve
+from router.admission.gateway.resolving import Resolved
 from router.admission.gateway.states import ListenerSetState, StateKey
 from router.admission.verdicts import Reason, Verdict
 from router.model import Asker
@@ -167,11 +164,13 @@ def test_a_route_has_the_set_alone_looked_at_that_it_names(monkeypatch: pytest.M
     world.decide()
     looked_at: list[StateKey] = []
 
-    def counted(seen: Seen, *rest: Any) -> Resolved:
-        looked_at.append(seen.key)
-        return resolve(seen, *rest)
+    level = Resolved.level
 
-    monkeypatch.setattr("router.admission.gateway.book.resolve", counted)
+    def counted(resolved: Resolved) -> None:
+        level(resolved)
+        looked_at.append(resolved.state.key)
+
+    monkeypatch.setattr(Resolved, "level", counted)
     third = StateKey("ListenerSet", "other", "s3")
     world.put(
         TcpRoute(meta("new", "team"), TcpRouteSpec(None, (ParentRef("s3", kind="ListenerSet", namespace="other"),)))

@@ -17,14 +17,19 @@ from router.objects.core import Service, ServicePort, ServiceSpec
 from router.objects.decoding import decode
 from router.objects.discovery import EndpointPort
 from router.objects.gateway import (
+    GROUP,
     BackendRef,
     Gateway,
     GatewayClass,
     GatewayClassSpec,
     GatewaySpec,
+    GrantFrom,
+    GrantTo,
     Listener,
     ListenerTls,
     ParentRef,
+    ReferenceGrant,
+    ReferenceGrantSpec,
     RouteRule,
     TcpRoute,
     TcpRouteSpec,
@@ -54,6 +59,8 @@ _LONG_S = 1_000.0
 _WARM = 3
 _MORE = 300
 """Instructions by which the same change may differ; each object that is looked at takes some ten."""
+_MORE_OF_ONE = 600
+"""Likewise where a port has more names: that which of them differ is looked for in a few pieces, of which a short list has fewer."""
 _PORT = (EndpointPort(name="", port=8080, protocol="TCP"),)
 _numbers = count(1)
 
@@ -144,22 +151,182 @@ def test_a_change_costs_the_same_among_many_gateways(tmp_path: Path, change: Cal
     assert many <= few + _MORE
 
 
-def _cost(directory: Path, gateways: int, change: Callable[[Stage], None]) -> int:
+_ONE = "one"
+"""The name of the Gateway that has all routes, and of its namespace."""
+
+
+def _one_gateway(*more: Listener) -> Gateway:
+    listeners = (
+        Listener("tcp", 10_000, "TCP"),
+        Listener("tls", 20_000, "TLS", "*.example.com", ListenerTls("Passthrough")),
+    )
+    return Gateway(_meta(_ONE, _ONE), GatewaySpec("ours", (*listeners, *more)))
+
+
+def _at_one(kind: str, name: str, service: str, created: str = "2026-01-02T00:00:00Z") -> TcpRoute | TlsRoute:
+    refs, rules = (ParentRef(_ONE, section_name=kind),), (RouteRule((BackendRef(service, port=80),)),)
+    metadata = _meta(name, _ONE, creation_timestamp=created)
+    if kind == "tcp":
+        return TcpRoute(metadata, TcpRouteSpec(rules, refs))
+    return TlsRoute(metadata, TlsRouteSpec((f"{name}.example.com",), rules, refs))
+
+
+def _all_at_one(routes: int) -> Iterator[KubernetesObject]:
+    """Give one Gateway with this many routes, half of them on a port of which the oldest has all connections."""
+    yield GatewayClass(_meta("ours", ""), GatewayClassSpec(OURS))
+    yield _one_gateway()
+    for number in range(routes):
+        service = f"app-{number}"
+        yield Service(_meta(service, _ONE), ServiceSpec(ports=(ServicePort(80),)))
+        yield endpoint_slice("10.0.0.1", service=service, namespace=_ONE, ports=_PORT)
+        kind = ("tcp", "tls")[number % 2]
+        yield _at_one(kind, f"{kind}-{number}", service, f"2026-01-01T00:{number // 60:02}:{number % 60:02}Z")
+
+
+def _its_endpoint_moves(stage: Stage) -> None:
+    number = next(_numbers)
+    address = f"172.29.{number // 250}.{number % 250 + 1}"
+    stage.store.put(endpoint_slice(address, service="app-7", namespace=_ONE, ports=_PORT))
+
+
+def _younger_route_attaches(stage: Stage) -> None:
+    stage.store.delete(TcpRoute, ObjectKey(_ONE, "new"))
+    stage.turn()
+    stage.store.put(_at_one("tcp", "new", "app-0"))
+
+
+def _younger_route_goes(stage: Stage) -> None:
+    stage.store.put(_at_one("tcp", "new", "app-0"))
+    stage.turn()
+    stage.store.delete(TcpRoute, ObjectKey(_ONE, "new"))
+
+
+def _name_attaches(stage: Stage) -> None:
+    stage.store.delete(TlsRoute, ObjectKey(_ONE, "new"))
+    stage.turn()
+    stage.store.put(_at_one("tls", "new", "app-1"))
+
+
+def _name_goes(stage: Stage) -> None:
+    stage.store.put(_at_one("tls", "new", "app-1"))
+    stage.turn()
+    stage.store.delete(TlsRoute, ObjectKey(_ONE, "new"))
+
+
+def _name_leads_elsewhere(stage: Stage) -> None:
+    stage.store.put(_at_one("tls", "tls-1", f"app-{2 * (next(_numbers) % 2) + 1}"))
+
+
+def _oldest_leads_elsewhere(stage: Stage) -> None:
+    stage.store.put(_at_one("tcp", "tcp-0", f"app-{2 * (next(_numbers) % 2)}", "2026-01-01T00:00:00Z"))
+
+
+def _one_more_listener(stage: Stage) -> None:
+    stage.store.put(_one_gateway())
+    stage.turn()
+    stage.store.put(_one_gateway(Listener("more", 9_000 + next(_numbers) % 100, "TCP")))
+
+
+def _service_has_another_port(stage: Stage) -> None:
+    ports = (ServicePort(80), ServicePort(1_000 + next(_numbers)))
+    stage.store.put(Service(_meta("app-7", _ONE), ServiceSpec(ports=ports)))
+
+
+def _grant_comes(stage: Stage) -> None:
+    grant = ReferenceGrantSpec((GrantFrom(GROUP, "TCPRoute", f"a-{next(_numbers)}"),), (GrantTo("", "Service"),))
+    stage.store.put(ReferenceGrant(_meta("a", "elsewhere"), grant))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(_its_endpoint_moves, id="endpoint moves"),
+        pytest.param(_younger_route_attaches, id="younger route attaches"),
+        pytest.param(_younger_route_goes, id="younger route goes"),
+        pytest.param(_oldest_leads_elsewhere, id="oldest route leads elsewhere"),
+        pytest.param(_name_attaches, id="route with a name of its own attaches"),
+        pytest.param(_name_goes, id="route with a name of its own goes"),
+        pytest.param(_name_leads_elsewhere, id="route with a name of its own leads elsewhere"),
+        pytest.param(_one_more_listener, id="listener comes to a pool port"),
+        pytest.param(_service_has_another_port, id="Service has another port"),
+        pytest.param(_grant_comes, id="grant comes"),
+    ],
+)
+def test_a_change_costs_the_same_among_many_routes_of_one_gateway(
+    tmp_path: Path, change: Callable[[Stage], None]
+) -> None:
+    """Twenty times as many routes at one Gateway, and the same instructions: for what is served, and for the statuses that are written of it."""
+    costs = [_cost(tmp_path / str(routes), routes, change, _all_at_one, writes=True) for routes in (_FEW, _MANY)]
+    assert costs[1] <= costs[0] + _MORE_OF_ONE
+
+
+def _alone(gateways: int) -> Iterator[KubernetesObject]:
+    """Give Gateways with one listener and one route each, as many as there are Routes beside."""
+    yield GatewayClass(_meta("ours", ""), GatewayClassSpec(OURS))
+    for number in range(gateways):
+        name, namespace = f"gw-{number}", f"team-{number % _NAMESPACES}"
+        yield Gateway(_meta(name, namespace), GatewaySpec("ours", (Listener("tcp", 10_000 + number, "TCP"),)))
+        yield Service(_meta(f"{name}-app", namespace), ServiceSpec(ports=(ServicePort(80),)))
+        yield endpoint_slice("10.0.0.1", service=f"{name}-app", namespace=namespace, ports=_PORT)
+        yield _tcp(f"{name}-r", name, namespace)
+
+
+def _route_comes_to_a_listener(stage: Stage) -> None:
+    stage.store.delete(TcpRoute, ObjectKey("team-7", "gw-7-r"))
+    stage.turn()
+    stage.store.put(_tcp("gw-7-r", "gw-7", "team-7"))
+
+
+@pytest.mark.parametrize(
+    ("change", "instructions"),
+    [
+        # As of Routes (test_counted).
+        pytest.param(_endpoint_moves, 10_500, id="endpoint moves"),
+        pytest.param(_route_comes_to_a_listener, 19_500, id="route comes to a listener"),
+    ],
+)
+def test_a_change_of_a_tcp_route_costs_what_one_of_a_route_does(
+    tmp_path: Path, change: Callable[[Stage], None], instructions: int
+) -> None:
+    """No more instructions than the same change of a Route may take."""
+    assert _cost(tmp_path / "alone", _FEW, change, _alone) <= instructions
+
+
+def _cost(
+    directory: Path,
+    number: int,
+    change: Callable[[Stage], None],
+    everything: Callable[[int], Iterator[KubernetesObject]] = _all,
+    *,
+    writes: bool = False,
+) -> int:
+    """Count a turn after a change among so many; with the statuses that are written after it, if they are to be."""
     directory.mkdir()
+    api, now_s = _Written(), [0.0]
+    writer = _writer(api, lambda: now_s[0])
+
+    def turn() -> None:
+        stage.turn()
+        while writes and writer.queued:
+            now_s[0] += max(writer.step(), 0.001)
+
     stage = Stage(
         directory,
         NEVER_AGAIN,
         _POOL,
         quiet_s=_LONG_S,
-        reporter=_writer(UnusedApi()),
+        reporter=writer,
+        # For routes that come with a name of their own.
+        sni_backends=10,
         gateway_controller=OURS,
     )
     try:
-        start(stage, *_all(gateways))
+        start(stage, *everything(number))
+        turn()
         for _ in range(_WARM):
             change(stage)
-            stage.turn()
-        counted = least_instructions(partial(change, stage), stage.turn)
+            turn()
+        counted = least_instructions(partial(change, stage), turn)
         assert len(stage.haproxy.loads) == 1
         return counted
     finally:
