@@ -7,6 +7,7 @@ import time
 from typing import Protocol
 
 from scripts.benchmark import calibration as real
+from scripts.benchmark import gateways
 
 _PIECE = bytes(100_000)
 """To hash it takes some 50 to 200 microseconds, in which Python's lock is free: the server's threads use several cores, as Go's do."""
@@ -27,7 +28,7 @@ class Load(Protocol):
         """Spend and wait what so many writes at a time take."""
 
 
-_CUSTOM = frozenset({"routes", "portclaims"})
+_CUSTOM = frozenset({"routes", "portclaims", *gateways.RESOURCES})
 
 
 class Ideal:

@@ -26,7 +26,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import click
 
-from scripts.benchmark import api_leases, api_others, calibration
+from scripts.benchmark import api_leases, api_others, calibration, gateways
 from scripts.benchmark.api_collections import Collections
 from scripts.benchmark.api_load import Ideal, Load, Real
 from scripts.benchmark.objects import CLAIMS
@@ -77,7 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         resource, namespace, name = self._place()
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.load.write()
-        if resource == CLAIMS:
+        if resource == CLAIMS or resource in gateways.RESOURCES:
             version, status = body.get("metadata", {}).get("resourceVersion"), body["status"]
         else:
             version, entry = _status_in(body)

@@ -61,6 +61,15 @@ def wait_for_refusal(port: int, deadline_s: float = DEADLINE_S) -> float:
     return _wait(lambda: not is_open(port), f"port {port} to be closed", deadline_s)
 
 
+def wait_for_silence(port: int, deadline_s: float = DEADLINE_S) -> float:
+    """Connect again and again until that is accepted and no pod answers; give when it was so (``time.perf_counter``).
+
+    Raises:
+        BenchFailed: some pod answered until the end.
+    """
+    return _wait(lambda: is_open(port) and not answer(port), f"nobody to answer behind port {port}", deadline_s)
+
+
 def is_open(port: int) -> bool:
     """Connect once; say whether somebody listens."""
     with socket.socket() as connection:

@@ -56,7 +56,7 @@ def _writable(_context: click.Context, _parameter: click.Parameter, path: Path |
     multiple=True,
     show_default="all but tls, size, backends and plane",
     help="What to measure: the parts by themselves, the router on manifests, on an API server, its changes without a reload,"
-    " the API server itself, certificates, what grows with the size of a cluster,"
+    " TCPRoutes of Gateways beside Routes, the API server itself, certificates, what grows with the size of a cluster,"
     " new backends without a reload, what connections cost; repeatable.",
 )
 @click.option(

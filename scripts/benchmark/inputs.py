@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 from router.demo.certificate import write_certificate
 from scripts.benchmark import api_server
 from scripts.benchmark.failure import BenchFailed
+from scripts.benchmark.gateways import write_gateways
 from scripts.benchmark.objects import RESOURCES, ROUTES, SERVICES, SLICES, objects_of, write_all
 from scripts.benchmark.workload import Workload
 
@@ -85,7 +86,7 @@ class Api:
     ) -> None:
         self._workload = workload
         self._kubeconfig = directory / "kubeconfig"
-        files = write_all(workload, directory)
+        files = (*write_all(workload, directory), *write_gateways(workload, directory))
         self._certificate = None if is_ideal else directory / "ca.crt"
         self._watched: dict[str, float] = {}
         self._sent: list[tuple[str, float, float]] = []

@@ -78,7 +78,7 @@ class Live:
         address, change = self._moved(number)
         self._api.forget_sent()
         self._api.prepare_changes([change])()
-        return self._timed(SLICES, wait_for_byte(self.port(number), pods.number_of(address)))
+        return self.timed(SLICES, wait_for_byte(self.port(number), pods.number_of(address)))
 
     def prepare_move(self, number: int) -> tuple[Change, bytes]:
         """Give what puts a new pod in the place of a Route's endpoints, and its first byte."""
@@ -97,7 +97,7 @@ class Live:
         """Create a Route whose Service is there; give the time to the first byte through its port, milliseconds."""
         self._api.forget_sent()
         self.send(self.creation(number))
-        return self._timed(ROUTES, wait_for_answer(self.port(number)))
+        return self.timed(ROUTES, wait_for_answer(self.port(number)))
 
     def given_port(self, number: int, ports: PortRanges) -> int:
         """Give the port that a Route is given which asks for any, where all of these are free."""
@@ -160,7 +160,7 @@ class Live:
         """Delete a Route; give the time until its port refuses connections, milliseconds."""
         self._api.forget_sent()
         self.send(self.deletion(number))
-        return self._timed(ROUTES, wait_for_refusal(self.port(number)))
+        return self.timed(ROUTES, wait_for_refusal(self.port(number)))
 
     def reloads(self) -> int:
         """Count the reloads since the last call."""
@@ -192,7 +192,8 @@ class Live:
         """Forget the events that were sent."""
         self._api.forget_sent()
 
-    def _timed(self, resource: str, served_s: float) -> float:
+    def timed(self, resource: str, served_s: float) -> float:
+        """Give the milliseconds from the first event of a resource since ``forget_sent`` to this moment (``time.perf_counter``)."""
         self.last = Span(self._sent_s(resource), self._api.written_s(resource)[0], served_s)
         return (self.last.end_s - self.last.begin_s) * 1000
 

@@ -11,6 +11,7 @@ from router.reconcile.state_dir import StateDir
 from router.settings import RenderSettings
 from scripts.benchmark import haproxy, inside
 from scripts.benchmark.backends import measure_backends
+from scripts.benchmark.beside import measure_beside
 from scripts.benchmark.figures import TARGET, Figure, Unit, summarize
 from scripts.benchmark.inputs import Api, Folder, Input
 from scripts.benchmark.plane import measure_plane
@@ -43,7 +44,7 @@ API_ENDPOINT_TRAFFIC = "API to traffic, endpoints moved"
 API_ROUTE_TRAFFIC = "API to traffic, new Route"
 API_ROUTE_RELOAD = "the router's reload, new Route, API"
 
-PARTS = ("parts", "manifests", "api", "runtime", "server")
+PARTS = ("parts", "manifests", "api", "runtime", "gateways", "server")
 """What is measured, and each by itself."""
 ONLY_ASKED = ("tls", "size", "backends", "plane")
 """What is measured where it is asked for."""
@@ -126,10 +127,12 @@ def measure(  # noqa: PLR0913, PLR0917 - what there is to choose
         series.figures += measure_backends(routes, runs, (binary, *beside), directory / "backends", note)
     if "plane" in parts:
         series.figures += measure_plane(routes, runs, binary, directory / "plane", note)
-    if set(parts) - {"runtime", "server", *ONLY_ASKED}:
+    if set(parts) - {"runtime", "gateways", "server", *ONLY_ASKED}:
         _with_reloads(series, routes, parts, binary, directory, is_ideal=is_ideal)
     if "runtime" in parts:
         series.figures += measure_runtime(routes, runs, binary, directory / "runtime", note, is_ideal=is_ideal)
+    if "gateways" in parts and routes > 1:
+        series.figures += measure_beside(routes, runs, binary, directory / "gateways", note, is_ideal=is_ideal)
     if "server" in parts:
         # Its Routes are never served.
         ports = tuple(range(1, routes + 1))

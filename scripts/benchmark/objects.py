@@ -33,7 +33,7 @@ def objects_of(
     port = workload.other_endpoint_port if moved else workload.endpoint_port
     name = workload.name(number)
     service = {
-        **_head(workload, number, 1, "v1", "Service", name, {}),
+        **head_of(workload, number, 1, "v1", "Service", name, {}),
         "spec": {
             "clusterIP": f"172.30.{number // 250}.{number % 250 + 1}",
             "clusterIPs": [f"172.30.{number // 250}.{number % 250 + 1}"],
@@ -69,7 +69,9 @@ def write_all(workload: Workload, folder: Path) -> tuple[Path, ...]:
     """Write what is there from the beginning: a file for each resource, with an object on each line."""
     folder.mkdir()
     paths = tuple(folder / f"{resource}.jsonl" for resource in RESOURCES)
-    everything = [objects_of(workload, number) for number in range(workload.routes)]
+    everything = [
+        objects_of(workload, number, with_route=number not in workload.by_gateway) for number in range(workload.routes)
+    ]
     everything.append({NAMESPACES: [_namespace(name) for name in workload.namespaces]})
     for path in paths:
         path.write_text("".join(f"{json.dumps(obj)}\n" for each in everything for obj in each.get(path.stem, ())))
@@ -94,7 +96,7 @@ def _route(workload: Workload, number: int) -> _Object:
         "haproxy.router.openshift.io/external-tcp-port": str(workload.external_ports[number]),
     }
     name, host = workload.name(number), workload.host(number)
-    head = _head(workload, number, 0, "route.openshift.io/v1", "Route", name, {})
+    head = head_of(workload, number, 0, "route.openshift.io/v1", "Route", name, {})
     head["metadata"]["annotations"] = annotations
     route = {
         **head,
@@ -147,7 +149,7 @@ def _claim(workload: Workload, number: int) -> _Object:
     port, namespace, name = workload.external_ports[number], workload.namespace(number), workload.name(number)
     host = workload.host(number) if number in workload.by_host else ""
     claim = claim_name("tcp-router", Place(port, host))
-    head = _head(workload, number, 4, "tcp-router.openshift.io/v1alpha1", "PortClaim", claim, {})
+    head = head_of(workload, number, 4, "tcp-router.openshift.io/v1alpha1", "PortClaim", claim, {})
     head["metadata"]["namespace"] = _NAMESPACE
     holder = {"group": "route.openshift.io", "kind": "Route", "namespace": namespace, "name": name, "section": ""}
     condition = {"type": "InForce", "status": "True", "reason": "InForce", "message": "", "observedGeneration": 1}
@@ -159,7 +161,7 @@ def _claim(workload: Workload, number: int) -> _Object:
             "port": port,
             "host": host,
             "origin": "Won",
-            "holder": {**holder, "uid": _uid(number, 0)},
+            "holder": {**holder, "uid": uid_of(number, 0)},
         },
         "status": {
             "holder": f"Route {namespace}/{name}",
@@ -177,7 +179,7 @@ def _slice(  # noqa: PLR0913 - what a slice has
         "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io",
         "kubernetes.io/service-name": name,
     }
-    head = _head(workload, number, index, "discovery.k8s.io/v1", "EndpointSlice", f"{name}-x7k{index}p", labels)
+    head = head_of(workload, number, index, "discovery.k8s.io/v1", "EndpointSlice", f"{name}-x7k{index}p", labels)
     endpoints = [
         {
             "addresses": [address],
@@ -187,7 +189,7 @@ def _slice(  # noqa: PLR0913 - what a slice has
                 "kind": "Pod",
                 "name": f"{name}-6d5f8c7b9-{index}{each}",
                 "namespace": namespace,
-                "uid": _uid(number, 16 * index + each),
+                "uid": uid_of(number, 16 * index + each),
             },
         }
         for each, address in enumerate(addresses)
@@ -196,16 +198,17 @@ def _slice(  # noqa: PLR0913 - what a slice has
     return {**head, "addressType": "IPv4", "endpoints": endpoints, "ports": ports}
 
 
-def _head(  # noqa: PLR0913, PLR0917 - what every object has
+def head_of(  # noqa: PLR0913, PLR0917 - what every object has
     workload: Workload, number: int, index: int, api_version: str, kind: str, name: str, labels: dict[str, str]
 ) -> _Object:
+    """Give what every object has: the ``index``-th of a number, of this kind and name."""
     owned: dict[str, _Object] = {
         f"f:{each}": {} for each in ("annotations", "labels", "ports", "host", "to", "weight", "conditions")
     }
     metadata = {
         "name": name,
         "namespace": workload.namespace(number),
-        "uid": _uid(number, index),
+        "uid": uid_of(number, index),
         "creationTimestamp": _CREATED,
         **({} if kind == "Service" else {"generation": 1}),
         "labels": labels or {"app": name},
@@ -223,5 +226,6 @@ def _head(  # noqa: PLR0913, PLR0917 - what every object has
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}
 
 
-def _uid(number: int, index: int) -> str:
+def uid_of(number: int, index: int) -> str:
+    """Give the uid of an object of a number."""
     return str(UUID(int=number << 64 | index))

@@ -14,6 +14,8 @@ SLICES_IDEAL = 2
 """Of each Service on an ideal API server, where there is time for them; on a real one they have one."""
 
 _NAMESPACES = 20
+PER_GATEWAY = 5
+"""Listeners, of which each has a TCPRoute."""
 
 _MANIFEST = """\
 apiVersion: route.openshift.io/v1
@@ -64,7 +66,8 @@ class Workload:
     and ``other_endpoint_port`` the one that they move to. On an API server each Service has so many ``slices``, and Routes have a
     status from an earlier life of the router if ``has_statuses``. ``by_host`` are the numbers of Routes that share their port, each by the
     name of a host; with ``certificates``, each with its key, TLS ends there by one for each, else it is passed through. ``endpoints`` are the
-    addresses of those of each Route. They are in so many namespaces (``spaces``). ``others`` is how many Services and slices there are of others.
+    addresses of those of each Route. They are in so many namespaces (``spaces``). ``by_gateway`` are the numbers that a TCPRoute leads to in the place of a
+    Route, at Gateways with ``PER_GATEWAY`` listeners each. ``others`` is how many Services and slices there are of others.
     """
 
     routes: int
@@ -77,6 +80,7 @@ class Workload:
     certificates: tuple[tuple[str, str], ...] = ()
     endpoints: tuple[str, ...] = ENDPOINT_ADDRESSES
     spaces: int = _NAMESPACES
+    by_gateway: range = range(0)
     others: tuple[int, int] = (OTHERS, OTHERS)
 
     @property

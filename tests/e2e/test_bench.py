@@ -252,6 +252,33 @@ def test_every_figure_without_a_reload_is_measured(tmp_path: Path, temporary: Pa
     }
 
 
+@pytest.mark.timeout(_LONGEST_S + 20)
+def test_tcp_routes_are_measured_beside_routes(tmp_path: Path, temporary: Path) -> None:
+    """Each change of both, with the Routes' figure beside it and as the target, and all statuses at a first start."""
+    path = tmp_path / "figures.json"
+    result = _run(temporary, "gateways", "--routes", "12", "--runs", "1", "--json", str(path))
+    assert result.returncode == 0, result.stderr
+    assert list(temporary.iterdir()) == []
+    figures = {figure["name"]: figure for figure in json.loads(path.read_text())["figures"]}
+    # Of few TCPRoutes the statuses are written before the first move, as a rule.
+    figures.pop("Gateways: endpoint moved to first byte, statuses written", None)
+    changes = ("endpoint moved to first byte", "new on a pool port to first byte", "deleted to refused")
+    attached = "TCPRoutes beside Routes: new at a listener to first byte"
+    compared = {f"TCPRoutes beside Routes: {each}" for each in changes} | {attached}
+    starts = {"Gateways: first start to last port": "ms", "Gateways: statuses a second, first start": "1/s"}
+    assert {name: figure["unit"] for name, figure in figures.items()} == {
+        **{f"Routes beside TCPRoutes: {each}": "ms" for each in changes},
+        **dict.fromkeys(compared, "ms"),
+        **starts,
+    }
+    for name in compared:
+        beside = figures[name]["compared_with"]
+        of_route = name.replace("TCPRoutes beside Routes", "Routes beside TCPRoutes")
+        of_route = of_route.replace("new at a listener", "new on a pool port")
+        assert beside["a Route's in turn"] == figures[of_route]["median"]
+        assert beside["target, at most"] == pytest.approx(1.1 * figures[of_route]["median"])
+
+
 def test_certificates_are_measured(temporary: Path) -> None:
     """Where that is asked for; in a folder whose name has a blank, too."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
