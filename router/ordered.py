@@ -173,7 +173,7 @@ def differences(
     """Give the members of each that may be missing in the other: of thousands of Routes one changes, and this finds it.
 
     What both have in common at their beginning and at their end is left out, at the speed of C; then, between tuples of the same
-    length, what is in the same place in both, and between others what is anywhere in both.
+    length, what is in the same place in both, and between others, or where that leaves many, what is anywhere in both.
 
     Where ``advance`` leads from the one to the other, it is not looked for; any other is of no account.
 
@@ -186,15 +186,17 @@ def differences(
         return advance.removed, advance.added
     first, last = _ends(before, after)
     before, after = before[first : len(before) - last], after[first : len(after) - last]
-    if len(before) != len(after):
-        # At the speed of C, too: what is in both is no difference, wherever it is.
-        there, here = set(map(id, before)), set(map(id, after))
-        return (
-            tuple(compress(before, map(not_, map(here.__contains__, map(id, before))))),
-            tuple(compress(after, map(not_, map(there.__contains__, map(id, after))))),
-        )
-    differ = tuple(map(is_not, before, after))
-    return tuple(compress(before, differ)), tuple(compress(after, differ))
+    if len(before) == len(after):
+        differ = tuple(map(is_not, before, after))
+        before, after = tuple(compress(before, differ)), tuple(compress(after, differ))
+        if len(before) <= _FEW:
+            return before, after
+    # At the speed of C, too: what is in both is no difference, wherever it is.
+    there, here = set(map(id, before)), set(map(id, after))
+    return (
+        tuple(compress(before, map(not_, map(here.__contains__, map(id, before))))),
+        tuple(compress(after, map(not_, map(there.__contains__, map(id, after))))),
+    )
 
 
 def different_values(before: Mapping[K, V], after: Mapping[K, V]) -> tuple[tuple[V, ...], tuple[V, ...]]:

@@ -54,6 +54,25 @@ def another_id(server: ServerKey, taken: AbstractSet[int]) -> int:
     return next(place for place in places if place not in taken)
 
 
+def first_id(server: ServerKey) -> int:
+    """Give the id that a server has, unless another one has it."""
+    return _place(server, 0)
+
+
+def contested_ids(ids: Mapping[ServerKey, int]) -> frozenset[int]:
+    """Give those of the ids of ``server_ids`` on which some of these servers collided: where one of them comes or goes, others may have another."""
+    contested: set[int] = set()
+    for server, found in ids.items():
+        if (place := _place(server, 0)) != found:
+            contested.add(place)
+            # Those on its way to its own, or what it would come to if these were free.
+            for probe in range(1, _PROBES):
+                if place == found:
+                    break
+                contested.add(place := _place(server, probe))
+    return frozenset(contested)
+
+
 # Of one endpoint that comes or goes all others of its Service were there before.
 @lru_cache(_REMEMBERED)
 def _place(server: ServerKey, probe: int) -> int:

@@ -188,6 +188,7 @@ def _section(request: Request, destination: Destination, stages: tuple[Spot, ...
             balance=destination.balance,
             tls=request.server_tls,
             servers=destination.servers,
+            advance=destination.advance,
             send_proxy="v2-ssl-shown" if clients is not None and clients.tells_apart else options.backend.send_proxy,
         ),
         frontend=Frontend(dedicated, options.port, request.address, tls=request.port_tls)

@@ -18,13 +18,15 @@ from router.admission.request import Request, Target
 from router.admission.target_port import shown_key, shown_name
 from router.admission.verdicts import Lack, Rejection
 from router.admission.weights import endpoint_shares, largest_weight, scaled
+from router.admission.wide import Terms, Wide, server_of, wide_of
 from router.model import Balance, Server
 from router.model.refusing import REFUSING
 from router.objects.core import Service
 from router.objects.meta import ObjectKey
 from router.objects.resolved import ResolvedName
 from router.objects.store import Objects
-from router.server_ids import another_id, server_ids
+from router.ordered import Advance
+from router.server_ids import ServerKey, another_id, server_ids
 
 _name = attrgetter("name")
 _NOTHING = ServiceEndpoints((), (), (), Lack.SERVICE)
@@ -43,6 +45,10 @@ class Destination(msgspec.Struct, frozen=True, gc=False):
     """Why there is nobody to answer; of several Services the first that has nobody."""
     own_ports: frozenset[int] = frozenset()
     """Ports of endpoints at addresses of the routers: which are dropped depends on whether the routers listen there."""
+    advance: Advance[Server] | None = None
+    """How the servers came from those before, where that is known."""
+    wide: Wide | None = None
+    """What is known of its one Service, where that has many endpoints."""
 
 
 NOWHERE = Destination((), balance="leastconn", warnings=())
@@ -83,6 +89,9 @@ def find_destination(  # noqa: PLR0913 - what there is to know of a Route
     Returns:
         The destination, or why the Route may not lead to one of its Services.
     """
+    moved = _moved(request, objects, names, loops, former)
+    if moved is not None:
+        return moved
     shares: list[tuple[Target, ServiceEndpoints]] = []
     warnings: list[str] = []
     left = MAX_ENDPOINTS
@@ -121,19 +130,59 @@ def find_destination(  # noqa: PLR0913 - what there is to know of a Route
         warnings.append(
             f"annotation {HASH_BALANCE_FACTOR} has no effect: balance is {balance}, and it is for source alone"
         )
+    verify_domain = _verify_domain(request)
+    servers, ids = _servers(
+        shares,
+        balance,
+        prefers_ipv6=primary is not None and prefers_ipv6(primary),
+        verify_domain=verify_domain,
+        refused=request.refused_weight,
+        former=former.servers if isinstance(former, Destination) else (),
+    )
+    wide = None
+    if primary is not None and len(shares) == 1 and request.refused_weight is None:
+        wide = wide_of(shares[0][1], servers, ids, loops, _terms(request, primary, names, balance))
     return Destination(
-        servers=_servers(
-            shares,
-            balance,
-            prefers_ipv6=primary is not None and prefers_ipv6(primary),
-            verify_domain=_verify_domain(request),
-            refused=request.refused_weight,
-            former=former.servers if isinstance(former, Destination) else (),
-        ),
+        servers=servers,
         balance=balance,
         warnings=tuple(warnings),
         lack=_lack(shares),
         own_ports=loops.ports,
+        wide=wide,
+    )
+
+
+def _terms(request: Request, service: Service, names: ExternalNames, balance: Balance) -> Terms:
+    """Give the terms for the one Service of a request."""
+    weighs, on_a_ring = bool(request.targets[0].weight), balance in _ON_A_RING
+    return Terms(
+        service=service,
+        most=MAX_ENDPOINTS,
+        allow_loopback=names.loopback,
+        weight=lambda ready: largest_weight(1, ready, on_a_ring=on_a_ring) if weighs else 0,
+        verify_domain=_verify_domain(request),
+    )
+
+
+def _moved(
+    request: Request, objects: Objects, names: ExternalNames, loops: Loops, former: Destination | Rejection
+) -> Destination | None:
+    """Give where a Route leads whose one Service has many endpoints, of which few are others; None where that has to be found anew."""
+    if isinstance(former, Rejection) or former.wide is None:
+        return None
+    target = request.targets[0].service
+    service = objects.services.get(target)
+    if service is None:
+        return None
+    terms = _terms(request, service, names, former.balance)
+    moved = former.wide.moved(former.servers, objects.slices.get(target, {}), loops.fresh(), terms)
+    if moved is None:
+        return None
+    warnings = former.warnings
+    if moved.said is not None:
+        warnings = (*moved.said, *warnings[len(former.wide.said(terms.most)) :])
+    return msgspec.structs.replace(
+        former, servers=moved.servers, warnings=warnings, advance=moved.advance, wide=moved.wide
     )
 
 
@@ -183,7 +232,8 @@ def _servers(  # noqa: PLR0913 - what makes up a server
     verify_domain: str,
     refused: int | None,
     former: Sequence[Server],
-) -> tuple[Server, ...]:
+) -> tuple[tuple[Server, ...], Mapping[ServerKey, int]]:
+    """Give the servers, and the ids of those that are endpoints."""
     found: dict[Place, Found] = {}
     parts: dict[Place, int] = {}
     each_gets = endpoint_shares(
@@ -203,8 +253,9 @@ def _servers(  # noqa: PLR0913 - what makes up a server
             parts[instead] = parts.get(instead, 0) + parts.pop(place, 0)
     kinds = len(shares) + (each_gets[-1] > 0)
     largest = largest_weight(kinds, len(parts), on_a_ring=balance in _ON_A_RING)
-    servers = _weighted(found, parts, largest, verify_domain, each_gets[-1] if any(parts.values()) else 0)
-    return _with_former(servers, former) if former else servers
+    ids = server_ids((each.address, each.port, each.service) for each in found.values())
+    servers = _weighted(found, parts, largest, verify_domain, each_gets[-1] if any(parts.values()) else 0, ids)
+    return (_with_former(servers, former) if former else servers), ids
 
 
 def _refused(shares: Sequence[tuple[Target, ServiceEndpoints]], refused: int | None) -> int:
@@ -214,23 +265,19 @@ def _refused(shares: Sequence[tuple[Target, ServiceEndpoints]], refused: int | N
     return refused + sum(target.weight for target, endpoints in shares if not endpoints.ready)
 
 
-def _weighted(
-    found: Mapping[Place, Found], parts: Mapping[Place, int], largest: int, verify_domain: str, refused: int
+def _weighted(  # noqa: PLR0913, PLR0917 - what makes up a server
+    found: Mapping[Place, Found],
+    parts: Mapping[Place, int],
+    largest: int,
+    verify_domain: str,
+    refused: int,
+    ids: Mapping[ServerKey, int],
 ) -> tuple[Server, ...]:
-    ids = server_ids((each.address, each.port, each.service) for each in found.values())
     # Where everything is refused nobody has to stand for it.
     *scaled_parts, refusing = scaled((*parts.values(), refused), largest)
     weights = dict(zip(parts, scaled_parts, strict=True))
     servers = [
-        Server(
-            each.name,
-            each.address,
-            each.port,
-            weights.get(place, 0),
-            each.check,
-            verify_host=f"{each.service}.{verify_domain}" if verify_domain else "",
-            id=ids[each.address, each.port, each.service],
-        )
+        server_of(each, weights.get(place, 0), ids[each.address, each.port, each.service], verify_domain)
         for place, each in found.items()
     ]
     if refusing:

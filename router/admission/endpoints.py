@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
+from operator import attrgetter
 
 from msgspec.structs import replace
 
@@ -14,7 +17,7 @@ from router.admission.target_port import PortChoice, choose_port, is_tcp, shown_
 from router.admission.text import is_dns_subdomain, sanitised, shown
 from router.admission.verdicts import Lack, Rejection
 from router.objects.core import Service
-from router.objects.discovery import Endpoint, EndpointSlice
+from router.objects.discovery import Endpoint, EndpointPort, EndpointSlice
 from router.settings import MAX_PORT
 
 MAX_ENDPOINTS = 2000
@@ -27,6 +30,19 @@ _MAX_LISTED = 3
 _SERVICE_AT = 2
 """Which part of a server's name its Service is."""
 _LOOPBACK_SHOWN = f"({LOOPBACK})"
+_members = attrgetter("endpoints")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What endpoints were found by, where nothing is to be said of any, each is in one slice alone, and all slices have the same ports."""
+
+    choice: PortChoice
+    ports: tuple[EndpointPort, ...] | None
+    slices: tuple[EndpointSlice, ...]
+    """All of them."""
+    looked_at: tuple[EndpointSlice, ...]
+    """As ``looked_at`` gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +54,8 @@ class ServiceEndpoints:
     warnings: tuple[str, ...]
     lack: Lack | None = None
     """Why there is none that serves."""
+    reading: Reading | None = None
+    """By what these were found; None where that is not so simple."""
 
 
 def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
@@ -69,46 +87,66 @@ def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
         return choice
     if choice.problem:
         return ServiceEndpoints((), (), (choice.problem,), choice.lack)
-    told = sum(len(each.endpoints or ()) for each in slices.values())
-    read = slices if told <= most else _first(slices, most)
+    told, read = looked_at(slices, most)
     dropped: set[str] = set()
     best: dict[Place, Found] = {}
-    for found in _usable(service, read, choice, dropped, allow_loopback=allow_loopback, loops=loops):
+    usable = list(find_usable(service, read, choice, dropped, allow_loopback=allow_loopback, loops=loops))
+    for found in usable:
         best[found.place] = min(found, best.get(found.place, found))
+    is_each_once = len(usable) == len(best)
     for place in places_of_pods(best.values(), prefers_ipv6=prefers_ipv6(service)):
         del best[place]
     ready = tuple(sorted(found for found in best.values() if not found.draining))
     draining = tuple(sorted(found for found in best.values() if found.draining))
+    is_plain = bool(ready) and is_each_once and not dropped and not loops.ports
     if not ready and IDLED_AT in (service.metadata.annotations or {}):
         ready = tuple(_waker(service, choice, dropped, allow_loopback=allow_loopback, loops=loops))
     warnings = [choice.warning] if choice.warning else []
     if dropped:
         warnings.append(_dropped_warning(service, dropped))
     if told > most:
-        warnings.append(
-            f"Service {shown_key(service)} has {told} endpoints; only the first {most} are looked at, by the names of their "
-            f"EndpointSlices: a Route leads to at most {MAX_ENDPOINTS}"
-        )
+        warnings.append(too_many_warning(service, told, most))
     if not ready:
         warnings.append(_nothing_ready_warning(service, slices, len(draining)))
-    return ServiceEndpoints(ready, draining, tuple(warnings), None if ready else Lack.ENDPOINTS)
+    reading = _reading(choice, slices, read) if is_plain else None
+    return ServiceEndpoints(ready, draining, tuple(warnings), None if ready else Lack.ENDPOINTS, reading)
 
 
-def _first(slices: Mapping[str, EndpointSlice], most: int) -> Mapping[str, EndpointSlice]:
-    """Give the first endpoints, in the order of their slices' names."""
-    first: dict[str, EndpointSlice] = {}
-    for name in sorted(slices):
-        if most <= 0:
-            break
-        endpoints = (slices[name].endpoints or ())[:most]
-        most -= len(endpoints)
-        first[name] = replace(slices[name], endpoints=endpoints)
-    return first
+def _reading(
+    choice: PortChoice, slices: Mapping[str, EndpointSlice], read: tuple[EndpointSlice, ...]
+) -> Reading | None:
+    ports = {each.ports for each in slices.values() if each.endpoints}
+    return Reading(choice, ports.pop(), tuple(slices.values()), read) if len(ports) == 1 else None
 
 
-def _usable(  # noqa: PLR0913 - what there is to know of endpoints
+def looked_at(slices: Mapping[str, EndpointSlice], most: int) -> tuple[int, tuple[EndpointSlice, ...]]:
+    """Give how many endpoints these have, and the slices with so many of them at most: the first in the order of the slices' names.
+
+    At the speed of C: there may be thousands of slices, of which one has changed.
+    """
+    told = sum(map(len, filter(None, map(_members, slices.values()))))
+    if told <= most:
+        return told, tuple(slices.values())
+    in_order = list(filter(_members, map(slices.__getitem__, sorted(slices))))
+    ends = list(accumulate(map(len, map(_members, in_order))))
+    whole = bisect_right(ends, most)
+    left = most - (ends[whole - 1] if whole else 0)
+    cut = in_order[whole]
+    rest = (replace(cut, endpoints=(cut.endpoints or ())[:left]),) if left > 0 else ()
+    return told, (*in_order[:whole], *rest)
+
+
+def too_many_warning(service: Service, told: int, most: int) -> str:
+    """Say that not all endpoints are looked at."""
+    return (
+        f"Service {shown_key(service)} has {told} endpoints; only the first {most} are looked at, by the names of their "
+        f"EndpointSlices: a Route leads to at most {MAX_ENDPOINTS}"
+    )
+
+
+def find_usable(  # noqa: PLR0913 - what there is to know of endpoints
     service: Service,
-    slices: Mapping[str, EndpointSlice],
+    slices: Iterable[EndpointSlice],
     choice: PortChoice,
     dropped: set[str],
     *,
@@ -117,7 +155,7 @@ def _usable(  # noqa: PLR0913 - what there is to know of endpoints
 ) -> Iterator[Found]:
     """Give every endpoint that may be connected to, and put what may not into ``dropped``."""
     service_name = service.metadata.name
-    for each in slices.values():
+    for each in slices:
         # Whoever writes slices without endpoints can give each thousands of ports.
         ports = _matching(each, choice) if each.endpoints else {}
         if not ports:

@@ -45,7 +45,7 @@ class Moves:
             self._entries[asker].destination = destination
             section = self._sections.get(asker)
             if section is not None and section.backend.servers != destination.servers:
-                backend = changed(section.backend, servers=destination.servers)
+                backend = changed(section.backend, servers=destination.servers, advance=destination.advance)
                 self._sections.put(asker, changed(section, backend=backend))
         return True
 

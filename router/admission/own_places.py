@@ -96,9 +96,14 @@ class Loops:
     """
 
     def __init__(self, own: OwnAddresses, is_served: Callable[[str, int], bool]) -> None:
-        self._own = own
+        self.own = own
+        """The routers' addresses."""
         self._is_served = is_served
         self._ports: set[int] = set()
+
+    def fresh(self) -> Loops:
+        """Give one that was not asked anything yet."""
+        return Loops(self.own, self._is_served)
 
     @property
     def ports(self) -> frozenset[int]:
@@ -110,7 +115,7 @@ class Loops:
 
         Other ports at these addresses are left to whom they belong: on the host's network other pods have the same address.
         """
-        if address not in self._own:
+        if address not in self.own:
             return False
         self._ports.add(port)
         return self._is_served(address, port)

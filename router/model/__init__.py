@@ -83,6 +83,8 @@ class Backend:
     tls: ServerTls | None = None
     servers: tuple[Server, ...]
     """Sorted by name."""
+    advance: Advance[Server] | None = field(default=None, compare=False, repr=False)
+    """How the servers came from those before, where that is known; nothing of what is served."""
 
     @property
     def tells_apart(self) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from router.model import Frontend, RouteSection
 from router.model.tls import NOTHING_PRIVATE, Certificate, ClientTls, PortTls
+from router.ordered import differences
 from router.plan.outcome import ReloadCause
 
 
@@ -17,8 +18,9 @@ def ending(before: RouteSection, after: RouteSection) -> frozenset[str]:
     if not after.backend.shutdown_sessions_on_removed:
         return frozenset()
     # Under another name (of its Service's port, say) an endpoint is there all the same.
-    there = {(server.address, server.port) for server in after.backend.servers}
-    return frozenset(each.name for each in before.backend.servers if (each.address, each.port) not in there)
+    gone, come = differences(before.backend.servers, after.backend.servers, after.backend.advance)
+    there = {(server.address, server.port) for server in come}
+    return frozenset(each.name for each in gone if (each.address, each.port) not in there)
 
 
 def difference(before: RouteSection, after: RouteSection) -> ReloadCause:

@@ -109,6 +109,15 @@ class Before(NamedTuple):
     """That of the socket, where it is in the section."""
 
 
+class FewOthers(NamedTuple):
+    """That of the servers of a text few are others than those of another one, known to who made it: nobody has to look at all."""
+
+    before: Mapping[str, ServerLine]
+    """Of that one, by name."""
+    names: tuple[str, ...]
+    """Sorted; of those that came, went, or have another line."""
+
+
 @dataclass(frozen=True, slots=True)
 class SectionText:
     """A section of the usual form: at most one frontend of the port's name, and one backend of the Route's."""
@@ -116,7 +125,7 @@ class SectionText:
     fixed: str
     """All that only a reload can change; what is written of the allowlist and of the certificate left out."""
     servers: Mapping[str, ServerLine]
-    """By name, in the order of the text."""
+    """By name."""
     allowlist: Allowlist | None = None
     """None where the text has none, whatever the Route asks for."""
     certificate: CertificateFile | None = None
@@ -129,6 +138,8 @@ class SectionText:
     """By name, the servers of the backend that clients are led by who showed no certificate, where that is another one."""
     authorities: ClientFile | None = None
     """The file of those by which servers are verified: HAProxy has to have it before it adds one. None where TLS does not begin anew."""
+    few_others: FewOthers | None = field(default=None, compare=False, repr=False)
+    """How its servers came from others, where that is known."""
 
     @property
     def goes_by_ids(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from router.model import RouteSection, frontend_name
@@ -124,34 +124,45 @@ class Step:
             ending: of those that go, the ones whose connections go with them.
         """
         former, wanted = before or _NO_SERVERS, after or _NO_SERVERS
+        few = wanted.few_others
+        names = few.names if few is not None and few.before is former.servers else None
         # Who is led here when TLS has ended comes by the stages, which are there once all else is.
         return (
-            self._change(self.backend, former.servers, wanted.servers, ending)
+            self._change(self.backend, former.servers, wanted.servers, ending, names)
             and self._change(without_certificate(self.backend), former.apart, wanted.apart, ending)
             and self._change(self._before, former.stages, wanted.stages, ())
         )
 
     def _change(
-        self, backend: str, before: Mapping[str, ServerLine], after: Mapping[str, ServerLine], ending: Collection[str]
+        self,
+        backend: str,
+        before: Mapping[str, ServerLine],
+        after: Mapping[str, ServerLine],
+        ending: Collection[str],
+        names: Iterable[str] | None = None,
     ) -> bool:
-        holders = self._holders_of_ids(backend, before) if after.keys() - before.keys() else {}
-        for name, line in after.items():
-            former = before.get(name)
+        """Change a backend; with ``names`` only of the servers that have these, because all others are what they were."""
+        holders: Mapping[int, str] = {}
+        if any(name not in before for name in (after if names is None else names)):
+            there = before if names is None else {name: before[name] for name in names if name in before}
+            holders = self._holders_of_ids(backend, there)
+        for name in after if names is None else [name for name in names if name in after]:
+            former, line = before.get(name), after[name]
             if former is None:
-                free = self._with_free_id(name, line, holders)
+                free = self._with_free_id(name, line, holders, before)
                 if free is None or not self._add_server(backend, name, free):
                     return False
             elif former is line:
-                # Of thousands of endpoints, as a rule, all but one.
+                # Of many endpoints, as a rule, all but one.
                 continue
             elif former.options != line.options or former.id != line.id:
                 return False
             else:
                 self.opening += commands.change_server(backend, name, former, line)
-        for name, line in before.items():
+        for name in before if names is None else [name for name in names if name in before]:
             if name not in after:
-                self.retiring.append(commands.retire_server(backend, name, line))
-                self.leaving[backend, name] = line
+                self.retiring.append(commands.retire_server(backend, name, before[name]))
+                self.leaving[backend, name] = before[name]
                 if name in ending:
                     self.retiring.append(commands.end_sessions(backend, name))
         return True
@@ -161,11 +172,17 @@ class Step:
         leaving = self.leaving_before.of(backend)
         return {line.id: name for name, line in (*leaving.items(), *before.items()) if line.id}
 
-    def _with_free_id(self, name: str, line: ServerLine, holders: Mapping[int, str]) -> ServerLine | None:
-        """Give a new server with the id that it can have; None if it must have one that is taken."""
+    def _with_free_id(
+        self, name: str, line: ServerLine, holders: Mapping[int, str], before: Mapping[str, ServerLine]
+    ) -> ServerLine | None:
+        """Give a new server with the id that it can have; None if it must have one that is taken.
+
+        Servers that stay have none that a new one shall have, but may have the next that is tried.
+        """
         if holders.get(line.id, name) == name:
             return line
-        return None if self.goes_by_ids else replace(line, id=another_id((line.address, 0, name), holders.keys()))
+        taken = {*holders, *(each.id for each in before.values())} if not self.goes_by_ids else set()
+        return replace(line, id=another_id((line.address, 0, name), taken)) if taken else None
 
     def _add_server(self, backend: str, name: str, line: ServerLine) -> bool:
         former = self.leaving_before.of(backend).get(name)

@@ -13,10 +13,11 @@ from operator import attrgetter
 
 from router.model import Backend, RouteSection, Server
 from router.model.refusing import REFUSING
-from router.plan.section_text import SectionText, ServerLine
+from router.ordered import differences
+from router.plan.section_text import FewOthers, SectionText, ServerLine
 
-_OF_SERVERS = frozenset({"servers", "shutdown_sessions_on_removed"})
-"""What of a backend is in no other line than the servers'; the second is in none at all."""
+_OF_SERVERS = frozenset({"servers", "advance", "shutdown_sessions_on_removed"})
+"""What of a backend is in no other line than the servers'; all but the first is in none at all."""
 _other_lines = attrgetter(*(name for name in Backend.__slots__ if name not in _OF_SERVERS))
 _OF_ONE_SERVER = frozenset({"name", "address", "port", "weight", "id"})
 _kind = attrgetter(*(name for name in Server.__slots__ if name not in _OF_ONE_SERVER))
@@ -46,6 +47,9 @@ def derived(
         or _other_lines(former) != _other_lines(current)
     ):
         return None
+    few = _few_others(text, former, current)
+    if few is not None:
+        return few
     formers = {server.name: server for server in former.servers}
     alike = {_kind(server): text.servers.get(server.name) for server in former.servers if server.address != REFUSING}
     servers: dict[str, ServerLine] = {}
@@ -61,6 +65,37 @@ def derived(
         servers[server.name] = _line_like(like, server)
     return SectionText(
         text.fixed, servers, text.allowlist, text.certificate, text.stages, text.clients, authorities=text.authorities
+    )
+
+
+def _few_others(text: SectionText, former: Backend, current: Backend) -> SectionText | None:
+    """Give what a section says some of whose servers are others; None where these are most, or it has to be looked at all servers to know."""
+    gone, come = differences(former.servers, current.servers, current.advance)
+    if 2 * (len(gone) + len(come)) > len(former.servers):
+        return None
+    # The last is no refusal to everybody, which sorts before what has a pod.
+    known = [each for each in (*gone, *former.servers[-1:]) if each.address != REFUSING]
+    alike = {_kind(server): text.servers.get(server.name) for server in known}
+    servers = dict(text.servers)
+    for server in gone:
+        servers.pop(server.name, None)
+    for server in come:
+        like = alike.get(_kind(server))
+        if like is None or server.address == REFUSING or not _PLAIN.fullmatch(server.name):
+            return None
+        servers[server.name] = _line_like(like, server)
+    if len(servers) != len(current.servers):
+        return None
+    few_others = FewOthers(text.servers, tuple(sorted({server.name for server in (*gone, *come)})))
+    return SectionText(
+        text.fixed,
+        servers,
+        text.allowlist,
+        text.certificate,
+        text.stages,
+        text.clients,
+        few_others=few_others,
+        authorities=text.authorities,
     )
 
 

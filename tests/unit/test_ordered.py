@@ -127,3 +127,9 @@ def test_images_are_those_of_all_members(steps: list[tuple[set[int], set[int], i
         assert all(image is before[each] for each, image in zip(after, found, strict=True) if each in before)
         assert images(tuple(after)) is found
         members, before = tuple(after), dict(zip(after, found, strict=True))
+
+
+def test_what_shifts_is_no_difference() -> None:
+    """As many members as before, one gone at the beginning and one more at the end: of the many between them none is other."""
+    members = tuple(object() for _ in range(300))
+    assert differences(members[:-1], members[1:]) == (members[:1], members[-1:])
