@@ -481,7 +481,7 @@ def of_folder(port: int) -> list[dict[str, Any]]:
 
 
 def test_a_folder_of_manifests_has_gateways_too(make_router: Make, echo: TcpServer, tmp_path: Path) -> None:
-    """Without an API server listeners are served, and the log says what objects would be told; without the option they are nobody's."""
+    """Without an API server listeners are served, and the log says what objects would be told; without the option they are not judged, which check says."""
     port = free_port()
     objects = [*of_folder(port), service("db"), *endpoint_slice("db", (echo.address, echo.port))]
     router = make_router("--gateway-api", "on")
@@ -496,7 +496,7 @@ def test_a_folder_of_manifests_has_gateways_too(make_router: Make, echo: TcpServ
     assert "told: TCPRoute team/a: parent gw: ResolvedRefs is False (BackendNotFound)" in checked.stdout
     checked = invoke("check", "--gateway-api", "on", "--gateway-controller", "example.com/x", folder)
     assert "left alone: Gateway team/gw: there is no GatewayClass tcp of this router" in checked.stdout
-    assert "Gateway" not in invoke("check", folder).stdout
+    assert "not judged: 1 of kind Gateway, 1 of kind TCPRoute: --gateway-api is off" in invoke("check", folder).stdout
 
 
 def test_a_listener_on_a_pool_port_needs_no_reload(gateways: Gateways) -> None:
