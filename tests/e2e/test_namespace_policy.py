@@ -13,8 +13,9 @@ import pytest
 
 from tests.e2e.test_runtime import reloads
 from tests.support.cluster import Cluster, http_cluster
+from tests.support.gateway_checks import Gateways
 from tests.support.level import metric
-from tests.support.objects import ANNOTATIONS, app, route
+from tests.support.objects import ANNOTATIONS, app, endpoint_slice, route, service
 from tests.support.ports import free_port, free_ports
 from tests.support.probing import exchange, is_refused
 from tests.support.router_process import RouterProcess, http_get
@@ -159,3 +160,38 @@ def test_a_file_says_so_too(cluster: Cluster, tmp_path: Path) -> None:
     assert metric(router, "tcp_router_port_policy_taken_up") == 1
     # What was held is given up: who gets the port by another policy later does not lose it to who had it once.
     wait_for(lambda: ports_claimed(cluster) == {other}, "the claim to go")
+
+
+def test_listeners_of_gateways_are_ports_like_others(cluster: Cluster) -> None:
+    """Ports that the namespace may not have, and more than it may, are refused on the listener alone; it is served when the policy lets it."""
+    one, two, outside = free_ports(3)
+    say(cluster, tcp_ports=f"{one},{two}", tcp_ports_max="1")
+    gateways = Gateways.on(cluster)
+    cluster.create(service("db"), *endpoint_slice("db", cluster.pod()))
+    gateways.create_gateway("gw", *({"name": f"p{port}", "port": port, "protocol": "TCP"} for port in (one, outside)))
+    gateways.create_gateway("later", {"name": "over", "port": two, "protocol": "TCP"})
+    for name in ("gw", "later"):
+        gateways.create_route(name, [{"name": name}], [{"name": "db", "port": 5432}])
+    selector = f"kubernetes.io/metadata.name={cluster.namespace}"
+    router = gateways.router("--claims", "required", "--namespace-selector", selector).start()
+
+    def accepted(gateway: str, listener: str) -> tuple[str, str]:
+        status = (cluster.client.get("Gateway", cluster.namespace, gateway) or {}).get("status", {})
+        told = {each["name"]: each["conditions"] for each in status.get("listeners", ())}.get(listener, ())
+        return next(((each["reason"], each["message"]) for each in told if each["type"] == "Accepted"), ("", ""))
+
+    wait_for(lambda: accepted("gw", f"p{one}")[0] == "Accepted", "the one that is allowed")
+    wait_for(lambda: accepted("gw", f"p{outside}")[0] == "PortUnavailable", "the one outside")
+    assert f"PortNotAllowed: port {outside} is not allowed to namespace" in accepted("gw", f"p{outside}")[1]
+    wait_for(lambda: accepted("later", "over")[0] == "PortUnavailable", "the one too many")
+    assert (
+        f"PortQuotaExceeded: namespace {cluster.namespace} may hold 1 port and holds 1" in accepted("later", "over")[1]
+    )
+    assert exchange(one) == b"ping"
+    assert is_refused(outside)
+    assert is_refused(two)
+    label = f'{{of_namespace="{cluster.namespace}"}}'
+    assert metric(router, f"tcp_router_namespace_ports{label}") == 1
+    say(cluster, tcp_ports_max="2")
+    wait_for(lambda: accepted("later", "over")[0] == "Accepted", "the policy to let it")
+    assert exchange(two) == b"ping"
