@@ -1,7 +1,7 @@
 """Hosts of a shared port whose clients are asked for certificates: each has a socket of its own, and comes to another one while HAProxy runs; pure.
 
 A socket is a frontend with a list of certificates, in which there is that of its host, or none. No session is resumed there, so that it can be
-another host's next.
+another host's next. Whose it is stands in the map of hosts as well, by its name: who began a handshake when it was another's is refused.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Gates:
     lists: Mapping[str, str]
     """By the name of the socket, its list of certificates."""
     hosts: str
-    """The map of hosts to names of sockets."""
+    """The map of hosts to names of sockets, and of these to the backends of those whose they are."""
     required: str
     """The ACL of hosts whose clients have to show a certificate."""
     filtered: str
@@ -96,6 +96,8 @@ class GateChange:
     unmapping: list[Command] = field(default_factory=list)
     opening: list[Command] = field(default_factory=list)
     leading: list[Command] = field(default_factory=list)
+    naming: list[Command] = field(default_factory=list)
+    """When the hosts lead where they shall."""
     retiring: list[Command] = field(default_factory=list)
 
 
@@ -131,6 +133,10 @@ def change_gates(
         gate = taken[name] if there is not None else next(free)
         if there is None or line(there) != line(host):
             change.opening += _with(gates.lists[gate], line(host))
+        if there is None or there.backend != host.backend:
+            # Between the two it is nobody's: who begins under either's certificate and authorities comes to no pods of the other.
+            change.unmapping += [commands.delete_entry(gates.hosts, gate)] if there is not None else []
+            change.naming.append(commands.add_entry(gates.hosts, gate, host.backend))
         change.opening += _listed(gates, there, host)
         if there is None:
             taken[name] = gate
@@ -144,6 +150,7 @@ def change_gates(
 
 def _left(gates: Gates, gate: str, host: SniHost, line: GateLine) -> Iterator[Command]:
     yield commands.delete_entry(gates.hosts, host.host)
+    yield commands.delete_entry(gates.hosts, gate)
     yield from _without(gates.lists[gate], line)
     yield from (commands.delete_from_list(acl, host.host) for acl in _lists_of(gates, host))
 

@@ -308,6 +308,8 @@ class Update:
             self._reasons.add(ReloadReason(ReloadCause.PORT_CHANGED, str(spot)))
         self._hosts[spot] = after
         removed, added = differences(before, after)
+        file = self._running.hosts_files[spot]
+        unmapping, leading = change_hosts(file, removed, added, after, self._relocated, self._backend)
         if files is not None:
             opening, retiring = change_endings(files, partial(self._texts.certificate_line, spot), removed, added)
             self._new_sections |= bool(opening)
@@ -318,12 +320,10 @@ class Update:
             self._new_sections |= bool(change.opening)
             self._unmapping += change.unmapping
             self._opening += change.opening
-            self._leading += change.leading
+            leading = change.leading + leading + change.naming
             self._retiring += change.retiring
             self._gates[spot] = change.after
         self._changed |= {host.host: host for host in removed} != {host.host: host for host in added}
-        file = self._running.hosts_files[spot]
-        unmapping, leading = change_hosts(file, removed, added, after, self._relocated, self._backend)
         self._unmapping += unmapping
         self._leading += leading
 

@@ -113,7 +113,7 @@ def stand_in_file(pem: PrivateBytes) -> tuple[str, PrivateBytes]:
 
 
 def gates_file(spot: Spot, gates: Iterable[tuple[str, str]]) -> tuple[str, bytes]:
-    """Give name and content of the map from such hosts of a shared port to their sockets."""
+    """Give name and content of the map from such hosts of a shared port to their sockets, and from these to the backends of those whose they are."""
     return _named(GATES, "map", [f"# Port {spot}", *(f"{host} {gate}" for host, gate in gates)])
 
 

@@ -164,7 +164,10 @@ class Gating:
 
     def _of_all(self, shared: SharedFrontend) -> Iterator[tuple[str, bytes]]:
         spot, hosts = shared.spot, [host for host in shared.hosts if host.is_gated]
-        yield files.gates_file(spot, ((host.host, gate_name(spot, _number(host))) for host in hosts))
+        named = [(host, gate_name(spot, _number(host))) for host in hosts]
+        yield files.gates_file(
+            spot, [*((host.host, gate) for host, gate in named), *((gate, host.backend) for host, gate in named)]
+        )
         clients = [
             (host.host, each) for host in hosts if host.tls is not None and (each := host.tls.clients) is not None
         ]

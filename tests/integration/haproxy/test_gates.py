@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from router.cli.stand_in import stand_in
 from router.haproxy.closing import close_ports_first
 from router.haproxy.talk import runtime, stats
-from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot, frontend_name
+from router.model import Asker, Model, RouteSection, SharedFrontend, SniHost, Spot, frontend_name
 from router.model.stages import gate_number
 from router.model.tls import ClientTls, PortTls
 from router.plan import NoChange, Plan, Reload, RuntimeUpdate, plan
@@ -34,6 +34,7 @@ from tests.support.certificates import Made, make, shown_by
 from tests.support.client_certificates import authority, context_of, greeted, revoke, show, speaking, verified_by
 from tests.support.clients import TIMEOUT_S, connect, echoes
 from tests.support.haproxy import running
+from tests.support.late import all_but_the_last_flight
 from tests.support.models import port_options, section, server
 from tests.support.ports import free_port
 from tests.support.runtime import Applying, applying
@@ -79,6 +80,15 @@ class _Port:
         if isinstance(clients, str):
             return None
         return replace(shown_by(_SHOWN[name]), clients=clients)
+
+    def bring_for(self, route: str, **hosts: ClientTls | str | None) -> Plan:
+        """Serve these, of which there is one, by a Route of another name than the host's."""
+        model = self.model(hosts)
+        (shared,), (there,) = model.shared, model.routes
+        backend = f"be_tcp:team:{route}"
+        to = replace(there, backend=replace(there.backend, name=backend), asker=Asker.route("team", route))
+        leads = tuple(replace(host, backend=backend, asker=to.asker) for host in shared.hosts)
+        return self.changed.bring(Model((to,), (replace(shared, hosts=leads),)))
 
     def bring(self, **hosts: ClientTls | str | None) -> Plan:
         """Serve these."""
@@ -264,6 +274,35 @@ def test_a_socket_that_was_another_hosts(port: _Port) -> None:
     for context, session in sessions:
         for name in "bc":
             assert greeted(context, port.port, f"{name}.example.com", session)[0] == b""
+
+
+_HANDS = [
+    (verified_by(_CA), _ALICE),
+    (verified_by(_CA, required=False), _ALICE),
+    (verified_by(_CA, required=False), None),
+]
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize(("clients", "shown"), _HANDS, ids=["required", "optional", "optional, without"])
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "one after the other"])
+@pytest.mark.parametrize("in_advance", [False, True], ids=["loaded", "of the pool"])
+def test_who_is_slow_with_a_handshake_meets_no_other_route(
+    port: _Port, version: str, clients: ClientTls, shown: Made | None, *, at_once: bool, in_advance: bool
+) -> None:
+    """He began it when the host was of a Route that verifies him; the host, and its socket, are of one by now that does not."""
+    if in_advance:
+        port.bring()
+    port.bring_for("a", a=clients)
+    context, name = context_of(shown, version), "a.example.com"
+    with connect(port.port) as slow, connect(port.port) as prompt:
+        late = all_but_the_last_flight(slow, context, name)
+        assert all_but_the_last_flight(prompt, context, name).answered(prompt) == b"hello"
+        if not at_once:
+            assert isinstance(port.bring(), RuntimeUpdate)
+        assert isinstance(port.bring_for("b", a=verified_by(_OTHER_CA, required=clients.required)), RuntimeUpdate)
+        assert late.answered(slow) == b""
+    assert port.lets_in("a", *_EVERYBODY) == [False, True, not clients.required]
 
 
 class _Waiting(threading.Event):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 import struct
@@ -10,7 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from router.reconcile.apply import Applied
 from tests.support.certificates import Made, client_context, make, shown_by
 from tests.support.client_certificates import authority, verified_by
 from tests.support.clients import connect, echoes, served, tls
+from tests.support.late import all_but_the_last_flight
 from tests.support.models import section, server
 from tests.support.ports import free_ports
 from tests.support.probing import is_refused
@@ -215,11 +215,11 @@ def test_who_is_slow_with_a_handshake_meets_no_other_route(changed: Applying, po
     port = _PORTS[0]
     _hot(changed, _route("a", port, pod, _A))
     with connect(port) as slow, connect(port) as prompt:
-        late = _all_but_the_last_flight(slow)
-        assert _all_but_the_last_flight(prompt).echoes(prompt)
+        late = all_but_the_last_flight(slow, client_context())
+        assert all_but_the_last_flight(prompt, client_context()).answered(prompt, b"hello") == b"hello"
         _hot(changed)
         _hot(changed, _route("b", port, pod, _B, allowlist=("127.0.0.2",)))
-        assert not late.echoes(slow)
+        assert late.answered(slow, b"hello") == b""
 
 
 def test_who_is_on_the_way_meets_the_same_route_behind_a_reload(changed: Applying, pod: TcpServer) -> None:
@@ -307,40 +307,3 @@ def _led(changed: Applying, number: int, word: str, port: int) -> Made | None:
                 return _made(der) if echoes(connection) else None
         except OSError:
             return None
-
-
-@dataclass
-class _Late:
-    """A client that has all of a handshake but the last that it is to send."""
-
-    tls: ssl.SSLObject
-    received: ssl.MemoryBIO
-    sent: ssl.MemoryBIO
-
-    def echoes(self, connection: socket.socket) -> bool:
-        """Say whether it is served once that is sent."""
-        self.tls.write(b"hello\n")
-        try:
-            connection.sendall(self.sent.read())
-            while True:
-                received = connection.recv(65536)
-                if not received:
-                    return False
-                self.received.write(received)
-                with contextlib.suppress(ssl.SSLWantReadError):
-                    return self.tls.read(100) == b"hello\n"
-        except OSError:
-            return False
-
-
-def _all_but_the_last_flight(connection: socket.socket) -> _Late:
-    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = client_context().wrap_bio(received, sent)
-    while True:
-        try:
-            client.do_handshake()
-        except ssl.SSLWantReadError:
-            connection.sendall(sent.read())
-            received.write(connection.recv(65536))
-        else:
-            return _Late(client, received, sent)
