@@ -44,7 +44,11 @@ _ROUTE_LINES = (
     rf"  timeout tunnel {_NUMBER}ms",
     r"  option srvtcpka",
     r"  tcp-request content reject if !\{ src -f MAPS/allow-[0-9a-f]{16}\.acl \}",
+    r"\.if version_atleast\(3\.0\)",
+    r"  stick-table type ipv6 size 100k expire 30s store conn_cur,conn_rate\(3s\) peers tcp_router",
+    r"\.else",
     r"  stick-table type ipv6 size 100k expire 30s store conn_cur,conn_rate\(3s\)",
+    r"\.endif",
     rf"  tcp-request content set-var\(txn\.over_limit\) bool\(true\) if \{{ src_conn_cur ge {_NUMBER} \}}",
     rf"  tcp-request content set-var\(txn\.over_limit\) bool\(true\) if \{{ src_conn_rate ge {_NUMBER} \}}",
     r"  tcp-request content track-sc0 src if !\{ var\(txn\.over_limit\) -m found \}",
@@ -139,6 +143,7 @@ def _is_shared_port(owner: Asker | PortOwner | None, lines: list[str]) -> bool:
         return False
     shapes = (
         "", rf"# Port {owner.spot.port}, shared by TLS server name", rf"frontend fe_tcp:{owner.spot.port} from ports", "  tcp-request content set-log-level err", _BIND,
+        r"  error-log-format '%ci:%cp \[%t\] %ft error=\"%\[fc_err_str\]\" namespace=- route=-'",
         rf"  maxconn {_NUMBER}", rf"  timeout client {_NUMBER}ms", "  option clitcpka",
         r"  tcp-request connection reject if \{ fe_conn,sub\(proc\.shared_port_connections\) gt 0 \}",
         r"  tcp-request content set-var\(txn\.owner\) str\(-:-:\)",
