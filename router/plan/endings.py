@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from router.model import SniHost
@@ -71,15 +71,20 @@ def change_endings(
 
 
 def possible(
-    files: EndingFiles | None, gates: Gates | None, before: tuple[SniHost, ...], after: tuple[SniHost, ...]
+    files: EndingFiles | None,
+    gates: Gates | None,
+    before: tuple[SniHost, ...],
+    after: tuple[SniHost, ...],
+    gone: Collection[str],
 ) -> tuple[SniHost, ...]:
-    """Give the hosts that a port can have; of those for which it was not loaded with what ends TLS for them, as they were.
+    """Give the hosts that a port can have; of those for which it was not loaded with what ends TLS for them, as they were, or none where that was led to who is gone.
 
     Args:
         files: for hosts that have a socket in common; None where the port has none.
         gates: for hosts with sockets of their own.
         before: all hosts, as they were, and as the port can have them.
         after: all hosts, as they shall be; given back as it is where all can be had.
+        gone: those Routes, named by their backends, whose places are free, or another Route's already.
     """
     removed, added = differences(before, after)
     gated = gates.possible(removed, added) if gates is not None else frozenset()
@@ -91,6 +96,6 @@ def possible(
     }
     if not lacking:
         return after
-    there = {host.host: host for host in before}
+    there = {host.host: host for host in before if host.backend not in gone}
     wanted = (there.get(host.host) if host.host in lacking else host for host in after)
     return tuple(host for host in wanted if host is not None)

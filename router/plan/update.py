@@ -303,7 +303,7 @@ class Update:
         if self._kept:
             after = that_can_be(before, after, self._kept)
         files, gates = self._running.ending_files.get(spot), self._gates.get(spot)
-        wanted_hosts, after = after, possible(files, gates, before, after)
+        wanted_hosts, after = after, possible(files, gates, before, after, self._removed)
         if after != wanted_hosts:
             self._reasons.add(ReloadReason(ReloadCause.PORT_CHANGED, str(spot)))
         self._hosts[spot] = after

@@ -34,6 +34,7 @@ from tests.support.certificates import Made, make, shown_by
 from tests.support.client_certificates import authority, context_of, greeted, revoke, show, speaking, verified_by
 from tests.support.clients import TIMEOUT_S, connect, echoes
 from tests.support.haproxy import running
+from tests.support.hellos import tls13_hello
 from tests.support.late import all_but_the_last_flight
 from tests.support.models import port_options, section, server
 from tests.support.ports import free_port
@@ -81,14 +82,18 @@ class _Port:
             return None
         return replace(shown_by(_SHOWN[name]), clients=clients)
 
-    def bring_for(self, route: str, **hosts: ClientTls | str | None) -> Plan:
-        """Serve these, of which there is one, by a Route of another name than the host's."""
+    def model_of(self, route: str, hosts: Hosts) -> Model:
+        """Give the model in which these are served, the host ``a`` by a Route that is named otherwise."""
         model = self.model(hosts)
-        (shared,), (there,) = model.shared, model.routes
-        backend = f"be_tcp:team:{route}"
-        to = replace(there, backend=replace(there.backend, name=backend), asker=Asker.route("team", route))
-        leads = tuple(replace(host, backend=backend, asker=to.asker) for host in shared.hosts)
-        return self.changed.bring(Model((to,), (replace(shared, hosts=leads),)))
+        (shared,), backend, asker = model.shared, f"be_tcp:team:{route}", Asker.route("team", route)
+        routes = {each.backend.name: each for each in model.routes}
+        there = routes.pop("be_tcp:team:a")
+        routes[backend] = replace(there, backend=replace(there.backend, name=backend), asker=asker)
+        leads = tuple(
+            replace(host, backend=backend, asker=asker) if host.host == "a.example.com" else host
+            for host in shared.hosts
+        )
+        return Model(tuple(routes[name] for name in sorted(routes)), (replace(shared, hosts=leads),))
 
     def bring(self, **hosts: ClientTls | str | None) -> Plan:
         """Serve these."""
@@ -236,6 +241,31 @@ def test_who_waits_for_a_reload_is_served_meanwhile(port: _Port) -> None:
     assert port.lets_in("a", *_EVERYBODY) == [True, False, False]
 
 
+@pytest.mark.parametrize("before", [None, "through"], ids=["edge", "passthrough"])
+def test_a_host_that_waits_for_a_reload_to_ask_is_not_led_to_who_asks_already(port: _Port, before: str | None) -> None:
+    """It was of a Route that is gone, in whose place the next one is already, and there is no socket left: until the reload nobody is led there."""
+    changed, asking = port.changed, verified_by(_CA)
+    port.bring(b=None)
+    others: Hosts = {"b": None, "c": asking, "d": asking}
+    assert isinstance(port.bring(**others, a=before), RuntimeUpdate)
+    assert changed.running is not None
+    place = changed.running.moved["be_tcp:team:a"]
+    model = port.model_of("e", {**others, "a": asking})
+    todo = plan(changed.running, model, changed.renderer)
+    assert isinstance(todo, Reload)
+    assert todo.meanwhile is not None
+    assert todo.meanwhile.after.moved["be_tcp:team:e"].backend == place.backend
+    changed.applier.update(changed.renderer, changed.running, todo.meanwhile)
+    changed.running = todo.meanwhile.after
+    with connect(port.port) as connection:
+        connection.sendall(tls13_hello(b"a.example.com"))
+        assert connection.recv(100) == b""
+    assert port.lets_in("a", *_EVERYBODY) == [False] * 3
+    assert port.lets_in("b", None) == port.lets_in("c", _ALICE) == [True]
+    assert isinstance(changed.bring(model), Reload)
+    assert port.lets_in("a", *_EVERYBODY) == [True, False, False]
+
+
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize("tickets", [True, False], ids=["tickets", "session IDs"])
 @pytest.mark.parametrize("begun", ["b", "c", "d"], ids=["without", "optional", "other CA"])
@@ -293,14 +323,15 @@ def test_who_is_slow_with_a_handshake_meets_no_other_route(
     """He began it when the host was of a Route that verifies him; the host, and its socket, are of one by now that does not."""
     if in_advance:
         port.bring()
-    port.bring_for("a", a=clients)
+    port.bring(a=clients)
     context, name = context_of(shown, version), "a.example.com"
     with connect(port.port) as slow, connect(port.port) as prompt:
         late = all_but_the_last_flight(slow, context, name)
         assert all_but_the_last_flight(prompt, context, name).answered(prompt) == b"hello"
         if not at_once:
             assert isinstance(port.bring(), RuntimeUpdate)
-        assert isinstance(port.bring_for("b", a=verified_by(_OTHER_CA, required=clients.required)), RuntimeUpdate)
+        model = port.model_of("b", {"a": verified_by(_OTHER_CA, required=clients.required)})
+        assert isinstance(port.changed.bring(model), RuntimeUpdate)
         assert late.answered(slow) == b""
     assert port.lets_in("a", *_EVERYBODY) == [False, True, not clients.required]
 
