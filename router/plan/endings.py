@@ -11,6 +11,7 @@ from router.ordered import differences
 from router.plan import commands
 from router.plan.commands import Command
 from router.plan.gates import Gates
+from router.plan.hosts import changes_hands
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class EndingFiles:
 
 def change_endings(
     files: EndingFiles, line: Callable[[SniHost], str], former: Iterable[SniHost], wanted: Iterable[SniHost]
-) -> tuple[list[Command], list[Command]]:
+) -> tuple[list[Command], list[Command], list[Command]]:
     """Have TLS end for hosts otherwise than it did.
 
     Args:
@@ -43,12 +44,14 @@ def change_endings(
         wanted: hosts as they shall be, those that are new and those that were otherwise.
 
     Returns:
-        What comes before anybody is led to who has a host now, and what comes when nobody is led any more to who had it.
+        What comes as soon as nobody is led by hosts that change hands, what comes before anybody is led to who has a host now, and what comes when nobody is led any more to who had it.
     """
+    closing: list[Command] = []
     opening: list[Command] = []
     retiring: list[Command] = []
+    others = {host.host: host for host in wanted}
     before = {host.host: host for host in former if host.ends_tls}
-    after = {host.host: host for host in wanted if host.ends_tls}
+    after = {name: host for name, host in others.items() if host.ends_tls}
     for name, host in after.items():
         there = before.get(name)
         if host.tls is not None and (there is None or line(there) != line(host)):
@@ -61,13 +64,14 @@ def change_endings(
     for name, host in before.items():
         now = after.get(name)
         if now is None:
-            retiring.append(commands.delete_from_list(files.hosts, name))
+            is_handed = changes_hands(host, others.get(name))
+            (closing if is_handed else retiring).append(commands.delete_from_list(files.hosts, name))
         if starts_tls(host.tls) and not (now is not None and starts_tls(now.tls)):
             retiring.append(commands.delete_from_list(files.starting, name))
         if now is None or line(now) != line(host):
             retiring.append(commands.unlist_certificate(files.certificates, files.certificate(line(host))))
             retiring.append(commands.delete_certificate(files.certificate(line(host))))
-    return opening, retiring
+    return closing, opening, retiring
 
 
 def possible(

@@ -14,6 +14,7 @@ from router.model.stages import gate_number
 from router.model.tls import PrivateBytes
 from router.plan import commands
 from router.plan.commands import Command
+from router.plan.hosts import changes_hands
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def change_gates(
     taken, leaving = dict(gates.taken), set()
     for name, host in before.items():
         now = after.get(name)
-        if now is None:
+        if now is None or (changes_hands(host, now) and not now.is_gated):
             # First of all, so that the socket can be another host's at once.
             change.unmapping += _left(gates, taken.pop(name), host, line(host))
         elif not now.is_gated:

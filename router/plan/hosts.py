@@ -9,6 +9,18 @@ from router.plan import commands
 from router.plan.commands import Command
 
 
+def changes_hands(before: SniHost | None, after: SniHost | None) -> bool:
+    """Say whether a host comes to another Route, of which its clients have to be told apart: what one asks of them, and the other does not, must hold.
+
+    Args:
+        before: the host as it was; None if it is new.
+        after: as it shall be; None if it is gone.
+    """
+    if before is None or after is None or before.backend == after.backend:
+        return False
+    return before.is_gated or after.is_gated or before.ends_tls != after.ends_tls
+
+
 def change_hosts(  # noqa: PLR0913, PLR0917 - what was, what is to be, and where it leads
     file: str,
     removed: Iterable[SniHost],
@@ -32,11 +44,14 @@ def change_hosts(  # noqa: PLR0913, PLR0917 - what was, what is to be, and where
     """
     former = {host.host: host for host in removed}
     wanted = {host.host: host for host in added}
-    unmapping = [commands.delete_entry(file, name) for name in sorted(former.keys() - wanted.keys())]
+    # The next Route may be in the place of the former one before its clients are asked for what they shall.
+    handed = {name for name, host in wanted.items() if changes_hands(former.get(name), host)}
+    left = sorted((former.keys() - wanted.keys()) | handed)
+    unmapping = [commands.delete_entry(file, name) for name in left]
     leading = []
     for name, host in wanted.items():
         there = former.get(name)
-        if there is None:
+        if there is None or name in handed:
             leading.append(commands.add_entry(file, name, backend(host)))
         elif there.backend != host.backend or host.backend in relocated:
             leading.append(commands.set_entry(file, name, backend(host)))

@@ -303,22 +303,22 @@ class Update:
         if self._kept:
             after = that_can_be(before, after, self._kept)
         files, gates = self._running.ending_files.get(spot), self._gates.get(spot)
-        wanted_hosts, after = after, possible(files, gates, before, after, self._removed)
-        if after != wanted_hosts:
+        if (hosts := possible(files, gates, before, after, self._removed)) != after:
             self._reasons.add(ReloadReason(ReloadCause.PORT_CHANGED, str(spot)))
-        self._hosts[spot] = after
+        self._hosts[spot] = after = hosts
         removed, added = differences(before, after)
         file = self._running.hosts_files[spot]
         unmapping, leading = change_hosts(file, removed, added, after, self._relocated, self._backend)
         if files is not None:
-            opening, retiring = change_endings(files, partial(self._texts.certificate_line, spot), removed, added)
+            shut, opening, retiring = change_endings(files, partial(self._texts.certificate_line, spot), removed, added)
+            unmapping += shut
             self._new_sections |= bool(opening)
             self._opening += opening
             self._retiring += retiring
         if gates is not None:
             change = change_gates(gates, partial(self._texts.gate_line, spot), removed, added)
             self._new_sections |= bool(change.opening)
-            self._unmapping += change.unmapping
+            unmapping += change.unmapping
             self._opening += change.opening
             leading = change.leading + leading + change.naming
             self._retiring += change.retiring
