@@ -109,3 +109,26 @@ def test_between_two_commands(before: str, after: str) -> None:
             assert _told(port) == b"second"
         else:
             assert greeted(context_of(_shown(next_one)), port, _HOST)[0] == b"second"
+
+
+def test_between_two_that_ask_alike() -> None:
+    """A client who was slow with his handshake is led to the pods of the next one only if he may connect there."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        greeting_server(b"former") as pod,
+        greeting_server(b"second") as other_pod,
+        applying(Path(folder), "127.0.0.1", sni_pool=8) as changed,
+    ):
+        port = free_port()
+        beside, former = (_led(port, name, pod, host, None) for name, host in (("b", _OTHER), ("a", _HOST)))
+        changed.bring(_model(port, beside))
+        assert isinstance(changed.bring(_model(port, beside, former)), RuntimeUpdate)
+        with connect(port) as slow, connect(port) as prompt:
+            late = all_but_the_last_flight(slow, context_of(None), _HOST)
+            assert all_but_the_last_flight(prompt, context_of(None), _HOST).answered(prompt) == b"former"
+            to, host = _led(port, "e", other_pod, _HOST, None)
+            to = replace(to, backend=replace(to.backend, allowlist=("127.0.0.2",)))
+            assert isinstance(changed.bring(_model(port, beside, (to, host))), RuntimeUpdate)
+            assert late.answered(slow) == b""
+        with connect(port, source="127.0.0.2") as listed:
+            assert all_but_the_last_flight(listed, context_of(None), _HOST).answered(listed) == b"second"
