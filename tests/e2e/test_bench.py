@@ -364,7 +364,7 @@ def test_nothing_is_left_however_it_ends(temporary: Path, how: signal.Signals, a
     with (
         (temporary / "notes").open("wb") as notes,
         subprocess.Popen(
-            [*COMMAND, "--routes", "3", "--runs", "150", *(("--part", "api") if "API" in at else ())],
+            [*COMMAND, "--routes", "3", "--runs", "40", *(("--part", "api") if "API" in at else ())],
             stdout=subprocess.DEVNULL,
             stderr=notes,
             cwd=ROOT,

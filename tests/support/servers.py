@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Self
 
 _TIMEOUT_S = 20.0
+_SILENT_S = 120.0
+"""A client that holds a connection may say nothing for as long as a busy machine takes for what happens meanwhile."""
 
 Handler = Callable[[socket.socket], None]
 
@@ -71,7 +73,7 @@ class TcpServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            connection.settimeout(_TIMEOUT_S)
+            connection.settimeout(_SILENT_S)
             with self._lock:
                 self.accepted += 1
                 self._open.add(connection)

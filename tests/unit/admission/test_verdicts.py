@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from router.admission.verdicts import Verdict, different
 from router.model import Asker
-from router.ordered import Advance, SortedMap, differences
+from router.ordered import SortedMap, different_values
 
 _ASKERS = [Asker.route("team", f"app-{number}") for number in range(6)]
 
@@ -37,11 +39,13 @@ def test_several_who_ask_cost_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log, PortClaims and statuses are told of each turn, with thousands of verdicts."""
     looks: list[int] = []
 
-    def looked(before: tuple[Verdict, ...], after: tuple[Verdict, ...], advance: Advance[Verdict] | None) -> object:
+    def looked(
+        before: Mapping[Asker, Verdict], after: Mapping[Asker, Verdict]
+    ) -> tuple[tuple[Verdict, ...], tuple[Verdict, ...]]:
         looks.append(len(after))
-        return differences(before, after, advance)
+        return different_values(before, after)
 
-    monkeypatch.setattr("router.admission.verdicts.differences", looked)
+    monkeypatch.setattr("router.admission.verdicts.different_values", looked)
     verdicts: SortedMap[Asker, Verdict] = SortedMap()
     verdicts.put(_ASKERS[0], _verdict(0, 1))
     before = verdicts.mapping()
