@@ -281,8 +281,11 @@ class Applying:
         found: dict[str, frozenset[tuple[str, ...]]] = {}
         for spot, gates in self.running.gates.items():
             required = {line.split()[1] for line in self.ask(f"show acl {gates.required}").splitlines() if line}
-            mapped = dict(line.split()[1:] for line in self.ask(f"show map {gates.hosts}").splitlines() if line)
-            assert mapped == gates.taken
+            entries = [line.split()[1:] for line in self.ask(f"show map {gates.hosts}").splitlines() if line]
+            (leads,) = (shared.hosts for shared in self.running.model.shared if shared.spot == spot)
+            whose = {gates.taken[host.host]: host.backend for host in leads if host.host in gates.taken}
+            assert dict(entries) == {**gates.taken, **whose}
+            assert len(entries) == 2 * len(gates.taken)
             for name, file in gates.lists.items():
                 listed = self.ask(f"show ssl crt-list {file}").splitlines()[1:]
                 lines = [line.replace(folder, "") for line in listed if line]
