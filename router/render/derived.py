@@ -117,8 +117,8 @@ class Seen:
                 self._seen[of_backend, _kind(server)] = line
 
     def like(self, backend: Backend, server: Server) -> ServerLine | None:
-        """Give the line of some server of that kind in such a backend; None where none was seen."""
-        return self._seen.get((_lines(backend), _kind(server)))
+        """Give the line of some server of that kind in such a backend; None where none was seen, or where it names a file of its Route's own."""
+        return self._seen.get((_lines(backend), _kind(server))) if backend.tls is None else None
 
     def in_place(self, text: SectionText, place: RouteSection, section: RouteSection) -> SectionText | None:
         """Give what ``section``, under the names of the place, says there, where ``text`` is what the place says; None where it has to be rendered to know."""

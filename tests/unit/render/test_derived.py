@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from router.admission.pool import PortPool
 from router.model import Backend, Model, RouteSection, Server
+from router.model.tls import ServerTls
 from router.render import Renderer, TemplateSet
 from router.render.derived import derived
 from router.settings import PortRanges, RenderSettings, RouteDefaults
@@ -65,6 +66,16 @@ def test_first_servers_are_derived_from_those_that_others_had(sections: list[Rou
     renderer, plain = Renderer(_TEMPLATES, _SETTINGS), Renderer(_TEMPLATES, _SETTINGS)
     for each in sections:
         assert renderer.text_after(_with_servers(each, []), each) == plain.text(each)
+
+
+def test_a_file_of_another_route_is_never_named() -> None:
+    """Routes that verify their pods by the same authorities have a file each: the other's goes with that one."""
+    renderer = Renderer(_TEMPLATES, _SETTINGS)
+    for name, port in (("a", 9000), ("b", 9001)):
+        made = section(name, port, server(1))
+        made = replace(made, backend=replace(made.backend, tls=ServerTls("PEM of both")))
+        text = renderer.text_after(_with_servers(made, []), made)
+        assert text == Renderer(_TEMPLATES, _SETTINGS).text(made)
 
 
 @given(_RANDOM.one("a", 9000), _RANDOM.one("a", 9000))
