@@ -487,8 +487,7 @@ def test_a_folder_of_manifests_has_gateways_too(make_router: Make, echo: TcpServ
     router = make_router("--gateway-api", "on")
     write_manifests(router.manifests, *objects)
     router.start()
-    wait_for(lambda: not is_refused(port), "the port to be open")
-    assert exchange(port) == b"ping"
+    wait_for(lambda: exchange(port) == b"ping", "the port to be served")
     assert "ResolvedRefs is False (BackendNotFound): Service team/gone does not exist" in router.log()
     folder = write_manifests(tmp_path / "folder", *objects)
     checked = invoke("check", "--gateway-api", "on", folder)

@@ -121,8 +121,7 @@ def test_allowlist_on_a_pool_port_needs_no_reload(cluster: Cluster) -> None:
         return [source for source in (mine, other) if served(ports[0], source=source)]
 
     cluster.create(*app("db", ports[0], cluster.pod(b""), annotations={f"{ANNOTATIONS}ip_allowlist": mine}))
-    wait_for(lambda: not is_refused(ports[0]), "the port to open")
-    assert may_connect() == [mine]
+    wait_for(lambda: may_connect() == [mine], "the pod to answer who may connect")
     annotate(cluster, "db", ip_allowlist="127.0.0.2/31")
     wait_for(lambda: may_connect() == [other], "the other network to have its turn")
     annotate(cluster, "db", ip_allowlist=None)
@@ -132,8 +131,7 @@ def test_allowlist_on_a_pool_port_needs_no_reload(cluster: Cluster) -> None:
     cluster.client.delete("Route", cluster.namespace, "db")
     wait_for(lambda: is_refused(ports[0]), "the port to be closed")
     cluster.create(route("web", ports[0], service="db"))
-    wait_for(lambda: not is_refused(ports[0]), "the port to open for the next Route")
-    assert may_connect() == [mine, other]
+    wait_for(lambda: may_connect() == [mine, other], "the port to open for the next Route")
     assert reloads(router) == 1
 
 
@@ -217,7 +215,7 @@ def test_draining_endpoint_keeps_its_connection_and_gets_no_new_one(cluster: Clu
     router = pool_router(cluster, (port,))
     leaving, staying = cluster.pod(b""), cluster.pod(b"new ")
     cluster.create(*app("db", port, leaving))
-    wait_for(lambda: not is_refused(port), "the port to open")
+    wait_for(lambda: exchange(port), "the pod to answer")
     with socket.create_connection(("127.0.0.1", port)) as held:
         assert is_open(held)
         (second,) = endpoint_slice("db", staying)
@@ -243,7 +241,7 @@ def test_removed_endpoint_does_not_cut_connections_where_a_dead_one_would(cluste
     router = cluster.router("--port-pool", str(port)).start()
     former, new = cluster.pod(b""), cluster.pod(b"new ")
     cluster.create(*app("db", port, former, annotations={f"{ANNOTATIONS}on-marked-down": "shutdown-sessions"}))
-    wait_for(lambda: not is_refused(port), "the port to open")
+    wait_for(lambda: exchange(port), "the pod to answer")
     with socket.create_connection(("127.0.0.1", port)) as held:
         assert is_open(held)
         before = reloads(router)
@@ -267,7 +265,7 @@ def test_failover_cuts_the_connections_to_the_former_pod(cluster: Cluster) -> No
     annotations = {f"{ANNOTATIONS}on-removed": "shutdown-sessions", f"{ANNOTATIONS}balance": "leastconn"}
     cluster.create(*app("db", port, former, other, annotations=annotations))
     router.wait_for_row(f"{cluster.namespace}/db", lambda row: len(row["servers"]) == 2, "served by both pods")
-    wait_for(lambda: not is_refused(port), "the port to open")
+    wait_for(lambda: exchange(port), "the pod to answer")
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(socket.create_connection(("127.0.0.1", port), 20)) for _ in range(4)]
         answers = []
@@ -298,7 +296,7 @@ def test_route_is_named_while_the_pool_serves_it(cluster: Cluster) -> None:
     port = free_port()
     router = pool_router(cluster, (port,))
     cluster.create(*app("db", port, cluster.pod(b"db ")))
-    wait_for(lambda: not is_refused(port), "the port to open")
+    wait_for(lambda: exchange(port), "the pod to answer")
     with socket.create_connection(("127.0.0.1", port)) as held:
         assert is_open_with(held, b"db ")
         row = router.wait_for_row(f"{cluster.namespace}/db", lambda row: row["sessions"] == 1, "one session")
@@ -347,7 +345,7 @@ def test_dead_pod_gets_no_connection_after_a_reload(cluster: Cluster) -> None:
     alive = cluster.pod(b"")
     dead = cluster.start(Wanted())
     cluster.create(*app("db", port, alive, (dead.address, dead.port)))
-    wait_for(lambda: not is_refused(port), "the port to open")
+    wait_for(lambda: exchange(port), "the pod to answer")
     dead.end()
 
     def is_down() -> bool:
@@ -396,7 +394,7 @@ def test_foreign_listener_on_a_closed_pool_port(cluster: Cluster) -> None:
     ports = free_ports(3)
     router = pool_router(cluster, ports)
     cluster.create(*app("db", ports[0], cluster.pod(b"")))
-    wait_for(lambda: not is_refused(ports[0]), "the port to open")
+    wait_for(lambda: exchange(ports[0]), "the pod to answer")
     with Prober(ports[0]) as prober:
         with socket.create_server(("127.0.0.1", ports[1])):
             cluster.create(*app("late", ports[1], cluster.pod(b"late ")), *app("web", ports[2], cluster.pod(b"web ")))
