@@ -79,7 +79,7 @@ def test_signals_are_passed_on(tmp_path: Path, number: signal.Signals) -> None:
 def test_a_log_that_nobody_reads_halts_nothing(tmp_path: Path) -> None:
     """The reader has stopped, so lines are lost, and the program goes on."""
     reading, writing = os.pipe()
-    script = 'i=0; while [ $i -lt 40000 ]; do echo "line $i of a flood that nobody reads" >&2; i=$((i+1)); done; touch over; sleep 1000'
+    script = 'i=0; while [ $i -lt 40000 ]; do echo "line $i of a flood that nobody reads" >&2; i=$((i+1)); done; touch over; exec sleep 1000'
     try:
         with _running(tmp_path, script, writing):
             wait_for((tmp_path / "over").exists, "the end of the flood", deadline_s=60)
