@@ -52,7 +52,8 @@ class ClaimsBacklog:
                     self._tellings[key] = telling
                     self._put(key, telling, is_urgent=False)
             self._bell.ring()
-            return settled - self._unwritten.keys()
+            # Not as a difference of sets: that would look at all that is unwritten.
+            return {whose for whose in settled if whose not in self._unwritten}
 
     def open(self) -> None:
         """Queue everything: this replica leads now, and the former leader may have left any of it undone."""

@@ -71,6 +71,30 @@ def test_a_claim_that_is_made_anew_is_waited_for_and_one_that_is_checked_is_not(
     assert backlog.waits(*SHOP)
 
 
+def test_news_of_one_claim_does_not_look_at_all_that_wait() -> None:
+    """At a first start thousands wait, and the watch brings each as it is written, on the thread that serves changes."""
+    looked_at: list[str] = []
+
+    class Kind(str):
+        """Of an object; each look for it in a set or a mapping is seen."""
+
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            looked_at.append(self)
+            return super().__hash__()
+
+    def asker_of(number: int) -> Asker:
+        return DB._replace(kind=Kind("Route"), name=f"app-{number}")
+
+    backlog = ClaimsBacklog()
+    ports = {number: Place(10_000 + number) for number in range(500)}
+    backlog.note({place: (create(place, asker_of(number)),) for number, place in ports.items()}, {})
+    looked_at.clear()
+    assert noted(backlog, ports[7]) == {("Route", ObjectKey("shop", "app-7"))}
+    assert len(looked_at) < 20
+
+
 def held_up() -> tuple[Bench, set[tuple[str, ObjectKey]]]:
     """Give a leader with one Route, and of which objects the claims wait to be written: that one's."""
     waiting = {("Route", key("db"))}
