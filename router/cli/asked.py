@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from router.cluster.ahead import Ahead, paths
+from router.kube.ahead import Ahead, paths
 from router.kube.connection import Connection
 from router.settings import KubeSettings
 

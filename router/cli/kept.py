@@ -14,18 +14,20 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import structlog
 
 from router import __version__
 from router.errors import HaproxyError
-from router.haproxy.kept import KeptHaproxy, said_by
 from router.haproxy.process.binary import HaproxyBinary, find_binary
 from router.reconcile.state_dir import StateDir
 from router.settings import RenderSettings
 from router.shapes import read_any
+
+if TYPE_CHECKING:
+    from router.haproxy.kept import KeptHaproxy
 
 log = structlog.get_logger()
 
@@ -63,8 +65,7 @@ def begin(context: click.Context, values: Mapping[str, Any], stack: ExitStack) -
     try:
         kept = _started(binary, settings, state, now, stack)
     except (HaproxyError, OSError) as error:
-        problem = said_by(error) if isinstance(error, HaproxyError) else str(error)
-        _say_not_served(problem)
+        _say_not_served(_said_by(error))
         kept = None
     if kept is None:
         # What is there counts for nothing from now on, also where the next router says the same of itself as this one.
@@ -82,6 +83,9 @@ def _started(
     if others := _differing(noted, now):
         _say_not_served(f"it was made by another {', another '.join(others)}")
         return None
+    # On first use: where nothing is kept, the API server is asked before all that is imported.
+    from router.haproxy.kept import KeptHaproxy  # noqa: PLC0415 - the line above
+
     kept = KeptHaproxy(binary, state.config, settings)
     hurry = threading.Event()
     hurry.set()
@@ -89,6 +93,14 @@ def _started(
     stack.callback(lambda: kept.process.stop(0.0, hurry))
     kept.begin()
     return kept
+
+
+def _said_by(error: HaproxyError | OSError) -> str:
+    if not isinstance(error, HaproxyError):
+        return str(error)
+    from router.haproxy.kept import said_by  # noqa: PLC0415 - as above
+
+    return said_by(error)
 
 
 def _say_not_served(problem: str) -> None:

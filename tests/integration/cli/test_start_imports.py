@@ -77,7 +77,7 @@ def test_haproxy_alone_waits_for_no_router(tmp_path: Path) -> None:
 
 def test_a_kept_configuration_waits_for_no_router() -> None:
     """What ``tcp-router run`` imports before it starts HAProxy on what is kept has nothing of the router's parts, the API or metrics."""
-    command = [sys.executable, "-X", "importtime", "-c", "import router.cli.run"]
+    command = [sys.executable, "-X", "importtime", "-c", "import router.cli.run, router.haproxy.kept"]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd=Path(router.__file__).parents[1], timeout=60
     )
@@ -88,5 +88,19 @@ def test_a_kept_configuration_waits_for_no_router() -> None:
     ) == set()
     parts = re.compile(
         r"router\.(render|plan|cluster|kube|status|observe|admission\.decide|cli\.(run_settings|assemble))\b"
+    )
+    assert sorted(filter(parts.match, modules)) == []
+
+
+def test_the_api_server_is_asked_before_the_router_s_parts_are_imported() -> None:
+    """It makes its lists meanwhile: what asks it needs nothing of what reads them, nor of a HAProxy that is kept."""
+    command = [sys.executable, "-X", "importtime", "-c", "import router.cli.run, router.cli.asked"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=Path(router.__file__).parents[1], timeout=60
+    )
+    modules = set(_IMPORTED.findall(done.stderr))
+    assert "router.kube.ahead" in modules
+    parts = re.compile(
+        r"router\.(render|plan|cluster|status|observe|admission\.decide|haproxy\.(kept|talk|generations)|cli\.assemble)\b"
     )
     assert sorted(filter(parts.match, modules)) == []

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from router.cluster.ahead import Ahead, paths
 from router.cluster.kinds import ENDPOINTS, PORT_CLAIMS, ROUTES, SERVICES, SLICES
 from router.errors import ApiUnreachable
+from router.kube.ahead import Ahead, paths
 from router.kube.api import Query
 from router.supervisor import Supervisor
 from tests.support.unused_api import UnusedApi
