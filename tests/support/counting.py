@@ -18,7 +18,9 @@ _TESTS = str(Path(__file__).parents[1])
 
 def instructions(turn: Callable[[], object]) -> int:
     """Count the instructions of everything that is called, but for the tests' own parts."""
-    return _traced(turn) if sys.version_info < (3, 12) else _monitored(turn)
+    if sys.version_info >= (3, 12):
+        return _monitored(turn)
+    return _traced(turn)
 
 
 if sys.version_info >= (3, 12):
