@@ -22,6 +22,7 @@ from router.plan.gates import GateLine
 from router.plan.running import Running, loaded
 from router.plan.section_text import SectionText, default_server_words, frontend_limit, is_verified, read_section
 from router.render import files
+from router.render.alike import Alike
 from router.render.bases import Bases
 from router.render.clients import clients_problem
 from router.render.derived import Seen, derived
@@ -46,6 +47,8 @@ from router.render.usable import check_usable
 from router.render.variables import Variables
 from router.settings import RenderSettings
 
+_NO_FILES: Mapping[str, bytes] = {}
+
 
 class Renderer:
     """Renders models that follow each other with one set of templates and settings.
@@ -68,6 +71,7 @@ class Renderer:
         self._variables = Variables(settings, self._endings, self._gating, lambda: self._process.hands_on)
         self._process = ProcessPart(templates, settings, self._variables)
         self._bases = Bases(settings.bases if templates.is_packaged else (), self._sample)
+        self._alike = Alike(self._sample)
         # By identity of the section; the part holds the section, so its id is not given to another object meanwhile.
         self._routes: dict[int, Part] = {}
         self._shared: dict[int, Part] = {}
@@ -239,6 +243,8 @@ class Renderer:
     def _route(self, section: RouteSection) -> Part:
         if not section.route:
             return self._in_pool(section, section)
+        if self._templates.is_packaged and (known := self._like_others(section)) is not None:
+            return known
         part = self._part(
             ROUTE,
             section,
@@ -255,6 +261,16 @@ class Renderer:
             text, self._process.text, tls, self._variables.client_words(tls, part.files)
         )
         return part if problem is None or part.failure is not None else failed_part(part, ROUTE, problem)
+
+    def _like_others(self, section: RouteSection) -> Part | None:
+        """Give what a section is rendered to that is like others of Routes; None where it has to be rendered to know."""
+        try:
+            text = self._alike.text(section)
+            written = text.encode() if text is not None else None
+        except (TemplateError, UnicodeEncodeError):
+            # It is told whose doing that is where the section itself is rendered.
+            return None
+        return Part(section, section.asker, written, written.count(b"\n"), _NO_FILES) if written is not None else None
 
     def _in_pool(self, section: RouteSection, place: RouteSection) -> Part:
         """Render a place of the pool, or a Route under its names."""

@@ -161,7 +161,7 @@ def test_nothing_is_rendered_for_the_first_server_where_another_had_one_like_it(
         text = renderer.text_after(before, after)
         assert text is not None
         assert list(text.servers) == [server(1).name]
-        assert _Counting.rendered == (0 if number else 1)
+        assert (_Counting.rendered == 0) is bool(number)
 
 
 def test_nothing_is_rendered_for_one_more_route_in_a_place() -> None:
