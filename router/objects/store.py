@@ -32,6 +32,8 @@ from router.objects.route import Route
 from router.supervisor.bell import Bell
 
 _GATEWAY_API, _LISTENING = frozenset(GATEWAY_API), frozenset({Gateway, ListenerSet})
+_PARTS = 8
+"""More at a time, and what comes next is no matter."""
 _ASKING = (TransportServerClaim, TransportServer, Gateway, ListenerSet)
 """Kinds whose objects are all there to ask, beside Routes."""
 
@@ -188,6 +190,17 @@ class Store:
         """The inputs that have not put everything yet."""
         with self._lock:
             return frozenset(self._unsynced)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether anything arrived since the last ``take``."""
+        return bool(self._inbox)
+
+    @property
+    def has_part(self) -> bool:
+        """Whether what arrived is perhaps one of several objects that were written together and come by several watches, as a listener and its route do."""
+        with self._lock:
+            return len(self._inbox) <= _PARTS and any(kind in _GATEWAY_API for kind, _ in self._inbox)
 
     def wake(self) -> None:
         """End the current or the next ``wait`` early."""

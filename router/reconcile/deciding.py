@@ -53,7 +53,16 @@ class Deciding:
         """What may ask, or might, what is of the Gateway API, and PortClaims, that are other objects than those last reported on, or gone."""
 
     def take(self, now_s: float) -> Outcome:
-        """Decide about what arrived since (now is ``time.monotonic``)."""
+        """Decide about what arrived since (now is ``time.monotonic``).
+
+        A listener and its route are written together and come by two watches: what came while the one was decided is decided before HAProxy is told.
+        """
+        outcome, changes = self._take(now_s)
+        if changes.gateway_api and self._store.has_news:
+            outcome, _ = self._take(now_s)
+        return outcome
+
+    def _take(self, now_s: float) -> tuple[Outcome, Changes]:
         changes, arrived_s = self._store.take(self._shares.used_up(now_s))
         self._shares.touched(changes.askers)
         if changes:
@@ -77,7 +86,7 @@ class Deciding:
             if self.outcome.names is not self._names:
                 self._names = self.outcome.names
                 self._look_up(self._names)
-        return self.outcome
+        return self.outcome, changes
 
     @property
     def proposed(self) -> Mapping[Place, Asker]:

@@ -30,6 +30,7 @@ MOVED, OPENED, CLOSED = (
     "new on a pool port to first byte",
     "deleted to refused",
 )
+IN_ONE_MOMENT = ", both written in one moment"
 ROUTE, TCP_ROUTE = "Routes beside TCPRoutes", "TCPRoutes beside Routes"
 ATTACHED = f"{TCP_ROUTE}: new at a listener to first byte"
 START = "Gateways: first start to last port"
@@ -39,6 +40,8 @@ OF_ROUTE = "a Route's in turn"
 _MOST = 1.1
 """What a figure of a TCPRoute may be, in those of a Route."""
 _MOVES, _MORE = 20, 10
+_KINDS = 4
+"""Of what comes and goes in turn."""
 _LOOK_S = 0.05
 
 
@@ -90,7 +93,7 @@ class _Beside:
         self._directory = directory
         self._note = note
         self._is_ideal = is_ideal
-        self._of_pool = range(routes, routes + 3 * runs * _MORE)
+        self._of_pool = range(routes, routes + _KINDS * runs * _MORE)
 
     def in_turn(self) -> None:
         """Change one Route, and one TCPRoute, and so on."""
@@ -107,6 +110,11 @@ class _Beside:
             samples = changed_in_turn(live, self._of_pool)
             self._compared(OPENED, samples.opened, samples.by_gateway_opened)
             self._compared(CLOSED, samples.closed, samples.by_gateway_closed)
+            for name, at_once, of_routes in (
+                (OPENED, samples.opened_at_once, samples.opened),
+                (CLOSED, samples.closed_at_once, samples.closed),
+            ):
+                self._add(f"{TCP_ROUTE}: {name}{IN_ONE_MOMENT}", at_once, beside=_beside(of_routes))
             self._add(ATTACHED, samples.attached, beside=_beside(samples.opened))
             if live.reloads():
                 raise BenchFailed("a change of a Gateway or of a Route on a pool port took a reload")
@@ -241,24 +249,36 @@ class Changed:
         self.closed: list[float] = []
         self.by_gateway_opened: list[float] = []
         self.by_gateway_closed: list[float] = []
+        self.opened_at_once: list[float] = []
+        self.closed_at_once: list[float] = []
         self.attached: list[float] = []
 
 
 def changed_in_turn(live: Live, numbers: Sequence[int]) -> Changed:
     """Time Routes, and listeners with their TCPRoutes, that come to ports of the pool and go; and TCPRoutes that come to listeners that are there.
 
+    A listener and its TCPRoute are written one after the other, as a client does, and timed from the event of the last one; then both in one moment,
+    as two clients may, and timed from that.
+
     Each number is used once: of a Service that nobody leads to any more nothing is kept, so that it would be fetched.
     """
     found, workload = Changed(), live.workload
-    for route, both, alone in zip(numbers[::3], numbers[1::3], numbers[2::3], strict=False):
+    each_kind = (numbers[start::_KINDS] for start in range(_KINDS))
+    for route, both, at_once, alone in zip(*each_kind, strict=False):
         steps.rest()
         found.opened.append(live.create(route))
         steps.rest()
-        found.by_gateway_opened.append(_sent(live, both, gateways.with_listener(workload, both), wait_for_answer))
+        found.by_gateway_opened.append(_in_a_row(live, both, gateways.with_listener(workload, both), wait_for_answer))
+        steps.rest()
+        found.opened_at_once.append(_sent(live, at_once, gateways.with_listener(workload, at_once), wait_for_answer))
         steps.rest()
         found.closed.append(live.delete(route))
         steps.rest()
-        found.by_gateway_closed.append(_sent(live, both, gateways.without_listener(workload, both), wait_for_refusal))
+        gone = gateways.without_listener(workload, both)
+        found.by_gateway_closed.append(_in_a_row(live, both, gone, wait_for_refusal))
+        steps.rest()
+        gone = gateways.without_listener(workload, at_once)
+        found.closed_at_once.append(_sent(live, at_once, gone, wait_for_refusal))
         listener, tcp_route = gateways.with_listener(workload, alone)
         live.send(listener)
         wait_for_silence(live.port(alone))
@@ -266,6 +286,13 @@ def changed_in_turn(live: Live, numbers: Sequence[int]) -> Changed:
         found.attached.append(_sent(live, alone, [tcp_route], wait_for_answer))
         _sent(live, alone, gateways.without_listener(workload, alone), wait_for_refusal)
     return found
+
+
+def _in_a_row(live: Live, number: int, changes: Sequence[Change], wait: Callable[[int], float]) -> float:
+    """Make changes of one number, each when the one before is answered; give the time from the event of the last one, milliseconds."""
+    live.forget_sent()
+    live.send_all(changes, 1)
+    return live.timed(changes[-1][1], wait(live.port(number)))
 
 
 def _sent(live: Live, number: int, changes: Sequence[Change], wait: Callable[[int], float]) -> float:

@@ -98,12 +98,24 @@ def views(  # noqa: PLR0913 - what they are looked at by, and what is known
             ``may_end_tls``; brought up to date. A listener that is what it was is not looked into.
     """
     modes = (PASSTHROUGH, TERMINATE) if may_end_tls else (PASSTHROUGH,)
-    beside, former = Beside(listeners), known or {}
-    looked_at = [_view_after(former.get(each.name), each, beside, before, kinds_of, modes) for each in listeners]
+    former = known or {}
+    if not before and len({each.port for each in listeners}) == len(listeners):
+        # As most are: none can be in another's way.
+        looked_at = [
+            view
+            if (view := former.get(each.name)) is not None and view.conflicted is _FREE and view.listener == each
+            else _view(each, None, kinds_of, modes, yields=False)
+            for each in listeners
+        ]
+    else:
+        beside = Beside(listeners)
+        looked_at = [_view_after(former.get(each.name), each, beside, before, kinds_of, modes) for each in listeners]
     if known is not None:
         known.clear()
         known.update((each.listener.name, each) for each in looked_at)
-    return tuple([_with_certificates(each, certificates) for each in looked_at])
+    return tuple(
+        [each if each.listener.protocol == "TCP" else _with_certificates(each, certificates) for each in looked_at]
+    )
 
 
 def _view_after(  # noqa: PLR0913, PLR0917 - as _view
@@ -133,7 +145,7 @@ def _mode(listener: Listener) -> str:
 
 def _with_certificates(view: ListenerView, certificates: Certificates) -> ListenerView:
     protocol = view.listener.protocol
-    if protocol == "TCP" or not view.kinds:
+    if not view.kinds:
         return view
     ends = ends_tls(view.listener)
     if not (ends or protocol == "HTTPS"):

@@ -133,6 +133,12 @@ class PolicyBook:
         policy = self._having((route, "")) if self._policies else None
         return of_route(self._policies[policy][1]) if policy is not None else NO_WISHES
 
+    def has_word(self, owner: StateKey, gateway: StateKey) -> bool:
+        """Say whether anything may be said of the listeners of a Gateway, or of a ListenerSet (``owner``) of it; if not, ``seen`` gives each as it is."""
+        if self._closed(gateway.namespace) is not None or self._closed(owner.namespace) is not None:
+            return True
+        return bool(self._by_object.of(gateway) or self._by_object.of(owner))
+
     def seen(self, view: ListenerView, owner: StateKey, gateway: StateKey, credentials: Credentials) -> ListenerView:
         """Give a listener with what is said of it.
 
@@ -145,8 +151,6 @@ class PolicyBook:
         closed = self._closed(gateway.namespace) or self._closed(owner.namespace)
         if closed is not None:
             return replace(view, imposed=Imposed(closed))
-        if not self._by_object.of(gateway) and (owner == gateway or not self._by_object.of(owner)):
-            return view
         own, credentials = self._said((owner, view.listener.name), (owner, ""), credentials)
         namespace = owner.namespace
         if owner != gateway:

@@ -104,6 +104,8 @@ class Sights:
                 may_end_tls=self._settings.gateway_certificates,
                 known=self._known.setdefault(owner, {}),
             )
+            if not self._policies.has_word(owner, key):
+                return found
             return tuple([self._policies.seen(each, owner, key, objects.credentials) for each in found])
 
         there = (

@@ -33,6 +33,9 @@ class Standings:
         self._by_port: dict[int, dict[frozenset[str], dict[str, _Standing]]] = {}
         """Then by group, then by hostname."""
 
+    def __bool__(self) -> bool:
+        return bool(self._by_port)
+
     def add(self, owner: str, listener: Listener) -> None:
         """Take one that has what it asks for; ``owner`` is whose it is, in words."""
         group = _GROUPS.get(listener.protocol)

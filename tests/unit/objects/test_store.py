@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from router.objects.core import Service, ServiceSpec
 from router.objects.discovery import EndpointSlice
+from router.objects.gateway import TcpRoute
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey, ObjectMeta
 from router.objects.route import Route, RouteSpec
@@ -243,3 +244,19 @@ def test_services_that_may_ask_are_told_apart_and_wait_where_routes_do() -> None
     assert store.take({"team"})[0] == Changes(frozenset({(Service, key)}), frozenset({key}))
     store.delete(Service, key)
     assert store.take()[0] == Changes(services=frozenset({key}))
+
+
+def test_what_may_be_a_part_of_more_is_told_apart() -> None:
+    """A listener and its route come by two watches; of a Route nothing more comes, and of many objects it is no matter."""
+    store = Store()
+    assert not store.has_news
+    assert not store.has_part
+    store.put(Route(ObjectMeta(name="a", namespace="team"), RouteSpec()))
+    assert store.has_news
+    assert not store.has_part
+    store.delete(TcpRoute, ObjectKey("team", "a"))
+    assert store.has_part
+    store.delete(TcpRoute, *(ObjectKey("team", f"{number}") for number in range(50)))
+    assert not store.has_part
+    store.take()
+    assert not store.has_news

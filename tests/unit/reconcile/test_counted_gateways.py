@@ -38,6 +38,7 @@ from router.objects.gateway import (
 )
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
+from router.objects.store import Changes
 from router.objects.tcp_route_policy import PolicySpec, PolicyTarget, PolicyTimeouts, TcpRoutePolicy
 from router.settings import PortRanges
 from router.status.events import EventSender
@@ -45,7 +46,7 @@ from router.status.gateway import Facts
 from router.status.gateway_writer import GatewayWriter
 from router.status.route import Identity
 from tests.support.counting import least_instructions
-from tests.support.stage import NEVER_AGAIN, Stage, start
+from tests.support.stage import NEVER_AGAIN, Stage, Witness, start
 from tests.support.unused_api import UnusedApi
 from tests.unit.admission.builders import endpoint_slice
 
@@ -275,6 +276,131 @@ def _route_comes_to_a_listener(stage: Stage) -> None:
     stage.store.delete(TcpRoute, ObjectKey("team-7", "gw-7-r"))
     stage.turn()
     stage.store.put(_tcp("gw-7-r", "gw-7", "team-7"))
+
+
+def _its_gateway(*more: Listener) -> Gateway:
+    return Gateway(_meta("gw-7", "team-7"), GatewaySpec("ours", (Listener("tcp", 10_007, "TCP"), *more)))
+
+
+def _its_route() -> TcpRoute:
+    spec = TcpRouteSpec((RouteRule((BackendRef("gw-7-app", port=80),)),), (ParentRef("gw-7", section_name="more"),))
+    return TcpRoute(_meta("new", "team-7"), spec)
+
+
+def _both_come(stage: Stage) -> None:
+    stage.store.delete(TcpRoute, ObjectKey("team-7", "new"))
+    stage.store.put(_its_gateway())
+    stage.turn()
+    stage.store.put(_its_gateway(Listener("more", 9_000 + next(_numbers) % 100, "TCP")), _its_route())
+
+
+def _both_go(stage: Stage) -> None:
+    stage.store.put(_its_gateway(Listener("more", 9_000 + next(_numbers) % 100, "TCP")), _its_route())
+    stage.turn()
+    stage.store.delete(TcpRoute, ObjectKey("team-7", "new"))
+    stage.store.put(_its_gateway())
+
+
+def _listener_goes(stage: Stage) -> None:
+    stage.store.put(_its_gateway(Listener("more", 9_000 + next(_numbers) % 100, "TCP")))
+    stage.turn()
+    stage.store.put(_its_gateway())
+
+
+@pytest.mark.parametrize(
+    ("change", "instructions"),
+    [
+        pytest.param(_both_come, 24_000, id="listener and route come"),
+        pytest.param(_both_go, 14_000, id="listener and route go"),
+        # As a Route that goes (test_counted).
+        pytest.param(_listener_goes, 12_500, id="listener goes"),
+    ],
+)
+def test_a_listener_with_its_route_costs_little_more_than_a_route(
+    tmp_path: Path, change: Callable[[Stage], None], instructions: int
+) -> None:
+    """They are two objects, and one turn where they come together."""
+    assert _cost(tmp_path / "alone", _FEW, change, _alone) <= instructions
+
+
+class _Meanwhile(Witness):
+    """Puts something into the store while a change is decided, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.puts: Callable[[], None] | None = None
+
+    def changes_seen(self, changes: Changes) -> None:
+        """Put it."""
+        assert changes
+        puts, self.puts = self.puts, None
+        if puts is not None:
+            puts()
+
+
+@pytest.mark.parametrize("comes_first", ["Gateway", "TCPRoute"])
+def test_a_route_that_comes_while_its_listener_is_decided_is_served_with_it(tmp_path: Path, comes_first: str) -> None:
+    """They come by two watches: HAProxy is told once, and of both; and likewise when they go."""
+    meanwhile = _Meanwhile()
+    stage = Stage(
+        tmp_path, NEVER_AGAIN, _POOL, quiet_s=_LONG_S, observer=meanwhile, reporter=_writer(_Written()), gateway_controller=OURS
+    )  # fmt: skip
+    try:
+        start(stage, *_alone(_FEW))
+        stage.haproxy.commands.clear()
+        pair: list[KubernetesObject] = [_its_gateway(Listener("more", 9_005, "TCP")), _its_route()]
+        first, second = pair if comes_first == "Gateway" else reversed(pair)
+        meanwhile.puts = partial(stage.store.put, second)
+        stage.store.put(first)
+        stage.turn()
+        assert meanwhile.updates == ["success"]
+        assert [each.split()[0] for each in stage.haproxy.commands] == ["add", "enable", "enable", "add", "enable"]
+        stage.haproxy.commands.clear()
+        meanwhile.puts = partial(stage.store.put, _its_gateway())
+        stage.store.delete(TcpRoute, ObjectKey("team-7", "new"))
+        stage.turn()
+        assert meanwhile.updates == ["success", "success"]
+        assert stage.haproxy.commands[0] == "disable frontend fe_tcp:9005"
+    finally:
+        stage.close()
+
+
+def test_an_endpoint_that_moves_waits_for_nothing_that_comes_meanwhile(tmp_path: Path) -> None:
+    """What comes while other changes are decided is the next turn's."""
+    meanwhile = _Meanwhile()
+    stage = Stage(tmp_path, NEVER_AGAIN, _POOL, quiet_s=_LONG_S, observer=meanwhile, reporter=_writer(_Written()), gateway_controller=OURS)  # fmt: skip
+    try:
+        start(stage, *_alone(_FEW))
+        stage.haproxy.commands.clear()
+        meanwhile.puts = partial(stage.store.put, _its_gateway(Listener("more", 9_005, "TCP")))
+        _endpoint_moves(stage)
+        stage.turn()
+        assert not any("9005" in each for each in stage.haproxy.commands)
+        stage.turn()
+        assert stage.haproxy.commands[-1] == "enable frontend fe_tcp:9005"
+    finally:
+        stage.close()
+
+
+def test_a_listener_that_did_not_change_costs_next_to_nothing(tmp_path: Path) -> None:
+    """Of a Gateway with 64 listeners, as the API lets it have, one that comes costs a few instructions more for each of the others."""
+
+    def others(most: int) -> tuple[Listener, ...]:
+        return tuple(Listener(f"other-{port}", 30_000 + port, "TCP") for port in range(most))
+
+    def cost(most: int) -> int:
+        def comes(stage: Stage) -> None:
+            stage.store.put(_its_gateway(*others(most)))
+            stage.turn()
+            stage.store.put(_its_gateway(*others(most), Listener("more", 9_000 + next(_numbers) % 100, "TCP")))
+
+        def everything(gateways: int) -> Iterator[KubernetesObject]:
+            yield from _alone(gateways)
+            yield _its_gateway(*others(most))
+
+        return _cost(tmp_path / str(most), _FEW, comes, everything)
+
+    assert cost(63) - cost(3) <= 60 * 230
 
 
 @pytest.mark.parametrize(
