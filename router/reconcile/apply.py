@@ -29,6 +29,7 @@ from router.reconcile.new_worker import NewWorker
 from router.reconcile.port_refusals import at_spots, bind_refusals, refusals_at
 from router.reconcile.presence import Pool
 from router.reconcile.retired import Retired
+from router.reconcile.rotation import Rotation
 from router.reconcile.set_aside import Asides
 from router.reconcile.state_dir import StateDir
 from router.reconcile.worker import Worker
@@ -83,6 +84,8 @@ class Applier:
         self._judge = judge
         self._loaded = loaded
         self._new_worker = NewWorker(control, worker)
+        self.rotation = Rotation(worker)
+        """To be gone on with after a reload, as long as it is due."""
         self._has_started = False
         self._retired = retired or Retired(worker)
         self._last_owners: Mapping[str, str] = {}
@@ -98,6 +101,7 @@ class Applier:
     def haproxy_ended(self) -> None:
         """Take note that HAProxy runs no more: no port is held by it, and what is on disk stays until it has read that."""
         self._bound = frozenset()
+        self.rotation.stop()
         self._state.begin_change()
 
     def haproxy_restarted(self) -> Running:
@@ -243,7 +247,9 @@ class Applier:
         pool = beside(pool, desired.routes)
         full = replace(desired, pool=tuple(section for section in pool if renderer.renders(section)))
         self._state.begin_change()
-        self._state.write_server_states(self._server_states(renderer, full, running))
+        owners = running.owners if running is not None else self._last_owners
+        is_down = self._control.is_down
+        self._state.write_server_states(NOTHING_DOWN if is_down else handed_over(self._worker, renderer, full, owners))
         if self._control.runs_kept and (kept := self._unjudged(renderer, full, is_loaded=True)) is not None:
             return kept
         if self._control.is_down and not self._has_started:
@@ -290,7 +296,7 @@ class Applier:
             if loaded.success:
                 self._worker.run(closing)
                 self._loaded(stages(full))
-                missing = self._new_worker.look(renderer, full, closing=closing, is_reload=is_reload)
+                missing = self._new_worker.look(renderer, full, closing=closing)
                 fresh = self._new_worker.able(fresh)
         except HaproxyError as error:
             # The file stays: a load that was not heard the end of may have happened.
@@ -311,6 +317,8 @@ class Applier:
             problem = f"HAProxy's new worker does not serve what its configuration says: {missing}"
             return Failed(problem, certain=False, config_refused=True)
         self._bound = _open(full)
+        if is_reload:
+            self.rotation.begin(renderer, full)
         if self._filling is not None:
             self._filling.loaded(full)
         self._state.sweep(rendered.files)
@@ -327,16 +335,6 @@ class Applier:
             self._worker.run(runs.close_idle_ports(running))
         except HaproxyError as error:
             log.warning("idle ports not closed", problem=str(error))
-
-    def _server_states(self, renderer: Renderer, full: Model, running: Running | None) -> bytes:
-        if self._control.is_down:
-            return NOTHING_DOWN
-        try:
-            down = self._worker.down_servers()
-        except HaproxyError as error:
-            log.warning("health of servers not handed over", problem=str(error))
-            return NOTHING_DOWN
-        return handed_over(down, renderer, full, running.owners if running is not None else self._last_owners)
 
     def _with_pool(self, running: Running) -> Model:
         """Give what is to be on disk: every Route in a section of its own, and of the pool what is left."""

@@ -250,6 +250,21 @@ class Changer:
             # They harm nobody, and are gone at the next reload.
             log.warning("retired servers not deleted", problem=str(error))
 
+    def go_on_with_rotation(self) -> None:
+        """Have more servers take turns otherwise than before the last reload, if some are left."""
+        rotation = self._applier.rotation
+        if self.running is None:
+            rotation.stop()
+        elif rotation.is_due:
+            try:
+                rotation.go_on(self.running)
+            except HaproxyError as error:
+                # A weight may be another one than it should.
+                log.warning("servers not rotated", problem=str(error), consequence="reload")
+                self.running, self._unknown = None, ReloadReason(ReloadCause.RUNTIME_REFUSED)
+                self.pending = True
+                self._pace.wants((self._unknown,), time.monotonic())
+
     def _reload(self, todo: Reload, wanted: Outcome) -> bool:
         """Carry out a reload.
 
@@ -314,6 +329,8 @@ class Changer:
     @property
     def due_s(self) -> float:
         """When there is something to do without any news (``time.monotonic``)."""
+        if self._applier.rotation.is_due:
+            return time.monotonic()
         due_s = self._set_aside.due_s()
         if self.pending:
             due_s = min(due_s, self._pace.due_s)

@@ -176,6 +176,7 @@ class Controller:
             self._changer.look_around()
             self._changer.bring(outcome)
             self._changer.delete_retired_servers()
+            self._changer.go_on_with_rotation()
         self._publish()
 
     def rest(self) -> None:

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
+import structlog
+
+from router.errors import HaproxyError
 from router.haproxy.talk.server_states import NOTHING_DOWN, DownServers, NewServer, state_file
 from router.model import Model
 from router.model.stages import own_backend
 from router.render import Renderer
 
+log = structlog.get_logger()
 
-def handed_over(down: DownServers, renderer: Renderer, full: Model, owners: Mapping[str, str]) -> bytes:
-    """Give the file for a worker.
+
+class Asked(Protocol):
+    """The last worker; HaproxyError is what it raises."""
+
+    def down_servers(self) -> DownServers:
+        """Give the servers that failed their checks."""
+
+
+def handed_over(last: Asked, renderer: Renderer, full: Model, owners: Mapping[str, str]) -> bytes:
+    """Give the file for a worker; where the last one does not say, it has nothing.
 
     Args:
-        down: as the last worker says.
+        last: the last worker.
         renderer: the templates of the next.
         full: what the next one is loaded with.
         owners: by backend of the pool of the last one, the backend that whoever it served has now.
     """
+    try:
+        down = last.down_servers()
+    except HaproxyError as error:
+        log.warning("health of servers not handed over", problem=str(error))
+        return NOTHING_DOWN
     if not down:
         return NOTHING_DOWN
     sections = {section.backend.name: section for section in full.routes}

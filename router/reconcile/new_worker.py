@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
-from zlib import crc32
 
 import structlog
 
-from router.admission.weights import MAX_WEIGHT
 from router.haproxy.control import Serving
-from router.model import Frontend, Model, RouteSection, Server, SharedFrontend, frontend_name, spots
+from router.haproxy.talk.stats import ServerState
+from router.model import Frontend, Model, RouteSection, SharedFrontend, frontend_name, spots
 from router.model.stages import backends_of
 from router.plan import commands
 from router.plan.commands import Command
@@ -25,10 +24,6 @@ from router.plan.section_text import SectionText
 
 log = structlog.get_logger()
 
-_TAKES_TURNS = frozenset({"leastconn", "roundrobin"})
-"""What begins with the first server of the file, and goes on in its order while all have equally many connections."""
-_MAX_TURNS = 16
-"""A Route of thousands of pods must not cost thousands of commands."""
 _NAMED = 5
 
 
@@ -85,7 +80,6 @@ class NewWorker:
     def __init__(self, loaded: Loaded, worker: Commanded) -> None:
         self._loaded = loaded
         self._worker = worker
-        self._turn = 0
         self._adds_backends: bool | None = None
 
     def able(self, running: Running) -> Running:
@@ -102,14 +96,13 @@ class NewWorker:
             log.info("backends while haproxy runs", added=adds)
         return running if adds else replace(running, bases={})
 
-    def look(self, templates: Templates, model: Model, *, closing: Iterable[Command] = (), is_reload: bool) -> str:
+    def look(self, templates: Templates, model: Model, *, closing: Iterable[Command] = ()) -> str:
         """Have the worker serve a model as it was rendered.
 
         Args:
             templates: what it was rendered with.
             model: what it was loaded with.
             closing: commands that closed ports of it, which are nobody's.
-            is_reload: another worker served before it.
 
         Returns:
             What it lacks altogether, empty for nothing.
@@ -133,22 +126,21 @@ class NewWorker:
         if found:
             log.warning("worker set right", deviations=[each.text for each in found[:_NAMED]], number=len(found))
             self._worker.run(each.command for each in found)
-        if is_reload:
-            self._turn += 1
-            self._worker.run(turned(model, templates, self._turn))
         return ""
 
 
 def missing(model: Model, serving: Serving) -> str:
     """Name what a model has and the worker lacks; more than that may come from a user's template."""
     lacking = sorted({frontend_name(*spot) for spot in spots(model)} - serving.frontends.keys())
+    known = serving.servers
     servers = {
         (name, server.name)
         for section in model.routes
         for name in backends_of(section)
         for server in section.backend.servers
+        if (name, server.name) not in known
     }
-    lacking += [f"{backend}/{server}" for backend, server in sorted(servers - serving.servers.keys())]
+    lacking += [f"{backend}/{server}" for backend, server in sorted(servers)]
     few = 5
     return ", ".join(lacking[:few]) + (f" and {len(lacking) - few} more" if len(lacking) > few else "")
 
@@ -182,7 +174,12 @@ def deviations(
     for section in model.routes:
         for backend in backends_of(section):
             for server in section.backend.servers:
-                yield from _of_server(section, (backend, server.name), server, templates, serving, limits)
+                name = backend, server.name
+                state = serving.servers[name]
+                limit = limits.get(name) if limits else None
+                is_limited = limit is None or limit == section.backend.server_maxconn
+                if state.weight != server.weight or not state.is_ready or not is_limited:
+                    yield from _of_server(section, name, state, templates, limit)
     for section in model.routes:
         if section.frontend is not None:
             yield from _of_frontend(section, section.frontend, templates, serving)
@@ -190,23 +187,12 @@ def deviations(
         yield from _of_frontend(shared, shared, templates, serving)
 
 
-def _of_server(  # noqa: PLR0913, PLR0917 - what is compared, and where it is found
-    section: RouteSection,
-    name: ServerName,
-    server: Server,
-    templates: Templates,
-    serving: Serving,
-    limits: Mapping[ServerName, int],
+def _of_server(
+    section: RouteSection, name: ServerName, state: ServerState, templates: Templates, limit: int | None
 ) -> Iterator[Deviation]:
-    backend = section.backend
-    state = serving.servers[name]
-    limit = limits.get(name)
-    is_limited = limit is None or limit == backend.server_maxconn
-    if state.weight == server.weight and state.is_ready and is_limited:
-        return
     text = templates.text(section)
-    lines = (text.servers if name[0] == backend.name else text.apart) if text is not None else {}
-    line = lines.get(server.name)
+    lines = (text.servers if name[0] == section.backend.name else text.apart) if text is not None else {}
+    line = lines.get(name[1])
     if line is None:
         return
     shown = "/".join(name)
@@ -228,36 +214,3 @@ def _of_frontend(
     wanted = templates.frontend_limit(subject)
     if wanted is not None and wanted != limit:
         yield Deviation(f"{name} maxconn {limit}, not {wanted}", commands.set_frontend_limit(name, wanted))
-
-
-def turned(model: Model, templates: Templates, turn: int) -> Iterator[Command]:
-    """Have servers begin in another order than that of the file, which is the same after each reload; pure.
-
-    HAProxy puts a server whose weight changes behind those that have as many connections.
-
-    Args:
-        model: what the worker serves.
-        templates: what that was rendered to.
-        turn: counted up by each reload.
-    """
-    for section in model.routes:
-        backend = section.backend
-        takers = _takers(section, templates) if backend.balance in _TAKES_TURNS and len(backend.servers) > 1 else []
-        if len(takers) > 1:
-            # Not the same for all: of Routes that lead to the same pods each begins with another one.
-            ahead = (turn + crc32(backend.name.encode())) % min(len(takers), _MAX_TURNS)
-            for each in backends_of(section):
-                for name, weight in takers[:ahead]:
-                    yield commands.set_weight(each, name, weight + 1 if weight < MAX_WEIGHT else weight - 1)
-                    yield commands.set_weight(each, name, weight)
-
-
-def _takers(section: RouteSection, templates: Templates) -> list[tuple[str, int]]:
-    """Give the servers that take connections, with their weights, in the order of the file."""
-    if templates.has_independent_sections:
-        return [(server.name, server.weight) for server in section.backend.servers if server.weight]
-    # A template of the admin's may balance or weigh otherwise.
-    text = templates.text(section)
-    if text is None or f"balance {section.backend.balance}" not in text.fixed.splitlines():
-        return []
-    return [(name, line.weight) for name, line in text.servers.items() if line.weight]

@@ -101,6 +101,8 @@ class Applying:
                 result = self.applier.apply(self.renderer, desired, self.running)
                 assert isinstance(result, Applied), result
                 self.running = result.running
+                while self.applier.rotation.is_due:
+                    self.applier.rotation.go_on(self.running)
             case NoChange():
                 pass
         return todo

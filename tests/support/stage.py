@@ -332,6 +332,7 @@ class Stage:
         """What HAProxy may open; changed by tests."""
         ports = PortPool(pool, sni_backends, RouteDefaults())
         self.room = Room(lambda: self.files, ports.sections)
+        self.applier = Applier(self.haproxy, state, judge, self.haproxy, ports, self.level)
         self.controller = Controller(
             store=self.store,
             admission=Admission(
@@ -343,7 +344,7 @@ class Stage:
                     gateway_controller=gateway_controller,
                 )
             ),
-            applier=Applier(self.haproxy, state, judge, self.haproxy, ports, self.level),
+            applier=self.applier,
             haproxy=self.haproxy,
             renderer=self.renderer(),
             load_templates=self.renderer,
@@ -388,7 +389,9 @@ NEVER_AGAIN = Timing(
 
 
 def start(stage: Stage, *objects: KubernetesObject) -> None:
-    """Sync with these objects and turn once."""
+    """Sync with these objects and turn: once, and again while servers of many Routes take turns anew."""
     stage.store.put(*objects)
     stage.store.mark_synced("test")
     stage.turn()
+    while stage.applier.rotation.is_due:
+        stage.turn()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from router.errors import UnexpectedReply
 from router.haproxy.talk.cli_socket import command
-from router.haproxy.talk.tables import parse_servers_state
+from router.haproxy.talk.tables import servers_state
 
 _HEAD = (
     "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight "
@@ -43,13 +43,7 @@ def down_servers(stats_socket: Path, timeout_s: float) -> DownServers:
     # They are written into a file as they are, so all columns must be those that we know.
     if not answer.startswith(_HEAD):
         raise UnexpectedReply(f"HAProxy answered 'show servers state' by {answer[:200]!r}")
-    table = parse_servers_state(answer)
-    pick = table.picker("be_name", "srv_name", "srv_op_state", "srv_admin_state")
-    return {
-        (backend, server): " ".join(row)
-        for row, (backend, server, operation, administration) in zip(table.rows, map(pick, table.rows), strict=True)
-        if operation == _DOWN and administration == _NOBODY_ASKED
-    }
+    return {(row[1], row[2]): row[0] for row in servers_state(answer) if row[3] == _DOWN and row[4] == _NOBODY_ASKED}
 
 
 @dataclass(frozen=True, slots=True)

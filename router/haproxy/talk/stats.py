@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from router.errors import UnexpectedReply
 from router.haproxy.talk.cli_socket import command
-from router.haproxy.talk.tables import Table, parse_info_fields, parse_servers_state, parse_stat
+from router.haproxy.talk.tables import Table, parse_info_fields, parse_stat, servers_state
 from router.model.stages import own_backend
 
 _FRONTENDS = 1  # type of "show stat"
@@ -98,15 +98,16 @@ def servers(stats_socket: Path, timeout_s: float) -> Mapping[tuple[str, str], Se
         UnexpectedReply: it answers something else.
     """
     # A third of the size of "show stat", and names in columns of their own, unlike "show servers conn".
-    table = parse_servers_state(command(stats_socket, "show servers state", timeout_s))
-    pick = table.picker("be_name", "srv_name", "srv_uweight", "srv_admin_state")
-    try:
-        return {
-            (backend, server): ServerState(int(weight), administration == _NOBODY_ASKED)
-            for backend, server, weight, administration in map(pick, table.rows)
-        }
-    except ValueError as error:
-        raise UnexpectedReply("HAProxy answered 'show servers state' by lines without a weight") from error
+    # Thousands have the same one.
+    states: dict[tuple[str, str], ServerState] = {}
+    found = {}
+    for row in servers_state(command(stats_socket, "show servers state", timeout_s)):
+        backend, server, _, administration, weight = row.groups()
+        state = states.get((weight, administration))
+        if state is None:
+            state = states[weight, administration] = ServerState(int(weight), administration == _NOBODY_ASKED)
+        found[backend, server] = state
+    return found
 
 
 def frontends(stats_socket: Path, timeout_s: float) -> Mapping[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
@@ -15,6 +16,10 @@ SERVER = "2"
 
 _LAST = "ttime_max"
 """Columns after this one are of HTTP, TLS and QUIC, twice as many as those before."""
+_SERVERS_STATE = (
+    "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight "  # and more
+)
+_SERVER = re.compile(r"^\d+ (\S+) \d+ (\S+) \S* (\d+) (\d+) (\d+) \d+ .*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +83,24 @@ def parse_stat(answer: str, last: str = _LAST) -> Table:
     return _table("show stat", answer, ",", last)
 
 
-def parse_servers_state(answer: str) -> Table:
-    """Read the answer to ``show servers state``: of each server all up to its weights, and the rest of its line.
+def servers_state(answer: str) -> Iterator[re.Match[str]]:
+    """Read the answer to ``show servers state``: of each server its whole line, and in it ``be_name``, ``srv_name``, ``srv_op_state``, ``srv_admin_state``, ``srv_uweight``.
+
+    By one expression, for there may be tens of thousands, which are read before and after each reload.
 
     Raises:
-        UnexpectedReply: it is none, or not whole.
+        UnexpectedReply: it is none, its columns are others, or it is not whole.
     """
-    # 1
-    # # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight ...
-    version, _, table = answer.partition("\n")
-    if version != "1" or not table.startswith("# be_id be_name srv_id srv_name "):
+    if not answer.startswith(_SERVERS_STATE):
         raise _unexpected("show servers state", answer)
-    return _table("show servers state", table, " ", "srv_iweight")
+    begin = answer.index("\n", len(_SERVERS_STATE)) + 1
+    found = 0
+    for row in _SERVER.finditer(answer, begin):
+        found += 1
+        yield row
+    end = len(answer.rstrip("\n"))
+    if found != (answer.count("\n", begin, end) + 1 if end > begin else 0):
+        raise UnexpectedReply("HAProxy answered 'show servers state' by rows that are cut off")
 
 
 def _table(command: str, text: str, separator: str, last: str) -> Table:

@@ -1,4 +1,4 @@
-"""A worker that was just loaded: what it has otherwise than it was rendered is set right, and it begins with another pod."""
+"""A worker that was just loaded: what it has otherwise than it was rendered is set right."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from router.plan.commands import Command, close_frontend
 from router.plan.leaving import ServerName
 from router.plan.running import loaded
 from router.plan.section_text import SectionText, ServerLine
-from router.reconcile.new_worker import NewWorker, deviations, missing, turned
+from router.reconcile.new_worker import NewWorker, deviations, missing
 from tests.support.models import port_options, section, server, shared
 
 ONE, TWO = server(5001, weight=2), server(5002, weight=256)
@@ -91,10 +91,10 @@ class Worker:
         self.commands += [each.text for each in commands]
 
 
-def look(serving: Serving, templates: Templates | None = None, *, is_reload: bool = False) -> list[str]:
+def look(serving: Serving, templates: Templates | None = None) -> list[str]:
     """Give the commands that a worker gets."""
     worker = Worker(serving)
-    assert not NewWorker(worker, worker).look(templates or Templates(), MODEL, is_reload=is_reload)
+    assert not NewWorker(worker, worker).look(templates or Templates(), MODEL)
     return worker.commands
 
 
@@ -108,10 +108,10 @@ def test_what_is_as_rendered_is_left_alone() -> None:
     """No command, and nothing in the log; limits are asked for where there are some."""
     worker = Worker(GOOD)
     with structlog.testing.capture_logs() as lines:
-        assert not NewWorker(worker, worker).look(Templates(), MODEL, is_reload=False)
+        assert not NewWorker(worker, worker).look(Templates(), MODEL)
     assert (worker.commands, worker.asked, lines) == ([], [frozenset({BACKEND})], [])
     unlimited = Worker(Serving({"fe_tcp:6620": 0}, {}))
-    NewWorker(unlimited, unlimited).look(Templates(), Model((section("web", 6620),)), is_reload=False)
+    NewWorker(unlimited, unlimited).look(Templates(), Model((section("web", 6620),)))
     assert unlimited.asked == []
 
 
@@ -119,7 +119,7 @@ def test_a_port_of_nobody_that_is_open_is_closed() -> None:
     """The worker that was replaced may have been told to close it in place of this one."""
     worker = Worker(replace(GOOD, frontends={**GOOD.frontends, "fe_tcp:20000": 30}))
     closing = [close_frontend("fe_tcp:20000"), close_frontend("fe_tcp:20001")]
-    assert not NewWorker(worker, worker).look(Templates(), MODEL, closing=closing, is_reload=False)
+    assert not NewWorker(worker, worker).look(Templates(), MODEL, closing=closing)
     assert worker.commands == ["disable frontend fe_tcp:20000"]
 
 
@@ -129,7 +129,7 @@ def test_weights_states_and_limits_are_set_right_and_told() -> None:
     other = replace(other, frontends={"fe_tcp:6620": 31, "fe_tcp:8443": 41})
     worker = Worker(other, {**LIMITS, (BACKEND, TWO.name): 8})
     with structlog.testing.capture_logs() as lines:
-        assert not NewWorker(worker, worker).look(Templates(), MODEL, is_reload=False)
+        assert not NewWorker(worker, worker).look(Templates(), MODEL)
     assert worker.commands == [
         f"set server {BACKEND}/{ONE.name} weight 2",
         f"set server {BACKEND}/{TWO.name} state ready",
@@ -154,57 +154,10 @@ def test_what_a_template_makes_of_it_counts() -> None:
 def test_what_is_missing_is_named_and_nothing_else_is_done() -> None:
     """As a rule a template left it out; commands for it would fail."""
     worker = Worker(Serving({}, {}))
-    lacking = NewWorker(worker, worker).look(Templates(), MODEL, is_reload=True)
+    lacking = NewWorker(worker, worker).look(Templates(), MODEL)
     assert lacking == missing(MODEL, worker.serves)
     assert lacking == f"fe_tcp:6620, fe_tcp:8443, {BACKEND}/{ONE.name}, {BACKEND}/{TWO.name}"
     assert worker.commands == []
-
-
-def test_each_reload_begins_with_another_server() -> None:
-    """Those before it are put behind the others, by a weight that changes and changes back; a start takes the order of the file."""
-    worker = Worker(GOOD)
-    new = NewWorker(worker, worker)
-    new.look(Templates(), MODEL, is_reload=False)
-    assert worker.commands == []
-    taken = []
-    for _ in range(4):
-        worker.commands.clear()
-        new.look(Templates(), MODEL, is_reload=True)
-        taken.append(tuple(worker.commands))
-    assert sorted(set(taken)) == sorted(
-        {
-            (),
-            (f"set server {BACKEND}/{ONE.name} weight 3", f"set server {BACKEND}/{ONE.name} weight 2"),
-        }
-    )
-    assert taken[0] != taken[1]
-    assert taken[:2] == taken[2:]
-
-
-def texts(of: RouteSection, templates: Templates | None = None) -> list[list[str]]:
-    """Give the commands of many reloads for one Route."""
-    return [[each.text for each in turned(Model((of,)), templates or Templates(), turn)] for turn in range(64)]
-
-
-def test_turns_are_taken_by_those_that_take_connections() -> None:
-    """Not by draining ones, nor where the order means something or nothing; and of thousands only some are moved."""
-    draining = server(5003, weight=0)
-    assert not any(
-        draining.name in text for commands in texts(section("web", 1, ONE, TWO, draining)) for text in commands
-    )
-    assert not any(map(any, texts(section("web", 1, ONE, draining))))
-    for balance in ("source", "first", "random"):
-        assert not any(map(any, texts(section("web", 1, ONE, TWO, balance=balance))))
-    many = section("web", 1, *(server(port) for port in range(1000, 4000)))
-    assert max(map(len, texts(many))) == 2 * 15
-
-
-def test_turns_follow_an_administrators_template() -> None:
-    """Its weights are restored, and what it balances otherwise is left alone."""
-    own = Templates(has_independent_sections=False, lines={ONE.name: ServerLine("h:1", 256, 0, ())})
-    found = {text for commands in texts(WEB, own) for text in commands}
-    assert found == {f"set server {BACKEND}/{ONE.name} weight {weight}" for weight in (255, 256)}
-    assert not any(map(any, texts(WEB, replace(own, fixed="balance static-rr"))))
 
 
 def test_deviations_are_those_of_what_is_listed() -> None:

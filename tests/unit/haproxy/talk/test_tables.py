@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from router.errors import UnexpectedReply
-from router.haproxy.talk.tables import Table, parse_servers_state, parse_stat
+from router.haproxy.talk.tables import Table, parse_stat, servers_state
 
 _STAT = "# pxname,svname,scur,last_chk,ttime_max,\n"
 _STATE = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_port\n"
@@ -27,19 +27,30 @@ def test_a_text_with_commas_is_one_cell(last: str, rest: list[str]) -> None:
     assert table.picker("svname", "scur")(next(iter(table.rows))) == ("s", "3")
 
 
-def test_servers_keep_the_rest_of_their_line() -> None:
-    """A server's state is taken apart up to its weights; put together again it is the line that HAProxy wrote."""
-    line = "4 be_tcp:ns:a 1 pod-a 127.0.0.1 2 0 100 100 8080"
-    table = parse_servers_state(f"{_STATE}{line}\n\n")
-    assert [" ".join(row) for row in table.rows] == [line]
-    assert table.picker("srv_name", "srv_uweight")(next(iter(table.rows))) == ("pod-a", "100")
+def test_servers_keep_their_whole_line() -> None:
+    """A server's state is taken apart up to its weight, beside the line that HAProxy wrote; of a socket it may write no address."""
+    lines = ["4 be_tcp:ns:a 1 pod-a 127.0.0.1 2 0 100 100 8080", "4 be_tcp:ns:a 2 socket  0 1 7 7 0"]
+    found = list(servers_state(f"{_STATE}{lines[0]}\n{lines[1]}\n\n"))
+    assert [row[0] for row in found] == lines
+    assert [row.groups() for row in found] == [
+        ("be_tcp:ns:a", "pod-a", "2", "0", "100"),
+        ("be_tcp:ns:a", "socket", "0", "1", "7"),
+    ]
+    assert list(servers_state(f"{_STATE}\n")) == []
+
+
+@pytest.mark.parametrize("answer", ["", "2\n# be_id\n", _STATE.replace("srv_id srv_name", "srv_name srv_id")])
+def test_states_of_another_form_are_not_guessed(answer: str) -> None:
+    """What stands where is known of one version of the format alone."""
+    with pytest.raises(UnexpectedReply, match="answered 'show servers state'"):
+        list(servers_state(answer))
 
 
 @pytest.mark.parametrize(
     ("parse", "answer"),
     [
         pytest.param(parse_stat, f"{_STAT}b,s\n", id="show stat"),
-        pytest.param(parse_servers_state, f"{_STATE}4 be_tcp:ns:a 1\n", id="show servers state"),
+        pytest.param(lambda text: list(servers_state(text)), f"{_STATE}4 be_tcp:ns:a 1\n", id="show servers state"),
     ],
 )
 def test_a_row_that_is_cut_off_is_refused(parse: object, answer: str) -> None:
