@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.support.programs import requires_program
+
+_PATIENCE_MS = 30_000
+expect.set_options(timeout=_PATIENCE_MS)
 
 
 @contextmanager
@@ -48,7 +51,7 @@ def opened(
         "console", lambda message: problems.append(message.text) if "Content Security Policy" in message.text else None
     )
     page.on("request", lambda request: asked.append(request.url))
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(_PATIENCE_MS)
     try:
         page.goto(address)
         yield page
