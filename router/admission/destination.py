@@ -241,8 +241,9 @@ def _servers(  # noqa: PLR0913 - what makes up a server
     )
     for (_, endpoints), share in zip(shares, each_gets[:-1], strict=True):
         for endpoint in endpoints.ready:
-            found.setdefault(endpoint.place, endpoint)
-            parts[endpoint.place] = parts.get(endpoint.place, 0) + share
+            place = endpoint.place
+            found.setdefault(place, endpoint)
+            parts[place] = parts.get(place, 0) + share
     for _, endpoints in shares:
         for endpoint in endpoints.draining:
             found.setdefault(endpoint.place, endpoint)
@@ -277,7 +278,7 @@ def _weighted(  # noqa: PLR0913, PLR0917 - what makes up a server
     *scaled_parts, refusing = scaled((*parts.values(), refused), largest)
     weights = dict(zip(parts, scaled_parts, strict=True))
     servers = [
-        server_of(each, weights.get(place, 0), ids[each.address, each.port, each.service], verify_domain)
+        server_of(each, weights.get(place, 0), ids[(*place, each.service)], verify_domain)
         for place, each in found.items()
     ]
     if refusing:

@@ -90,14 +90,18 @@ def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
     told, read = looked_at(slices, most)
     dropped: set[str] = set()
     best: dict[Place, Found] = {}
-    usable = list(find_usable(service, read, choice, dropped, allow_loopback=allow_loopback, loops=loops))
-    for found in usable:
-        best[found.place] = min(found, best.get(found.place, found))
-    is_each_once = len(usable) == len(best)
+    number = 0
+    for found in find_usable(service, read, choice, dropped, allow_loopback=allow_loopback, loops=loops):
+        place, number = found.place, number + 1
+        other = best.get(place)
+        best[place] = found if other is None else min(found, other)
+    is_each_once = number == len(best)
     for place in places_of_pods(best.values(), prefers_ipv6=prefers_ipv6(service)):
         del best[place]
-    ready = tuple(sorted(found for found in best.values() if not found.draining))
-    draining = tuple(sorted(found for found in best.values() if found.draining))
+    in_order = sorted(best.values())
+    # Those that serve come first.
+    serving = next((index for index, found in enumerate(in_order) if found.draining), len(in_order))
+    ready, draining = tuple(in_order[:serving]), tuple(in_order[serving:])
     is_plain = bool(ready) and is_each_once and not dropped and not loops.ports
     if not ready and IDLED_AT in (service.metadata.annotations or {}):
         ready = tuple(_waker(service, choice, dropped, allow_loopback=allow_loopback, loops=loops))
@@ -186,7 +190,8 @@ def _matching(each: EndpointSlice, choice: PortChoice) -> dict[int, str]:
     for port in choice.among(each.ports or ()):
         if port.port is not None:
             name = port.name or ""
-            ports[port.port] = min(ports.get(port.port, name), name, key=lambda each: f"{sanitised(each)}:")
+            other = ports.get(port.port)
+            ports[port.port] = name if other is None else min(other, name, key=lambda each: f"{sanitised(each)}:")
     return ports
 
 

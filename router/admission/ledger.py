@@ -59,6 +59,8 @@ class Ledger:
         self._ranges: dict[str, PortClaim] = {}
         self._segments: dict[str, Segments] = {}
         """By address."""
+        self._reserved = 0
+        """How many claims of single places are reservations: most clusters have none, and everybody is kept out by none."""
         self._journals = [Journal()]
         """The first is that of ``take_touched``."""
         self.held = NamespacePorts()
@@ -98,13 +100,18 @@ class Ledger:
 
     def holds(self, port: int) -> tuple[Hold, ...]:
         """Give who holds a port, or a host on it, on whichever address, the first first; one for each place."""
+        if port not in self._others:
+            # The whole port of ``--bind-address``, as of nearly all ports.
+            return (alone,) if (alone := self.hold(Place(port))) is not None else ()
         held = (hold for place in self.places(port) if (hold := self.hold(place)) is not None)
         return tuple(sorted(held, key=lambda hold: hold.order))
 
     def hold(self, place: Place) -> Hold | None:
         """Give who holds a place."""
-        first = next((claim for claim in self._told.get(place, ()) if _is_won(claim) and is_as_won(claim)), None)
-        return hold_of(first.metadata.name, first) if first is not None else None
+        for claim in self._told.get(place, ()):
+            if _is_won(claim) and is_as_won(claim):
+                return hold_of(claim.metadata.name, claim)
+        return None
 
     def won(self, place: Place) -> tuple[PortClaim, ...]:
         """Give the claims that were won of a place, whether they count or not, the oldest first."""
@@ -147,6 +154,8 @@ class Ledger:
 
     def bars(self, place: Place, asker: Asker) -> Reservation | None:
         """Give the reservation that keeps an asker from a place; None if none does."""
+        if not self._reserved and not self._segments:
+            return None
         return next((each for each in self.reservations(place) if not each.allows(asker)), None)
 
     def overlaps(self, address: str, other: str) -> bool:
@@ -260,6 +269,7 @@ class Ledger:
             return
         place = place_of(claim)
         self._put(place, (*self._told.get(place, ()), claim))
+        self._reserved += not _is_won(claim)
         self._touch(name, place)
         self._hold(claim, self.held.add)
 
@@ -270,6 +280,7 @@ class Ledger:
             return
         place = place_of(claim)
         self._put(place, tuple(each for each in self._told[place] if each is not claim))
+        self._reserved -= not _is_won(claim)
         self._touch(name, place)
         self._hold(claim, self.held.remove)
 

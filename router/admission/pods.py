@@ -49,7 +49,7 @@ def places_of_pods(found: Iterable[Found], *, prefers_ipv6: bool) -> Mapping[Pla
         prefers_ipv6: which of both families a pod is to be served by.
     """
     found = tuple(found)
-    if len({each.is_ipv6 for each in found}) < 2:  # noqa: PLR2004 - both families
+    if len({":" in each.address for each in found}) < 2:  # noqa: PLR2004 - both families
         return {}
     preferred: dict[tuple[str, int], Place] = {}
     for each in sorted(found):

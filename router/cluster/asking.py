@@ -77,6 +77,10 @@ class ServiceSink:
         self._listed = {}
         self._followed.begin_list()
 
+    def read_ahead(self, items: tuple[msgspec.Raw, ...]) -> None:
+        """Be prepared for Services of the list."""
+        self._followed.read_ahead(items)
+
     def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:
         """Take Services of the list: those that ask need not be fetched, for here they are."""
         asking = {}

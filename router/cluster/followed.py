@@ -58,6 +58,7 @@ class Followed:
         self._api = api
         self._store = store
         self._sieve = Sieve(kind)
+        self.read_ahead = self._sieve.read_ahead
         self._log = log.bind(kind=kind.resource.name)
         self._lock = threading.Lock()
         self._wanted: dict[ObjectKey, ObjectKey] = {}
@@ -196,10 +197,9 @@ class Followed:
 
     def begin_list(self) -> None:
         """Begin to list; forget a list that did not come to its end."""
+        self._sieve.forget()
         with self._lock:
-            self._to_list = None
-            self._fetched = set()
-            self._listed = Sifted()
+            self._to_list, self._fetched, self._listed = None, set(), Sifted()
             self._recent.begin_list()
 
     def add_page(self, items: tuple[msgspec.Raw, ...]) -> None:

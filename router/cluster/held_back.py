@@ -21,6 +21,12 @@ _MOST_BYTES = 8 << 20
 _LONGEST_S = 20.0
 """Who waits longer takes what is known to be wanted by then; objects of all others are fetched."""
 
+Ahead = Callable[[tuple[msgspec.Raw, ...]], None]
+
+
+def _nothing(items: tuple[msgspec.Raw, ...]) -> None:
+    """Prepare for nothing."""
+
 
 class HeldBack:
     """A sink that gives what is listed to another one, in order, once something is known; not before the list's end if need be.
@@ -30,15 +36,23 @@ class HeldBack:
         known: is set when it may have it.
         most_bytes: of objects that are kept meanwhile; with more, whoever lists has to wait.
         longest_s: after so many seconds it gets it all the same.
+        ahead: is told what waits, to be prepared for it; who waits has nothing else to do.
     """
 
     def __init__(
-        self, sink: Sink, known: threading.Event, *, most_bytes: int = _MOST_BYTES, longest_s: float = _LONGEST_S
+        self,
+        sink: Sink,
+        known: threading.Event,
+        *,
+        most_bytes: int = _MOST_BYTES,
+        longest_s: float = _LONGEST_S,
+        ahead: Ahead = _nothing,
     ) -> None:
         self._sink = sink
         self._known = known
         self._most_bytes = most_bytes
         self._longest_s = longest_s
+        self._ahead = ahead
         self._waiting: list[Callable[[], None]] = []
         self._bytes = 0
 
@@ -51,6 +65,8 @@ class HeldBack:
         """Take objects of the list."""
         self._waiting.append(partial(self._sink.add_page, items))
         self._bytes += sum(memoryview(item).nbytes for item in items)
+        if not self._known.is_set() and self._bytes <= self._most_bytes:
+            self._ahead(items)
         if self._bytes > self._most_bytes:
             self._known.wait(self._longest_s)
         if self._known.is_set() or self._bytes > self._most_bytes:

@@ -190,7 +190,7 @@ class KubeInput:
         # Everything is listed at the same time, and taken in its order: endpoints when it is known which Services ask.
         lists: Sink = HeldBack(sink, self._services_known) if isinstance(sink, Followed) else sink
         if isinstance(sink, Followed | ServiceSink):
-            lists = HeldBack(lists, self._routes_known, longest_s=_WITHOUT_ROUTES_S)
+            lists = HeldBack(lists, self._routes_known, longest_s=_WITHOUT_ROUTES_S, ahead=sink.read_ahead)
         reflector = Reflector(
             self._api,
             resource,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 import structlog
 
-from router.cluster.decoding import decode_head
+from router.cluster.decoding import Head, decode_head
 from router.cluster.kinds import FollowedKind
 from router.objects.decoding import Misfit
 from router.objects.kinds import KubernetesObject, Slot
@@ -58,13 +59,26 @@ class Sieve:
     def __init__(self, kind: FollowedKind) -> None:
         self.kind = kind
         self._log = log.bind(kind=kind.resource.name)
+        self._ahead: dict[int, tuple[msgspec.Raw, Head, Objects | Misfit]] = {}
+        """By the identity of the bytes, which are held so that no others come to have it."""
+
+    def read_ahead(self, items: tuple[msgspec.Raw, ...]) -> None:
+        """Decode objects that will be sifted, while there is nothing else to do: it is not known yet which of them are wanted."""
+        for raw in items:
+            with contextlib.suppress(msgspec.DecodeError):
+                self._ahead[id(raw)] = raw, decode_head(raw), self.kind.decode(raw)
+
+    def forget(self) -> None:
+        """Forget what was read ahead."""
+        self._ahead = {}
 
     def sift(self, items: tuple[msgspec.Raw, ...], services: Mapping[ObjectKey, ObjectKey]) -> Sifted:
         """Take those that belong to these Services; each is given with itself, to be held once for all."""
         sifted = Sifted()
         for raw in items:
+            ahead = self._ahead.pop(id(raw), None)
             try:
-                head = decode_head(raw)
+                head = decode_head(raw) if ahead is None else ahead[1]
             except msgspec.DecodeError as error:
                 self._log.warning("object not decoded", problem=f"metadata: {error}")
                 continue
@@ -74,7 +88,7 @@ class Sieve:
                 sifted.others.add(belongs_to)
                 continue
             key = head.key
-            objects = self.decode(key, raw)
+            objects = self._told(key, ahead[2]) if ahead is not None else self.decode(key, raw)
             if objects is None:
                 sifted.undecodable.add(key)
             else:
@@ -83,7 +97,9 @@ class Sieve:
 
     def decode(self, key: ObjectKey, raw: msgspec.Raw) -> Objects | None:
         """Give what the store gets of an object; None, and a log line, if it cannot be decoded."""
-        decoded = self.kind.decode(raw)
+        return self._told(key, self.kind.decode(raw))
+
+    def _told(self, key: ObjectKey, decoded: Objects | Misfit) -> Objects | None:
         if isinstance(decoded, Misfit):
             self._log.warning("object not decoded", namespace=key.namespace, name=key.name, problem=str(decoded))
             return None

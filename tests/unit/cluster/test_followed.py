@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from router.cluster.decoding import decode_head
 from router.cluster.followed import Followed
@@ -333,6 +334,29 @@ def test_an_undecodable_object_costs_only_itself(world: World, bad: dict[str, An
 
     world.relist({**slice_of(DB, "one", 5), **bad}, slice_of(DB, "two", 6, "10.0.0.6"), version=7)
     assert world.kept() == {"one": "10.0.0.2", "two": "10.0.0.6"}
+
+
+@pytest.mark.parametrize("bad", [{"endpoints": 7}, {"metadata": 7}])
+def test_what_is_read_ahead_is_what_is_taken(bad: dict[str, Any]) -> None:
+    """Once it is known what is wanted, and nothing is decoded anew; an object that cannot be read is told only then, and a foreign one not at all."""
+    pages = [
+        (raw(slice_of(DB, "one", 2)), raw({**slice_of(DB, "two", 3), **bad})),
+        (raw(slice_of(WEB, "web-1", 4)), raw({**slice_of(WEB, "web-2", 5), "endpoints": 7})),
+        (raw(slice_of(DB, "three", 6)),),
+    ]
+    with capture_logs() as lines:
+        # Loggers remember how they write from their first line on.
+        world = World()
+        world.followed.begin_list()
+        for page in pages[:2]:
+            world.followed.read_ahead(page)
+        assert not lines
+        world.followed.want({DB})
+        for page in pages:
+            world.followed.add_page(page)
+        world.followed.end_list("7")
+    assert world.kept() == {"one": "10.0.0.1", "three": "10.0.0.1"}
+    assert [line["event"] for line in lines] == ["object not decoded"]
 
 
 def test_endpoints_become_slices() -> None:

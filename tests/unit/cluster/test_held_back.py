@@ -117,3 +117,16 @@ def test_nobody_waits_for_ever(sink: Sink) -> None:
     held.add_page(_page("1"))
     held.end_list("7")
     assert sink.got == ["begin", "1", "end 7"]
+
+
+def test_what_waits_is_told_ahead_and_what_passes_is_not(sink: Sink) -> None:
+    """Nor what is too much to be kept: it is taken as it comes."""
+    known, ahead = threading.Event(), list[tuple[msgspec.Raw, ...]]()
+    held = HeldBack(sink, known, most_bytes=4, longest_s=0.0, ahead=ahead.append)
+    held.begin_list()
+    pages = [_page("1", "2"), _page("3"), _page("too much"), _page("4")]
+    for page in pages[:3]:
+        held.add_page(page)
+    known.set()
+    held.add_page(pages[3])
+    assert ahead == pages[:2]
