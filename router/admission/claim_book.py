@@ -18,7 +18,7 @@ from router.admission.port_book import DecidedPort, PortBook
 from router.admission.shared_frontends import SharedFrontends, sni_host
 from router.admission.verdicts import Reason, Rejection, forfeited
 from router.model import Asker, PortOptions, SharedFrontend, SniHost, Spot
-from router.ordered import SortedMap
+from router.ordered import SortedMap, shared
 from router.settings import MAX_PORT
 
 _UNDECIDED = ClaimOutcome()
@@ -236,7 +236,7 @@ class ClaimBook:
         self._lines.settled(port, [*(claim for claim in stand if claim.remembered_by), *served])
         if not claims:
             self._by_port.pop(port, None)
-        former, current = self.served_on(port), frozenset(claim.address for claim in served)
+        former, current = self.served_on(port), shared(frozenset([claim.address for claim in served]))
         if former != current:
             self._turned_ports.add(port)
             self._served_on[port] = current

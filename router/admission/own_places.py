@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from router.admission.addresses import inside
 from router.objects.core import RouterPod
+from router.ordered import shared
 from router.settings import AdmissionSettings
 
 
@@ -108,7 +109,7 @@ class Loops:
     @property
     def ports(self) -> frozenset[int]:
         """The ports of endpoints at the routers' addresses: when one of them is served, or ceases to be, the answer is another."""
-        return frozenset(self._ports)
+        return shared(frozenset(self._ports))
 
     def lead_back(self, address: str, port: int) -> bool:
         """Say whether a connection to this address, as ``judge_address`` spells it, and port comes to a router.

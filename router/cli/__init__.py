@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from importlib import import_module
+from types import ModuleType
 
 import click
 
@@ -65,8 +67,19 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
         """Give a command, None for a name that is none."""
         module = _MODULES.get(cmd_name)
-        command = getattr(import_module(module), cmd_name.replace("-", "_")) if module is not None else None
+        command = getattr(_imported(module), cmd_name.replace("-", "_")) if module is not None else None
         return command if isinstance(command, click.Command) else None
+
+
+def _imported(module: str) -> ModuleType:
+    """Import, and look for nothing to collect meanwhile: what is imported stays, and is much."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        return import_module(module)
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @click.group(

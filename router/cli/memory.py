@@ -27,11 +27,15 @@ raises this to 32 MiB, and such things leave holes in its heaps."""
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # mallopt(3)
 
 
+def begin() -> None:
+    """Say that much will be imported and read, before there is a second thread: each comes to have a heap, of as many as there may be then."""
+    _keep_heaps_small()
+    gc.set_threshold(_WHILE_STARTING, *_OLDER_GENERATIONS)
+
+
 def expect_many_objects() -> None:
     """Say that imports are done, and that everything there is will be read now."""
-    _keep_heaps_small()
     gc.freeze()
-    gc.set_threshold(_WHILE_STARTING, *_OLDER_GENERATIONS)
 
 
 def settle() -> None:

@@ -60,6 +60,7 @@ Exit status:
 @clear_errors
 def run(context: click.Context, /, **values: Any) -> None:
     """Run the router until a signal stops it."""
+    memory.begin()
     as_json = logs.is_json(values["log_format"])
     logs.configure(json=as_json)
     logs.take_in_libraries()

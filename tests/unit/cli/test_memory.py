@@ -22,6 +22,7 @@ def _collector_as_before() -> Iterator[None]:
 
 def test_the_collector_is_patient_at_first_and_leaves_alone_what_stays() -> None:
     """While everything is read it hardly looks; afterwards it looks at what is new alone."""
+    memory.begin()
     memory.expect_many_objects()
     at_first = gc.get_threshold()[0]
     memory.settle()
