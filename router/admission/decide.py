@@ -135,12 +135,7 @@ class Admission:
         Returns:
             The outcome. Sections and verdicts that did not change are the same objects as before, and so is the outcome.
         """
-        if (
-            changes.is_of_services
-            and not (self._is_new or self._to_read or self._names.allowed)
-            and not self._gateways.is_concerned(changes.services, objects)
-            and self._moves.take(changes.services, partial(self._destination, objects=objects))
-        ):
+        if not (self._is_new or self._to_read) and self._is_little(objects, changes):
             return self._publish()
         if self._is_new:
             self._is_new = False
@@ -174,6 +169,12 @@ class Admission:
         for asker in sorted(decided | to_find | turned | read | noted):
             self._conclude(asker)
         return self._publish()
+
+    def _is_little(self, objects: Objects, changes: Changes) -> bool:
+        """Take what is most of all changes, endpoints that move and statuses that were written, if these are nothing else."""
+        if not changes.is_of_services or self._names.allowed or self._gateways.is_concerned(changes.services, objects):
+            return changes.is_told and self._gateways.is_settled(changes.told)
+        return self._moves.take(changes.services, partial(self._destination, objects=objects))
 
     def served(self) -> Mapping[Place, Asker]:
         """Give who has which port, and which host on a shared port, as last updated."""

@@ -29,13 +29,15 @@ class Changes:
     """Whether it is otherwise now whether there are PortClaims at all."""
     gateway_api: frozenset[Slot] = frozenset()
     """Gateways and ListenerSets are among the askers, too."""
+    told: frozenset[Slot] = frozenset()
+    """Further ones of the Gateway API of which nothing but the status is otherwise, as after each that is written."""
 
     def __bool__(self) -> bool:
         return bool(self.services) or self._has_others
 
     @property
     def _has_others(self) -> bool:
-        of_askers = self.askers or self.routers or self.gateway_api or self.credentials
+        of_askers = self.askers or self.routers or self.gateway_api or self.credentials or self.told
         of_policy = self.namespaces or self.has_policy
         return bool(of_askers or self.claims or of_policy or self.notes or self.has_memory or self.pair_notes)
 
@@ -43,6 +45,11 @@ class Changes:
     def is_of_services(self) -> bool:
         """Whether nothing but Services by which nobody asks is among them, or their slices: as it is when endpoints move."""
         return bool(self.services) and not self._has_others
+
+    @property
+    def is_told(self) -> bool:
+        """Whether nothing is otherwise but statuses of the Gateway API."""
+        return bool(self.told) and self == Changes(told=self.told)
 
     def of(self, kind: type[KubernetesObject]) -> frozenset[ObjectKey]:
         """Give the objects of one kind that may ask, or might before."""

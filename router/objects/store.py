@@ -19,6 +19,7 @@ from router.objects.core import RouterPod, Service
 from router.objects.credential import Credential
 from router.objects.discovery import EndpointSlice
 from router.objects.gateway import Gateway, ListenerSet, TlsRoute
+from router.objects.gateway_changes import asks_alike, is_part, slots_in
 from router.objects.gateway_objects import GATEWAY_API, GatewayObjects
 from router.objects.kinds import AskingObject, KubernetesObject, Slot, may_ask
 from router.objects.meta import ObjectKey
@@ -32,8 +33,6 @@ from router.objects.route import Route
 from router.supervisor.bell import Bell
 
 _GATEWAY_API, _LISTENING = frozenset(GATEWAY_API), frozenset({Gateway, ListenerSet})
-_PARTS = 8
-"""More at a time, and what comes next is no matter."""
 _ASKING = (TransportServerClaim, TransportServer, Gateway, ListenerSet)
 """Kinds whose objects are all there to ask, beside Routes."""
 
@@ -200,7 +199,7 @@ class Store:
     def has_part(self) -> bool:
         """Whether what arrived is perhaps one of several objects that were written together and come by several watches, as a listener and its route do."""
         with self._lock:
-            return len(self._inbox) <= _PARTS and any(kind in _GATEWAY_API for kind, _ in self._inbox)
+            return is_part(self._inbox)
 
     def wake(self) -> None:
         """End the current or the next ``wait`` early."""
@@ -258,6 +257,7 @@ class Store:
         askers: set[Slot] = set()
         services: set[ObjectKey] = set()
         changed: dict[type[KubernetesObject], set[ObjectKey]] = {}
+        told: dict[type[KubernetesObject], set[ObjectKey]] = {}
         for (kind, key), obj in inbox.items():
             if kind is Route:
                 if _set(self.objects.routes, key, obj if isinstance(obj, Route) else None):
@@ -271,11 +271,15 @@ class Store:
                     services.add(key)
                     askers.update([(Service, key)] if asked else [])
             elif kind in self._by_kind:
-                if _set(self._by_kind[kind], key, obj):
-                    changed.setdefault(kind, set()).add(key)
+                there = self._by_kind[kind]
+                former = there.get(key)
+                if _set(there, key, obj):
+                    of = told if asks_alike(kind, former, obj) else changed
+                    of.setdefault(kind, set()).add(key)
             else:
                 services.update(self._take_slice(key, obj))
-        return _changes(frozenset(askers), frozenset(services), changed)
+        moved = _changes(frozenset(askers), frozenset(services), changed)
+        return moved if not told else replace(moved, told=slots_in(told))
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:
         """Move one slice; give the Services that it changes."""
@@ -324,7 +328,7 @@ def _changes(
     if not others:
         # As when endpoints move, and Routes come and go.
         return Changes(askers, services)
-    gateway_api = frozenset((kind, key) for kind in others if kind in _GATEWAY_API for key in others[kind])
+    gateway_api = slots_in({kind: others[kind] for kind in others if kind in _GATEWAY_API})
     askers |= {slot for slot in gateway_api if slot[0] in _LISTENING}
     if others.keys() <= _GATEWAY_API:
         return Changes(askers, services, gateway_api=gateway_api)

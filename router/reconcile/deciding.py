@@ -66,7 +66,7 @@ class Deciding:
         changes, arrived_s = self._store.take(self._shares.used_up(now_s))
         self._shares.touched(changes.askers)
         if changes:
-            self.unreported |= changes.askers | changes.gateway_api | _claims(changes)
+            self.unreported |= changes.askers | changes.gateway_api | changes.told | _claims(changes)
             self._observer.changes_seen(changes)
             if self._unserved_since_s is None:
                 self._unserved_since_s = arrived_s

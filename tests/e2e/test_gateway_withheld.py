@@ -20,7 +20,7 @@ CLOSED = {
     "attached": 1,
     "conditions": {"Accepted": ACCEPTED, "Programmed": ("False", "Invalid")},
 }
-UNKNOWN = {"Accepted": ACCEPTED, SERVES: ("False", "PolicyInvalid")}
+UNKNOWN = {"Accepted": ACCEPTED, SERVES: ("False", "PoliciesNotRead")}
 
 
 def notes(router: RouterProcess) -> str:

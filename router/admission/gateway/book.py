@@ -112,6 +112,18 @@ class GatewayBook:
         """Say whether any of these Services is another one to a route: it is not where endpoints moved and nothing else."""
         return bool(self._controller and self._judged.otherwise(services, objects.services))
 
+    def is_settled(self, told: Iterable[Slot]) -> bool:
+        """Say whether nothing comes of the statuses of these, which alone are otherwise."""
+        return not self._controller or not any(map(self._hangs_on_status, told))
+
+    def _hangs_on_status(self, slot: Slot) -> bool:
+        """Say whether it is a route of which no parent is ours: whether it is told anything depends on what it was told."""
+        kind, key = slot
+        if kind not in ROUTE_KINDS:
+            return False
+        state = self._states.get(StateKey(ROUTE_KINDS[kind], *key))
+        return not (isinstance(state, RouteState) and state.parents)
+
     def hold(self, slot: Slot, *, is_held: bool) -> None:
         """Do not look at a Gateway or a ListenerSet, or look at it again, with the next update that names it; other kinds are passed over."""
         kind, key = slot
@@ -162,7 +174,8 @@ class GatewayBook:
         """Take note of changes; give the Gateways and the routes that they concern (``meet`` as with ``_take``)."""
         gateways = {key for kind, key in changes.askers if kind is Gateway}
         routes: set[StateKey] = set()
-        for slot in changes.gateway_api:
+        hanging = filter(self._hangs_on_status, changes.told)
+        for slot in (*changes.gateway_api, *hanging) if changes.told else changes.gateway_api:
             of_gateways, of_routes = self._take(slot, objects.gateway_api, meet)
             gateways |= of_gateways
             routes |= of_routes

@@ -81,7 +81,7 @@ class PolicyBook:
         if unread is None:
             self._unread.pop(key.namespace, None)
         else:
-            self._unread[key.namespace] = Wishes(problem=unread.problem)
+            self._unread[key.namespace] = Wishes(problem=unread.problem, is_unread=True)
         routes = {StateKey(name, *route) for name, known in _routes(api) for route in known}
         # That is rare, and of a ListenerSet nobody here knows the Gateway.
         return api.gateways.keys(), routes

@@ -28,7 +28,7 @@ def _serves(attachment: Attachment, route: MetRoute, resolved: Resolved) -> Said
         return not_so(SERVES, "GatewayNotServed", f"{resolved.state.key} is not served; its status says why")
     problem = together(route.wishes, resolved.imposed_on(route)).problem
     if problem:
-        return not_so(SERVES, "PolicyInvalid", problem)
+        return not_so(SERVES, "PoliciesNotRead" if route.wishes.is_unread else "PolicyInvalid", problem)
     has = [name for name in attachment.listeners if resolved.has(route.key, name)]
     if len(has) == len(attachment.listeners):
         return so(SERVES, "Served")

@@ -76,6 +76,8 @@ class Wishes:
     problem: str = ""
     """Why nothing is to be served by it."""
     warnings: tuple[str, ...] = ()
+    is_unread: bool = False
+    """Whether it is that no policy of the namespace is known."""
 
     def has(self, key: str) -> bool:
         """Say whether it says something by a key."""

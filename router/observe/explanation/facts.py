@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from router.objects.meta import ObjectKey
 from router.objects.porter import CLAIM_KIND
 from router.objects.store import Objects
 from router.objects.tcp_route_policy import POLICY_KIND
+from router.observe.explanation.words import Explanation, Step
 
 TLS_ROUTE = "TLSRoute"
 EXPLAINED: Mapping[str, type[AskingObject | TlsRoute]] = MappingProxyType({**ASKING, TLS_ROUTE: TlsRoute})
@@ -53,6 +54,20 @@ class Wanted(NamedTuple):
     name: str
     section: str = ""
     """One of its sections; empty for all."""
+
+    def explained(
+        self, kind: str, verdict: str, steps: Iterable[Step], todo: tuple[str, ...], *, served: bool
+    ) -> Explanation:
+        """Give the way of one that has no sections, of this kind and name."""
+        return Explanation(
+            kind=kind,
+            namespace=self.namespace,
+            name=self.name,
+            served=served,
+            verdict=verdict,
+            steps=tuple(steps),
+            todo=todo,
+        )
 
     @classmethod
     def read(cls, text: str) -> Wanted:

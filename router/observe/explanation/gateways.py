@@ -80,7 +80,7 @@ def explain_tcp_route(facts: Facts, wanted: Wanted) -> Explanation:
     route = facts.objects.gateway_api.tcp_routes.get(key)
     if route is None:
         steps = [Step("object", "no", f"there is no {TCP_ROUTE} {key} here")]
-        return _of_route(wanted, "not there", steps, ("Look for its name and namespace.",), served=False)
+        return wanted.explained(TCP_ROUTE, "not there", steps, ("Look for its name and namespace.",), served=False)
     created = route.metadata.creation_timestamp
     steps = [Step("object", "yes", f"{TCP_ROUTE} {key} is there{f', since {created}' if created else ''}")]
     told = tuple(_parents_told(facts, TCP_ROUTE, key))
@@ -89,7 +89,7 @@ def explain_tcp_route(facts: Facts, wanted: Wanted) -> Explanation:
         said = f"it is of no Gateway of this router; it asks for {refs or 'none'}"
         steps.append(Step("gateways", "no", said))
         advice = ("Name a Gateway of this router's class, or a ListenerSet of one, in parentRefs.",)
-        return _of_route(wanted, "left alone", steps, advice, served=False)
+        return wanted.explained(TCP_ROUTE, "left alone", steps, advice, served=False)
     served = any(each.state != "no" for each in told)
     steps.append(Step("gateways", "yes" if all(each.state == "yes" for each in told) else "warning" if served else "no", "what its parents say", told))  # fmt: skip
     steps.extend(options_step(facts, level_of_route(facts.objects.gateway_api, TCP_ROUTE, key), withheld(facts.objects.gateway_api, key.namespace)))  # fmt: skip
@@ -101,19 +101,7 @@ def explain_tcp_route(facts: Facts, wanted: Wanted) -> Explanation:
         else ("See what its parents say; explain of the Gateway's listener shows who has its connections.",)
     )
     verdict = ("served" if facts.runs else "would be served") if served else "not served"
-    return _of_route(wanted, verdict, steps, todo, served=served)
-
-
-def _of_route(wanted: Wanted, verdict: str, steps: list[Step], todo: tuple[str, ...], *, served: bool) -> Explanation:
-    return Explanation(
-        kind=TCP_ROUTE,
-        namespace=wanted.namespace,
-        name=wanted.name,
-        served=served,
-        verdict=verdict,
-        steps=tuple(steps),
-        todo=todo,
-    )
+    return wanted.explained(TCP_ROUTE, verdict, steps, todo, served=served)
 
 
 def _taken(facts: Facts, obj: _Parent, section: str, kind: str) -> Iterator[tuple[_Route, ParentRef]]:

@@ -62,7 +62,7 @@ def explain_policy(facts: Facts, wanted: Wanted) -> Explanation:
         unknown = withheld(api, key.namespace)
         said = unknown or f"there is no {POLICY_KIND} {key} here"
         todo = "Look for its name and namespace (oc get tcppolicy -A), and whether the router may read policies."
-        return _explanation(wanted, served=False, verdict="not there", steps=[Step("object", "no", said)], todo=(todo,))
+        return wanted.explained(POLICY_KIND, "not there", [Step("object", "no", said)], (todo,), served=False)
     state = facts.gateway_api.get(StateKey(POLICY_KIND, *key))
     told = {each.ref: each for each in state.ancestors} if isinstance(state, PolicyState) else {}
     steps = [_object(policy), _says(policy), *(_target(api, policy, ref, told.get(ref)) for ref in _refs(policy))]
@@ -71,24 +71,10 @@ def explain_policy(facts: Facts, wanted: Wanted) -> Explanation:
         advice = (
             "Target a Gateway or ListenerSet of this router's class, a listener of one, or a route that one takes.",
         )
-        return _explanation(wanted, served=False, verdict="left alone", steps=steps, todo=advice)
+        return wanted.explained(POLICY_KIND, "left alone", steps, advice, served=False)
     verdict = "in force" if not reasons else "in force in part" if len(reasons) < len(told) else reasons[0]
     todos = tuple(_TODO[each] for each in dict.fromkeys(reasons) if each in _TODO)
-    return _explanation(wanted, served=not reasons, verdict=verdict, steps=steps, todo=todos)
-
-
-def _explanation(
-    wanted: Wanted, *, served: bool, verdict: str, steps: list[Step], todo: tuple[str, ...]
-) -> Explanation:
-    return Explanation(
-        kind=POLICY_KIND,
-        namespace=wanted.namespace,
-        name=wanted.name,
-        served=served,
-        verdict=verdict,
-        steps=tuple(steps),
-        todo=todo,
-    )
+    return wanted.explained(POLICY_KIND, verdict, steps, todos, served=not reasons)
 
 
 def _object(policy: TcpRoutePolicy) -> Step:

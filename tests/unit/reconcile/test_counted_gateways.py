@@ -323,6 +323,18 @@ def test_a_listener_with_its_route_costs_little_more_than_a_route(
     assert _cost(tmp_path / "alone", _FEW, change, _alone) <= instructions
 
 
+def _status_comes_back(kind: type, name: str, stage: Stage) -> None:
+    there = stage.store.objects.gateway_api.by_kind[kind][ObjectKey("team-7", name)]
+    metadata = replace(there.metadata, resource_version=f"{next(_numbers)}")
+    stage.store.put(replace(there, metadata=metadata))
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Gateway, "gw-7"), (TcpRoute, "gw-7-r")])
+def test_a_status_that_was_written_is_no_matter_for_decisions(tmp_path: Path, kind: type, name: str) -> None:
+    """It comes back by the watch, fifty times in a second where many are written, while endpoints move."""
+    assert _cost(tmp_path / "alone", _FEW, partial(_status_comes_back, kind, name), _alone) <= 3_500
+
+
 class _Meanwhile(Witness):
     """Puts something into the store while a change is decided, once."""
 
