@@ -124,17 +124,23 @@ def _addresses(ip_mode: IpMode, bind_addresses: Iterable[str]) -> Iterator[_Addr
 
 def _try(address: _Address, port: int, *, beside: bool = False) -> PortProblem | None:
     try:
-        with socket.socket(address.family, socket.SOCK_STREAM) as attempt:
-            # As HAProxy: connections in TIME_WAIT and those of a replaced worker are no obstacle.
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if beside:
-                # It does not listen, so nobody is led to it.
-                attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            if address.family == socket.AF_INET6:
-                attempt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.v6only))
-            attempt.bind((address.host, port))
+        # Not as ``socket.socket``, which does more in Python than the kernel does for all of this, for each of thousands of ports.
+        attempt = socket.SocketType(address.family, socket.SOCK_STREAM)
     except OSError as error:
         return _problem(error, address)
+    try:
+        # As HAProxy: connections in TIME_WAIT and those of a replaced worker are no obstacle.
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if beside:
+            # It does not listen, so nobody is led to it.
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if address.family == socket.AF_INET6:
+            attempt.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address.v6only))
+        attempt.bind((address.host, port))
+    except OSError as error:
+        return _problem(error, address)
+    finally:
+        attempt.close()
     return None
 
 
