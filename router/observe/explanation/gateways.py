@@ -23,12 +23,14 @@ from router.model import Asker
 from router.objects.gateway import Gateway, ListenerSet, ParentRef, TcpRoute, TlsRoute
 from router.objects.meta import ObjectKey
 from router.observe.explanation.facts import TCP_ROUTE, TLS_ROUTE, Facts, Wanted
-from router.observe.explanation.in_force import level_of_route
+from router.observe.explanation.in_force import Level, level_of_route, levels_of_listener
 from router.observe.explanation.pods import services_shown
 from router.observe.explanation.policies import options_step, withheld
 from router.observe.explanation.words import Explanation, State, Step, worst
 
 _MANY = 10
+_OF_POLICIES = frozenset({"PolicyInvalid", "PoliciesNotRead"})
+"""Reasons of ``Serves``."""
 _Parent = Gateway | ListenerSet
 _Route = TcpRoute | TlsRoute
 
@@ -58,6 +60,46 @@ def led_on(facts: Facts, obj: _Parent, asker: Asker) -> Step:
     if kind == TCP_ROUTE:
         return Step("routes", "yes", f"its connections go to {kind} {names}{rest}", steps)
     return Step("routes", "yes", f"by the name that clients ask for it leads on to {kind} {names}{rest}", steps)
+
+
+def served_by(facts: Facts, obj: _Parent, asker: Asker) -> tuple[Level, ...]:
+    """Give the policies that connections of a listener are served by, the most specific first: those of a TCP port are all of one route, which may have its own."""
+    own = levels_of_listener(facts.objects.gateway_api, asker.kind, obj.key, asker.section)
+    if leads_by_names(obj, asker):
+        return own
+    there = sorted(_taken(facts, obj, asker.section, TCP_ROUTE), key=lambda each: age_of(each[0].metadata))
+    told = ((route, _serves(facts, TCP_ROUTE, route, ref)) for route, ref in there)
+    served = next((route for route, said in told if said is None or said.holds), None)
+    return (*level_of_route(facts.objects.gateway_api, TCP_ROUTE, served.key), *own) if served is not None else own
+
+
+def options_of(facts: Facts, kind: str, route: _Route) -> Iterator[Step]:
+    """Give the step that says which policy set which option for a route's connections: its own one, then those of the listeners that took it."""
+    api, namespace = facts.objects.gateway_api, route.metadata.namespace
+    own = level_of_route(api, kind, route.key)
+    at = dict.fromkeys(levels_of_listener(api, *place) for place in _places(facts, kind, route))
+    conditions = (said for each in _told(facts, kind, route.key) for said in each.conditions)
+    problem = next((each.message for each in conditions if each.type == SERVES and each.reason in _OF_POLICIES), "")
+    if len(at) == 1:
+        return options_step(facts, (*own, *next(iter(at))), withheld(api, namespace) or problem)
+    rest = "its listeners have several, which explain tells of each" if at else ""
+    return options_step(facts, own, withheld(api, namespace) or problem, rest)
+
+
+def _places(facts: Facts, kind: str, route: _Route) -> Iterator[tuple[str, ObjectKey, str]]:
+    """Give the listeners that took a route: kind and key of what has it, and its name."""
+    api = facts.objects.gateway_api
+    for ref in route.spec.parent_refs or ():
+        parent = parent_of(ref, route.metadata.namespace)
+        if parent is None:
+            continue
+        key = ObjectKey(parent.namespace, parent.name)
+        obj: _Parent | None = (api.listener_sets if parent.kind == LISTENER_SET_KIND else api.gateways).get(key)
+        if obj is None:
+            continue
+        for listener in obj.spec.listeners or ():
+            if any(each.key == route.key for each, _ in _taken(facts, obj, listener.name, kind, (route,))):
+                yield parent.kind, key, listener.name
 
 
 def led_to(facts: Facts, route: TlsRoute, verdict: Verdict | None) -> Step:
@@ -92,7 +134,7 @@ def explain_tcp_route(facts: Facts, wanted: Wanted) -> Explanation:
         return wanted.explained(TCP_ROUTE, "left alone", steps, advice, served=False)
     served = any(each.state != "no" for each in told)
     steps.append(Step("gateways", "yes" if all(each.state == "yes" for each in told) else "warning" if served else "no", "what its parents say", told))  # fmt: skip
-    steps.extend(options_step(facts, level_of_route(facts.objects.gateway_api, TCP_ROUTE, key), withheld(facts.objects.gateway_api, key.namespace)))  # fmt: skip
+    steps.extend(options_of(facts, TCP_ROUTE, route))
     shown = tuple(services_shown(facts, services_of(route.spec.rules, key.namespace)))
     steps.append(Step("pods", "warning" if worst(shown) != "yes" else "yes", "its Services", shown))
     todo = (
@@ -104,13 +146,15 @@ def explain_tcp_route(facts: Facts, wanted: Wanted) -> Explanation:
     return wanted.explained(TCP_ROUTE, verdict, steps, todo, served=served)
 
 
-def _taken(facts: Facts, obj: _Parent, section: str, kind: str) -> Iterator[tuple[_Route, ParentRef]]:
-    """Give the routes of a kind that a listener takes, by whichever parentRef."""
+def _taken(
+    facts: Facts, obj: _Parent, section: str, kind: str, among: Iterable[_Route] | None = None
+) -> Iterator[tuple[_Route, ParentRef]]:
+    """Give the routes of a kind that a listener takes, by whichever parentRef; of all, or among some."""
     api, parent = facts.objects.gateway_api, _key(obj)
     seen = views(obj.spec.listeners or (), KINDS_OF, may_end_tls=True)
     labels_of = labels_in(facts.objects)
     routes: list[_Route] = [*list(api.tls_routes.values())] if kind == TLS_ROUTE else [*list(api.tcp_routes.values())]
-    for route in routes:
+    for route in routes if among is None else among:
         hostnames = route.spec.hostnames if isinstance(route, TlsRoute) else None
         for ref in route.spec.parent_refs or ():
             if parent_of(ref, route.metadata.namespace) != parent:

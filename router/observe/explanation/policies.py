@@ -19,9 +19,10 @@ from router.observe.explanation.in_force import (
     levels_of_listener,
     words_on,
 )
-from router.observe.explanation.words import Explanation, Step
+from router.observe.explanation.words import Explanation, State, Step
 
 _MOST = 10
+_ALL_ELSE = "all else is the router's"
 _TODO = {
     "Conflicted": "Put both into one policy, or take the target out of one of them: of several for one target the oldest counts.",
     "TargetNotFound": "Look for the name of the target and of its listener (sectionName); targets are of the policy's own namespace.",
@@ -29,21 +30,25 @@ _TODO = {
 }
 
 
-def options_step(facts: Facts, levels: tuple[Level, ...], problem: str = "") -> Iterator[Step]:
+def options_step(facts: Facts, levels: tuple[Level, ...], problem: str = "", rest: str = "") -> Iterator[Step]:
     """Give the step that says which policy set which option; none where no policy has a word.
 
     Args:
         facts: what is known.
         levels: the policies that hold, the most specific one first.
         problem: why they lead nobody anywhere; empty where they do not.
+        rest: what is to be said of others; empty where there are none.
     """
-    steps = tuple(Step(path, "yes", _worded(words)) for path, words in words_on(levels))
+    state: State = "unknown" if problem else "yes"
+    steps = tuple(Step(path, state, _worded(words)) for path, words in words_on(levels))
     if problem:
         yield Step("options", "no", problem, steps)
     elif levels:
         names = ", ".join(dict.fromkeys(f"{level.policy.key} (of {level.place})" for level in levels))
-        said = f"by {POLICY_KIND} {names}; all else is the router's"
+        said = f"by {POLICY_KIND} {names}; {rest or _ALL_ELSE}"
         yield Step("options", "yes", said, steps)
+    elif rest:
+        yield Step("options", "yes", rest)
     elif facts.objects.gateway_api.policies:
         yield Step("options", "yes", f"no {POLICY_KIND} says anything: all options are the router's")
 

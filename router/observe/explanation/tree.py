@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from router.admission.gateway.states import GATEWAY_KIND, LISTENER_SET_KIND
 from router.observe.explanation.words import Explanation, State, Step
 
 _MARKS: dict[State, str] = {"yes": "ok", "no": "NO", "warning": "! ", "unknown": "? "}
@@ -11,7 +12,8 @@ _MARKS: dict[State, str] = {"yes": "ok", "no": "NO", "warning": "! ", "unknown":
 
 def tree(explanation: Explanation) -> str:
     """Give the way as lines: each step with its state, what it consists of below it, and at the end what to do."""
-    section = f" port {explanation.section}" if explanation.section else ""
+    of = "listener" if explanation.kind in {GATEWAY_KIND, LISTENER_SET_KIND} else "port"
+    section = f" {of} {explanation.section}" if explanation.section else ""
     lines = [f"{explanation.kind} {explanation.namespace}/{explanation.name}{section}: {explanation.verdict}"]
     width = max((len(each.name) for each in explanation.steps), default=0)
     for step in explanation.steps:

@@ -19,10 +19,9 @@ from router.objects.porter import TransportServerClaim
 from router.objects.portnote import PortNote
 from router.observe.explanation.claims import claims_shown
 from router.observe.explanation.facts import BESIDE, EXPLAINED, TCP_ROUTE, Facts, Wanted
-from router.observe.explanation.gateways import explain_tcp_route, leads_by_names, led_on, led_to
-from router.observe.explanation.in_force import level_of_route, levels_of_listener
+from router.observe.explanation.gateways import explain_tcp_route, leads_by_names, led_on, led_to, options_of, served_by
 from router.observe.explanation.pods import OF_PODS, lead
-from router.observe.explanation.policies import explain_policy, options_step, withheld
+from router.observe.explanation.policies import explain_policy, options_step
 from router.observe.explanation.words import Explanation, Step
 
 _OF_ANNOTATIONS = frozenset({
@@ -46,6 +45,14 @@ _UNREACHED = (
     "The pods are ready, and HAProxy cannot connect to them: look whether they listen on that port on all addresses, and whether a "
     "NetworkPolicy keeps the router out (tcp-router network-policy prints the one that lets it in)."
 )
+_ROUTES_TOLD = "Mend what is said of its routes; explain of each shows its way."
+_NEXT = {
+    "options": "Mend the policy that is named: until then nobody is led on, for it may keep somebody out.",
+    "routes": "Make a TCPRoute (of a listener of protocol TCP) or a TLSRoute (TLS) with this Gateway or ListenerSet, and this listener, in its parentRefs; its status.parents say what became of it.",
+    "pods": "See to it that the Service has the port and ready pods: oc get service,endpointslice,pod.",
+    "servers": _UNREACHED,
+}
+"""What to do where a step is not well; of several, about the first."""
 _MANY = 3
 _NETWORK_POLICY = "NetworkPolicyMayBlock"
 
@@ -126,7 +133,7 @@ def _explained(facts: Facts, obj: AskingObject, asker: Asker, verdict: Verdict) 
     steps = [
         _object(asker.kind, obj),
         _router(facts, obj),
-        _annotations(obj, verdict),
+        *_annotations(obj, verdict),
         _port(verdict),
         _namespace(facts, asker, verdict),
         _claim(facts, asker, verdict),
@@ -149,17 +156,14 @@ def _of_listener(facts: Facts, obj: Gateway | ListenerSet, asker: Asker) -> Iter
     state = facts.gateway_api.get(StateKey(asker.kind, *asker.key))
     listeners = state.listeners if isinstance(state, GatewayState | ListenerSetState) else ()
     problem = next((each.problem for each in listeners if each.name == asker.section), "")
-    levels = levels_of_listener(facts.objects.gateway_api, asker.kind, obj.key, asker.section)
-    yield from options_step(facts, levels, problem)
+    yield from options_step(facts, served_by(facts, obj, asker), problem)
     yield led_on(facts, obj, asker)
 
 
 def _of_tls_route(facts: Facts, obj: TlsRoute, wanted: Wanted, asker: Asker | None) -> Explanation:
     """Explain a TLSRoute, which listeners lead to and which claims nothing itself; None is one that none of ours leads to."""
     verdict = facts.verdicts[asker] if asker is not None else None
-    api = facts.objects.gateway_api
-    own = level_of_route(api, wanted.kind, obj.key)
-    steps = [_object(wanted.kind, obj), led_to(facts, obj, verdict), *options_step(facts, own, withheld(api, obj.key.namespace))]  # fmt: skip
+    steps = [_object(wanted.kind, obj), led_to(facts, obj, verdict), *options_of(facts, wanted.kind, obj)]
     if asker is not None and verdict is not None:
         steps.extend(lead(facts, obj, asker, verdict, list(verdict.warnings)))
         return _summed(facts, asker, verdict, steps)
@@ -221,9 +225,10 @@ def _router(facts: Facts, obj: AskingObject) -> Step:
     return Step("router", "yes", f"{how}, which is this one ({facts.router_name})")
 
 
-def _annotations(obj: AskingObject, verdict: Verdict) -> Step:
+def _annotations(obj: AskingObject, verdict: Verdict) -> Iterator[Step]:
     if verdict.reason in _OF_ANNOTATIONS:
-        return Step("annotations", "no", verdict.message)
+        yield Step("annotations", "no", verdict.message)
+        return
     annotations = obj.metadata.annotations or {}
     said = tuple(
         Step(key.removeprefix(PREFIX), "yes", value)
@@ -235,7 +240,8 @@ def _annotations(obj: AskingObject, verdict: Verdict) -> Step:
         Step("warning", "warning", each) for each in verdict.warnings if each in near or each.startswith("annotation ")
     )
     text = "they can be read" if said else "there are none beside that: all options have their defaults"
-    return Step("annotations", "warning" if warned else "yes", text, (*said, *warned))
+    if said or warned or not isinstance(obj, Gateway | ListenerSet):
+        yield Step("annotations", "warning" if warned else "yes", text, (*said, *warned))
 
 
 def _port(verdict: Verdict) -> Step:
@@ -330,13 +336,8 @@ def _todo(verdict: Verdict, steps: list[Step]) -> tuple[str, ...]:
     if verdict.reason is not None:
         remedy = REMEDIES[verdict.reason]
         return (remedy.team, *((f"An admin: {remedy.admin}",) if remedy.admin else ()))
-    states = {each.name: each.state for each in steps}
-    if states.get("routes") == "no":
-        return (
-            "Make a TCPRoute (of a listener of protocol TCP) or a TLSRoute (TLS) with this Gateway or ListenerSet, and this listener, in its parentRefs; its status.parents say what became of it.",
-        )
-    if states.get("pods") == "no":
-        return ("See to it that the Service has the port and ready pods: oc get service,endpointslice,pod.",)
-    if states.get("servers") == "no":
-        return (_UNREACHED,)
-    return ()
+    bad = {each.name: each for each in steps if each.state == "no"}
+    told = (
+        _ROUTES_TOLD if name == "routes" and bad[name].steps else said for name, said in _NEXT.items() if name in bad
+    )
+    return tuple(told)[:1]

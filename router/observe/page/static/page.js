@@ -288,7 +288,7 @@ function portView(main, id) {
     const ended = told.connections;
     const row = rows.get(id), parts = [element("p", {}, element("a", { href: address({ view: "ports", id: "" }) }, "All ports"))];
     for (const way of ways) {
-      parts.push(element("h2", {}, `${way.kind} ${way.namespace}/${way.name}${way.section ? ` port ${way.section}` : ""}: ${way.verdict}`), steps(way.steps));
+      parts.push(element("h2", {}, `${way.kind} ${way.namespace}/${way.name}${way.section ? ` ${["Gateway", "ListenerSet"].includes(way.kind) ? "listener" : "port"} ${way.section}` : ""}: ${way.verdict}`), steps(way.steps));
       if (way.todo.length) parts.push(element("h2", {}, "What to do"), element("ul", {}, ...way.todo.map((each) => element("li", {}, each))));
     }
     if (row) {

@@ -183,6 +183,48 @@ def test_a_listener_tells_which_policy_set_which_option() -> None:
     assert "options" not in {each.name for each in the_way("gateway/team/gw:pg", GATEWAY).steps}
 
 
+def test_policies_of_a_route_and_of_its_listener_are_told_together() -> None:
+    """On the way of the listener whose connections the route has, and on the route's: who connects has to be let in by both."""
+    of_route = policy("other", "of-route", {"kind": "TCPRoute", "name": "first"}, allowlist=["10.2.0.0/16"], timeouts_server="9m")  # fmt: skip
+    second = policy("other", "of-second", {"kind": "TCPRoute", "name": "second"}, timeouts_tunnel="1d")
+    at_pg = ParentRef("gw", namespace="team", section_name="pg")
+    objects = (GATEWAY, *POLICIES, of_route, second, tcp("first", OLD, at_pg), tcp("second", NEW, TO_GATEWAY))
+    ways = [the_way(text, *objects) for text in ("gateway/team/gw:pg", "tcproute/other/first")]
+    for way in ways:
+        state, said, below = step(way, "options")
+        assert state == "yes"
+        assert said.startswith("by TCPRoutePolicy other/of-route (of TCPRoute other/first), team/of-gateway (of Gateway team/gw)")  # fmt: skip
+        assert below["allowlist"] == (
+            "10.2.0.0/16, by other/of-route (of TCPRoute other/first); and 10.0.0.0/8, by team/of-gateway (of Gateway team/gw); who connects has to be in each"
+        )
+        assert below["timeouts.server"].startswith("9m, by other/of-route")
+        assert "timeouts.tunnel" not in below
+    # Of a Gateway nobody reads annotations, and what a listener is called is no port.
+    assert "annotations" not in {each.name for each in ways[0].steps}
+    assert tree(ways[0]).startswith("Gateway team/gw listener pg: ")
+    several = tcp("third", OLD, ParentRef("gw", namespace="team", section_name="idle"), TO_SET)
+    gateway = structs.replace(GATEWAY, spec=structs.replace(GATEWAY.spec, listeners=tuple(structs.replace(each, allowed_routes=ALL) for each in GATEWAY.spec.listeners or ())))  # fmt: skip
+    way = the_way("tcproute/other/third", gateway, SET, *POLICIES, several)
+    assert step(way, "options")[:2] == ("yes", "its listeners have several, which explain tells of each")
+
+
+@pytest.mark.parametrize("kind", ["TCPRoute", "TLSRoute"])
+def test_a_route_whose_policy_cannot_be_kept_tells_that_and_not_of_its_pods(kind: str) -> None:
+    """On its own way and on that of the listener: what to do is about the policy."""
+    route = tcp("r", OLD, TO_GATEWAY) if kind == "TCPRoute" else tls("r", "a.x", TO_GATEWAY)
+    wrong = policy("other", "wrong", {"kind": kind, "name": "r"}, timeouts_tunnel="sometime")
+    way = the_way(f"{kind.lower()}/other/r", GATEWAY, route, wrong)
+    state, said, below = step(way, "options")
+    assert (state, below) == ("no", {"timeouts.tunnel": "sometime, by other/wrong (of %s other/r)" % kind})  # noqa: UP031
+    assert said.startswith("spec.timeouts.tunnel is 'sometime'")
+    assert not way.served
+    listener = "pg" if kind == "TCPRoute" else "tls"
+    of_listener = the_way(f"gateway/team/gw:{listener}", GATEWAY, route, wrong)
+    assert of_listener.todo == ("Mend what is said of its routes; explain of each shows its way.",)
+    if kind == "TLSRoute":
+        assert way.todo[0].startswith("Mend the policy that is named")
+
+
 def test_a_policy_tells_what_it_sets_and_what_it_does_at_each_listener() -> None:
     """Of a Gateway also for its ListenerSets; what a more specific one says otherwise is named."""
     way = the_way("tcproutepolicy/team/of-gateway", GATEWAY, SET, *POLICIES)
