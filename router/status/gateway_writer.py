@@ -16,10 +16,10 @@ import msgspec
 import structlog
 
 from router.admission import Verdict
+from router.admission.gateway.index import Index
 from router.admission.gateway.states import (
     GATEWAY_KIND,
     LISTENER_SET_KIND,
-    GatewayState,
     ListenerSetState,
     State,
     StateKey,
@@ -132,6 +132,8 @@ class GatewayWriter(LeadingWriter):
         self._verdicts: Mapping[Asker, Verdict] = {}
         self._of_parent: dict[StateKey, dict[str, Verdict]] = {}
         """What became of the listeners of Gateways and ListenerSets."""
+        self._accepted: Index[StateKey, StateKey] = Index()
+        """ListenerSets that are accepted, by their Gateway."""
 
     # Any thread
 
@@ -178,6 +180,8 @@ class GatewayWriter(LeadingWriter):
             keys.update(state.gateway for state in (*before, *after) if isinstance(state, ListenerSetState))
         told, self._verdicts = self._verdicts, snapshot.verdicts
         keys.update(self._keep(different(told, snapshot.verdicts)))
+        for key in (each for each in keys if each.kind == LISTENER_SET_KIND):
+            self._judge(key)
         if keys:
             self._note(keys, objects)
 
@@ -207,7 +211,7 @@ class GatewayWriter(LeadingWriter):
                     self._known.pop(key, None)
                     self._queue.discard(key)
                     continue
-                work = _Work(obj, state, self._verdicts_of(state), self._attached_sets(state))
+                work = _Work(obj, state, self._verdicts_of(state), len(self._accepted.of(key)))
                 self._known[key] = work
                 if self._is_open:
                     self._queue.put(key, work)
@@ -217,16 +221,11 @@ class GatewayWriter(LeadingWriter):
         found = self._of_parent.get(state.key, {})
         return {name: each for name, each in found.items() if each.asker.uid == state.uid}
 
-    def _attached_sets(self, state: State) -> int:
-        """Give how many ListenerSets of a Gateway are accepted."""
-        if not isinstance(state, GatewayState):
-            return 0
-        sets = (self._states.get(key) for key in state.sets or ())
-        return sum(
-            set_conditions(each, self._verdicts_of(each))[0].holds
-            for each in sets
-            if isinstance(each, ListenerSetState)
-        )
+    def _judge(self, listener_set: StateKey) -> None:
+        """Take note whether a ListenerSet is accepted: its Gateway, of which there is more to be told as a rule, counts those."""
+        state = self._states.get(listener_set)
+        holds = isinstance(state, ListenerSetState) and set_conditions(state, self._verdicts_of(state))[0].holds
+        self._accepted.put(listener_set, (state.gateway,) if isinstance(state, ListenerSetState) and holds else ())
 
     # The writing thread
 

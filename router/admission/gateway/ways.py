@@ -53,13 +53,13 @@ class Ways:
         self._by_secret: Index[ObjectKey, StateKey] = Index()
         """Parents by the Secrets that they refer to."""
         self._by_vault: Index[str, StateKey] = Index()
-        """Parents by the namespaces of these."""
+        """Parents by the namespaces of these, where it is another than their own, in which nobody needs a grant."""
         self._by_parent: Index[StateKey, StateKey] = Index()
         """Routes by the parents that they name."""
         self._by_service: Index[ObjectKey, StateKey] = Index()
         """Routes by the Services that they lead to."""
         self._by_target: Index[str, StateKey] = Index()
-        """Routes by the namespaces of these."""
+        """Routes by the namespaces of these, likewise."""
         self._routes_in: Index[str, StateKey] = Index()
         """Routes by their own."""
 
@@ -81,7 +81,7 @@ class Ways:
     def _put_secrets(self, parent: StateKey, obj: Gateway | ListenerSet | None) -> None:
         secrets = secrets_of(obj) if obj is not None else frozenset()
         self._by_secret.put(parent, secrets)
-        self._by_vault.put(parent, {secret.namespace for secret in secrets})
+        self._by_vault.put(parent, {secret.namespace for secret in secrets if secret.namespace != parent.namespace})
 
     def put_route(self, key: StateKey, route: AnyRoute | None) -> frozenset[StateKey]:
         """Take note of a route, or (None) that it is gone; give the parents that it named."""
@@ -90,7 +90,7 @@ class Ways:
         services = services_of(rules, key.namespace)
         self._by_parent.put(key, parents_of(route.spec.parent_refs, key.namespace) if route is not None else ())
         self._by_service.put(key, services)
-        self._by_target.put(key, {service.namespace for service in services})
+        self._by_target.put(key, {each.namespace for each in services if each.namespace != key.namespace})
         self._routes_in.put(key, (key.namespace,) if route is not None else ())
         return former
 
@@ -111,7 +111,7 @@ class Ways:
         return self._gateways(self._by_secret.of(secret))
 
     def needing_grant(self, namespace: str) -> frozenset[ObjectKey]:
-        """Give the Gateways that refer to a Secret of a namespace, likewise."""
+        """Give the Gateways that refer to a Secret of a namespace that is another than theirs, likewise."""
         return self._gateways(self._by_vault.of(namespace))
 
     def with_sets_in(self, namespace: str) -> frozenset[ObjectKey]:
@@ -139,7 +139,7 @@ class Ways:
         return self._by_service.of(service)
 
     def leading_into(self, namespace: str) -> frozenset[StateKey]:
-        """Give the routes that refer to Services of a namespace."""
+        """Give the routes of other namespaces that refer to Services of this one."""
         return self._by_target.of(namespace)
 
     def routes_in(self, namespace: str) -> frozenset[StateKey]:

@@ -18,6 +18,7 @@ from router.objects.decoding import decode
 from router.objects.discovery import EndpointPort
 from router.objects.gateway import (
     GROUP,
+    AllowedListeners,
     BackendRef,
     Gateway,
     GatewayClass,
@@ -26,7 +27,11 @@ from router.objects.gateway import (
     GrantFrom,
     GrantTo,
     Listener,
+    ListenerNamespaces,
+    ListenerSet,
+    ListenerSetSpec,
     ListenerTls,
+    ParentGatewayRef,
     ParentRef,
     ReferenceGrant,
     ReferenceGrantSpec,
@@ -228,6 +233,11 @@ def _one_more_listener(stage: Stage) -> None:
     stage.store.put(_one_gateway(Listener("more", 9_000 + next(_numbers) % 100, "TCP")))
 
 
+def _grant_comes_where_they_are(stage: Stage) -> None:
+    grant = ReferenceGrantSpec((GrantFrom(GROUP, "TCPRoute", f"a-{next(_numbers)}"),), (GrantTo("", "Service"),))
+    stage.store.put(ReferenceGrant(_meta("a", _ONE), grant))
+
+
 def _service_has_another_port(stage: Stage) -> None:
     ports = (ServicePort(80), ServicePort(1_000 + next(_numbers)))
     stage.store.put(Service(_meta("app-7", _ONE), ServiceSpec(ports=ports)))
@@ -251,6 +261,8 @@ def _grant_comes(stage: Stage) -> None:
         pytest.param(_one_more_listener, id="listener comes to a pool port"),
         pytest.param(_service_has_another_port, id="Service has another port"),
         pytest.param(_grant_comes, id="grant comes"),
+        # In their own namespace nobody needs one.
+        pytest.param(_grant_comes_where_they_are, id="grant comes where they are"),
     ],
 )
 def test_a_change_costs_the_same_among_many_routes_of_one_gateway(
@@ -258,6 +270,24 @@ def test_a_change_costs_the_same_among_many_routes_of_one_gateway(
 ) -> None:
     """Twenty times as many routes at one Gateway, and the same instructions: for what is served, and for the statuses that are written of it."""
     costs = [_cost(tmp_path / str(routes), routes, change, _all_at_one, writes=True) for routes in (_FEW, _MANY)]
+    assert costs[1] <= costs[0] + _MORE_OF_ONE
+
+
+def _with_sets(sets: int) -> Iterator[KubernetesObject]:
+    """Give a Gateway to which this many ListenerSets bring a listener each."""
+    yield GatewayClass(_meta("ours", ""), GatewayClassSpec(OURS))
+    gateway, allowed = _one_gateway(), AllowedListeners(ListenerNamespaces("All"))
+    yield replace(gateway, spec=replace(gateway.spec, allowed_listeners=allowed))
+    yield Service(_meta("app-0", _ONE), ServiceSpec(ports=(ServicePort(80),)))
+    yield endpoint_slice("10.0.0.1", service="app-0", namespace=_ONE, ports=_PORT)
+    for number in range(sets):
+        listeners = (Listener("l", 30_000 + number, "TCP"),)
+        yield ListenerSet(_meta(f"set-{number}", _ONE), ListenerSetSpec(ParentGatewayRef(_ONE), listeners))
+
+
+def test_a_route_at_a_gateway_with_many_sets_costs_the_same(tmp_path: Path) -> None:
+    """How many of them are accepted is written of the Gateway, and no reason to look at each."""
+    costs = [_cost(tmp_path / str(sets), sets, _younger_route_attaches, _with_sets) for sets in (_FEW, _MANY)]
     assert costs[1] <= costs[0] + _MORE_OF_ONE
 
 
