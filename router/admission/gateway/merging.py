@@ -5,7 +5,8 @@ The order is that of the API: the Gateway's own listeners, then ListenerSets by 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from router.admission.gateway.addresses import Chosen, choose
@@ -32,6 +33,8 @@ Age = tuple[bool, str, str, str]
 Look = Callable[[StateKey, tuple[Listener, ...], Standings], tuple[ListenerView, ...]]
 """Looks at the listeners of one object (its key), after those that come first."""
 NOT_ALLOWED = "NotAllowed"
+MOST_LISTENERS = 500
+"""Of a namespace by its ListenerSets at one Gateway: all are looked at when one changes, and everybody waits meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,11 +125,12 @@ def see_all(
         settings: what may be served.
     """
     there = sorted(sets, key=lambda each: age_of(each.metadata))
-    taken = {
+    allowed = {
         StateKey(LISTENER_SET_KIND, *each.key): each
         for each in there
         if takes(gateway, each.metadata.namespace, labels_of)
     }
+    taken = dict(_that_fit(allowed))
     before, key = Standings(), StateKey(GATEWAY_KIND, *gateway.key)
     views = look(key, gateway.spec.listeners or (), before)
     whole = see_gateway(gateway, views, settings, tuple(taken) if there else None)
@@ -145,7 +149,17 @@ def see_all(
     for each in there:
         own = StateKey(LISTENER_SET_KIND, *each.key)
         if own not in taken:
-            yield _not_taken(each, own, whole)
+            yield _not_taken(each, own, whole, is_allowed=own in allowed)
+
+
+def _that_fit(sets: Mapping[StateKey, ListenerSet]) -> Iterator[tuple[StateKey, ListenerSet]]:
+    """Give the ListenerSets, of some in their order, by which no namespace has more listeners at a Gateway than it may."""
+    there: Counter[str] = Counter()
+    for key, each in sets.items():
+        more = len(each.spec.listeners or ())
+        if there[key.namespace] + more <= MOST_LISTENERS:
+            there[key.namespace] += more
+            yield key, each
 
 
 def takes(gateway: Gateway, namespace: str, labels_of: LabelsOf) -> bool:
@@ -182,8 +196,10 @@ def _see_set(listener_set: ListenerSet, key: StateKey, gateway: Seen, views: tup
     return _of_set(listener_set, key, gateway.key, gateway.address, views, accepted, programmed)
 
 
-def _not_taken(listener_set: ListenerSet, key: StateKey, gateway: Seen) -> Seen:
+def _not_taken(listener_set: ListenerSet, key: StateKey, gateway: Seen, *, is_allowed: bool) -> Seen:
     message = f"allowedListeners of {gateway.key} lets no ListenerSet of namespace {shown(key.namespace)}"
+    if is_allowed:
+        message = f"namespace {shown(key.namespace)} would have more than {MOST_LISTENERS} listeners at {gateway.key}, with those of older ListenerSets"
     accepted, programmed = (not_so(kind, NOT_ALLOWED, message) for kind in (ACCEPTED, PROGRAMMED))
     return _of_set(
         listener_set, key, gateway.key, gateway.address, (), accepted, programmed, listener_set.spec.listeners or ()

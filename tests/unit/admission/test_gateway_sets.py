@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from router.admission import Admission, Outcome
+from router.admission.gateway.merging import MOST_LISTENERS
 from router.admission.gateway.resolving import Resolved
 from router.admission.gateway.states import ListenerSetState, StateKey
 from router.admission.verdicts import Reason, Verdict
@@ -113,6 +114,37 @@ def test_what_gives_way_gives_its_claims_up() -> None:
     world.put(gateway(Listener("own", 7003, "TCP"), allowed=AllowedListeners()))
     lost = world.verdict("ListenerSet", "other", "set", "n")
     assert (lost.reason, lost.forfeits) == (Reason.LISTENER_NOT_TAKEN, True)
+
+
+def test_a_namespace_brings_so_many_listeners_to_a_gateway_and_no_more() -> None:
+    """All of them are looked at when one changes. The oldest sets are taken, of other namespaces all, and there is room when one goes."""
+
+    def of(name: str, namespace: str, number: int, size: int, created: str) -> ListenerSet:
+        ports = range(10_000 + 1_000 * number, 10_000 + 1_000 * number + size)
+        return listener_set(name, namespace, *(Listener(f"l{port}", port, "TCP") for port in ports), created=created)
+
+    times = [f"2026-02-01T00:00:0{number}Z" for number in range(4)]
+    world = World(
+        gateway(Listener("own", 7000, "TCP")),
+        of("first", "many", 0, MOST_LISTENERS - 2, times[0]),
+        of("second", "many", 1, 3, times[1]),
+        of("third", "many", 2, 2, times[2]),
+        of("theirs", "few", 3, 3, times[3]),
+    )
+
+    def reasons() -> dict[str, str]:
+        states = world.outcome.gateway_api.values()
+        return {each.key.name: each.accepted.reason for each in states if isinstance(each, ListenerSetState)}
+
+    assert reasons() == {"first": "Accepted", "second": "NotAllowed", "third": "Accepted", "theirs": "Accepted"}
+    refused = world.verdict("ListenerSet", "many", "second", "l11000")
+    assert (refused.reason, refused.forfeits) == (Reason.LISTENER_NOT_TAKEN, True)
+    assert "would have more than 500 listeners" in refused.message
+    world.store.delete(ListenerSet, ObjectKey("many", "third"))
+    assert reasons()["second"] == "NotAllowed"
+    world.store.delete(ListenerSet, ObjectKey("many", "first"))
+    world.decide()
+    assert reasons()["second"] == "Accepted"
 
 
 def test_a_policy_of_the_gateway_holds_for_its_sets_and_one_of_a_listener_does_not() -> None:
