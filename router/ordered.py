@@ -10,6 +10,7 @@ from collections.abc import Callable, ItemsView, Iterator, Mapping, ValuesView
 from functools import lru_cache
 from itertools import compress, count
 from operator import is_not, not_
+from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
@@ -42,29 +43,55 @@ class Advance(NamedTuple, Generic[T]):
 
 
 class SortedMapping(Mapping[K, V]):
-    """What a ``SortedMap`` was at one time. Two are equal if their keys and values are, and to find out hashes nothing."""
+    """What a ``SortedMap`` was at one time. Two are equal if their keys and values are, and to find out hashes nothing.
 
-    __slots__ = ("advance", "by_key", "in_order")
+    Args:
+        keys: in order.
+        values: in the same.
+        by_key: what it was some time before, or is.
+        since: the values of keys that were put since then, None for those that were removed.
+        advance: how the values came from those of the mapping before, if it is known.
+    """
+
+    __slots__ = ("_by_key", "_since", "advance", "in_order")
 
     def __init__(
-        self, keys: tuple[K, ...], values: tuple[V, ...], by_key: Mapping[K, V], advance: Advance[V] | None = None
+        self,
+        keys: tuple[K, ...],
+        values: tuple[V, ...],
+        by_key: Mapping[K, V],
+        since: Mapping[K, V | None],
+        advance: Advance[V] | None = None,
     ) -> None:
         self.in_order = keys, values
-        self.by_key = by_key
+        self._by_key = by_key
+        self._since = since
         self.advance = advance
         """How the values came from those of the mapping before, if it is known."""
 
     def __getitem__(self, key: K) -> V:
-        return self.by_key[key]
+        if key not in self._since:
+            return self._by_key[key]
+        if (value := self._since[key]) is None:
+            raise KeyError(key)
+        return value
 
     def __iter__(self) -> Iterator[K]:
         return iter(self.in_order[0])
 
     def __len__(self) -> int:
-        return len(self.by_key)
+        return len(self.in_order[0])
 
     def __contains__(self, key: object) -> bool:
-        return key in self.by_key
+        return self._since[key] is not None if key in self._since else key in self._by_key  # type: ignore[index] # it is one of the keys
+
+    def replaced(self, others: Mapping[K, V]) -> SortedMapping[K, V]:
+        """Give the same with other values for some of the keys."""
+        keys, former = self.in_order
+        current = list(former)
+        for key, value in others.items():
+            current[bisect_left(keys, key)] = value
+        return SortedMapping(keys, tuple(current), self._by_key, {**self._since, **others})
 
     def items(self) -> ItemsView[K, V]:
         """Give keys and values, in order."""
@@ -89,14 +116,7 @@ def values_in_order(mapping: Mapping[K, V]) -> tuple[V, ...]:
 
 def replaced(mapping: Mapping[K, V], values: Mapping[K, V]) -> Mapping[K, V]:
     """Give a mapping, which is in order, with other values for some of its keys; the cost is that of these, and of copies."""
-    if not isinstance(mapping, SortedMapping):
-        return {**mapping, **values}
-    keys, former = mapping.in_order
-    current = list(former)
-    by_key = dict(mapping.by_key)
-    for key, value in values.items():
-        current[bisect_left(keys, key)] = by_key[key] = value
-    return SortedMapping(keys, tuple(current), by_key)
+    return mapping.replaced(values) if isinstance(mapping, SortedMapping) else {**mapping, **values}
 
 
 class _Items(ItemsView[K, V]):
@@ -121,6 +141,10 @@ class SortedMap(Generic[K, V]):
         self._values: list[V] = []
         self._by_key: dict[K, V] = {}
         """In no order: to bring thousands into one again takes longer than all else that a change of one needs."""
+        self._copied: dict[K, V] | None = None
+        """What that was some time before; None where more has changed since than is worth telling."""
+        self._since: dict[K, V | None] = {}
+        """The values of keys that changed since then, as ``SortedMapping`` has them."""
         self._tuple: tuple[V, ...] = ()
         self._changed: dict[K, V | None] = {}
         """What was in the tuple of the keys that changed since it was made."""
@@ -144,6 +168,10 @@ class SortedMap(Generic[K, V]):
             self._by_key[key] = value
         self._changed.setdefault(key, former)
         self._mapping = None
+        if self._copied is not None:
+            self._since[key] = value
+            if len(self._since) > _FEW:
+                self._copied, self._since = None, {}
 
     def get(self, key: K) -> V | None:
         """Give the value of a key."""
@@ -165,9 +193,13 @@ class SortedMap(Generic[K, V]):
     def mapping(self) -> Mapping[K, V]:
         """Give keys and values in order; the same mapping until something changes."""
         if self._mapping is None:
-            # A copy of the dict does not compute the hashes of all keys again.
             values = self.values()
-            self._mapping = SortedMapping(tuple(self._keys), values, self._by_key.copy(), self.advance)
+            if self._copied is None:
+                # Not for each change: to copy tens of thousands takes longer than all else that one needs.
+                self._copied = self._by_key.copy()
+            self._mapping = SortedMapping(
+                tuple(self._keys), values, self._copied, MappingProxyType(self._since.copy()), self.advance
+            )
         return self._mapping
 
     def __len__(self) -> int:

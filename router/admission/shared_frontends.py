@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from router.admission.claims import Claim
 from router.model import PortOptions, SharedFrontend, SniHost, Spot, backend_name
-from router.ordered import SortedMap
+from router.ordered import Advance, SortedMap
 
 _host_of = attrgetter("host")
 
@@ -24,6 +24,8 @@ class SharedFrontends:
     def __init__(self, spare_gates: int = 0) -> None:
         self._spare_gates = spare_gates
         self._shared: SortedMap[Spot, SharedFrontend] = SortedMap()
+        self._hosts: dict[Spot, tuple[tuple[SniHost, ...], list[SniHost]]] = {}
+        """By port where one host changed, all hosts as they were published, and the same to be changed: a tuple cannot be without copies of its halves."""
 
     def values(self) -> tuple[SharedFrontend, ...]:
         """Give them, sorted; the same objects where nothing changed."""
@@ -50,12 +52,19 @@ class SharedFrontends:
         frontend = self._shared.get(spot)
         if frontend is None:
             raise LookupError(f"{spot} is not shared")
-        place = bisect_left(frontend.hosts, host, key=_host_of)
-        is_there = frontend.hosts[place : place + 1] and frontend.hosts[place].host == host
-        after = frontend.hosts[place + 1 if is_there else place :]
+        before = frontend.hosts
+        place = bisect_left(before, host, key=_host_of)
+        former = before[place : place + 1] if before[place : place + 1] and before[place].host == host else ()
         current = (sni_host(claim),) if claim is not None else ()
-        if current != (frontend.hosts[place : place + 1] if is_there else ()):
-            self._shared.put(spot, replace(frontend, hosts=(*frontend.hosts[:place], *current, *after)))
+        if current == former:
+            return
+        published, hosts = self._hosts.get(spot, ((), []))
+        if published is not before:
+            hosts = list(before)
+        hosts[place : place + len(former)] = current
+        after = tuple(hosts)
+        self._hosts[spot] = after, hosts
+        self._shared.put(spot, replace(frontend, hosts=after, advance=Advance(before, after, former, current)))
 
 
 def sni_host(claim: Claim) -> SniHost:

@@ -223,6 +223,8 @@ class SharedFrontend:
     """How many sockets it has in advance for hosts whose clients are asked for certificates."""
     first_gate: int = 1
     """The number of the first of them; none of ``hosts`` has one of theirs."""
+    advance: Advance[SniHost] | None = field(default=None, compare=False, repr=False)
+    """How ``hosts`` came from those before, if it is known."""
 
     @property
     def spot(self) -> Spot:

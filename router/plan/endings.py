@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from router.model import SniHost
 from router.model.stages import starts_tls
-from router.ordered import differences
+from router.ordered import Advance, differences
 from router.plan import commands
 from router.plan.commands import Command
 from router.plan.gates import Gates
@@ -74,12 +74,13 @@ def change_endings(
     return closing, opening, retiring
 
 
-def possible(
+def possible(  # noqa: PLR0913, PLR0917 - what a port has, and what was and is to be
     files: EndingFiles | None,
     gates: Gates | None,
     before: tuple[SniHost, ...],
     after: tuple[SniHost, ...],
     gone: Collection[str],
+    advance: Advance[SniHost] | None = None,
 ) -> tuple[SniHost, ...]:
     """Give the hosts that a port can have; of those for which it was not loaded with what ends TLS for them, as they were, or none where that was led to who is gone.
 
@@ -89,8 +90,9 @@ def possible(
         before: all hosts, as they were, and as the port can have them.
         after: all hosts, as they shall be; given back as it is where all can be had.
         gone: those Routes, named by their backends, whose places are free, or another Route's already.
+        advance: how the one may have come from the other.
     """
-    removed, added = differences(before, after)
+    removed, added = differences(before, after, advance)
     gated = gates.possible(removed, added) if gates is not None else frozenset()
     lacking = {
         host.host

@@ -290,23 +290,23 @@ class Update:
             elif before[spot].options != after[spot].options:
                 self._keep_shared(spot, before[spot], ReloadCause.OPTIONS_CHANGED)
         for spot, shared in before.items():
-            # Also of a port that waits for a reload: the places that its hosts lead to may be another Route's soon.
-            there = (host for host in shared.hosts if host.backend not in self._removed)
-            hosts = after[spot].hosts if spot in after else tuple(there)
-            self._change_hosts(spot, shared.hosts, hosts)
+            self._change_hosts(shared, after.get(spot))
 
     def _keep_shared(self, spot: Spot, shared: SharedFrontend | None, cause: ReloadCause) -> None:
         self._kept_shared[spot] = shared
         self._reasons.add(ReloadReason(cause, str(spot)))
 
-    def _change_hosts(self, spot: Spot, before: tuple[SniHost, ...], after: tuple[SniHost, ...]) -> None:
+    def _change_hosts(self, shared: SharedFrontend, desired: SharedFrontend | None) -> None:
+        spot, before, advance = shared.spot, shared.hosts, desired.advance if desired else None
+        # Also of a port that waits for a reload: the places that its hosts lead to may be another Route's soon.
+        after = desired.hosts if desired else tuple(host for host in before if host.backend not in self._removed)
         if self._kept:
             after = that_can_be(before, after, self._kept)
         files, gates = self._running.ending_files.get(spot), self._gates.get(spot)
-        if (hosts := possible(files, gates, before, after, self._removed)) != after:
+        if (hosts := possible(files, gates, before, after, self._removed, advance)) is not after and hosts != after:
             self._reasons.add(ReloadReason(ReloadCause.PORT_CHANGED, str(spot)))
         self._hosts[spot] = after = hosts
-        removed, added = differences(before, after)
+        removed, added = differences(before, after, advance)
         file = self._running.hosts_files[spot]
         unmapping, leading = change_hosts(file, removed, added, after, self._relocated, self._backend)
         if files is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.ordered import Images, SortedMap, differences
+from router.ordered import Images, SortedMap, differences, replaced
+from tests.support.counting import peak_bytes
 
 
 @given(
@@ -55,6 +56,29 @@ def test_it_is_a_sorted_dict(steps: list[tuple[int, str | None]]) -> None:
         assert all(key in mapping and mapping[key] == value for key, value in then.items())
     assert (published[0][0] == published[-1][0]) == (not expected)
     assert made.mapping() is published[-1][0]
+
+
+def test_a_change_of_one_copies_the_order_and_no_more() -> None:
+    """Of tens of thousands the copy of a dict takes longer than all else that a change needs; what was published stays as it was all the same."""
+    made: SortedMap[int, str] = SortedMap()
+    for number in range(5_000):
+        made.put(number, str(number))
+    made.mapping()
+    published = []
+    for number in range(200):
+        made.put(number, None if number % 2 else "other")
+        if number < 60:
+            assert peak_bytes(made.mapping) < 5_000 * 17
+        published.append(made.mapping())
+    for number, mapping in enumerate(published):
+        there = [each for each in range(5_000) if each > number or not each % 2]
+        assert list(mapping) == there
+        assert (number in mapping, number + 1 in mapping) == (not number % 2, True)
+        assert mapping.get(number) == (None if number % 2 else "other")
+        assert mapping[number + 1] == str(number + 1)
+    other = replaced(published[0], {3: "three"})
+    assert (other[0], other[3], other[4], published[0][3]) == ("other", "three", "4", "3")
+    assert list(other.values())[:5] == ["other", "1", "2", "three", "4"]
 
 
 class _Member:

@@ -15,9 +15,11 @@ from router.admission.claim_outcome import ClaimOutcome
 from router.admission.claims import Claim
 from router.admission.ledger import Ledger
 from router.admission.lines import Line, Lines
+from router.admission.shared_frontends import SharedFrontends, sni_host
 from router.admission.verdicts import Reason
-from router.model import Asker
+from router.model import Asker, Spot
 from router.objects.portclaim import ClaimHolder, PortClaim
+from router.ordered import Advance
 from tests.unit.admission.builders import asker, port_claim
 from tests.unit.admission.test_claim_book import OTHER, OVERLAPPING, SNI, book_of, claim
 
@@ -232,3 +234,23 @@ def test_what_concerns_all_is_decided_among_all(monkeypatch: pytest.MonkeyPatch)
     book.settle()
     assert looked.call_count == 3
     assert book.shared_frontends() == ()
+
+
+def test_of_one_host_that_changes_nobody_has_to_compare_all() -> None:
+    """How the hosts came from those before goes with them, also of the next change; each time they are in order."""
+    frontends, spot = SharedFrontends(), Spot(PORT)
+    a, b, c = (claim(asker(name), PORT, f"{name}.example.org", shares=True) for name in "abc")
+    frontends.share(spot, [a, c])
+    for host, now, removed, added, all_of in (
+        ("b.example.org", b, (), (b,), (a, b, c)),
+        ("a.example.org", None, (a,), (), (b, c)),
+    ):
+        (before,) = frontends.values()
+        frontends.change(spot, host, now)
+        (after,) = frontends.values()
+        assert after.hosts == tuple(map(sni_host, all_of))
+        assert after.advance == Advance(
+            before.hosts, after.hosts, tuple(map(sni_host, removed)), tuple(map(sni_host, added))
+        )
+    frontends.change(spot, "b.example.org", b)
+    assert frontends.values() == (after,)

@@ -181,8 +181,8 @@ _SHAPES = {
     [
         # As in ``test_counted``, and once more for what is left out, or made otherwise, before it is planned.
         pytest.param(_endpoint_moves, 120, id="endpoint moves"),
-        pytest.param(_route_comes, 250, id="Route comes"),
-        pytest.param(_route_goes, 250, id="Route goes"),
+        pytest.param(_route_comes, 120, id="Route comes"),
+        pytest.param(_route_goes, 120, id="Route goes"),
     ],
 )
 @pytest.mark.parametrize("shape", [pytest.param(shape, id=name) for name, shape in _SHAPES.items()])
