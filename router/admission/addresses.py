@@ -8,15 +8,20 @@ part of it in its own validation (k8s.io/kubernetes, ValidateEndpointIP: unspeci
 from __future__ import annotations
 
 import ipaddress
+import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
+from operator import itemgetter
 
 _Range = tuple[int, int, str]
+_low = itemgetter(0)
 
 
 def _ranges(*networks: tuple[str, str]) -> tuple[_Range, ...]:
+    """Give these, none of which is in another, in order."""
     parsed = ((ipaddress.ip_network(network), kind) for network, kind in networks)
-    return tuple((int(network.network_address), int(network.broadcast_address), kind) for network, kind in parsed)
+    return tuple(sorted((int(network[0]), int(network[-1]), kind) for network, kind in parsed))
 
 
 LOOPBACK = "loopback"
@@ -42,9 +47,9 @@ _DROPPED_V6 = _ranges(
     ("fd00:ec2::/32", _METADATA),  # AWS: metadata (::254), and credentials of EKS pods (::23)
     ("fd20:ce::254/128", _METADATA),  # GCP
     ("fd00:c1::a9fe:a9fe/128", _METADATA),  # Oracle Cloud
+    # A translator's own choice of a prefix and of where in it the IPv4 address stands (RFC 8215): what is inside cannot be told.
+    ("64:ff9b:1::/48", "local NAT64"),
 )
-# A translator's own choice of a prefix and of where in it the IPv4 address stands (RFC 8215): what is inside cannot be told.
-_LOCAL_NAT64 = _ranges(("64:ff9b:1::/48", "local NAT64"))
 _LOW_32 = (1 << 32) - 1
 
 _PRIVATE_V4 = _ranges(
@@ -80,6 +85,9 @@ _ISATAP = frozenset({0x0000_5EFE, 0x0200_5EFE})
 
 _MAX_LENGTH = 64
 """The longest address has 45 characters."""
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_V4 = re.compile(rf"{_BYTE}(?:\.{_BYTE}){{3}}")
+"""An IPv4 address has no other spelling than its canonical one."""
 
 
 def judge_address(text: str) -> tuple[str, str | None]:
@@ -94,18 +102,18 @@ def judge_address(text: str) -> tuple[str, str | None]:
 
 @lru_cache(maxsize=1 << 14)
 def _judge(text: str) -> tuple[str, str | None]:
+    if _V4.fullmatch(text):
+        return _judged(text, text, int.from_bytes(bytes(map(int, text.split(".")))), _DROPPED_V4)
     try:
-        address = ipaddress.ip_address(text)
+        address = ipaddress.IPv6Address(text)
     except ValueError:
         return text, _NO_ADDRESS
     number = int(address)
-    if isinstance(address, ipaddress.IPv4Address):
-        return _judged(str(address), text, number, _DROPPED_V4)
     if address.scope_id is not None:
         return text, "with a zone"
     if number >> 32 == _MAPPED:
         return _judged(str(ipaddress.IPv4Address(number & _LOW_32)), text, number & _LOW_32, _DROPPED_V4)
-    written, kind = _judged(str(address), text, number, _DROPPED_V6 + _LOCAL_NAT64)
+    written, kind = _judged(str(address), text, number, _DROPPED_V6)
     if kind is not None:
         return written, kind
     # However it is sent on its way, what comes out at the end goes to the address inside.
@@ -147,8 +155,8 @@ def _ipv4_inside(number: int) -> Iterator[int]:
 
 
 def _judged(canonical: str, text: str, number: int, dropped: tuple[_Range, ...]) -> tuple[str, str | None]:
-    for low, high, kind in dropped:
-        if low <= number <= high:
-            # Loopback alone may be let through, so its spelling is wanted too.
-            return (canonical if kind == LOOPBACK else text), kind
+    low, high, kind = dropped[bisect_right(dropped, number, key=_low) - 1]
+    if low <= number <= high:
+        # Loopback alone may be let through, so its spelling is wanted too.
+        return (canonical if kind == LOOPBACK else text), kind
     return canonical, None

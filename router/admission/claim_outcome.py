@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from router.admission.verdicts import Rejection
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimOutcome:
+class ClaimOutcome(msgspec.Struct, frozen=True, gc=False):
     """What became of one claim."""
 
     rejection: Rejection | None = None

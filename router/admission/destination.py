@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from operator import attrgetter
 
 import msgspec
@@ -140,7 +139,7 @@ def find_destination(  # noqa: PLR0913 - what there is to know of a Route
         former=former.servers if isinstance(former, Destination) else (),
     )
     wide = None
-    if primary is not None and len(shares) == 1 and request.refused_weight is None:
+    if primary is not None and len(shares) == 1 and shares[0][1].reading is not None and request.refused_weight is None:
         wide = wide_of(shares[0][1], servers, ids, loops, _terms(request, primary, names, balance))
     return Destination(
         servers=servers,
@@ -154,12 +153,12 @@ def find_destination(  # noqa: PLR0913 - what there is to know of a Route
 
 def _terms(request: Request, service: Service, names: ExternalNames, balance: Balance) -> Terms:
     """Give the terms for the one Service of a request."""
-    weighs, on_a_ring = bool(request.targets[0].weight), balance in _ON_A_RING
+    weight = request.targets[0].weight
     return Terms(
         service=service,
         most=MAX_ENDPOINTS,
         allow_loopback=names.loopback,
-        weight=lambda ready: largest_weight(1, ready, on_a_ring=on_a_ring) if weighs else 0,
+        weight=lambda ready: _weight_of_each(weight, ready, balance),
         verify_domain=_verify_domain(request),
     )
 
@@ -234,6 +233,9 @@ def _servers(  # noqa: PLR0913 - what makes up a server
     former: Sequence[Server],
 ) -> tuple[tuple[Server, ...], Mapping[ServerKey, int]]:
     """Give the servers, and the ids of those that are endpoints."""
+    if len(shares) == 1 and refused is None:
+        servers, ids = _of_one(*shares[0], balance, verify_domain)
+        return (_with_former(servers, former) if former else servers), ids
     found: dict[Place, Found] = {}
     parts: dict[Place, int] = {}
     each_gets = endpoint_shares(
@@ -257,6 +259,25 @@ def _servers(  # noqa: PLR0913 - what makes up a server
     ids = server_ids((each.address, each.port, each.service) for each in found.values())
     servers = _weighted(found, parts, largest, verify_domain, each_gets[-1] if any(parts.values()) else 0, ids)
     return (_with_former(servers, former) if former else servers), ids
+
+
+def _of_one(
+    target: Target, endpoints: ServiceEndpoints, balance: Balance, verify_domain: str
+) -> tuple[tuple[Server, ...], Mapping[ServerKey, int]]:
+    """Give the servers of a Route that leads to one Service, and all of it: each of its endpoints is one, and those that are ready get the same."""
+    ids = server_ids([(each.address, each.port, each.service) for each in (*endpoints.ready, *endpoints.draining)])
+    weight = _weight_of_each(target.weight, len(endpoints.ready), balance)
+    servers = [
+        server_of(each, 0 if each.draining else weight, number, verify_domain)
+        for each in (*endpoints.ready, *endpoints.draining)
+        for number in (ids[each.address, each.port, each.service],)
+    ]
+    return uniquely_named(servers), ids
+
+
+def _weight_of_each(weight: int, ready: int, balance: Balance) -> int:
+    """Give the weight of each of so many ready endpoints of the only Service, which has that one itself."""
+    return largest_weight(1, ready, on_a_ring=balance in _ON_A_RING) if weight else 0
 
 
 def _refused(shares: Sequence[tuple[Target, ServiceEndpoints]], refused: int | None) -> int:
@@ -289,14 +310,13 @@ def _weighted(  # noqa: PLR0913, PLR0917 - what makes up a server
 
 def _with_former(servers: tuple[Server, ...], former: Sequence[Server]) -> tuple[Server, ...]:
     """Give the same servers, and of those that were there before the former objects: whoever compares them later need not look into them."""
-    known = {server.name: server for server in former}
-    pairs = ((server, known.get(server.name)) for server in servers)
-    return tuple(there if there is not None and there == server else server for server, there in pairs)
+    known = dict(zip(former, former, strict=True))
+    return tuple(map(known.get, servers, servers))
 
 
-def uniquely_named(servers: Iterable[Server]) -> tuple[Server, ...]:
+def uniquely_named(servers: Sequence[Server]) -> tuple[Server, ...]:
     """Sort by name, and number those whose names became equal when they were made fit for HAProxy."""
-    ordered = sorted(servers, key=_name)
+    ordered = sorted(servers, key=_name) if len(servers) > 1 else servers
     if len(ordered) == len(set(map(_name, ordered))):
         return tuple(ordered)
     by_name: dict[str, Server] = {}
@@ -306,5 +326,5 @@ def uniquely_named(servers: Iterable[Server]) -> tuple[Server, ...]:
         while name in by_name:
             numbers[server.name] = numbers.get(server.name, 1) + 1
             name = f"{server.name}:{numbers[server.name]}"
-        by_name[name] = server if name == server.name else replace(server, name=name)
+        by_name[name] = server if name == server.name else msgspec.structs.replace(server, name=name)
     return tuple(sorted(by_name.values(), key=_name))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 from operator import attrgetter
 
+import msgspec
 from msgspec.structs import replace
 
 from router.admission.addresses import LOOPBACK, judge_address
@@ -26,15 +27,16 @@ MAX_ENDPOINTS = 2000
 IDLED_AT = "idling.alpha.openshift.io/idled-at"
 """Set by ``oc idle`` on a Service, removed when the first connection wakes it (openshift/api, unidling annotations)."""
 
+LEAST_WIDE = 64
+"""Endpoints of a Service from which on it is worth the memory to know where each comes from (``router.admission.wide``)."""
 _MAX_LISTED = 3
 _SERVICE_AT = 2
 """Which part of a server's name its Service is."""
 _LOOPBACK_SHOWN = f"({LOOPBACK})"
-_members = attrgetter("endpoints")
+_members, _draining = attrgetter("endpoints"), attrgetter("draining")
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """What endpoints were found by, where nothing is to be said of any, each is in one slice alone, and all slices have the same ports."""
 
     choice: PortChoice
@@ -45,8 +47,7 @@ class Reading:
     """As ``looked_at`` gives them."""
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceEndpoints:
+class ServiceEndpoints(msgspec.Struct, frozen=True, gc=False):
     """What one Service leads to."""
 
     ready: tuple[Found, ...]
@@ -55,7 +56,7 @@ class ServiceEndpoints:
     lack: Lack | None = None
     """Why there is none that serves."""
     reading: Reading | None = None
-    """By what these were found; None where that is not so simple."""
+    """By what these were found; None where they are few, or that is not so simple."""
 
 
 def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
@@ -89,20 +90,11 @@ def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
         return ServiceEndpoints((), (), (choice.problem,), choice.lack)
     told, read = looked_at(slices, most)
     dropped: set[str] = set()
-    best: dict[Place, Found] = {}
-    number = 0
-    for found in find_usable(service, read, choice, dropped, allow_loopback=allow_loopback, loops=loops):
-        place, number = found.place, number + 1
-        other = best.get(place)
-        best[place] = found if other is None else min(found, other)
-    is_each_once = number == len(best)
-    for place in places_of_pods(best.values(), prefers_ipv6=prefers_ipv6(service)):
-        del best[place]
-    in_order = sorted(best.values())
-    # Those that serve come first.
-    serving = next((index for index, found in enumerate(in_order) if found.draining), len(in_order))
-    ready, draining = tuple(in_order[:serving]), tuple(in_order[serving:])
-    is_plain = bool(ready) and is_each_once and not dropped and not loops.ports
+    # Those that drain are behind all others.
+    usable = sorted(find_usable(service, read, choice, dropped, allow_loopback=allow_loopback, loops=loops))
+    best = usable if len(usable) < 2 else _each_once(usable, prefers_ipv6=prefers_ipv6(service))  # noqa: PLR2004 - one is there once
+    serving = len(best) if not best or not best[-1].draining else bisect_left(best, True, key=_draining)  # noqa: FBT003
+    ready, draining = tuple(best[:serving]), tuple(best[serving:])
     if not ready and IDLED_AT in (service.metadata.annotations or {}):
         ready = tuple(_waker(service, choice, dropped, allow_loopback=allow_loopback, loops=loops))
     warnings = [choice.warning] if choice.warning else []
@@ -112,8 +104,19 @@ def find_endpoints(  # noqa: PLR0913 - what there is to know of endpoints
         warnings.append(too_many_warning(service, told, most))
     if not ready:
         warnings.append(_nothing_ready_warning(service, slices, len(draining)))
+    is_plain = told >= LEAST_WIDE and serving > 0 and len(best) == len(usable) and not dropped and not loops.ports
     reading = _reading(choice, slices, read) if is_plain else None
     return ServiceEndpoints(ready, draining, tuple(warnings), None if ready else Lack.ENDPOINTS, reading)
+
+
+def _each_once(usable: list[Found], *, prefers_ipv6: bool) -> list[Found]:
+    """Give each pod once, of several ways to it the best; in order, as they come."""
+    best: dict[Place, Found] = {}
+    for found in usable:
+        best.setdefault(found.place, found)
+    for place in places_of_pods(best.values(), prefers_ipv6=prefers_ipv6):
+        del best[place]
+    return list(best.values())
 
 
 def _reading(
@@ -161,7 +164,7 @@ def find_usable(  # noqa: PLR0913 - what there is to know of endpoints
     service_name = service.metadata.name
     for each in slices:
         # Whoever writes slices without endpoints can give each thousands of ports.
-        ports = _matching(each, choice) if each.endpoints else {}
+        ports = _matching(each.ports, choice) if each.endpoints else ()
         if not ports:
             continue
         for endpoint in each.endpoints or ():
@@ -172,7 +175,7 @@ def find_usable(  # noqa: PLR0913 - what there is to know of endpoints
             address = _accepted(each.address_type, endpoint.addresses[0], dropped, allow_loopback=allow_loopback)
             if address is None:
                 continue
-            for port, port_name in ports.items():
+            for port, port_name in ports:
                 if not 1 <= port <= MAX_PORT:
                     dropped.add(f"{address} (port {shown(port)})")
                     continue
@@ -184,15 +187,19 @@ def find_usable(  # noqa: PLR0913 - what there is to know of endpoints
                 yield Found(draining, name, address, port, check=True, service=service_name, pod=pod)
 
 
-def _matching(each: EndpointSlice, choice: PortChoice) -> dict[int, str]:
-    """Give the ports of a slice that are meant, each number once, with its name; of several names the first."""
+@lru_cache(maxsize=1 << 10)
+def _matching(of_slice: tuple[EndpointPort, ...] | None, choice: PortChoice) -> tuple[tuple[int, str], ...]:
+    """Give the ports of a slice that are meant, each number once, with its name; of several names the first.
+
+    Remembered, because the ports of a slice are what they were when its endpoints are others.
+    """
     ports: dict[int, str] = {}
-    for port in choice.among(each.ports or ()):
+    for port in choice.among(of_slice or ()):
         if port.port is not None:
             name = port.name or ""
             other = ports.get(port.port)
             ports[port.port] = name if other is None else min(other, name, key=lambda each: f"{sanitised(each)}:")
-    return ports
+    return tuple(ports.items())
 
 
 def _is_draining(endpoint: Endpoint) -> bool | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from router.admission.gateway.states import State, StateKey
 from router.admission.policy import NO_NEWS, PolicyNews
@@ -12,17 +13,16 @@ from router.model import Asker, Model
 from router.objects.meta import ObjectKey
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """What admission decided. Frozen all through: who sees the same section or verdict again takes it for unchanged (``ordered.differences``)."""
 
     model: Model
     verdicts: Mapping[Asker, Verdict]
     """One for each asker of ours, in their order."""
-    names: Mapping[ObjectKey, str] = field(default_factory=dict)
+    names: Mapping[ObjectKey, str] = msgspec.field(default_factory=dict)
     """What is to be looked up in the DNS, by the Services that say it."""
     policy: PolicyNews = NO_NEWS
-    gateway_api: Mapping[StateKey, State] = field(default_factory=dict)
+    gateway_api: Mapping[StateKey, State] = msgspec.field(default_factory=dict)
     """What objects of the Gateway API are told, as far as that depends on no claim."""
 
     def is_same(self, other: Outcome) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+
+import msgspec
 
 from router.admission.text import shown
 from router.admission.verdicts import Lack, Reason, Rejection
@@ -12,14 +13,14 @@ from router.objects.core import Service, ServicePort
 from router.objects.discovery import EndpointPort, EndpointSlice
 
 _MAX_LISTED = 5
+_TCP = frozenset({None, "", "TCP"})
 
 
 class OfService(int):
     """A number that is that of a port of the Service, and never of its pods."""
 
 
-@dataclass(frozen=True, slots=True)
-class PortChoice:
+class PortChoice(msgspec.Struct, frozen=True, gc=False):
     """The port of a slice that is meant, by its name, by its number where none has the name; neither where there is none."""
 
     number: int | None = None
@@ -35,14 +36,14 @@ class PortChoice:
 
     def among(self, ports: Iterable[EndpointPort]) -> list[EndpointPort]:
         """Give those of a slice's ports that are meant."""
-        usable = [port for port in ports if is_tcp(port.protocol) and port.port is not None]
+        usable = [port for port in ports if port.protocol in _TCP and port.port is not None]
         named = [port for port in usable if self.name is not None and (port.name or "") == self.name]
         return named or [port for port in usable if port.port == self.number]
 
 
 def is_tcp(protocol: str | None) -> bool:
     """Say whether a port is TCP, which it is too where it does not say."""
-    return protocol in (None, "", "TCP")
+    return protocol in _TCP
 
 
 def choose_port(
@@ -101,7 +102,7 @@ def _by_number(
 
 
 def _only_port(service: Service, ports: tuple[ServicePort, ...]) -> PortChoice | Rejection:
-    tcp = [port for port in ports if is_tcp(port.protocol)]
+    tcp = [port for port in ports if port.protocol in _TCP]
     if len(tcp) > 1:
         listed = [f"{shown(port.name)} ({shown(port.port)})" for port in tcp[:_MAX_LISTED]]
         more = f" and {len(tcp) - _MAX_LISTED} more" if len(tcp) > _MAX_LISTED else ""

@@ -24,9 +24,6 @@ from router.objects.discovery import EndpointPort, EndpointSlice
 from router.ordered import Advance, differences
 from router.server_ids import contested_ids, first_id
 
-LEAST = 64
-"""Servers from which on it is worth the memory to know where each comes from."""
-
 _name, _members = attrgetter("name"), attrgetter("endpoints")
 
 
@@ -162,7 +159,7 @@ def wide_of(
     loops: Loops,
     terms: Terms,
 ) -> Wide | None:
-    """Give what is to be known of a Service whose endpoints are all servers of a Route; None where it has few, or is not as usual.
+    """Give what is to be known of a Service whose endpoints are all servers of a Route; None where it has few, or these are not as usual.
 
     Args:
         endpoints: what it leads to.
@@ -173,7 +170,7 @@ def wide_of(
     """
     found = (*endpoints.ready, *endpoints.draining)
     reading = endpoints.reading
-    if reading is None or len(servers) < LEAST or len(found) != len(servers) or len({e.is_ipv6 for e in found}) > 1:
+    if reading is None or len(found) != len(servers) or len({e.is_ipv6 for e in found}) > 1:
         return None
     told = sum(len(each.endpoints or ()) for each in reading.slices)
     ready = len(endpoints.ready)

@@ -259,7 +259,8 @@ class Followed:
         if former is not None and self._is_old(former.service, version):
             return
         if current is not None and (
-            self._is_old(current.service, version) or any(current.service in fetch.services for fetch in self._fetches)
+            self._is_old(current.service, version)
+            or (self._fetches and any(current.service in fetch.services for fetch in self._fetches))
         ):
             current = None
             if former is None:
@@ -268,7 +269,7 @@ class Followed:
 
     def _is_old(self, service: ObjectKey, version: int | None) -> bool:
         floor = self._floors.get(service)
-        return version is not None and floor is not None and version <= floor
+        return floor is not None and version is not None and version <= floor
 
     def _fetch(self, services: set[ObjectKey], namespace: str, selector: Mapping[str, str]) -> ApiError | None:
         """List the objects of some Services of a namespace and take them; give what went wrong, None if nothing did."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from sys import intern
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from msgspec import Struct
 
@@ -26,6 +26,8 @@ _Part = TypeVar("_Part")
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 _DISTINCT = 4096
+_FIRST: dict[object, object] = {}
+"""The first of equal parts, so many of them at most."""
 _SMALL = 64
 """Characters of a text that is shared; names of ports and conditions have less."""
 _FEW = 8
@@ -185,19 +187,23 @@ def _endpoint(endpoint: Endpoint) -> Endpoint:
     target = endpoint.target_ref
     return Endpoint(
         endpoint.addresses,
-        _first(endpoint.conditions),
+        _shared(endpoint.conditions),
         TargetRef(intern(target.kind), target.name) if target is not None else None,
     )
 
 
 def _shared(part: _Part) -> _Part:
     """Give the first of equal parts; what is large is given as it is, for whoever writes that often would fill the memory."""
-    shared: _Part = _first(part) if _is_small(part) else part
-    return shared
-
-
-@lru_cache(_DISTINCT)
-def _first(part: _Part) -> _Part:
+    if part is None:
+        return part
+    # Most often it was seen before, and is small.
+    first = _FIRST.get(part)
+    if first is not None:
+        return cast("_Part", first)
+    if _is_small(part):
+        if len(_FIRST) >= _DISTINCT:
+            _FIRST.clear()
+        _FIRST[part] = part
     return part
 
 

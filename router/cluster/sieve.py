@@ -29,6 +29,9 @@ class Held:
 
     def slots(self, key: ObjectKey) -> tuple[Slot, ...]:
         """Give where the store has what was made of the object of this key, which is most often one of the same name."""
+        if len(self.objects) == 1:
+            (obj,) = self.objects
+            return ((type(obj), key if obj.metadata.name == key.name else obj.key),)
         return tuple((type(obj), key if obj.metadata.name == key.name else obj.key) for obj in self.objects)
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+import msgspec
+
 from router.model.asker import NOBODY as NOBODY
 from router.model.asker import ROUTE_GROUP as ROUTE_GROUP
 from router.model.asker import ROUTE_KIND as ROUTE_KIND
@@ -32,8 +34,16 @@ ProxyProtocol = Literal["v1", "v2", "v2-ssl", "v2-ssl-shown"]
 """The last is ``v2-ssl`` of clients who showed a certificate, and ``v2`` of others."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Server:
+class _Numbered(msgspec.Struct, frozen=True, order=True, gc=False, kw_only=True):
+    """What a server has that is always named where one is made."""
+
+    verify_host: str = ""
+    """With TLS, the name that its certificate has to be for; empty is any."""
+    id: int
+    """What HAProxy hashes (``source``, ``random``) and orders (``first``) it by: 1 to 1,048,575, unlike all others of its backend."""
+
+
+class Server(_Numbered, frozen=True, order=True, gc=False):
     """One endpoint. ``weight`` 0 keeps established connections and takes no new ones (draining, or a Service of weight 0)."""
 
     name: str
@@ -42,10 +52,6 @@ class Server:
     weight: int
     check: bool = True
     """False where a health check would do harm: it would wake an idled Service."""
-    verify_host: str = field(default="", kw_only=True)
-    """With TLS, the name that its certificate has to be for; empty is any."""
-    id: int = field(kw_only=True)
-    """What HAProxy hashes (``source``, ``random``) and orders (``first``) it by: 1 to 1,048,575, unlike all others of its backend."""
 
 
 @dataclass(frozen=True, slots=True)

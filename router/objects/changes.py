@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from router.objects.kinds import KubernetesObject, Slot
 from router.objects.meta import ObjectKey
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(msgspec.Struct, frozen=True, gc=False):
     """Keys of what may be different. A changed slice, and what a name resolves to, counts as a change of its Service."""
 
     askers: frozenset[Slot] = frozenset()
@@ -50,6 +49,10 @@ class Changes:
     def is_told(self) -> bool:
         """Whether nothing is otherwise but statuses of the Gateway API."""
         return bool(self.told) and self == Changes(told=self.told)
+
+    def but(self, **others: object) -> Changes:
+        """Give the same with some fields otherwise."""
+        return msgspec.structs.replace(self, **others)
 
     def of(self, kind: type[KubernetesObject]) -> frozenset[ObjectKey]:
         """Give the objects of one kind that may ask, or might before."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from router.objects.asker_note import AskerNote
@@ -233,7 +233,7 @@ class Store:
             raise
         if remembers is not self.objects.remembers:
             self.objects.remembers = remembers
-            changes = replace(changes, has_memory=True)
+            changes = changes.but(has_memory=True)
         return changes, arrived_s if changes else None
 
     def _due(
@@ -279,7 +279,7 @@ class Store:
             else:
                 services.update(self._take_slice(key, obj))
         moved = _changes(frozenset(askers), frozenset(services), changed)
-        return moved if not told else replace(moved, told=slots_in(told))
+        return moved if not told else moved.but(told=slots_in(told))
 
     def _take_slice(self, key: ObjectKey, obj: KubernetesObject | None) -> Iterable[ObjectKey]:
         """Move one slice; give the Services that it changes."""

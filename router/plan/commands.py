@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
+from operator import attrgetter
+
+import msgspec
 
 from router.model.tls import NOTHING_PRIVATE, PrivateBytes
 from router.plan.section_text import ServerLine
 from router.settings import ConnectionLimits
 
+_answer = attrgetter("answer")
 _SPECIAL = re.compile(r"[\\\s;]")
 
 
@@ -39,8 +42,7 @@ class Answer(Enum):
     """Now, or before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, gc=False):
     """One command, and what HAProxy answers if it worked; anything else means that only a reload helps."""
 
     text: str
@@ -49,7 +51,7 @@ class Command:
     """Lines that follow it, none of them empty; the command says so by its last word, ``<<``."""
 
 
-def add_server(backend: str, name: str, line: ServerLine) -> Iterator[Command]:
+def add_server(backend: str, name: str, line: ServerLine) -> Iterable[Command]:
     """Add a server that is not there, and let it take connections.
 
     HAProxy takes nothing from the backend's ``default-server`` for it, so all that it has is said; it starts in maintenance,
@@ -58,14 +60,10 @@ def add_server(backend: str, name: str, line: ServerLine) -> Iterator[Command]:
     server = f"{backend}/{name}"
     maxconn = f" maxconn {line.maxconn}" if line.maxconn else ""
     number = f" id {line.id}" if line.id else ""
-    options = "".join(f" {word}" for word in line.options)
-    yield Command(
-        f"add server {server} {_escaped(line.address)} weight {line.weight}{maxconn}{number}{options}",
-        Answer.SERVER_ADDED,
-    )
-    if line.is_checked:
-        yield Command(f"enable health {server}")
-    yield Command(f"enable server {server}")
+    options = " ".join(("", *line.options))
+    add = f"add server {server} {_escaped(line.address)} weight {line.weight}{maxconn}{number}{options}"
+    checked = (Command(f"enable health {server}"),) if line.is_checked else ()
+    return Command(add, Answer.SERVER_ADDED), *checked, Command(f"enable server {server}")
 
 
 def change_server(backend: str, name: str, before: ServerLine, after: ServerLine) -> Iterator[Command]:
@@ -125,6 +123,11 @@ def revive_server(backend: str, name: str) -> Command:
 def open_frontend(frontend: str) -> Command:
     """Listen on a frontend's port."""
     return Command(f"enable frontend {frontend}", Answer.FRONTEND_OPEN)
+
+
+def opens(commands: Iterable[Command]) -> bool:
+    """Say whether any of these opens a frontend."""
+    return Answer.FRONTEND_OPEN in map(_answer, commands)
 
 
 def opened(commands: Iterable[Command]) -> Iterator[str]:
@@ -244,4 +247,4 @@ def limit_connections(limits: ConnectionLimits) -> Iterator[Command]:
 
 def _escaped(path: str) -> str:
     """Write a path as one word of a command: a backslash takes its meaning from what ends a word or a command."""
-    return _SPECIAL.sub(r"\\\g<0>", path)
+    return _SPECIAL.sub(r"\\\g<0>", path) if _SPECIAL.search(path) else path

@@ -40,6 +40,8 @@ def difference(before: RouteSection, after: RouteSection) -> ReloadCause:
 def is_same_port(before: RouteSection, after: RouteSection) -> bool:
     """Say whether two sections listen alike, but for the certificate that they show, and what those of clients are verified by."""
     one, other = before.frontend, after.frontend
+    if one is other:
+        return True
     if one is None or other is None or one.tls is None or other.tls is None:
         return one == other
     return replace(one, tls=_fixed(one.tls)) == replace(other, tls=_fixed(other.tls))

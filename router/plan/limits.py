@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+
+import msgspec
 
 from router.model import Model, NamespaceLimits
 from router.plan import commands
@@ -20,9 +23,9 @@ def with_limits(made: Plan, running: Running, desired: Model) -> Plan:
     todo = tuple(_changes(running.limits_file, before, after))
     update = made.meanwhile if isinstance(made, Reload) else made
     if isinstance(update, RuntimeUpdate):
-        limited = replace(update, commands=(*todo, *update.commands))
+        limited = msgspec.structs.replace(update, commands=(*todo, *update.commands))
     else:
-        limited = RuntimeUpdate(todo, _limited(running, after), new_sections=False)
+        limited = RuntimeUpdate(todo, partial(_limited, running, after), new_sections=False)
     return replace(made, meanwhile=limited) if isinstance(made, Reload) else limited
 
 

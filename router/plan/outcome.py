@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+
+import msgspec
 
 from router.plan.commands import Command
 from router.plan.leaving import ServerName
@@ -44,16 +48,29 @@ class NoChange:
     """HAProxy serves what it shall serve."""
 
 
-@dataclass(frozen=True, slots=True)
-class RuntimeUpdate:
+class RuntimeUpdate(msgspec.Struct, frozen=True, eq=False, dict=True):
     """Commands for the HAProxy that runs, in their order, and what it has when all of them worked."""
 
     commands: tuple[Command, ...]
-    after: Running
+    comes_to: Callable[[], Running]
+    """Gives the latter: HAProxy gets the commands before that is made."""
     new_sections: bool
     """On disk, the configuration that goes with it has more than other servers."""
     back: tuple[ServerName, ...] = ()
     """Servers that were to leave, and do not."""
+
+    @cached_property
+    def after(self) -> Running:
+        """What it has when all of them worked."""
+        return self.comes_to()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RuntimeUpdate):
+            return NotImplemented
+        one, two = ((each.commands, each.after, each.new_sections, each.back) for each in (self, other))
+        return one == two
+
+    __hash__ = None  # type: ignore[assignment] # what it has is not hashed, either
 
 
 @dataclass(frozen=True, slots=True)

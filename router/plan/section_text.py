@@ -13,6 +13,8 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
 
+import msgspec
+
 from router.model.tls import Certificate
 
 _SECTIONS = frozenset({"frontend", "backend", "listen", "defaults", "global", "resolvers", "peers", "userlist", "ring"})
@@ -27,8 +29,7 @@ _MOST_DIGITS = 10
 _NO_DEFAULTS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class ServerLine:
+class ServerLine(msgspec.Struct, frozen=True, gc=False):
     """One ``server`` line, with what ``default-server`` lines add to it."""
 
     address: str

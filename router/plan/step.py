@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from itertools import chain
+from operator import attrgetter
+
+import msgspec
+from msgspec.structs import replace
 
 from router.model import RouteSection, frontend_name
 from router.model.stages import backend_before, door, without_certificate
@@ -13,9 +17,10 @@ from router.plan.leaving import LeavingDraft, ServerName
 from router.plan.section_text import SectionText, ServerLine
 from router.server_ids import another_id
 
+_id = attrgetter("id")
 
-@dataclass(slots=True)
-class Step:
+
+class Step(msgspec.Struct):
     """Commands for one Route; they are taken whole or not at all.
 
     Methods that give False found something that only a reload can do: the step is of no use then.
@@ -27,11 +32,11 @@ class Step:
     """Servers that are still there, and get no new connections."""
     goes_by_ids: bool
     """Whether HAProxy finds servers by their ids, so that they must be those of a fresh HAProxy."""
-    opening: list[Command] = field(default_factory=list)
-    leading: list[Command] = field(default_factory=list)
-    retiring: list[Command] = field(default_factory=list)
-    leaving: dict[ServerName, ServerLine] = field(default_factory=dict)
-    back: list[ServerName] = field(default_factory=list)
+    opening: list[Command] = msgspec.field(default_factory=list)
+    leading: list[Command] = msgspec.field(default_factory=list)
+    retiring: list[Command] = msgspec.field(default_factory=list)
+    leaving: dict[ServerName, ServerLine] = msgspec.field(default_factory=dict)
+    back: list[ServerName] = msgspec.field(default_factory=list)
     networks: tuple[str, ...] | None = None
     """The allowlist that is in force afterwards, if it is another."""
     authorities: frozenset[str] = frozenset()
@@ -126,12 +131,14 @@ class Step:
         former, wanted = before or _NO_SERVERS, after or _NO_SERVERS
         few = wanted.few_others
         names = few.names if few is not None and few.before is former.servers else None
+        if not self._change(self.backend, former.servers, wanted.servers, ending, names):
+            return False
+        if (former.apart or wanted.apart) and not self._change(
+            without_certificate(self.backend), former.apart, wanted.apart, ending
+        ):
+            return False
         # Who is led here when TLS has ended comes by the stages, which are there once all else is.
-        return (
-            self._change(self.backend, former.servers, wanted.servers, ending, names)
-            and self._change(without_certificate(self.backend), former.apart, wanted.apart, ending)
-            and self._change(self._before, former.stages, wanted.stages, ())
-        )
+        return not (former.stages or wanted.stages) or self._change(self._before, former.stages, wanted.stages, ())
 
     def _change(
         self,
@@ -142,15 +149,19 @@ class Step:
         names: Iterable[str] | None = None,
     ) -> bool:
         """Change a backend; with ``names`` only of the servers that have these, because all others are what they were."""
-        holders: Mapping[int, str] = {}
-        if any(name not in before for name in (after if names is None else names)):
-            there = before if names is None else {name: before[name] for name in names if name in before}
-            holders = self._holders_of_ids(backend, there)
+        leaving = self.leaving_before.of(backend)
+        # The servers that are in the backend, by the ids that are written of them.
+        holders: Mapping[int, str] | None = None
         for name in after if names is None else [name for name in names if name in after]:
             former, line = before.get(name), after[name]
             if former is None:
+                if holders is None:
+                    there = before if names is None else {name: before[name] for name in names if name in before}
+                    holders = dict(
+                        zip(map(_id, chain(leaving.values(), there.values())), chain(leaving, there), strict=True)
+                    )
                 free = self._with_free_id(name, line, holders, before)
-                if free is None or not self._add_server(backend, name, free):
+                if free is None or not self._add_server(backend, name, free, leaving.get(name)):
                     return False
             elif former is line:
                 # Of many endpoints, as a rule, all but one.
@@ -167,11 +178,6 @@ class Step:
                     self.retiring.append(commands.end_sessions(backend, name))
         return True
 
-    def _holders_of_ids(self, backend: str, before: Mapping[str, ServerLine]) -> Mapping[int, str]:
-        """Give the servers that are in a backend, by the ids that are written of them."""
-        leaving = self.leaving_before.of(backend)
-        return {line.id: name for name, line in (*leaving.items(), *before.items()) if line.id}
-
     def _with_free_id(
         self, name: str, line: ServerLine, holders: Mapping[int, str], before: Mapping[str, ServerLine]
     ) -> ServerLine | None:
@@ -179,13 +185,13 @@ class Step:
 
         Servers that stay have none that a new one shall have, but may have the next that is tried.
         """
-        if holders.get(line.id, name) == name:
+        if not line.id or holders.get(line.id, name) == name:
             return line
         taken = {*holders, *(each.id for each in before.values())} if not self.goes_by_ids else set()
         return replace(line, id=another_id((line.address, 0, name), taken)) if taken else None
 
-    def _add_server(self, backend: str, name: str, line: ServerLine) -> bool:
-        former = self.leaving_before.of(backend).get(name)
+    def _add_server(self, backend: str, name: str, line: ServerLine, former: ServerLine | None) -> bool:
+        """Add a server; ``former`` is one of its name that leaves."""
         if former is None:
             self.opening += commands.add_server(backend, name, line)
             return True

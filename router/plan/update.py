@@ -5,7 +5,7 @@ Routes, or whoever else asks, are told apart by the names that their backends ha
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 
 from router.model import Model, RouteSection, SharedFrontend, SniHost, Spot
 from router.model.stages import door
@@ -38,7 +38,6 @@ class Update:
     def __init__(self, running: Running, texts: Texts) -> None:
         self._running = running
         self._texts = texts
-        self._places = Places(running)
         self._gates = dict(running.gates)
         self._leaving = LeavingDraft(running.leaving)
         self._networks = dict(running.networks)
@@ -60,7 +59,9 @@ class Update:
         self._new_sections = False
         self._changed = False
 
-    # Routes
+    @cached_property
+    def _places(self) -> Places:
+        return Places(self._running)
 
     def routes(self, desired: tuple[RouteSection, ...], advance: Advance[RouteSection] | None = None) -> None:
         """Plan for the Routes; ``advance`` may say how these came from others."""
@@ -76,7 +77,7 @@ class Update:
             if there is None:
                 self._changed = True
                 self._add(name, section)
-            elif there != section:
+            elif there.backend.servers != section.backend.servers or there != section:
                 self._changed = True
                 self._change(name, there, section)
 
@@ -182,12 +183,8 @@ class Update:
     def _switch(self, name: str, closed: Step, after: RouteSection) -> bool:
         """Have TLS end, or not any more, for a port of the pool: it is closed as long as that takes, which is no time at all."""
         place = self._places.moved.get(name)
-        if (
-            place is None
-            or place.frontend is None
-            or after.frontend is None
-            or place.frontend.spot != after.frontend.spot
-        ):
+        port, wanted = place.frontend if place is not None else None, after.frontend
+        if place is None or port is None or wanted is None or port.spot != wanted.spot:
             return False
         kept, leaving = self._places.kept(), self._leaving.kept()
         self._places.forget(name)
@@ -266,7 +263,8 @@ class Update:
         self._leaving.take_back(step.back)
         self._back += step.back
         self._leaving.add(step.leaving)
-        self._places.more_authorities |= step.authorities
+        if step.authorities:
+            self._places.more_authorities |= step.authorities
         if step.networks is not None:
             self._networks[door(step.place)] = step.networks
 
@@ -331,8 +329,6 @@ class Update:
         moved = self._places.moved.get(host.backend)
         return moved.backend.name if moved is not None else host.backend
 
-    # The outcome
-
     def result(self, desired: Model) -> Plan:
         """Give the plan."""
         reasons = tuple(sorted(self._reasons))
@@ -341,10 +337,12 @@ class Update:
         todo = (*self._unmapping, *self._closing, *self._opening, *self._leading, *self._retiring)
         if not reasons and not self._changed:
             return NoChange()
+        update = RuntimeUpdate(todo, partial(self._after, desired), self._new_sections, tuple(self._back))
+        return Reload(reasons, update if todo else None) if reasons else update
+
+    def _after(self, desired: Model) -> Running:
         former = self._running.model
         model = Model(desired.routes, desired.shared, former.pool, desired.saved, desired.namespace_limits)
-        if reasons:
+        if self._reasons:
             model = partly(desired, former, self._kept, self._kept_shared, self._hosts)
-        after = self._places.afterwards(model, self._leaving.done(), self._networks, self._gates)
-        update = RuntimeUpdate(todo, after, self._new_sections, tuple(self._back))
-        return Reload(reasons, update if todo else None) if reasons else update
+        return self._places.afterwards(model, self._leaving.done(), self._networks, self._gates)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import compress
 
+import msgspec
+
 from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
 from router.objects.core import RouterPod
@@ -73,7 +75,7 @@ class Absence:
         # Everybody's changes come through here as long as one address is nowhere.
         images = self._images(values_in_order(outcome.verdicts))
         told = {asker: image for asker, image in compress(zip(outcome.verdicts, images, strict=True), images) if image}
-        after = replace(outcome, verdicts=replaced(outcome.verdicts, told)) if told else outcome
+        after = msgspec.structs.replace(outcome, verdicts=replaced(outcome.verdicts, told)) if told else outcome
         self._last = outcome, absent, after
         return after
 

@@ -17,7 +17,7 @@ from router.model import Bind, Model, Spot, binds, spots
 from router.model.stages import stages
 from router.plan import RuntimeUpdate
 from router.plan import running as runs
-from router.plan.commands import opened
+from router.plan.commands import opened, opens
 from router.plan.leaving import Leaving
 from router.plan.running import Running
 from router.plan.slots import beside, beside_former, declared, settled
@@ -30,7 +30,7 @@ from router.reconcile.port_refusals import at_spots, bind_refusals, refusals_at
 from router.reconcile.presence import Pool
 from router.reconcile.retired import Retired
 from router.reconcile.rotation import Rotation
-from router.reconcile.set_aside import Asides
+from router.reconcile.set_aside import NOTHING_ASIDE, Asides
 from router.reconcile.state_dir import StateDir
 from router.reconcile.worker import Worker
 from router.render import Rendered, Renderer
@@ -145,7 +145,8 @@ class Applier:
             raise
         if self._filling is not None:
             self._filling.updated(update.commands)
-        self._level.want(renderer, lambda: self._with_pool(update.after), check=update.new_sections)
+        after = update.after
+        self._level.want(renderer, lambda: self._with_pool(after), check=update.new_sections)
 
     def get_ready(self) -> None:
         """Connect for the commands of an ``update`` that may come, while it is still decided what these are."""
@@ -163,8 +164,9 @@ class Applier:
         Raises:
             HaproxyError: it cannot be found out.
         """
-        opening = at_spots(opened(update.commands))
-        wanted = {bind: spot for spot in opening for bind in update.after.binds_at(spot)}
+        if not opens(update.commands):
+            return NOTHING_ASIDE
+        wanted = {bind: at for at in at_spots(opened(update.commands)) for bind in update.after.binds_at(at)}
         taken = self._control.taken(sorted(wanted)) if wanted else {}
         if not taken:
             return Asides({}, {})
@@ -196,7 +198,6 @@ class Applier:
         Raises:
             HaproxyError: HAProxy did not answer as it should; it has what it had.
         """
-        # Beginning after those that were tried last: many that stay busy must not keep others from their turn.
         return self._retired.delete(running)
 
     def apply(self, renderer: Renderer, desired: Model, running: Running | None) -> ApplyResult:

@@ -212,9 +212,10 @@ class Changer:
             # As bad as it gets, HAProxy says so itself.
             log.warning("ports not tried", problem=str(error))
             return True
-        if refusals:
-            log_set_aside(self._set_aside.add(refusals, wanted, time.monotonic()))
-        return not refusals
+        if not refusals:
+            return True
+        log_set_aside(self._set_aside.add(refusals, wanted, time.monotonic()))
+        return False
 
     def _update(self, todo: RuntimeUpdate, wanted: Outcome) -> bool:
         """Carry out a runtime update; say whether it worked. If not, the next plan is another one."""

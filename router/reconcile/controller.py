@@ -177,6 +177,7 @@ class Controller:
             self._changer.bring(outcome)
             self._changer.delete_retired_servers()
             self._changer.go_on_with_rotation()
+            self._deciding.tell()
         self._publish()
 
     def rest(self) -> None:

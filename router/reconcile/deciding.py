@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from router.admission import Admission, Outcome
 from router.admission.allocation import Pool
@@ -47,6 +48,8 @@ class Deciding:
         self._isolation = Isolation(admission, timing.refused_retry_s)
         self._observer = observer
         self._unserved_since_s: float | None = None
+        self._unseen: list[Changes] = []
+        """What the observer was not told yet."""
         self.outcome: Outcome | None = None
         """Of what was taken so far; None before, and where everything is to be decided anew."""
         self.unreported: frozenset[Slot] = frozenset()
@@ -66,8 +69,9 @@ class Deciding:
         changes, arrived_s = self._store.take(self._shares.used_up(now_s))
         self._shares.touched(changes.askers)
         if changes:
-            self.unreported |= changes.askers | changes.gateway_api | changes.told | _claims(changes)
-            self._observer.changes_seen(changes)
+            if changes.askers or changes.gateway_api or changes.told or changes.claims:
+                self.unreported |= changes.askers | changes.gateway_api | changes.told | _claims(changes)
+            self._unseen.append(changes)
             if self._unserved_since_s is None:
                 self._unserved_since_s = arrived_s
         if self.outcome is None:
@@ -116,6 +120,12 @@ class Deciding:
     def reloaded(self, reasons: Iterable[ReloadReason], now_s: float) -> None:
         """Take note that HAProxy was loaded anew, or refused to be (``time.monotonic``)."""
         self._shares.reloaded(reasons, self._ports_of, now_s)
+
+    def tell(self) -> None:
+        """Tell the observer what was taken: once HAProxy has it, which need not wait for that."""
+        unseen, self._unseen = self._unseen, []
+        for changes in unseen:
+            self._observer.changes_seen(changes)
 
     def served(self, now_s: float) -> None:
         """Take note that HAProxy serves the outcome (``time.monotonic``)."""

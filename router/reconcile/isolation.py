@@ -8,9 +8,10 @@ Whoever raises gets a verdict that says so, and is tried again when it changes, 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
+from msgspec.structs import replace
 
 from router.admission import Admission, Outcome
 from router.admission.gateway.ways import concerning

@@ -36,8 +36,8 @@ class Publisher:
     def propose(self, deciding: Deciding) -> None:
         """Tell what is to be claimed, before HAProxy is brought to anything: nobody has it before that is written."""
         former, self._proposed = self._proposed, deciding.proposed
-        if deciding.proposed is not former and deciding.proposed != former:
-            self._propose(deciding.proposed)
+        if self._proposed is not former and self._proposed != former:
+            self._propose(self._proposed)
 
     def publish(self, snapshot: Snapshot) -> None:
         """Publish the outcome of a turn."""

@@ -12,6 +12,8 @@ from router.reconcile.retries import Allowance
 
 log = structlog.get_logger()
 
+_NOBODY: frozenset[str] = frozenset()
+
 
 class ReloadShares:
     """The allowances of reloads; all calls from one thread, and all times of one clock.
@@ -59,6 +61,8 @@ class ReloadShares:
 
     def used_up(self, now_s: float) -> frozenset[str]:
         """Give the namespaces whose changes have to wait."""
+        if not self._allowances:
+            return _NOBODY
         self._allowances = {name: each for name, each in self._allowances.items() if not each.is_full(now_s)}
         return frozenset(name for name, each in self._allowances.items() if each.free_s() > now_s)
 

@@ -9,7 +9,7 @@ from router.admission import Outcome
 from router.admission.verdicts import Reason
 from router.model import Asker, RouteSection, Spot
 from router.ordered import differences
-from router.reconcile.set_aside import Aside, Asides, Ask, Former, ask_for, ask_of, may_stay
+from router.reconcile.set_aside import NOTHING_ASIDE, Aside, Asides, Ask, Former, ask_for, ask_of, may_stay
 from router.supervisor.backoff import Backoff
 
 _HURRIED_PAUSE_S = 0.05
@@ -93,6 +93,8 @@ class SetAside:
 
     def in_force(self) -> Asides:
         """Give what is to be left out now: everything set aside that is not on trial."""
+        if not (self._routes or self._ports):
+            return NOTHING_ASIDE
         waiting = {key: entry for key, entry in self._routes.items() if not entry.on_trial}
         return Asides(
             {key: entry.refusal for key, entry in waiting.items() if entry.former is None},
@@ -231,6 +233,8 @@ class SetAside:
 
     def acquit(self) -> None:
         """Forget what was on trial: HAProxy serves it now."""
+        if not (self._routes or self._ports):
+            return
         self._routes = {key: entry for key, entry in self._routes.items() if not entry.on_trial}
         self._ports = {port: entry for port, entry in self._ports.items() if not entry.on_trial}
 

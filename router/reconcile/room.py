@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
+import msgspec
 import structlog
 
 from router.admission import Outcome
@@ -121,7 +122,7 @@ class Room:
             )
         # Everybody's changes come through here as long as files are short.
         sections = self._unchecked(outcome.model.routes)
-        return replace(outcome, model=replace(outcome.model, routes=sections, saved=self._saved))
+        return msgspec.structs.replace(outcome, model=replace(outcome.model, routes=sections, saved=self._saved))
 
     def _too_many(self, model: Model, served: Model, objects: Objects) -> list[Asker]:
         """Give the Routes whose port does not fit: of those that are not served yet the youngest, on every replica the same."""

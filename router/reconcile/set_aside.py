@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
+import msgspec
+
 from router.admission import Outcome, Verdict
 from router.admission.verdicts import Reason
 from router.model import Asker, Model, RouteSection, SharedFrontend, Spot
@@ -50,6 +52,9 @@ class Asides:
         """Give every refusal, those of Routes first."""
         yield from self.routes.values()
         yield from self.ports.values()
+
+
+NOTHING_ASIDE = Asides({}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +116,7 @@ def without(outcome: Outcome, refusals: Asides, listening: Listening | None = No
             refused[asker] = refusals.ports[spot]
     shared = tuple(frontend for frontend in outcome.model.shared if frontend.spot not in refusals.ports)
     if len(shared) < len(outcome.model.shared):
-        outcome = replace(outcome, model=replace(outcome.model, shared=shared))
+        outcome = msgspec.structs.replace(outcome, model=replace(outcome.model, shared=shared))
     return _without_routes(outcome, {**refused, **refusals.routes})
 
 
@@ -138,7 +143,7 @@ def _as_before(outcome: Outcome, former: Mapping[Asker, Former]) -> Outcome:
             warnings = (*outcome.verdicts[key].warnings, f"this is served as it was before: {each.message}")
             verdicts[key] = replace(outcome.verdicts[key], warnings=warnings)
     model = replace(outcome.model, routes=tuple(routes))
-    return replace(outcome, model=model, verdicts=replaced(outcome.verdicts, verdicts))
+    return msgspec.structs.replace(outcome, model=model, verdicts=replaced(outcome.verdicts, verdicts))
 
 
 def _without_routes(outcome: Outcome, refused: Mapping[Asker, Aside]) -> Outcome:
@@ -159,7 +164,7 @@ def _without_routes(outcome: Outcome, refused: Mapping[Asker, Aside]) -> Outcome
                 verdict, reason=refusal.reason, message=refusal.message, warnings=(), set_aside=True
             )
     model = replace(outcome.model, routes=tuple(routes), shared=shared)
-    return replace(outcome, model=model, verdicts=replaced(outcome.verdicts, verdicts))
+    return msgspec.structs.replace(outcome, model=model, verdicts=replaced(outcome.verdicts, verdicts))
 
 
 def _without_host(

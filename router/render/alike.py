@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from operator import attrgetter
 
+from msgspec.structs import replace
+
 from router.model import Asker, Backend, RouteSection, Server
 from router.model.changed import changed
 from router.model.refusing import REFUSING
@@ -21,7 +23,7 @@ _OF_ONE_ROUTE = frozenset({"name", "servers", "advance", "shutdown_sessions_on_r
 _terms = attrgetter(*(name for name in Backend.__slots__ if name not in _OF_ONE_ROUTE))
 """All of a backend that several have alike; the last of the others is in no line."""
 _OF_ONE_SERVER = frozenset({"name", "address", "port", "weight", "id"})
-_kind = attrgetter(*(name for name in Server.__slots__ if name not in _OF_ONE_SERVER))
+_kind = attrgetter(*(name for name in Server.__struct_fields__ if name not in _OF_ONE_SERVER))
 _MOST = 256
 """Kinds that are remembered."""
 _PORT, _WEIGHT, _ID = 900_000_000_001, 900_000_000_002, 900_000_000_003
@@ -89,7 +91,7 @@ class Alike:
     def _line(self, section: RouteSection, server: Server) -> str:
         """Give that of the line of a server like this one, in a section like that."""
         without = self._sample(section)
-        mark = changed(server, name=_SERVER, address=_ADDRESS, port=_PORT, weight=_WEIGHT, id=_ID)
+        mark = replace(server, name=_SERVER, address=_ADDRESS, port=_PORT, weight=_WEIGHT, id=_ID)
         text = self._sample(section, mark)
         line, pattern = text.removeprefix(without).replace("%", "%%"), ""
         for each in (_SERVER, _ADDRESS, str(_PORT), str(_WEIGHT), str(_ID)):

@@ -12,6 +12,7 @@ import re
 from operator import attrgetter
 
 from router.model import Backend, RouteSection, Server
+from router.model.changed import changed
 from router.model.refusing import REFUSING
 from router.ordered import differences
 from router.plan.section_text import FewOthers, SectionText, ServerLine
@@ -20,13 +21,15 @@ _OF_SERVERS = frozenset({"servers", "advance", "shutdown_sessions_on_removed"})
 """What of a backend is in no other line than the servers'; all but the first is in none at all."""
 _other_lines = attrgetter(*(name for name in Backend.__slots__ if name not in _OF_SERVERS))
 _OF_ONE_SERVER = frozenset({"name", "address", "port", "weight", "id"})
-_kind = attrgetter(*(name for name in Server.__slots__ if name not in _OF_ONE_SERVER))
+_kind = attrgetter(*(name for name in Server.__struct_fields__ if name not in _OF_ONE_SERVER))
 """All else that a server has: lines of servers that are alike in this differ in nothing but the above."""
 _lines = attrgetter(
     "check_interval_ms", "check_fall", "shutdown_sessions_on_marked_down", "send_proxy", "server_maxconn", "tls"
 )
 """What of a backend is in the lines of its servers, or in what holds for all of these."""
 _MOST_KINDS = 256
+_FEW = 4
+"""Servers that are looked at sooner than it is found out which of them are others."""
 _PLAIN = re.compile(r"[^\s\"'\\#$]+")
 """A name that the text has as it is."""
 
@@ -47,8 +50,7 @@ def derived(
         or _other_lines(former) != _other_lines(current)
     ):
         return None
-    few = _few_others(text, former, current)
-    if few is not None:
+    if len(former.servers) > _FEW and (few := _few_others(text, former, current)) is not None:
         return few
     formers = {server.name: server for server in former.servers}
     alike = {_kind(server): text.servers.get(server.name) for server in former.servers if server.address != REFUSING}
@@ -63,9 +65,7 @@ def derived(
         if server.address == REFUSING:
             return None
         servers[server.name] = _line_like(like, server)
-    return SectionText(
-        text.fixed, servers, text.allowlist, text.certificate, text.stages, text.clients, authorities=text.authorities
-    )
+    return changed(text, servers=servers, few_others=None)
 
 
 def _few_others(text: SectionText, former: Backend, current: Backend) -> SectionText | None:
@@ -86,17 +86,8 @@ def _few_others(text: SectionText, former: Backend, current: Backend) -> Section
         servers[server.name] = _line_like(like, server)
     if len(servers) != len(current.servers):
         return None
-    few_others = FewOthers(text.servers, tuple(sorted({server.name for server in (*gone, *come)})))
-    return SectionText(
-        text.fixed,
-        servers,
-        text.allowlist,
-        text.certificate,
-        text.stages,
-        text.clients,
-        few_others=few_others,
-        authorities=text.authorities,
-    )
+    names = tuple(sorted({server.name for server in (*gone, *come)}))
+    return changed(text, servers=servers, few_others=FewOthers(text.servers, names))
 
 
 class Seen:
@@ -139,7 +130,7 @@ class Seen:
             if like is None or server.address == REFUSING or not _PLAIN.fullmatch(server.name):
                 return None
             servers[server.name] = _line_like(like, server)
-        return SectionText(text.fixed, servers, text.allowlist, text.certificate, text.stages, text.clients)
+        return changed(text, servers=servers)
 
 
 def _line_like(like: ServerLine, server: Server) -> ServerLine:

@@ -134,9 +134,9 @@ class Renderer:
 
     def text(self, section: RouteSection) -> SectionText | None:
         """Give a Route's section taken apart; None where only a reload can be trusted to change it."""
+        if (made := self._derived.get(id(section))) is not None:
+            return made[1]
         remembered = self._routes.get(id(section)) or self._pool.get(id(section))
-        if remembered is None and id(section) in self._derived:
-            return self._derived[id(section)][1]
         if remembered is None:
             remembered = self._route(section)
             (self._routes if section.route else self._pool)[id(section)] = remembered

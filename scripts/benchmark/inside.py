@@ -51,7 +51,7 @@ class Decider:
         self._set_aside.review(outcome, served, spots(outcome.model), lambda _: {}, time.monotonic())
         wanted = without(outcome, self._set_aside.in_force())
         match plan(self._running, wanted.model, self._renderer):
-            case RuntimeUpdate(commands, after):
+            case RuntimeUpdate(commands=commands, after=after):
                 self._running = after
                 return "\n".join(command.text for command in commands).encode()
             case Reload():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import structlog.testing
+from msgspec import structs
 
 from router.admission.weights import largest_weight
 from router.model import Model, Server
@@ -107,7 +108,9 @@ def test_source_spreads_clients_evenly(tmp_path: Path) -> None:
         weight = largest_weight(1, 4, on_a_ring=True)
 
         def spread(each_weight: int) -> float:
-            made = [replace(each, id=number) for each, number in zip(servers(of, each_weight), ids, strict=True)]
+            made = [
+                structs.replace(each, id=number) for each, number in zip(servers(of, each_weight), ids, strict=True)
+            ]
             haproxy.bring(model(*made))
             clients = (f"127.{a}.{b}.{c}" for a in (1, 7) for b in (3, 90) for c in range(1, 251))
             counts = Counter(who(client) for client in clients).values()
@@ -120,7 +123,9 @@ def test_source_spreads_clients_evenly(tmp_path: Path) -> None:
 def test_first_fills_in_an_order_that_stays(tmp_path: Path) -> None:
     """The order of the ids, not the one in which the pods came."""
     with pods(3) as of, applying(tmp_path, "127.0.0.1") as changed:
-        one, two, three = (replace(each, id=number) for each, number in zip(servers(of), (300, 100, 200), strict=True))
+        one, two, three = (
+            structs.replace(each, id=number) for each, number in zip(servers(of), (300, 100, 200), strict=True)
+        )
         changed.bring(model(one, balance="first", server_maxconn=1))
         assert isinstance(changed.bring(model(one, two, three, balance="first", server_maxconn=1)), RuntimeUpdate)
         for _ in range(2):
@@ -154,7 +159,8 @@ def test_a_weight_that_changes_back_with_a_reload_is_back(tmp_path: Path) -> Non
         of[0].stop_listening()
         changed.bring(model(down, up, balance="leastconn", check_interval_ms=20))
         assert isinstance(
-            changed.bring(model(replace(down, weight=64), up, balance="leastconn", check_interval_ms=20)), RuntimeUpdate
+            changed.bring(model(structs.replace(down, weight=64), up, balance="leastconn", check_interval_ms=20)),
+            RuntimeUpdate,
         )
         wait_for(lambda: ",DOWN," in changed.ask("show stat"), "a failed check")
         with structlog.testing.capture_logs() as lines:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from router.model import Model, RouteSection, Server
 from router.model.tls import ServerTls
@@ -80,7 +81,7 @@ def test_whom_it_leads_to(
     """To pods that prove who they are, and to nobody else; so say the checks, also of a server that was added at runtime."""
     with _pod(made) as pod:
         port, interval_ms = free_port(), 100 if checked else 0
-        to = replace(server(pod.port), verify_host=verify_host)
+        to = structs.replace(server(pod.port), verify_host=verify_host)
         first = _section(port, tls, interval_ms=interval_ms)
         changed.bring(Model((first,)))
         with_pod = replace(first, backend=replace(first.backend, servers=(to,)))
@@ -102,7 +103,7 @@ def test_whom_a_new_one_on_the_pool_leads_to(
     """Without a reload: to the same as after one."""
     with _pod(made) as pod:
         port, interval_ms = _PORTS[0], 100 if checked else 0
-        to = replace(server(pod.port), verify_host=verify_host)
+        to = structs.replace(server(pod.port), verify_host=verify_host)
         model = Model((_section(port, tls, to, interval_ms=interval_ms),))
         pooled.bring(Model())
         assert isinstance(pooled.bring(model), RuntimeUpdate)

@@ -14,6 +14,7 @@ from queue import Queue
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from router.haproxy.talk import stats
 from router.haproxy.talk.tables import BACKEND, SERVER
@@ -145,7 +146,9 @@ def test_who_shows_one_is_named_and_others_are_not(pods: tuple[_Pod, _Pod], kind
 @_KINDS
 def test_pods_come_and_go_for_both(pods: tuple[_Pod, _Pod], kind: str) -> None:
     """Without a reload, as do weights; what left is deleted for both, and a pod that is down gets nobody."""
-    one, other = (replace(server(pod.port), name=f"pod:{pod.port}", id=number) for number, pod in enumerate(pods, 1))
+    one, other = (
+        structs.replace(server(pod.port), name=f"pod:{pod.port}", id=number) for number, pod in enumerate(pods, 1)
+    )
 
     def reached() -> set[int]:
         return {int(served.greeting(made) or b"0") for made in (_ALICE, None) for _ in range(4)}
@@ -155,7 +158,7 @@ def test_pods_come_and_go_for_both(pods: tuple[_Pod, _Pod], kind: str) -> None:
         assert reached() == {pods[0].port}
         assert isinstance(served.bring(one, other, check_interval_ms=100), RuntimeUpdate)
         wait_for(lambda: reached() == {pods[0].port, pods[1].port}, "both pods to be led to")
-        assert isinstance(served.bring(replace(one, weight=0), other, check_interval_ms=100), RuntimeUpdate)
+        assert isinstance(served.bring(structs.replace(one, weight=0), other, check_interval_ms=100), RuntimeUpdate)
         assert reached() == {pods[1].port}
         assert isinstance(served.bring(other, check_interval_ms=100), RuntimeUpdate)
         assert reached() == {pods[1].port}
@@ -170,7 +173,7 @@ def test_pods_come_and_go_for_both(pods: tuple[_Pod, _Pod], kind: str) -> None:
 
         wait_for(deleted, "what left to be deleted")
         assert f"pod:{pods[0].port}" not in served.changed.ask("show servers state")
-        silent = replace(other, name="pod:silent", port=free_port(), id=3)
+        silent = structs.replace(other, name="pod:silent", port=free_port(), id=3)
         served.bring(other, silent, check_interval_ms=100)
         wait_for(lambda: _up(served.changed, "pod:silent") == {"DOWN"}, "the pod that is not there to be down for both")
         assert reached() == {pods[1].port}

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, event, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from router.admission import Admission, Outcome, Reason
 from router.admission.options import (
@@ -204,7 +205,7 @@ def test_grammar_tells_what_is_added(bench: Bench) -> None:
     (section,) = outcome.model.routes
     (server,) = section.backend.servers
     for name in ("x 192.0.2.1:1\n  server evil", "x\x0b", "caf\u00e9", "a'b"):
-        backend = replace(section.backend, servers=(replace(server, name=name),))
+        backend = replace(section.backend, servers=(structs.replace(server, name=name),))
         crooked = replace(outcome.model, routes=(replace(section, backend=backend),))
         rendered = Renderer(TEMPLATES, bench.settings).render(crooked)
         assert strangers(rendered, bench.settings, bench.render(bench.outcome()))

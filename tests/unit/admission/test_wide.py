@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router import server_ids
-from router.admission import Admission, Outcome, destination, endpoints, wide
+from router.admission import Admission, Outcome, destination, endpoints
 from router.model import Server
 from router.objects.discovery import Endpoint, EndpointPort, EndpointSlice
 from router.objects.kinds import KubernetesObject
@@ -57,7 +57,7 @@ DELETED = st.sampled_from(["slice-1", "slice-2", "slice-3"])
 
 def _few(patch: pytest.MonkeyPatch) -> None:
     """Have few endpoints be many."""
-    patch.setattr(wide, "LEAST", 1)
+    patch.setattr(endpoints, "LEAST_WIDE", 1)
     patch.setattr(destination, "MAX_ENDPOINTS", _MOST)
     patch.setattr(endpoints, "MAX_ENDPOINTS", _MOST)
     patch.setattr(server_ids, "MAX_ID", _IDS)
@@ -98,7 +98,7 @@ def test_whatever_changes_it_is_what_all_slices_come_to(
 def test_only_what_is_other_is_made_anew() -> None:
     """Of a pod that moves all other servers stay the objects that they were, and how the servers came from the former ones is known."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wide, "LEAST", 1)
+        patch.setattr(endpoints, "LEAST_WIDE", 1)
         store, admission = Store(), Admission(SETTINGS)
         members = [endpoint(f"10.1.0.{number}") for number in range(1, 9)]
         for each in (route("db", 6620), service(), _slice("one", *members[:4]), _slice("two", *members[4:])):

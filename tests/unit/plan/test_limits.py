@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from router.model import Model, NamespaceLimits
 from router.plan import NoChange, Reload, ReloadCause, ReloadReason, RuntimeUpdate
@@ -25,17 +26,19 @@ def running(file: str = "/m") -> Running:
 def test_limits_alone_are_commands() -> None:
     """And what runs has them afterwards."""
     made = with_limits(NoChange(), running(), Model(namespace_limits=AFTER))
-    assert made == RuntimeUpdate(COMMANDS, replace(running(), model=Model(namespace_limits=AFTER)), new_sections=False)
+    assert isinstance(made, RuntimeUpdate)
+    assert (made.commands, made.new_sections) == (COMMANDS, False)
+    assert made.after == replace(running(), model=Model(namespace_limits=AFTER))
 
 
 def test_they_come_before_other_commands() -> None:
     """Of a change, and of what can be done before a reload; a reload that nothing can be done before gets some."""
     desired = Model(namespace_limits=AFTER)
-    other = RuntimeUpdate((Command("other"),), running(), new_sections=True)
-    assert with_limits(other, running(), desired) == replace(other, commands=(*COMMANDS, Command("other")))
+    other = RuntimeUpdate((Command("other"),), running, new_sections=True)
+    assert with_limits(other, running(), desired) == structs.replace(other, commands=(*COMMANDS, Command("other")))
     reasons = (ReloadReason(ReloadCause.ROUTE_ADDED, "a/b"),)
     made = with_limits(Reload(reasons, other), running(), desired)
-    assert made == Reload(reasons, replace(other, commands=(*COMMANDS, Command("other"))))
+    assert made == Reload(reasons, structs.replace(other, commands=(*COMMANDS, Command("other"))))
     made = with_limits(Reload(reasons), running(), desired)
     assert isinstance(made, Reload)
     assert made.meanwhile is not None

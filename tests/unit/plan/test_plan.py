@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from router.admission.pool import PortPool
 from router.model import Asker, ConnectionLimit, Frontend, Model, RouteSection, Server, SharedFrontend, SniHost, Spot
@@ -178,7 +179,7 @@ def test_a_route_that_goes_or_says_it_anew_ends_no_connection() -> None:
     assert _texts(told) == []
     renamed = plan(
         _running(renderer, Model((web,))),
-        Model((replace_servers(web, replace(_ONE, name="x", id=_ONE.id + 1)),)),
+        Model((replace_servers(web, structs.replace(_ONE, name="x", id=_ONE.id + 1)),)),
         renderer,
     )
     assert not [text for text in _texts(renamed) if "shutdown" in text]
@@ -233,7 +234,7 @@ def test_retired_server_that_is_wanted_otherwise_needs_a_reload() -> None:
 
 
 def _numbered(at: Server, number: int) -> Server:
-    return replace(at, id=number)
+    return structs.replace(at, id=number)
 
 
 @pytest.mark.parametrize(

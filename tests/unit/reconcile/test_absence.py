@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from router.admission import Outcome, Verdict
 from router.admission.places import Place
@@ -75,5 +76,5 @@ def test_those_who_asked_are_told_and_keep_what_they_have() -> None:
     assert "no node of the router has the address pg" in told.verdicts[PG].message
     assert absence.tell(OUTCOME, frozenset({"pg"})) is told
     assert absence.tell(OUTCOME, frozenset({"my"})) == OUTCOME
-    rejected = replace(OUTCOME, verdicts={PG: replace(OUTCOME.verdicts[PG], reason=Reason.PORT_UNAVAILABLE)})
+    rejected = structs.replace(OUTCOME, verdicts={PG: replace(OUTCOME.verdicts[PG], reason=Reason.PORT_UNAVAILABLE)})
     assert absence.tell(rejected, frozenset({"pg"})) == rejected

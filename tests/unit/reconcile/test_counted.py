@@ -115,10 +115,10 @@ def _cost(directory: Path, routes: int, change: Callable[[Stage], None]) -> Cost
     ("change", "bytes_per_route", "instructions"),
     [
         # The frozen, sorted tuple of all Routes is copied once: a pointer each.
-        pytest.param(_endpoint_moves, 9, 10_500, id="endpoint moves"),
+        pytest.param(_endpoint_moves, 9, 6_900, id="endpoint moves"),
         # Of a Route that comes or goes the model's tuple, and of the verdicts that are published keys and values, without the dict.
-        pytest.param(_route_comes, 25, 19_500, id="Route comes to a pool port"),
-        pytest.param(_route_goes, 25, 12_500, id="Route goes"),
+        pytest.param(_route_comes, 25, 17_500, id="Route comes to a pool port"),
+        pytest.param(_route_goes, 25, 10_300, id="Route goes"),
     ],
 )
 def test_a_change_costs_the_same_among_many_routes(

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from router.admission import Outcome
 from router.objects.core import Service, ServicePort, ServiceSpec
 from router.objects.decoding import decode
 from router.objects.discovery import EndpointPort
@@ -43,8 +44,9 @@ from router.objects.gateway import (
 )
 from router.objects.kinds import KubernetesObject
 from router.objects.meta import ObjectKey, ObjectMeta
-from router.objects.store import Changes
+from router.objects.store import Changes, Objects
 from router.objects.tcp_route_policy import PolicySpec, PolicyTarget, PolicyTimeouts, TcpRoutePolicy
+from router.reconcile.isolation import Isolation
 from router.settings import PortRanges
 from router.status.events import EventSender
 from router.status.gateway import Facts
@@ -365,27 +367,31 @@ def test_a_status_that_was_written_is_no_matter_for_decisions(tmp_path: Path, ki
     assert _cost(tmp_path / "alone", _FEW, partial(_status_comes_back, kind, name), _alone) <= 3_500
 
 
-class _Meanwhile(Witness):
+class _Meanwhile:
     """Puts something into the store while a change is decided, once."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.puts: Callable[[], None] | None = None
+        decide = Isolation.update
 
-    def changes_seen(self, changes: Changes) -> None:
-        """Put it."""
-        assert changes
-        puts, self.puts = self.puts, None
-        if puts is not None:
-            puts()
+        def update(isolation: Isolation, objects: Objects, changes: Changes, now_s: float) -> Outcome:
+            assert changes
+            puts, self.puts = self.puts, None
+            if puts is not None:
+                puts()
+            return decide(isolation, objects, changes, now_s)
+
+        patch.setattr(Isolation, "update", update)
 
 
 @pytest.mark.parametrize("comes_first", ["Gateway", "TCPRoute"])
-def test_a_route_that_comes_while_its_listener_is_decided_is_served_with_it(tmp_path: Path, comes_first: str) -> None:
+def test_a_route_that_comes_while_its_listener_is_decided_is_served_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, comes_first: str
+) -> None:
     """They come by two watches: HAProxy is told once, and of both; and likewise when they go."""
-    meanwhile = _Meanwhile()
+    meanwhile, witness = _Meanwhile(monkeypatch), Witness()
     stage = Stage(
-        tmp_path, NEVER_AGAIN, _POOL, quiet_s=_LONG_S, observer=meanwhile, reporter=_writer(_Written()), gateway_controller=OURS
+        tmp_path, NEVER_AGAIN, _POOL, quiet_s=_LONG_S, observer=witness, reporter=_writer(_Written()), gateway_controller=OURS
     )  # fmt: skip
     try:
         start(stage, *_alone(_FEW))
@@ -395,22 +401,24 @@ def test_a_route_that_comes_while_its_listener_is_decided_is_served_with_it(tmp_
         meanwhile.puts = partial(stage.store.put, second)
         stage.store.put(first)
         stage.turn()
-        assert meanwhile.updates == ["success"]
+        assert witness.updates == ["success"]
         assert [each.split()[0] for each in stage.haproxy.commands] == ["add", "enable", "enable", "add", "enable"]
         stage.haproxy.commands.clear()
         meanwhile.puts = partial(stage.store.put, _its_gateway())
         stage.store.delete(TcpRoute, ObjectKey("team-7", "new"))
         stage.turn()
-        assert meanwhile.updates == ["success", "success"]
+        assert witness.updates == ["success", "success"]
         assert stage.haproxy.commands[0] == "disable frontend fe_tcp:9005"
     finally:
         stage.close()
 
 
-def test_an_endpoint_that_moves_waits_for_nothing_that_comes_meanwhile(tmp_path: Path) -> None:
+def test_an_endpoint_that_moves_waits_for_nothing_that_comes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What comes while other changes are decided is the next turn's."""
-    meanwhile = _Meanwhile()
-    stage = Stage(tmp_path, NEVER_AGAIN, _POOL, quiet_s=_LONG_S, observer=meanwhile, reporter=_writer(_Written()), gateway_controller=OURS)  # fmt: skip
+    meanwhile = _Meanwhile(monkeypatch)
+    stage = Stage(tmp_path, NEVER_AGAIN, _POOL, quiet_s=_LONG_S, reporter=_writer(_Written()), gateway_controller=OURS)  # fmt: skip
     try:
         start(stage, *_alone(_FEW))
         stage.haproxy.commands.clear()

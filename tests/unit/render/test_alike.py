@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from router.model import Asker, Frontend, Model, RouteSection
 from router.model.refusing import REFUSING
@@ -56,7 +57,8 @@ def _sections(draw: st.DrawFn) -> RouteSection:
         check_fall=draw(st.sampled_from((None, 3))),
         tcp_keepalive=draw(st.booleans()),
         servers=tuple(
-            replace(each, name=draw(st.sampled_from(("", "%s", ":9000"))) + each.name) for each in made.backend.servers
+            structs.replace(each, name=draw(st.sampled_from(("", "%s", ":9000"))) + each.name)
+            for each in made.backend.servers
         ),
     )
     frontend = made.frontend
@@ -88,7 +90,7 @@ def test_sections_are_rendered_as_each_by_itself(of_an_admin: TemplateSet, secti
 
 def test_what_cannot_be_written_is_told_of_the_section_itself() -> None:
     """A lone surrogate can be no part of a file."""
-    odd = section("odd", 9000, replace(server(1), name="\ud800"))
+    odd = section("odd", 9000, structs.replace(server(1), name="\ud800"))
     rendered = Renderer(_TEMPLATES, _SETTINGS).render(Model((section("good", 9001, server(1)), odd)))
     assert [failure.owner for failure in rendered.failures] == [odd.asker]
     assert b"fe_tcp:9001" in rendered.config

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from router.admission.pool import PortPool
 from router.model import Backend, Model, RouteSection, Server
@@ -48,7 +49,7 @@ def test_what_is_derived_is_what_is_rendered(
 ) -> None:
     """Any servers in the place of any others, and so again after that; the next configuration has the same bytes."""
     renderer = Renderer(_TEMPLATES, _SETTINGS)
-    after = _with_servers(before, [replace(each, verify_host=verify_host) for each in servers])
+    after = _with_servers(before, [structs.replace(each, verify_host=verify_host) for each in servers])
     after = replace(after, backend=replace(after.backend, shutdown_sessions_on_removed=removed))
     again = _with_servers(after, [server(9), *servers[:1]])
     for former, current in ((before, after), (after, again)):
@@ -183,8 +184,8 @@ def test_nothing_is_rendered_for_one_more_route_in_a_place() -> None:
     ("former", "current"),
     [
         pytest.param((), (server(1),), id="the first one"),
-        pytest.param((server(1),), (replace(server(2), check=False),), id="the first that is not checked"),
-        pytest.param((server(1),), (replace(server(2), name="pod:it's"),), id="a name that the text quotes"),
+        pytest.param((server(1),), (structs.replace(server(2), check=False),), id="the first that is not checked"),
+        pytest.param((server(1),), (structs.replace(server(2), name="pod:it's"),), id="a name that the text quotes"),
     ],
 )
 def test_what_no_other_server_tells_is_rendered(former: tuple[Server, ...], current: tuple[Server, ...]) -> None:
