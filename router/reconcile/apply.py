@@ -87,7 +87,8 @@ class Applier:
         self.rotation = Rotation(worker)
         """To be gone on with after a reload, as long as it is due."""
         self._has_started = False
-        self._retired = retired or Retired(worker)
+        self.retired = retired or Retired(worker)
+        """Read only, from outside."""
         self._last_owners: Mapping[str, str] = {}
         """Whom the pool served when it was last known."""
         self._bound: frozenset[Bind] = frozenset()
@@ -115,7 +116,7 @@ class Applier:
             raise HaproxyError("HAProxy runs on a configuration that is not known")
         # What was not written before it ended was never in force in this one.
         self._level.reloaded(on_disk)
-        self._retired.keep(on_disk.leaving)
+        self.retired.keep(on_disk.leaving)
         self._bound = _open(on_disk.model)
         self._worker.run(runs.close_idle_ports(on_disk))
         self._loaded(stages(on_disk.model))
@@ -134,7 +135,7 @@ class Applier:
         Raises:
             HaproxyError: it did not do all of it; what it has is not known any more.
         """
-        self._retired.forget(update.back)
+        self.retired.forget(update.back)
         try:
             self._worker.run(update.commands)
         except HaproxyError:
@@ -192,13 +193,13 @@ class Applier:
             return otherwise
         return at_spots(frontends)
 
-    def delete_leaving(self, running: Running) -> Running:
+    def delete_leaving(self, running: Running, has_news: Callable[[], bool] = lambda: False) -> Running:
         """Delete servers that were retired and have no connections left; see ``Retired.delete``. Give what HAProxy has then.
 
         Raises:
             HaproxyError: HAProxy did not answer as it should; it has what it had.
         """
-        return self._retired.delete(running)
+        return self.retired.delete(running, has_news)
 
     def apply(self, renderer: Renderer, desired: Model, running: Running | None) -> ApplyResult:
         """Make HAProxy serve ``desired``, by a new configuration and a new worker.
@@ -211,7 +212,7 @@ class Applier:
         Returns:
             What came of it. Never raises for what HAProxy, the disk or a template does.
         """
-        self._retired.keep(Leaving())
+        self.retired.keep(Leaving())
         result = self._tried(renderer, desired, running)
         if not isinstance(result, Applied):
             self._level.not_reloaded()

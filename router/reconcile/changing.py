@@ -38,6 +38,8 @@ log = structlog.get_logger()
 
 _NAMED = 5  # of many things, in a log line
 _DELETE_EVERY_S = 1.0
+_GO_ON_S = 0.01
+"""The same where a change came in between."""
 """Between looks whether servers that were retired have lost their last connections."""
 
 
@@ -246,10 +248,13 @@ class Changer:
             return
         self._delete_not_before_s = now_s + _DELETE_EVERY_S
         try:
-            self.running = self._applier.delete_leaving(self.running)
+            self.running = self._applier.delete_leaving(self.running, lambda: self._store.has_news)
         except HaproxyError as error:
             # They harm nobody, and are gone at the next reload.
             log.warning("retired servers not deleted", problem=str(error))
+        else:
+            if not self._applier.retired.is_through:
+                self._delete_not_before_s = now_s + _GO_ON_S
 
     def go_on_with_rotation(self) -> None:
         """Have more servers take turns otherwise than before the last reload, if some are left."""

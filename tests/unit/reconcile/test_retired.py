@@ -153,6 +153,34 @@ def test_busy_ones_keep_nobody_from_their_turn() -> None:
     assert sorted(worker.deleted) == names[400:]
 
 
+def test_a_change_waits_for_a_piece_alone() -> None:
+    """HAProxy takes a millisecond for each backend where it has thousands; what is left comes next, and all of it in the end."""
+    worker = _Worker()
+    names = [(f"be-{number:03}", server) for number in range(60) for server in ("a", "b")]
+    retired, running = _retired(worker), _running(names)
+    for _ in range(30):
+        asked = len(worker.asked)
+        running = retired.delete(running, lambda: True)
+        assert len({backend for backend, _ in worker.asked[asked:]}) <= 2
+    assert worker.asked == names
+    assert retired.is_through
+    worker.now_s += _WAITS_S
+    running = retired.delete(running, lambda: True)
+    assert len(worker.deleted) == 10
+    assert not retired.is_through
+    running = retired.delete(running)
+    assert not running.leaving
+    assert retired.is_through
+
+
+def test_very_many_are_looked_at_whatever_comes() -> None:
+    """Endpoints that change as fast as HAProxy can be asked would leave more and more servers behind."""
+    worker = _Worker()
+    names = [(f"be-{number:03}", "a") for number in range(500)]
+    _retired(worker).delete(_running(names), lambda: True)
+    assert len(worker.asked) == 200
+
+
 def test_a_section_is_deleted_when_it_has_no_servers_left() -> None:
     """Not before; one that HAProxy keeps is not asked for again at once, but after it has served somebody."""
     worker = _Worker()
