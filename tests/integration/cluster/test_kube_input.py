@@ -284,6 +284,8 @@ def test_what_is_deleted_during_an_outage_disappears(
 ) -> None:
     """While the server is away the last known state stands; after it the store says what the server has."""
     world = watch(api).synced()
+    # A stream that is not open yet cannot be cut.
+    wait_for(lambda: api.open_watches == 3, "all watches")
     fault(api)
     wait_for(lambda: not world.input.is_connected, "the outage to be noticed")
     assert world.routes() == {"team/db"}

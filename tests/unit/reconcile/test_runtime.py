@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -328,3 +329,14 @@ def test_servers_that_were_retired_in_masses_are_deleted_in_masses(stage: Stage)
     stage.turn()
     stage.turn()
     assert len(stage.haproxy.asked_if_idle) == 1900 // 5
+
+
+def test_where_many_servers_leave_they_are_asked_about_half_as_often(stage: Stage) -> None:
+    """HAProxy looks at all of its sections for each that is asked about; endpoints that move again and again have several servers there by then."""
+    start(stage, _SERVICE, slice_of(*(f"10.1.0.{n}" for n in range(1, 152))), route("a", 7001))
+    stage.haproxy.busy = {("be_tcp:team:a", f"pod:10.1.0.{n}:nothing:pg:10.1.0.{n}:5432") for n in range(1, 152)}
+    stage.store.put(slice_of("10.9.0.1"))
+    began_s = time.monotonic()
+    stage.turn()
+    assert len(stage.haproxy.asked_if_idle) == 151
+    assert stage.controller._changer.due_s >= began_s + 2  # noqa: SLF001 - nobody else is told
