@@ -11,6 +11,7 @@ import urllib3
 
 from router.errors import ApiUnreachable
 from router.kube.transport import Call, CallEnded
+from router.supervisor.way import Aside
 
 TRANSPORT_ERRORS = (urllib3.exceptions.HTTPError, OSError)
 _PIECE = 1 << 16
@@ -77,6 +78,7 @@ class LineStream:
         """
         rest: list[bytes] = []
         silent_since_s = time.monotonic()
+        aside = Aside()
         while True:
             left_s = silent_since_s + self._read_timeout_s - time.monotonic()
             piece = self._body.piece(left_s, self._read_timeout_s)
@@ -87,6 +89,8 @@ class LineStream:
                 whole[0] = b"".join((*rest, whole[0]))
                 rest.clear()
                 yield from filter(None, whole)
+                # Who reads on takes Python's lock once more, as a rule in the middle of what a change that was just given away needs it for.
+                aside.step()
                 silent_since_s = time.monotonic()
             rest.append(last)
         if any(rest):

@@ -27,6 +27,8 @@ _T = TypeVar("_T")
 
 _IDLE_CONNECTIONS = 32
 _SUCCESS = range(200, 300)
+_WRITES = frozenset({"PATCH", "POST", "PUT", "DELETE"})
+"""Nobody is served later by what these say: they tell what is so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +219,7 @@ class Connection:
     @contextmanager
     def _calling(self, method: str, path: str) -> Iterator[Call]:
         """Keep account of a call, and give what goes wrong with the transport our own name."""
-        call = Call()
+        call = Call(gives_way=method in _WRITES)
         with self._lock:
             if self._is_closed:
                 raise ApiUnreachable(f"{method} {path}: the router stops")

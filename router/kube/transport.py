@@ -21,6 +21,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from router.supervisor import SUPERVISOR
+from router.supervisor.way import Aside
 
 _SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
@@ -89,9 +90,14 @@ class CallEnded(OSError):
 
 
 class Call:
-    """One request and its answer; may be ended from any thread."""
+    """One request and its answer; may be ended from any thread.
 
-    def __init__(self) -> None:
+    Args:
+        gives_way: whether its answer may wait for an instant while a change is on its way.
+    """
+
+    def __init__(self, *, gives_way: bool = False) -> None:
+        self.gives_way = gives_way
         self._lock = threading.Lock()
         self._waker: socket.socket | None = None
         self.ended_because: str | None = None
@@ -199,6 +205,17 @@ class _Tracked(HTTPConnection):
         super().request(*args, **kwargs)
         if call is not None:
             call.sock = self.sock
+
+    def getresponse(self) -> Any:  # noqa: ANN401 - passed on as it comes
+        """Wait for the answer; read it when no change is on its way, if it may wait for that."""
+        call, sock = _under_way.call, self.sock
+        if call is not None and call.gives_way and sock is not None:
+            timeout_s = sock.gettimeout()
+            poll = select.poll()
+            poll.register(sock, select.POLLIN)
+            if poll.poll(None if timeout_s is None else timeout_s * 1000):
+                Aside().step()
+        return super().getresponse()
 
 
 class _HttpsConnection(_Tracked, HTTPSConnection):

@@ -31,6 +31,7 @@ from router.objects.portnote import PortNote
 from router.objects.resolved import ResolvedName
 from router.objects.route import Route
 from router.supervisor.bell import Bell
+from router.supervisor.way import WAY
 
 _GATEWAY_API, _LISTENING = frozenset(GATEWAY_API), frozenset({Gateway, ListenerSet})
 _ASKING = (TransportServerClaim, TransportServer, Gateway, ListenerSet)
@@ -307,6 +308,7 @@ class Store:
             if self._oldest_arrival_s is None:
                 self._oldest_arrival_s = time.monotonic()
             if wakes:
+                WAY.take()
                 self._bell.ring()
 
 

@@ -31,6 +31,7 @@ from router.reconcile.template_choice import TemplateChoice
 from router.reconcile.timing import Timing
 from router.reconcile.turns import Turns
 from router.render import Renderer
+from router.supervisor.way import WAY
 
 _IDLE_S = 1.0
 """The loop turns at least this often, so that /healthz can tell that it does."""
@@ -154,9 +155,11 @@ class Controller:
 
         A HAProxy that is our child dies with the thread that started it, which is this one.
         """
+        WAY.begin()
         try:
             self._turns.run(self, self._end)
         finally:
+            WAY.end()
             # Perhaps no turn came after begin_stop: from here on new connections are refused.
             self._publisher.stopping()
             self._is_over = True
@@ -182,7 +185,10 @@ class Controller:
 
     def rest(self) -> None:
         """Wait until the next turn has something to do."""
-        self._store.wait(self.pause_s())
+        pause_s = self.pause_s()
+        WAY.leave()
+        self._store.wait(pause_s)
+        WAY.take()
         if self._store.has_part:
             # A watch that has read the other part waits for Python's lock alone.
             time.sleep(_GIVES_WAY_S)

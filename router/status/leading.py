@@ -10,6 +10,7 @@ from collections.abc import Callable
 from router.status.outage import Outage
 from router.status.pacing import TokenBucket
 from router.supervisor import SUPERVISOR, Supervisor
+from router.supervisor.way import Aside
 
 IDLE_S = 0.25
 """How long a gained leadership may go unnoticed; a lost one is noticed before each request."""
@@ -43,6 +44,7 @@ class LeadingWriter(ABC):
         self._counts: Counter[str] = Counter()
         self._leads = False
         self._stopping = False
+        self._aside = Aside()
         self._thread = supervisor.own(name, self._run, ask_to_end=self._ask_to_end)
 
     # Any thread
@@ -104,6 +106,7 @@ class LeadingWriter(ABC):
         # A thread that died had taken up something, which is looked at again with all else.
         self._lose()
         while not self._stopping:
+            self._aside.step()
             pause_s = self.step()
             if pause_s > 0:
                 self._wait(pause_s)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from router.supervisor import SUPERVISOR, Pauses, Supervisor
+from router.supervisor.way import Aside
 
 _LAUNCH = Path(__file__).with_name("launch.py")
 _LINES_KEPT = 200
@@ -98,7 +99,10 @@ class Child:
         pipe = self._popen.stderr
         if pipe is None:
             return
+        aside = Aside()
         while piece := pipe.readline(_LONGEST_LINE):
+            # HAProxy says what it was told just before it answers.
+            aside.step()
             line = piece.decode(errors="replace").rstrip("\n")
             self._lines.append(line)
             self._on_line(line)

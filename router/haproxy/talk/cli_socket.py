@@ -10,7 +10,8 @@ from pathlib import Path
 from router.errors import HaproxyUnreachable
 
 _LONGEST_PATH = 107  # sun_path of unix(7), less the byte that ends it
-_PIECE = 1 << 18
+_PIECE = 1 << 16
+"""Of 256 KiB and more the C library would ask the kernel for memory with each answer, and give it back."""
 _RETRY_S = 0.005
 _SAME_S = 0.01
 """A deadline that is later by no more than this is not set anew: each costs a call of the kernel, and most answers are there by then."""
