@@ -141,8 +141,7 @@ class Store:
         self._lock = threading.RLock()
         self._bell = Bell()
         self._remembers = True
-        self._late: dict[str, dict[Slot, KubernetesObject]] = {}
-        """What asks and waits, by namespace; of the reader."""
+        self._late: dict[str, dict[Slot, KubernetesObject]] = {}  # what asks and waits, by namespace; of the reader
         self._slice_owner: dict[ObjectKey, str] = {}
         """The name of each slice's Service, which is of the same namespace."""
 
@@ -305,8 +304,7 @@ class Store:
             return
         with self._lock:
             self._inbox.update(arrivals)
-            if self._oldest_arrival_s is None:
-                self._oldest_arrival_s = time.monotonic()
+            self._oldest_arrival_s = self._oldest_arrival_s or time.monotonic()
             if wakes:
                 WAY.take()
                 self._bell.ring()

@@ -37,11 +37,9 @@ from router.reconcile.verdict_log import log_set_aside
 log = structlog.get_logger()
 
 _NAMED = 5  # of many things, in a log line
-_DELETE_EVERY_S, _DELETE_MANY_EVERY_S = 1.0, 2.0
+_DELETE_EVERY_S, _MANY_EVERY_S, _MANY = 1.0, 2.0, 100
 """Where many leave because the same endpoints move again and again, one question then is about more of a section's servers."""
-_MANY_LEAVE = 100
-_GO_ON_S = 0.01
-"""The same where a change came in between."""
+_GO_ON_S = 0.01  # where a change came in between
 """Between looks whether servers that were retired have lost their last connections."""
 
 
@@ -248,16 +246,14 @@ class Changer:
         now_s = time.monotonic()
         if self.running is None or not (self.running.leaving or self.running.left) or now_s < self._delete_not_before_s:
             return
-        is_much = len(self.running.leaving) > _MANY_LEAVE
-        self._delete_not_before_s = now_s + (_DELETE_MANY_EVERY_S if is_much else _DELETE_EVERY_S)
+        self._delete_not_before_s = now_s + (_MANY_EVERY_S if len(self.running.leaving) > _MANY else _DELETE_EVERY_S)
         try:
             self.running = self._applier.delete_leaving(self.running, lambda: self._store.has_news)
+            if not self._applier.retired.is_through:
+                self._delete_not_before_s = now_s + _GO_ON_S
         except HaproxyError as error:
             # They harm nobody, and are gone at the next reload.
             log.warning("retired servers not deleted", problem=str(error))
-        else:
-            if not self._applier.retired.is_through:
-                self._delete_not_before_s = now_s + _GO_ON_S
 
     def go_on_with_rotation(self) -> None:
         """Have more servers take turns otherwise than before the last reload, if some are left."""
