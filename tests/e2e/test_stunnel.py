@@ -249,7 +249,7 @@ def test_clients_come_back_after_the_router_was_away(
         with connect(port) as connection:
             assert echoes(connection)
         one_port.stop()
-        with connect(port) as connection, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), connect(port) as connection:
             assert not echoes(connection)
         one_port.start()
         one_port.wait_admitted("team/echo")

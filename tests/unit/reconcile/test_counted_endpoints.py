@@ -23,8 +23,9 @@ _IN_SLICE = 100
 _SMALL, _FEW, _MANY, _TOO_MANY = 3, 300, 1_900, 3_000
 _LONG_S = 1_000.0
 _WARM = 3
-_MORE = 1_000
-"""Instructions by which the same change may differ; each endpoint that is looked at takes some ten at least, all of them 19,000."""
+_MORE = 1_600
+"""Instructions by which the same change may differ: long tuples are compared in eight pieces from each end. Each endpoint that is looked at takes some ten at
+least, all of them 19,000."""
 
 _numbers = count(1)
 
