@@ -6,6 +6,7 @@ what an administrator or a template makes of that is not ours to know. So its we
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -25,6 +26,9 @@ from router.plan.section_text import SectionText
 log = structlog.get_logger()
 
 _NAMED = 5
+_REPLACED_S = 1.0
+_REPLACED_PAUSE_S = 0.02
+"""How long, and how often, to ask anew what it serves: the worker that it replaced may have taken the connection before it stopped to listen."""
 
 
 class Templates(Protocol):
@@ -111,7 +115,11 @@ class NewWorker:
             HaproxyError: it did not answer, or could not be set right.
         """
         serving = self._loaded.serving()
-        if lacking := missing(model, serving):
+        ends_s = time.monotonic() + _REPLACED_S
+        while (lacking := missing(model, serving)) and time.monotonic() < ends_s:
+            time.sleep(_REPLACED_PAUSE_S)
+            serving = self._loaded.serving()
+        if lacking:
             return lacking
         limited = frozenset(
             name

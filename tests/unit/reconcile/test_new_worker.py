@@ -104,6 +104,22 @@ def serving(**changes: ServerState) -> Serving:
     return replace(GOOD, servers={**GOOD.servers, **{(BACKEND, names[key]): state for key, state in changes.items()}})
 
 
+class Replaced(Worker):
+    """Of which the former worker takes the first connections, and listens no more when it answers."""
+
+    def serving(self) -> Serving:
+        """Say it."""
+        self.asked.append(frozenset())
+        return replace(self.serves, frontends={}) if len(self.asked) <= 2 else self.serves
+
+
+def test_what_the_former_worker_says_is_nothing_of_the_new_one() -> None:
+    """Nothing is said to be lacking because the worker that was replaced has answered."""
+    worker = Replaced(GOOD)
+    assert not NewWorker(worker, worker).look(Templates(), MODEL)
+    assert not worker.commands
+
+
 def test_what_is_as_rendered_is_left_alone() -> None:
     """No command, and nothing in the log; limits are asked for where there are some."""
     worker = Worker(GOOD)
