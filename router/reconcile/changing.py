@@ -38,9 +38,9 @@ log = structlog.get_logger()
 
 _NAMED = 5  # of many things, in a log line
 _DELETE_EVERY_S, _MANY_EVERY_S, _MANY = 1.0, 2.0, 100
-"""Where many leave because the same endpoints move again and again, one question then is about more of a section's servers."""
-_GO_ON_S = 0.01  # where a change came in between
-"""Between looks whether servers that were retired have lost their last connections."""
+"""Between looks whether servers that were retired have lost their last connections. Where more leave than the last, one question then is about more of a section."""
+_GO_ON_S = 0.01
+"""Until the next look, where a change came in the middle of one."""
 
 
 class Changer:
